@@ -1,0 +1,158 @@
+"""Intervals and comparisons: Wilson, bootstrap over clusters, BCa, paired differences, McNemar, Holm.
+
+A cluster is what was drawn independently, here a prompt: its images share a text, so they are resampled together. Every draw comes from an
+explicit seed through `t2ibench.seeds`, so an interval is the same on every machine. Levels are 95 % unless `confidence` says otherwise.
+
+Wilson (JASA 1927); Efron, Better Bootstrap Confidence Intervals (JASA 1987); McNemar (Psychometrika 1947); Holm (Scand. J. Stat. 1979).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from t2ibench.seeds import derive_seed, uniform
+
+Interval = tuple[float, float]
+CHUNK = 4_000_000  # resampled indices held at once
+
+
+def wilson(hits: int, n: int, confidence: float = 0.95) -> Interval:
+    """The score interval of a proportion, in [0, 1]: honest for small n and for 0 or n hits. Raises ValueError unless 0 <= hits <= n."""
+    if n < 1 or not 0 <= hits <= n:
+        raise ValueError(f"wilson needs 0 <= hits <= n and n >= 1, got {hits} of {n}")
+    z, p = float(stats.norm.ppf((1 + confidence) / 2)), hits / n
+    centre, half = p + z * z / (2 * n), z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
+    low, high = (centre - half) / (1 + z * z / n), (centre + half) / (1 + z * z / n)
+    return (0.0 if hits == 0 else low), (1.0 if hits == n else high)
+
+
+def normal_interval(value: float, se: float, confidence: float = 0.95) -> Interval:
+    """`value` plus and minus z standard errors."""
+    half = float(stats.norm.ppf((1 + confidence) / 2)) * se
+    return value - half, value + half
+
+
+def percentile_interval(draws: ArrayLike, confidence: float = 0.95) -> Interval:
+    """The middle of the bootstrap draws. Only for statistics without bias: never for a Fréchet distance."""
+    low, high = np.quantile(np.asarray(draws), [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def basic_interval(value: float, draws: ArrayLike, confidence: float = 0.95) -> Interval:
+    """The reverse-percentile interval: the draws' quantiles mirrored at `value`, which takes their bias out once, not adds it."""
+    low, high = percentile_interval(draws, confidence)
+    return 2 * value - high, 2 * value - low
+
+
+def bca_interval(value: float, draws: ArrayLike, jackknife: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Bias-corrected and accelerated percentile interval (Efron 1987, eq. 2.3). jackknife: the statistic without each cluster."""
+    draws, without = np.sort(np.asarray(draws, float)), np.asarray(jackknife, float)
+    if draws[0] == draws[-1]:
+        return float(draws[0]), float(draws[-1])
+    below = ((draws < value).sum() + 0.5 * (draws == value).sum()) / len(draws)
+    shift = stats.norm.ppf(np.clip(below, 0.5 / len(draws), 1 - 0.5 / len(draws)))
+    away = without.mean() - without
+    spread = (away**2).sum() ** 1.5
+    acceleration = (away**3).sum() / (6 * spread) if spread > 0 else 0.0
+    z = shift + stats.norm.ppf([(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.quantile(draws, stats.norm.cdf(shift + z / (1 - acceleration * z)))
+    return float(low), float(high)
+
+
+def resamples(count: int, seed: int, draws: int) -> Iterator[np.ndarray]:
+    """`draws` resamples of range(count) with replacement, in blocks of int64 [b, count]."""
+    rows = max(1, CHUNK // count)
+    for start in range(0, draws, rows):
+        block = min(rows, draws - start)
+        picks = uniform(derive_seed(seed, "resample", start), block * count) * count
+        yield picks.astype(np.int64).reshape(block, count)
+
+
+def cluster_bootstrap(
+    statistic: Callable[[np.ndarray], float],
+    clusters: Sequence[object] | np.ndarray,
+    seed: int,
+    draws: int = 2000,
+    strata: Sequence[object] | np.ndarray | None = None,
+) -> np.ndarray:
+    """Bootstrap draws, float64 [draws], of any statistic of row indices.
+
+    clusters: one label a row; rows of a cluster are drawn together. strata: one label a row; clusters are drawn within each
+    stratum, which keeps its number of clusters (a fixed set of attribute pairs, say). A cluster of two strata counts as two.
+    """
+    whole = [""] * len(clusters) if strata is None else list(strata)
+    members: dict[object, dict[object, list[int]]] = {}
+    for row, (stratum, cluster) in enumerate(zip(whole, clusters, strict=True)):
+        members.setdefault(stratum, {}).setdefault(cluster, []).append(row)
+    groups = [[np.array(rows) for rows in inside.values()] for inside in members.values()]
+    streams = [(row for block in resamples(len(g), derive_seed(seed, i), draws) for row in block) for i, g in enumerate(groups)]
+    values = np.empty(draws)
+    for draw in range(draws):
+        values[draw] = statistic(np.concatenate([g[j] for g, stream in zip(groups, streams, strict=True) for j in next(stream)]))
+    return values
+
+
+def cluster_mean_interval(
+    values: ArrayLike, clusters: Sequence[object] | np.ndarray, seed: int, draws: int = 10_000, confidence: float = 0.95
+) -> Interval:
+    """BCa interval of the mean of `values` [N] when whole clusters are drawn. Raises ValueError below two clusters."""
+    values = np.asarray(values, float)
+    _, index = np.unique(np.asarray(clusters), return_inverse=True)
+    total, size = np.bincount(index, values), np.bincount(index).astype(float)
+    if len(total) < 2:
+        raise ValueError(f"an interval over clusters needs at least 2 of them, got {len(total)}")
+    means = np.concatenate([total[picks].sum(1) / size[picks].sum(1) for picks in resamples(len(total), seed, draws)])
+    without = (total.sum() - total) / (size.sum() - size)
+    return bca_interval(float(values.mean()), means, without, confidence)
+
+
+def standard_error(influence: np.ndarray) -> float:
+    """sd / sqrt(n) of per-sample influence values; of two methods' values subtracted prompt by prompt, that of their difference."""
+    return float(influence.std(ddof=1) / len(influence) ** 0.5)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A minus B on the same prompts. p: paired t over prompt means; p_wilcoxon: signed ranks of the same. n: prompts."""
+
+    value: float
+    ci: Interval
+    p: float
+    p_wilcoxon: float
+    n: int
+
+
+def paired_difference(a: ArrayLike, b: ArrayLike, clusters: Sequence[object] | np.ndarray, seed: int) -> Difference:
+    """Compare per-sample values [N] of two methods on the same rows; images of one prompt are averaged first.
+
+    Two equal methods have p = 1. Raises ValueError for different lengths or below two prompts.
+    """
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    if a.shape != b.shape or len(a) != len(clusters):
+        raise ValueError(f"paired values need equal rows, got {len(a)} and {len(b)} for {len(clusters)} clusters")
+    _, index = np.unique(np.asarray(clusters), return_inverse=True)
+    gap = np.bincount(index, a - b) / np.bincount(index)
+    interval = cluster_mean_interval(gap, np.arange(len(gap)), seed)
+    if not gap.any():
+        return Difference(0.0, interval, 1.0, 1.0, len(gap))
+    t = float(stats.ttest_1samp(gap, 0.0).pvalue) if gap.std() > 0 else 0.0
+    return Difference(float(gap.mean()), interval, t, float(stats.wilcoxon(gap).pvalue), len(gap))
+
+
+def mcnemar(a: ArrayLike, b: ArrayLike) -> float:
+    """Exact two-sided p that two methods hit equally often; a, b: hits (bool [N]) on the same prompts."""
+    a, b = np.asarray(a, bool), np.asarray(b, bool)
+    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    return 1.0 if only_a + only_b == 0 else float(stats.binomtest(only_a, only_a + only_b).pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values adjusted for being a family, in their order: reject those at or below the level you would use for one."""
+    adjusted, running = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(np.argsort(p_values, kind="stable")):
+        running = max(running, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = running
+    return adjusted

@@ -1,0 +1,158 @@
+"""Intervals against hand results, scipy and simulated coverage."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from t2ibench.statistics import (
+    basic_interval,
+    bca_interval,
+    cluster_bootstrap,
+    cluster_mean_interval,
+    holm,
+    mcnemar,
+    normal_interval,
+    paired_difference,
+    percentile_interval,
+    resamples,
+    standard_error,
+    wilson,
+)
+
+
+def test_wilson_of_37_in_200_is_the_published_interval():
+    low, high = wilson(37, 200)
+    assert (round(low, 3), round(high, 3)) == (0.137, 0.245)
+    scipy_interval = stats.binomtest(37, 200).proportion_ci(method="wilson")
+    assert (low, high) == pytest.approx((scipy_interval.low, scipy_interval.high), abs=1e-12)
+
+
+def test_wilson_at_the_ends_stays_in_the_unit_interval_and_is_not_empty():
+    assert wilson(0, 10)[0] == 0.0
+    assert wilson(10, 10)[1] == 1.0
+    assert wilson(0, 10)[1] == pytest.approx(1 - wilson(10, 10)[0], abs=1e-12)
+    assert wilson(0, 10)[1] == pytest.approx(1.96**2 / (10 + 1.96**2), abs=1e-4)
+
+
+@pytest.mark.parametrize(("hits", "n"), [(1, 0), (-1, 5), (6, 5)])
+def test_wilson_refuses_impossible_counts(hits, n):
+    with pytest.raises(ValueError, match="0 <= hits <= n"):
+        wilson(hits, n)
+
+
+def test_basic_interval_mirrors_biased_draws_back():
+    draws = np.linspace(1.0, 2.0, 1001)  # a statistic whose resamples all lie above the estimate 1.0
+    assert percentile_interval(draws) == pytest.approx((1.025, 1.975))
+    assert basic_interval(1.0, draws) == pytest.approx((0.025, 0.975))
+
+
+def test_bca_agrees_with_scipy_on_a_skewed_sample():
+    sample = np.random.default_rng(0).exponential(size=60)
+    expected = stats.bootstrap((sample,), np.mean, n_resamples=40_000, method="BCa", rng=np.random.default_rng(1)).confidence_interval
+    found = cluster_mean_interval(sample, np.arange(60), seed=3, draws=40_000)
+    assert found == pytest.approx((expected.low, expected.high), abs=0.01)
+
+
+def test_bca_without_skew_or_bias_is_the_percentile_interval():
+    draws = np.linspace(-1, 1, 2001)
+    assert bca_interval(0.0, draws, [-1.0, 0.0, 1.0]) == pytest.approx(percentile_interval(draws), abs=1e-3)
+
+
+def test_images_of_one_prompt_do_not_narrow_the_interval():
+    means = np.random.default_rng(0).normal(size=50)
+    one, ten = (
+        cluster_mean_interval(means, range(50), seed=0),
+        cluster_mean_interval(np.repeat(means, 10), np.repeat(range(50), 10), seed=0),
+    )
+    assert one == pytest.approx(ten, abs=1e-12)
+
+
+def test_constant_values_have_an_empty_interval():
+    assert cluster_mean_interval([2.0] * 5, range(5), seed=0) == (2.0, 2.0)
+
+
+def test_one_cluster_is_refused():
+    with pytest.raises(ValueError, match="at least 2"):
+        cluster_mean_interval([1.0, 2.0], ["a", "a"], seed=0)
+
+
+def test_resamples_do_not_depend_on_anything_but_seed_and_sizes():
+    first, again, other = (np.concatenate(list(resamples(7, seed, 100))) for seed in (1, 1, 2))
+    assert first.shape == (100, 7)
+    assert set(np.unique(first)) == set(range(7))
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+def test_cluster_bootstrap_draws_whole_clusters_within_strata():
+    clusters, strata = ["a", "a", "b", "c", "c", "c"], [0, 0, 0, 1, 1, 1]
+    seen = set()
+
+    def record(rows: np.ndarray) -> float:
+        seen.add(tuple(rows))
+        return float(len(rows))
+
+    draws = cluster_bootstrap(record, clusters, seed=0, draws=50, strata=strata)
+    assert seen == {(0, 1, 0, 1, 3, 4, 5), (0, 1, 2, 3, 4, 5), (2, 0, 1, 3, 4, 5), (2, 2, 3, 4, 5)}
+    assert set(draws) == {7.0, 6.0, 5.0}
+
+
+def test_cluster_bootstrap_of_a_mean_has_the_spread_of_its_standard_error():
+    values = np.random.default_rng(0).normal(size=200)
+    draws = cluster_bootstrap(lambda rows: values[rows].mean(), range(200), seed=0, draws=2000)
+    assert draws.std() == pytest.approx(standard_error(values), rel=0.06)
+
+
+def test_pairing_removes_what_prompts_have_in_common():
+    rng = np.random.default_rng(0)
+    prompt, clusters = np.repeat(rng.normal(size=100), 2), np.repeat(np.arange(100), 2)
+    a, b = prompt + 0.1 * rng.normal(size=200) + 0.1, prompt + 0.1 * rng.normal(size=200)
+    paired = paired_difference(a, b, clusters, seed=0)
+    assert paired.n == 100
+    assert paired.ci[0] < paired.value < paired.ci[1]
+    assert paired.ci[1] - paired.ci[0] < 0.05  # unpaired it would be about 0.55
+    assert paired.p < 1e-6
+    assert paired.p_wilcoxon < 1e-6
+
+
+def test_a_method_does_not_differ_from_itself():
+    same = paired_difference([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], range(3), seed=0)
+    assert (same.value, same.ci, same.p, same.p_wilcoxon) == (0.0, (0.0, 0.0), 1.0, 1.0)
+
+
+def test_paired_values_of_different_length_are_refused():
+    with pytest.raises(ValueError, match="equal rows"):
+        paired_difference([1.0, 2.0], [1.0], range(2), seed=0)
+
+
+def test_mcnemar_counts_only_discordant_prompts():
+    a, b = [1] * 8 + [0] + [1] * 50, [0] * 8 + [1] + [1] * 50
+    assert mcnemar(a, b) == pytest.approx(2 * (1 + 9) / 2**9)  # 8 against 1
+    assert mcnemar(a, a) == 1.0
+
+
+def test_holm_by_hand_and_in_order():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == []
+
+
+def test_wilson_covers_at_its_level():
+    """Exact coverage: the sum of binomial probabilities of the counts whose interval holds p, averaged over p (n = 30)."""
+    inside = np.array([wilson(hits, 30) for hits in range(31)])
+    grid = np.linspace(0.02, 0.98, 97)
+    coverage = [stats.binom.pmf(range(31), 30, p)[(inside[:, 0] <= p) & (p <= inside[:, 1])].sum() for p in grid]
+    assert np.mean(coverage) == pytest.approx(0.95, abs=0.01)
+
+
+def test_the_interval_over_clusters_covers_at_its_level():
+    """300 draws of 60 prompts with 3 correlated images each; treating images as independent would cover about 0.75."""
+    rng, hits = np.random.default_rng(0), 0
+    for i in range(300):
+        values = np.repeat(rng.normal(size=60), 3) + 0.3 * rng.normal(size=180)
+        low, high = cluster_mean_interval(values, np.repeat(range(60), 3), seed=i, draws=500)
+        hits += low <= 0 <= high
+    assert 0.91 <= hits / 300 <= 0.985
+
+
+def test_a_normal_interval_is_the_estimate_and_1_96_errors():
+    assert normal_interval(1.0, 0.5) == pytest.approx((1 - 0.979982, 1 + 0.979982), abs=1e-6)
