@@ -1,0 +1,170 @@
+"""Avatars: faces drawn by artists and put together from parts, so that attributes, captions and part masks are exact (embedded).
+
+Drawn by the `avataaars` style of the package dicebear-styles (Pablo Stanley), 64x64 unless asked otherwise, and cached as one
+memory-mapped array a split, checked by its hash at every load. The training distribution has a long tail on purpose
+(`attributes.yaml`); `balanced-*` splits draw every attribute uniformly and independently, for judges. CARD.md has licences and counts.
+
+Splits: train 20,000, val 2,000, test 2,000, balanced-train 20,000, balanced-val 2,000, balanced-test 4,000.
+"""
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from t2ibench import cache
+from t2ibench.data import Split
+from t2ibench.datasets.avatars import domains, draw
+from t2ibench.datasets.avatars.grammar import captions
+from t2ibench.datasets.avatars.model import read_model
+from t2ibench.errors import UserError, did_you_mean
+from t2ibench.seeds import derive_seed
+
+SPLITS = {"train": 20_000, "val": 2_000, "test": 2_000, "balanced-train": 20_000, "balanced-val": 2_000, "balanced-test": 4_000}
+VERSION = "1"  # of the drawing and the grammar: a test holds the pixels of the first images to it
+PARTS = ("background", "skin", "clothes", "mouth", "nose", "eyes", "eyebrows", "hair", "facial_hair", "accessories", "headwear")
+
+
+@dataclass(frozen=True)
+class Config:
+    size: int = 64  # pixels a side, 16 to 1024
+
+
+def load(config: Config, split: str) -> Split:
+    """A split, drawn on first use. Raises UserError for an unknown split or a size outside 16 … 1024."""
+    if split not in SPLITS:
+        raise UserError(f"avatars: no split is called {split!r}{did_you_mean(split, SPLITS)}")
+    seeds = [derive_seed("avatars", split, index) for index in range(SPLITS[split])]
+    return _faces(config, split, seeds, balanced=split.startswith("balanced"))
+
+
+def pair_images(config: Config, conditions: Mapping[str, str], count: int, seed: int) -> Split:
+    """`count` real images that all carry `conditions` (attribute -> value), the other attributes as in training.
+
+    Raises UserError where a condition is no attribute of avatars or one value hides another.
+    """
+    known = {attribute.name: attribute for attribute in read_model().attributes}
+    for name, value in conditions.items():
+        if name not in known or value not in known[name].values:
+            raise UserError(
+                f"avatars: {name}={value} is no attribute value; {name} may be {', '.join(known[name].values) if name in known else 'nothing'}"
+            )
+    literals = " ".join(f"{name}={value}" for name, value in sorted(conditions.items()))
+    covered = frozenset(literals.split())
+    if any(pair <= covered for pair in read_model().vocabulary.excluded):
+        raise UserError(f"avatars: {literals}: one hides the other, no image can show both")
+    seeds = [derive_seed("avatars", "pair", literals, seed, index) for index in range(count * 8)]
+    rows = [
+        (s, row)
+        for s in seeds
+        if all((row := read_model().visible(read_model().sample(s, given=conditions)))[k] == v for k, v in conditions.items())
+    ]
+    if len(rows) < count:
+        raise UserError(f"avatars: {literals}: too often hidden by other attributes to draw {count} images")
+    return _faces(config, f"pair {literals} {seed}", [s for s, _ in rows[:count]], given=conditions)
+
+
+def domain_names() -> list[str]:
+    """The other domains that `domain_images` can draw: artists' styles and image filters."""
+    return sorted(domains.DOMAINS)
+
+
+def domain_images(config: Config, domain: str, count: int, seed: int = 0) -> Split:
+    """Real images of another domain, with captions that name it. Raises UserError for an unknown domain."""
+    if domain not in domains.DOMAINS:
+        raise UserError(f"avatars: no domain is called {domain!r}{did_you_mean(domain, domains.DOMAINS)}")
+    seeds = [derive_seed("avatars", "domain", domain, seed, index) for index in range(count)]
+    name = f"domain {domain} {seed}"
+    style, image_filter, texts = domains.DOMAINS[domain]
+    if style == draw.STYLE:
+        model = read_model()
+        jobs = [{"style": style, "options": model.options(model.sample(s), s)} for s in seeds]
+    else:
+        jobs = [
+            {"style": style, "options": {**domains.OPTIONS.get(style, {}), "seed": str(s), "backgroundColor": domains.background(s)}}
+            for s in seeds
+        ]
+
+    def make(path: Path) -> dict[str, Any]:
+        cache.write_images(path, _drawn(jobs, config.size, f"draw {name}", image_filter), (count, 3, config.size, config.size))
+        return {}
+
+    images, _ = cache.images(_recipe(config, name, count), make)
+    return Split("avatars", name, [str(i) for i in range(count)], images, [domains.captions(texts, s) for s in seeds])
+
+
+def masks(config: Config, split: str, indices: Sequence[int]) -> np.ndarray:
+    """Which part each pixel shows, by drawing every layer alone: uint8 [B, size, size], positions in PARTS.
+
+    A pixel belongs to the layer that contributes most to its colour: own coverage times what the layers above let through.
+    """
+    model, labels = read_model(), np.empty((len(indices), config.size, config.size), np.uint8)
+    headwear = {"hijab", "turban", "beanie", "hat"}
+    for row, index in enumerate(indices):
+        seed = derive_seed("avatars", split, int(index))
+        drawn = model.sample(seed, balanced=split.startswith("balanced"))
+        options = {**model.options(drawn, seed), "backgroundColor": []}
+        alphas = [draw.draw({"style": draw.STYLE, "layer": layer, "options": options}, config.size)[..., 3] / 255 for layer in draw.LAYERS]
+        through = np.ones_like(alphas[0])
+        shares = []
+        for alpha in reversed(alphas):
+            shares.append(alpha * through)
+            through = through * (1 - alpha)
+        label = np.stack([through, *reversed(shares)]).argmax(0).astype(np.uint8)
+        top = PARTS.index("hair")
+        labels[row] = np.where((label == top) & (drawn["hair"] in headwear), PARTS.index("headwear"), label)
+    return labels
+
+
+def _faces(config: Config, name: str, seeds: Sequence[int], *, balanced: bool = False, given: Mapping[str, str] | None = None) -> Split:
+    model = read_model()
+    if not 16 <= config.size <= 1024:
+        raise UserError(f"avatars: size is {config.size}, expected 16 to 1024 pixels")
+
+    def make(path: Path) -> dict[str, Any]:
+        drawn = [model.sample(seed, balanced=balanced, given=given) for seed in seeds]
+        jobs = [{"style": draw.STYLE, "options": model.options(row, seed)} for row, seed in zip(drawn, seeds, strict=True)]
+        cache.write_images(path, _drawn(jobs, config.size, f"draw avatars {name}"), (len(jobs), 3, config.size, config.size))
+        visible = [model.visible(row) for row in drawn]
+        said = [captions(model, row, seed) for row, seed in zip(visible, seeds, strict=True)]
+        return {
+            "attributes": {attribute.name: [row[attribute.name] for row in visible] for attribute in model.attributes},
+            "captions": [texts for texts, _ in said],
+            "mentions": [mentions for _, mentions in said],
+        }
+
+    images, facts = cache.images(_recipe(config, name, len(seeds)), make)
+    table = pd.DataFrame(facts["attributes"], dtype=object)
+    texts = [tuple(texts) for texts in facts["captions"]]
+    ids = [f"{name.replace(' ', '-')}-{index:05d}" for index in range(len(seeds))]
+    return Split("avatars", name, ids, images, texts, table.where(table.notna(), None), model.vocabulary, facts["mentions"])
+
+
+def _drawn(jobs: Sequence[draw.Job], size: int, what: str, image_filter: str | None = None):
+    from t2ibench.progress import track
+
+    total = -(-len(jobs) // draw.CHUNK)
+    for chunk in (
+        track(draw.draw_all(jobs, size), f"{what} ({len(jobs):,} images)", total) if len(jobs) > draw.CHUNK else draw.draw_all(jobs, size)
+    ):
+        yield chunk if image_filter is None else domains.FILTERS[image_filter](chunk)
+
+
+@functools.cache
+def _version() -> list[str]:
+    """What decides a pixel or a word: the sheet, the version of this code, and those of the drawing packages."""
+    packages = [importlib.metadata.version(package) for package in ("dicebear-core", "dicebear-styles", "resvg-py")]
+    return [VERSION, files(__package__).joinpath("attributes.yaml").read_text("utf-8"), *packages]
+
+
+def _recipe(config: Config, name: str, count: int) -> cache.Recipe:
+    key = hashlib.sha256(json.dumps([_version(), name, count, config.size]).encode()).hexdigest()
+    return cache.Recipe("avatars", f"{name} {config.size}", key)

@@ -1,0 +1,126 @@
+"""The attribute model of `avatars`: a Bayesian network read from `attributes.yaml`, and the words for its values."""
+
+import functools
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+
+import numpy as np
+import yaml
+
+from t2ibench.data import Vocabulary
+from t2ibench.seeds import derive_seed, uniform
+
+Phrase = tuple[str, str]  # ("is" | "has" | "wears", text)
+Conditions = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Value:
+    """One value of an attribute: base weight, options of the drawing style, how captions may say it (empty: not nameable)."""
+
+    weight: float
+    draw: Mapping[str, tuple[str | int, ...]]
+    say: tuple[Phrase, ...] = ()
+    also: tuple[Phrase, ...] = ()
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A node of the network: its values, the factors by which attributes above it change their weights, and when it is hidden."""
+
+    name: str
+    values: Mapping[str, Value]
+    factors: tuple[tuple[Conditions, Mapping[str, float]], ...]
+    hidden: Conditions
+
+    def weights(self, above: Mapping[str, str]) -> np.ndarray:
+        """P(value | attributes above), in the order of `values`."""
+        weights = np.array([value.weight for value in self.values.values()])
+        for when, by in self.factors:
+            if _holds(when, above):
+                weights *= [by.get(name, 1.0) for name in self.values]
+        return weights / weights.sum()
+
+    def is_hidden(self, drawn: Mapping[str, str]) -> bool:
+        """Whether other attributes cover this one, so that nobody could tell its value from the image."""
+        return any(drawn[name] in values for name, values in self.hidden.items())
+
+
+@dataclass(frozen=True)
+class Model:
+    """All attributes in drawing order, and the options that are drawn without being attributes."""
+
+    attributes: tuple[Attribute, ...]
+    nuisance: Mapping[str, tuple[str, ...]]
+
+    def sample(self, seed: int, *, balanced: bool = False, given: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Draw the value of every attribute; with `balanced`, uniformly and independently; those in `given` are kept as they are.
+
+        Each attribute has its own number of the stream, so fixing one leaves the chance behind the others unchanged.
+        """
+        drawn: dict[str, str] = {}
+        for attribute, u in zip(self.attributes, uniform(derive_seed("attributes", seed), len(self.attributes)), strict=True):
+            names = list(attribute.values)
+            weights = np.full(len(names), 1 / len(names)) if balanced else attribute.weights(drawn)
+            choice = names[min(int(np.searchsorted(np.cumsum(weights), u, side="right")), len(names) - 1)]
+            drawn[attribute.name] = (given or {}).get(attribute.name, choice)
+        return drawn
+
+    def options(self, drawn: Mapping[str, str], seed: int) -> dict[str, str | int]:
+        """Every option of the drawing style for these values: nothing is left to the style's own generator."""
+        choices = [item for attribute in self.attributes for item in attribute.values[drawn[attribute.name]].draw.items()]
+        choices += list(self.nuisance.items())
+        picked = uniform(derive_seed("options", seed), len(choices))
+        options = {name: values[int(u * len(values))] for (name, values), u in zip(choices, picked, strict=True)}
+        return options | {"facialHairColor": options["hairColor"]}
+
+    def visible(self, drawn: Mapping[str, str]) -> dict[str, str | None]:
+        """The attribute row of an image: None where the value cannot be seen."""
+        return {a.name: None if a.is_hidden(drawn) else drawn[a.name] for a in self.attributes}
+
+    @functools.cached_property
+    def vocabulary(self) -> Vocabulary:
+        """Nameable values and how they are said; pairs of which one hides the other are excluded."""
+        excluded = [
+            frozenset((f"{attribute.name}={value}", f"{cover}={covering}"))
+            for attribute in self.attributes
+            for value in attribute.values
+            for cover, covered_by in attribute.hidden.items()
+            for covering in covered_by
+        ]
+        phrases = {a.name: {name: value.say for name, value in a.values.items() if value.say} for a in self.attributes}
+        return Vocabulary(phrases, frozenset(excluded))
+
+
+@functools.cache
+def read_model() -> Model:
+    """The model as `attributes.yaml` states it. Raises ValueError for a factor or cover that names no attribute above, or no value."""
+    sheet = yaml.safe_load(files(__package__).joinpath("attributes.yaml").read_text("utf-8"))
+    attributes: list[Attribute] = []
+    for name, node in sheet["attributes"].items():
+        above = {attribute.name: attribute.values for attribute in attributes}
+        values = {value: _value(spec) for value, spec in node["values"].items()}
+        factors = tuple((_conditions(factor["when"], above, name), factor["by"]) for factor in node.get("factors", []))
+        for unknown in set(itertools.chain.from_iterable(by for _, by in factors)) - set(values):
+            raise ValueError(f"attributes.yaml: {name}: a factor names the value {unknown!r}, which {name} does not have")
+        attributes.append(Attribute(name, values, factors, _conditions(node.get("hidden", {}), above, name)))
+    return Model(tuple(attributes), {name: tuple(options) for name, options in sheet["nuisance"].items()})
+
+
+def _value(spec: Mapping) -> Value:
+    say, also = (tuple((kind, text) for kind, text in spec.get(key, ())) for key in ("say", "also"))
+    return Value(float(spec["weight"]), {name: tuple(options) for name, options in spec["draw"].items()}, say, also)
+
+
+def _conditions(when: Mapping, above: Mapping[str, Mapping[str, Value]], name: str) -> Conditions:
+    for parent, values in when.items():
+        for value in values:
+            if parent not in above or value not in above[parent]:
+                raise ValueError(f"attributes.yaml: {name} depends on {parent}={value}, which is no value of an attribute above it")
+    return {parent: tuple(values) for parent, values in when.items()}
+
+
+def _holds(when: Conditions, drawn: Mapping[str, str]) -> bool:
+    return all(drawn[name] in values for name, values in when.items())

@@ -1,0 +1,19 @@
+"""One drawing process: jobs in on standard input, pixels out on standard output (see `draw.draw_all`)."""
+
+import json
+import sys
+
+import numpy as np
+
+from t2ibench.datasets.avatars.draw import draw, on_white
+
+
+def main() -> None:
+    size = int(sys.argv[1])
+    for line in sys.stdin:
+        sys.stdout.buffer.write(np.stack([on_white(draw(job, size)) for job in json.loads(line)]).tobytes())
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()

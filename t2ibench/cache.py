@@ -1,0 +1,93 @@
+"""Image sets that are made once: one memory-mapped array on disk with its hash, made whole or not at all, checked at every load."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+from filelock import FileLock
+
+from t2ibench.errors import UserError
+from t2ibench.images import pixel_hash
+
+
+def folder() -> Path:
+    """Where caches lie: the environment variable T2IBENCH_CACHE, or the user's cache folder."""
+    return Path(os.environ.get("T2IBENCH_CACHE") or platformdirs.user_cache_dir("t2ibench"))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a cached set is called and the hash of everything that decides its content."""
+
+    owner: str
+    name: str
+    key: str
+
+    @property
+    def path(self) -> Path:
+        return folder() / self.owner / f"{re.sub(r'[^A-Za-z0-9]+', '-', self.name)[:80]}-{self.key[:16]}.npy"
+
+
+@dataclass(frozen=True)
+class ArrayImages:
+    """Images of a memory-mapped array: uint8 [N, 3, H, W]."""
+
+    array: np.ndarray
+    hashes: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        return np.asarray(self.array[np.asarray(indices)])
+
+    def digests(self) -> Sequence[str]:
+        return self.hashes
+
+
+def images(recipe: Recipe, make: Callable[[Path], dict[str, Any]]) -> tuple[ArrayImages, dict[str, Any]]:
+    """A cached image set and the facts about it. `make(path)` writes the array with `write_images` and returns the facts (JSON).
+
+    A set that is damaged is made again. Two processes that want the same set make it once.
+    """
+    path, sheet = recipe.path, recipe.path.with_suffix(".json")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path.parent} cannot be written ({error.strerror}): set T2IBENCH_CACHE to a folder that can") from error
+    with FileLock(path.with_suffix(".lock")):
+        facts = json.loads(sheet.read_text("utf-8")) if sheet.exists() and path.exists() else None
+        if facts is None or _file_hash(path) != facts["sha256"]:
+            facts = make(path)
+            array = np.load(path, mmap_mode="r")
+            facts |= {"key": recipe.key, "sha256": _file_hash(path), "hashes": [pixel_hash(image) for image in array]}
+            part = sheet.with_suffix(".json.part")
+            part.write_text(json.dumps(facts, ensure_ascii=False), "utf-8")
+            os.replace(part, sheet)
+    return ArrayImages(np.load(path, mmap_mode="r"), facts["hashes"]), facts
+
+
+def write_images(path: Path, chunks: Iterable[np.ndarray], shape: tuple[int, ...]) -> None:
+    """Write chunks of uint8 images as one .npy of `shape`, whole or not at all."""
+    part = path.with_suffix(".part.npy")
+    array, row = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape), 0
+    for chunk in chunks:
+        array[row : row + len(chunk)] = chunk
+        row += len(chunk)
+    if row != len(array):
+        raise ValueError(f"{path}: {row} images were made, {len(array)} expected")
+    array.flush()
+    del array
+    os.replace(part, path)
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

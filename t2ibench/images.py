@@ -1,0 +1,72 @@
+"""Images between parts are uint8 [B, 3, H, W], inside networks floats in [-1, 1]; on disk they are lossless PNG."""
+
+import hashlib
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from t2ibench.errors import UserError
+
+MAX_PIXELS = 64_000_000  # larger files are refused before they are decoded
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Floats in [-1, 1] to uint8, rounded half up, once: what is scored is what is saved. NaN is an error, never black."""
+    if torch.isnan(images).any():
+        raise ValueError("an image holds NaN")
+    return ((images.float() + 1) * 127.5 + 0.5).floor().clamp(0, 255).to(torch.uint8)
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 to floats in [-1, 1], float32."""
+    return images.float() / 127.5 - 1
+
+
+def read_image(path: Path) -> np.ndarray:
+    """An image file as RGB uint8 [H, W, 3]. Raises UserError for a file that is missing, too large, cut short or no image."""
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise UserError(f"{path}: {image.width}x{image.height} pixels, at most {MAX_PIXELS:,} are read: scale it down")
+            return np.asarray(image.convert("RGB"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path}: cannot be read as an image ({error}): replace the file") from error
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """uint8 [3, H, W] as the bytes of a PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def pixel_hash(image: np.ndarray) -> str:
+    """sha256 of the shape and pixels of one image, uint8 [3, H, W]."""
+    return hashlib.sha256(f"{image.shape}".encode() + np.ascontiguousarray(image).tobytes()).hexdigest()
+
+
+def grid(images: Tensor, columns: int | None = None, gap: int = 2) -> np.ndarray:
+    """uint8 [N, 3, H, W] as one white-ruled sheet, uint8 [H', W', 3], row by row."""
+    count, _, height, width = images.shape
+    columns = columns or int(np.ceil(np.sqrt(count)))
+    rows = -(-count // columns)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
+    for i, image in enumerate(images.cpu().numpy()):
+        top, left = i // columns * (height + gap), i % columns * (width + gap)
+        sheet[top : top + height, left : left + width] = image.transpose(1, 2, 0)
+    return sheet
+
+
+def save_grid(images: Tensor, path: Path, columns: int | None = None) -> None:
+    """Write a sheet of images as PNG, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    Image.fromarray(grid(images, columns)).save(part, "PNG")
+    os.replace(part, path)

@@ -1,0 +1,116 @@
+"""Methods, metrics and data sets, found by file name: nothing is imported to list them, and a run imports what it uses.
+
+A plug-in is `t2ibench/<kind>/<name>.py` or a folder `t2ibench/<kind>/<name>/` with an `__init__.py`; another package joins through the
+entry point group `t2ibench.<kind>`. Each has a frozen dataclass `Config` with the only defaults of its settings. A method
+that has several published variants names them, with their settings, under `variants:` in the `paper.yaml` beside it.
+"""
+
+import ast
+import dataclasses
+import importlib
+import importlib.metadata
+import importlib.util
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from t2ibench.errors import UserError, did_you_mean
+
+KINDS = ("methods", "metrics", "datasets")
+T = TypeVar("T")
+
+
+def sources(kind: str) -> dict[str, Path | None]:
+    """Every plug-in of a kind with the file its code begins in (None where another package brings it), sorted by name."""
+    folder = Path(__file__).parent / kind
+    found: dict[str, Path | None] = {path.stem: path for path in folder.glob("*.py")}
+    found |= {path.parent.name: path for path in folder.glob("*/__init__.py")}
+    found |= {point.name: None for point in importlib.metadata.entry_points(group=f"t2ibench.{kind}") if point.name not in found}
+    return dict(sorted(found.items()))
+
+
+def describe(kind: str, name: str) -> str:
+    """The first line of a plug-in's docstring, read without importing it."""
+    path = sources(kind)[name]
+    if path is None:
+        return "from another package"
+    return (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").split("\n")[0]
+
+
+def load(kind: str, name: str) -> types.ModuleType:
+    """Import one plug-in. Raises UserError with the nearest known name where there is none of this one."""
+    known = sources(kind)
+    if name not in known:
+        raise UserError(f"no {kind.removesuffix('s')} is called {name!r}{did_you_mean(name, known)}")
+    if known[name] is not None:
+        return importlib.import_module(f"t2ibench.{kind}.{name}")
+    [point] = [point for point in importlib.metadata.entry_points(group=f"t2ibench.{kind}") if point.name == name]
+    return importlib.import_module(point.value)
+
+
+def paper(name: str) -> dict[str, Any]:
+    """The `paper.yaml` beside a method (citation, variants, reported numbers, claims); empty where it has none."""
+    path = sources("methods").get(name)
+    sheet = path.with_name("paper.yaml") if path is not None and path.name == "__init__.py" else None
+    return yaml.safe_load(sheet.read_text("utf-8")) if sheet is not None and sheet.exists() else {}
+
+
+def method_ids() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Every method a suite can name: id -> (plug-in, the settings that make the variant)."""
+    ids: dict[str, tuple[str, dict[str, Any]]] = {}
+    for name in sources("methods"):
+        variants = paper(name).get("variants")
+        ids |= {name: (name, {})} if variants is None else {id: (name, settings or {}) for id, settings in variants.items()}
+    return ids
+
+
+def configure(cls: type[T], settings: Mapping[str, Any], where: str) -> T:
+    """A frozen dataclass from a mapping of a YAML file; `where` begins the error line.
+
+    Raises UserError for an unknown key (with the nearest known one), a missing one, or a value of another type.
+    """
+    hints, fields = typing.get_type_hints(cls), {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for key, value in settings.items():
+        if key not in fields:
+            raise UserError(f"{where}: unknown key {key!r}{did_you_mean(key, fields)}")
+        if not _fits(value, hints[key]):
+            expected = str(getattr(hints[key], "__name__", hints[key])) if not typing.get_args(hints[key]) else str(hints[key])
+            raise UserError(f"{where}: {key} is {value!r}, expected {expected.replace('typing.', '')}")
+    required = dataclasses.MISSING
+    missing = [n for n, f in fields.items() if n not in settings and f.default is required and f.default_factory is required]
+    if missing:
+        raise UserError(f"{where}: the key {missing[0]!r} is missing")
+    return cls(**{key: _coerce(value, hints[key]) for key, value in settings.items()})
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, argument) for argument in arguments)
+    if origin is typing.Literal:
+        return value in arguments
+    if origin in (tuple, list):
+        return isinstance(value, list | tuple) and all(_fits(item, arguments[0]) for item in value)
+    if origin is dict or hint is dict:
+        return isinstance(value, dict)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint is Path:
+        return isinstance(value, str | Path)
+    return hint is Any or isinstance(value, hint)
+
+
+def _coerce(value: Any, hint: Any) -> Any:
+    if typing.get_origin(hint) is tuple:
+        return tuple(value)
+    if hint is float:
+        return float(value)
+    if isinstance(value, str) and (hint is Path or Path in typing.get_args(hint)):
+        return Path(value)
+    return value

@@ -1,0 +1,42 @@
+"""Random streams that belong to one sample each: never global, never shared, the same on every machine.
+
+A stream is named by what it is for, `derive_seed(run_seed, prompt_id, k)`, and by nothing else, so neither the batch size, nor
+the order, nor the split into shards changes a number in it. Values come from the raw bits of Philox, whose stream
+numpy guarantees across versions, through Box-Muller in float64.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def derive_seed(*parts: int | str) -> int:
+    """A seed in [0, 2**63) that depends on every part and on their order: H(run seed, prompt id, k)."""
+    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def uniform(seed: int, count: int) -> np.ndarray:
+    """`count` float64 values in [0, 1) of the stream `seed`; a longer draw begins with the shorter one."""
+    return (np.random.Philox(key=seed).random_raw(count) >> np.uint64(11)) * 2.0**-53
+
+
+def normal(seed: int, count: int) -> np.ndarray:
+    """`count` float64 values of N(0, 1) from the stream `seed`; a longer draw begins with the shorter one."""
+    u = uniform(seed, count + count % 2).reshape(-1, 2)
+    radius, angle = np.sqrt(-2 * np.log1p(-u[:, 0])), 2 * np.pi * u[:, 1]
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).reshape(-1)[:count]
+
+
+def latents(seeds: Sequence[int], *shape: int) -> Tensor:
+    """Standard normal latents, float32 [len(seeds), *shape]: row i depends on `seeds[i]` alone."""
+    count = int(np.prod(shape))
+    return torch.from_numpy(np.stack([normal(seed, count).reshape(shape) for seed in seeds])).float()
+
+
+def permutation(seed: int, count: int) -> np.ndarray:
+    """A permutation of range(count) from the stream `seed`."""
+    return np.argsort(uniform(seed, count), kind="stable")
