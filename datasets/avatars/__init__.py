@@ -10,6 +10,7 @@ Splits: train 20,000, val 2,000, test 2,000, balanced-train 20,000, balanced-val
 import functools
 import hashlib
 import importlib.metadata
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,25 +52,27 @@ def pair_images(config: Config, conditions: Mapping[str, str], count: int, seed:
 
     Raises UserError where a condition is no attribute of avatars or one value hides another.
     """
-    known = {attribute.name: attribute for attribute in read_model().attributes}
+    model = read_model()
     for name, value in conditions.items():
-        if name not in known or value not in known[name].values:
-            raise UserError(
-                f"avatars: {name}={value} is no attribute value; {name} may be {', '.join(known[name].values) if name in known else 'nothing'}"
-            )
+        values = next((list(attribute.values) for attribute in model.attributes if attribute.name == name), None)
+        if values is None:
+            raise UserError(f"avatars: no attribute is called {name!r}{did_you_mean(name, [a.name for a in model.attributes])}")
+        if value not in values:
+            raise UserError(f"avatars: {name}={value} is no attribute value; {name} may be {', '.join(values)}")
     literals = " ".join(f"{name}={value}" for name, value in sorted(conditions.items()))
-    covered = frozenset(literals.split())
-    if any(pair <= covered for pair in read_model().vocabulary.excluded):
+    if any(pair <= set(literals.split()) for pair in model.vocabulary.excluded):
         raise UserError(f"avatars: {literals}: one hides the other, no image can show both")
-    seeds = [derive_seed("avatars", "pair", literals, seed, index) for index in range(count * 8)]
-    rows = [
-        (s, row)
-        for s in seeds
-        if all((row := read_model().visible(read_model().sample(s, given=conditions)))[k] == v for k, v in conditions.items())
-    ]
-    if len(rows) < count:
-        raise UserError(f"avatars: {literals}: too often hidden by other attributes to draw {count} images")
-    return _faces(config, f"pair {literals} {seed}", [s for s, _ in rows[:count]], given=conditions)
+    seeds: list[int] = []
+    for index in itertools.count():  # another attribute may hide one of the conditions; such a draw is passed over
+        drawn = derive_seed("avatars", "pair", literals, seed, index)
+        visible = model.visible(model.sample(drawn, given=conditions))
+        if all(visible[name] == value for name, value in conditions.items()):
+            seeds.append(drawn)
+        if len(seeds) == count:
+            return _faces(config, f"pair {literals} {seed}", seeds, given=conditions)
+        if index > 50 * count:
+            raise UserError(f"avatars: {literals}: hidden by other attributes in {index - len(seeds):,} of {index:,} draws")
+    raise AssertionError("unreachable")
 
 
 def domain_names() -> list[str]:

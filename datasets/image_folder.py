@@ -1,0 +1,182 @@
+"""Your own images: a folder in the Hugging Face imagefolder convention, with captions and any attribute columns.
+
+    root/[train|val|test/]metadata.jsonl     {"file_name": "a/0001.png", "text": "a red bird", "wing": "red"} a line
+    root/[train|val|test/]a/0001.png
+
+`text` (or `caption`, `prompt`) is a string or a list of strings; lines of one `file_name` are merged in order. Without metadata.jsonl,
+captions.jsonl, metadata.csv, or side-car files `0001.txt` with one caption a line are read. Other keys are attributes; an empty one is
+"cannot be seen". Split names `validation` and `val` are the same. A folder without split folders has one split, whatever it is asked for.
+Images are squashed to `size` with Pillow's bicubic filter when they are read.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from t2ibench.data import Split, Vocabulary
+from t2ibench.errors import UserError
+from t2ibench.images import read_image
+
+TEXT_KEYS = ("text", "caption", "prompt")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+ALIASES = {"val": ("val", "validation", "valid"), "train": ("train", "training"), "test": ("test",)}
+
+
+@dataclass(frozen=True)
+class Config:
+    root: Path
+    size: int = 64  # pixels a side
+
+
+@dataclass(frozen=True)
+class Files:
+    """Images read from their files when they are asked for: RGB uint8 [B, 3, size, size]."""
+
+    paths: Sequence[Path]
+    size: int
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        return np.stack([self._read(self.paths[int(index)]) for index in indices])
+
+    def digests(self) -> Sequence[str]:
+        return self._digests
+
+    @cached_property
+    def _digests(self) -> list[str]:
+        return [f"{hashlib.sha256(path.read_bytes()).hexdigest()}@{self.size}" for path in self.paths]
+
+    def _read(self, path: Path) -> np.ndarray:
+        pixels = read_image(path)
+        if pixels.shape[:2] != (self.size, self.size):
+            pixels = np.asarray(Image.fromarray(pixels).resize((self.size, self.size), Image.Resampling.BICUBIC))
+        return pixels.transpose(2, 0, 1)
+
+
+def load(config: Config, split: str) -> Split:
+    """The images of a split that have a line of metadata, in the order of their names.
+
+    Raises UserError for a folder without images, a line that is no JSON object or has no file_name or text, a name that
+    leaves the folder, an image without a caption, or a caption without an image.
+    """
+    folder = _split_folder(config.root, split)
+    rows = list(_rows(folder))
+    if not rows:
+        raise UserError(f"{folder}: no image found ({', '.join(SUFFIXES)}): expected images and a metadata.jsonl that describes them")
+    merged: dict[str, dict[str, Any]] = {}
+    for where, name, row in rows:
+        path = _inside(folder, name, where)
+        if not path.exists():
+            raise UserError(f"{where}: {path} is missing: the folder is not whole, or the line is wrong")
+        entry = merged.setdefault(name, {"captions": [], "attributes": {}})
+        entry["captions"] += _captions(row, where)
+        entry["attributes"] |= {key: value for key, value in row.items() if key not in (*TEXT_KEYS, "file_name")}
+    if unlisted := sorted({str(p.relative_to(folder).as_posix()) for p in _images(folder)} - set(merged)):
+        raise UserError(f"{folder}: {len(unlisted):,} images have no caption, first {unlisted[0]}: add their lines, or move them away")
+    names = sorted(merged)
+    table = pd.DataFrame([{k: _label(v) for k, v in merged[name]["attributes"].items()} for name in names], dtype=object)
+    table = table.where(table.notna(), None)
+    captions = [tuple(merged[name]["captions"]) for name in names]
+    images = Files([folder / name for name in names], config.size)
+    attributes = table if len(table.columns) else None
+    return Split(
+        f"image_folder {folder.name}", split, names, images, captions, attributes, None if attributes is None else _vocabulary(table)
+    )
+
+
+def _split_folder(root: Path, split: str) -> Path:
+    if not root.is_dir():
+        raise UserError(f"{root} is no folder: the data set image_folder needs `root`, a folder of images with a metadata.jsonl")
+    present = {name for names in ALIASES.values() for name in names if (root / name).is_dir()}
+    if not present:
+        return root
+    for name in ALIASES.get(split, (split,)):
+        if (root / name).is_dir():
+            return root / name
+    raise UserError(f"{root}: there is no split folder {split!r}, only {', '.join(sorted(present))}")
+
+
+def _rows(folder: Path) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Every line of metadata as (where it stands, file name, its keys)."""
+    for name in ("metadata.jsonl", "captions.jsonl"):
+        if (folder / name).exists():
+            yield from _json_lines(folder / name)
+            return
+    if (path := folder / "metadata.csv").exists():
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        yield from ((f"{path}:{line}", _file_name(row, f"{path}:{line}"), row) for line, row in enumerate(table.to_dict("records"), 2))
+        return
+    for image in _images(folder):
+        text = image.with_suffix(".txt")
+        if not text.exists():
+            raise UserError(f"{text} is missing: without metadata.jsonl every image needs a text file with its captions")
+        yield str(text), image.relative_to(folder).as_posix(), {"text": text.read_text("utf-8-sig", "replace").splitlines()}
+
+
+def _json_lines(path: Path) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    for number, line in enumerate(path.read_text("utf-8-sig").splitlines(), 1):
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{where}: not a JSON object ({error.msg} at column {error.colno}): mend the line") from error
+        if not isinstance(row, dict):
+            raise UserError(f"{where}: found {type(row).__name__}, expected a JSON object with file_name and text")
+        yield where, _file_name(row, where), row
+
+
+def _file_name(row: Mapping[str, Any], where: str) -> str:
+    if not isinstance(row.get("file_name"), str):
+        raise UserError(f"{where}: there is no file_name, only {', '.join(map(str, row))}: name the image, relative to this file")
+    return PurePosixPath(row["file_name"]).as_posix()
+
+
+def _inside(folder: Path, name: str, where: str) -> Path:
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        raise UserError(f"{where}: {name} leaves the folder: file names are relative and have no '..'")
+    return folder / name
+
+
+def _captions(row: Mapping[str, Any], where: str) -> list[str]:
+    found = next((row[key] for key in TEXT_KEYS if key in row), None)
+    texts = [found] if isinstance(found, str) else found
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise UserError(f"{where}: the caption is {found!r}: expected `text`, a string or a list of strings")
+    kept = [text.strip() for text in texts if text.strip()]
+    if not kept:
+        raise UserError(f"{where}: the caption is empty: every image needs at least one")
+    return kept
+
+
+def _label(value: Any) -> str | None:
+    if value is None or value == "":
+        return None
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+
+
+def _vocabulary(table: pd.DataFrame) -> Vocabulary:
+    """Without a grammar of its own a data set's values are said as `<value> <attribute>`; yes/no columns by the name of the column."""
+    phrases: dict[str, dict[str, list[tuple[str, str]]]] = {}
+    for column in table:
+        said, values = str(column).replace("_", " "), sorted({value for value in table[column] if value is not None})
+        if set(values) <= {"true", "false", "0", "1", "yes", "no"}:
+            phrases[str(column)] = {value: [("has", said)] * 2 for value in values if value in ("true", "1", "yes")}
+        else:
+            phrases[str(column)] = {value: [("has", f"{value.replace('_', ' ')} {said}")] * 2 for value in values}
+    return Vocabulary(phrases)

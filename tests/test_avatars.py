@@ -1,0 +1,193 @@
+"""datasets/avatars: captions never lie, options decide every pixel, the long tail is where it should be."""
+
+import hashlib
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from t2ibench import cache, pairs
+from t2ibench.datasets import avatars
+from t2ibench.datasets.avatars import domains, draw, grammar
+from t2ibench.datasets.avatars.model import read_model
+from t2ibench.errors import UserError
+from t2ibench.seeds import derive_seed
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    """Splits of 40 images in a cache of their own."""
+    monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(avatars, "SPLITS", dict.fromkeys(avatars.SPLITS, 40))
+    return avatars.Config()
+
+
+@pytest.fixture(scope="module")
+def table():
+    """The attribute table of the whole training split; nothing is drawn."""
+    import pandas as pd
+
+    model = read_model()
+    rows = [model.visible(model.sample(derive_seed("avatars", "train", index))) for index in range(avatars.SPLITS["train"])]
+    return pd.DataFrame(rows, dtype=object)
+
+
+def test_the_first_images_and_words_are_those_of_version_1(small):
+    split = avatars.load(small, "train")
+    assert avatars.VERSION == "1"
+    assert (
+        split.captions[0][0]
+        == "an avatar of a person with a mustache and wide open eyes, wearing a woolly hat and a hoodie, on a light blue background"
+    )
+    digest = hashlib.sha256(np.ascontiguousarray(split.images.read(range(8))).tobytes()).hexdigest()
+    assert digest == "14418aa3fc1d61d89e8fba387dead97284bc2dc27e1b4d38aabc53e931ebcdf2", (
+        "the drawing has changed: raise VERSION, and say in CHANGELOG that old numbers do not compare"
+    )
+
+
+def test_options_leave_nothing_to_the_generator_of_the_style():
+    model = read_model()
+    for seed in range(60):
+        options = model.options(model.sample(seed, balanced=True), seed)
+        first, second = (draw.draw({"style": draw.STYLE, "options": {"seed": name, **options}}, 64) for name in ("a", "b"))
+        assert np.array_equal(first, second)
+
+
+def test_a_caption_mentions_only_what_the_image_shows():
+    model = read_model()
+    said = {name: {v: {t for _, t in spec.say + spec.also} for v, spec in a.values.items()} for a in model.attributes for name in [a.name]}
+    for seed in range(400):
+        visible = model.visible(model.sample(seed, balanced=True))
+        texts, mentions = grammar.captions(model, visible, seed)
+        assert len(texts) == 5
+        for text, literals in zip(texts, mentions, strict=True):
+            assert 3 <= len(literals) <= 6
+            for literal in literals:
+                name, value = literal.split("=")
+                assert visible[name] == value
+            for name in ("eyewear", "facial_hair", "mouth", "skin"):  # words of another value of the same attribute never occur
+                for value, words in said[name].items():
+                    if value != visible[name]:
+                        bare = f" {text.replace(',', ' ').replace('dark glasses', 'sunglasses')} "
+                        assert not any(f" {word} " in bare for word in words), (text, name, value)
+
+
+def test_every_mention_can_be_read_off_the_caption():
+    model = read_model()
+    words = {"hair_colour": {"black": "black", "brown": "brown|brunette", "blond": "blond|golden", "red": "red|ginger", "pink": "pink"}}
+    for seed in range(200):
+        visible = model.visible(model.sample(seed))
+        for text, literals in zip(*grammar.captions(model, visible, seed), strict=True):
+            for literal in literals:
+                name, value = literal.split("=")
+                if name in words and value in words[name]:
+                    assert any(word in text for word in words[name][value].split("|")), (text, literal)
+
+
+def test_the_long_tail_has_the_pairs_that_the_suite_needs(table):
+    found = pairs.find_pairs(table, read_model().vocabulary)
+    assert (len(found.rare), len(found.near_unseen), len(found.neutral)) == (20, 10, 10)
+    assert sum(pair.control is not None for pair in found.rare) == 20
+    assert all(pair.n < 10 for pair in found.near_unseen)
+
+
+def test_shares_follow_the_network():
+    """P(beard | turban, black hair) worked out from the factors, against samples: a factor that is ignored would show."""
+    model = read_model()
+    facial = next(attribute for attribute in model.attributes if attribute.name == "facial_hair")
+    expected = facial.weights({"hair": "turban", "hair_colour": "black"})[list(facial.values).index("beard")]
+    assert expected == pytest.approx(60 / (52 * 0.2 + 18 * 0.05 + 30 * 2))
+    given = {"hair": "turban", "hair_colour": "black"}
+    drawn = [model.sample(seed, given=given)["facial_hair"] for seed in range(3000)]
+    assert drawn.count("beard") / 3000 == pytest.approx(expected, abs=4 * np.sqrt(expected * (1 - expected) / 3000))
+
+
+def test_a_colour_that_cannot_be_seen_is_no_attribute(table):
+    covered = table.hair.isin(["bald", "hijab", "turban", "beanie", "hat"])
+    assert table.hair_colour[covered].isna().all()
+    assert table.hair_colour[~covered].notna().all()
+
+
+def test_balanced_splits_are_uniform():
+    model = read_model()
+    counts = Counter(model.sample(derive_seed("avatars", "balanced-train", index), balanced=True)["hair"] for index in range(3000))
+    assert len(counts) == 12
+    assert all(abs(count - 250) < 4 * np.sqrt(250) for count in counts.values())
+
+
+def test_two_loads_are_the_same_bytes_and_damage_is_mended(small):
+    first = avatars.load(small, "test")
+    path = next((cache.folder() / "avatars").glob("test-*.npy"))
+    before = path.read_bytes()
+    path.write_bytes(before[:-100] + bytes(100))
+    again = avatars.load(small, "test")
+    assert path.read_bytes() == before
+    assert again.digest == first.digest
+
+
+def test_drawing_in_processes_equals_drawing_here(monkeypatch):
+    monkeypatch.setattr(draw, "CHUNK", 5)
+    model = read_model()
+    jobs = [{"style": draw.STYLE, "options": model.options(model.sample(seed), seed)} for seed in range(17)]
+    here, there = (np.concatenate(list(draw.draw_all(jobs, 32, workers=workers))) for workers in (1, 3))
+    assert here.shape == (17, 3, 32, 32)
+    assert np.array_equal(here, there)
+
+
+def test_pair_images_carry_the_pair(small):
+    split = avatars.pair_images(small, {"hair": "bob", "facial_hair": "moustache"}, 12, seed=0)
+    assert set(split.attributes.hair) == {"bob"}
+    assert set(split.attributes.facial_hair) == {"moustache"}
+    with pytest.raises(UserError, match="one hides the other"):
+        avatars.pair_images(small, {"hair": "bald", "hair_colour": "red"}, 2, seed=0)
+    with pytest.raises(UserError, match="hair=green is no attribute value; hair may be short, long"):
+        avatars.pair_images(small, {"hair": "green"}, 2, seed=0)
+
+
+def test_masks_name_the_parts_that_are_drawn(small):
+    split = avatars.load(small, "balanced-test")
+    labels = avatars.masks(small, "balanced-test", range(40))
+    part = {name: position for position, name in enumerate(avatars.PARTS)}
+    for row, hair, facial, eyewear in zip(
+        labels, split.attributes.hair, split.attributes.facial_hair, split.attributes.eyewear, strict=True
+    ):
+        shown = set(np.unique(row))
+        assert (part["headwear"] in shown) == (hair in ("hijab", "turban", "beanie", "hat"))
+        assert (part["hair"] in shown) == (hair not in ("bald", "hijab", "turban", "beanie", "hat"))
+        assert (part["facial_hair"] in shown) == (facial != "none")
+        assert (part["accessories"] in shown) == (eyewear != "none")
+        assert {part["background"], part["skin"]} <= shown
+
+
+def test_the_background_mask_is_the_background_colour(small):
+    images, labels = avatars.load(small, "val").images.read(range(20)), avatars.masks(small, "val", range(20))
+    for image, label in zip(images, labels, strict=True):
+        pixels = image[:, label == 0]
+        assert (np.abs(pixels.T.astype(int) - image[:, 0, 0].astype(int)).max(1) <= 96).mean() > 0.98
+
+
+@pytest.mark.parametrize("name", sorted(domains.DOMAINS))
+def test_every_domain_draws_and_names_itself(small, name):
+    split = avatars.domain_images(small, name, 3)
+    images = split.images.read(range(3))
+    assert images.shape == (3, 3, 64, 64)
+    assert images.std() > 10
+    assert not np.array_equal(images[0], images[1])
+    assert len(split.captions[0]) == 5
+
+
+def test_filters_do_what_they_are_called():
+    flat = np.full((1, 3, 64, 64), 200, np.uint8)
+    assert domains.pencil(flat).min() >= 250  # no edge, no line
+    assert domains.sepia(np.full((1, 3, 2, 2), 100, np.uint8))[0, :, 0, 0].tolist() == [135, 120, 94]
+    noise = np.random.default_rng(0).integers(0, 256, (1, 3, 64, 64), dtype=np.uint8)
+    assert len(np.unique(domains.pixel_art(noise))) <= 6
+
+
+def test_unknown_names_are_refused_with_the_nearest(small):
+    with pytest.raises(UserError, match="did you mean 'train'"):
+        avatars.load(small, "trian")
+    with pytest.raises(UserError, match="did you mean 'sepia'"):
+        avatars.domain_images(small, "sepai", 3)
+    with pytest.raises(UserError, match="size is 8, expected 16 to 1024"):
+        avatars.load(avatars.Config(8), "train")
