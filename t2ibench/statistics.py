@@ -109,9 +109,16 @@ def cluster_mean_interval(
     return bca_interval(float(values.mean()), means, without, confidence)
 
 
-def standard_error(influence: np.ndarray) -> float:
-    """sd / sqrt(n) of per-sample influence values; of two methods' values subtracted prompt by prompt, that of their difference."""
-    return float(influence.std(ddof=1) / len(influence) ** 0.5)
+def standard_error(influence: ArrayLike, clusters: Sequence[object] | np.ndarray | None = None) -> float:
+    """sd / sqrt(n) of per-sample influence values [n], whose mean is 0; with clusters, of their sums.
+
+    Of two methods' influence values subtracted prompt by prompt it is the error of their difference.
+    """
+    values = np.asarray(influence, float)
+    if clusters is None:
+        return float(values.std(ddof=1) / len(values) ** 0.5)
+    sums = np.bincount(np.unique(np.asarray(clusters), return_inverse=True)[1], values)
+    return float(sums.std(ddof=1) * len(sums) ** 0.5 / len(values))
 
 
 @dataclass(frozen=True)
