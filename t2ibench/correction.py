@@ -1,0 +1,99 @@
+"""What a rate would be if the judge made no errors: one attribute (Rogan & Gladen 1978), and two attributes at once.
+
+The cells of a pair of literals (i, j) are 00, 01, 10, 11 in this order. A judge is described by M, with M[o, t] = P(judged o | truly t),
+each column estimated on real images of that very cell: judges exploit co-occurrence (a lipstick detector is weakest on men), so M is not
+the Kronecker product of two single judges. Errors that differ between real and generated images are not corrected by any of this.
+"""
+
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from t2ibench.seeds import uniform
+
+CELLS = ("00", "01", "10", "11")
+SINGULAR = 1e-9  # a determinant this near zero: the judge cannot tell two cells apart
+
+
+def rogan_gladen(observed: float, sensitivity: float, specificity: float) -> float | None:
+    """The true rate behind an observed one, clipped to [0, 1]; None for a judge no better than chance (se + sp <= 1)."""
+    informedness = sensitivity + specificity - 1
+    return None if informedness <= 0 else min(1.0, max(0.0, (observed + specificity - 1) / informedness))
+
+
+def cell_index(i: ArrayLike, j: ArrayLike) -> np.ndarray:
+    """The cell 0 … 3 of each image from its two literals (bool arrays of one shape)."""
+    return 2 * np.asarray(i, bool).astype(np.int64) + np.asarray(j, bool)
+
+
+def confusion(true_cells: np.ndarray, judged_cells: np.ndarray) -> np.ndarray:
+    """Counts [4, 4] of real images: row judged, column true."""
+    return np.bincount(4 * judged_cells + true_cells, minlength=16).reshape(4, 4)
+
+
+def columns(counts: np.ndarray) -> np.ndarray:
+    """M [..., 4, 4] from confusion counts: each column divided by its sum, which must not be zero."""
+    return counts / counts.sum(axis=-2, keepdims=True)
+
+
+def correct_cells(observed: ArrayLike, matrix: ArrayLike) -> np.ndarray | None:
+    """True cell frequencies [4] behind the observed ones [4]: argmin over the simplex of |M p - q|^2; None where M is not invertible."""
+    matrix = np.asarray(matrix, np.float64)
+    if abs(np.linalg.det(matrix)) < SINGULAR:
+        return None
+    return nearest_mixture(np.asarray(observed, np.float64)[None], matrix[None])[0]
+
+
+def nearest_mixture(observed: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """Points p of the simplex [B, 4] that minimise |M p - q|^2, for q [B, 4] and M [B, 4, 4]; always on the simplex, also for a singular M.
+
+    Exact: the minimiser over the simplex is the minimiser over the plane of one of its 15 faces, so each face is solved and the
+    best feasible one kept. Where M p = q has a solution inside the simplex, no face can be better and none is tried.
+    """
+    best, error = np.zeros_like(observed), np.full(len(observed), np.inf)
+    for size in range(4, 0, -1):
+        for face in combinations(range(4), size):
+            open_rows = np.flatnonzero(error > 1e-18)
+            p, feasible = _on_face(observed[open_rows], matrices[open_rows][:, :, face])
+            full = np.zeros((len(open_rows), 4))
+            full[:, face] = p
+            residual = ((np.einsum("bot,bt->bo", matrices[open_rows], full) - observed[open_rows]) ** 2).sum(1)
+            better = feasible & (residual < error[open_rows])
+            best[open_rows[better]], error[open_rows[better]] = full[better], residual[better]
+    return best
+
+
+def _on_face(observed: np.ndarray, matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Least squares over the plane sum(p) = 1 by its KKT system: p [B, K], and whether it is unique and has no negative entry."""
+    rows, size = len(observed), matrices.shape[2]
+    system = np.zeros((rows, size + 1, size + 1))
+    system[:, :size, :size] = np.einsum("boi,boj->bij", matrices, matrices)
+    system[:, :size, size] = system[:, size, :size] = 1.0
+    right = np.concatenate([np.einsum("boi,bo->bi", matrices, observed), np.ones((rows, 1))], axis=1)
+    regular = np.abs(np.linalg.det(system)) > SINGULAR**2
+    system[~regular] = np.eye(size + 1)
+    p = np.linalg.solve(system, right[..., None])[:, :size, 0]
+    feasible = regular & (p >= -1e-12).all(1)
+    p = np.clip(p, 0.0, None)
+    return p / np.where(p.sum(1, keepdims=True) > 0, p.sum(1, keepdims=True), 1.0), feasible
+
+
+def multinomial_draws(counts: ArrayLike, seed: int, draws: int) -> np.ndarray:
+    """Bootstrap draws of counts [..., K] over K outcomes: int64 [draws, ..., K], each row with its own total, one stream of `seed`.
+
+    Drawing n observations with replacement is drawing a multinomial, here as K - 1 binomials by the inverse of their distribution.
+    """
+    counts = np.asarray(counts, np.int64)
+    outcomes, shape = counts.shape[-1], counts.shape[:-1]
+    u = uniform(seed, draws * int(np.prod(shape)) * (outcomes - 1)).reshape(draws, *shape, outcomes - 1)
+    drawn = np.zeros((draws, *counts.shape), np.int64)
+    left = np.broadcast_to(counts.sum(-1), (draws, *shape)).copy()
+    rest = counts.sum(-1)
+    for k in range(outcomes - 1):
+        p = np.divide(counts[..., k], rest, out=np.zeros(shape), where=rest > 0)
+        drawn[..., k] = np.clip(stats.binom.ppf(u[..., k], left, p), 0, left)  # scipy answers -1 for u = 0
+        left, rest = left - drawn[..., k], rest - counts[..., k]
+    drawn[..., -1] = left
+    return drawn

@@ -1,0 +1,154 @@
+"""When may a pair's number be printed? Only where the judge is right about both literals on real images, also beside one another.
+
+Both literals need a balanced accuracy of 0.90 on held-out real images, of 0.80 (that is se + sp - 1 >= 0.6) within each stratum of the
+partner literal that has 50 images, and an expected calibration error of at most 0.05.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from t2ibench.correction import cell_index, confusion
+from t2ibench.data import Split
+from t2ibench.errors import UserError
+from t2ibench.pairs import attribute_of, canonical, indicators
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The thresholds; they are the protocol's, and part of the protocol id."""
+
+    balanced_accuracy: float = 0.90
+    within_stratum: float = 0.80
+    calibration_error: float = 0.05
+    support: int = 50  # images that a stratum needs to be tested, and a cell to correct with it
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """failures: why the pair is not judged (none: it is). untested_strata: those with too few real images. numbers: what was measured."""
+
+    failures: tuple[str, ...]
+    untested_strata: tuple[str, ...] = ()
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+def balanced_accuracy(true: np.ndarray, judged: np.ndarray) -> float | None:
+    """Mean of sensitivity and specificity (bool [N] both); None unless both truths occur."""
+    if true.all() or not true.any():
+        return None
+    return float((judged[true].mean() + (~judged[~true]).mean()) / 2)
+
+
+def calibration_error(probability: np.ndarray, true: np.ndarray, bins: int = 15) -> float:
+    """Expected calibration error of P(literal), in [0, 1]: mean |stated - actual| over bins of equal mass (fewer for few images)."""
+    order = np.argsort(probability, kind="stable")
+    parts = np.array_split(order, min(bins, len(order)))
+    return float(sum(abs(probability[part].mean() - true[part].mean()) * len(part) for part in parts) / len(order))
+
+
+def judge_pair(names: tuple[str, str], true: np.ndarray, judged: np.ndarray, calibration: Mapping[str, float], gate: Gate) -> Verdict:
+    """Test the judge on a pair of literals: `true` and `judged` are bool [N, 2], of real images on which both attributes can be seen.
+
+    calibration: each literal's calibration error.
+    """
+    failures, untested, numbers = [], [], {}
+    for own, other in ((0, 1), (1, 0)):
+        literal, partner = names[own], names[other]
+        overall = balanced_accuracy(true[:, own], judged[:, own])
+        if overall is None:
+            failures.append(f"{literal}: no real images with and without it")
+            continue
+        numbers[literal] = overall
+        if overall < gate.balanced_accuracy:
+            failures.append(f"{literal}: balanced accuracy {overall:.3f}, below {gate.balanced_accuracy:.2f}")
+        for present in (True, False):
+            rows, where = true[:, other] == present, f"{literal} {'with' if present else 'without'} {partner}"
+            inside = balanced_accuracy(true[rows, own], judged[rows, own]) if rows.sum() >= gate.support else None
+            if inside is None:
+                untested.append(where)
+                continue
+            numbers[where] = inside
+            if inside < gate.within_stratum:
+                failures.append(f"{where}: balanced accuracy {inside:.3f}, below {gate.within_stratum:.2f}")
+        numbers[f"{literal}: calibration error"] = calibration[literal]
+        if calibration[literal] > gate.calibration_error:
+            failures.append(f"{literal}: calibration error {calibration[literal]:.3f}, above {gate.calibration_error:.2f}")
+    return Verdict(tuple(failures), tuple(untested), numbers)
+
+
+@dataclass
+class RealCells:
+    """The judge on real images of each cell of a pair, which no judge was trained on.
+
+    judge: the judge's values of a split, one row an image. probabilities: P(literal) of the same, one column a literal. render:
+    `render(conditions, count)` makes real images that carry attribute values, where the data set can. A cell that the reference fills
+    with fewer than `gate.support` images is topped up with `count` rendered ones.
+    """
+
+    reference: Split
+    judge: Callable[[Split], pd.DataFrame]
+    probabilities: Callable[[Split], pd.DataFrame]
+    render: Callable[[Mapping[str, str], int], Split] | None
+    count: int
+    gate: Gate
+    _rendered: dict[frozenset[str], Split] = field(default_factory=dict)
+    _said: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    def pair(self, i: str, j: str) -> tuple[Verdict, np.ndarray]:
+        """Whether the judge may speak about a pair, and its confusion counts [4, 4] (row judged, column true)."""
+        if unknown := [literal for literal in (i, j) if attribute_of(literal) not in self._judge(self.reference)]:
+            return Verdict(tuple(f"{literal}: the judge does not know the attribute" for literal in unknown)), np.zeros((4, 4), int)
+        parts = [self._look(self.reference, (i, j))]
+        filled = np.bincount(cell_index(*parts[0][0].T), minlength=4)
+        for cell, literals in ((1, (j,)), (2, (i,)), (3, (i, j))):
+            if filled[cell] < self.gate.support:
+                parts += [self._look(split, (i, j)) for split in self._more(literals)]
+        true, judged = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        calibration = {literal: self._calibration_error(literal) for literal in (i, j)}
+        return judge_pair((i, j), true, judged, calibration, self.gate), confusion(cell_index(*true.T), cell_index(*judged.T))
+
+    def single(self, literal: str) -> tuple[float, float] | None:
+        """Sensitivity and specificity for one literal; None unless it has enough images both with and without it."""
+        if attribute_of(literal) not in self._judge(self.reference):
+            return None
+        parts = [self._look(self.reference, (literal,))]
+        if parts[0][0].sum() < self.gate.support:
+            parts += [self._look(split, (literal,)) for split in self._more((literal,))]
+        true, judged = (np.concatenate(arrays)[:, 0] for arrays in zip(*parts, strict=True))
+        if min(true.sum(), (~true).sum()) < self.gate.support:
+            return None
+        return float(judged[true].mean()), float((~judged[~true]).mean())
+
+    def _more(self, literals: tuple[str, ...]) -> list[Split]:
+        """Images rendered with literals, made once; none where the data set cannot make any."""
+        if self.render is None or self.count == 0:
+            return []
+        key = frozenset(literals)
+        if key not in self._rendered:
+            self._rendered[key] = self.render(dict(literal.split("=", 1) for literal in sorted(literals)), self.count)
+        return [self._rendered[key]]
+
+    def _judge(self, split: Split) -> pd.DataFrame:
+        if split.name not in self._said:
+            self._said[split.name] = self.judge(split)
+        return self._said[split.name]
+
+    def _look(self, split: Split, literals: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Truth and judgement, bool [N, L] each, of the images on which all the attributes can be seen."""
+        if split.attributes is None:
+            raise UserError(f"{split.dataset}: the split {split.name!r} has no attributes, so the judge cannot be tested on it")
+        attributes = [attribute_of(literal) for literal in literals]
+        true, said = canonical(split.attributes, attributes), canonical(self._judge(split), attributes)
+        visible = true.notna().all(axis=1).to_numpy()
+        return indicators(true, literals)[visible], indicators(said, literals)[visible]
+
+    def _calibration_error(self, literal: str) -> float:
+        """On the reference alone: rendered images have other base rates."""
+        assert self.reference.attributes is not None
+        true = canonical(self.reference.attributes, [attribute_of(literal)])
+        visible = true.notna().all(axis=1).to_numpy()
+        stated = self.probabilities(self.reference)[literal].to_numpy(np.float64)
+        return calibration_error(stated[visible], indicators(true, [literal])[visible, 0])
