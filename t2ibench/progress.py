@@ -45,3 +45,18 @@ def bar(
                 progress.update(task, completed=seconds if minutes else count, note=note)
 
         yield advance
+
+
+@contextmanager
+def counter(what: str, *, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
+    """A bar for things that come in batches, `done` of them before. Yields advance(how many)."""
+    rate = TextColumn("{task.fields[rate]}")
+    with _progress(MofNCompleteColumn(), rate) as progress:
+        task = progress.add_task(what, total=total, completed=done, rate="")
+
+        def advance(count: int) -> None:
+            progress.advance(task, count)
+            speed = progress.tasks[0].speed
+            progress.update(task, rate=f"{speed:,.1f}/s" if speed else "")
+
+        yield advance

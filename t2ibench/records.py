@@ -91,7 +91,7 @@ def seal(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def validate(record: Mapping[str, Any]) -> None:
-    """Raises ValueError, saying what, for a record with a field missing, a number that is not finite, or a value that cannot be read alone."""
+    """Raises ValueError, saying what, for a missing field, a number that is not finite, or a value that cannot be read alone."""
     for key, kind in REQUIRED.items():
         if not isinstance(record.get(key), kind):
             raise ValueError(f"{key} is {record.get(key)!r}, expected {kind}")

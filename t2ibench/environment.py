@@ -1,0 +1,71 @@
+"""Where and with what a number was made: the fingerprint that stands in every record."""
+
+import importlib.metadata
+import os
+import platform
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from t2ibench import __version__
+
+PACKAGES = ("numpy", "scipy", "torch", "torchvision", "pillow", "pandas", "open_clip_torch", "torchmetrics", "clean-fid", "safetensors")
+CODE = ("t2ibench", "methods", "metrics", "datasets")
+
+
+def fingerprint(device: str = "cpu") -> dict[str, Any]:
+    """Versions, platform, processor, threads and device."""
+    import torch
+
+    return {
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "processor": processor(),
+        "cpus": os.cpu_count() or 1,
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if device.startswith("cuda") else device,
+        "tf32": bool(torch.backends.cuda.matmul.allow_tf32),
+    }
+
+
+def version(package: str) -> str:
+    """The installed version of a package, "" where it is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def processor() -> str:
+    """The processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def code() -> dict[str, Any]:
+    """Version of the package and, in a checkout, the commit and whether its code was changed since."""
+    root = Path(__file__).resolve().parent.parent
+    commit = _git(root, "rev-parse", "HEAD") if (root / ".git").exists() else None
+    dirty = bool(_git(root, "status", "--porcelain", "--", *(name for name in CODE if (root / name).exists()))) if commit else None
+    return {"version": __version__, "commit": commit, "dirty": dirty}
+
+
+def peak_memory() -> int:
+    """The most memory this process has held so far, in bytes; of the GPU where there is one in use."""
+    if "torch" in sys.modules and (torch := sys.modules["torch"]).cuda.is_available() and torch.cuda.max_memory_allocated():
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        answer = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()

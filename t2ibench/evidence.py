@@ -1,0 +1,173 @@
+"""What a metric may look at: the made images, the real ones, their prompts, and what the judges say of them, each computed once."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from t2ibench import features
+from t2ibench.data import ImageStore, Split
+from t2ibench.errors import UserError, did_you_mean
+from t2ibench.extractors import Extractor, find
+from t2ibench.models import JUDGE, Models
+from t2ibench.seeds import derive_seed
+from t2ibench.tracks import Prompt
+
+Render = Callable[[Mapping[str, str], int, int], Split]  # conditions (attribute -> value), count, seed: real images that carry them
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The samples of one group, one row each. ok: whether there is an image (false: it was black, not a number, or failed)."""
+
+    prompts: Sequence[Prompt]
+    k: Sequence[int]
+    ok: np.ndarray
+    hashes: Sequence[str]  # of the pixels, empty where there is no image
+    store: ImageStore  # rows of `ok` samples may be read
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The rows with an image, int [M]."""
+        return np.flatnonzero(self.ok)
+
+    @cached_property
+    def images(self) -> np.ndarray:
+        """The images of the rows with one, uint8 [M, 3, H, W], all in memory; `store.read` takes them in parts."""
+        return self.store.read(self.rows)
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 over the images in order."""
+        return _digest([self.hashes[row] for row in self.rows])
+
+
+class Evidence:
+    """Handed to `score` of every metric of a cell. `reference`: the real test images. `seed` names the random choices of a metric.
+
+    judge: the name of the attribute judge. can_render: whether real images of any attribute values can be made (`pair_images`).
+    """
+
+    def __init__(
+        self,
+        *,
+        train: Split,
+        reference: Split,
+        prompts: Sequence[Prompt],
+        samples: Mapping[str, Samples],
+        models: Models,
+        seed: int = 0,
+        judge: str = JUDGE,
+        render: Render | None = None,
+    ) -> None:
+        self.train, self.reference, self.prompts = train, reference, list(prompts)
+        self.models, self.seed, self.judge, self._samples, self._render = models, seed, judge, samples, render
+        self._held: dict[tuple[Any, ...], Tensor] = {}
+        self._extractors: dict[str, Extractor] = {}
+
+    def samples(self, group: str = "captions") -> Samples:
+        """The samples of a group of prompts. Raises UserError where the suite asked for none."""
+        if group not in self._samples:
+            raise UserError(f"no prompts of the group {group!r} were asked for{did_you_mean(group, self._samples)}")
+        return self._samples[group]
+
+    def fake_features(self, extractor: str, group: str = "captions") -> Tensor:
+        """Features of the made images, float32 [M, D]: the rows of `samples(group).rows`, in that order."""
+        samples = self.samples(group)
+        return self._features(extractor, samples.store, samples.rows, samples.digest)
+
+    def real_features(self, extractor: str, split: Split | None = None) -> Tensor:
+        """Features of the images of a split (the reference), float32 [N, D]."""
+        split = split or self.reference
+        return self._features(extractor, split.images, range(len(split)), _digest(split.images.digests()))
+
+    def fake_image_features(self, clip: str, group: str = "captions") -> Tensor:
+        """CLIP embeddings of the made images, of unit norm, float32 [M, D]; rows as in `fake_features`."""
+        return self.fake_features(clip, group)
+
+    def real_image_features(self, clip: str, split: Split | None = None) -> Tensor:
+        """CLIP embeddings of the images of a split (the reference), of unit norm, float32 [N, D]."""
+        return self.real_features(clip, split)
+
+    def text_features(self, clip: str, texts: Sequence[str]) -> Tensor:
+        """CLIP embeddings of texts, of unit norm, float32 [len(texts), D]; equal texts are embedded once."""
+        unique = list(dict.fromkeys(texts))
+        network = self.models.clip(clip)
+        rows = self._once(("texts", _digest(unique), network.sha256), lambda: network.text_features(unique).float().cpu().numpy())
+        place = {text: i for i, text in enumerate(unique)}
+        return rows[[place[text] for text in texts]]
+
+    def fake_attributes(self, group: str = "captions") -> pd.DataFrame:
+        """The judge's value of every attribute, one row for each of `samples(group).rows`, which are its index."""
+        samples = self.samples(group)
+        return self._values(self._judged(samples.store, samples.rows, samples.digest)).set_index(samples.rows)
+
+    def real_attributes(self, split: Split | None = None) -> pd.DataFrame:
+        """The judge's value of every attribute of the images of a split (the reference)."""
+        split = split or self.reference
+        return self._values(self._judged(split.images, range(len(split)), _digest(split.images.digests())))
+
+    def real_probabilities(self, split: Split | None = None) -> pd.DataFrame:
+        """The judge's probability of every literal, a column "attribute=value" each, of the images of a split (the reference)."""
+        split = split or self.reference
+        return self._judged(split.images, range(len(split)), _digest(split.images.digests()))
+
+    @property
+    def can_render(self) -> bool:
+        return self._render is not None
+
+    def pair_images(self, conditions: Mapping[str, str], count: int) -> Split:
+        """`count` real images that carry attribute values, the same for every method. Only where `can_render`."""
+        if self._render is None:
+            raise UserError(f"{self.train.dataset} cannot make real images of chosen attributes")
+        return self._render(conditions, count, derive_seed("evidence"))
+
+    def extractor_protocol(self, name: str) -> dict[str, Any]:
+        """What decides an extractor's features: its name, the hash of its weights, the resize before it."""
+        return self._extractor(name).protocol
+
+    def _extractor(self, name: str) -> Extractor:
+        if name not in self._extractors:
+            self._extractors[name] = find(self.models, name)
+        return self._extractors[name]
+
+    def _features(self, name: str, store: ImageStore, rows: Sequence[int] | np.ndarray, digest: str) -> Tensor:
+        found = self._looked_at(name, store, rows, digest)
+        return found[:, : self.models.judge(name).dimension] if name.startswith("attribute-judge") else found
+
+    def _looked_at(self, name: str, store: ImageStore, rows: Sequence[int] | np.ndarray, digest: str) -> Tensor:
+        extractor = self._extractor(name)
+        if len(rows) == 0:
+            raise UserError(f"{name}: there is no image to look at")
+        key = ("images", digest, extractor.sha256, extractor.resize)
+        return self._once(key, lambda: features.extract(extractor.network, store.read, rows, f"{name}: {len(rows):,} images"))
+
+    def _judged(self, store: ImageStore, rows: Sequence[int] | np.ndarray, digest: str) -> pd.DataFrame:
+        judge = self.models.judge(self.judge)
+        literals = [f"{name}={value}" for name, values in judge.attributes.items() for value in values]
+        return pd.DataFrame(self._looked_at(self.judge, store, rows, digest)[:, judge.dimension :].numpy(), columns=literals)
+
+    def _values(self, probabilities: pd.DataFrame) -> pd.DataFrame:
+        columns = {}
+        for name, values in self.models.judge(self.judge).attributes.items():
+            best = probabilities[[f"{name}={value}" for value in values]].to_numpy().argmax(1)
+            columns[name] = np.array(values, dtype=object)[best]
+        return pd.DataFrame(columns)
+
+    def _once(self, key: tuple[Any, ...], make: Callable[[], np.ndarray]) -> Tensor:
+        if key not in self._held:
+            self._held[key] = torch.from_numpy(features.cached(key, make))
+        return self._held[key]
+
+
+def _digest(parts: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

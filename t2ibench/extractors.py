@@ -1,0 +1,48 @@
+"""The networks whose features metrics compare, by name: an attribute judge, Inception, or a CLIP."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from t2ibench.models import Models
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """network: uint8 [B, 3, H, W] to float32 [B, D]. sha256 and resize decide, with the images, what comes out."""
+
+    name: str
+    sha256: str
+    resize: str
+    network: Callable[[Tensor], Tensor]
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        return {"extractor": self.name, "sha256": self.sha256, "resize": self.resize}
+
+
+def find(models: Models, name: str) -> Extractor:
+    """An extractor by name: `inception`, an attribute judge of the zoo, or a CLIP (of the zoo, or `model:tag` of open_clip).
+
+    Of a judge it is its features and its probabilities, side by side:
+    [B, features + the values of all attributes], so that one pass serves both.
+    """
+    if name == "inception":
+        from t2ibench.backbones.inception import Inception
+
+        inception = Inception(models.device)
+        models.used[name] = {"sha256": inception.sha256, "data": "ImageNet", "optimised_for": None}
+        return Extractor(name, inception.sha256, inception.resize, inception.features)
+    if name.startswith("attribute-judge"):
+        judge = models.judge(name)
+
+        def read(images: Tensor) -> Tensor:
+            features, probabilities = judge.read(images)
+            return torch.cat([features, *probabilities.values()], dim=1)
+
+        return Extractor(name, judge.sha256, f"none{judge.size}", read)
+    clip = models.clip(name)
+    return Extractor(name, clip.sha256, clip.preprocess.id, clip.image_features)

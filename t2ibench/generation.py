@@ -1,0 +1,114 @@
+"""Making the images of a cell: in batches, each sample's outcome written down, whatever it is.
+
+The batches are always the same parts of the sample list, also after a kill: a batch of which something is missing is made again as a whole,
+so that not even the order of a sum can differ from an uninterrupted run.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from torch import Tensor
+
+from t2ibench.cells import Maker, Sample
+from t2ibench.errors import UserError
+from t2ibench.evidence import Samples
+from t2ibench.journal import BLACK, Outcome, Status, Store
+from t2ibench.progress import counter
+
+BATCH = 64
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds the lock of a cell's folder; a killed process leaves none. Raises UserError at once where another process holds it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise UserError(f"{folder}: another run is at work on this cell: wait for it, or use another --work") from error
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written ({error.strerror}): choose another folder with --work") from error
+
+
+def generate(maker: Maker, samples: Sequence[Sample], store: Store, what: str, batch: int = BATCH) -> list[Outcome]:
+    """The outcome of every sample, in order; makes those that the store does not soundly hold."""
+    sources = {sample.id: maker.source(sample) for sample in samples}
+    held = store.sound(sources)
+    blocks = [samples[start : start + batch] for start in range(0, len(samples), batch)]
+    todo = [block for block in blocks if any(sample.id not in held for sample in block)]
+    with counter(what, total=len(samples), done=len(samples) - sum(map(len, todo))) as advance:
+        for block in todo:
+            fresh = make_batch(maker, block, store, sources)
+            store.append(fresh)
+            held |= {outcome.sample: outcome for outcome in fresh}
+            advance(len(block))
+    return [held[sample.id] for sample in samples]
+
+
+def make_batch(maker: Maker, block: Sequence[Sample], store: Store, sources: dict[str, str]) -> list[Outcome]:
+    """Make and save one batch. Where it raises ValueError or an arithmetic error it is made one by one, so that only the bad ones fail."""
+    started = time.perf_counter()
+    try:
+        images = _checked(maker.make(block), len(block))
+    except (ValueError, ArithmeticError) as error:
+        if len(block) > 1:
+            return [outcome for sample in block for outcome in make_batch(maker, [sample], store, sources)]
+        status: Status = "nan" if "nan" in str(error).lower() else "failed"
+        seconds = time.perf_counter() - started
+        return [_outcome(block[0], sources, status, "", seconds, f"{type(error).__name__}: {error}"[:300])]
+    except torch.OutOfMemoryError as error:
+        raise UserError(f"a batch of {len(block)} images does not fit into the memory of the GPU: use a smaller --batch") from error
+    seconds = (time.perf_counter() - started) / len(block)
+    outcomes = []
+    for sample, image in zip(block, images, strict=True):
+        status = "black" if image.max() <= BLACK else "ok"
+        outcomes.append(_outcome(sample, sources, status, store.save(sample.id, image), seconds))
+    return outcomes
+
+
+def samples_by_group(samples: Sequence[Sample], outcomes: Sequence[Outcome], store: Store) -> dict[str, Samples]:
+    """What the metrics see of a cell, by group of prompts."""
+    groups: dict[str, Samples] = {}
+    for group in dict.fromkeys(sample.prompt.group for sample in samples):
+        rows = [(sample, outcome) for sample, outcome in zip(samples, outcomes, strict=True) if sample.prompt.group == group]
+        ok = np.array([outcome.status == "ok" for _, outcome in rows])
+        hashes = [outcome.sha256 if outcome.status == "ok" else "" for _, outcome in rows]
+        images = StoredImages(store, [outcome.sample for _, outcome in rows], hashes)
+        groups[group] = Samples([sample.prompt for sample, _ in rows], [sample.k for sample, _ in rows], ok, hashes, images)
+    return groups
+
+
+class StoredImages:
+    """Rows of a store as the images of a data set."""
+
+    def __init__(self, store: Store, names: Sequence[str], hashes: Sequence[str]) -> None:
+        self.store, self.names, self.hashes = store, names, hashes
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        return self.store.read([self.names[index] for index in indices])
+
+    def digests(self) -> Sequence[str]:
+        return self.hashes
+
+
+def _checked(images: Tensor, count: int) -> np.ndarray:
+    """A method's answer, if it keeps to the contract; otherwise it is a UserError, since the method is at fault and not the sample."""
+    if isinstance(images, Tensor) and images.is_floating_point() and not torch.isfinite(images).all():
+        raise ValueError("an image holds NaN or infinity")
+    if not isinstance(images, Tensor) or images.dtype != torch.uint8 or images.dim() != 4 or images.shape[:2] != (count, 3):
+        found = f"{images.dtype} {list(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
+        raise UserError(f"the method returned {found}, expected uint8 [{count}, 3, H, W]: see to_uint8 in t2ibench/images.py")
+    return images.cpu().numpy()
+
+
+def _outcome(sample: Sample, sources: dict[str, str], status: Status, sha256: str, seconds: float, message: str = "") -> Outcome:
+    return Outcome(sample.id, sample.prompt.id, sample.k, sources[sample.id], status, sha256, round(seconds, 6), message)

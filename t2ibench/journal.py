@@ -1,0 +1,117 @@
+"""The samples of one cell on disk: lossless PNGs, and a journal with one line a sample, so that a killed run goes on where it was.
+
+A batch enters the journal in one write, after its images, and that write is flushed to the disk. A kill at any point therefore loses at
+most the batch in flight: what the journal does not name is made again, and so is an image whose pixels no longer have the hash it names.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from t2ibench.errors import UserError
+from t2ibench.images import encode_png, pixel_hash, read_image
+from t2ibench.progress import track
+
+log = logging.getLogger(__name__)
+Status = Literal["ok", "black", "nan", "failed"]
+BLACK = 2  # an image whose brightest channel value is at most this counts as black
+READERS = 4
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one sample. source: what it was made from (the text the method was given, or the id of a real image).
+
+    sha256: of the pixels, empty where there are none. seconds: its share of its batch's time. message: why it failed.
+    """
+
+    sample: str
+    prompt: str
+    k: int
+    source: str
+    status: Status
+    sha256: str
+    seconds: float
+    message: str = ""
+
+
+class Store:
+    """The folder of one cell: `journal.jsonl` and `images/<sample>.png`. Raises UserError where it cannot be written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.images, self.path = folder, folder / "images", folder / "journal.jsonl"
+        try:
+            self.images.mkdir(parents=True, exist_ok=True)
+            for part in self.images.glob("*.part"):  # what a killed run had in flight
+                part.unlink()
+        except OSError as error:
+            raise UserError(f"{folder} cannot be written ({error.strerror}): choose another folder with --work") from error
+
+    def image_path(self, sample: str) -> Path:
+        return self.images / f"{sample}.png"
+
+    def read(self, samples: Sequence[str]) -> np.ndarray:
+        """The images of samples, uint8 [B, 3, H, W]. Raises UserError naming a file that cannot be read."""
+        with ThreadPoolExecutor(READERS) as pool:
+            images = list(pool.map(lambda sample: read_image(self.image_path(sample)).transpose(2, 0, 1), samples))
+        return np.stack(images)
+
+    def outcomes(self) -> dict[str, Outcome]:
+        """What the journal holds, the last line of a sample counting. A torn or damaged line is as if it had not been written."""
+        found: dict[str, Outcome] = {}
+        if self.path.exists():
+            for line in self.path.read_bytes().split(b"\n"):
+                try:
+                    outcome = Outcome(**json.loads(line))
+                except (ValueError, TypeError):
+                    if line:
+                        log.warning("%s: a line of %d bytes is damaged; its sample is made again", self.path, len(line))
+                    continue
+                found[outcome.sample] = outcome
+        return found
+
+    def sound(self, wanted: Mapping[str, str]) -> dict[str, Outcome]:
+        """The outcomes that still hold: of the wanted samples (id -> source), with the file there and its pixels as they were."""
+        found = [o for o in self.outcomes().values() if wanted.get(o.sample) == o.source]
+        with ThreadPoolExecutor(READERS) as pool:
+            held = list(track(pool.map(self._holds, found), f"check {len(found):,} images", len(found)))
+        return {outcome.sample: outcome for outcome, holds in zip(found, held, strict=True) if holds}
+
+    def _holds(self, outcome: Outcome) -> bool:
+        if not outcome.sha256:
+            return True
+        try:
+            return pixel_hash(read_image(self.image_path(outcome.sample)).transpose(2, 0, 1)) == outcome.sha256
+        except UserError as error:
+            log.warning("%s; it is made again", error)
+            return False
+
+    def save(self, sample: str, image: np.ndarray) -> str:
+        """Write one image, uint8 [3, H, W], whole or not at all; returns the hash of its pixels."""
+        path = self.image_path(sample)
+        part = path.with_name(path.name + ".part")
+        try:
+            part.write_bytes(encode_png(image))
+            os.replace(part, path)
+        except OSError as error:
+            raise UserError(
+                f"{path} cannot be written ({error.strerror}): free some space, or choose another folder with --work"
+            ) from error
+        return pixel_hash(image)
+
+    def append(self, outcomes: Iterable[Outcome]) -> None:
+        """Add a batch to the journal, in one write that has reached the disk on return; a torn line before it is ended first."""
+        content = b"".join(json.dumps(asdict(outcome), ensure_ascii=False).encode() + b"\n" for outcome in outcomes)
+        with self.path.open("ab+") as file:
+            if file.seek(0, os.SEEK_END) and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
+                content = b"\n" + content
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())

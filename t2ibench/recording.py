@@ -1,0 +1,114 @@
+"""The record of a cell: put together from what happened, and recognised when it is there already."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from t2ibench import assets, environment, records
+from t2ibench.cells import Maker
+from t2ibench.errors import UserError
+from t2ibench.journal import Outcome
+from t2ibench.scoring import Scores, judge_overlap
+
+SHOWN_FAILURES = 5
+
+
+def coverage(outcomes: Sequence[Outcome]) -> float:
+    """The share of the requested samples that have an image which is not black, in [0, 1]."""
+    return sum(outcome.status == "ok" for outcome in outcomes) / len(outcomes)
+
+
+def assemble(
+    *,
+    cell: Mapping[str, Any],
+    identity_of: Mapping[str, Any],
+    maker: Maker,
+    judges: Mapping[str, Mapping[str, Any]],
+    facts: Mapping[str, Any],
+    outcomes: Sequence[Outcome],
+    scores: Scores,
+    partial: bool,
+    device: str,
+) -> dict[str, Any]:
+    """The sealed record of a cell. cell: suite, track, method, kind and seed; facts: data set and prompts."""
+    statuses = [outcome.status for outcome in outcomes]
+    counts = {"requested": len(outcomes), "generated": sum(bool(outcome.sha256) for outcome in outcomes)}
+    counts |= {status: statuses.count(status) for status in ("ok", "black", "nan", "failed")}
+    bad = [outcome for outcome in outcomes if outcome.status != "ok"]
+    seconds = sum(outcome.seconds for outcome in outcomes)
+    return records.seal(
+        {
+            "schema": records.SCHEMA,
+            **cell,
+            "config": dict(maker.identity),
+            "identity": records.digest(identity_of),
+            "identity_of": dict(identity_of),
+            "weights": {name: dict(entry) for name, entry in maker.weights.items()},
+            "trained_on": list(maker.trained_on),
+            "judges": {name: dict(entry) for name, entry in judges.items()},
+            "judge_overlap": judge_overlap(scores.values, maker.weights, judges),
+            **facts,
+            "counts": counts,
+            "coverage": coverage(outcomes),
+            "partial": partial,
+            "failures": [
+                {"prompt": outcome.prompt, "k": outcome.k, "status": outcome.status, "message": outcome.message}
+                for outcome in bad[:SHOWN_FAILURES]
+            ],
+            "images": records.digest([[outcome.sample, outcome.status, outcome.sha256] for outcome in outcomes]),
+            "values": scores.values,
+            "unscored": scores.unscored,
+            "environment": environment.fingerprint(device),
+            "code": environment.code(),
+            "cost": {
+                "seconds_per_image": seconds / len(outcomes),
+                "peak_memory_bytes": environment.peak_memory(),
+                "training_minutes": training_minutes(maker.weights),
+                "scoring_seconds": scores.seconds,
+            },
+        }
+    )
+
+
+def training_minutes(weights: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """How long each of the zoo's weights trained, by name, as their cards say."""
+    present = assets.available()
+    cards = {name: assets.card(present[name]) for name in weights if name in present}
+    return {name: card["minutes"] for name, card in cards.items() if "minutes" in card}
+
+
+def recorded(path: Path, identity_of: Mapping[str, Any], replacing: bool) -> dict[str, Any] | None:
+    """The record at `path` if it is of this very cell and of the judges that are there now; None where there is none.
+
+    Raises UserError where it was made with other settings, saying which, unless it is to be replaced.
+    """
+    if not path.exists():
+        return None
+    record = records.read(path)
+    present = assets.available()
+    judges_now = {name: assets.card(present[name])["sha256"] for name in record["judges"] if name in present}
+    judges_then = {name: record["judges"][name]["sha256"] for name in judges_now}
+    pair = ({**record["identity_of"], "judges": judges_then}, {**identity_of, "judges": judges_now})
+    if (change := difference(*pair)) is None:
+        return record
+    if replacing:
+        return None
+    raise UserError(f"{path} was made with other settings ({change}): use another --out, or --replace to write over it")
+
+
+def difference(there: Any, here: Any, at: str = "") -> str | None:
+    """The first place where two JSON contents differ: "maker.config.psi: 0.7 there, 1.0 now"."""
+    there, here = (json.loads(records.canonical(content)) for content in (there, here))
+    if there == here:
+        return None
+    if isinstance(there, dict) and isinstance(here, dict):
+        for key in [*there, *(key for key in here if key not in there)]:
+            if (change := difference(there.get(key), here.get(key), f"{at}.{key}" if at else str(key))) is not None:
+                return change
+    if isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
+        return next(
+            change for i, pair in enumerate(zip(there, here, strict=True)) if (change := difference(*pair, f"{at}[{i}]")) is not None
+        )
+    short = [str(content) if len(str(content)) <= 24 else f"{str(content)[:12]}…" for content in (there, here)]
+    return f"{at}: {short[0]} there, {short[1]} now"

@@ -1,0 +1,191 @@
+"""A suite: one flat YAML file that names a data set, methods, baselines, seeds, prompts and metrics, and so decides every number.
+
+Its first line says what it makes and how long that takes. Unknown keys are refused with the nearest known one. An entry of
+`methods`, `baselines` or `metrics` is a name, or a mapping `{name: …, setting: value …}`; `as:` gives a method entry a name of its own on
+the board, which two entries of one method need.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from t2ibench import plugins
+from t2ibench.errors import UserError, did_you_mean
+from t2ibench.tracks import TRACKS
+
+SHIPPED = Path(__file__).parent / "suites"
+BASELINES = ("real", "shuffled", "unconditional")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The real images that the made ones are compared with."""
+
+    split: str = "test"
+    limit: int | None = None  # the first so many; None: all
+
+
+@dataclass(frozen=True)
+class PromptPlan:
+    """How many captions of the reference split are asked for, one of each image. Metrics add prompts of their own."""
+
+    captions: int = 2000
+
+
+@dataclass(frozen=True)
+class File:
+    """The keys of the YAML file."""
+
+    dataset: dict[str, Any]
+    methods: list[Any]
+    metrics: list[Any]
+    tracks: list[str] = field(default_factory=lambda: ["text_to_image"])
+    baselines: list[Any] = field(default_factory=lambda: ["real", "shuffled", "unconditional"])
+    seeds: list[int] = field(default_factory=lambda: [0])
+    reference: dict[str, Any] = field(default_factory=dict)
+    prompts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A plug-in, or a baseline, with its settings. `id` is its name on the board and in the path of its record."""
+
+    id: str
+    name: str
+    settings: Mapping[str, Any]
+    kind: Literal["method", "baseline", "metric", "dataset"]
+
+
+@dataclass(frozen=True)
+class Suite:
+    name: str
+    title: str  # the first line of the file
+    dataset: Entry
+    tracks: tuple[str, ...]
+    methods: tuple[Entry, ...]
+    baselines: tuple[Entry, ...]
+    metrics: tuple[Entry, ...]
+    seeds: tuple[int, ...]
+    reference: Reference
+    prompts: PromptPlan
+
+
+def available() -> dict[str, Path]:
+    """The suites that ship in the package, by name."""
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"))}
+
+
+def title(path: Path) -> str:
+    """The first line of a suite file: what it makes and how long it takes."""
+    first = path.read_text("utf-8").split("\n", 1)[0]
+    return first.lstrip("# ") if first.startswith("#") else ""
+
+
+def load(suite: str) -> Suite:
+    """A shipped suite by name, or any YAML file by path.
+
+    Raises UserError for a name that is not known, a file that cannot be read or is no YAML, and every key or value in it that is wrong.
+    """
+    shipped, path = available(), Path(suite)
+    if suite in shipped:
+        path = shipped[suite]
+    elif path.suffix not in (".yaml", ".yml"):
+        raise UserError(f"no suite is called {suite!r}{did_you_mean(suite, shipped)}; or give the path of a .yaml file")
+    try:
+        text = path.read_text("utf-8")
+        content = yaml.safe_load(text)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: found {type(content).__name__}, expected the keys dataset, methods, metrics …")
+    return parse(content, path.stem, title(path), path.name)
+
+
+def parse(content: Mapping[str, Any], name: str, title: str, where: str) -> Suite:
+    """A suite from the content of its file; `where` begins error lines."""
+    file = plugins.configure(File, {key: value for key, value in content.items() if value is not None}, where)
+    known = plugins.method_ids()
+    methods = tuple(_method(entry, known, f"{where}: methods") for entry in file.methods)
+    suite = Suite(
+        name=name,
+        title=title,
+        dataset=_plugin(file.dataset, "datasets", f"{where}: dataset"),
+        tracks=tuple(file.tracks),
+        methods=methods,
+        baselines=tuple(_baseline(entry, known, f"{where}: baselines") for entry in file.baselines),
+        metrics=tuple(_plugin(entry, "metrics", f"{where}: metrics") for entry in file.metrics),
+        seeds=tuple(file.seeds),
+        reference=plugins.configure(Reference, file.reference, f"{where}: reference"),
+        prompts=plugins.configure(PromptPlan, file.prompts, f"{where}: prompts"),
+    )
+    _check(suite, where)
+    return suite
+
+
+def _check(suite: Suite, where: str) -> None:
+    for track in suite.tracks:
+        if track not in TRACKS:
+            raise UserError(f"{where}: tracks: {track!r} is none{did_you_mean(track, TRACKS)}")
+    for key, entries in (("methods", suite.methods + suite.baselines), ("metrics", suite.metrics)):
+        ids = [entry.id for entry in entries]
+        if twice := {id for id in ids if ids.count(id) > 1}:
+            raise UserError(f"{where}: {key}: {min(twice)!r} stands there twice: give one of them another name with `as:`")
+    for key, many in (("seeds", suite.seeds), ("tracks", suite.tracks), ("methods", suite.methods + suite.baselines)):
+        if not many:
+            raise UserError(f"{where}: {key} is empty, expected at least one")
+    for key, number in (("prompts: captions", suite.prompts.captions), ("reference: limit", suite.reference.limit)):
+        if number is not None and number < 1:
+            raise UserError(f"{where}: {key} is {number}, expected at least 1")
+
+
+def _split(entry: Any, where: str) -> tuple[str, dict[str, Any]]:
+    """An entry's name and its settings."""
+    if isinstance(entry, str):
+        return entry, {}
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
+        raise UserError(f"{where}: found {entry!r}, expected a name or {{name: …, setting: value}}")
+    return entry["name"], {str(key): value for key, value in entry.items() if key != "name"}
+
+
+def _plugin(entry: Any, kind: str, where: str) -> Entry:
+    name, settings = _split(entry, where)
+    known = plugins.sources(kind)
+    if name not in known:
+        raise UserError(f"{where}: {name!r} is none{did_you_mean(name, known)}")
+    return Entry(name, name, settings, "metric" if kind == "metrics" else "dataset")
+
+
+def _method(entry: Any, known: Mapping[str, tuple[str, Mapping[str, Any]]], where: str) -> Entry:
+    id, settings = _split(entry, where)
+    if id not in known:
+        raise UserError(f"{where}: {id!r} is none{did_you_mean(id, known)}")
+    plugin, variant = known[id]
+    label = str(settings.pop("as", id))
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", label):
+        raise UserError(f"{where}: as: {label!r} cannot be a file name, use letters, digits, '.', '_', '+' and '-'")
+    return Entry(label, plugin, {**variant, **settings}, "method")
+
+
+def _baseline(entry: Any, known: Mapping[str, tuple[str, Mapping[str, Any]]], where: str) -> Entry:
+    name, settings = _split(entry, where)
+    if name not in BASELINES:
+        raise UserError(f"{where}: {name!r} is none{did_you_mean(name, BASELINES)}")
+    if name == "real":
+        if settings:
+            raise UserError(f"{where}: real: unknown key {next(iter(settings))!r}, it has no settings")
+        return Entry(name, name, {}, "baseline")
+    of = plugins.configure(_Of, settings, f"{where}: {name}").of
+    if of != "real" and of not in known:
+        raise UserError(f"{where}: {name}: of: {of!r} is none{did_you_mean(of, ['real', *known])}")
+    return Entry(f"{name}-{of}", name, {"of": of}, "baseline")
+
+
+@dataclass(frozen=True)
+class _Of:
+    of: str = "real"  # whose images: real ones, or a method's

@@ -1,0 +1,45 @@
+"""Squares: 8x8 images of one colour and one brightness, brighter in the middle or at the edge; small enough to work out by hand."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from t2ibench.cache import ArrayImages
+from t2ibench.data import Split
+from t2ibench.images import pixel_hash
+from t2ibench.seeds import derive_seed, uniform
+
+COLOURS, TONES = ("red", "green", "blue"), ("dark", "light")
+SIZES = {"train": 60, "val": 12, "test": 24}
+
+
+@dataclass(frozen=True)
+class Config:
+    side: int = 8
+    captions: int = 2  # captions of an image; 0 leaves them out
+
+
+def paint(colour: str, tone: str, side: int, seed: int) -> np.ndarray:
+    """One image, uint8 [3, side, side]: the colour's channel at 100 (dark) or 200 (light), the others at 10, all with noise below 20."""
+    image = np.full((3, side, side), 10.0)
+    image[COLOURS.index(colour)] = 200 if tone == "light" else 100
+    return (image + 20 * uniform(seed, image.size).reshape(image.shape)).astype(np.uint8)
+
+
+def load(config: Config, split: str) -> Split:
+    return _split(config, split, SIZES[split], {}, derive_seed("squares", split))
+
+
+def pair_images(config: Config, conditions: Mapping[str, str], count: int, seed: int) -> Split:
+    return _split(config, f"pair {seed}", count, conditions, seed)
+
+
+def _split(config: Config, name: str, count: int, conditions: Mapping[str, str], seed: int) -> Split:
+    draws = uniform(seed, 2 * count).reshape(count, 2)
+    rows = [{"colour": COLOURS[int(3 * a)], "tone": TONES[int(2 * b)], **conditions} for a, b in draws]
+    images = np.stack([paint(row["colour"], row["tone"], config.side, derive_seed(seed, i)) for i, row in enumerate(rows)])
+    captions = [tuple(f"{start} {row['tone']} {row['colour']} square" for start in ("a", "one"))[: config.captions] for row in rows]
+    ids = [f"{name}-{i}" for i in range(count)]
+    return Split("squares", name, ids, ArrayImages(images, [pixel_hash(i) for i in images]), captions, pd.DataFrame(rows))
