@@ -111,10 +111,9 @@ def literal_hits(evidence: Evidence, group: str, literals: Sequence[str]) -> np.
     hits = np.zeros((len(samples.prompts), len(literals)), bool)
     if samples.ok.any():
         judged = evidence.fake_attributes(group)
-        known = [literal for literal in literals if attribute_of(literal) in judged]
-        columns = [literals.index(literal) for literal in known]
-        seen = indicators(canonical(judged, dict.fromkeys(map(attribute_of, known))), known)
-        hits[np.flatnonzero(samples.ok)[:, None], columns] = seen
+        known = [index for index, literal in enumerate(literals) if attribute_of(literal) in judged]
+        values = canonical(judged, dict.fromkeys(attribute_of(literals[index]) for index in known))
+        hits[np.flatnonzero(samples.ok)[:, None], known] = indicators(values, [literals[index] for index in known])
     return hits
 
 
@@ -194,7 +193,8 @@ class Summary:
                     "train_lift": float(train.loc[names, "lift"]),
                     "control": control.name if control else None,
                     **read_outs(self.rates.cells[k]),
-                    "corrected": float(self.rates.corrected[0][k]) if self.rates.correctable[k] else None,
+                    "corrected": float(self.rates.corrected[k]) if self.rates.correctable[k] else None,
+                    "corrected_ci": self.rates.corrected_interval(k),
                     "chance": float(self.rates.chance[k, 3] / self.rates.chance[k].sum()),
                     "ceiling": float(truly[3] / truly.sum()) if truly.sum() else None,
                     "ceiling_n": int(truly.sum()),

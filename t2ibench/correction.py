@@ -46,6 +46,19 @@ def correct_cells(observed: ArrayLike, matrix: ArrayLike) -> np.ndarray | None:
     return nearest_mixture(np.asarray(observed, np.float64)[None], matrix[None])[0]
 
 
+def unmix(observed: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """M^-1 q [B, 4], which sums to 1 but may leave the simplex, for q [B, 4] and M [B, 4, 4]; where M is singular, the projected answer.
+
+    Projection pulls a rate near 0 or 1 inwards, and means over pairs add that up: of 20 pairs that are always right, a judge right
+    98 times in 100 leaves a mean of 0.986. So means and intervals are made of this, and cut at 0 and 1 when they are done.
+    """
+    regular = np.abs(np.linalg.det(matrices)) >= SINGULAR
+    found = np.empty_like(observed)
+    found[regular] = np.linalg.solve(matrices[regular], observed[regular][..., None])[..., 0]
+    found[~regular] = nearest_mixture(observed[~regular], matrices[~regular])
+    return found
+
+
 def nearest_mixture(observed: np.ndarray, matrices: np.ndarray) -> np.ndarray:
     """Points p of the simplex [B, 4] that minimise |M p - q|^2, for q [B, 4] and M [B, 4, 4]; always on the simplex, also for a singular M.
 

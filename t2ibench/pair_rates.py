@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from t2ibench.correction import SINGULAR, columns, multinomial_draws, nearest_mixture
+from t2ibench.correction import SINGULAR, columns, multinomial_draws, nearest_mixture, unmix
 from t2ibench.judge_gate import Gate, Verdict
 from t2ibench.seeds import derive_seed
 from t2ibench.statistics import Interval, percentile_interval, resamples, wilson
@@ -65,22 +65,33 @@ class Rates:
         return self.cells[:, 3] / self.images
 
     @cached_property
-    def corrected(self) -> tuple[np.ndarray, np.ndarray]:
-        """Accuracies [P] freed of the judge's errors, and their draws [B, P]; the raw ones where a pair cannot be corrected."""
+    def corrected(self) -> np.ndarray:
+        """Accuracies [P] freed of the judge's errors, each within [0, 1]; NaN where a pair cannot be corrected."""
+        point, which = np.full(len(self.pairs), np.nan), self.correctable
+        point[which] = nearest_mixture(self.cells[which] / self.images, columns(self.confusions[which]))[:, 3]
+        return point
+
+    @cached_property
+    def unmixed(self) -> tuple[np.ndarray, np.ndarray]:
+        """The same without the bounds, for means and intervals (see `unmix`): [P] and draws [B, P]; raw where it cannot be corrected."""
         point, drawn, which = self.raw.copy(), self.cell_draws[..., 3].copy(), self.correctable
         if which.any():
             real = self.confusions[which]
-            point[which] = nearest_mixture(self.cells[which] / self.images, columns(real))[:, 3]
+            point[which] = unmix(self.cells[which] / self.images, columns(real))[:, 3]
             again = multinomial_draws(real.swapaxes(1, 2), derive_seed(self.seed, "real images"), self.draws).swapaxes(2, 3)
-            solved = nearest_mixture(self.cell_draws[:, which].reshape(-1, 4), columns(again).reshape(-1, 4, 4))
+            solved = unmix(self.cell_draws[:, which].reshape(-1, 4), columns(again).reshape(-1, 4, 4))
             drawn[:, which] = solved[:, 3].reshape(self.draws, -1)
         return point, drawn
 
     def accuracy(self, members: Sequence[int]) -> tuple[np.ndarray, np.ndarray, bool]:
         """Accuracies [K] of some pairs, their draws [B, K], and whether they are corrected: all of them, or none."""
         if self.correctable[list(members)].all():
-            return self.corrected[0][members], self.corrected[1][:, members], True
+            return self.unmixed[0][members], self.unmixed[1][:, members], True
         return self.raw[members], self.cell_draws[:, members, 3], False
+
+    def corrected_interval(self, k: int) -> Interval | None:
+        """The interval of one corrected accuracy; None where it cannot be corrected."""
+        return clipped(percentile_interval(self.unmixed[1][:, k])) if self.correctable[k] else None
 
     def above_chance(self, members: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """(CA - b) / (1 - b) of some pairs, raw, and the draws; b is how often images asked for other things hit the pair."""
@@ -109,19 +120,26 @@ def macro(values: np.ndarray, draws: np.ndarray, images: int, seed: int, *, rate
     """The unweighted mean of values [K], given their bootstrap draws [B, K].
 
     Where every image agrees the bootstrap has no spread and would claim certainty: then each of the `rates` that the value is made
-    of (two for a difference) is taken to be off by Wilson's limit for 0 of `images`, and the interval is cut at `low` and 1.
+    of (two for a difference) is taken to be off by Wilson's limit for 0 of `images`. Value and intervals are cut at `low` and 1.
     """
     picks = np.concatenate(list(resamples(len(values), derive_seed(seed, "pairs"), len(draws))))
     wide = percentile_interval(np.take_along_axis(draws, picks, axis=1).mean(axis=1))
     value, narrow = float(values.mean()), percentile_interval(draws.mean(axis=1))
     half = rates**0.5 * wilson(0, images)[1]
-    certain = (max(low, value - half), min(1.0, value + half))
-    return Mean(value, certain if narrow[0] == narrow[1] else narrow, certain if wide[0] == wide[1] else wide)
+    certain = (value - half, value + half)
+    narrow, wide = (clipped(certain if ci[0] == ci[1] else ci, low) for ci in (narrow, wide))
+    return Mean(min(1.0, max(low, value)), narrow, wide)
+
+
+def clipped(interval: Interval, low: float = 0.0) -> Interval:
+    """An interval cut at `low` and 1."""
+    return min(1.0, max(low, interval[0])), min(1.0, max(low, interval[1]))
 
 
 def worst_decile(values: np.ndarray, draws: np.ndarray) -> tuple[float, Interval]:
-    """The 10th percentile over pairs, less noisy than the minimum, and its interval."""
-    return float(np.quantile(values, 0.1)), percentile_interval(np.quantile(draws, 0.1, axis=1))
+    """The 10th percentile over pairs, less noisy than the minimum, and its interval; both cut at 0 and 1."""
+    value, interval = float(np.quantile(values, 0.1)), percentile_interval(np.quantile(draws, 0.1, axis=1))
+    return min(1.0, max(0.0, value)), clipped(interval)
 
 
 def singles(cells: np.ndarray) -> np.ndarray:

@@ -146,8 +146,11 @@ def canonical(table: pd.DataFrame, attributes: Iterable[str]) -> pd.DataFrame:
 
 def indicators(values: pd.DataFrame, literals: Sequence[str]) -> np.ndarray:
     """bool [N, L]: whether an image has a literal. A missing value has none of its attribute's literals."""
-    split = [literal.partition("=") for literal in literals]
-    return np.stack([(values[attribute] == value).to_numpy(dtype=bool) for attribute, _, value in split], axis=1)
+    present = np.zeros((len(values), len(literals)), bool)
+    for column, literal in enumerate(literals):
+        attribute, _, value = literal.partition("=")
+        present[:, column] = (values[attribute] == value).to_numpy(dtype=bool)
+    return present
 
 
 def count(present: np.ndarray, literals: Sequence[str]) -> Counts:
