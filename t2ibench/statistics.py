@@ -19,7 +19,7 @@ Interval = tuple[float, float]
 CHUNK = 4_000_000  # resampled indices held at once
 
 
-def wilson(hits: int, n: int, confidence: float = 0.95) -> Interval:
+def wilson(hits: float, n: int, confidence: float = 0.95) -> Interval:
     """The score interval of a proportion, in [0, 1]: honest for small n and for 0 or n hits. Raises ValueError unless 0 <= hits <= n."""
     if n < 1 or not 0 <= hits <= n:
         raise ValueError(f"wilson needs 0 <= hits <= n and n >= 1, got {hits} of {n}")
@@ -27,6 +27,12 @@ def wilson(hits: int, n: int, confidence: float = 0.95) -> Interval:
     centre, half = p + z * z / (2 * n), z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
     low, high = (centre - half) / (1 + z * z / n), (centre + half) / (1 + z * z / n)
     return (0.0 if hits == 0 else low), (1.0 if hits == n else high)
+
+
+def wilson_by_cluster(hits: ArrayLike, clusters: Sequence[object] | np.ndarray) -> Interval:
+    """Wilson's interval of the mean of hits [N], each in [0, 1], counting a cluster as one draw: exact for one row a cluster, else wide."""
+    n = len(set(clusters))
+    return wilson(float(np.asarray(hits, float).mean()) * n, n)
 
 
 def normal_interval(value: float, se: float, confidence: float = 0.95) -> Interval:

@@ -17,6 +17,7 @@ from t2ibench.statistics import (
     resamples,
     standard_error,
     wilson,
+    wilson_by_cluster,
 )
 
 
@@ -32,6 +33,11 @@ def test_wilson_at_the_ends_stays_in_the_unit_interval_and_is_not_empty():
     assert wilson(10, 10)[1] == 1.0
     assert wilson(0, 10)[1] == pytest.approx(1 - wilson(10, 10)[0], abs=1e-12)
     assert wilson(0, 10)[1] == pytest.approx(1.96**2 / (10 + 1.96**2), abs=1e-4)
+
+
+def test_images_of_one_prompt_count_once_in_wilson():
+    assert wilson_by_cluster([1, 0, 1, 0, 1], range(5)) == wilson(3, 5)
+    assert wilson_by_cluster([1, 1, 0, 0, 1, 0], ["a", "a", "b", "b", "c", "c"]) == wilson(1.5, 3)
 
 
 @pytest.mark.parametrize(("hits", "n"), [(1, 0), (-1, 5), (6, 5)])

@@ -1,0 +1,61 @@
+"""CLIP score: how near an image lies to its prompt in a CLIP that judges. The mean cosine, unscaled, in [-1, 1]; higher is better.
+
+What is published under this name is a view of it, given in the details: the mean of 2.5 max(cos, 0) (Hessel et al., EMNLP 2021), or
+100 max(mean cos, 0) (torchmetrics). Cosines compare only within one CLIP and with equal prefixes to the text, here none. A method that was
+guided by the judging CLIP is flagged in its record (`judge_overlap`).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from t2ibench.errors import UserError
+from t2ibench.evidence import Evidence
+from t2ibench.feature_sets import made_for, protocol
+from t2ibench.models import JUDGE_CLIP
+from t2ibench.records import Estimate
+from t2ibench.seeds import derive_seed
+from t2ibench.statistics import cluster_mean_interval
+
+
+@dataclass(frozen=True)
+class Config:
+    clip: str = JUDGE_CLIP  # or `model:tag` of open_clip
+    group: str = "captions"
+
+
+def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
+    """`clip_score`. Its details keep the cosine of every sample, in the order of the samples. Raises UserError below two images."""
+    samples, prompts = evidence.samples(config.group), made_for(evidence, config.group)
+    if len(prompts) < 2:
+        raise UserError(f"{len(prompts)} made images of {config.group!r}, at least 2 are needed for an interval")
+    texts = [prompt.text for prompt, ok in zip(samples.prompts, samples.ok, strict=True) if ok]
+    values = cosines(evidence.fake_image_features(config.clip, config.group), evidence.text_features(config.clip, texts))
+    estimate = Estimate(
+        value=float(values.mean()),
+        ci=cluster_mean_interval(values, prompts, derive_seed(evidence.seed, "clip_score")),
+        n=len(values),
+        better="higher",
+        protocol={**protocol(evidence, config.clip, config.group), "estimator": "mean cosine", "prefix": ""},
+        interval="BCa bootstrap over prompts",
+        details={**views(values), "sd": float(values.std(ddof=1)), "per_sample": spelled(values, samples.ok)},
+    )
+    return {"clip_score": estimate}
+
+
+def cosines(images: Tensor, texts: Tensor) -> np.ndarray:
+    """Cosine of each image embedding with its text's, both [N, D] of any norm: float64 [N] in [-1, 1]."""
+    images, texts = images.double(), texts.double()
+    return ((images * texts).sum(1) / (images.norm(dim=1) * texts.norm(dim=1))).clamp(-1, 1).numpy()
+
+
+def views(values: np.ndarray) -> dict[str, float]:
+    """Published scales of the same cosines. They differ by more than the scale where signs mix: one clamps each image, one the mean."""
+    return {"hessel_2.5": float(2.5 * np.maximum(values, 0).mean()), "torchmetrics_100": float(max(100 * values.mean(), 0.0))}
+
+
+def spelled(values: np.ndarray, ok: np.ndarray) -> str:
+    """One number a sample, a dash where there is no image: one line of a record, not two thousand."""
+    numbers = iter(values)
+    return " ".join(f"{next(numbers):.5f}" if there else "-" for there in ok)

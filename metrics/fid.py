@@ -1,0 +1,75 @@
+"""Fréchet distance between the features of made and of real images. Lower is better, in [0, inf), and it falls as n grows.
+
+`fid` (Heusel et al., NeurIPS 2017) is on Inception's pool3 by clean-FID's protocol (Parmar et al., CVPR 2022) where its weights are on
+disk, and `fid_smalln` below 2,048 images a side, where the covariances are singular. Otherwise it is on the embedded attribute judge and
+called `fd_avatars`. Both sides' covariances divide by n - 1; nothing is added to a diagonal (`t2ibench.frechet`).
+
+The interval is that of the value expected at this n, over both sides' sampling. It is not one of the limit n -> inf, which lies lower: for
+that see `debiased` in the details. The bootstrap's percentiles hold neither, since resampling adds the bias a second time.
+"""
+
+from dataclasses import asdict, dataclass
+
+from torch import Tensor
+
+from t2ibench.evidence import Evidence
+from t2ibench.feature_sets import AUTO, FeatureSets, feature_sets
+from t2ibench.frechet import Moments, frechet_distance, influence, jackknife
+from t2ibench.records import Estimate
+from t2ibench.statistics import normal_interval, standard_error
+
+FULL_RANK = 2048  # the dimension of pool3
+
+
+@dataclass(frozen=True)
+class Config:
+    extractor: str = AUTO  # or `inception`, an attribute judge, a CLIP
+    group: str = "captions"
+    fewest: int = 100  # images a side
+
+
+@dataclass(frozen=True)
+class Distance:
+    """value: as computed, so possibly -1e-12 for equal sets. se: of `value`. debiased: without the jackknife's estimate of the 1/n bias."""
+
+    value: float
+    se: float
+    debiased: float
+    error: str
+
+
+def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
+    """`fid`, `fid_smalln` or `fd_…`. Raises UserError below `fewest` images a side."""
+    sets = feature_sets(evidence, config.extractor, config.group, config.fewest)
+    found, d = distance(sets.fake, sets.real, sets.prompts), sets.fake.shape[1]
+    low, high = normal_interval(found.value, found.se)
+    estimate = Estimate(
+        value=max(found.value, 0.0),
+        ci=(max(low, 0.0), max(high, 0.0)),
+        n=len(sets.fake),
+        better="lower",
+        protocol={**sets.protocol, "estimator": "frechet", "ddof": 1},
+        interval=f"value +- 1.96 se, {found.error}; of the value expected at this n",
+        details={**asdict(found), "dimensions": d, "enough": min(len(sets.fake), len(sets.real)) >= 10 * d},
+    )
+    return {name(sets): estimate}
+
+
+def name(sets: FeatureSets) -> str:
+    """The one name under which this number may appear."""
+    if sets.extractor != "inception":
+        return f"fd_{sets.suffix}"
+    return "fid" if min(len(sets.fake), len(sets.real)) >= FULL_RANK else "fid_smalln"
+
+
+def distance(fake: Tensor, real: Tensor, prompts: list[str]) -> Distance:
+    """FD between features [M, D] and [N, D]; the images of one prompt count as one draw.
+
+    Its error sums both sides' influence functions, which exist where both have more than D rows; otherwise it is the jackknife's.
+    """
+    value, (bias, se) = frechet_distance(fake, real), jackknife(fake, real, prompts)
+    if min(len(fake), len(real)) <= fake.shape[1]:
+        return Distance(value, se, value - bias, "jackknife over 20 groups a side")
+    of_fake, of_real = influence(fake, Moments.of(real)), influence(real, Moments.of(fake))
+    se = (standard_error(of_fake.numpy(), prompts) ** 2 + standard_error(of_real.numpy()) ** 2) ** 0.5
+    return Distance(value, se, value - bias, "influence functions of both sides")

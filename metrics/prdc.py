@@ -1,0 +1,121 @@
+"""Precision, recall (Kynkäänniemi et al., NeurIPS 2019), density, coverage (Naeem et al., ICML 2020). Higher is better.
+
+Around every image of a set lies a ball that reaches to its k-th nearest neighbour in that set. precision: the share of made images inside a
+real ball; recall: of real images inside a made one; density: the mean number of real balls around a made image, over k; coverage: the share
+of real balls that hold a made image. All lie in [0, 1] but density, which may pass 1. Inside is strict, and for equal distributions
+coverage expects 1 - 2^-k. All depend on the numbers of images, so they compare only at equal ones; at most `most` a side are used.
+
+Intervals hold the reference images fixed. precision: Wilson over prompts. density: BCa bootstrap over prompts. recall, coverage: Wilson
+over real images, given the made ones; in simulation that is, to within 20 %, as wide as fresh made images need. Resampling the
+images that make the balls would not do: a repeated image is its own neighbour.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from t2ibench.evidence import Evidence
+from t2ibench.feature_sets import AUTO, feature_sets
+from t2ibench.records import Estimate
+from t2ibench.seeds import derive_seed, permutation
+from t2ibench.statistics import cluster_mean_interval, wilson, wilson_by_cluster
+
+TIE = 1e-12  # of the largest squared norm: squared distances that differ by less are equal
+
+
+@dataclass(frozen=True)
+class Config:
+    extractor: str = AUTO  # or `inception`, an attribute judge, a CLIP
+    group: str = "captions"
+    k: int = 5
+    most: int = 10_000  # images a side; of more, a fixed random choice
+
+
+@dataclass(frozen=True, eq=False)
+class Balls:
+    """around [M]: in how many real balls each made image lies. recalled [N]: whether each real image lies in a made ball.
+
+    held [N]: how many made images each real ball holds. Points: how many images have k copies in their own set, and so a ball of radius 0.
+    """
+
+    around: Tensor
+    recalled: Tensor
+    held: Tensor
+    real_points: int
+    fake_points: int
+
+
+def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
+    """`precision`, `recall`, `density` and `coverage`. Raises UserError for a side without k-th neighbours."""
+    sets = feature_sets(evidence, config.extractor, config.group, config.k + 1)
+    keep_fake, keep_real = (some(len(side), config.most) for side in (sets.fake, sets.real))
+    prompts = [sets.prompts[i] for i in keep_fake]
+    balls = neighbour_balls(sets.real[keep_real], sets.fake[keep_fake], config.k)
+    values, seed = summary(balls, config.k), derive_seed(evidence.seed, "density")
+    hits, density = (balls.around > 0).numpy(), (balls.around / config.k).numpy()
+    intervals = {
+        "precision": (wilson_by_cluster(hits, prompts), "Wilson over prompts, reference fixed"),
+        "recall": (wilson(int(balls.recalled.sum()), len(keep_real)), "Wilson over real images, made images fixed"),
+        "density": (cluster_mean_interval(density, prompts, seed), "BCa bootstrap over prompts, reference fixed"),
+        "coverage": (wilson(int((balls.held > 0).sum()), len(keep_real)), "Wilson over real images, made images fixed"),
+    }
+    protocol = {**sets.protocol, "estimator": "prdc", "k": config.k, "inside": "<", "most": config.most}
+    details: dict[str, Any] = {"real_points": balls.real_points, "fake_points": balls.fake_points}
+    return {
+        key: Estimate(values[key], interval, len(keep_fake), "higher", {**protocol, "value": key}, how, details)
+        for key, (interval, how) in intervals.items()
+    }
+
+
+def some(count: int, most: int) -> list[int]:
+    """All rows, or a fixed random choice of `most`, in order."""
+    return sorted(permutation(derive_seed("prdc", count), count)[:most].tolist())
+
+
+def prdc(real: Tensor, fake: Tensor, k: int = 5) -> dict[str, float]:
+    """The four numbers of features [N, d] and [M, d]. Raises ValueError where a set has no k-th neighbour."""
+    return summary(neighbour_balls(real, fake, k), k)
+
+
+def summary(balls: Balls, k: int) -> dict[str, float]:
+    shares = {"precision": balls.around > 0, "recall": balls.recalled, "density": balls.around / k, "coverage": balls.held > 0}
+    return {key: float(share.double().mean()) for key, share in shares.items()}
+
+
+def neighbour_balls(real: Tensor, fake: Tensor, k: int, block: int = 1000) -> Balls:
+    """Which images of [N, d] and [M, d] lie in whose balls, in float64, by blocks of rows: memory grows with block x (N + M).
+
+    Raises ValueError where a set has no k-th neighbour.
+    """
+    for name, features in (("real", real), ("made", fake)):
+        if len(features) <= k:
+            raise ValueError(f"prdc needs more than k={k} {name} images, got {len(features)}")
+    centre = real.double().mean(0)
+    real, fake = real.double() - centre, fake.double() - centre
+    tie = TIE * float(torch.cat([real, fake]).square().sum(1).max())
+    real_radius, fake_radius = squared_radii(real, k, block), squared_radii(fake, k, block)
+    around, recalled, held = torch.zeros(len(fake), dtype=torch.long), torch.zeros(len(real), dtype=torch.bool), []
+    for start in range(0, len(real), block):
+        rows = slice(start, start + block)
+        distance = squared_distances(real[rows], fake)
+        inside = distance < real_radius[rows, None] - tie
+        around += inside.sum(0)
+        held.append(inside.sum(1))
+        recalled[rows] = (distance < fake_radius - tie).any(1)
+    return Balls(around, recalled, torch.cat(held), int((real_radius <= tie).sum()), int((fake_radius <= tie).sum()))
+
+
+def squared_radii(x: Tensor, k: int, block: int) -> Tensor:
+    """Squared distance of every row to its k-th nearest other row, [n]."""
+    radii = []
+    for start in range(0, len(x), block):
+        distance = squared_distances(x[start : start + block], x)
+        distance[torch.arange(len(distance)), start + torch.arange(len(distance))] = -torch.inf  # itself, before every neighbour
+        radii.append(distance.kthvalue(k + 1, dim=1).values)
+    return torch.cat(radii)
+
+
+def squared_distances(x: Tensor, y: Tensor) -> Tensor:
+    return x.square().sum(1)[:, None] + y.square().sum(1) - 2 * x @ y.T

@@ -1,0 +1,109 @@
+"""CLIP R-precision: how often an image's own prompt is the nearest of 100 in a CLIP that judges. In [0, 1], higher is better, chance 0.01.
+
+The other 99 are drawn anew for every sample from the other prompts of the group, without replacement, those of the same words left out;
+which ones depends on the sample alone, so every method meets the same. Xu et al. (CVPR 2018) rank with the encoder that trained
+the generator, and Park et al. (NeurIPS 2021) draw from other classes with replacement: their numbers do not compare.
+
+A tie for the first place is a failure, and is counted. `oracle` says what a judge could reach that knows every attribute: captions are
+partial, so several of a pool may be true of the image.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.stats import hypergeom
+
+from t2ibench.errors import UserError
+from t2ibench.evidence import Evidence
+from t2ibench.feature_sets import made_for, protocol
+from t2ibench.models import JUDGE_CLIP
+from t2ibench.records import Estimate
+from t2ibench.seeds import derive_seed, permutation
+from t2ibench.statistics import wilson_by_cluster
+
+TIE = 1e-6  # cosines nearer than this are equal: float32 embeddings say no more
+
+
+@dataclass(frozen=True)
+class Config:
+    clip: str = JUDGE_CLIP  # or `model:tag` of open_clip
+    group: str = "captions"
+    pool: int = 100
+    ties: Literal["fail", "random"] = "fail"  # random: one in as many as share the first place
+    seed: int = 0  # of the pools
+
+
+def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
+    """`r_precision`. Raises UserError where the group has too few different prompts for a pool."""
+    samples, prompts = evidence.samples(config.group), made_for(evidence, config.group)
+    by_id = {prompt.id: prompt.text for prompt in samples.prompts}
+    place, texts = {id: i for i, id in enumerate(by_id)}, list(by_id.values())
+    own = np.array([place[id] for id in prompts], dtype=np.int64)
+    ks = [k for k, ok in zip(samples.k, samples.ok, strict=True) if ok]
+    seeds = [derive_seed(config.seed, "r_precision", id, k) for id, k in zip(prompts, ks, strict=True)]
+    others = distractors(texts, own, seeds, config.pool)
+    images = evidence.fake_image_features(config.clip, config.group).double()
+    cosines = (images @ evidence.text_features(config.clip, texts).double().T).numpy()
+    failing, drawn, tied = first_places(np.take_along_axis(cosines, own[:, None], 1)[:, 0], np.take_along_axis(cosines, others, 1))
+    hits = failing if config.ties == "fail" else drawn
+    marks, settings = (
+        iter(failing.astype(int)),
+        {"pool": config.pool, "distractors": "other_prompt", "ties": config.ties, "seed": config.seed},
+    )
+    estimate = Estimate(
+        value=float(hits.mean()),
+        ci=wilson_by_cluster(hits, prompts),
+        n=len(hits),
+        better="higher",
+        protocol={**protocol(evidence, config.clip, config.group), "estimator": "top-1", **settings},
+        interval="Wilson over prompts",
+        details={
+            "ties": int(tied.sum()),
+            "ties_fail": float(failing.mean()),
+            "ties_random": float(drawn.mean()),
+            "chance": 1 / config.pool,
+            "per_sample": "".join(str(next(marks)) if there else "-" for there in samples.ok),
+        },
+    )
+    return {"r_precision": estimate}
+
+
+def distractors(texts: Sequence[str], own: np.ndarray, seeds: Sequence[int], pool: int) -> np.ndarray:
+    """For each sample `pool - 1` of the texts that differ from its own, without replacement: int [N, pool - 1], rows of `texts`.
+
+    own: the row of each sample's text. Row i depends on `seeds[i]` alone. Raises UserError where too few texts differ.
+    """
+    _, label = np.unique(np.array(texts), return_inverse=True)
+    found = np.empty((len(own), pool - 1), dtype=np.int64)
+    for i, (mine, seed) in enumerate(zip(own, seeds, strict=True)):
+        order = permutation(seed, len(texts))
+        others = order[label[order] != label[mine]][: pool - 1]
+        if len(others) < pool - 1:
+            raise UserError(f"{len(others)} prompts differ from {texts[mine]!r}, a pool of {pool} needs {pool - 1}: ask for more captions")
+        found[i] = others
+    return found
+
+
+def first_places(own: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of own scores [N] against the others' [N, P - 1]: which are first, bool; the same with ties drawn at random, in expectation; which tie."""
+    gap = own[:, None] - others
+    beaten, level = (gap < -TIE).any(1), (np.abs(gap) <= TIE).sum(1)
+    return ~beaten & (level == 0), ~beaten / (1 + level), ~beaten & (level > 0)
+
+
+def oracle(consistent: np.ndarray, own: np.ndarray, texts: Sequence[str], pool: int = 100) -> np.ndarray:
+    """What a judge that knows which captions are true reaches in expectation, drawing among the true ones of a pool: [N], each in [0, 1].
+
+    consistent: bool [N, C], whether caption c is true of image i. own: [N], the row of each image's caption. The number of true distractors
+    among the `pool - 1` drawn is hypergeometric. An image of which its own caption is not true counts 0.
+    """
+    _, label = np.unique(np.array(texts), return_inverse=True)
+    differs = label[None, :] != label[own][:, None]  # [N, C]
+    among, true = differs.sum(1), (consistent & differs).sum(1)
+    if among.min() < pool - 1:
+        raise UserError(f"{among.min()} captions differ from one of them, a pool of {pool} needs {pool - 1}: give more")
+    drawn = np.arange(pool)
+    chances = hypergeom.pmf(drawn[None, :], among[:, None], true[:, None], pool - 1)  # [N, pool]
+    return np.where(consistent[np.arange(len(own)), own], (chances / (1 + drawn)).sum(1), 0.0)

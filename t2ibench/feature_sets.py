@@ -1,0 +1,63 @@
+"""Two sets of features to compare, and what decides the number besides the images; shared by the metrics that need either."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from t2ibench.backbones import inception
+from t2ibench.errors import UserError
+from t2ibench.evidence import Evidence
+from t2ibench.records import digest
+
+AUTO = "auto"  # Inception where its weights are on disk, else the embedded attribute judge
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureSets:
+    """fake [M, D] and real [N, D], float32. prompts: the id of each fake's prompt, whose images are not independent of one another."""
+
+    extractor: str
+    fake: Tensor
+    real: Tensor
+    prompts: list[str]
+    protocol: dict[str, Any]
+
+    @property
+    def suffix(self) -> str:
+        """What a metric's name says of an extractor that is not Inception: `avatars` of `attribute-judge-avatars`."""
+        return self.extractor.removeprefix("attribute-judge-").replace("-", "_")
+
+
+def feature_sets(evidence: Evidence, extractor: str, group: str, fewest: int) -> FeatureSets:
+    """The made images of a group and the reference images, seen by one extractor. Raises UserError below `fewest` images on a side."""
+    if extractor == AUTO:
+        extractor = "inception" if inception.weights() is not None else evidence.judge
+    ids = made_for(evidence, group)
+    for side, count in (("made", len(ids)), ("real", len(evidence.reference))):
+        if count < fewest:
+            raise UserError(
+                f"{count:,} {side} images of {group!r}, at least {fewest:,} are needed: ask for more captions and reference images"
+            )
+    fake, real = evidence.fake_features(extractor, group), evidence.real_features(extractor)
+    return FeatureSets(extractor, fake, real, ids, protocol(evidence, extractor, group))
+
+
+def made_for(evidence: Evidence, group: str) -> list[str]:
+    """The prompt id of every sample of a group that has an image, in the order of its features."""
+    samples = evidence.samples(group)
+    return [prompt.id for prompt, ok in zip(samples.prompts, samples.ok, strict=True) if ok]
+
+
+def protocol(evidence: Evidence, extractor: str, group: str) -> dict[str, Any]:
+    """Extractor (name, hash, resize), reference (digest and count), prompts (digest and images asked for) of a number."""
+    samples = evidence.samples(group)
+    asked = [[prompt.id, prompt.text, k] for prompt, k in zip(samples.prompts, samples.k, strict=True)]
+    return {
+        **evidence.extractor_protocol(extractor),
+        "group": group,
+        "prompts": digest(asked),
+        "images": len(asked),
+        "reference": evidence.reference.digest,
+        "reference_images": len(evidence.reference),
+    }
