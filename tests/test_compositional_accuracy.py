@@ -1,0 +1,277 @@
+"""Compositional accuracy end to end on a made-up data set, with generators and judges whose accuracy is known."""
+
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from t2ibench.data import Split, Vocabulary
+from t2ibench.errors import UserError
+from t2ibench.metrics.compositional_accuracy import Config, pair_cells, prompts, roles, score
+from t2ibench.pair_prompts import pair_text, single_text
+from t2ibench.pairs import find_pairs
+from t2ibench.tracks import Prompt
+
+SMALL = Config(images=8, single_images=4, draws=200)
+WORDS = {
+    "hat": ("wears", "a hat"),
+    "beard": ("has", "a beard"),
+    "scarf": ("wears", "a scarf"),
+    "smile": ("is", "smiling"),
+    "tie": ("wears", "a tie"),
+}
+VOCABULARY = Vocabulary({name: {"yes": [(verb, text), (verb, f"{text} indeed")]} for name, (verb, text) in WORDS.items()})
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class NoImages:
+    """A store that has hashes, and no pixels: nothing here looks at any."""
+
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def read(self, indices):
+        raise AssertionError("no test reads pixels")
+
+    def digests(self):
+        return [str(index) for index in range(self.count)]
+
+
+def split(name: str, table: pd.DataFrame) -> Split:
+    count = len(table)
+    return Split("faces", name, [f"{name}{k}" for k in range(count)], NoImages(count), [("a face",)] * count, table, VOCABULARY)
+
+
+def faces(count: int, seed: int) -> pd.DataFrame:
+    """hat + beard and hat + smile are rare; scarf goes with beard; tie goes with nothing."""
+    u = np.random.default_rng(seed).random((count, 5))
+    hat = u[:, 0] < 0.25
+    beard = u[:, 1] < np.where(hat, 0.02, 0.4)
+    scarf = u[:, 2] < np.where(beard, 0.7, 0.2)
+    smile = u[:, 3] < np.where(hat, 0.01, 0.4)
+    tie = u[:, 4] < 0.4
+    return pd.DataFrame(np.where(np.stack([hat, beard, scarf, smile, tie], 1), "yes", "no"), columns=list(WORDS))
+
+
+TABLE = faces(10_000, 0)
+TRAIN, REFERENCE = split("train", TABLE), split("test", faces(3_000, 1))
+Generator = Callable[[Prompt, int], Row]
+
+
+def perfect(prompt: Prompt, k: int) -> Row:
+    return {name: "yes" if f"{name}=yes" in prompt.tags.get("literals", ()) else "no" for name in WORDS}
+
+
+def careless(prompt: Prompt, k: int) -> Row:
+    """Two of eight images lack the literal named last, equally in every pair."""
+    row = dict(perfect(prompt, k))
+    if len(prompt.tags["literals"]) == 2 and prompt.tags["template"] == 0:
+        row[prompt.tags["literals"][1].removesuffix("=yes")] = "no"
+    return row
+
+
+def deaf(prompt: Prompt, k: int) -> Row:
+    """Some training image, whatever the prompt."""
+    return TABLE.iloc[zlib.crc32(f"{prompt.id} {k}".encode()) % len(TABLE)].to_dict()
+
+
+class Scene:
+    """What `score` sees of a cell. `misjudge` changes a table of true values into what the judge says."""
+
+    judge, train, reference = "attribute-judge-faces", TRAIN, REFERENCE
+
+    def __init__(self, generator: Generator, config: Config = SMALL, misjudge=lambda table: table, failed=(), can_render=True) -> None:
+        self.prompts = [Prompt(f"captions/{k}", "a face", reference=f"test{k}") for k in range(400)] + prompts(TRAIN, REFERENCE, config)
+        self.generator, self.misjudge, self.failed, self.can_render = generator, misjudge, failed, can_render
+
+    def samples(self, group: str) -> SimpleNamespace:
+        asked = [(prompt, k) for prompt in self.prompts if prompt.group == group for k in range(prompt.images)]
+        ok = np.array([(prompt.id, k) not in self.failed for prompt, k in asked])
+        return SimpleNamespace(prompts=[prompt for prompt, _ in asked], k=[k for _, k in asked], ok=ok)
+
+    def fake_attributes(self, group: str) -> pd.DataFrame:
+        samples, generator = self.samples(group), deaf if group == "captions" else self.generator
+        rows = [generator(samples.prompts[row], samples.k[row]) for row in np.flatnonzero(samples.ok)]
+        return self.misjudge(pd.DataFrame(rows)).set_index(np.flatnonzero(samples.ok))
+
+    def real_attributes(self, split: Split) -> pd.DataFrame:
+        return self.misjudge(split.attributes)
+
+    def real_probabilities(self, split: Split) -> pd.DataFrame:
+        said = self.real_attributes(split)
+        return pd.DataFrame({f"{name}=yes": (said[name] == "yes").astype(float) for name in said})
+
+    def pair_images(self, conditions: Mapping[str, str], count: int) -> Split:
+        return split(f"pair {sorted(conditions.items())}", faces(count, 2).assign(**conditions))
+
+    def extractor_protocol(self, name: str) -> dict[str, str]:
+        return {"extractor": name, "sha256": "0" * 64}
+
+
+def scored(generator: Generator, config: Config = SMALL, **scene):
+    return score(Scene(generator, config, **scene), config)  # type: ignore[arg-type]
+
+
+def rows_of(values):
+    return {row["pair"]: row for row in next(iter(values.values())).details["pairs"]}
+
+
+def test_the_made_up_table_has_the_pairs_it_was_made_for():
+    found = find_pairs(TABLE, VOCABULARY)
+    assert {pair.name: pair.control and pair.control.name for pair in found.rare} == {
+        "hat=yes+beard=yes": "beard=yes+scarf=yes",
+        "hat=yes+smile=yes": "beard=yes+smile=yes",
+    }
+    assert set(roles(found)) == {(row.i, row.j) for row in found.table.itertuples() if row.stratum != "other"}
+
+
+def test_texts_name_each_literal_once_and_say_both_paraphrases_in_either_place():
+    texts = [pair_text(VOCABULARY, "hat=yes", "beard=yes", template) for template in range(4)]
+    assert texts == [
+        "this person wears a hat and has a beard",
+        "this person has a beard indeed and wears a hat indeed",
+        "a photo of a person with a hat indeed and a beard indeed",
+        "a photo of a person with a beard and a hat",
+    ]
+    assert pair_text(VOCABULARY, "hat=yes", "smile=yes", 2) == "a photo of a person who wears a hat indeed and is smiling indeed"
+    assert len({single_text(VOCABULARY, "smile=yes", template) for template in range(4)}) == 4
+    assert single_text(replace(VOCABULARY, noun="avatar"), "hat=yes", 2) == "a photo of an avatar with a hat"
+
+
+def test_every_pair_is_asked_for_equally_often_and_once():
+    asked = prompts(TRAIN, REFERENCE, SMALL)
+    assert len({prompt.id for prompt in asked}) == len(asked)
+    counts = pd.Series({prompt.id: prompt.images for prompt in asked}).groupby([prompt.tags["pair"] for prompt in asked]).sum()
+    assert set(counts[counts.index.str.contains(r"\+")]) == {8}
+    assert dict(counts[~counts.index.str.contains(r"\+")]) == {"beard=yes": 4, "hat=yes": 4, "smile=yes": 4}  # literals of rare pairs only
+    assert all(prompt.group == "pairs" for prompt in asked)
+
+
+def test_a_perfect_generator_scores_one_and_has_no_gap():
+    values = scored(perfect)
+    assert [values[key].value for key in ("ca_rare", "ca_control", "ca_neutral", "ca_over", "ca_above_chance", "ca_worst")] == [1.0] * 6
+    assert values["ca_gap"].value == 0
+    assert values["ca_gap"].ci[0] <= 0 <= values["ca_gap"].ci[1]
+    assert values["ca_rare"].details["drop"]["value"] == 0
+
+
+def test_the_gap_of_a_generator_equally_good_on_pair_and_control_is_zero():
+    values = scored(careless)
+    assert values["ca_rare"].value == values["ca_control"].value == 0.75
+    assert values["ca_gap"].value == 0
+    assert values["ca_gap"].ci[0] < 0 < values["ca_gap"].ci[1]
+    assert values["ca_rare"].details["drop"]["value"] == pytest.approx(0.125)  # one literal of two falls from 1 to 0.75
+
+
+def test_a_generator_that_ignores_its_prompt_is_not_above_chance():
+    values = scored(deaf, replace(SMALL, images=400))
+    assert values["ca_above_chance"].ci[0] <= 0 <= values["ca_above_chance"].ci[1]
+    assert values["ca_rare"].value < 0.03
+    assert values["ca_gap"].ci[0] > 0  # its controls are common, so it draws them by chance
+
+
+def test_failed_images_are_misses():
+    lost = {(f"pairs/hat=yes+beard=yes/{template}", 0) for template in range(4)}
+    rows = rows_of(scored(perfect, failed=lost))
+    assert (rows["hat=yes+beard=yes"]["hits"], rows["hat=yes+beard=yes"]["n"]) == (4, 8)
+    assert rows["hat=yes+smile=yes"]["hits"] == 8
+
+
+def test_a_method_without_a_single_image_scores_zero():
+    everything = {(prompt.id, k) for prompt in prompts(TRAIN, REFERENCE, SMALL) for k in range(prompt.images)}
+    values = scored(perfect, failed=everything)
+    assert values["ca_rare"].value == 0
+    assert values["ca_rare"].ci[0] == 0
+    assert values["ca_rare"].ci[1] > 0
+
+
+def test_pairs_with_unequal_numbers_of_images_are_an_error():
+    hits = np.ones((5, 3), bool)
+    asked = [("a", "b")] * 3 + [("a", "c")] * 2
+    with pytest.raises(UserError, match=r"a\+c has 2 images, others 3"):
+        pair_cells(hits, asked, [("a", "b"), ("a", "c")], ("a", "b", "c"))
+
+
+def blind_to_beards_under_hats(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(beard=table["beard"].where(table["hat"] == "no", "no"))
+
+
+def test_a_pair_on_which_the_judge_fails_is_listed_and_not_judged():
+    values = scored(perfect, misjudge=blind_to_beards_under_hats)
+    rare = values["ca_rare"]
+    assert list(rare.details["not_judged"]) == ["hat=yes+beard=yes"]
+    assert "beard=yes with hat=yes: balanced accuracy 0.500" in " ".join(rare.details["not_judged"]["hat=yes+beard=yes"])
+    assert (rare.details["pairs_judged"], rare.details["pairs_listed"], rare.value) == (1, 2, 1.0)
+    assert rows_of(values)["hat=yes+beard=yes"]["status"] == "not judged"
+
+
+def test_a_judge_that_passes_for_no_pair_is_an_error():
+    with pytest.raises(UserError, match="passes its gate for none"):
+        scored(perfect, misjudge=lambda table: table.assign(**dict.fromkeys(WORDS, "no")))
+
+
+def test_an_attribute_that_the_judge_does_not_know_is_not_judged():
+    values = scored(perfect, misjudge=lambda table: table.drop(columns="beard"))
+    assert rows_of(values)["hat=yes+beard=yes"]["gate"]["failures"] == ("beard=yes: the judge does not know the attribute",)
+
+
+def misses_a_tenth(table: pd.DataFrame) -> pd.DataFrame:
+    """Every tenth row is judged to have nothing, in generated and real images alike."""
+    return table.where(pd.Series(np.arange(len(table)) % 10 != 0, table.index), "no")
+
+
+def test_the_errors_of_the_judge_are_taken_out_where_real_images_fill_every_cell():
+    """The judge misses one image in ten, so a perfect generator looks like 0.9."""
+    config = replace(SMALL, images=200)
+    corrected, raw = scored(perfect, config, misjudge=misses_a_tenth), scored(perfect, config, misjudge=misses_a_tenth, can_render=False)
+    assert corrected["ca_rare"].details["raw"] == pytest.approx(0.9, abs=0.01)
+    assert corrected["ca_rare"].value == pytest.approx(1.0, abs=0.02)
+    assert corrected["ca_rare"].ci[1] == 1.0
+    assert rows_of(corrected)["hat=yes+beard=yes"]["status"] == "corrected"
+    assert raw["ca_rare"].value == raw["ca_rare"].details["raw"]
+    assert "uncorrected" in raw["ca_rare"].details["labels"]  # the reference has too few hats with beards
+    assert rows_of(raw)["hat=yes+beard=yes"]["status"] == "uncorrected"
+
+
+def test_small_runs_are_labelled_smoke():
+    labels = scored(perfect)["ca_rare"].details["labels"]
+    assert "smoke: 8 images a pair, a headline needs 100" in labels
+    assert "smoke: 2 judged pairs, a headline needs 10" in labels
+
+
+def test_the_same_evidence_gives_the_same_numbers_to_the_last_bit():
+    first, second = scored(deaf, misjudge=misses_a_tenth), scored(deaf, misjudge=misses_a_tenth)
+    assert {key: (value.value, value.ci, value.details) for key, value in first.items()} == {
+        key: (value.value, value.ci, value.details) for key, value in second.items()
+    }
+
+
+def test_protocols_say_what_decides_a_number():
+    values = scored(perfect)
+    other = scored(perfect, replace(SMALL, images=16))
+    assert values["ca_rare"].protocol != other["ca_rare"].protocol
+    assert values["ca_rare"].protocol != values["ca_over"].protocol
+    assert values["ca_rare"].protocol["judge"]["extractor"] == "attribute-judge-faces"
+    values["ca_rare"].to_json("compositional_accuracy")
+
+
+@pytest.mark.parametrize("images", [0, 6, -4])
+def test_images_that_the_templates_cannot_share_are_an_error(images):
+    with pytest.raises(UserError, match=f"images is {images}, expected a multiple of 4"):
+        prompts(TRAIN, REFERENCE, replace(SMALL, images=images))
+
+
+def test_a_data_set_without_attributes_or_rare_pairs_is_an_error():
+    with pytest.raises(UserError, match="faces has no attributes"):
+        prompts(replace(TRAIN, attributes=None), REFERENCE, SMALL)
+    with pytest.raises(UserError, match="no pair is under-represented"):
+        prompts(
+            replace(TRAIN, vocabulary=Vocabulary({"tie": VOCABULARY.phrases["tie"], "hat": VOCABULARY.phrases["hat"]})), REFERENCE, SMALL
+        )
