@@ -111,4 +111,7 @@ def _checked(images: Tensor, count: int) -> np.ndarray:
 
 
 def _outcome(sample: Sample, sources: dict[str, str], status: Status, sha256: str, seconds: float, message: str = "") -> Outcome:
-    return Outcome(sample.id, sample.prompt.id, sample.k, sources[sample.id], status, sha256, round(seconds, 6), message)
+    prompt = sample.prompt
+    return Outcome(
+        sample.id, prompt.id, prompt.group, prompt.text, sample.k, sources[sample.id], status, sha256, round(seconds, 6), message
+    )

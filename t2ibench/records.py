@@ -34,6 +34,7 @@ REQUIRED: dict[str, type | tuple[type, ...]] = {
     "failures": list,
     "images": str,  # digest of every sample's outcome and pixels
     "values": dict,
+    "columns": list,  # the values that the suite puts on its board; empty: all
     "unscored": dict,
     "environment": dict,
     "code": dict,

@@ -13,7 +13,7 @@ from typing import Any
 from t2ibench import assets, plugins, records
 from t2ibench.cells import Maker, Method, RealImages, Shuffled, Unconditional, samples_of
 from t2ibench.data import Split
-from t2ibench.errors import UserError
+from t2ibench.errors import UserError, did_you_mean
 from t2ibench.evidence import Evidence, Render, Samples
 from t2ibench.generation import BATCH, generate, locked, samples_by_group
 from t2ibench.journal import Store
@@ -176,19 +176,22 @@ def run_cell(plan: Plan, entry: Entry, track: str, seed: int, where: Where) -> D
     path = records.path_of(where.out, plan.suite.name, track, entry.id, seed)
     if (found := recorded(path, identity_of, where.replace)) is not None:
         return Done(found, path, False, time.perf_counter() - started)
-    folder = where.work / "cells" / plan.suite.name / track / entry.id / f"{seed}-{records.digest(maker.identity)[:8]}"
+    folder = where.work / plan.suite.name / track / entry.id / f"{seed}-{records.digest(maker.identity)[:8]}"
     samples = samples_of(plan.prompts, seed)
     with locked(folder):
         store = Store(folder)
         outcomes = generate(maker, samples, store, entry.id, where.batch)
         partial = coverage(outcomes) < FULL_COVERAGE
         scores = score(evidence_of(plan, samples_by_group(samples, outcomes, store)), plan.metrics, partial=partial)
+        if not partial:
+            check_columns(plan.suite, scores.values)
         record = assemble(
             cell={"suite": plan.suite.name, "track": track, "method": entry.id, "kind": entry.kind, "seed": seed},
             identity_of=identity_of,
             maker=maker,
             judges=plan.models.used,
             facts={"dataset": plan.facts, "prompts": plan.prompt_facts},
+            columns=plan.suite.columns,
             outcomes=outcomes,
             scores=scores,
             partial=partial,
@@ -196,6 +199,13 @@ def run_cell(plan: Plan, entry: Entry, track: str, seed: int, where: Where) -> D
         )
         records.write(record, path, replace=where.replace)
     return Done(record, path, True, time.perf_counter() - started)
+
+
+def check_columns(suite: Suite, values: Mapping[str, Any]) -> None:
+    """Raises UserError for a column of the suite's board that none of its metrics makes."""
+    for column in suite.columns:
+        if column not in values:
+            raise UserError(f"{suite.name}: columns: {column!r} is made by none of the suite's metrics{did_you_mean(column, values)}")
 
 
 def evidence_of(plan: Plan, samples: Mapping[str, Samples]) -> Evidence:

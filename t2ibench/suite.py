@@ -48,6 +48,7 @@ class File:
     seeds: list[int] = field(default_factory=lambda: [0])
     reference: dict[str, Any] = field(default_factory=dict)
     prompts: dict[str, Any] = field(default_factory=dict)
+    columns: list[str] = field(default_factory=list)  # the metric ids on the board, in order; empty: all
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class Suite:
     seeds: tuple[int, ...]
     reference: Reference
     prompts: PromptPlan
+    columns: tuple[str, ...]
 
 
 def available() -> dict[str, Path]:
@@ -123,6 +125,7 @@ def parse(content: Mapping[str, Any], name: str, title: str, where: str) -> Suit
         seeds=tuple(file.seeds),
         reference=plugins.configure(Reference, file.reference, f"{where}: reference"),
         prompts=plugins.configure(PromptPlan, file.prompts, f"{where}: prompts"),
+        columns=tuple(file.columns),
     )
     _check(suite, where)
     return suite
@@ -131,7 +134,7 @@ def parse(content: Mapping[str, Any], name: str, title: str, where: str) -> Suit
 def _check(suite: Suite, where: str) -> None:
     for track in suite.tracks:
         if track not in TRACKS:
-            raise UserError(f"{where}: tracks: {track!r} is none{did_you_mean(track, TRACKS)}")
+            raise UserError(f"{where}: no track is called {track!r}{did_you_mean(track, TRACKS)}")
     for key, entries in (("methods", suite.methods + suite.baselines), ("metrics", suite.metrics)):
         ids = [entry.id for entry in entries]
         if twice := {id for id in ids if ids.count(id) > 1}:
@@ -157,14 +160,14 @@ def _plugin(entry: Any, kind: str, where: str) -> Entry:
     name, settings = _split(entry, where)
     known = plugins.sources(kind)
     if name not in known:
-        raise UserError(f"{where}: {name!r} is none{did_you_mean(name, known)}")
+        raise UserError(f"{where}: no {kind.removesuffix('s')} is called {name!r}{did_you_mean(name, known)}")
     return Entry(name, name, settings, "metric" if kind == "metrics" else "dataset")
 
 
 def _method(entry: Any, known: Mapping[str, tuple[str, Mapping[str, Any]]], where: str) -> Entry:
     id, settings = _split(entry, where)
     if id not in known:
-        raise UserError(f"{where}: {id!r} is none{did_you_mean(id, known)}")
+        raise UserError(f"{where}: no method is called {id!r}{did_you_mean(id, known)}")
     plugin, variant = known[id]
     label = str(settings.pop("as", id))
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", label):
@@ -175,14 +178,14 @@ def _method(entry: Any, known: Mapping[str, tuple[str, Mapping[str, Any]]], wher
 def _baseline(entry: Any, known: Mapping[str, tuple[str, Mapping[str, Any]]], where: str) -> Entry:
     name, settings = _split(entry, where)
     if name not in BASELINES:
-        raise UserError(f"{where}: {name!r} is none{did_you_mean(name, BASELINES)}")
+        raise UserError(f"{where}: no baseline is called {name!r}{did_you_mean(name, BASELINES)}")
     if name == "real":
         if settings:
             raise UserError(f"{where}: real: unknown key {next(iter(settings))!r}, it has no settings")
         return Entry(name, name, {}, "baseline")
     of = plugins.configure(_Of, settings, f"{where}: {name}").of
     if of != "real" and of not in known:
-        raise UserError(f"{where}: {name}: of: {of!r} is none{did_you_mean(of, ['real', *known])}")
+        raise UserError(f"{where}: {name}: no method is called {of!r}{did_you_mean(of, ['real', *known])}")
     return Entry(f"{name}-{of}", name, {"of": of}, "baseline")
 
 

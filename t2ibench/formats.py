@@ -1,0 +1,197 @@
+"""A leaderboard as text: for the terminal, as Markdown, LaTeX, CSV and JSON."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from t2ibench.table import Board, Cell, Column, Row, number, rank_text
+
+LEGEND = "95 % intervals below the values; a rank, or the range of ranks that the intervals leave open, beside them; may be first: bold"
+
+
+def columns_of(board: Board, everything: bool) -> list[Column]:
+    """The headline columns, or all."""
+    return [column for column in board.columns if everything or column.headline]
+
+
+def notes(board: Board) -> list[str]:
+    """What has to be said under a board."""
+    found = [f"{column.id}: {column.protocols} protocols, the rarer ones (†) do not compare with the rest" for column in board.mixed]
+    hidden = sorted({row.method for row in board.rows for cell in row.cells.values() if cell.note == "made for this judge"})
+    found += [f"{method}: a value is hidden (‡) where the method used its judge, or was optimised for it" for method in hidden]
+    return found + [f"off the board: {method}, {why}" for method, why in board.off]
+
+
+def mark(cell: Cell) -> str:
+    return {"other protocol": "†", "seeds of different protocols": "†", "made for this judge": "‡"}.get(cell.note, "")
+
+
+def terminal(board: Board, width: int, everything: bool = False) -> Group:
+    """Tables that fit `width`, as many as needed, each with all rows."""
+    names = max((len(row.method) for row in board.rows), default=6)
+    blocks, parts = _fit(columns_of(board, everything), board, width - names - 5), []
+    for i, block in enumerate(blocks):
+        title = f"{board.suite} · {board.track}" if i == 0 else None
+        table = Table(
+            title=title, title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE, show_edge=False, pad_edge=False
+        )
+        table.add_column("method", no_wrap=True)
+        for column in block:
+            table.add_column(column.title, justify="right", no_wrap=True)
+        for row in board.methods:
+            table.add_row(Text(row.method, "bold"), *(_styled(row.cells.get(column.id), column) for column in block))
+        if board.methods and board.baselines:
+            table.add_section()
+        for row in board.baselines:
+            table.add_row(Text(row.method, "italic"), *(_styled(row.cells.get(column.id), column) for column in block))
+        parts.append(Padding(table, (1, 0, 0, 0)))
+    lines = [Text(line, "dim") for line in [LEGEND, *notes(board)]]
+    return Group(*parts, Text(), *lines)
+
+
+def _fit(columns: Sequence[Column], board: Board, width: int) -> list[list[Column]]:
+    blocks: list[list[Column]] = [[]]
+    left = width
+    for column in columns:
+        cells = [row.cells[column.id] for row in board.rows if column.id in row.cells]
+        need = 2 + max([len(column.title), *(max(len(line) for line in _lines(cell, column)) for cell in cells)])
+        if blocks[-1] and need > left:
+            blocks, left = [*blocks, []], width
+        blocks[-1].append(column)
+        left -= need
+    return blocks
+
+
+def _lines(cell: Cell, column: Column) -> tuple[str, str]:
+    if mark(cell) == "‡":
+        return "‡", ""
+    rank = rank_text(cell)
+    interval = f"[{number(cell.low, column)}, {number(cell.high, column)}]"
+    return f"{number(cell.value, column)}{mark(cell)}" + (f"  #{rank}" if rank else ""), interval
+
+
+def _styled(cell: Cell | None, column: Column) -> Text:
+    if cell is None:
+        return Text("—", "dim")
+    value, interval = _lines(cell, column)
+    figure, _, rank = value.partition("  ")
+    style = "bold green" if cell.may_be_first else ""
+    return Text.assemble((figure, style), (f"  {rank}" if rank else "", "dim"), "\n", (interval, "dim"))
+
+
+def markdown(board: Board, everything: bool = False) -> str:
+    """One table, methods first, then baselines in italics."""
+    columns = columns_of(board, everything)
+    lines = [f"### {board.suite}: {board.track}", "", "| method | " + " | ".join(column.title for column in columns) + " |"]
+    lines.append("|---|" + "---|" * len(columns))
+    for row in board.rows:
+        name = row.method if row.kind == "method" else f"*{row.method}*"
+        lines.append(f"| {name} | " + " | ".join(_markdown(row.cells.get(column.id), column) for column in columns) + " |")
+    said = ["[95 % interval]; (rank, or the ranks that the intervals leave open); bold: may be first; italics: baselines.", *notes(board)]
+    return "\n".join([*lines, "", "  \n".join(said)]) + "\n"
+
+
+def _markdown(cell: Cell | None, column: Column) -> str:
+    if cell is None or mark(cell) == "‡":
+        return "‡" if cell else "—"
+    value = f"{number(cell.value, column)}{mark(cell)}"
+    rank = f" ({rank_text(cell)})" if cell.rank else ""
+    return f"{f'**{value}**' if cell.may_be_first else value} [{number(cell.low, column)}, {number(cell.high, column)}]{rank}"
+
+
+def latex(board: Board, everything: bool = False) -> str:
+    """A tabular with booktabs' rules; intervals as subscripts."""
+    columns = columns_of(board, everything)
+    arrows = {"higher": r" $\uparrow$", "lower": r" $\downarrow$"}
+    head = " & ".join(["method", *(_escape(column.id) + arrows.get(column.better, "") for column in columns)])
+    lines = [r"\begin{tabular}{l" + "r" * len(columns) + "}", r"\toprule", head + r" \\", r"\midrule"]
+    for part in (board.methods, board.baselines):
+        lines += [" & ".join([_name(row), *(_latex(row.cells.get(column.id), column) for column in columns)]) + r" \\" for row in part]
+        lines += [r"\midrule"] if part is board.methods and board.methods and board.baselines else []
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *(f"% {line}" for line in notes(board))]) + "\n"
+
+
+def _name(row: Row) -> str:
+    return _escape(row.method) if row.kind == "method" else rf"\textit{{{_escape(row.method)}}}"
+
+
+def _latex(cell: Cell | None, column: Column) -> str:
+    if cell is None or mark(cell) == "‡":
+        return r"\ddag" if cell else "--"
+    value, low, high = (number(x, column).replace("−", "-") for x in (cell.value, cell.low, cell.high))
+    figure = rf"\mathbf{{{value}}}" if cell.may_be_first else value
+    dagger = r"^\dagger" if mark(cell) else ""
+    return f"${figure}{dagger}_{{[{low},\\,{high}]}}$"
+
+
+def _escape(text: str) -> str:
+    return "".join(f"\\{letter}" if letter in "_&%#$" else letter for letter in text)
+
+
+FIELDS = ("suite", "track", "method", "kind", "seeds", "metric", "value", "low", "high", "n", "better", "rank_best", "rank_worst")
+FIELDS += ("protocol_id", "note", "coverage", "seconds_per_image")
+
+
+def tidy(board: Board) -> list[dict[str, Any]]:
+    """One entry a value: all columns, unrounded."""
+    return [
+        {
+            "suite": board.suite,
+            "track": board.track,
+            "method": row.method,
+            "kind": row.kind,
+            "seeds": list(row.seeds),
+            "metric": column.id,
+            "value": cell.value,
+            "low": cell.low,
+            "high": cell.high,
+            "n": cell.n,
+            "better": column.better,
+            "rank_best": cell.rank[0] if cell.rank else None,
+            "rank_worst": cell.rank[1] if cell.rank else None,
+            "protocol_id": cell.protocol_id,
+            "note": cell.note,
+            "coverage": row.coverage,
+            "seconds_per_image": row.seconds_per_image,
+        }
+        for row in board.rows
+        for column in board.columns
+        if (cell := row.cells.get(column.id)) is not None
+    ]
+
+
+def as_csv(boards: Iterable[Board]) -> str:
+    """`tidy` of every board."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    for board in boards:
+        writer.writerows({**entry, "seeds": " ".join(map(str, entry["seeds"]))} for entry in tidy(board))
+    return buffer.getvalue()
+
+
+def as_json(boards: Iterable[Board]) -> list[dict[str, Any]]:
+    """Boards with their values, and what is off them."""
+    return [
+        {
+            "suite": board.suite,
+            "track": board.track,
+            "values": tidy(board),
+            "off": [{"method": method, "why": why} for method, why in board.off],
+            "notes": notes(board),
+        }
+        for board in boards
+    ]
+
+
+def show(boards: Iterable[Board], console: Console, everything: bool = False) -> None:
+    """Print boards to a console."""
+    for board in boards:
+        console.print(terminal(board, console.width, everything))

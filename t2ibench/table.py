@@ -1,0 +1,190 @@
+"""The leaderboard, from records alone: one board a suite and track, methods ranked by intervals, baselines set apart.
+
+Ranks. In a column, A stands above B only where their 95 % intervals do not overlap, so a method has a rank interval: best = 1 + the methods
+that stand above it, worst = all methods - those below it. Methods that may be first are marked together. The rule is conservative: it may
+call two methods tied that a paired test on the same prompts would tell apart, and hardly ever the reverse. Baselines take no rank.
+
+Numbers compare only under one protocol id. Where a column's ids differ, those of the minority are shown as such, without rank.
+A method with several run seeds shows the mean over them, and the mean of the interval ends: seeds share prompts, so they narrow nothing.
+A partial record (coverage below 99 %) is off the board and listed under it. A value whose judge the method was made for is not shown.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Any
+
+from t2ibench import records
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value. rank: (best, worst), or None where it is not ranked. note: why it is not, or is not shown."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    protocol_id: str
+    rank: tuple[int, int] | None = None
+    note: str = ""
+
+    @property
+    def may_be_first(self) -> bool:
+        return self.rank is not None and self.rank[0] == 1
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric id. group: the plug-in that makes it. protocols: how many ids the rows have; decimals: enough for its intervals."""
+
+    id: str
+    group: str
+    better: str
+    protocols: int
+    decimals: int
+    headline: bool
+
+    @property
+    def title(self) -> str:
+        return self.id + {"higher": " ↑", "lower": " ↓"}.get(self.better, "")
+
+
+@dataclass(frozen=True)
+class Row:
+    method: str
+    kind: str
+    seeds: tuple[int, ...]
+    cells: Mapping[str, Cell]
+    coverage: float
+    seconds_per_image: float
+
+
+@dataclass(frozen=True)
+class Board:
+    """off: methods that are not on the board, and why. Rows stand in the order of their mean rank over the headline columns."""
+
+    suite: str
+    track: str
+    columns: Sequence[Column]
+    methods: Sequence[Row]
+    baselines: Sequence[Row]
+    off: Sequence[tuple[str, str]]
+
+    @property
+    def rows(self) -> list[Row]:
+        return [*self.methods, *self.baselines]
+
+    @property
+    def mixed(self) -> list[Column]:
+        """Columns in which not all numbers compare."""
+        return [column for column in self.columns if column.protocols > 1]
+
+
+def boards(found: Sequence[Mapping[str, Any]]) -> list[Board]:
+    """Every board of a set of records."""
+    return [board(suite, track, group) for (suite, track), group in records.suites(found).items()]
+
+
+def board(suite: str, track: str, found: Sequence[Mapping[str, Any]]) -> Board:
+    """The board of one suite and track."""
+    sound = [record for record in found if not record["partial"]]
+    off = [(record["method"], _why_off(record)) for record in found if record["partial"]]
+    by_method: dict[str, list[Mapping[str, Any]]] = {}
+    for record in sound:
+        by_method.setdefault(record["method"], []).append(record)
+    headline = sound[0]["columns"] if sound else []
+    ids = list(dict.fromkeys([*headline, *(id for record in sound for id in record["values"])]))
+    raw = {method: {id: cell for id in ids if (cell := _cell(id, group))} for method, group in by_method.items()}
+    kinds = {method: group[0]["kind"] for method, group in by_method.items()}
+    columns = [_column(id, sound, raw, kinds, not headline or id in headline) for id in ids if any(id in cells for cells in raw.values())]
+    for column in columns:
+        _rank(column, raw, kinds)
+    rows = [
+        Row(
+            method,
+            kinds[method],
+            tuple(sorted(record["seed"] for record in group)),
+            raw[method],
+            min(record["coverage"] for record in group),
+            fmean(record["cost"]["seconds_per_image"] for record in group),
+        )
+        for method, group in by_method.items()
+    ]
+    shown = [column.id for column in columns if column.headline]
+    methods = sorted((row for row in rows if row.kind == "method"), key=lambda row: (_mean_rank(row, shown), row.method))
+    order = {"real": 0, "shuffled": 1, "unconditional": 2}
+    baselines = sorted((row for row in rows if row.kind != "method"), key=lambda row: (order.get(row.method.split("-")[0], 3), row.method))
+    return Board(suite, track, columns, methods, baselines, off)
+
+
+def rank_intervals(intervals: Sequence[tuple[float, float]], better: str) -> list[tuple[int, int]]:
+    """The best and the worst rank each interval allows; ranks begin at 1, and only disjoint intervals are told apart."""
+    signed = intervals if better == "lower" else [(-high, -low) for low, high in intervals]
+    above = [sum(high < own[0] for _, high in signed) for own in signed]
+    below = [sum(low > own[1] for low, _ in signed) for own in signed]
+    return [(1 + a, len(signed) - b) for a, b in zip(above, below, strict=True)]
+
+
+def number(value: float, column: Column) -> str:
+    """A value with the column's decimals, a true minus sign, and no negative zero."""
+    text = f"{value:.{column.decimals}f}"
+    return text.replace("-", "−") if float(text) != 0 else text.removeprefix("-")
+
+
+def rank_text(cell: Cell) -> str:
+    """ "1", or "1–3" where the intervals leave it open."""
+    if cell.rank is None:
+        return ""
+    return str(cell.rank[0]) if cell.rank[0] == cell.rank[1] else f"{cell.rank[0]}–{cell.rank[1]}"
+
+
+def _cell(id: str, group: Sequence[Mapping[str, Any]]) -> Cell | None:
+    """A method's value over its seeds; None unless every seed has it."""
+    values = [record["values"].get(id) for record in group]
+    if any(value is None for value in values):
+        return None
+    low, high = (fmean(value["ci"][end] for value in values) for end in (0, 1))
+    protocols = {value["protocol_id"] for value in values}
+    note = "made for this judge" if any(id in record["judge_overlap"] for record in group) else ""
+    note = note or ("seeds of different protocols" if len(protocols) > 1 else "")
+    return Cell(fmean(value["value"] for value in values), low, high, min(v["n"] for v in values), values[0]["protocol_id"], None, note)
+
+
+def _column(
+    id: str, sound: Sequence[Mapping[str, Any]], raw: Mapping[str, Mapping[str, Cell]], kinds: Mapping[str, str], headline: bool
+) -> Column:
+    first = next(record["values"][id] for record in sound if id in record["values"])
+    cells = [cells[id] for cells in raw.values() if id in cells]
+    halves = [half for cell in cells if (half := (cell.high - cell.low) / 2) > 0]
+    decimals = min(6, max(0, 1 - math.floor(math.log10(median(halves))))) if halves else 3
+    return Column(id, first["metric"], first["better"], len({cell.protocol_id for cell in cells}), decimals, headline)
+
+
+def _rank(column: Column, raw: dict[str, dict[str, Cell]], kinds: Mapping[str, str]) -> None:
+    """Give the methods' cells of a column their ranks, and the cells of another protocol than the most common one their note."""
+    cells = {method: cells[column.id] for method, cells in raw.items() if column.id in cells}
+    [(usual, _)] = Counter(cell.protocol_id for cell in cells.values()).most_common(1)
+    for method, cell in cells.items():
+        if not cell.note and cell.protocol_id != usual:
+            raw[method][column.id] = Cell(cell.value, cell.low, cell.high, cell.n, cell.protocol_id, None, "other protocol")
+    ranked = [method for method in cells if kinds[method] == "method" and not raw[method][column.id].note]
+    if column.better == "none":
+        return
+    intervals = [(cells[method].low, cells[method].high) for method in ranked]
+    for method, rank in zip(ranked, rank_intervals(intervals, column.better), strict=True):
+        cell = cells[method]
+        raw[method][column.id] = Cell(cell.value, cell.low, cell.high, cell.n, cell.protocol_id, rank)
+
+
+def _mean_rank(row: Row, columns: Sequence[str]) -> float:
+    ranks = [sum(cell.rank) / 2 for id in columns if (cell := row.cells.get(id)) and cell.rank]
+    return fmean(ranks) if ranks else math.inf
+
+
+def _why_off(record: Mapping[str, Any]) -> str:
+    counts = record["counts"]
+    bad = ", ".join(f"{counts[status]:,} {status}" for status in ("black", "nan", "failed") if counts[status])
+    return f"coverage {record['coverage']:.1%} of {counts['requested']:,} images ({bad}), seed {record['seed']}"
