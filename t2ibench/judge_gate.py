@@ -13,7 +13,7 @@ import pandas as pd
 from t2ibench.correction import cell_index, confusion
 from t2ibench.data import Split
 from t2ibench.errors import UserError
-from t2ibench.pairs import attribute_of, canonical, indicators
+from t2ibench.literals import attribute_of, canonical, indicators
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,7 @@ class RealCells:
     gate: Gate
     _rendered: dict[frozenset[str], Split] = field(default_factory=dict)
     _said: dict[str, pd.DataFrame] = field(default_factory=dict)
+    _errors: dict[str, float] = field(default_factory=dict)
 
     def pair(self, i: str, j: str) -> tuple[Verdict, np.ndarray]:
         """Whether the judge may speak about a pair, and its confusion counts [4, 4] (row judged, column true)."""
@@ -147,8 +148,10 @@ class RealCells:
 
     def _calibration_error(self, literal: str) -> float:
         """On the reference alone: rendered images have other base rates."""
-        assert self.reference.attributes is not None
-        true = canonical(self.reference.attributes, [attribute_of(literal)])
-        visible = true.notna().all(axis=1).to_numpy()
-        stated = self.probabilities(self.reference)[literal].to_numpy(np.float64)
-        return calibration_error(stated[visible], indicators(true, [literal])[visible, 0])
+        if literal not in self._errors:
+            assert self.reference.attributes is not None
+            true = canonical(self.reference.attributes, [attribute_of(literal)])
+            visible = true.notna().all(axis=1).to_numpy()
+            stated = self.probabilities(self.reference)[literal].to_numpy(np.float64)
+            self._errors[literal] = calibration_error(stated[visible], indicators(true, [literal])[visible, 0])
+        return self._errors[literal]

@@ -41,8 +41,8 @@ def build(vocabulary: Vocabulary, roles: Mapping[tuple[str, str], Iterable[str]]
     """The prompts of all pairs, and of each literal of a rare or near-unseen pair alone, with `images` (`single_images`) samples a pair.
 
     roles: for each pair (i, j) what it stands for ("rare", "control" …). An id names the literals and the template, so a pair's images
-    do not depend on which lists it is in, and two methods draw a pair from the same seeds. Raises UserError unless the
-    counts are multiples of four.
+    do not depend on which lists it is in. Seeds follow from ids: methods draw a pair from the same noise, two pairs from different noise.
+    Raises UserError unless the counts are multiples of four.
     """
     for name, count in (("images", images), ("single_images", single_images)):
         if count % TEMPLATES or count < 0 or (name == "images" and count == 0):

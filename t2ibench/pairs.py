@@ -17,8 +17,10 @@ import pandas as pd
 from scipy import stats
 
 from t2ibench.data import Vocabulary
-from t2ibench.errors import UserError, did_you_mean
+from t2ibench.errors import UserError
+from t2ibench.literals import attribute_of, canonical, indicators, literal_set
 
+Names = tuple[str, str]  # the literals of a pair, i first
 Stratum = Literal["rare", "near_unseen", "over", "neutral", "other"]
 
 
@@ -121,36 +123,6 @@ def find_pairs(table: pd.DataFrame, vocabulary: Vocabulary, rules: Rules | None 
             if values[hidden].isna().to_numpy()[columns[literal]].all():
                 raise UserError(f"pairs: {hidden} is missing in all images with {literal}, so {pair.name} cannot exist: exclude the pair")
     return found
-
-
-def literal_set(vocabulary: Vocabulary) -> tuple[str, ...]:
-    """Every nameable literal, in the order of the vocabulary."""
-    return tuple(f"{attribute}={value}" for attribute, values in vocabulary.phrases.items() for value in values)
-
-
-def attribute_of(literal: str) -> str:
-    """The attribute of "attribute=value"."""
-    return literal.partition("=")[0]
-
-
-def canonical(table: pd.DataFrame, attributes: Iterable[str]) -> pd.DataFrame:
-    """The attributes' columns as strings, None where missing: True, 1 and 1.0 are all "1". Raises UserError as `find_pairs` does."""
-    attributes = list(attributes)
-    if len(table) == 0:
-        raise UserError("pairs: the attribute table has no rows, expected one an image of the training split")
-    for attribute in attributes:
-        if attribute not in table:
-            raise UserError(f"pairs: the attribute table has no column {attribute!r}{did_you_mean(attribute, map(str, table.columns))}")
-    return pd.DataFrame({attribute: _strings(table[attribute]) for attribute in attributes})
-
-
-def indicators(values: pd.DataFrame, literals: Sequence[str]) -> np.ndarray:
-    """bool [N, L]: whether an image has a literal. A missing value has none of its attribute's literals."""
-    present = np.zeros((len(values), len(literals)), bool)
-    for column, literal in enumerate(literals):
-        attribute, _, value = literal.partition("=")
-        present[:, column] = (values[attribute] == value).to_numpy(dtype=bool)
-    return present
 
 
 def count(present: np.ndarray, literals: Sequence[str]) -> Counts:
@@ -262,16 +234,3 @@ def matched_control(
 def _pair(row: Mapping[str, Any]) -> Pair:
     expected, lift, pmi = (float(row[key]) for key in ("expected", "lift", "pmi"))
     return Pair(row["i"], row["j"], int(row["n"]), int(row["n_i"]), int(row["n_j"]), expected, lift, pmi, row["stratum"])
-
-
-def _strings(column: pd.Series) -> pd.Series:
-    def name(value: Any) -> str | None:
-        if value is None or value != value:
-            return None
-        if isinstance(value, bool | np.bool_ | int | np.integer) or (isinstance(value, float | np.floating) and float(value).is_integer()):
-            return str(int(value))
-        return str(value)
-
-    codes, unique = pd.factorize(column, use_na_sentinel=True)  # one conversion a distinct value, not a row
-    names = np.array([name(value) for value in unique] + [None], dtype=object)
-    return pd.Series(names[codes], dtype=object)

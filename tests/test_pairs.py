@@ -9,7 +9,8 @@ import pytest
 
 from t2ibench.data import Vocabulary
 from t2ibench.errors import UserError
-from t2ibench.pairs import Counts, Pair, Rules, capped, choose, find_pairs, literal_set
+from t2ibench.literals import literal_set
+from t2ibench.pairs import Counts, Pair, Rules, capped, choose, find_pairs
 
 TOTAL = 24_183  # images of CelebA-HQ in the training partition of CelebA
 SINGLE = {

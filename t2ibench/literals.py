@@ -1,0 +1,53 @@
+"""Literals, "attribute=value": which ones a vocabulary can name, and which images of an attribute table have them."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from t2ibench.data import Vocabulary
+from t2ibench.errors import UserError, did_you_mean
+
+
+def literal_set(vocabulary: Vocabulary) -> tuple[str, ...]:
+    """Every nameable literal, in the order of the vocabulary."""
+    return tuple(f"{attribute}={value}" for attribute, values in vocabulary.phrases.items() for value in values)
+
+
+def attribute_of(literal: str) -> str:
+    """The attribute of "attribute=value"."""
+    return literal.partition("=")[0]
+
+
+def canonical(table: pd.DataFrame, attributes: Iterable[str]) -> pd.DataFrame:
+    """The attributes' columns as strings, None where missing: True, 1 and 1.0 are all "1". Raises UserError as `find_pairs` does."""
+    attributes = list(attributes)
+    if len(table) == 0:
+        raise UserError("pairs: the attribute table has no rows, expected one an image of the training split")
+    for attribute in attributes:
+        if attribute not in table:
+            raise UserError(f"pairs: the attribute table has no column {attribute!r}{did_you_mean(attribute, map(str, table.columns))}")
+    return pd.DataFrame({attribute: _strings(table[attribute]) for attribute in attributes})
+
+
+def indicators(values: pd.DataFrame, literals: Sequence[str]) -> np.ndarray:
+    """bool [N, L]: whether an image has a literal. A missing value has none of its attribute's literals."""
+    present = np.zeros((len(values), len(literals)), bool)
+    for column, literal in enumerate(literals):
+        attribute, _, value = literal.partition("=")
+        present[:, column] = (values[attribute] == value).to_numpy(dtype=bool)
+    return present
+
+
+def _strings(column: pd.Series) -> pd.Series:
+    def name(value: Any) -> str | None:
+        if value is None or value != value:
+            return None
+        if isinstance(value, bool | np.bool_ | int | np.integer) or (isinstance(value, float | np.floating) and float(value).is_integer()):
+            return str(int(value))
+        return str(value)
+
+    codes, unique = pd.factorize(column, use_na_sentinel=True)  # one conversion a distinct value, not a row
+    names = np.array([name(value) for value in unique] + [None], dtype=object)
+    return pd.Series(names[codes], dtype=object)

@@ -1,0 +1,160 @@
+"""The numbers that a record holds of attribute pairs: a mean a stratum, gaps to controls, honest labels, and one table of all pairs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from t2ibench.correction import multinomial_draws
+from t2ibench.pair_rates import Rates, binding_ratio, macro, read_outs, singles, worst_decile
+from t2ibench.pairs import Names, Pair, PairList
+from t2ibench.records import Estimate
+from t2ibench.seeds import derive_seed
+from t2ibench.statistics import Interval, percentile_interval
+
+FULL_IMAGES, FULL_PAIRS = 100, 10  # a headline on fewer images a pair, or fewer judged pairs, is labelled "smoke"
+Better = Literal["higher", "lower"]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a record says of the pairs `found`, of the roles `parts` that each has, and of the literals that were also asked for `alone`.
+
+    protocol: what decides the numbers; chance: the hash of the captions that chance is measured on.
+    """
+
+    found: PairList
+    parts: Mapping[Names, Sequence[str]]
+    rates: Rates
+    alone: Mapping[str, Mapping[str, Any]]
+    protocol: Mapping[str, Any]
+    chance: str
+
+    def estimates(self) -> dict[str, Estimate]:
+        """A value for every stratum with a judged pair; the first of them carries the table of all pairs."""
+        values: dict[str, Estimate] = {}
+        for role in ("rare", "near_unseen", "control", "neutral", "over"):
+            if members := self._judged(role):
+                point, draws, corrected = self.rates.accuracy(members)
+                values[f"ca_{role}"] = self._mean(role, members, point, draws, corrected)
+        for role, pairs, name in (("rare", self.found.rare, "ca_gap"), ("near_unseen", self.found.near_unseen, "ca_gap_near_unseen")):
+            if matched := self._matched(pairs):
+                members, controls = (list(side) for side in zip(*matched, strict=True))
+                point, draws, corrected = self.rates.accuracy(members + controls)
+                gaps, again = point[len(members) :] - point[: len(members)], draws[:, len(members) :] - draws[:, : len(members)]
+                gap = self._mean(role, members, gaps, again, corrected, better="lower", rates=2)
+                raw = float((self.rates.raw[controls] - self.rates.raw[members]).mean())
+                values[name] = replace(gap, details={**gap.details, "raw": raw})
+        if rare := self._judged("rare"):
+            above = self._mean("rare", rare, *self.rates.above_chance(rare), False, rates=2)
+            values["ca_above_chance"] = replace(above, protocol={**above.protocol, "chance": self.chance})
+            point, draws, corrected = self.rates.accuracy(rare)
+            value, interval = worst_decile(point, draws)
+            values["ca_worst"] = self._estimate(value, interval, "rare", rare, corrected)
+        first = next(iter(values))
+        table = {"pairs": self.table(), "alone": self.alone, "under_represented": self.found.under, "unseen": self.found.unseen}
+        values[first] = replace(values[first], details={**values[first].details, **table})
+        return values
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row a pair: training counts, what the judge saw, the correction, chance, the real ceiling, and its standing at the gate."""
+        chosen = {pair.name: pair for pair in (*self.found.rare, *self.found.near_unseen)}
+        train = self.found.table.set_index(["i", "j"])
+        rows = []
+        for k, (names, verdict) in enumerate(zip(self.rates.pairs, self.rates.verdicts, strict=True)):
+            name, truly = "+".join(names), self.rates.confusions[k][:, 3]
+            control = chosen[name].control if name in chosen else None
+            rows.append(
+                {
+                    "pair": name,
+                    "roles": list(self.parts[names]),
+                    "train_n": int(train.loc[names, "n"]),
+                    "train_lift": float(train.loc[names, "lift"]),
+                    "control": control.name if control else None,
+                    **read_outs(self.rates.cells[k]),
+                    "corrected": float(self.rates.corrected[k]) if self.rates.correctable[k] else None,
+                    "corrected_ci": self.rates.corrected_interval(k),
+                    "chance": float(self.rates.chance[k, 3] / self.rates.chance[k].sum()),
+                    "ceiling": float(truly[3] / truly.sum()) if truly.sum() else None,
+                    "ceiling_n": int(truly.sum()),
+                    "status": self._status(k),
+                    "gate": {"failures": verdict.failures, "untested": verdict.untested_strata, **verdict.numbers},
+                }
+            )
+        return rows
+
+    def _judged(self, role: str) -> list[int]:
+        return [k for k, names in enumerate(self.rates.pairs) if role in self.parts[names] and self.rates.judged[k]]
+
+    def _matched(self, pairs: Sequence[Pair]) -> list[tuple[int, int]]:
+        place = {names: k for k, names in enumerate(self.rates.pairs) if self.rates.judged[k]}
+        both = [(place.get((p.i, p.j)), place.get((p.control.i, p.control.j))) for p in pairs if p.control]
+        return [(k, c) for k, c in both if k is not None and c is not None]
+
+    def _status(self, k: int) -> str:
+        verdict = self.rates.verdicts[k]
+        if verdict.failures:
+            return "not judged"
+        if verdict.untested_strata:
+            return "uncorrected, stratum untested"
+        return "corrected" if self.rates.correctable[k] else "uncorrected"
+
+    def _mean(
+        self,
+        role: str,
+        members: Sequence[int],
+        point: np.ndarray,
+        draws: np.ndarray,
+        corrected: bool,
+        better: Better = "higher",
+        rates: int = 1,
+    ) -> Estimate:
+        low, images = (-1.0 if rates == 2 else 0.0), len(members) * self.rates.images
+        mean = macro(point, draws, images, self.rates.seed, rates=rates, low=low)
+        estimate = self._estimate(mean.value, mean.ci, role, members, corrected, better)
+        return replace(estimate, details={**estimate.details, "ci_pairs_resampled": list(mean.ci_pairs)})
+
+    def _estimate(
+        self, value: float, ci: Interval, role: str, members: Sequence[int], corrected: bool, better: Better = "higher"
+    ) -> Estimate:
+        listed = [k for k, names in enumerate(self.rates.pairs) if role in self.parts[names]]
+        missing = {"+".join(self.rates.pairs[k]): self.rates.verdicts[k].failures for k in listed if not self.rates.judged[k]}
+        details = {
+            "labels": self._labels(members, corrected),
+            "images_per_pair": self.rates.images,
+            "pairs_judged": len(members),
+            "pairs_listed": len(listed),
+            "not_judged": missing,
+            "raw": float(self.rates.raw[list(members)].mean()),
+            **self._composition(members),
+        }
+        protocol = {**self.protocol, "stratum": role, "judged": ["+".join(self.rates.pairs[k]) for k in members], "corrected": corrected}
+        how = "nested bootstrap, percentile; Wilson's limit where no image differs"
+        return Estimate(value, ci, len(members) * self.rates.images, better, protocol, how, details)
+
+    def _labels(self, members: Sequence[int], corrected: bool) -> list[str]:
+        labels = []
+        if self.rates.images < FULL_IMAGES:
+            labels.append(f"smoke: {self.rates.images} images a pair, a headline needs {FULL_IMAGES}")
+        if len(members) < FULL_PAIRS:
+            labels.append(f"smoke: {len(members)} judged pairs, a headline needs {FULL_PAIRS}")
+        if not corrected:
+            labels.append("uncorrected")
+        if untested := sum(bool(self.rates.verdicts[k].untested_strata) for k in members):
+            labels.append(f"stratum untested: {untested} pairs")
+        return labels
+
+    def _composition(self, members: Sequence[int]) -> dict[str, Any]:
+        """Binding ratio, and how much less often a literal is drawn in the pair than alone (drop): means over pairs with intervals."""
+        frequencies, draws = self.rates.cells[list(members)] / self.rates.images, self.rates.cell_draws[:, list(members)]
+        found = {"binding_ratio": (binding_ratio(frequencies).mean(), binding_ratio(draws).mean(-1))}
+        literals = [self.rates.pairs[k] for k in members]
+        if all(literal in self.alone for names in literals for literal in names):
+            order = {literal: place for place, literal in enumerate(self.alone)}
+            which = np.array([[order[literal] for literal in names] for names in literals])  # [K, 2]
+            seen = np.array([[row["hits"], row["n"] - row["hits"]] for row in self.alone.values()])
+            again = multinomial_draws(seen, derive_seed(self.rates.seed, "alone"), self.rates.draws)[..., 0] / seen.sum(1)
+            fall = (seen[:, 0] / seen.sum(1))[which] - singles(frequencies)
+            found["drop"] = (fall.mean(), (again[:, which] - singles(draws)).mean((-2, -1)))
+        return {name: {"value": float(value), "ci": list(percentile_interval(drawn))} for name, (value, drawn) in found.items()}
