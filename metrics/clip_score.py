@@ -12,7 +12,7 @@ from torch import Tensor
 
 from t2ibench.errors import UserError
 from t2ibench.evidence import Evidence
-from t2ibench.feature_sets import made_for, protocol
+from t2ibench.feature_sets import clusters, made_for, protocol
 from t2ibench.models import JUDGE_CLIP
 from t2ibench.records import Estimate
 from t2ibench.seeds import derive_seed
@@ -34,7 +34,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     values = cosines(evidence.fake_image_features(config.clip, config.group), evidence.text_features(config.clip, texts))
     estimate = Estimate(
         value=float(values.mean()),
-        ci=cluster_mean_interval(values, prompts, derive_seed(evidence.seed, "clip_score")),
+        ci=cluster_mean_interval(values, clusters(prompts), derive_seed(evidence.seed, "clip_score")),
         n=len(values),
         better="higher",
         protocol={**protocol(evidence, config.clip, config.group), "estimator": "mean cosine", "prefix": ""},

@@ -41,7 +41,7 @@ class Distance:
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     """`fid`, `fid_smalln` or `fd_…`. Raises UserError below `fewest` images a side."""
     sets = feature_sets(evidence, config.extractor, config.group, config.fewest)
-    found, d = distance(sets.fake, sets.real, sets.prompts), sets.fake.shape[1]
+    found, d = distance(sets.fake, sets.real, sets.clusters), sets.fake.shape[1]
     low, high = normal_interval(found.value, found.se)
     estimate = Estimate(
         value=max(found.value, 0.0),
@@ -62,14 +62,14 @@ def name(sets: FeatureSets) -> str:
     return "fid" if min(len(sets.fake), len(sets.real)) >= FULL_RANK else "fid_smalln"
 
 
-def distance(fake: Tensor, real: Tensor, prompts: list[str]) -> Distance:
-    """FD between features [M, D] and [N, D]; the images of one prompt count as one draw.
+def distance(fake: Tensor, real: Tensor, clusters: list[str]) -> Distance:
+    """FD between features [M, D] and [N, D]; the fakes of one cluster count as one draw.
 
     Its error sums both sides' influence functions, which exist where both have more than D rows; otherwise it is the jackknife's.
     """
-    value, (bias, se) = frechet_distance(fake, real), jackknife(fake, real, prompts)
+    value, (bias, se) = frechet_distance(fake, real), jackknife(fake, real, clusters)
     if min(len(fake), len(real)) <= fake.shape[1]:
         return Distance(value, se, value - bias, "jackknife over 20 groups a side")
     of_fake, of_real = influence(fake, Moments.of(real)), influence(real, Moments.of(fake))
-    se = (standard_error(of_fake.numpy(), prompts) ** 2 + standard_error(of_real.numpy()) ** 2) ** 0.5
+    se = (standard_error(of_fake.numpy(), clusters) ** 2 + standard_error(of_real.numpy()) ** 2) ** 0.5
     return Distance(value, se, value - bias, "influence functions of both sides")

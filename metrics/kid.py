@@ -31,7 +31,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     """`kid` or `kd_…`. Raises UserError below `fewest` images a side."""
     sets = feature_sets(evidence, config.extractor, config.group, config.fewest)
     value, of_fake, of_real = kid(sets.fake, sets.real)
-    errors = standard_error(of_fake.numpy(), sets.prompts), standard_error(of_real.numpy())
+    errors = standard_error(of_fake.numpy(), sets.clusters), standard_error(of_real.numpy())
     se = float(np.hypot(*errors))
     estimate = Estimate(
         value=value,

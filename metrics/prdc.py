@@ -51,14 +51,14 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     """`precision`, `recall`, `density` and `coverage`. Raises UserError for a side without k-th neighbours."""
     sets = feature_sets(evidence, config.extractor, config.group, config.k + 1)
     keep_fake, keep_real = (some(len(side), config.most) for side in (sets.fake, sets.real))
-    prompts = [sets.prompts[i] for i in keep_fake]
+    clusters = [sets.clusters[i] for i in keep_fake]
     balls = neighbour_balls(sets.real[keep_real], sets.fake[keep_fake], config.k)
     values, seed = summary(balls, config.k), derive_seed(evidence.seed, "density")
-    hits, density = (balls.around > 0).numpy(), (balls.around / config.k).numpy()
+    hits, density = (balls.around > 0).numpy(), balls.around.numpy() / config.k
     intervals = {
-        "precision": (wilson_by_cluster(hits, prompts), "Wilson over prompts, reference fixed"),
+        "precision": (wilson_by_cluster(hits, clusters), "Wilson over prompts, reference fixed"),
         "recall": (wilson(int(balls.recalled.sum()), len(keep_real)), "Wilson over real images, made images fixed"),
-        "density": (cluster_mean_interval(density, prompts, seed), "BCa bootstrap over prompts, reference fixed"),
+        "density": (cluster_mean_interval(density, clusters, seed), "BCa bootstrap over prompts, reference fixed"),
         "coverage": (wilson(int((balls.held > 0).sum()), len(keep_real)), "Wilson over real images, made images fixed"),
     }
     protocol = {**sets.protocol, "estimator": "prdc", "k": config.k, "inside": "<", "most": config.most}
@@ -80,7 +80,7 @@ def prdc(real: Tensor, fake: Tensor, k: int = 5) -> dict[str, float]:
 
 
 def summary(balls: Balls, k: int) -> dict[str, float]:
-    shares = {"precision": balls.around > 0, "recall": balls.recalled, "density": balls.around / k, "coverage": balls.held > 0}
+    shares = {"precision": balls.around > 0, "recall": balls.recalled, "density": balls.around.double() / k, "coverage": balls.held > 0}
     return {key: float(share.double().mean()) for key, share in shares.items()}
 
 

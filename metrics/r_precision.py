@@ -87,7 +87,7 @@ def distractors(texts: Sequence[str], own: np.ndarray, seeds: Sequence[int], poo
 
 
 def first_places(own: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of own scores [N] against the others' [N, P - 1]: which are first, bool; the same with ties drawn at random, in expectation; which tie."""
+    """Of own scores [N] against the others' [N, P - 1]: who is first; the same, ties drawn at random, in expectation; who ties."""
     gap = own[:, None] - others
     beaten, level = (gap < -TIE).any(1), (np.abs(gap) <= TIE).sum(1)
     return ~beaten & (level == 0), ~beaten / (1 + level), ~beaten & (level > 0)

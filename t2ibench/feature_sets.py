@@ -15,12 +15,12 @@ AUTO = "auto"  # Inception where its weights are on disk, else the embedded attr
 
 @dataclass(frozen=True, eq=False)
 class FeatureSets:
-    """fake [M, D] and real [N, D], float32. prompts: the id of each fake's prompt, whose images are not independent of one another."""
+    """fake [M, D] and real [N, D], float32. clusters: a label for each fake; those of one prompt are not independent of one another."""
 
     extractor: str
     fake: Tensor
     real: Tensor
-    prompts: list[str]
+    clusters: list[str]
     protocol: dict[str, Any]
 
     @property
@@ -40,13 +40,18 @@ def feature_sets(evidence: Evidence, extractor: str, group: str, fewest: int) ->
                 f"{count:,} {side} images of {group!r}, at least {fewest:,} are needed: ask for more captions and reference images"
             )
     fake, real = evidence.fake_features(extractor, group), evidence.real_features(extractor)
-    return FeatureSets(extractor, fake, real, ids, protocol(evidence, extractor, group))
+    return FeatureSets(extractor, fake, real, clusters(ids), protocol(evidence, extractor, group))
 
 
 def made_for(evidence: Evidence, group: str) -> list[str]:
     """The prompt id of every sample of a group that has an image, in the order of its features."""
     samples = evidence.samples(group)
     return [prompt.id for prompt, ok in zip(samples.prompts, samples.ok, strict=True) if ok]
+
+
+def clusters(ids: list[str]) -> list[str]:
+    """What was drawn independently: prompts, or the images themselves where all are of one prompt."""
+    return ids if len(set(ids)) > 1 else [f"{id} {row}" for row, id in enumerate(ids)]
 
 
 def protocol(evidence: Evidence, extractor: str, group: str) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def influence(features: Tensor, other: Moments) -> Tensor:
     return 2 * centred @ (features.double().mean(0) - other.mean) + quadratic - (change * covariance).sum()
 
 
-def jackknife(fake: Tensor, real: Tensor, clusters: Sequence[object] | None = None, groups: int = 20) -> tuple[float, float]:
+def jackknife(fake: Tensor, real: Tensor, clusters: Sequence[object] | np.ndarray | None = None, groups: int = 20) -> tuple[float, float]:
     """Bias and standard error of FD(fake, real), by leaving out one of `groups` parts of one side at a time.
 
     clusters: one label a fake, those of one label leave together. The bias, always upwards, falls like 1/n and is not small: at n = 8 d it

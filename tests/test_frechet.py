@@ -1,25 +1,12 @@
 """The Fréchet distance against closed forms, 34-digit arithmetic, public packages and simulation."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from goldens import VALUES, pair
 
 from t2ibench.frechet import Moments, frechet_distance, influence, jackknife
 from t2ibench.statistics import normal_interval, standard_error
-
-GOLDEN = Path(__file__).parent / "data" / "golden"
-VALUES = {
-    name: {key: entry["value"] for key, entry in group.items()}
-    for name, group in json.loads((GOLDEN / "values.json").read_text())["groups"].items()
-}
-
-
-def golden(name: str) -> tuple[torch.Tensor, torch.Tensor]:
-    arrays = np.load(GOLDEN / f"{name}.npz")
-    return torch.from_numpy(arrays["x"]), torch.from_numpy(arrays["y"])
 
 
 def features(n: int, d: int, seed: int, scale: float = 1.0, shift: float = 0.0) -> torch.Tensor:
@@ -42,7 +29,7 @@ def test_of_commuting_covariances_it_needs_no_common_axes():
 
 
 def test_the_true_value_of_a_rank_deficient_pair_is_met_to_1e_10_by_every_route():
-    x, y = golden("features_lowrank")
+    x, y = pair("features_lowrank")
     for fake in (x, Moments.of(x)):
         for real in (y, Moments.of(y)):
             assert frechet_distance(fake, real) == pytest.approx(VALUES["fid_lowrank"]["fid_mpmath_xy"], abs=1e-10)
@@ -50,31 +37,31 @@ def test_the_true_value_of_a_rank_deficient_pair_is_met_to_1e_10_by_every_route(
 
 @pytest.mark.parametrize("key", [key for key in VALUES["fid_lowrank"] if key.endswith("_xy")])
 def test_agrees_with_public_packages_where_their_roots_of_null_eigenvalues_allow(key):
-    assert frechet_distance(*golden("features_lowrank")) == pytest.approx(VALUES["fid_lowrank"][key], abs=1e-5)
+    assert frechet_distance(*pair("features_lowrank")) == pytest.approx(VALUES["fid_lowrank"][key], abs=1e-5)
 
 
 @pytest.mark.parametrize("key", [key for key in VALUES["fid_full"] if not key.endswith("_xx")])
 def test_agrees_with_public_packages_at_full_rank(key):
-    x, y = golden("features_full")
+    x, y = pair("features_full")
     tolerance = 1e-6 if "f32" in key else 1e-9
     assert frechet_distance(x, y[:300] if key.endswith("y300") else y) == pytest.approx(VALUES["fid_full"][key], abs=tolerance)
 
 
 @pytest.mark.parametrize("name", ["features_full", "features_lowrank"])
 def test_a_set_is_at_no_distance_from_itself(name):
-    x, _ = golden(name)
+    x, _ = pair(name)
     assert abs(frechet_distance(x, x)) < 1e-9
 
 
 def test_a_feature_without_variance_changes_nothing():
-    x, y = golden("features_full")
+    x, y = pair("features_full")
     padded = [torch.cat([side, torch.full((len(side), 1), 0.25)], 1) for side in (x, y)]
     assert frechet_distance(*padded) == pytest.approx(frechet_distance(x, y), abs=1e-9)
     assert influence(padded[0], Moments.of(padded[1])).numpy() == pytest.approx(influence(x, Moments.of(y)).numpy(), abs=1e-6)
 
 
 def test_order_of_rows_and_of_sides_and_rotation_change_nothing():
-    x, y = golden("features_full")
+    x, y = pair("features_full")
     turn, value = torch.linalg.qr(features(64, 64, 3))[0], frechet_distance(x, y)
     assert frechet_distance(y, x) == pytest.approx(value, abs=1e-10)
     assert frechet_distance(x.flip(0), y) == pytest.approx(value, abs=1e-10)
@@ -82,7 +69,7 @@ def test_order_of_rows_and_of_sides_and_rotation_change_nothing():
 
 
 def test_features_far_from_zero_keep_their_digits():
-    x, y = (side.double() for side in golden("features_full"))
+    x, y = (side.double() for side in pair("features_full"))
     assert frechet_distance(x + 1e4, y + 1e4) == pytest.approx(frechet_distance(x, y), abs=1e-9)
 
 
@@ -138,12 +125,12 @@ def errors(fake: torch.Tensor, real: torch.Tensor) -> float:
 
 def test_the_interval_covers_the_value_expected_at_this_n_at_its_level():
     """400 fresh pairs, d = 8, n = 300."""
-    values, hits = [], 0
-    pairs = [(features(300, 8, 2 * i), features(300, 8, 2 * i + 1, 1.1, 0.1)) for i in range(400)]
-    values = [frechet_distance(*pair) for pair in pairs]
+    hits = 0
+    runs = [(features(300, 8, 2 * i), features(300, 8, 2 * i + 1, 1.1, 0.1)) for i in range(400)]
+    values = [frechet_distance(*run) for run in runs]
     expected = float(np.mean(values))
-    for value, pair in zip(values, pairs, strict=True):
-        low, high = normal_interval(value, errors(*pair))
+    for value, run in zip(values, runs, strict=True):
+        low, high = normal_interval(value, errors(*run))
         hits += low <= expected <= high
     assert 0.92 <= hits / 400 <= 0.98
 
@@ -151,16 +138,16 @@ def test_the_interval_covers_the_value_expected_at_this_n_at_its_level():
 def test_the_jackknife_finds_bias_and_error_with_many_samples():
     """d = 16, n = 400, of equal Gaussians: the truth is 0, so that all of the value is bias."""
     runs = [(features(400, 16, 2 * i), features(400, 16, 2 * i + 1)) for i in range(30)]
-    values = np.array([frechet_distance(*pair) for pair in runs])
-    bias, error = np.mean([jackknife(*pair) for pair in runs], axis=0)
+    values = np.array([frechet_distance(*run) for run in runs])
+    bias, error = np.mean([jackknife(*run) for run in runs], axis=0)
     assert bias == pytest.approx(values.mean(), rel=0.1)
     assert error == pytest.approx(values.std(ddof=1), rel=0.4)
 
 
 def test_with_fewer_samples_than_dimensions_the_jackknife_error_is_not_too_narrow():
     runs = [(features(40, 64, 2 * i), features(40, 64, 2 * i + 1, 1.2)) for i in range(30)]
-    values = np.array([frechet_distance(*pair) for pair in runs])
-    error = np.mean([jackknife(*pair)[1] for pair in runs])
+    values = np.array([frechet_distance(*run) for run in runs])
+    error = np.mean([jackknife(*run)[1] for run in runs])
     assert 0.9 <= error / values.std(ddof=1) <= 2.5
 
 

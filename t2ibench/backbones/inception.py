@@ -10,6 +10,7 @@ or name it in the environment variable T2IBENCH_INCEPTION.
 
 import hashlib
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,9 @@ class Inception:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != SHA256:
             raise UserError(f"{path}: {path.stat().st_size:,} bytes with sha256 {found[:12]}…, expected {SHA256[:12]}…: get the file again")
-        self.device, self.network = device, torch.jit.load(path, map_location=device).eval()
+        with warnings.catch_warnings():  # TorchScript is deprecated, but it is what the published file is made of
+            warnings.simplefilter("ignore", FutureWarning)
+            self.device, self.network = device, torch.jit.load(path, map_location=device).eval()
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:

@@ -1,0 +1,107 @@
+"""The resize against clean-fid and stored hashes; the extractor's handling of its weights, with a stand-in for the network."""
+
+import hashlib
+import json
+import platform
+
+import numpy as np
+import pytest
+import torch
+from goldens import FOLDER, tensors
+
+from t2ibench.backbones import inception
+from t2ibench.backbones.inception import FILE, Inception, clean_resize, weights
+from t2ibench.errors import UserError
+
+IMAGES = {name: image.numpy() for name, image in tensors("images").items()}  # uint8 [H, W, 3]
+TABLES = {name: json.loads((FOLDER / f"{name}.json").read_text()) for name in ("images_resized", "images_resized_pillow12.3.0")}
+
+
+@pytest.mark.parametrize("name", sorted(IMAGES))
+def test_the_resize_is_clean_fids_bit_for_bit(name):
+    resizer = pytest.importorskip("cleanfid.resize").make_resizer("PIL", False, "bicubic", (299, 299))
+    ours = clean_resize(IMAGES[name].transpose(2, 0, 1), 299)
+    assert ours.dtype == np.float32
+    np.testing.assert_array_equal(ours.transpose(1, 2, 0), resizer(IMAGES[name]))
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="other machines fuse multiply and add")
+@pytest.mark.parametrize("name", sorted(IMAGES))
+def test_the_resize_has_a_known_hash(name):
+    ours = np.ascontiguousarray(clean_resize(IMAGES[name].transpose(2, 0, 1), 299).transpose(1, 2, 0))
+    known = {table["sha256_of_full_C_order_array"][f"cleanfid_clean299_{name}"] for table in TABLES.values()}
+    assert hashlib.sha256(ours.tobytes()).hexdigest() in known
+
+
+class StandIn(torch.nn.Module):
+    """Stands where the TorchScript network does: `layers` answers with the mean of each channel, as 2,048 equal parts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = Means()
+
+
+class Means(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean(dim=[2, 3]).repeat(1, 683)[:, :2048, None, None]
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    path = tmp_path / FILE
+    torch.jit.save(torch.jit.script(StandIn()), path)
+    monkeypatch.setattr(inception, "SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
+    monkeypatch.setenv("T2IBENCH_INCEPTION", str(tmp_path))
+    return path
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_images_reach_the_network_scaled_and_one_by_one(stand_in):
+    images = torch.stack([torch.full((3, 20, 30), value, dtype=torch.uint8) for value in (0, 128, 255)])
+    extractor = Inception()
+    found = extractor.features(images)
+    assert (found.shape, found.dtype) == ((3, 2048), torch.float32)
+    torch.testing.assert_close(found[:, 0], torch.tensor([-1.0, 0.0, 127 / 128]), atol=1e-6, rtol=0)
+    torch.testing.assert_close(extractor.features(images[2:]), found[2:], atol=0, rtol=0)
+
+
+def test_weights_are_found_in_the_cache_folder_or_where_the_environment_says(tmp_path, monkeypatch):
+    monkeypatch.delenv("T2IBENCH_INCEPTION", raising=False)
+    monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path))
+    assert weights() is None
+    (tmp_path / FILE).write_bytes(b"x")
+    assert weights() == tmp_path / FILE
+    monkeypatch.setenv("T2IBENCH_INCEPTION", str(tmp_path / FILE))
+    assert weights() == tmp_path / FILE
+
+
+def test_a_named_place_without_weights_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("T2IBENCH_INCEPTION", str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match=r"T2IBENCH_INCEPTION is .*nowhere"):
+        weights()
+
+
+def test_absent_weights_are_refused(tmp_path, monkeypatch):
+    monkeypatch.delenv("T2IBENCH_INCEPTION", raising=False)
+    monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path))
+    with pytest.raises(UserError, match="is missing: put the weights there"):
+        Inception()
+
+
+def test_another_file_is_refused_before_it_is_loaded(tmp_path, monkeypatch):
+    (tmp_path / FILE).write_bytes(b"not a network")
+    monkeypatch.setenv("T2IBENCH_INCEPTION", str(tmp_path / FILE))
+    with pytest.raises(UserError, match=r"13 bytes with sha256 .*, expected f58cb9b6ec32"):
+        Inception()
+
+
+@pytest.mark.weights
+@pytest.mark.skipif(weights() is None, reason="inception-2015-12-05.pt is not on this machine")
+def test_the_published_network_agrees_with_clean_fid():
+    found = weights()
+    assert found is not None
+    network = pytest.importorskip("cleanfid.inception_torchscript").InceptionV3W(str(found.parent), download=False)
+    image = torch.from_numpy(IMAGES["wave64"]).permute(2, 0, 1)[None]
+    resized = torch.from_numpy(clean_resize(image[0].numpy(), 299))[None]
+    torch.testing.assert_close(Inception().features(image), network(resized).float(), atol=1e-5, rtol=0)
