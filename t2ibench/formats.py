@@ -135,8 +135,10 @@ def _escape(text: str) -> str:
     return "".join(f"\\{letter}" if letter in "_&%#$" else letter for letter in text)
 
 
-FIELDS = ("suite", "track", "method", "kind", "seeds", "metric", "value", "low", "high", "n", "better", "rank_best", "rank_worst")
-FIELDS += ("protocol_id", "note", "coverage", "seconds_per_image")
+FIELDS = (
+    *("suite", "track", "method", "kind", "seeds", "metric", "value", "low", "high", "n", "better", "rank_best", "rank_worst"),
+    *("protocol_id", "note", "coverage", "seconds_per_image"),
+)
 
 
 def tidy(board: Board) -> list[dict[str, Any]]:

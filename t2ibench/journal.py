@@ -27,9 +27,10 @@ READERS = 4
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one sample: the k-th image of a prompt, of which group and text stand here for readers of the journal.
+    """What became of one sample: the k-th image of a prompt, whose group and text stand here for whoever reads the journal.
 
-    source: what it was made from (the text the method was given, or the id of a real image). sha256: of the pixels, empty where there are none. seconds: its share of its batch's time. message: why it failed.
+    source: what it was made from (the text the method was given, or the id of a real image). sha256: of the pixels, empty where there are
+    none. seconds: its share of its batch's time. message: why it failed.
     """
 
     sample: str

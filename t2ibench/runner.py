@@ -201,6 +201,12 @@ def run_cell(plan: Plan, entry: Entry, track: str, seed: int, where: Where) -> D
     return Done(record, path, True, time.perf_counter() - started)
 
 
+def judge_of(train: Split) -> str:
+    """The attribute judge of a data set, by name; the embedded one where it has none of its own."""
+    own = f"attribute-judge-{train.dataset}"
+    return own if own in assets.available() else JUDGE
+
+
 def check_columns(suite: Suite, values: Mapping[str, Any]) -> None:
     """Raises UserError for a column of the suite's board that none of its metrics makes."""
     for column in suite.columns:
@@ -210,14 +216,12 @@ def check_columns(suite: Suite, values: Mapping[str, Any]) -> None:
 
 def evidence_of(plan: Plan, samples: Mapping[str, Samples]) -> Evidence:
     """What the metrics of a suite see of the samples of a cell."""
-    own = f"attribute-judge-{plan.train.dataset}"
-    judge = own if own in assets.available() else JUDGE
     return Evidence(
         train=plan.train,
         reference=plan.reference,
         prompts=plan.prompts,
         samples=samples,
         models=plan.models,
-        judge=judge,
+        judge=judge_of(plan.train),
         render=plan.render,
     )

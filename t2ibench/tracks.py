@@ -4,11 +4,14 @@ A method supports a track by having the function of the track's name. Images cro
 what is scored is what is saved.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from torch import Tensor
+if TYPE_CHECKING:  # suites are listed without torch
+    from torch import Tensor
 
 TRACKS = ("text_to_image", "edit", "adapt", "compose")
 

@@ -1,0 +1,199 @@
+"""The command line: what can be asked, and how errors are said. Each command imports what it runs, so that `--help` answers at once."""
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from t2ibench import __version__
+from t2ibench.errors import UserError
+
+app = typer.Typer(
+    help="Text-to-image methods through one protocol, and an honest leaderboard.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Out = Annotated[Path, typer.Option(help="Folder of the records and leaderboards.")]
+Work = Annotated[Path, typer.Option(help="Folder of images and journals, and of the HTML page.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")]
+
+
+class Format(StrEnum):
+    terminal = "terminal"
+    markdown = "markdown"
+    csv = "csv"
+    latex = "latex"
+
+
+class Kind(StrEnum):
+    methods = "methods"
+    metrics = "metrics"
+    datasets = "datasets"
+    suites = "suites"
+    assets = "assets"
+
+
+@app.command()
+def run(
+    suite: Annotated[str, typer.Argument(help="A shipped suite (quick, avatars) or a YAML file.")] = "quick",
+    out: Out = Path("runs"),
+    work: Work = Path("runs"),
+    batch: Annotated[int, typer.Option(min=1, help="Images made at once; changes no image.")] = 64,
+    device: Device = "cpu",
+    replace: Annotated[bool, typer.Option(help="Write over records that were made with other settings.")] = False,
+    json: Json = False,
+) -> None:
+    """Generate, score and record every cell of a suite, then show its leaderboard. The same command again goes on where it was."""
+    from t2ibench.commands.run import run_suite
+    from t2ibench.runner import Where
+
+    run_suite(suite, Where(out, work, batch, device, replace), json=json)
+
+
+@app.command()
+def table(
+    folder: Annotated[Path, typer.Argument(help="What `t2ibench run` wrote (its --out), or any folder of records.")] = Path("runs"),
+    format: Annotated[Format, typer.Option("--format", "-f", help="How to write it.")] = Format.terminal,
+    suite: Annotated[str | None, typer.Option(help="Only the boards of this suite.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every number, not only the suite's columns.")] = False,
+    json: Json = False,
+) -> None:
+    """Show the leaderboards of recorded runs."""
+    from t2ibench.commands.run import show_table
+
+    show_table(folder, format.value, suite, everything=everything, json=json)
+
+
+@app.command()
+def report(
+    suite: Annotated[str, typer.Argument(help="The name of a suite that was run.")] = "quick",
+    out: Out = Path("runs"),
+    work: Work = Path("runs"),
+) -> None:
+    """Write the HTML page and the sheet of samples of a suite again, from its records and images."""
+    from t2ibench.commands.run import write_report
+
+    write_report(suite, out, work)
+
+
+@app.command()
+def generate(
+    method: Annotated[str, typer.Argument(help="A method; see `t2ibench list methods`.")],
+    prompts: Annotated[list[str], typer.Argument(help="One or more texts.")],
+    seeds: Annotated[str, typer.Option(help="Seeds of the images, as 0-15 or 0,3,7.")] = "0-7",
+    out: Annotated[Path, typer.Option(help="The PNG to write: a row a prompt, a column a seed.")] = Path("sheet.png"),
+    set: Annotated[list[str] | None, typer.Option("--set", help="A setting of the method, key=value.")] = None,
+    device: Device = "cpu",
+) -> None:
+    """Write a sheet of images that a method makes of your texts."""
+    from t2ibench.commands.generate import generate_sheet
+
+    generate_sheet(method, prompts, seeds, out, set or [], device)
+
+
+@app.command()
+def score(
+    folder: Annotated[Path, typer.Argument(help="A folder of images.")],
+    prompts: Annotated[
+        Path | None, typer.Option(help="Their texts: one a line, in the order of the file names; or metadata.jsonl.")
+    ] = None,
+    metrics: Annotated[str, typer.Option(help="Names, separated by commas.")] = "fid,kid,prdc,clip_score,r_precision",
+    dataset: Annotated[str, typer.Option(help="The real images: a data set, or a folder of images.")] = "avatars",
+    out: Annotated[Path | None, typer.Option(help="Also write the record to this file.")] = None,
+    device: Device = "cpu",
+    json: Json = False,
+) -> None:
+    """Score images that somebody else made, by the same metrics and on the same path."""
+    from t2ibench.commands.score import score_folder
+
+    score_folder(folder, prompts, metrics.split(","), dataset, out, device, json=json)
+
+
+@app.command()
+def train(
+    name: Annotated[str, typer.Argument(help="A method, or a network that methods share: gan_cls, attribute_judge, clip …")],
+    variant: Annotated[str | None, typer.Option(help="Which of its parts; may be left out where there is one.")] = None,
+    dataset: Annotated[str, typer.Option(help="The data set to learn from.")] = "avatars",
+    minutes: Annotated[float | None, typer.Option(min=0, help="Minutes of training, over all resumptions.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of training.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of weights, cards and checkpoints.")] = Path("trained"),
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, batches and noise.")] = 0,
+    set: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of the recipe, key=value; dataset.key=value of the data.")
+    ] = None,
+    save_every: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 60.0,
+    device: Device = "cpu",
+) -> None:
+    """Train weights, with a card. A run that was stopped goes on by the same command."""
+    from t2ibench.commands.train import train_weights
+
+    train_weights(name, variant, dataset, minutes, steps, out, seed, set or [], save_every, device)
+
+
+@app.command("list")
+def list_things(kind: Annotated[Kind, typer.Argument(help="What to list.")], json: Json = False) -> None:
+    """List what there is; imports and loads none of it."""
+    from t2ibench.commands.listing import show_list
+
+    show_list(kind.value, json=json)
+
+
+@app.command()
+def show(
+    dataset: Annotated[str, typer.Argument(help="A data set, or a folder of images.")] = "avatars",
+    split: Annotated[str, typer.Option(help="Which split.")] = "test",
+    count: Annotated[int, typer.Option(min=1, max=400, help="How many images.")] = 24,
+    columns: Annotated[int, typer.Option(min=1, max=40, help="Images in a row.")] = 6,
+    out: Annotated[Path | None, typer.Option(help="The PNG to write; NAME-SPLIT.png unless given.")] = None,
+) -> None:
+    """Write a sheet of a data set's images with their captions."""
+    from t2ibench.commands.generate import show_dataset
+
+    show_dataset(dataset, split, count, columns, out)
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Check this machine: versions, weights, caches, disk. Exit code 1 where something has to be mended."""
+    from t2ibench.commands.doctor import examine
+
+    raise typer.Exit(examine(json=json))
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"t2ibench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Text-to-image methods through one protocol, and an honest leaderboard."""
+
+
+def main() -> None:
+    """Run a command. What the user has to mend is one line and exit code 2; T2IBENCH_TRACEBACK=1 shows where it came from."""
+    try:
+        app()
+    except UserError as error:
+        if os.environ.get("T2IBENCH_TRACEBACK"):
+            raise
+        print(f"t2ibench: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt as error:
+        print(f"t2ibench: {error}" if str(error) else "t2ibench: stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What the commands do, one file an idea. Only these files and `cli.py` print."""

@@ -1,0 +1,38 @@
+"""Data sets named on the command line, and settings given as key=value."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from t2ibench import plugins
+from t2ibench.data import Split
+from t2ibench.errors import UserError, did_you_mean
+
+
+def opened(name: str, settings: Mapping[str, Any] | None = None) -> tuple[Callable[[str], Split], dict[str, Any]]:
+    """A function from a split's name to the split, and what to call the data set in a record; `name` may be a folder of images."""
+    known = plugins.sources("datasets")
+    if name not in known and Path(name).is_dir():
+        name, settings = "image_folder", {"root": name, **(settings or {})}
+    if name not in known:
+        raise UserError(f"no dataset is called {name!r}{did_you_mean(name, known)}; or give a folder of images")
+    module = plugins.load("datasets", name)
+    config = plugins.configure(module.Config, settings or {}, f"dataset {name}")
+    return lambda split: module.load(config, split), {"name": name, "config": asdict(config)}
+
+
+def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
+    """Settings given as `key=value`, the value read as YAML: 0.5 is a number, [1, 2] a list, true a truth value."""
+    settings = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UserError(f"--set {pair!r}: expected key=value")
+        try:
+            settings[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"--set {pair!r}: the value is no YAML: {' '.join(str(error).split())}") from error
+    return settings

@@ -1,0 +1,68 @@
+"""`list`: names and first lines, read from files; nothing is imported, no weight is loaded."""
+
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from t2ibench import assets, plugins, suite
+from t2ibench.commands.console import out, print_json
+
+
+def show_list(kind: str, *, json: bool) -> None:
+    """Print what there is of a kind."""
+    entries = ENTRIES[kind]()
+    if json:
+        print_json(entries)
+        return
+    table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False, header_style="bold")
+    for key in entries[0] if entries else ["name"]:
+        table.add_column(key.replace("_", " "), no_wrap=key in ("name", "plugin", "sha256"))
+    for entry in entries:
+        table.add_row(*(Text("" if value is None else str(value), "bold" if key == "name" else "") for key, value in entry.items()))
+    out().print(table)
+
+
+def methods() -> list[dict[str, Any]]:
+    found = []
+    for id, (plugin, settings) in plugins.method_ids().items():
+        variant = ", ".join(f"{key}: {value}" for key, value in settings.items())
+        found.append({"name": id, "plugin": plugin, "settings": variant, "about": plugins.describe("methods", plugin)})
+    return found
+
+
+def of_plugins(kind: str) -> list[dict[str, Any]]:
+    return [{"name": name, "about": plugins.describe(kind, name)} for name in plugins.sources(kind)]
+
+
+def suites() -> list[dict[str, Any]]:
+    return [{"name": name, "about": suite.title(path)} for name, path in suite.available().items()]
+
+
+def weights() -> list[dict[str, Any]]:
+    """Weights files, with what their cards say."""
+    return [_weights(name, path) for name, path in assets.available().items()]
+
+
+def _weights(name: str, path: Path) -> dict[str, Any]:
+    card = assets.card(path)
+    return {
+        "name": name,
+        "MB": round(path.stat().st_size / 1e6, 2),
+        "parameters": card.get("parameters"),
+        "minutes": card.get("minutes"),
+        "steps": card.get("steps"),
+        "sha256": str(card.get("sha256"))[:12],
+        "folder": "package" if path.parent == assets.SHIPPED else str(path.parent),
+    }
+
+
+ENTRIES = {
+    "methods": methods,
+    "metrics": lambda: of_plugins("metrics"),
+    "datasets": lambda: of_plugins("datasets"),
+    "suites": suites,
+    "assets": weights,
+}

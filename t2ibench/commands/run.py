@@ -1,0 +1,67 @@
+"""`run`, `table` and `report`: cells one after the other, then boards made from their records."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from t2ibench import formats, records, report, runner, suite, table
+from t2ibench.commands.console import out, print_json, say
+from t2ibench.errors import UserError, did_you_mean
+
+
+def run_suite(name: str, where: runner.Where, *, json: bool) -> None:
+    """Run a suite, write its leaderboards and page, and show its board."""
+    wanted, started = suite.load(name), time.perf_counter()
+    say(f"[bold]{escape(wanted.name)}[/] {escape(wanted.title)}")
+    done = []
+    for cell in runner.run(wanted, where):
+        done.append(cell)
+        say(_line(cell))
+    found = [cell.record for cell in done]
+    written = report.write(found, where.work, where.work / wanted.name) + report.write_boards(found, where.out / wanted.name)
+    boards = table.boards(found)
+    if json:
+        print_json(formats.as_json(boards))
+        return
+    formats.show(boards, out())
+    fresh = sum(cell.fresh for cell in done)
+    out().print(
+        f"{fresh} of {len(done)} cells made now, in {time.perf_counter() - started:.0f} s. {', '.join(map(str, written))}", style="dim"
+    )
+
+
+def _line(cell: runner.Done) -> str:
+    record, counts = cell.record, cell.record["counts"]
+    what = f"{counts['ok']:,} of {counts['requested']:,} images" + (" [bold red]partial[/]" if record["partial"] else "")
+    when = f"{cell.seconds:.0f} s" if cell.fresh else "[dim]recorded before[/]"
+    return f"  {'[green]●[/]' if cell.fresh else '[dim]○[/]'} {escape(record['method'])} seed {record['seed']}  {what}  {when}"
+
+
+def show_table(folder: Path, format: str, name: str | None, *, everything: bool, json: bool) -> None:
+    """Show the boards of a folder of records."""
+    boards = table.boards(_of_suite(records.load(folder), name, folder))
+    if json:
+        print_json(formats.as_json(boards))
+    elif format == "terminal":
+        formats.show(boards, out(), everything)
+    elif format == "csv":
+        print(formats.as_csv(boards), end="")
+    else:
+        print("\n".join((formats.markdown if format == "markdown" else formats.latex)(board, everything) for board in boards), end="")
+
+
+def write_report(name: str, folder: Path, work: Path) -> None:
+    """Write the page of a suite that was run."""
+    found = _of_suite(records.load(folder), name, folder)
+    written = report.write(found, work, work / name) + report.write_boards(found, folder / name)
+    print("\n".join(map(str, written)))
+
+
+def _of_suite(found: Sequence[Mapping[str, Any]], name: str | None, folder: Path) -> list[Mapping[str, Any]]:
+    there = {record["suite"] for record in found}
+    if name is not None and name not in there:
+        raise UserError(f"{folder} holds no record of the suite {name!r}{did_you_mean(name, there)}")
+    return [record for record in found if name in (None, record["suite"])]

@@ -1,0 +1,64 @@
+"""`train`: finds a recipe by name, reads its data, and hands both to the training loop."""
+
+import importlib
+import types
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from t2ibench import plugins, training
+from t2ibench.commands.datasets import opened, settings_of
+from t2ibench.data import join
+from t2ibench.errors import UserError, did_you_mean
+from t2ibench.models import Models
+
+BACKBONES = Path(__file__).parent.parent / "backbones"
+
+
+def train_weights(
+    name: str,
+    variant: str | None,
+    dataset: str,
+    minutes: float | None,
+    steps: int | None,
+    out: Path,
+    seed: int,
+    pairs: Sequence[str],
+    save_every: float,
+    device: str,
+) -> None:
+    """Train a part of a method or of a backbone, to `out`/<part>-<dataset>.safetensors; the weights it builds on may lie in `out`, too."""
+    module = recipes(name)
+    part = part_of(name, module, variant)
+    given = settings_of(pairs)
+    of_data = {key.removeprefix("dataset."): given.pop(key) for key in [*given] if key.startswith("dataset.")}
+    load, facts = opened(dataset, of_data)
+    learn, check = getattr(module, "SPLITS", {}).get(part, ("train", "val"))
+    train = join([load(split) for split in ((learn,) if isinstance(learn, str) else learn)])
+    recipe = module.recipe(part, given, train, load(check), Models(device), seed)
+    weights = f"{getattr(module, 'NAMES', {}).get(part, part)}-{facts['name']}"
+    made = training.fit(recipe, weights, out, minutes=minutes, steps=steps, save_every=save_every)
+    print(f"{out / weights}.safetensors: sha256 {made.sha256[:12]}…, {made.card['steps']:,} steps in {made.card['minutes']} minutes")
+
+
+def recipes(name: str) -> types.ModuleType:
+    """The module of a method or backbone that can be trained."""
+    backbones = {path.stem for path in BACKBONES.glob("*.py")} | {path.parent.name for path in BACKBONES.glob("*/__init__.py")}
+    known = plugins.sources("methods")
+    if name not in backbones and name not in known:
+        raise UserError(f"nothing to train is called {name!r}{did_you_mean(name, [*backbones, *known])}")
+    module: Any = importlib.import_module(f"t2ibench.backbones.{name}") if name in backbones else plugins.load("methods", name)
+    if not hasattr(module, "recipe"):
+        raise UserError(f"{name} has no recipe, so it cannot be trained")
+    return module
+
+
+def part_of(name: str, module: types.ModuleType, variant: str | None) -> str:
+    """Which part to train; the only one where none is named."""
+    parts = list(module.PARTS)
+    if variant is None and len(parts) == 1:
+        return parts[0]
+    if variant is None or variant not in parts:
+        found = "is missing" if variant is None else f"is {variant!r}"
+        raise UserError(f"train {name}: --variant {found}{did_you_mean(variant or '', parts)}")
+    return variant
