@@ -1,0 +1,81 @@
+"""GAN-CLS and GAN-INT (Reed et al., ICML 2016): a convolutional GAN that draws 64x64 images from one sentence.
+
+Four variants: GAN; GAN-CLS, whose discriminator also sees real images with other texts; GAN-INT, whose generator also draws texts half
+way between two captions; GAN-INT-CLS, both. Networks, losses and batches follow the released Torch7 code; `settings.py` has a switch
+wherever that code and the paper differ. Not here: `replicate=1` batches, rotation, training the text encoder end to end.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from t2ibench.images import to_uint8
+from t2ibench.methods.gan_cls.loading import load_encoder, load_generator, load_style_encoder
+from t2ibench.methods.gan_cls.recipe import PARTS, recipe
+from t2ibench.methods.gan_cls.sampling import prepare
+from t2ibench.models import Models
+from t2ibench.seeds import latents, uniform
+from t2ibench.tracks import TextToImage
+
+__all__ = ["NAMES", "PARTS", "Config", "Method", "recipe"]
+NAMES = {"text-encoder": "char-cnn-rnn"}  # weights that are not called as their part is
+BATCH = 16  # every pass has this many rows, so that an image never depends on how many were asked for
+
+
+@dataclass(frozen=True)
+class Config:
+    variant: Literal["gan", "gan-cls", "gan-int", "gan-int-cls"] = "gan-int-cls"
+    weights: str = ""  # of the zoo; "" takes <variant>-avatars
+    style_encoder: str = "style-encoder-avatars"
+
+
+class Method:
+    """Draws from one sentence, in evaluation mode; the request's seed makes the noise."""
+
+    def __init__(self, config: Config, models: Models) -> None:
+        """Raises UserError for weights that are missing, damaged, or do not fit their config."""
+        self.config, self.models = config, models
+        weights = models.weights(config.weights or f"{config.variant}-avatars")
+        self.generator = load_generator(weights).to(models.device)
+        self.encoder = load_encoder(models.weights(weights.config["text_encoder"]))
+        self.nz, self.noise_kind = weights.config["nz"], weights.config["noise"]
+        self.trained_on = [" ".join(weights.card["data"][key] for key in ("dataset", "train"))]
+
+    def text_to_image(self, requests: Sequence[TextToImage]) -> Tensor:
+        """One image per request, uint8 [B, 3, 64, 64]: row i depends on requests[i] alone."""
+        text = self.encoder.embed([request.prompt for request in requests], BATCH)
+        return self.draw(self.noise([request.seed for request in requests]), text)
+
+    def noise(self, seeds: Sequence[int]) -> Tensor:
+        """z: [B, nz], normal, or uniform in (-1, 1) for a generator trained so."""
+        if self.noise_kind == "normal":
+            return latents(seeds, self.nz)
+        return torch.stack([torch.from_numpy(2 * uniform(seed, self.nz) - 1).float() for seed in seeds])
+
+    @torch.no_grad()
+    def draw(self, z: Tensor, text: Tensor) -> Tensor:
+        """Images of noise [B, nz] and embeddings [B, T]: uint8 [B, 3, 64, 64] on the CPU, in passes of one size."""
+        count, fill = len(z), -len(z) % BATCH
+        z, text = torch.cat([z, z.new_zeros(fill, self.nz)]), torch.cat([text, text.new_zeros(fill, text.shape[1])])
+        parts = zip(z.split(BATCH), text.split(BATCH), strict=True)
+        device = self.models.device
+        return torch.cat([to_uint8(self.generator(a.to(device), b.to(device))).cpu() for a, b in parts])[:count]
+
+    @torch.no_grad()
+    def transfer_style(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+        """G(S(x), phi(t)) (section 4.4): the style of images, uint8 [B, 3, H, W], the content of prompts. Returns uint8 [B, 3, 64, 64]."""
+        style_encoder = load_style_encoder(self.models.weights(self.config.style_encoder), self.nz)
+        return self.draw(style_encoder(prepare(images.numpy(), "none")), self.encoder.embed(prompts, BATCH))
+
+    def interpolate_sentences(self, first: str, second: str, steps: int, seed: int) -> Tensor:
+        """One noise, texts on the line from `first` to `second`: uint8 [steps, 3, 64, 64]."""
+        a, b = self.encoder.embed([first, second], BATCH)
+        return self.draw(self.noise([seed]).expand(steps, -1), torch.stack([a.lerp(b, t) for t in torch.linspace(0, 1, steps)]))
+
+    def interpolate_noise(self, prompt: str, steps: int, seeds: tuple[int, int]) -> Tensor:
+        """One text, noises on the line between those of two seeds: uint8 [steps, 3, 64, 64]."""
+        (a, b), text = self.noise(seeds), self.encoder.embed([prompt], BATCH)
+        return self.draw(torch.stack([a.lerp(b, t) for t in torch.linspace(0, 1, steps)]), text.expand(steps, -1))

@@ -1,0 +1,55 @@
+"""Networks rebuilt from weights of the zoo and the config of their card alone."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from t2ibench.errors import UserError
+from t2ibench.methods.gan_cls.networks import Generator, ImageEncoder, Shape
+from t2ibench.methods.gan_cls.settings import shape_of
+from t2ibench.methods.gan_cls.text_encoder import EncoderShape, TextEncoder
+from t2ibench.zoo import Weights
+
+N = TypeVar("N", bound=nn.Module)
+
+
+def load_generator(weights: Weights) -> Generator:
+    """G in evaluation mode."""
+    return _restore(weights, lambda config: Generator(shape_of(Shape, config)), weights.tensors)
+
+
+def load_encoder(weights: Weights) -> TextEncoder:
+    """phi, the text side alone."""
+    return _restore(weights, lambda config: TextEncoder(shape_of(EncoderShape, config)), _under("text.", weights.tensors))
+
+
+def load_image_side(weights: Weights) -> ImageEncoder | None:
+    """The image network that was trained beside a text encoder; None where fixed features were used."""
+    width = weights.config["image_width"]
+    if not width:
+        return None
+    return _restore(weights, lambda config: ImageEncoder(width, config["out"]), _under("image.", weights.tensors))
+
+
+def load_style_encoder(weights: Weights, nz: int) -> ImageEncoder:
+    """S. Raises UserError where it was trained for a generator with another noise width than `nz`."""
+    if weights.config["nz"] != nz:
+        raise UserError(f"{weights.name} recovers {weights.config['nz']} noise dimensions, this generator has {nz}: train one for it")
+    return _restore(weights, lambda config: ImageEncoder(config["width"], config["nz"]), weights.tensors)
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def _restore(weights: Weights, build: Callable[[Mapping[str, Any]], N], tensors: Mapping[str, Tensor]) -> N:
+    try:
+        with torch.device("meta"):  # no random number is drawn for parameters that are replaced at once
+            network = build(weights.config)
+        network.load_state_dict(dict(tensors), assign=True)
+    except (KeyError, RuntimeError) as error:
+        line = str(error).splitlines()[-1].strip()
+        raise UserError(f"{weights.name}: weights do not fit the config of their card ({line}): train or fetch them again") from error
+    return network.eval().requires_grad_(False)

@@ -1,0 +1,57 @@
+"""What `t2ibench train gan_cls --variant PART` trains: the text encoder first, then any GAN, then the style encoder of one."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from t2ibench.data import Split
+from t2ibench.errors import UserError, did_you_mean
+from t2ibench.methods.gan_cls.loading import load_encoder, load_generator, load_image_side
+from t2ibench.methods.gan_cls.recipe_gan import GanRecipe
+from t2ibench.methods.gan_cls.recipe_style import StyleRecipe
+from t2ibench.methods.gan_cls.recipe_text import TextRecipe, attribute_features
+from t2ibench.methods.gan_cls.settings import VARIANTS, GanSettings, StyleSettings, TextSettings, choose
+from t2ibench.models import Models
+from t2ibench.training import Recipe
+
+PARTS = ("text-encoder", *VARIANTS, "style-encoder")
+
+
+def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, models: Models, seed: int) -> Recipe:
+    """The training of one part. `settings` override the defaults of the data set. Raises UserError for an unknown part or key."""
+    where, dataset = f"gan_cls {part}", train.dataset
+    if part not in PARTS:
+        raise UserError(f"gan_cls has no part {part!r}{did_you_mean(part, PARTS)}")
+    if part == "text-encoder":
+        text = choose(TextSettings, dataset, {}, settings, where)
+        return TextRecipe(text, train, val, _fixed_features(text.image_side, train, val, models), seed)
+    if part == "style-encoder":
+        style = choose(StyleSettings, dataset, {"generator": f"gan-int-cls-{dataset}"}, settings, where)
+        weights = models.weights(style.generator)
+        generator = load_generator(weights)
+        encoder = load_encoder(models.weights(weights.config["text_encoder"]))
+        return StyleRecipe(style, train, val, encoder, generator, models.device, seed)
+    fixed = {"text_encoder": f"char-cnn-rnn-{dataset}", **VARIANTS[part]}
+    gan = choose(GanSettings, dataset, fixed, settings, where)
+    weights = models.weights(gan.text_encoder)
+    gan = replace(gan, text_dim=weights.config["out"])
+    return GanRecipe(gan, train, val, load_encoder(weights), load_image_side(weights), models.device, seed)
+
+
+def _fixed_features(image_side: str, train: Split, val: Split, models: Models) -> tuple[Tensor, Tensor] | None:
+    """Image features [N, D] of both splits: one-hot attributes, or those of the CLIP named `image_side`; None for "joint"."""
+    if image_side == "joint":
+        return None
+    if image_side == "attributes":
+        return attribute_features(train, val)
+    clip = models.clip(image_side)
+
+    def features(split: Split) -> Tensor:
+        parts = [np.arange(i, min(i + 256, len(split))) for i in range(0, len(split), 256)]
+        return torch.cat([clip.image_features(torch.from_numpy(split.images.read(part))).cpu() for part in parts])
+
+    return features(train), features(val)

@@ -1,0 +1,217 @@
+"""Training of the four GANs: one discriminator step, one generator step on the same texts (Algorithm 1; main_cls_int.lua).
+
+The captions of a split are embedded once, by a text encoder that stays as it is. Whatever step i draws comes from the seed
+and i, so a run that was stopped goes on with the batches that it would have seen.
+"""
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from t2ibench.data import Split
+from t2ibench.images import to_uint8
+from t2ibench.methods.gan_cls.losses import discriminator_loss, generator_loss, interpolate, interpolation_beta
+from t2ibench.methods.gan_cls.networks import Discriminator, Generator, ImageEncoder, Shape, reset_conv_biases
+from t2ibench.methods.gan_cls.recipe_text import embed_images, retrieval, seeded
+from t2ibench.methods.gan_cls.sampling import Sampler, labels_of, rectangular
+from t2ibench.methods.gan_cls.settings import GanSettings, card_facts, shape_of
+from t2ibench.methods.gan_cls.text_encoder import TextEncoder
+from t2ibench.progress import track
+from t2ibench.seeds import derive_seed, latents, uniform
+
+
+class GanRecipe:
+    """The training of one variant; `t2ibench.training.fit` drives it."""
+
+    def __init__(
+        self,
+        settings: GanSettings,
+        train: Split,
+        val: Split,
+        encoder: TextEncoder,
+        images: ImageEncoder | None,
+        device: torch.device,
+        seed: int,
+    ) -> None:
+        """`images`: the image side that was trained with `encoder`, for `validate`; None where there is none."""
+        self.config, self.val, self.encoder, self.images, self.device, self.seed = settings, val, encoder, images, device, seed
+        self.settings: Mapping[str, Any] = {**dataclasses.asdict(settings), "seed": seed, "data": train.digest}
+        self.facts = card_facts(train, val, seed, [settings.text_encoder])
+        self.shape = shape_of(Shape, {**dataclasses.asdict(settings), "text_dim": encoder.shape.out})
+        self.sampler = Sampler(
+            train.images,
+            embed_captions(encoder, train),
+            labels_of(train, settings.class_column),
+            batch=settings.batch,
+            by_class=bool(settings.class_column),
+            captions=settings.captions,
+            replace=settings.replace,
+            augment=settings.augment,
+            wrong_images=settings.cls_weight > 0 and settings.mismatch == "wrong-image",
+        )
+        with seeded(derive_seed(seed, "init")):
+            self.generator, self.discriminator = Generator(self.shape), Discriminator(self.shape)
+        for network in (self.generator, self.discriminator):
+            network.to(device).to(memory_format=torch.channels_last)
+        self.averaged = copy.deepcopy(self.generator) if settings.ema else self.generator
+        betas = (settings.beta1, 0.999)
+        self.optimise_g, self.optimise_d = (
+            torch.optim.Adam(network.parameters(), settings.learning_rate, betas) for network in (self.generator, self.discriminator)
+        )
+        self.epoch_steps = -(-len(train) // settings.batch)
+
+    def step(self, index: int, progress: float) -> dict[str, float]:
+        rate = learning_rate(self.config, index // self.epoch_steps if self.config.schedule == "epoch" else progress * self.config.epochs)
+        for optimiser in (self.optimise_g, self.optimise_d):
+            optimiser.param_groups[0]["lr"] = rate
+        seed = derive_seed(self.seed, "step", index)
+        batch = self.sampler.draw(seed)
+        text, real, wrong_text = (x.to(self.device) for x in (batch.text, batch.real, batch.wrong_text))
+        wrong = None if batch.wrong is None else batch.wrong.to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+            loss_d = self.discriminator_loss(real, wrong, text, wrong_text, derive_seed(seed, "noise of D"))
+        update(self.optimise_d, loss_d, self.discriminator, self.generator)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+            loss_g = self.generator_loss(text, derive_seed(seed, "noise of G"))
+        update(self.optimise_g, loss_g, self.generator, self.discriminator)
+        if self.config.ema:
+            average(self.averaged, self.generator, min(self.config.ema, (1 + index) / (10 + index)))
+        return {"d": loss_d.item(), "g": loss_g.item()}
+
+    def discriminator_loss(self, real: Tensor, wrong: Tensor | None, text: Tensor, wrong_text: Tensor, seed: int) -> Tensor:
+        """L_D of one batch; real, mismatched and generated images each have their own batch statistics."""
+        if self.shape.conv_bias:
+            reset_conv_biases(self.discriminator)
+        features = self.discriminator.trunk(real)
+        real_logits = self.discriminator.match(features, text)
+        wrong_logits = None
+        if self.config.cls_weight:
+            wrong_logits = self.discriminator.match(features, wrong_text) if wrong is None else self.discriminator.logits(wrong, text)
+        with torch.no_grad():
+            fake = self.generator(self.noise(seed, len(text)), text)
+        fake_logits = self.discriminator.logits(fake, text)
+        wrong_logits = None if wrong_logits is None else wrong_logits.float()
+        return discriminator_loss(real_logits.float(), wrong_logits, fake_logits.float(), self.config.cls_weight)
+
+    def generator_loss(self, text: Tensor, seed: int) -> Tensor:
+        """L_G with fresh noise: B captions, and B / 2 interpolants where the variant has them (both nets see the interpolant)."""
+        if self.shape.conv_bias:
+            reset_conv_biases(self.generator)
+        captions = len(text)
+        if self.config.interp_weight or self.config.strict_official:
+            u = torch.from_numpy(uniform(derive_seed(seed, "beta"), captions // 2)).float()[:, None].to(self.device)
+            text = torch.cat([text, interpolate(text, interpolation_beta(self.config.interp_type, u))])
+        logits = self.discriminator.logits(self.generator(self.noise(seed, len(text)), text), text).float()
+        mixed = logits[captions:] if len(logits) > captions else None
+        return generator_loss(logits[:captions], mixed, self.config.interp_weight)
+
+    def noise(self, seed: int, count: int) -> Tensor:
+        """z: float32 [count, nz]."""
+        if self.config.noise == "normal":
+            return latents([seed], count, self.shape.nz)[0].to(self.device)
+        return torch.from_numpy(2 * uniform(seed, count * self.shape.nz) - 1).float().view(count, -1).to(self.device)
+
+    def state(self) -> dict[str, Any]:
+        parts = {"generator": self.generator, "discriminator": self.discriminator, "averaged": self.averaged}
+        optimisers = {"optimise_g": self.optimise_g, "optimise_d": self.optimise_d}
+        return {name: part.state_dict() for name, part in (parts | optimisers).items()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        for name, values in state.items():
+            getattr(self, name).load_state_dict(values)
+
+    def sampling_generator(self, batches: int) -> Generator:
+        """The generator as it is shipped: averaged weights, evaluation mode, batch statistics of these weights."""
+        generator = copy.deepcopy(self.averaged)
+        texts = [self.sampler.draw_text(derive_seed(self.seed, "statistics", i)).to(self.device) for i in range(batches)]
+        pairs = [(self.noise(derive_seed(self.seed, "statistics of z", i), len(text)), text) for i, text in enumerate(texts)]
+        return estimate_statistics(generator, pairs)
+
+    @torch.no_grad()
+    def preview(self) -> Tensor:
+        """Eight held-out captions, a row each, with the same eight noises."""
+        generator = self.sampling_generator(batches=8)
+        text = self.encoder.embed([captions[0] for captions in self.val.captions[:8]]).to(self.device)
+        z = self.noise(derive_seed(self.seed, "preview"), 8)
+        return to_uint8(generator(z.repeat(len(text), 1), text.repeat_interleave(8, dim=0))).cpu()
+
+    def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        config = {**dataclasses.asdict(self.shape), "text_encoder": self.config.text_encoder, "noise": self.config.noise}
+        return dict(self.sampling_generator(batches=200).state_dict()), config
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, Any]:
+        """How much an image changes with its noise and with its text (mean absolute grey levels), and whether the image
+        side of the text encoder finds each generated image's caption among 100: the training's own number, not a judge's."""
+        generator, count = self.sampling_generator(batches=50), min(1000, len(self.val))
+        text = self.encoder.embed([captions[0] for captions in self.val.captions[:count]])
+        z = self.noise(derive_seed(self.seed, "validate"), count).cpu()
+
+        def images(z: Tensor, text: Tensor) -> np.ndarray:
+            parts = zip(z.split(64), text.split(64), strict=True)
+            return torch.cat([to_uint8(generator(a.to(self.device), b.to(self.device))).cpu() for a, b in parts]).numpy()
+
+        made, other_z, other_text = images(z, text), images(z.roll(1, 0), text), images(z, text.roll(1, 0))
+        numbers: dict[str, Any] = {"images": count, "change_with_noise": difference(made, other_z)}
+        numbers["change_with_text"] = difference(made, other_text)
+        if self.images is not None and count >= 100:
+            numbers["text_to_image_1_in_100"] = retrieval(text, embed_images(self.images, made), seed=0)
+        return numbers
+
+
+def learning_rate(config: GanSettings, passed: float) -> float:
+    """Halved at the start of every epoch that `decay_every` divides; the first epoch is 1. passed: epochs that are over."""
+    return config.learning_rate * 0.5 ** ((1 + int(passed)) // config.decay_every)
+
+
+def update(optimiser: torch.optim.Optimizer, loss: Tensor, learner: nn.Module, other: nn.Module) -> None:
+    """One step of `learner`; `other` took part in the loss and keeps neither a change nor a gradient."""
+    optimiser.zero_grad(set_to_none=True)
+    parameters = list(learner.parameters())
+    for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+        parameter.grad = gradient
+    optimiser.step()
+
+
+@torch.no_grad()
+def average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
+    """averaged = decay * averaged + (1 - decay) * network, parameters only."""
+    for kept, new in zip(averaged.parameters(), network.parameters(), strict=True):
+        kept.lerp_(new, 1 - decay)
+
+
+@torch.no_grad()
+def estimate_statistics(generator: Generator, pairs: list[tuple[Tensor, Tensor]]) -> Generator:
+    """Set the batch-norm statistics to plain means over batches of (z, text), then evaluation mode.
+
+    The running means of training lag behind the weights, and averaged weights never had any.
+    """
+    norms = [module for module in generator.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # cumulative
+    generator.train()
+    for z, text in pairs:
+        generator(z, text)
+    for norm in norms:
+        norm.momentum = 0.1
+    return generator.eval()
+
+
+def embed_captions(encoder: TextEncoder, split: Split) -> Tensor:
+    """Embeddings of every caption of a split, float32 [N, K, T]; a text that occurs twice is embedded once."""
+    captions = rectangular(split.captions)
+    place = {text: i for i, text in enumerate(dict.fromkeys(text for texts in captions for text in texts))}
+    texts = list(place)
+    parts = [encoder.embed(texts[i : i + 512]) for i in track(range(0, len(texts), 512), "embed captions")]
+    return torch.cat(parts)[torch.tensor([[place[text] for text in texts] for texts in captions])]
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean absolute difference of two sets of uint8 images, in grey levels."""
+    return float(np.abs(a.astype(np.int16) - b.astype(np.int16)).mean())

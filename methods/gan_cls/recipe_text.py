@@ -1,0 +1,157 @@
+"""Training of the text encoder: captions and images of one split, symmetric structured joint embedding loss.
+
+The paper's image side is fixed: features of a GoogLeNet that was trained on labels. `image_side` chooses ours: `attributes` takes the
+attribute columns of the training split themselves (one-hot, the embedded data has them), a CLIP of the zoo its fixed features,
+`joint` trains a small image network beside the text and needs nothing else. A judge's features are not offered: it
+would then score what it taught.
+"""
+
+import copy
+import dataclasses
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from t2ibench.data import Split
+from t2ibench.errors import UserError
+from t2ibench.methods.gan_cls.losses import joint_embedding_loss
+from t2ibench.methods.gan_cls.networks import ImageEncoder
+from t2ibench.methods.gan_cls.sampling import Groups, labels_of, prepare, rectangular
+from t2ibench.methods.gan_cls.settings import TextSettings, card_facts, shape_of
+from t2ibench.methods.gan_cls.text_encoder import EncoderShape, TextEncoder, characters
+from t2ibench.seeds import derive_seed, permutation, uniform
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Initialise networks from `seed` and leave the global random state as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+class TextRecipe:
+    """One step: `batch` images of distinct groups, one caption of each, both losses; `t2ibench.training.fit` drives it."""
+
+    def __init__(self, settings: TextSettings, train: Split, val: Split, fixed: tuple[Tensor, Tensor] | None, seed: int) -> None:
+        """`fixed`: image features [N, D] of train and val unless the image side is `joint`; a linear map follows where D is not `out`."""
+        self.config, self.train, self.val, self.seed, self.fixed = settings, train, val, seed, fixed
+        self.settings: Mapping[str, Any] = {**dataclasses.asdict(settings), "seed": seed, "data": train.digest}
+        self.facts = card_facts(train, val, seed, "guiding")
+        self.captions = rectangular(train.captions)
+        self.groups = Groups.of(labels_of(train, settings.class_column))
+        self.shape = shape_of(EncoderShape, dataclasses.asdict(settings))
+        with seeded(derive_seed(seed, "init")):
+            self.text, self.image = TextEncoder(self.shape), self._image_side()
+            if settings.init:
+                for parameter in self.text.parameters():
+                    nn.init.uniform_(parameter, -settings.init, settings.init)
+        self.networks = nn.ModuleDict({"text": self.text, "image": self.image})
+        kind = torch.optim.RMSprop if settings.optimiser == "rmsprop" else torch.optim.Adam  # RMSprop smooths by 0.99, as Torch's
+        self.optimiser: torch.optim.Optimizer = kind(self.networks.parameters(), lr=settings.learning_rate)
+        classes = len(self.groups.counts)  # an epoch is one step a class upstream; without classes, one pass
+        self.epoch_steps = classes if settings.class_column else -(-len(train) // settings.batch)
+
+    def step(self, index: int, progress: float) -> dict[str, float]:
+        epoch = index // self.epoch_steps if self.config.schedule == "epoch" else int(progress * self.config.epochs)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.config.learning_rate * self.config.decay**epoch
+        batch, groups = self.config.batch, len(self.groups.counts)
+        u = uniform(derive_seed(self.seed, "step", index), groups + 2 * batch)
+        indices = self.groups.distinct(u[: groups + batch], batch)
+        picks = (u[groups + batch :] * len(self.captions[0])).astype(int)
+        codes = characters([self.captions[i][pick] for i, pick in zip(indices, picks, strict=True)], self.shape.length)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+            text, image = self.text(codes), self._image(indices)
+        to_text, to_image = joint_embedding_loss(image.float(), text.float())
+        self.optimiser.zero_grad()
+        (to_text + to_image).backward()
+        self.optimiser.step()
+        return {"image_to_text": to_text.item(), "text_to_image": to_image.item()}
+
+    def _image_side(self) -> nn.Module:
+        if self.fixed is None:
+            return ImageEncoder(self.config.image_width, self.config.out)
+        width = self.fixed[0].shape[1]
+        return nn.Identity() if width == self.config.out else nn.Linear(width, self.config.out, bias=False)
+
+    def _image(self, indices: np.ndarray) -> Tensor:
+        fixed = None if self.fixed is None else self.fixed[0][torch.from_numpy(indices)]
+        return self.image(prepare(self.train.images.read(indices), "none") if fixed is None else fixed)
+
+    def state(self) -> dict[str, Any]:
+        return {"networks": self.networks.state_dict(), "optimiser": self.optimiser.state_dict()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.networks.load_state_dict(state["networks"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+    def preview(self) -> None:
+        return None
+
+    def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Text embeddings scaled to a mean square of 1 a dimension, and the image side by the inverse: every score stays what it was."""
+        text, image = copy.deepcopy(self.text), copy.deepcopy(self.image)
+        sample = permutation(derive_seed(self.seed, "scale"), len(self.captions))[:2000]
+        scale = text.embed([self.captions[i][0] for i in sample]).square().mean().rsqrt()
+        with torch.no_grad():
+            for parameter in text.out.parameters():
+                parameter.mul_(scale)
+            for parameter in image.layers[-1].parameters() if isinstance(image, ImageEncoder) else ():
+                parameter.div_(scale)
+        tensors = {f"text.{key}": value for key, value in text.state_dict().items()}
+        if isinstance(image, ImageEncoder):
+            tensors |= {f"image.{key}": value for key, value in image.state_dict().items()}
+        return tensors, {**dataclasses.asdict(self.shape), "image_width": self.config.image_width if self.fixed is None else 0}
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, Any]:
+        """Share of held-out captions (the first of each image) whose own image scores above 99 others."""
+        self.networks.eval()
+        texts = self.text.embed([captions[0] for captions in self.val.captions])
+        if self.fixed is not None:
+            images = self.image(self.fixed[1])
+        else:
+            images = embed_images(self.image, self.val.images.read(np.arange(len(self.val))))
+        self.networks.train()
+        return {"text_to_image_1_in_100": retrieval(texts, images, seed=0), "images": len(self.val)}
+
+
+@torch.no_grad()
+def embed_images(encoder: nn.Module, images: np.ndarray, batch: int = 100) -> Tensor:
+    """Embeddings [N, out] of uint8 images [N, 3, H, W]."""
+    return torch.cat([encoder(prepare(images[i : i + batch], "none")) for i in range(0, len(images), batch)])
+
+
+def retrieval(queries: Tensor, targets: Tensor, seed: int, candidates: int = 100) -> float:
+    """Share of queries [N, D] whose own target [N, D] scores strictly above `candidates` - 1 others drawn at random, by dot product.
+
+    Raises ValueError for fewer than `candidates` pairs.
+    """
+    if len(queries) < candidates:
+        raise ValueError(f"retrieval among {candidates} needs as many pairs, got {len(queries)}")
+    others = uniform(derive_seed(seed, "candidates"), len(queries) * (candidates - 1)).reshape(len(queries), candidates - 1)
+    own = torch.arange(len(queries))
+    drawn = (own[:, None] + 1 + torch.from_numpy((others * (len(queries) - 1)).astype(np.int64))) % len(queries)  # never the own one
+    score = queries @ targets.T
+    return (score[own, own][:, None] > score.gather(1, drawn)).all(dim=1).double().mean().item()
+
+
+def attribute_features(train: Split, val: Split) -> tuple[Tensor, Tensor]:
+    """Attributes as one-hot rows, [N, values] each; a value that training never saw, or nobody sees, is all zeros.
+
+    Raises UserError for a data set without attributes.
+    """
+    if train.attributes is None or val.attributes is None:
+        raise UserError(f"{train.dataset} has no attributes: set `image_side: joint`, or name a CLIP of the zoo")
+    values = [(name, value) for name in train.attributes for value in sorted(train.attributes[name].dropna().unique())]
+
+    def rows(table: pd.DataFrame) -> Tensor:
+        return torch.stack([torch.tensor((table[name] == value).to_numpy(dtype=bool)) for name, value in values], dim=1).float()
+
+    return rows(train.attributes), rows(val.attributes)

@@ -1,0 +1,180 @@
+"""Minibatches of the GAN-CLS family: a real image, a mismatched one, and the texts of both, a function of one seed.
+
+A mismatch comes from another *group*: another class where the data has classes (CUB, Flowers: classes drawn uniformly, then
+an image of each), another image where it has none (COCO), or an image with other attributes, so that no two of a group are called wrong.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate as resize
+
+from t2ibench.data import ImageStore, Split
+from t2ibench.errors import UserError, did_you_mean
+from t2ibench.images import to_float
+from t2ibench.seeds import derive_seed, uniform
+
+Augment = Literal["reference", "clean", "none"]
+ENLARGED, SIDE = 76, 64  # pixels before and after the random crop
+
+
+@dataclass(frozen=True)
+class Batch:
+    """real, wrong: images in [-1, 1], [B, 3, 64, 64]; text, wrong_text: embeddings of the captions of each, [B, T]."""
+
+    real: Tensor
+    wrong: Tensor | None
+    text: Tensor
+    wrong_text: Tensor
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Which images must not be called mismatched: images sorted by group, and where each group begins."""
+
+    order: np.ndarray
+    of_image: np.ndarray
+    starts: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def of(cls, labels: np.ndarray) -> "Groups":
+        """Groups of images with equal labels, [N]. Raises UserError where all are equal: nothing is a mismatch then."""
+        names, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+        if len(names) < 2:
+            raise UserError(f"mismatched pairs need two classes (or two different images), all {len(labels)} images are of one")
+        return cls(np.argsort(codes, kind="stable"), codes, np.cumsum(counts) - counts, counts)
+
+    def pairs_by_class(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Two distinct groups uniformly, whatever their sizes, then an image of each. u: [4, B] in [0, 1); returns indices [B], [B]."""
+        n = len(self.counts)
+        real = (u[0] * n).astype(int)
+        wrong = (real + 1 + (u[1] * (n - 1)).astype(int)) % n
+        return self._member(real, u[2]), self._member(wrong, u[3])
+
+    def pairs_by_image(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """An image uniformly, then another uniformly out of all other groups. u: [2, B] in [0, 1); returns indices [B], [B]."""
+        real = (u[0] * len(self.order)).astype(int)
+        start, count = self.starts[self.of_image[real]], self.counts[self.of_image[real]]
+        rank = (u[1] * (len(self.order) - count)).astype(int)
+        return real, self.order[np.where(rank < start, rank, rank + count)]
+
+    def distinct(self, u: np.ndarray, batch: int) -> np.ndarray:
+        """An image of each of `batch` distinct groups, indices [batch]. u: [groups + batch] in [0, 1)."""
+        if batch > len(self.counts):
+            raise UserError(f"a batch of {batch} takes as many classes, the data has {len(self.counts)}: lower `batch`")
+        return self._member(np.argsort(u[: len(self.counts)], kind="stable")[:batch], u[len(self.counts) :])
+
+    def _member(self, group: np.ndarray, u: np.ndarray) -> np.ndarray:
+        return self.order[self.starts[group] + (u * self.counts[group]).astype(int)]
+
+
+def labels_of(split: Split, class_column: str = "") -> np.ndarray:
+    """One label an image: its class, or else all its attributes together, or else its position. Raises UserError without that column."""
+    if class_column and (split.attributes is None or class_column not in split.attributes):
+        known = [] if split.attributes is None else list(split.attributes)
+        raise UserError(f"{split.dataset}: no attribute column is called {class_column!r}{did_you_mean(class_column, known)}")
+    if split.attributes is None:
+        return np.arange(len(split))
+    columns = [class_column] if class_column else list(split.attributes)
+    return split.attributes[columns].fillna("").astype(str).agg("\x1f".join, axis=1).to_numpy(dtype=str)
+
+
+def caption_picks(u: np.ndarray, available: int, replace: bool) -> np.ndarray:
+    """Which captions of an image are averaged: u [k, B] in [0, 1) to indices [k, B] below `available`.
+
+    With replacement as main_cls_int, or without as the COCO script; then k may not exceed `available`.
+    """
+    if replace:
+        return (u * available).astype(int)
+    if len(u) > available:
+        raise UserError(f"{len(u)} captions an image are averaged without replacement, the data has {available}: lower `captions`")
+    picks = np.zeros(u.shape, int)
+    for column in range(u.shape[1]):
+        left = list(range(available))
+        for row in range(len(u)):
+            picks[row, column] = left.pop(int(u[row, column] * len(left)))
+    return picks
+
+
+def crop_offsets(u: np.ndarray, augment: Augment) -> np.ndarray:
+    """Crop offsets of 76 -> 64 pixels: reference ceil(U(0.01, 12)), so 1..12 and never 0; clean 0..12 uniformly."""
+    return np.ceil(0.01 + u * 11.99).astype(int) if augment == "reference" else (u * (ENLARGED - SIDE + 1)).astype(int)
+
+
+def prepare(images: np.ndarray, augment: Augment, u: np.ndarray | None = None) -> Tensor:
+    """uint8 [B, 3, H, W] to floats in [-1, 1], [B, 3, 64, 64]. u: [3, B] in [0, 1) for the two crop offsets and the flip.
+
+    `none` neither crops nor flips. (Upstream's `no_aug` also forgets to map [0, 1] to [-1, 1]; that is not reproduced.)
+    """
+    floats = to_float(torch.from_numpy(images))
+    side = SIDE if augment == "none" else ENLARGED
+    if floats.shape[-2:] != (side, side):
+        floats = resize(floats, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
+    if augment == "none" or u is None:
+        return floats
+    rows, columns, flips = crop_offsets(u[0], augment), crop_offsets(u[1], augment), u[2] < 0.5
+    crops = [image[:, y : y + SIDE, x : x + SIDE] for image, y, x in zip(floats, rows, columns, strict=True)]
+    return torch.stack([crop.flip(-1) if flip else crop for crop, flip in zip(crops, flips, strict=True)])
+
+
+class Sampler:
+    """Draws batches of a split whose captions are already embedded."""
+
+    def __init__(
+        self,
+        images: ImageStore,
+        embeddings: Tensor,  # [N, K, T]: K captions an image
+        labels: np.ndarray,  # [N]: images of one label are no mismatch of each other
+        *,
+        batch: int,
+        by_class: bool = False,
+        captions: int = 4,
+        replace: bool = True,
+        augment: Augment = "reference",
+        wrong_images: bool = True,
+    ) -> None:
+        self.images, self.embeddings, self.groups = images, embeddings, Groups.of(labels)
+        self.batch, self.by_class, self.captions, self.replace = batch, by_class, captions, replace
+        self.augment, self.wrong_images = augment, wrong_images
+
+    def draw(self, seed: int) -> Batch:
+        """The batch of this seed, always the same. `wrong` is read only where `wrong_images` asks for it."""
+        u = self._uniform(seed)
+        real, wrong = self._pairs(u)
+        return Batch(
+            self._read(real, u[4:7]),
+            self._read(wrong, u[7:10]) if self.wrong_images else None,
+            self._text(real, u[10 : 10 + self.captions]),
+            self._text(wrong, u[10 + self.captions :]),
+        )
+
+    def draw_text(self, seed: int) -> Tensor:
+        """The texts of the batch of this seed, [B, T], without reading an image."""
+        u = self._uniform(seed)
+        return self._text(self._pairs(u)[0], u[10 : 10 + self.captions])
+
+    def _uniform(self, seed: int) -> np.ndarray:
+        return uniform(derive_seed(seed, "batch"), (10 + 2 * self.captions) * self.batch).reshape(-1, self.batch)
+
+    def _pairs(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.groups.pairs_by_class(u[:4]) if self.by_class else self.groups.pairs_by_image(u[:2])
+
+    def _read(self, indices: np.ndarray, u: np.ndarray) -> Tensor:
+        return prepare(self.images.read(indices), self.augment, u)
+
+    def _text(self, indices: np.ndarray, u: np.ndarray) -> Tensor:
+        picks = caption_picks(u, self.embeddings.shape[1], self.replace)  # [k, B]
+        return self.embeddings[torch.from_numpy(indices)[None], torch.from_numpy(picks)].float().mean(dim=0)
+
+
+def rectangular(captions: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The same number of captions for every image: those of an image that has fewer are repeated in turn."""
+    if any(not texts for texts in captions):
+        raise UserError(f"image {[bool(texts) for texts in captions].index(False)} has no caption: every image needs one")
+    most = max(len(texts) for texts in captions)
+    return [[texts[i % len(texts)] for i in range(most)] for texts in captions]

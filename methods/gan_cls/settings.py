@@ -1,0 +1,143 @@
+"""Everything that decides a training, per part; the defaults are the papers', the embedded data has smaller ones.
+
+`embedded` marks what is ours: widths for a laptop, averaged generator weights, bfloat16 arithmetic, a schedule that follows the
+budget, and one pass of D's trunk for a matching and a mismatched text (the paper's Algorithm 1 pairs a real image with a wrong text).
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, cast
+
+from t2ibench import plugins
+from t2ibench.data import Split
+from t2ibench.errors import UserError
+from t2ibench.methods.gan_cls.networks import Shape
+from t2ibench.methods.gan_cls.sampling import Augment
+from t2ibench.methods.gan_cls.text_encoder import EncoderShape
+
+S = TypeVar("S", bound="Shape | EncoderShape")
+Precision = Literal["float32", "bfloat16"]
+Schedule = Literal["epoch", "progress"]  # epochs are counted in steps, or are equal shares of the budget
+VARIANTS: dict[str, dict[str, float]] = {
+    "gan": {"cls_weight": 0.0, "interp_weight": 0.0},
+    "gan-cls": {"cls_weight": 0.5, "interp_weight": 0.0},
+    "gan-int": {"cls_weight": 0.0, "interp_weight": 1.0},
+    "gan-int-cls": {"cls_weight": 0.5, "interp_weight": 1.0},
+}
+
+
+@dataclass(frozen=True)
+class GanSettings(Shape):
+    """main_cls_int.lua as shipped for CUB."""
+
+    text_encoder: str = ""  # weights of the zoo; "" takes char-cnn-rnn-<data set>
+    text_dim: int = 0  # 0: the encoder's
+    cls_weight: float = 0.5
+    interp_weight: float = 1.0
+    interp_type: Literal[1, 2] = 1
+    strict_official: bool = False  # True: keep the interpolated half of G's batch where its weight is 0
+    mismatch: Literal["wrong-image", "wrong-text"] = "wrong-image"  # reference | paper
+    class_column: str = ""  # attribute that holds the class; "": any other image is a mismatch
+    captions: int = 4  # embeddings averaged for one image
+    replace: bool = True  # drawn with replacement (the COCO script: False, of 3)
+    augment: Augment = "reference"
+    noise: Literal["normal", "uniform"] = "normal"
+    batch: int = 64
+    learning_rate: float = 2e-4
+    beta1: float = 0.5
+    schedule: Schedule = "epoch"
+    epochs: int = 600
+    decay_every: int = 100  # the learning rate is halved at the start of every epoch that this divides
+    ema: float = 0.0  # ours: decay of averaged generator weights, 0 for none
+    precision: Precision = "float32"
+
+
+@dataclass(frozen=True)
+class TextSettings(EncoderShape):
+    """The CVPR release's training (RMSprop), with the encoder of the ICML release for CUB."""
+
+    image_side: str = "joint"  # or "attributes", or a CLIP of the zoo ("clip-guide-avatars"): see recipe_text.py
+    image_width: int = 64  # of the joint image encoder
+    class_column: str = ""
+    batch: int = 40
+    optimiser: Literal["rmsprop", "adam"] = "rmsprop"
+    init: float = 0.08  # parameters are U(-init, init); 0 keeps PyTorch's defaults
+    learning_rate: float = 7e-4
+    decay: float = 0.98  # of the learning rate, an epoch
+    schedule: Schedule = "epoch"
+    epochs: int = 200
+    precision: Precision = "float32"
+
+
+@dataclass(frozen=True)
+class StyleSettings:
+    """Ours: the paper gives the loss and nothing else."""
+
+    generator: str = ""  # weights of the zoo; "" takes gan-int-cls-<data set>
+    width: int = 64
+    batch: int = 64
+    learning_rate: float = 2e-4
+    beta1: float = 0.5
+    precision: Precision = "float32"
+
+
+EMBEDDED: dict[type, dict[str, Any]] = {
+    GanSettings: {
+        "nt": 64,
+        "ngf": 32,
+        "ndf": 32,
+        "third_act": True,
+        "conv_bias": False,
+        "mismatch": "wrong-text",
+        "captions": 1,
+        "augment": "none",
+        "batch": 32,
+        "schedule": "progress",
+        "epochs": 4,
+        "decay_every": 2,
+        "ema": 0.998,
+        "precision": "bfloat16",
+    },
+    TextSettings: {
+        "channels": (96, 160, 192),
+        "length": 168,
+        "out": 256,
+        "image_side": "attributes",
+        "image_width": 16,
+        "batch": 64,
+        "optimiser": "adam",
+        "init": 0.08,
+        "learning_rate": 3e-3,
+        "schedule": "progress",
+        "epochs": 200,
+        "decay": 0.98,
+    },
+    StyleSettings: {"width": 24, "batch": 32, "precision": "bfloat16"},
+}
+T = TypeVar("T")
+
+
+def choose(cls: type[T], dataset: str, fixed: Mapping[str, Any], given: Mapping[str, Any], where: str) -> T:
+    """Settings of one part: the class's defaults, the embedded ones where the data is `avatars`, the variant's, then what is given.
+
+    `preset: paper | embedded` in `given` takes the choice out of the data set's hands. Raises UserError for an unknown key.
+    """
+    preset = given.get("preset", "embedded" if dataset == "avatars" else "paper")
+    if preset not in ("paper", "embedded"):
+        raise UserError(f"{where}: preset is {preset!r}, expected 'paper' or 'embedded'")
+    small = EMBEDDED[cls] if preset == "embedded" else {}
+    own = {key: value for key, value in given.items() if key != "preset"}
+    return plugins.configure(cls, {**small, **fixed, **own}, where)
+
+
+def card_facts(train: Split, val: Split, seed: int, optimised_for: str | list[str]) -> dict[str, Any]:
+    """What the card of trained weights says beside the recipe; `optimised_for` is a purpose, or the weights that guided the training."""
+    data = {"dataset": train.dataset, "train": train.name, "validation": val.name, "digest": train.digest}
+    return {"data": data, "seed": seed, "optimised_for": optimised_for}
+
+
+def shape_of(cls: Callable[..., S], config: Mapping[str, Any]) -> S:
+    """The part of a config that a network is built from."""
+    values: dict[str, Any] = {field.name: config[field.name] for field in dataclasses.fields(cast(Any, cls))}
+    return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
