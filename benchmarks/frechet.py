@@ -2,8 +2,8 @@
 
     python benchmarks/frechet.py [dimension]
 
-Both get the same means and covariances and run one after the other in one process; the fastest of each is compared. Exit code 1 where t2ibench is
-not 8 times as fast, or they differ by more than 1e-9 relative.
+Both get the same means and covariances and run in turn in one process; the fastest of each is compared. Exit code 1 where t2ibench is not
+8 times as fast, or they differ by more than 1e-9 relative.
 """
 
 import sys

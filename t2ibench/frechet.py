@@ -6,9 +6,11 @@ general matrix square root, nor a complex number, nor an epsilon on the diagonal
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.linalg
 import torch
 from torch import Tensor
 
@@ -54,9 +56,7 @@ class Moments:
 def frechet_distance(fake: Tensor | Moments, real: Tensor | Moments) -> float:
     """FD between two sides, each features [n, d] or Moments. Lower is better; 0 for equal Gaussians, up to rounding to either side of it.
 
-    tr (S1 S2)^(1/2) is the sum of the roots of the eigenvalues of R S1 R^T for any R^T R = S2. R is chosen so that the matrix is small and
-    has no null directions: the centred rows of a side that has n <= d of them (n x n, no d x d object where both sides are like that),
-    else the Cholesky factor of the reference. Raises ValueError below 2 samples, for unequal dimensions or values that are not finite.
+    Raises ValueError below 2 samples, for unequal dimensions or values that are not finite.
     """
     a, b = _side(fake), _side(real)
     if min(a.n, b.n) < 2 or a.mean.shape != b.mean.shape:
@@ -65,8 +65,7 @@ def frechet_distance(fake: Tensor | Moments, real: Tensor | Moments) -> float:
     gap, traces = (a.mean - b.mean).square().sum(), a.trace + b.trace
     if not torch.isfinite(gap + traces):
         raise ValueError("a Fréchet distance needs finite features")
-    through, other = sorted((b, a), key=lambda side: side.n if side.covariance is None else torch.inf)
-    distance = float(gap + traces - 2 * _roots(torch.linalg.eigvalsh(other.seen_through(through.root()))).sum())
+    distance = float(gap + traces - 2 * _roots(_product_eigenvalues(a, b)).sum())
     if distance < -1e-6 * float(traces):
         raise ArithmeticError(f"the Fréchet distance came out as {distance:g} for covariance traces of {float(traces):g}")
     return distance
@@ -83,14 +82,9 @@ class _Side:
     covariance: Tensor | None
 
     def root(self) -> Tensor:
-        """R [r, d] with R^T R = S: the rows, the transposed Cholesky factor, or, for a singular S, its scaled eigenvectors."""
-        if self.covariance is None:
-            assert self.rows is not None
+        """R [r, d] with R^T R = S and no null rows: the rows, or the eigenvectors of a singular S times the roots of their values."""
+        if self.rows is not None:
             return self.rows
-        if self.n > len(self.mean):
-            factor, failed = torch.linalg.cholesky_ex(self.covariance)
-            if not failed:
-                return factor.T
         values, vectors = torch.linalg.eigh(self.covariance)
         roots = _roots(values)
         return (vectors[:, roots > 0] * roots[roots > 0]).T
@@ -102,6 +96,20 @@ class _Side:
         assert self.rows is not None
         product = root @ self.rows.T
         return product @ product.T
+
+
+def _product_eigenvalues(a: _Side, b: _Side) -> Tensor:
+    """The eigenvalues of S1 S2, real and not negative, less null ones: those of R S1 R^T for any R^T R = S2.
+
+    Where a side has n <= d rows at hand, they are R: small, and without the null directions of its covariance. Two covariances are one
+    symmetric problem to LAPACK (S1 S2 v = w v, by Cholesky) unless the reference is singular, as with a feature that never varies.
+    """
+    through, other = sorted((b, a), key=lambda side: side.n if side.rows is not None else torch.inf)
+    if through.covariance is not None and other.covariance is not None and through.n > len(through.mean):
+        with suppress(scipy.linalg.LinAlgError):  # the Cholesky factorisation of a singular matrix
+            found = scipy.linalg.eigvalsh(other.covariance.numpy(), through.covariance.numpy(), type=2, driver="gv")
+            return torch.from_numpy(found)
+    return torch.linalg.eigvalsh(other.seen_through(through.root()))
 
 
 def _side(side: Tensor | Moments) -> _Side:
