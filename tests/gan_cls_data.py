@@ -1,0 +1,60 @@
+"""Small splits and weights for the tests of the GAN-CLS family."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from t2ibench import zoo
+from t2ibench.data import Split
+from t2ibench.images import pixel_hash
+from t2ibench.methods.gan_cls.networks import Generator, Shape
+from t2ibench.methods.gan_cls.text_encoder import EncoderShape, TextEncoder
+
+TINY = Shape(text_dim=5, nz=4, nt=3, ngf=2, ndf=2)
+ENCODER = EncoderShape(channels=(4, 5, 6), length=60, out=5)
+COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
+
+
+class Pixels:
+    """Images in memory."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def read(self, indices: object) -> np.ndarray:
+        return self.array[indices]
+
+    def digests(self) -> list[str]:
+        return [pixel_hash(image) for image in self.array]
+
+
+def colour_split(count: int = 24, name: str = "train", dataset: str = "colours") -> Split:
+    """Flat images of four colours, in turn; two captions name the colour."""
+    names = [list(COLOURS)[i % 4] for i in range(count)]
+    images = np.stack([np.broadcast_to(np.array(COLOURS[colour], np.uint8)[:, None, None], (3, 64, 64)) for colour in names])
+    captions = [(f"a {colour} card", f"this card is {colour}") for colour in names]
+    return Split(dataset, name, [str(i) for i in range(count)], Pixels(images), captions, pd.DataFrame({"colour": names}))
+
+
+def tiny_encoder() -> TextEncoder:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return TextEncoder(ENCODER).eval().requires_grad_(False)
+
+
+def write_tiny_weights(folder: Path, shape: Shape = TINY, encoder: EncoderShape = ENCODER) -> None:
+    """Untrained weights under the names that the method asks for."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        text, generator = TextEncoder(encoder), Generator(shape)
+    card = {"data": {"dataset": "colours", "train": "train"}, "optimised_for": None}
+    tensors = {f"text.{key}": value for key, value in text.state_dict().items()}
+    zoo.write(folder / "tiny-encoder.safetensors", tensors, {**dataclasses.asdict(encoder), "image_width": 0}, card)
+    config = {**dataclasses.asdict(shape), "text_encoder": "tiny-encoder", "noise": "normal"}
+    zoo.write(folder / "tiny-gan.safetensors", generator.state_dict(), config, card)
