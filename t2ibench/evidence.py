@@ -102,7 +102,7 @@ class Evidence:
         """CLIP embeddings of texts, of unit norm, float32 [len(texts), D]; equal texts are embedded once."""
         unique = list(dict.fromkeys(texts))
         network = self.models.clip(clip)
-        rows = self._once(("texts", _digest(unique), network.sha256), lambda: network.text_features(unique).float().cpu().numpy())
+        rows = self._once(("texts", _digest(unique), network.sha256), lambda: network.encode_texts(unique).float().cpu().numpy())
         place = {text: i for i, text in enumerate(unique)}
         return rows[[place[text] for text in texts]]
 

@@ -45,4 +45,4 @@ def find(models: Models, name: str) -> Extractor:
 
         return Extractor(name, judge.sha256, f"none{judge.size}", read)
     clip = models.clip(name)
-    return Extractor(name, clip.sha256, clip.preprocess.id, clip.image_features)
+    return Extractor(name, clip.sha256, clip.preprocess.id, clip.encode_images)

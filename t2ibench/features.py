@@ -19,7 +19,7 @@ from t2ibench.progress import track
 from t2ibench.records import digest, write_whole
 
 log = logging.getLogger(__name__)
-BATCH = 256
+BATCH = 250
 
 
 def cached(key: Sequence[Any], make: Callable[[], np.ndarray], folder: Path | None = None) -> np.ndarray:

@@ -63,7 +63,7 @@ def save(sheet: Image.Image, path: Path) -> None:
 
 def png(sheet: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    sheet.save(buffer, "PNG", optimize=True)
+    sheet.save(buffer, "PNG")
     return buffer.getvalue()
 
 

@@ -1,0 +1,67 @@
+"""t2ibench/journal.py: what is on disk is what is believed, whatever a kill left behind."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from t2ibench.errors import UserError
+from t2ibench.journal import Outcome, Store
+
+
+def image(value: int) -> np.ndarray:
+    return np.full((3, 4, 5), value, np.uint8)
+
+
+def outcome(store: Store, name: str, value: int, source: str = "a text") -> Outcome:
+    return Outcome(name, f"p/{name}", "captions", "a text", 0, source, "ok", store.save(name, image(value)), 0.1)
+
+
+def test_images_come_back_pixel_for_pixel_in_the_order_asked(tmp_path):
+    store, noise = Store(tmp_path), np.random.default_rng(0).integers(0, 256, (3, 4, 5), np.uint8)
+    store.save("a", noise)
+    store.save("b", image(7))
+    np.testing.assert_array_equal(store.read(["b", "a"]), np.stack([image(7), noise]))
+
+
+def test_a_torn_last_line_is_as_if_it_had_not_been_written_and_the_next_batch_follows_whole(tmp_path):
+    store = Store(tmp_path)
+    first, second, third = (outcome(store, name, 9) for name in "abc")
+    store.append([first, second])
+    whole = store.path.read_bytes()
+    for cut in range(len(whole.split(b"\n")[0]) + 2, len(whole)):  # any place within the second line
+        store.path.write_bytes(whole[:cut])
+        held = {"a", "b"} if cut == len(whole) - 1 else {"a"}  # without its line end the second line is complete
+        assert set(store.outcomes()) == held
+        store.append([third])
+        assert set(store.outcomes()) == held | {"c"}
+
+
+def test_an_image_that_is_lost_damaged_or_changed_does_not_count(tmp_path):
+    store = Store(tmp_path)
+    outcomes = [outcome(store, name, 50) for name in "abcd"]
+    store.append(outcomes)
+    store.image_path("a").unlink()
+    store.image_path("b").write_bytes(store.image_path("b").read_bytes()[:40])
+    store.save("c", image(51))
+    assert set(store.sound({name: "a text" for name in "abcd"})) == {"d"}
+
+
+def test_an_image_of_another_source_does_not_count(tmp_path):
+    store = Store(tmp_path)
+    store.append([outcome(store, "a", 1), outcome(store, "b", 1, "another text")])
+    assert set(store.sound({"a": "a text", "b": "a text"})) == {"a"}
+
+
+def test_the_last_line_of_a_sample_counts_and_a_failure_needs_no_file(tmp_path):
+    store = Store(tmp_path)
+    good = outcome(store, "a", 1)
+    store.append([good])
+    store.append([replace(good, status="failed", sha256="", message="why")])
+    assert store.sound({"a": "a text"})["a"].message == "why"
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        Store(tmp_path / "file" / "cell")

@@ -1,0 +1,134 @@
+"""t2ibench/table.py and formats.py: ranks that claim no more than the intervals do, and boards that say what is missing."""
+
+import csv
+import io
+
+import pytest
+from rich.console import Console
+from test_records import record, value
+
+from t2ibench import formats, table
+from t2ibench.records import Estimate
+
+
+def methods(**numbers: float) -> list[dict]:
+    return [record(name, {"hue": value(number)}) for name, number in numbers.items()]
+
+
+@pytest.mark.parametrize(
+    ("intervals", "better", "ranks"),
+    [
+        ([(5, 6), (3, 4), (1, 2)], "higher", [(1, 1), (2, 2), (3, 3)]),
+        ([(5, 6), (3, 4), (1, 2)], "lower", [(3, 3), (2, 2), (1, 1)]),
+        ([(0, 9), (3, 4), (1, 2)], "higher", [(1, 3), (1, 2), (2, 3)]),
+        ([(1, 2), (2, 3)], "higher", [(1, 2), (1, 2)]),  # touching intervals are not told apart
+        ([(1, 2)], "lower", [(1, 1)]),
+    ],
+)
+def test_only_disjoint_intervals_are_told_apart(intervals, better, ranks):
+    assert table.rank_intervals(intervals, better) == ranks
+
+
+def test_a_rank_interval_always_holds_the_rank_of_the_values():
+    intervals = [(v - h, v + h) for v, h in ((0.1, 0.3), (0.2, 0.01), (0.5, 0.2), (0.9, 0.05), (0.91, 0.5))]
+    for (best, worst), place in zip(table.rank_intervals(intervals, "higher"), (5, 4, 3, 2, 1), strict=True):
+        assert best <= place <= worst
+
+
+def test_methods_that_may_be_first_are_marked_together_and_baselines_take_no_rank():
+    found = [*methods(a=0.5, b=0.6, c=0.1), record("real", {"hue": value(0.95)}, kind="baseline")]
+    [board] = table.boards(found)
+    cells = {row.method: row.cells["hue"] for row in board.rows}
+    assert {name: cell.may_be_first for name, cell in cells.items()} == {"a": True, "b": True, "c": False, "real": False}
+    assert cells["c"].rank == (3, 3)
+    assert cells["real"].rank is None
+    assert [row.method for row in board.baselines] == ["real"]
+
+
+def test_a_number_of_another_protocol_is_marked_and_not_ranked():
+    found = [*methods(a=0.5, b=0.1), record("c", {"hue": value(0.9, protocol="other")})]
+    [board] = table.boards(found)
+    cells = {row.method: row.cells["hue"] for row in board.rows}
+    assert cells["c"].rank is None
+    assert cells["a"].rank == (1, 1)
+    assert "0.90† [0.80, 1.00]" in formats.markdown(board)
+    assert "hue: 2 protocols" in formats.markdown(board)
+
+
+def test_a_value_that_its_method_was_made_for_is_hidden():
+    found = [*methods(a=0.5), record("b", {"hue": value(0.9)}, judge_overlap={"hue": ["clip"]})]
+    [board] = table.boards(found)
+    text = formats.markdown(board)
+    assert "| b | ‡ |" in text
+    assert "0.90" not in text
+    assert next(row for row in board.rows if row.method == "a").cells["hue"].rank == (1, 1)
+
+
+def test_a_partial_record_is_off_the_board_and_named_under_it():
+    [board] = table.boards([*methods(a=0.5), record("b", ok=3)])
+    assert [row.method for row in board.rows] == ["a"]
+    assert board.off == [("b", "coverage 75.0% of 4 images (1 nan), seed 0")]
+    assert "off the board: b" in formats.markdown(board)
+
+
+def test_seeds_are_averaged_and_narrow_no_interval():
+    found = [record("a", {"hue": value(number)}, seed=seed) for seed, number in enumerate((0.4, 0.6))]
+    [row] = table.boards(found)[0].methods
+    assert row.seeds == (0, 1)
+    assert (row.cells["hue"].value, row.cells["hue"].low, row.cells["hue"].high) == pytest.approx((0.5, 0.4, 0.6))
+
+
+def test_a_metric_without_direction_takes_no_rank():
+    [board] = table.boards([record(name, {"hue": value(0.5, better="none")}) for name in "ab"])
+    assert all(row.cells["hue"].rank is None for row in board.rows)
+
+
+@pytest.mark.parametrize(("half", "text"), [(0.1, "0.50"), (0.0123, "0.500"), (0.9, "0.50"), (20.0, "0"), (1e-9, "0.500000")])
+def test_decimals_follow_the_width_of_the_intervals(half, text):
+    [board] = table.boards([record("a", {"hue": value(0.5, half)})])
+    assert table.number(0.5, board.columns[0]) == text
+
+
+def test_no_number_is_shown_as_minus_zero():
+    [board] = table.boards([record("a", {"hue": value(-0.001)})])
+    assert table.number(-0.001, board.columns[0]) == "0.00"
+    assert table.number(-0.5, board.columns[0]) == "−0.50"
+
+
+def test_headline_columns_come_first_and_the_others_on_request():
+    values = {"hue": value(), "tone": value(), "shade": value()}
+    [board] = table.boards([record("a", values, columns=["shade", "hue"])])
+    assert [column.id for column in formats.columns_of(board, False)] == ["shade", "hue"]
+    assert [column.id for column in formats.columns_of(board, True)] == ["shade", "hue", "tone"]
+
+
+def test_every_format_holds_every_number():
+    found = [*methods(gan_a=0.5, b=0.1), record("real", {"hue": value(0.95)}, kind="baseline")]
+    boards = table.boards(found)
+    [board] = boards
+    console = Console(width=80, record=True, file=io.StringIO())
+    formats.show(boards, console)
+    for text in (console.export_text(), formats.markdown(board)):
+        for part in ("gan_a", "0.50", "[0.40, 0.60]", "0.95", "real"):
+            assert part in text
+    latex = formats.latex(board)
+    assert r"gan\_a & $\mathbf{0.50}_{[0.40,\,0.60]}$ \\" in latex
+    assert latex.count("&") == 4
+    rows = list(csv.DictReader(io.StringIO(formats.as_csv(boards))))
+    assert [(row["method"], float(row["value"]), row["rank_best"]) for row in rows] == [
+        ("gan_a", 0.5, "1"),
+        ("b", 0.1, "2"),
+        ("real", 0.95, ""),
+    ]
+    assert formats.as_json(boards)[0]["values"][0]["n"] == 10
+
+
+def test_a_board_that_is_too_wide_is_cut_between_columns_and_keeps_every_row():
+    values = {f"metric_{i}": Estimate(0.5, (0.4, 0.6), 9, "higher", {"k": 1}, "x").to_json("m") for i in range(8)}
+    [board] = table.boards([record("a", values), record("b", values)])
+    console = Console(width=60, record=True, file=io.StringIO())
+    formats.show([board], console)
+    lines = console.export_text().splitlines()
+    assert max(map(len, map(str.rstrip, lines))) <= 60
+    assert all(any(f"metric_{i} ↑" in line for line in lines) for i in range(8))
+    assert not any("…" in line for line in lines)
