@@ -44,6 +44,30 @@ class Subset:
 
 
 @dataclass(frozen=True)
+class Joined:
+    """Several stores of images of one size, one behind the other."""
+
+    stores: Sequence[ImageStore]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.stores))
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        ends = np.cumsum([len(store) for store in self.stores])
+        rows = np.asarray(indices)
+        which = np.searchsorted(ends, rows, side="right")
+        parts = [(np.flatnonzero(which == k), rows[which == k] - (ends[k] - len(store))) for k, store in enumerate(self.stores)]
+        read = [(places, store.read(inside)) for (places, inside), store in zip(parts, self.stores, strict=True) if len(places)]
+        images = np.empty((len(rows), *read[0][1].shape[1:]), np.uint8)
+        for places, pixels in read:
+            images[places] = pixels
+        return images
+
+    def digests(self) -> Sequence[str]:
+        return [digest for store in self.stores for digest in store.digests()]
+
+
+@dataclass(frozen=True)
 class Vocabulary:
     """How a data set's attributes are said: the texts of prompts about attributes come from here.
 
@@ -84,7 +108,8 @@ class Split:
         rows = [int(row) for row in rows]
         table = None if self.attributes is None else self.attributes.iloc[rows].reset_index(drop=True)
         ids, captions = [self.ids[row] for row in rows], [self.captions[row] for row in rows]
-        return replace(self, ids=ids, images=Subset(self.images, rows), captions=captions, attributes=table)
+        mentions = None if self.mentions is None else [self.mentions[row] for row in rows]
+        return replace(self, ids=ids, images=Subset(self.images, rows), captions=captions, attributes=table, mentions=mentions)
 
     @cached_property
     def digest(self) -> str:
@@ -92,3 +117,26 @@ class Split:
         table = None if self.attributes is None else self.attributes.to_dict("list")
         content = [self.dataset, self.name, list(self.ids), list(self.images.digests()), [list(c) for c in self.captions], table]
         return hashlib.sha256(json.dumps(content, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
+
+
+def join(splits: Sequence[Split]) -> Split:
+    """Several splits as one, in order; one split stays itself.
+
+    Rows of a split without attributes get None everywhere. Mentions are kept where every split knows them.
+    """
+    if len(splits) == 1:
+        return splits[0]
+    columns = list(dict.fromkeys(name for split in splits if split.attributes is not None for name in split.attributes))
+    tables = [pd.DataFrame(index=range(len(s)), columns=columns, dtype=object) if s.attributes is None else s.attributes for s in splits]
+    table = pd.concat(tables, ignore_index=True).reindex(columns=columns).astype(object)
+    known = [split.mentions for split in splits if split.mentions is not None]
+    return Split(
+        dataset="+".join(dict.fromkeys(split.dataset for split in splits)),
+        name="+".join(split.name for split in splits),
+        ids=[f"{split.name}/{identity}" for split in splits for identity in split.ids],
+        images=Joined([split.images for split in splits]),
+        captions=[captions for split in splits for captions in split.captions],
+        attributes=table.where(table.notna(), None) if columns else None,
+        vocabulary=next((split.vocabulary for split in splits if split.vocabulary is not None), None),
+        mentions=[row for mentions in known for row in mentions] if len(known) == len(splits) else None,
+    )

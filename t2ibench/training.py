@@ -4,28 +4,36 @@ A recipe says what one step does. Whatever it draws at random in step i it draws
 run sees the same batches as one that was never stopped.
 """
 
+import functools
 import json
 import logging
+import math
 import os
+import pickle
 import platform
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator, Protocol
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from t2ibench import __version__, zoo
 from t2ibench.errors import UserError
+from t2ibench.seeds import derive_seed, permutation
 
 log = logging.getLogger(__name__)
 
 
 class Recipe(Protocol):
-    """One network's training. `settings` is everything that decides the result; a checkpoint of other settings is refused."""
+    """One network's training. `settings` is everything that decides the result; a checkpoint of other settings is refused.
+
+    A recipe may also have `facts`: entries of the card that it alone knows, such as `data`, `seed` and `optimised_for`.
+    """
 
     settings: Mapping[str, Any]
 
@@ -52,6 +60,29 @@ class Recipe(Protocol):
         ...
 
 
+def batch_rows(seed: int, index: int, count: int, batch: int) -> np.ndarray:
+    """Rows of the batch of step `index`, int64 [batch]: successive slices of one permutation of range(count) after another.
+
+    Every row is drawn once before any is drawn twice, and a batch depends on (seed, index) alone, so a resumed run draws the same.
+    """
+    epochs = range(index * batch // count, -(-(index + 1) * batch // count))
+    rows = np.concatenate([_epoch_order(seed, epoch, count) for epoch in epochs])
+    start = index * batch - epochs[0] * count
+    return rows[start : start + batch]
+
+
+@functools.lru_cache(maxsize=4)
+def _epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
+    return permutation(derive_seed(seed, "epoch", epoch), count)
+
+
+def warmup_cosine(progress: float, warmup: float = 0.05) -> float:
+    """The share of the peak learning rate at `progress` in [0, 1): linear up to `warmup`, then half a cosine down to 0."""
+    if progress < warmup:
+        return (progress + 1e-3) / (warmup + 1e-3)
+    return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
+
+
 def fit(
     recipe: Recipe,
     name: str,
@@ -71,7 +102,10 @@ def fit(
     if minutes is None and steps is None:
         raise UserError("training needs a budget: --minutes or --steps")
     folder = out / name
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written ({error.strerror}): choose another --out") from error
     index, spent = _resume(recipe, folder / "checkpoint.pt")
     saved = time.monotonic()
     from t2ibench.progress import bar
@@ -96,13 +130,18 @@ def fit(
         raise KeyboardInterrupt(f"train {name}: stopped at step {index}; the same command goes on from there")
     tensors, config = recipe.result()
     made = {"steps": index, "minutes": round(spent / 60, 2), "recipe": dict(recipe.settings), "machine": _machine()}
-    return zoo.write(out / f"{name}.safetensors", tensors, config, {**made, **(card or {}), "validation": recipe.validate()})
+    full = {**made, **getattr(recipe, "facts", {}), **(card or {}), "validation": recipe.validate()}
+    return zoo.write(out / f"{name}.safetensors", tensors, config, full)
 
 
 def _resume(recipe: Recipe, checkpoint: Path) -> tuple[int, float]:
     if not checkpoint.exists():
         return 0, 0.0
-    found = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    try:
+        found = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "it is empty"
+        raise UserError(f"{checkpoint} cannot be read ({reason}): delete it to begin again") from error
     wanted = json.dumps(dict(recipe.settings), sort_keys=True, default=str)
     if found["settings"] != wanted:
         raise UserError(f"{checkpoint} is of another recipe ({found['settings']}), this one is {wanted}: use another --out")

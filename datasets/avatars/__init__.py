@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from t2ibench import cache
-from t2ibench.data import Split
+from t2ibench.data import Split, join
 from t2ibench.datasets.avatars import domains, draw
 from t2ibench.datasets.avatars.grammar import captions
 from t2ibench.datasets.avatars.model import read_model
@@ -31,6 +31,7 @@ from t2ibench.seeds import derive_seed
 
 SPLITS = {"train": 20_000, "val": 2_000, "test": 2_000, "balanced-train": 20_000, "balanced-val": 2_000, "balanced-test": 4_000}
 VERSION = "1"  # of the drawing and the grammar: a test holds the pixels of the first images to it
+DOMAINS_SPLIT = "domains-train"  # 400 images of each domain, in one split
 PARTS = ("background", "skin", "clothes", "mouth", "nose", "eyes", "eyebrows", "hair", "facial_hair", "accessories", "headwear")
 
 
@@ -41,8 +42,10 @@ class Config:
 
 def load(config: Config, split: str) -> Split:
     """A split, drawn on first use. Raises UserError for an unknown split or a size outside 16 … 1024."""
+    if split == DOMAINS_SPLIT:
+        return join([domain_images(config, domain, 400) for domain in domain_names()])
     if split not in SPLITS:
-        raise UserError(f"avatars: no split is called {split!r}{did_you_mean(split, SPLITS)}")
+        raise UserError(f"avatars: no split is called {split!r}{did_you_mean(split, [*SPLITS, DOMAINS_SPLIT])}")
     seeds = [derive_seed("avatars", split, index) for index in range(SPLITS[split])]
     return _faces(config, split, seeds, balanced=split.startswith("balanced"))
 

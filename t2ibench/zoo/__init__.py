@@ -45,6 +45,8 @@ def load(name: str) -> Weights:
 def read(path: Path) -> Weights:
     """Read one weights file and the card beside it."""
     data, card = path.read_bytes(), assets.card(path)
+    if not isinstance(card, dict) or not {"sha256", "config"} <= card.keys():
+        raise UserError(f"{path.with_suffix('.json')} is no card, expected at least sha256 and config: get the file again")
     sha256 = hashlib.sha256(data).hexdigest()
     if sha256 != card["sha256"]:
         raise UserError(
@@ -59,10 +61,10 @@ def read(path: Path) -> Weights:
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any], card: Mapping[str, Any]) -> Weights:
-    """Write weights in half precision and their card, each whole or not at all. Raises ValueError for a tensor that is not finite."""
+    """Write weights in half precision and their card, each whole or not at all. Raises UserError for a tensor that is not finite."""
     for key, value in tensors.items():
         if value.is_floating_point() and not torch.isfinite(value.half()).all():
-            raise ValueError(f"{path}: {key} holds values that are not finite in half precision")
+            raise UserError(f"{path}: {key} holds values that are not finite in half precision: train again with a lower learning rate")
     half = {k: (v.half() if v.is_floating_point() else v).detach().cpu().contiguous() for k, v in tensors.items()}
     data = dump_safetensors(half)
     parameters = sum(value.numel() for value in tensors.values())

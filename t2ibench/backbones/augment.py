@@ -1,0 +1,29 @@
+"""Light augmentation for networks that judge or guide: what a generator gets slightly wrong must not change their verdict."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def augment(images: Tensor, seed: int, shift: int = 2, noise: float = 0.03, blur: float = 0.3, jitter: float = 0.05) -> Tensor:
+    """Shift, blur, brighten and add noise to floats in [-1, 1], [B, 3, H, W]; a function of `images` and `seed` alone.
+
+    shift: whole pixels, uniform, edges repeated. noise: largest standard deviation, uniform a image. blur: share of images under a
+    binomial 3x3 filter. jitter: largest change of contrast and of brightness: too small to make one colour name of another.
+    """
+    stream = torch.Generator().manual_seed(seed)
+    count, _, height, width = images.shape
+    rows, columns = torch.randint(0, 2 * shift + 1, (2, count), generator=stream)
+    padded = F.pad(images, (shift,) * 4, mode="replicate")
+    y = rows[:, None, None] + torch.arange(height)[:, None]  # [B, H, 1]
+    x = columns[:, None, None] + torch.arange(width)  # [B, 1, W]
+    images = padded.permute(0, 2, 3, 1)[torch.arange(count)[:, None, None], y, x].permute(0, 3, 1, 2)  # channels last in memory
+    kernel = torch.tensor([1.0, 2.0, 1.0])
+    kernel = (kernel[:, None] * kernel / 16).expand(3, 1, 3, 3)
+    chosen = torch.rand(count, generator=stream) < blur
+    if chosen.any():
+        images[chosen] = F.conv2d(F.pad(images[chosen], (1,) * 4, mode="replicate"), kernel, groups=3)
+    contrast, brightness = (torch.rand(2, count, 1, 1, 1, generator=stream) * 2 - 1) * jitter
+    strength = torch.rand(count, 1, 1, 1, generator=stream) * noise
+    images = images * (1 + contrast) + brightness + strength * torch.randn(images.shape, generator=stream)
+    return images.clamp(-1, 1)

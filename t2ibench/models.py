@@ -1,0 +1,56 @@
+"""The networks that methods and metrics use, each loaded once, and a list of which ones were handed out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from t2ibench import zoo
+
+if TYPE_CHECKING:
+    from t2ibench.backbones.attribute_judge import AttributeJudge
+    from t2ibench.backbones.clip import Clip
+
+JUDGE, GUIDE_CLIP, JUDGE_CLIP = "attribute-judge-avatars", "clip-guide-avatars", "clip-judge-avatars"
+
+
+class Models:
+    """Hands out networks on one device. `used` says by name what was handed out: sha256, what it was trained on and for what.
+
+    A record keeps `used`, so that a reader can see whether what judged a method had also guided it.
+    """
+
+    def __init__(self, device: str | torch.device = "cpu") -> None:
+        self.device = torch.device(device)
+        self.used: dict[str, dict[str, Any]] = {}
+        self._weights: dict[str, zoo.Weights] = {}
+        self._clips: dict[str, Clip] = {}
+        self._judges: dict[str, AttributeJudge] = {}
+
+    def weights(self, name: str) -> zoo.Weights:
+        """Weights of the zoo. Raises UserError for an unknown name or a damaged file."""
+        if name not in self._weights:
+            self._weights[name] = weights = zoo.load(name)
+            self.used[name] = {"sha256": weights.sha256, **{key: weights.card.get(key) for key in ("data", "optimised_for")}}
+        return self._weights[name]
+
+    def clip(self, name: str = JUDGE_CLIP) -> Clip:
+        """A CLIP of the zoo, or one of open_clip as `model:tag` or `model:file`. Raises UserError where it cannot be had."""
+        from t2ibench.backbones.clip import Clip
+
+        if name not in self._clips:
+            if ":" in name:
+                self._clips[name] = clip = Clip.from_open_clip(name, self.device)
+                self.used[name] = {"sha256": clip.sha256, "data": name, "optimised_for": None}
+            else:
+                self._clips[name] = Clip.from_zoo(self.weights(name), self.device)
+        return self._clips[name]
+
+    def judge(self, name: str = JUDGE) -> AttributeJudge:
+        """An attribute judge of the zoo."""
+        from t2ibench.backbones.attribute_judge import AttributeJudge
+
+        if name not in self._judges:
+            self._judges[name] = AttributeJudge(self.weights(name), self.device)
+        return self._judges[name]
