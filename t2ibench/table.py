@@ -158,7 +158,8 @@ def _column(
 ) -> Column:
     first = next(record["values"][id] for record in sound if id in record["values"])
     cells = [cells[id] for cells in raw.values() if id in cells]
-    halves = [half for cell in cells if (half := (cell.high - cell.low) / 2) > 0]
+    halves = [(cell.high - cell.low) / 2 for cell in cells]
+    halves = [half for half in halves if half > 1e-6 * max(halves)]  # not those that are wide by rounding only
     decimals = min(6, max(0, 1 - math.floor(math.log10(median(halves))))) if halves else 3
     return Column(id, first["metric"], first["better"], len({cell.protocol_id for cell in cells}), decimals, headline)
 

@@ -1,7 +1,12 @@
 """t2ibench/cells.py: what a sample is, and what the baselines make of it."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
 import numpy as np
 import pytest
+from torch import Tensor
 
 from t2ibench.cells import RealImages, Sample, Shuffled, Unconditional, samples_of
 from t2ibench.seeds import derive_seed
@@ -73,13 +78,19 @@ def test_shuffling_answers_every_prompt_once_and_none_with_its_own(data):
         assert prompt.group == "captions" or other.tags["literals"] != prompt.tags["literals"]
 
 
+@dataclass(frozen=True)
 class Echo:
     """Makes nothing, and says what it would make it from."""
 
-    identity, weights, trained_on = {"name": "echo"}, {}, ()
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    weights: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    trained_on: Sequence[str] = ()
 
     def source(self, sample: Sample) -> str:
         return f"{sample.prompt.text} {sample.seed}"
+
+    def make(self, samples: Sequence[Sample]) -> Tensor:
+        raise AssertionError("nothing here is made")
 
 
 def test_the_unconditional_baseline_draws_training_captions_from_the_sample_and_not_from_its_prompt(data):

@@ -163,7 +163,7 @@ def test_images_of_others_are_scored_as_a_methods_are(squares, t2ibench, tmp_pat
     split = load(Config(), "test")
     folder = tmp_path / "theirs"
     folder.mkdir()
-    for i, image in enumerate(split.images.array):
+    for i, image in enumerate(split.images.read(range(24))):
         Image.fromarray(image.transpose(1, 2, 0)).save(folder / f"{i:03}.png")
     (tmp_path / "prompts.txt").write_text("".join(f"{texts[0]}\n" for texts in split.captions))
     words = ["score", "theirs", "--prompts", "prompts.txt", "--metrics", "hue", "--dataset", "squares"]

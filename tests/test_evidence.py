@@ -1,6 +1,7 @@
 """t2ibench/evidence.py and features.py: features are computed once, for the images that are there, in their order."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,15 +53,24 @@ def images(array: np.ndarray) -> ArrayImages:
     return ArrayImages(array, [pixel_hash(image) for image in array])
 
 
-def evidence(ok: tuple[bool, ...] = (True,) * 6, models: SimpleNamespace | None = None) -> Evidence:
+def networks() -> Any:
+    """The networks of one run."""
     judge, clip = Judge(), Clip()
-    models = models or SimpleNamespace(judge=lambda name: judge, clip=lambda name: clip, used={}, made=(judge, clip))
+    return SimpleNamespace(judge=lambda name: judge, clip=lambda name: clip, used={}, the_judge=judge, the_clip=clip)
+
+
+def evidence(ok: tuple[bool, ...] = (True,) * 6, models: Any = None) -> Evidence:
     split = Split("d", "test", list("abcdef"), images(NOISE), [("x",)] * 6)
     prompts = [Prompt(str(i), f"text {i}") for i in range(6)]
     store = images(NOISE)
     samples = Samples(prompts, [0] * 6, np.array(ok), [h if good else "" for h, good in zip(store.hashes, ok, strict=True)], store)
     return Evidence(
-        train=split, reference=split, prompts=prompts, samples={"captions": samples}, models=models, judge="attribute-judge-test"
+        train=split,
+        reference=split,
+        prompts=prompts,
+        samples={"captions": samples},
+        models=models or networks(),
+        judge="attribute-judge-test",
     )
 
 
@@ -89,23 +99,24 @@ def test_probabilities_have_a_column_a_literal():
 
 
 def test_one_pass_serves_features_attributes_and_every_later_run():
-    first = evidence()
-    judge = first.models.made[0]
+    models = networks()
+    first, judge = evidence(models=models), models.the_judge
     first.fake_features("attribute-judge-test")
     first.fake_attributes()
     first.real_attributes()  # the same pixels: the same pass
     first.real_features("attribute-judge-test")
     assert judge.seen == 6
-    again = evidence()
-    again.fake_features("attribute-judge-test")
-    assert again.models.made[0].seen == 0
+    later = networks()
+    evidence(models=later).fake_features("attribute-judge-test")
+    assert later.the_judge.seen == 0
 
 
 def test_other_images_another_order_and_other_weights_are_another_entry(cache):
     for ok in ((True,) * 6, (True,) * 5 + (False,)):
         evidence(ok).fake_features("attribute-judge-test")
-    changed = evidence()
-    changed.models.made[0].sha256 = "k" * 64
+    models = networks()
+    models.the_judge.sha256 = "k" * 64
+    changed = evidence(models=models)
     changed.fake_features("attribute-judge-test")
     changed.real_features("attribute-judge-test", changed.reference.take([1, 0]))
     assert len(list(cache.glob("*.npy"))) == 4
@@ -116,16 +127,16 @@ def test_a_damaged_cache_file_is_made_again(cache, damage):
     right = evidence().fake_features("attribute-judge-test")
     [path] = cache.glob("*.npy")
     path.write_bytes(damage(path.read_bytes()))
-    again = evidence()
-    torch.testing.assert_close(again.fake_features("attribute-judge-test"), right)
-    assert again.models.made[0].seen == 6
+    models = networks()
+    torch.testing.assert_close(evidence(models=models).fake_features("attribute-judge-test"), right)
+    assert models.the_judge.seen == 6
     assert features._read(path) is not None
 
 
 def test_equal_texts_are_embedded_once_and_come_back_in_order():
-    found = evidence()
-    rows = found.text_features("clip-test", ["aa", "b", "aa"])
-    assert found.models.made[1].read == ["aa", "b"]
+    models = networks()
+    rows = evidence(models=models).text_features("clip-test", ["aa", "b", "aa"])
+    assert models.the_clip.read == ["aa", "b"]
     torch.testing.assert_close(rows[0], rows[2])
     torch.testing.assert_close(rows[1], torch.tensor([1.0, 1.0]) / 2**0.5)
 

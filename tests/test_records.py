@@ -2,6 +2,7 @@
 
 import copy
 import json
+from typing import Literal
 
 import pytest
 
@@ -10,7 +11,7 @@ from t2ibench.errors import UserError
 from t2ibench.records import Estimate
 
 
-def value(number: float = 0.5, half: float = 0.1, better: str = "higher", protocol: str = "p") -> dict:
+def value(number: float = 0.5, half: float = 0.1, better: Literal["higher", "lower", "none"] = "higher", protocol: str = "p") -> dict:
     estimate = Estimate(number, (number - half, number + half), 10, better, {"k": protocol}, "Wilson")
     return estimate.to_json("hue")
 

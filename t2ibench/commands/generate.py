@@ -1,16 +1,16 @@
-"""`generate` and `show`: sheets of what a method makes of your texts, and of what is in a data set."""
+"""`generate`, `show` and `prompts`: what a method makes of your texts, what is in a data set, and what a suite asks for."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from t2ibench import plugins, sheets
-from t2ibench.cells import Sample
+from t2ibench import plugins, records, runner, sheets, suite
+from t2ibench.cells import Sample, samples_of
 from t2ibench.commands.datasets import opened, settings_of
 from t2ibench.errors import UserError, did_you_mean
 from t2ibench.progress import counter
-from t2ibench.runner import method_maker
 from t2ibench.suite import Entry
 from t2ibench.tracks import Prompt
 
@@ -24,7 +24,7 @@ def generate_sheet(id: str, prompts: Sequence[str], seeds: str, out: Path, setti
         raise UserError(f"no method is called {id!r}{did_you_mean(id, known)}")
     plugin, variant = known[id]
     columns = seeds_of(seeds)
-    maker = method_maker(Entry(id, plugin, {**variant, **settings_of(settings)}, "method"), "generate", device)
+    maker = runner.method_maker(Entry(id, plugin, {**variant, **settings_of(settings)}, "method"), "generate", device)
     samples = [Sample(Prompt(text, text), k, seed) for text in prompts for k, seed in enumerate(columns)]
     images: list[np.ndarray] = []
     with counter(f"{id}: images", total=len(samples)) as advance:
@@ -59,3 +59,11 @@ def show_dataset(name: str, split: str, count: int, columns: int, out: Path | No
     path = out or Path(f"{facts['name']}-{split}.png")
     sheets.save(sheets.captioned(list(found.images.read(rows)), captions, min(columns, len(rows))), path)
     print(path)
+
+
+def write_prompts(name: str, seed: int, out: Path) -> None:
+    """A line for every image of a suite, in the format of the method image_folder."""
+    asked = samples_of(runner.prepare(suite.load(name)).prompts, seed)
+    rows = [{"file_name": f"{s.id}.png", "text": s.prompt.text, "seed": s.seed, "prompt": s.prompt.id, "k": s.k} for s in asked]
+    records.write_whole(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
+    print(f"{out}: {len(rows):,} images")

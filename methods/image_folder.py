@@ -1,0 +1,83 @@
+"""Images that somebody else made, as a method: a folder with a metadata.jsonl that says which text (and which seed) each answers.
+
+    root/metadata.jsonl     {"file_name": "0001.png", "text": "a red bird", "seed": 17} a line; `seed` may be left out
+    root/0001.png
+
+`t2ibench prompts SUITE` writes such a file for every image that a suite asks for. Where lines have no seed, an image is chosen among
+those of its text by the request's seed. A text (or seed) without an image is a failed sample, and counted as one. Images are taken as
+they are.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from t2ibench.errors import UserError
+from t2ibench.images import read_image
+from t2ibench.models import Models
+from t2ibench.tracks import TextToImage
+
+
+@dataclass(frozen=True)
+class Config:
+    root: Path
+    trained_on: str = "unknown"  # what the model that made the images had seen, for the record
+
+
+class Method:
+    """Looks images up. Their hash stands in the record where a network's weights would stand."""
+
+    def __init__(self, config: Config, models: Models) -> None:
+        """Raises UserError for a folder without metadata.jsonl, a line that is wrong, or an image that is missing."""
+        self.trained_on = config.trained_on
+        self.by_seed: dict[tuple[str, int], Path] = {}
+        self.by_text: dict[str, list[Path]] = {}
+        hashed = hashlib.sha256()
+        for path, text, seed in lines(config.root):
+            hashed.update(f"{path.name} {text} {seed} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+            if seed is None:
+                self.by_text.setdefault(text, []).append(path)
+            else:
+                self.by_seed[text, seed] = path
+        models.used[f"images of {config.root.name}"] = {"sha256": hashed.hexdigest(), "data": config.trained_on, "optimised_for": None}
+
+    def text_to_image(self, requests: Sequence[TextToImage]) -> Tensor:
+        """The images of requests, uint8 [B, 3, H, W]. Raises ValueError where one is missing, or their sizes differ."""
+        images = [read_image(self.find(request)).transpose(2, 0, 1) for request in requests]
+        if len(shapes := {image.shape for image in images}) > 1:
+            raise UserError(f"the images of a folder must be of one size, found {' and '.join(f'{w}x{h}' for _, h, w in sorted(shapes))}")
+        return torch.from_numpy(np.stack(images))
+
+    def find(self, request: TextToImage) -> Path:
+        """The image that answers a request."""
+        if (path := self.by_seed.get((request.prompt, request.seed))) is not None:
+            return path
+        if not (paths := self.by_text.get(request.prompt)):
+            raise ValueError(f"no image answers {request.prompt!r} with seed {request.seed}")
+        return paths[request.seed % len(paths)]
+
+
+def lines(root: Path) -> list[tuple[Path, str, int | None]]:
+    """Every line of metadata.jsonl as (image, text, seed), in order."""
+    path = root / "metadata.jsonl"
+    if not path.is_file():
+        raise UserError(f"{path} is missing: expected a line for every image, as `t2ibench prompts SUITE` writes them")
+    found: list[tuple[Path, str, int | None]] = []
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        try:
+            row = json.loads(line)
+            image, text, seed = root / row["file_name"], str(row["text"]), row.get("seed")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f'{path}:{number}: expected {{"file_name": …, "text": …, "seed": …}} ({error})') from error
+        if not image.resolve().is_relative_to(root.resolve()):
+            raise UserError(f"{path}:{number}: {row['file_name']!r} leaves the folder")
+        if not image.is_file():
+            raise UserError(f"{path}:{number}: {image} is missing: make it, or take its line out")
+        found.append((image, text, None if seed is None else int(seed)))
+    return found
