@@ -14,7 +14,7 @@ from torch import Tensor
 
 from t2ibench.images import to_uint8
 from t2ibench.methods.gan_cls.loading import load_encoder, load_generator, load_style_encoder
-from t2ibench.methods.gan_cls.recipe import NAMES, PARTS, recipe
+from t2ibench.methods.gan_cls.recipe import PARTS, recipe
 from t2ibench.methods.gan_cls.sampling import prepare
 from t2ibench.models import Models
 from t2ibench.seeds import latents, uniform

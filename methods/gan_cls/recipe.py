@@ -19,7 +19,6 @@ from t2ibench.models import Models
 from t2ibench.training import Recipe
 
 PARTS = ("text-encoder", *VARIANTS, "style-encoder")
-NAMES = {"text-encoder": "char-cnn-rnn"}  # of the weights, before "-<data set>"; a part's own name unless here
 
 
 def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, models: Models, seed: int) -> Recipe:

@@ -1,6 +1,7 @@
 """`train`: finds a recipe by name, reads its data, and hands both to the training loop."""
 
 import importlib
+import os
 import types
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +28,9 @@ def train_weights(
     save_every: float,
     device: str,
 ) -> None:
-    """Train a part of a method or of a backbone, to `out`/<part>-<dataset>.safetensors; the weights it builds on may lie in `out`, too."""
+    """Train a part of a method or of a backbone, to `out`/<part>-<dataset>.safetensors; weights that it builds on are first looked for in `out`."""
+    earlier = os.environ.get("T2IBENCH_WEIGHTS")
+    os.environ["T2IBENCH_WEIGHTS"] = os.pathsep.join([str(out), *([earlier] if earlier else [])])
     module = recipes(name)
     part = part_of(name, module, variant)
     given = settings_of(pairs)
