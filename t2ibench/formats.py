@@ -13,7 +13,7 @@ from rich.text import Text
 
 from t2ibench.table import Board, Cell, Column, Row, number, rank_text
 
-LEGEND = "95 % intervals below the values; a rank, or the range of ranks that the intervals leave open, beside them; may be first: bold"
+LEGEND = "95 % intervals below the values, ranks beside them (a range where they are open); bold: may be first; italics: baselines."
 
 
 def columns_of(board: Board, everything: bool) -> list[Column]:
@@ -21,12 +21,35 @@ def columns_of(board: Board, everything: bool) -> list[Column]:
     return [column for column in board.columns if everything or column.headline]
 
 
-def notes(board: Board) -> list[str]:
-    """What has to be said under a board."""
-    found = [f"{column.id}: {column.protocols} protocols, the rarer ones (†) do not compare with the rest" for column in board.mixed]
+def notes(board: Board, everything: bool = True) -> list[str]:
+    """What has to be said under a board, of the columns it shows."""
+    columns = columns_of(board, everything)
+    found = [rules(columns)] if board.methods else []
+    found += labels(columns)
+    found += [
+        f"{column.id}: {column.protocols} protocols, the rarer ones (†) do not compare with the rest"
+        for column in columns
+        if column.protocols > 1
+    ]
     hidden = sorted({row.method for row in board.rows for cell in row.cells.values() if cell.note == "made for this judge"})
     found += [f"{method}: a value is hidden (‡) where the method used its judge, or was optimised for it" for method in hidden]
     return found + [f"off the board: {method}, {why}" for method, why in board.off]
+
+
+def rules(columns: Sequence[Column]) -> str:
+    """Where the ranks of the columns come from."""
+    paired = [column.id for column in columns if column.rule == "paired"]
+    tested = f"{', '.join(paired)}: paired t-tests on the same prompts, Holm-adjusted; " if paired else ""
+    return f"ranks: {tested}{'others: ' if paired else ''}only disjoint intervals are told apart"
+
+
+def labels(columns: Sequence[Column]) -> list[str]:
+    """What metrics say of their numbers, each once, with the columns it is about."""
+    said: dict[str, list[str]] = {}
+    for column in columns:
+        for label in column.labels:
+            said.setdefault(label, []).append(column.id)
+    return [f"{label} ({', '.join(ids)})" for label, ids in said.items()]
 
 
 def mark(cell: Cell) -> str:
@@ -52,7 +75,7 @@ def terminal(board: Board, width: int, everything: bool = False) -> Group:
         for row in board.baselines:
             table.add_row(Text(row.method, "italic"), *(_styled(row.cells.get(column.id), column) for column in block))
         parts.append(Padding(table, (1, 0, 0, 0)))
-    lines = [Text(line, "dim") for line in [LEGEND, *notes(board)]]
+    lines = [Text(line, "dim") for line in [LEGEND, *notes(board, everything)]]
     return Group(*parts, Text(), *lines)
 
 
@@ -94,7 +117,10 @@ def markdown(board: Board, everything: bool = False) -> str:
     for row in board.rows:
         name = row.method if row.kind == "method" else f"*{row.method}*"
         lines.append(f"| {name} | " + " | ".join(_markdown(row.cells.get(column.id), column) for column in columns) + " |")
-    said = ["[95 % interval]; (rank, or the ranks that the intervals leave open); bold: may be first; italics: baselines.", *notes(board)]
+    said = [
+        "[95 % interval]; (rank, or the range of ranks that is open); bold: may be first; italics: baselines.",
+        *notes(board, everything),
+    ]
     return "\n".join([*lines, "", "  \n".join(said)]) + "\n"
 
 
@@ -115,7 +141,7 @@ def latex(board: Board, everything: bool = False) -> str:
     for part in (board.methods, board.baselines):
         lines += [" & ".join([_name(row), *(_latex(row.cells.get(column.id), column) for column in columns)]) + r" \\" for row in part]
         lines += [r"\midrule"] if part is board.methods and board.methods and board.baselines else []
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *(f"% {line}" for line in notes(board))]) + "\n"
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *(f"% {line}" for line in notes(board, everything))]) + "\n"
 
 
 def _name(row: Row) -> str:

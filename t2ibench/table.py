@@ -1,9 +1,6 @@
-"""The leaderboard, from records alone: one board a suite and track, methods ranked by intervals, baselines set apart.
+"""The leaderboard, from records alone: one board a suite and track, methods ranked, baselines set apart.
 
-Ranks. In a column, A stands above B only where their 95 % intervals do not overlap, so a method has a rank interval: best = 1 + the methods
-that stand above it, worst = all methods - those below it. Methods that may be first are marked together. The rule is conservative: it may
-call two methods tied that a paired test on the same prompts would tell apart, and hardly ever the reverse. Baselines take no rank.
-
+A rank is a range, best to worst: what `t2ibench.ranks` leaves open. Methods that may be first are marked together. Baselines take no rank.
 Numbers compare only under one protocol id. Where a column's ids differ, those of the minority are shown as such, without rank.
 A method with several run seeds shows the mean over them, and the mean of the interval ends: seeds share prompts, so they narrow nothing.
 A partial record (coverage below 99 %) is off the board and listed under it. A value whose judge the method was made for is not shown.
@@ -12,11 +9,12 @@ A partial record (coverage below 99 %) is off the board and listed under it. A v
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, median
 from typing import Any
 
 from t2ibench import records
+from t2ibench.ranks import Rule, ranks
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A metric id. group: the plug-in that makes it. protocols: how many ids the rows have; decimals: enough for its intervals."""
+    """A metric id. group: the plug-in that makes it. protocols: how many ids the rows have; decimals: enough for its intervals.
+
+    labels: what the metric itself says of its numbers. rule: where the ranks come from.
+    """
 
     id: str
     group: str
@@ -46,6 +47,8 @@ class Column:
     protocols: int
     decimals: int
     headline: bool
+    labels: tuple[str, ...] = ()
+    rule: Rule = "intervals"
 
     @property
     def title(self) -> str:
@@ -77,11 +80,6 @@ class Board:
     def rows(self) -> list[Row]:
         return [*self.methods, *self.baselines]
 
-    @property
-    def mixed(self) -> list[Column]:
-        """Columns in which not all numbers compare."""
-        return [column for column in self.columns if column.protocols > 1]
-
 
 def boards(found: Sequence[Mapping[str, Any]]) -> list[Board]:
     """Every board of a set of records."""
@@ -99,9 +97,8 @@ def board(suite: str, track: str, found: Sequence[Mapping[str, Any]]) -> Board:
     ids = list(dict.fromkeys([*headline, *(id for record in sound for id in record["values"])]))
     raw = {method: {id: cell for id in ids if (cell := _cell(id, group))} for method, group in by_method.items()}
     kinds = {method: group[0]["kind"] for method, group in by_method.items()}
-    columns = [_column(id, sound, raw, kinds, not headline or id in headline) for id in ids if any(id in cells for cells in raw.values())]
-    for column in columns:
-        _rank(column, raw, kinds)
+    columns = [_column(id, sound, raw, not headline or id in headline) for id in ids if any(id in cells for cells in raw.values())]
+    columns = [_rank(column, raw, by_method) for column in columns]
     rows = [
         Row(
             method,
@@ -118,14 +115,6 @@ def board(suite: str, track: str, found: Sequence[Mapping[str, Any]]) -> Board:
     order = {"real": 0, "shuffled": 1, "unconditional": 2}
     baselines = sorted((row for row in rows if row.kind != "method"), key=lambda row: (order.get(row.method.split("-")[0], 3), row.method))
     return Board(suite, track, columns, methods, baselines, off)
-
-
-def rank_intervals(intervals: Sequence[tuple[float, float]], better: str) -> list[tuple[int, int]]:
-    """The best and the worst rank each interval allows; ranks begin at 1, and only disjoint intervals are told apart."""
-    signed = intervals if better == "lower" else [(-high, -low) for low, high in intervals]
-    above = [sum(high < own[0] for _, high in signed) for own in signed]
-    below = [sum(low > own[1] for low, _ in signed) for own in signed]
-    return [(1 + a, len(signed) - b) for a, b in zip(above, below, strict=True)]
 
 
 def number(value: float, column: Column) -> str:
@@ -153,31 +142,32 @@ def _cell(id: str, group: Sequence[Mapping[str, Any]]) -> Cell | None:
     return Cell(fmean(value["value"] for value in values), low, high, min(v["n"] for v in values), values[0]["protocol_id"], None, note)
 
 
-def _column(
-    id: str, sound: Sequence[Mapping[str, Any]], raw: Mapping[str, Mapping[str, Cell]], kinds: Mapping[str, str], headline: bool
-) -> Column:
+def _column(id: str, sound: Sequence[Mapping[str, Any]], raw: Mapping[str, Mapping[str, Cell]], headline: bool) -> Column:
     first = next(record["values"][id] for record in sound if id in record["values"])
     cells = [cells[id] for cells in raw.values() if id in cells]
     halves = [(cell.high - cell.low) / 2 for cell in cells]
     halves = [half for half in halves if half > 1e-6 * max(halves)]  # not those that are wide by rounding only
     decimals = min(6, max(0, 1 - math.floor(math.log10(median(halves))))) if halves else 3
-    return Column(id, first["metric"], first["better"], len({cell.protocol_id for cell in cells}), decimals, headline)
+    said = [label for record in sound if id in record["values"] for label in record["values"][id]["details"].get("labels", ())]
+    protocols = len({cell.protocol_id for cell in cells})
+    return Column(id, first["metric"], first["better"], protocols, decimals, headline, tuple(dict.fromkeys(said)))
 
 
-def _rank(column: Column, raw: dict[str, dict[str, Cell]], kinds: Mapping[str, str]) -> None:
+def _rank(column: Column, raw: dict[str, dict[str, Cell]], groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> Column:
     """Give the methods' cells of a column their ranks, and the cells of another protocol than the most common one their note."""
     cells = {method: cells[column.id] for method, cells in raw.items() if column.id in cells}
     [(usual, _)] = Counter(cell.protocol_id for cell in cells.values()).most_common(1)
     for method, cell in cells.items():
         if not cell.note and cell.protocol_id != usual:
-            raw[method][column.id] = Cell(cell.value, cell.low, cell.high, cell.n, cell.protocol_id, None, "other protocol")
-    ranked = [method for method in cells if kinds[method] == "method" and not raw[method][column.id].note]
-    if column.better == "none":
-        return
-    intervals = [(cells[method].low, cells[method].high) for method in ranked]
-    for method, rank in zip(ranked, rank_intervals(intervals, column.better), strict=True):
-        cell = cells[method]
-        raw[method][column.id] = Cell(cell.value, cell.low, cell.high, cell.n, cell.protocol_id, rank)
+            raw[method][column.id] = replace(cell, note="other protocol")
+    ranked = [method for method in cells if groups[method][0]["kind"] == "method" and not raw[method][column.id].note]
+    if column.better == "none" or not ranked:
+        return column
+    values = [[record["values"][column.id] for record in groups[method]] for method in ranked]
+    found, rule = ranks(values, [(cells[method].low, cells[method].high) for method in ranked], column.better)
+    for method, rank in zip(ranked, found, strict=True):
+        raw[method][column.id] = replace(cells[method], rank=rank)
+    return replace(column, rule=rule)
 
 
 def _mean_rank(row: Row, columns: Sequence[str]) -> float:

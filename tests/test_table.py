@@ -3,11 +3,14 @@
 import csv
 import io
 
+import numpy as np
 import pytest
 from rich.console import Console
+from scipy import stats
 from test_records import record, value
 
 from t2ibench import formats, table
+from t2ibench.ranks import above_by_intervals, above_by_samples, paired_p, per_sample, rank_intervals
 from t2ibench.records import Estimate
 
 
@@ -26,13 +29,58 @@ def methods(**numbers: float) -> list[dict]:
     ],
 )
 def test_only_disjoint_intervals_are_told_apart(intervals, better, ranks):
-    assert table.rank_intervals(intervals, better) == ranks
+    assert rank_intervals(above_by_intervals(intervals, better)) == ranks
 
 
 def test_a_rank_interval_always_holds_the_rank_of_the_values():
     intervals = [(v - h, v + h) for v, h in ((0.1, 0.3), (0.2, 0.01), (0.5, 0.2), (0.9, 0.05), (0.91, 0.5))]
-    for (best, worst), place in zip(table.rank_intervals(intervals, "higher"), (5, 4, 3, 2, 1), strict=True):
+    for (best, worst), place in zip(rank_intervals(above_by_intervals(intervals, "higher")), (5, 4, 3, 2, 1), strict=True):
         assert best <= place <= worst
+
+
+def samples(values) -> dict:
+    """A value that keeps its samples; the interval of the mean is as wide as everything."""
+    text = " ".join("-" if np.isnan(v) else f"{v:.5f}" for v in values)
+    return Estimate(float(np.nanmean(values)), (0.0, 1.0), len(values), "higher", {"k": "p"}, "x", {"per_sample": text}).to_json("m")
+
+
+def test_paired_samples_tell_apart_what_overlapping_intervals_do_not():
+    noise = np.random.default_rng(0).random(200)
+    found = [record(name, {"m": samples(0.4 * noise + shift)}) for name, shift in (("a", 0.3), ("b", 0.301), ("c", 0.1))]
+    found[1] = record("b", {"m": samples(0.4 * noise + 0.3 + np.random.default_rng(1).normal(0, 0.01, 200))})
+    [board] = table.boards(found)
+    assert {row.method: row.cells["m"].rank for row in board.rows} == {"a": (1, 2), "b": (1, 2), "c": (3, 3)}
+    assert board.columns[0].rule == "paired"
+    assert "m: paired t-tests on the same prompts" in formats.markdown(board)
+
+
+def test_samples_are_read_in_both_spellings_and_missing_ones_stay_missing():
+    np.testing.assert_array_equal(per_sample({"details": {"per_sample": "01-1"}}), [0, 1, np.nan, 1])
+    np.testing.assert_array_equal(per_sample({"details": {"per_sample": "-0.5 - 1"}}), [-0.5, np.nan, 1])
+    assert per_sample({"details": {}}) is None
+
+
+def test_a_paired_test_uses_the_prompts_that_both_have_and_calls_equals_equal():
+    a, b = np.array([1.0, 2.0, np.nan, 4.0]), np.array([1.0, 2.0, 9.0, 4.0])
+    assert paired_p(a, b) == 1.0
+    assert paired_p(a + 1, b) == 0.0
+    gap = np.array([0.1, 0.3, 0.2, 0.4])
+    t = gap.mean() / (gap.std(ddof=1) / 2)
+    assert paired_p(b[[0, 1, 2, 3]] + gap, b) == pytest.approx(2 * stats.t.sf(t, 3))
+    with pytest.raises(ValueError, match="two prompts"):
+        paired_p(np.array([np.nan, 1.0]), np.array([1.0, 1.0]))
+
+
+def test_fewer_false_calls_than_the_level_among_equal_methods():
+    rng = np.random.default_rng(3)
+    calls = sum(above_by_samples(list(rng.normal(size=(4, 50))), "higher").any() for _ in range(400))
+    assert calls / 400 < 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
+
+
+def test_what_a_metric_says_of_its_numbers_stands_under_the_board():
+    labelled = {**value(), "details": {"labels": ["smoke: 8 images a pair"]}}
+    [board] = table.boards([record(name, {"hue": labelled}) for name in "ab"])
+    assert formats.markdown(board).count("smoke: 8 images a pair (hue)") == 1
 
 
 def test_methods_that_may_be_first_are_marked_together_and_baselines_take_no_rank():

@@ -28,7 +28,10 @@ def train_weights(
     save_every: float,
     device: str,
 ) -> None:
-    """Train a part of a method or of a backbone, to `out`/<part>-<dataset>.safetensors; weights that it builds on are first looked for in `out`."""
+    """Train a part of a method or of a backbone; writes `out`/<part>-<dataset>.safetensors and its card.
+
+    Weights that it builds on (a text encoder, say) are first looked for in `out`.
+    """
     earlier = os.environ.get("T2IBENCH_WEIGHTS")
     os.environ["T2IBENCH_WEIGHTS"] = os.pathsep.join([str(out), *([earlier] if earlier else [])])
     module = recipes(name)
