@@ -21,7 +21,21 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Out = Annotated[Path, typer.Option(help="Folder of the records and leaderboards.")]
 Work = Annotated[Path, typer.Option(help="Folder of images and journals, and of the HTML page.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")]
+
+
+def _device(name: str) -> str:
+    """Refuse an accelerator that is not there before anything else is done."""
+    if name != "cpu":
+        import torch
+
+        try:
+            torch.empty(1, device=name)
+        except (RuntimeError, AssertionError) as error:
+            raise UserError(f"--device {name!r} cannot be used ({str(error).splitlines()[0]}): use cpu, cuda or cuda:N") from error
+    return name
+
+
+Device = Annotated[str, typer.Option(callback=_device, help="cpu, cuda or cuda:N.")]
 
 
 class Format(StrEnum):

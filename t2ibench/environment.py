@@ -1,5 +1,6 @@
 """Where and with what a number was made: the fingerprint that stands in every record."""
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -56,10 +57,21 @@ def code() -> dict[str, Any]:
     return {"version": __version__, "commit": commit, "dirty": dirty}
 
 
+def reset_peak_memory() -> None:
+    """Let `peak_memory` begin anew, where the system can."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    if "torch" in sys.modules and sys.modules["torch"].cuda.is_available():
+        sys.modules["torch"].cuda.reset_peak_memory_stats()
+
+
 def peak_memory() -> int:
-    """The most memory this process has held so far, in bytes; of the GPU where there is one in use."""
+    """The most memory this process has held since the reset, in bytes; of the GPU where there is one in use."""
     if "torch" in sys.modules and (torch := sys.modules["torch"]).cuda.is_available() and torch.cuda.max_memory_allocated():
         return int(torch.cuda.max_memory_allocated())
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text("utf-8").splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("VmHWM:")).split()[1])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

@@ -153,6 +153,17 @@ def write_whole(path: Path, content: bytes) -> None:
         raise UserError(f"{path} cannot be written ({error.strerror}): choose another folder with --out") from error
 
 
+def check_folder(folder: Path) -> None:
+    """Raises UserError for a folder that cannot be made or written."""
+    probe = folder / f".writable-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written ({error.strerror}): choose another folder with --out and --work") from error
+
+
 def read(path: Path) -> dict[str, Any]:
     """A record, checked. Raises UserError naming the file that is damaged or is no record."""
     try:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from t2ibench import assets, plugins, records
+from t2ibench import assets, environment, plugins, records
 from t2ibench.cells import Maker, Method, RealImages, Shuffled, Unconditional, samples_of
 from t2ibench.data import Split
 from t2ibench.errors import UserError, did_you_mean
@@ -72,6 +72,8 @@ class Done:
 
 def run(suite: Suite, where: Where) -> Iterator[Done]:
     """Every cell of a suite, baselines first, as it is done. Raises UserError where the user has to mend something; what is done stays."""
+    for folder in (where.out, where.work):
+        records.check_folder(folder)
     plan = prepare(suite, where.device)
     for track in suite.tracks:
         for seed in suite.seeds:
@@ -178,6 +180,7 @@ def run_cell(plan: Plan, entry: Entry, track: str, seed: int, where: Where) -> D
         return Done(found, path, False, time.perf_counter() - started)
     folder = where.work / plan.suite.name / track / entry.id / f"{seed}-{records.digest(maker.identity)[:8]}"
     samples = samples_of(plan.prompts, seed)
+    environment.reset_peak_memory()
     with locked(folder):
         store = Store(folder)
         outcomes = generate(maker, samples, store, entry.id, where.batch)

@@ -117,6 +117,14 @@ def board(suite: str, track: str, found: Sequence[Mapping[str, Any]]) -> Board:
     return Board(suite, track, columns, methods, baselines, off)
 
 
+def decimals_of(half: float) -> int:
+    """How many decimals an interval of half-width `half` deserves: two of its digits where it begins with 1 to 3, one otherwise; 0 to 6."""
+    if half <= 0:
+        return 3
+    power = math.floor(math.log10(half))
+    return min(6, max(0, (1 if half / 10.0**power < 3.55 else 0) - power))
+
+
 def number(value: float, column: Column) -> str:
     """A value with the column's decimals, a true minus sign, and no negative zero."""
     text = f"{value:.{column.decimals}f}"
@@ -146,8 +154,8 @@ def _column(id: str, sound: Sequence[Mapping[str, Any]], raw: Mapping[str, Mappi
     first = next(record["values"][id] for record in sound if id in record["values"])
     cells = [cells[id] for cells in raw.values() if id in cells]
     halves = [(cell.high - cell.low) / 2 for cell in cells]
-    halves = [half for half in halves if half > 1e-6 * max(halves)]  # not those that are wide by rounding only
-    decimals = min(6, max(0, 1 - math.floor(math.log10(median(halves))))) if halves else 3
+    wide = [half for half in halves if half > 1e-6 * max(halves)]  # the others are wide by rounding only
+    decimals = decimals_of(median(wide) if wide else 0.0)
     said = [label for record in sound if id in record["values"] for label in record["values"][id]["details"].get("labels", ())]
     protocols = len({cell.protocol_id for cell in cells})
     return Column(id, first["metric"], first["better"], protocols, decimals, headline, tuple(dict.fromkeys(said)))

@@ -106,6 +106,8 @@ def test_run_shows_the_board_writes_everything_and_is_quiet_in_a_pipe(squares, t
     [
         (["run", "quik"], "no suite is called 'quik', did you mean 'quick'?"),
         (["run", "squares.yaml", "--out", "squares.yaml/x"], "cannot be written"),
+        (["run", "squares.yaml", "--work", "squares.yaml"], "cannot be written"),
+        (["run", "squares.yaml", "--device", "cuda:99"], "--device 'cuda:99' cannot be used"),
         (["table", "nowhere"], "nowhere is missing"),
         (["generate", "pointer", "a text"], "no method is called 'pointer', did you mean 'painter'?"),
         (["generate", "painter", "a text", "--seeds", "3-1"], "--seeds '3-1'"),

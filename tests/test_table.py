@@ -131,7 +131,9 @@ def test_a_metric_without_direction_takes_no_rank():
     assert all(row.cells["hue"].rank is None for row in board.rows)
 
 
-@pytest.mark.parametrize(("half", "text"), [(0.1, "0.50"), (0.0123, "0.500"), (0.9, "0.50"), (20.0, "0"), (1e-9, "0.500000")])
+@pytest.mark.parametrize(
+    ("half", "text"), [(0.1, "0.50"), (0.0123, "0.500"), (0.9, "0.5"), (0.0038, "0.500"), (20.0, "0"), (1e-9, "0.500000")]
+)
 def test_decimals_follow_the_width_of_the_intervals(half, text):
     [board] = table.boards([record("a", {"hue": value(0.5, half)})])
     assert table.number(0.5, board.columns[0]) == text

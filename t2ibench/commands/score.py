@@ -1,6 +1,5 @@
 """`score`: images that somebody else made, through the same evidence, metrics and checks as a method's."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +26,7 @@ from t2ibench.recording import assemble
 from t2ibench.runner import FULL_COVERAGE, judge_of
 from t2ibench.scoring import metrics_of, score
 from t2ibench.suite import Entry
+from t2ibench.table import decimals_of
 from t2ibench.tracks import Prompt
 
 
@@ -140,8 +140,7 @@ def _show(record: Mapping[str, Any]) -> None:
     arrows = {"higher": " ↑", "lower": " ↓"}
     for name, value in record["values"].items():
         low, high = value["ci"]
-        half = (high - low) / 2
-        decimals = min(6, max(0, 1 - math.floor(math.log10(half)))) if half > 0 else 3
+        decimals = decimals_of((high - low) / 2)
         figures = (f"{value['value']:.{decimals}f}", f"[{low:.{decimals}f}, {high:.{decimals}f}]", f"{value['n']:,}", value["protocol_id"])
         table.add_row(Text(name + arrows.get(value["better"], ""), "bold"), *figures)
     stdout().print(table)
