@@ -1,6 +1,7 @@
 """Small splits and weights for the tests of the GAN-CLS family."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from t2ibench import zoo
 from t2ibench.data import Split
 from t2ibench.images import pixel_hash
 from t2ibench.methods.gan_cls.networks import Generator, Shape
+from t2ibench.methods.gan_cls.recipe_gan import estimate_statistics
 from t2ibench.methods.gan_cls.text_encoder import EncoderShape, TextEncoder
 
 TINY = Shape(text_dim=5, nz=4, nt=3, ngf=2, ndf=2)
@@ -27,8 +29,8 @@ class Pixels:
     def __len__(self) -> int:
         return len(self.array)
 
-    def read(self, indices: object) -> np.ndarray:
-        return self.array[indices]
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        return self.array[np.asarray(indices)]
 
     def digests(self) -> list[str]:
         return [pixel_hash(image) for image in self.array]
@@ -49,10 +51,19 @@ def tiny_encoder() -> TextEncoder:
 
 
 def write_tiny_weights(folder: Path, shape: Shape = TINY, encoder: EncoderShape = ENCODER) -> None:
-    """Untrained weights under the names that the method asks for."""
+    """Untrained weights, scaled so that images differ, under the names "tiny-encoder" and "tiny-gan"."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         text, generator = TextEncoder(encoder), Generator(shape)
+        pairs = [(torch.randn(32, shape.nz), torch.randn(32, shape.text_dim))]
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for parameter in text.parameters():  # embeddings of different texts hardly differ otherwise
+            parameter.uniform_(-0.5, 0.5)
+        text.out.weight.mul_(5)
+        for parameter in generator.image[-2].parameters():
+            parameter.mul_(10)
+    estimate_statistics(generator, pairs)
     card = {"data": {"dataset": "colours", "train": "train"}, "optimised_for": None}
     tensors = {f"text.{key}": value for key, value in text.state_dict().items()}
     zoo.write(folder / "tiny-encoder.safetensors", tensors, {**dataclasses.asdict(encoder), "image_width": 0}, card)

@@ -45,7 +45,9 @@ class Method:
         self.trained_on = [" ".join(weights.card["data"][key] for key in ("dataset", "train"))]
 
     def text_to_image(self, requests: Sequence[TextToImage]) -> Tensor:
-        """One image per request, uint8 [B, 3, 64, 64]: row i depends on requests[i] alone."""
+        """One image per request, uint8 [B, 3, 64, 64]: row i depends on requests[i] alone. Raises ValueError for no request."""
+        if not requests:
+            raise ValueError("text_to_image needs at least one request")
         text = self.encoder.embed([request.prompt for request in requests], BATCH)
         return self.draw(self.noise([request.seed for request in requests]), text)
 

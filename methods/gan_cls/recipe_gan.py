@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from t2ibench.data import Split
 from t2ibench.images import to_uint8
+from t2ibench.methods.gan_cls.embeddings import embed_captions
 from t2ibench.methods.gan_cls.losses import discriminator_loss, generator_loss, interpolate, interpolation_beta
 from t2ibench.methods.gan_cls.networks import Discriminator, Generator, ImageEncoder, Shape, reset_conv_biases
 from t2ibench.methods.gan_cls.recipe_text import embed_images, retrieval, seeded
-from t2ibench.methods.gan_cls.sampling import Sampler, labels_of, rectangular
+from t2ibench.methods.gan_cls.sampling import Sampler, labels_of
 from t2ibench.methods.gan_cls.settings import GanSettings, card_facts, shape_of
 from t2ibench.methods.gan_cls.text_encoder import TextEncoder
-from t2ibench.progress import track
 from t2ibench.seeds import derive_seed, latents, uniform
 
 
@@ -75,18 +75,19 @@ class GanRecipe:
         wrong = None if batch.wrong is None else batch.wrong.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
             loss_d = self.discriminator_loss(real, wrong, text, wrong_text, derive_seed(seed, "noise of D"))
-        update(self.optimise_d, loss_d, self.discriminator, self.generator)
+        if self.config.r1 and index % self.config.r1_every == 0:
+            loss_d = loss_d + self.config.r1_every * self.config.r1 * gradient_penalty(self.discriminator, real, text)
+        update(self.optimise_d, loss_d, self.discriminator)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
             loss_g = self.generator_loss(text, derive_seed(seed, "noise of G"))
-        update(self.optimise_g, loss_g, self.generator, self.discriminator)
+        update(self.optimise_g, loss_g, self.generator)
         if self.config.ema:
             average(self.averaged, self.generator, min(self.config.ema, (1 + index) / (10 + index)))
         return {"d": loss_d.item(), "g": loss_g.item()}
 
     def discriminator_loss(self, real: Tensor, wrong: Tensor | None, text: Tensor, wrong_text: Tensor, seed: int) -> Tensor:
         """L_D of one batch; real, mismatched and generated images each have their own batch statistics."""
-        if self.shape.conv_bias:
-            reset_conv_biases(self.discriminator)
+        self._forget_biases()
         features = self.discriminator.trunk(real)
         real_logits = self.discriminator.match(features, text)
         wrong_logits = None
@@ -100,8 +101,7 @@ class GanRecipe:
 
     def generator_loss(self, text: Tensor, seed: int) -> Tensor:
         """L_G with fresh noise: B captions, and B / 2 interpolants where the variant has them (both nets see the interpolant)."""
-        if self.shape.conv_bias:
-            reset_conv_biases(self.generator)
+        self._forget_biases()
         captions = len(text)
         if self.config.interp_weight or self.config.strict_official:
             u = torch.from_numpy(uniform(derive_seed(seed, "beta"), captions // 2)).float()[:, None].to(self.device)
@@ -109,6 +109,12 @@ class GanRecipe:
         logits = self.discriminator.logits(self.generator(self.noise(seed, len(text)), text), text).float()
         mixed = logits[captions:] if len(logits) > captions else None
         return generator_loss(logits[:captions], mixed, self.config.interp_weight)
+
+    def _forget_biases(self) -> None:
+        """Upstream sets the convolution biases of both networks to zero before each step of either."""
+        if self.shape.conv_bias:
+            reset_conv_biases(self.generator)
+            reset_conv_biases(self.discriminator)
 
     def noise(self, seed: int, count: int) -> Tensor:
         """z: float32 [count, nz]."""
@@ -169,8 +175,15 @@ def learning_rate(config: GanSettings, passed: float) -> float:
     return config.learning_rate * 0.5 ** ((1 + int(passed)) // config.decay_every)
 
 
-def update(optimiser: torch.optim.Optimizer, loss: Tensor, learner: nn.Module, other: nn.Module) -> None:
-    """One step of `learner`; `other` took part in the loss and keeps neither a change nor a gradient."""
+def gradient_penalty(discriminator: Discriminator, real: Tensor, text: Tensor) -> Tensor:
+    """Half the squared norm of the gradient of D's log-odds at real images, a mean over the batch (R1)."""
+    real = real.detach().requires_grad_(True)
+    [gradient] = torch.autograd.grad(discriminator.logits(real, text).sum(), real, create_graph=True)
+    return gradient.square().sum(dim=(1, 2, 3)).mean() / 2
+
+
+def update(optimiser: torch.optim.Optimizer, loss: Tensor, learner: nn.Module) -> None:
+    """One step of `learner`; another network that took part in the loss keeps neither a change nor a gradient."""
     optimiser.zero_grad(set_to_none=True)
     parameters = list(learner.parameters())
     for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
@@ -201,15 +214,6 @@ def estimate_statistics(generator: Generator, pairs: list[tuple[Tensor, Tensor]]
     for norm in norms:
         norm.momentum = 0.1
     return generator.eval()
-
-
-def embed_captions(encoder: TextEncoder, split: Split) -> Tensor:
-    """Embeddings of every caption of a split, float32 [N, K, T]; a text that occurs twice is embedded once."""
-    captions = rectangular(split.captions)
-    place = {text: i for i, text in enumerate(dict.fromkeys(text for texts in captions for text in texts))}
-    texts = list(place)
-    parts = [encoder.embed(texts[i : i + 512]) for i in track(range(0, len(texts), 512), "embed captions")]
-    return torch.cat(parts)[torch.tensor([[place[text] for text in texts] for texts in captions])]
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> float:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from t2ibench.data import Split
+from t2ibench.methods.gan_cls.embeddings import embed_captions
 from t2ibench.methods.gan_cls.networks import Generator, ImageEncoder
-from t2ibench.methods.gan_cls.recipe_gan import embed_captions
 from t2ibench.methods.gan_cls.recipe_text import seeded
 from t2ibench.methods.gan_cls.settings import StyleSettings, card_facts
 from t2ibench.methods.gan_cls.text_encoder import TextEncoder

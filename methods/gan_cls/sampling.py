@@ -4,7 +4,6 @@ A mismatch comes from another *group*: another class where the data has classes 
 an image of each), another image where it has none (COCO), or an image with other attributes, so that no two of a group are called wrong.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -170,11 +169,3 @@ class Sampler:
     def _text(self, indices: np.ndarray, u: np.ndarray) -> Tensor:
         picks = caption_picks(u, self.embeddings.shape[1], self.replace)  # [k, B]
         return self.embeddings[torch.from_numpy(indices)[None], torch.from_numpy(picks)].float().mean(dim=0)
-
-
-def rectangular(captions: Sequence[Sequence[str]]) -> list[list[str]]:
-    """The same number of captions for every image: those of an image that has fewer are repeated in turn."""
-    if any(not texts for texts in captions):
-        raise UserError(f"image {[bool(texts) for texts in captions].index(False)} has no caption: every image needs one")
-    most = max(len(texts) for texts in captions)
-    return [[texts[i % len(texts)] for i in range(most)] for texts in captions]

@@ -49,6 +49,8 @@ class GanSettings(Shape):
     schedule: Schedule = "epoch"
     epochs: int = 600
     decay_every: int = 100  # the learning rate is halved at the start of every epoch that this divides
+    r1: float = 0.0  # ours: weight of the squared gradient of D at real images (Mescheder et al., ICML 2018), 0 for none
+    r1_every: int = 8  # steps between penalties, each weighed by as many
     ema: float = 0.0  # ours: decay of averaged generator weights, 0 for none
     precision: Precision = "float32"
 
@@ -86,16 +88,18 @@ EMBEDDED: dict[type, dict[str, Any]] = {
     GanSettings: {
         "nt": 64,
         "ngf": 32,
-        "ndf": 32,
+        "ndf": 24,
         "third_act": True,
         "conv_bias": False,
         "mismatch": "wrong-text",
         "captions": 1,
         "augment": "none",
         "batch": 32,
+        "learning_rate": 4e-4,
         "schedule": "progress",
         "epochs": 4,
         "decay_every": 2,
+        "r1": 0.2,
         "ema": 0.998,
         "precision": "bfloat16",
     },

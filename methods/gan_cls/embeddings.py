@@ -1,0 +1,70 @@
+"""Embeddings of all captions of a split, made once for an encoder and kept in the cache: no GAN training runs the encoder."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from t2ibench import cache
+from t2ibench.data import Split
+from t2ibench.errors import UserError
+from t2ibench.methods.gan_cls.text_encoder import TextEncoder
+from t2ibench.progress import track
+
+
+def embed_captions(encoder: TextEncoder, split: Split) -> Tensor:
+    """Embeddings of every caption of a split, float32 [N, K, T]; a text that occurs twice is embedded once.
+
+    Kept under the hash of the encoder's weights and of the split. Raises UserError where the cache cannot be written.
+    """
+    path = cache.folder() / "gan_cls" / f"captions-{_key(encoder, split)[:24]}.npy"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            kept = _read(path)
+            return torch.from_numpy(_write(path, _embed(encoder, split)) if kept is None else kept)
+    except OSError as error:
+        raise UserError(f"{path.parent} cannot be written ({error.strerror}): set T2IBENCH_CACHE to a folder that can") from error
+
+
+def rectangular(captions: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The same number of captions for every image: those of an image that has fewer are repeated in turn."""
+    if any(not texts for texts in captions):
+        raise UserError(f"image {[bool(texts) for texts in captions].index(False)} has no caption: every image needs one")
+    most = max(len(texts) for texts in captions)
+    return [[texts[i % len(texts)] for i in range(most)] for texts in captions]
+
+
+def _embed(encoder: TextEncoder, split: Split) -> np.ndarray:
+    captions = rectangular(split.captions)
+    place = {text: i for i, text in enumerate(dict.fromkeys(text for texts in captions for text in texts))}
+    texts = list(place)
+    parts = [encoder.embed(texts[i : i + 512]) for i in track(range(0, len(texts), 512), "embed captions")]
+    return torch.cat(parts).numpy()[np.array([[place[text] for text in texts] for texts in captions])]
+
+
+def _key(encoder: TextEncoder, split: Split) -> str:
+    content = hashlib.sha256(f"{encoder.shape} {split.digest}".encode())
+    for name, value in encoder.state_dict().items():
+        content.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+    return content.hexdigest()
+
+
+def _read(path: Path) -> np.ndarray | None:
+    try:
+        return np.load(path)
+    except (FileNotFoundError, ValueError, EOFError):  # missing, or cut short: made again
+        return None
+
+
+def _write(path: Path, embeddings: np.ndarray) -> np.ndarray:
+    part = path.with_suffix(".npy.part")
+    with part.open("wb") as file:
+        np.save(file, embeddings)
+    os.replace(part, path)
+    return embeddings

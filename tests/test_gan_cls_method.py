@@ -1,0 +1,122 @@
+"""The method GAN-CLS: images depend on their own request alone, weights that do not fit are one line, features write figures."""
+
+import dataclasses
+
+import pytest
+import torch
+from gan_cls_data import TINY, colour_split, write_tiny_weights
+from PIL import Image
+
+from t2ibench import plugins, zoo
+from t2ibench.errors import UserError
+from t2ibench.methods.gan_cls import Config, Method
+from t2ibench.methods.gan_cls.figures import save_noise_interpolation, save_sentence_interpolation, save_style_transfer
+from t2ibench.methods.gan_cls.recipe import recipe
+from t2ibench.methods.gan_cls.text_encoder import EncoderShape
+from t2ibench.models import Models
+from t2ibench.tracks import TextToImage, TextToImageMethod
+
+WIDE = dataclasses.replace(TINY, text_dim=16, nz=16, nt=16, ngf=16)  # widths that fill vector registers, as real ones do
+CONFIG = Config(weights="tiny-gan", style_encoder="tiny-style")
+
+
+@pytest.fixture
+def models(monkeypatch, tmp_path):
+    monkeypatch.setenv("T2IBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path / "cache"))
+    write_tiny_weights(tmp_path, WIDE, EncoderShape(channels=(16, 16, 16), length=60, out=16))
+    return Models()
+
+
+def requests(count: int) -> list[TextToImage]:
+    return [TextToImage(f"a card, number {i}", 1000 + i) for i in range(count)]
+
+
+@pytest.mark.parametrize("batch", [1, 7, 64])
+def test_an_image_is_the_same_in_batches_of_any_size(models, batch):
+    method = Method(CONFIG, models)
+    assert isinstance(method, TextToImageMethod)
+    whole = method.text_to_image(requests(70))
+    parts = [method.text_to_image(requests(70)[i : i + batch]) for i in range(0, 70, batch)]
+    assert whole.shape == (70, 3, 64, 64)
+    assert whole.dtype == torch.uint8
+    assert torch.equal(torch.cat(parts), whole)
+
+
+def test_order_and_company_change_no_image_by_more_than_a_grey_level(models):
+    method = Method(CONFIG, models)
+    forward, backward = method.text_to_image(requests(20)), method.text_to_image(requests(20)[::-1]).flip(0)
+    assert (forward.int() - backward.int()).abs().max() <= 1
+
+
+def test_both_the_prompt_and_the_seed_change_the_image(models):
+    method = Method(CONFIG, models)
+    same, text, seed = method.text_to_image([TextToImage("a red card", 1), TextToImage("blue", 1), TextToImage("a red card", 2)])
+    assert (same.int() - text.int()).abs().float().mean() > 5
+    assert (same.int() - seed.int()).abs().float().mean() > 5
+
+
+def test_no_request_is_no_image(models):
+    with pytest.raises(ValueError, match="at least one request"):
+        Method(CONFIG, models).text_to_image([])
+
+
+def test_the_models_say_what_was_used_and_trained_on(models):
+    method = Method(CONFIG, models)
+    assert set(models.used) == {"tiny-gan", "tiny-encoder"}
+    assert method.trained_on == ["colours train"]
+
+
+def test_weights_that_do_not_fit_their_card_are_one_line(models, tmp_path):
+    weights = models.weights("tiny-gan")
+    zoo.write(tmp_path / "wrong.safetensors", weights.tensors, {**weights.config, "ngf": 8}, {"data": None, "optimised_for": None})
+    with pytest.raises(UserError, match=r"wrong: weights do not fit the config of their card .*: train or fetch them again"):
+        Method(dataclasses.replace(CONFIG, weights="wrong"), models)
+    with pytest.raises(UserError, match=r"no weights are called 'tiny-gam' .* did you mean 'tiny-gan'"):
+        Method(dataclasses.replace(CONFIG, weights="tiny-gam"), models)
+
+
+def test_loading_leaves_the_global_random_state_alone(models):
+    before = torch.random.get_rng_state()
+    Method(CONFIG, models).text_to_image(requests(1))
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def train_style_encoder(folder, models, steps=3):
+    given = {"generator": "tiny-gan", "width": 2, "batch": 4}
+    trained = recipe("style-encoder", given, colour_split(), colour_split(8, "val"), models, seed=0)
+    losses = [trained.step(i, i / steps) for i in range(steps)]
+    zoo.write(folder / "tiny-style.safetensors", *trained.result(), {"data": None, "optimised_for": None})
+    return trained, losses
+
+
+def test_features_write_figures(models, tmp_path):
+    train_style_encoder(tmp_path, models)
+    method = Method(CONFIG, models)
+    save_style_transfer(method, torch.from_numpy(colour_split(3).images.read([0, 1, 2])), ["a card", "two cards"], tmp_path / "style.png")
+    save_sentence_interpolation(method, [("a", "b"), ("c", "d")], tmp_path / "texts.png", steps=5)
+    save_noise_interpolation(method, ["a"], tmp_path / "noise.png", steps=4)
+    assert [Image.open(tmp_path / f"{name}.png").size for name in ("style", "texts", "noise")] == [(196, 196), (328, 130), (262, 64)]
+
+
+def test_interpolations_begin_and_end_with_plain_images(models):
+    method = Method(CONFIG, models)
+    plain = method.text_to_image([TextToImage("one", 3), TextToImage("two", 3), TextToImage("one", 4)])
+    texts, noises = method.interpolate_sentences("one", "two", 5, seed=3), method.interpolate_noise("one", 5, (3, 4))
+    for found, expected in ((texts[0], plain[0]), (texts[-1], plain[1]), (noises[0], plain[0]), (noises[-1], plain[2])):
+        assert (found.int() - expected.int()).abs().max() <= 1
+
+
+def test_a_style_encoder_of_another_generator_is_one_line(models, tmp_path):
+    train_style_encoder(tmp_path, models)
+    weights = models.weights("tiny-style")
+    zoo.write(tmp_path / "other-style.safetensors", weights.tensors, {**weights.config, "nz": 9}, {"data": None, "optimised_for": None})
+    method = Method(dataclasses.replace(CONFIG, style_encoder="other-style"), models)
+    with pytest.raises(UserError, match="other-style recovers 9 noise dimensions, this generator has 16"):
+        method.transfer_style(torch.zeros(1, 3, 64, 64, dtype=torch.uint8), ["a"])
+
+
+def test_the_four_variants_are_the_methods_a_suite_can_name():
+    ids = {id: settings for id, (name, settings) in plugins.method_ids().items() if name == "gan_cls"}
+    assert ids == {name: {"variant": name} for name in ("gan", "gan-cls", "gan-int", "gan-int-cls")}
+    assert all(plugins.configure(Config, settings, "x") for settings in ids.values())
