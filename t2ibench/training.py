@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from t2ibench import __version__, zoo
@@ -106,6 +107,21 @@ def fit(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror}): choose another --out") from error
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UserError(f"{folder}: another process is training {name} there: wait for it, or use another --out") from error
+    try:
+        return _fit(recipe, name, out, minutes, steps, save_every, card or {})
+    finally:
+        lock.release()
+
+
+def _fit(
+    recipe: Recipe, name: str, out: Path, minutes: float | None, steps: int | None, save_every: float, card: Mapping[str, Any]
+) -> zoo.Weights:
+    folder = out / name
     index, spent = _resume(recipe, folder / "checkpoint.pt")
     saved = time.monotonic()
     from t2ibench.progress import bar
@@ -130,7 +146,7 @@ def fit(
         raise KeyboardInterrupt(f"train {name}: stopped at step {index}; the same command goes on from there")
     tensors, config = recipe.result()
     made = {"steps": index, "minutes": round(spent / 60, 2), "recipe": dict(recipe.settings), "machine": _machine()}
-    full = {**made, **getattr(recipe, "facts", {}), **(card or {}), "validation": recipe.validate()}
+    full = {**made, **getattr(recipe, "facts", {}), **card, "validation": recipe.validate()}
     return zoo.write(out / f"{name}.safetensors", tensors, config, full)
 
 
@@ -140,7 +156,7 @@ def _resume(recipe: Recipe, checkpoint: Path) -> tuple[int, float]:
     try:
         found = torch.load(checkpoint, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "it is empty"
+        reason = str(error).partition("\n")[0] or "it is empty"
         raise UserError(f"{checkpoint} cannot be read ({reason}): delete it to begin again") from error
     wanted = json.dumps(dict(recipe.settings), sort_keys=True, default=str)
     if found["settings"] != wanted:

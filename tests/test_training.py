@@ -134,7 +134,7 @@ def test_a_damaged_checkpoint_is_one_line(tmp_path: Path, damage: bytes | None):
     training.fit(Walk(), "walk", tmp_path, steps=2)
     path = tmp_path / "walk/checkpoint.pt"
     path.write_bytes(path.read_bytes()[:-200] if damage is None else damage)
-    with pytest.raises(UserError, match="checkpoint.pt") as caught:
+    with pytest.raises(UserError, match=r"checkpoint\.pt") as caught:
         training.fit(Walk(), "walk", tmp_path, steps=2)
     assert "\n" not in str(caught.value)
 
@@ -148,6 +148,16 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
         training.fit(Walk(), "walk", tmp_path / "file", steps=2)
+
+
+def test_two_runs_at_once_are_refused(tmp_path: Path):
+    class Nested(Walk):
+        def step(self, index: int, progress: float) -> dict[str, float]:
+            with pytest.raises(UserError, match="another process is training walk"):
+                training.fit(Walk(), "walk", tmp_path, steps=1)
+            return super().step(index, progress)
+
+    assert training.fit(Nested(), "walk", tmp_path, steps=1).card["steps"] == 1
 
 
 def test_infinite_weights_are_not_shipped(tmp_path: Path):

@@ -79,9 +79,8 @@ class Clip:
             try:
                 model = open_clip.create_model(architecture, source, weights_only=True)
             except (OSError, RuntimeError, SafetensorError, UserWarning, EOFError, KeyError) as error:
-                raise UserError(
-                    f"{name}: weights cannot be loaded ({str(error).splitlines()[0]}): give a whole file of this model"
-                ) from error
+                reason = str(error).partition("\n")[0] or type(error).__name__
+                raise UserError(f"{name}: weights cannot be loaded ({reason}): give a whole file of this model") from error
         preprocess = Preprocess.of(model.visual.preprocess_cfg, name)
         return cls(name, model, open_clip.get_tokenizer(architecture), preprocess, state_hash(model), device or torch.device("cpu"))
 

@@ -2,6 +2,9 @@
 
 The guide and the judge differ in architecture, initial weights and order of the data, so that what pleases the one need not please the
 other. Texts that are equal within a batch are all right answers for each other's images, and share the target evenly.
+
+Where a data set labels its images, a second loss asks which value of each attribute an image shows, among the texts that name them:
+small things such as a mouth hardly tell the captions of a batch apart, and would be learned last.
 """
 
 import json
@@ -18,12 +21,13 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from t2ibench import plugins, zoo
+from t2ibench.backbones.attribute_judge import masked_loss
 from t2ibench.backbones.augment import augment
 from t2ibench.backbones.clip.model import Clip
 from t2ibench.backbones.clip.network import build, tokens_of
 from t2ibench.backbones.clip.preprocess import Preprocess
 from t2ibench.backbones.clip.retrieval import retrieval_numbers
-from t2ibench.data import Split
+from t2ibench.data import Split, Vocabulary
 from t2ibench.errors import UserError, did_you_mean
 from t2ibench.images import to_float
 from t2ibench.models import Models
@@ -50,12 +54,13 @@ class Config:
     batch: int = 128
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.05
+    attributes: float = 1.0  # weight of the loss over the values of each attribute, beside that over captions
     short: float = 0.15  # share of captions replaced by texts about one or two attributes, as prompts for edits and pairs are
     unknown: float = 0.02  # share of tokens replaced by the unknown word, so that it comes to mean nothing
     bfloat16: bool = True  # multiply in bfloat16 while training
 
 
-DEFAULTS: Mapping[str, Config] = {"guide": Config(), "judge": Config(layers=(1, 2, 1, 1), width=20, embedding=160, text_width=160)}
+DEFAULTS: Mapping[str, Config] = {"guide": Config(), "judge": Config(layers=(1, 2, 2, 1), embedding=160)}
 
 
 class Texts:
@@ -81,23 +86,52 @@ class Texts:
 
 
 def _short_texts(split: Split) -> list[list[str]]:
-    """For each image texts like "a photo of a smiling person" that say one visible attribute, or two; none without a vocabulary."""
+    """For each image texts that say one visible attribute, or two; none without a vocabulary."""
     if split.attributes is None or split.vocabulary is None:
         return [[] for _ in split.ids]
-    phrases, subject, noun = split.vocabulary.phrases, split.vocabulary.subject, split.vocabulary.noun
+    phrases, subject = split.vocabulary.phrases, split.vocabulary.subject
     texts = []
     for number, row in enumerate(split.attributes.to_dict("records")):
         said = [phrase for name, value in row.items() for phrase in phrases.get(str(name), {}).get(value, ())]
         made = []
         for k, at in enumerate(uniform(derive_seed("short texts", number), 6 if said else 0) * len(said)):
             (verb, text), (other_verb, other) = said[int(at)], said[(int(at) + 1 + k) % len(said)]
-            plain = f"a photo of a {noun} who is {text}" if verb == "is" else f"a photo of a {noun} with {text}"
-            made.append((f"{subject} {verb} {text}", plain, f"{subject} {verb} {text} and {other_verb} {other}")[k % 3])
+            pair = f"{subject} {verb} {text} and {other_verb} {other}"
+            made.append((*_single_texts(split.vocabulary, (verb, text)), pair)[k % 3])
         texts.append(made)
     return texts
 
 
-def encode_texts(model: CLIP, tokens: Tensor, parts: int = 2) -> Tensor:
+def _single_texts(vocabulary: Vocabulary, phrase: tuple[str, str]) -> tuple[str, str]:
+    """A phrase as a sentence and as a title: "this person wears glasses", "a photo of a person with glasses"."""
+    verb, text = phrase
+    return f"{vocabulary.subject} {verb} {text}", f"a photo of a {vocabulary.noun} {'who is' if verb == 'is' else 'with'} {text}"
+
+
+class Values:
+    """For each attribute the texts that name its values, and which value each image shows; empty where nothing is labelled."""
+
+    def __init__(self, split: Split, context_length: int) -> None:
+        phrases = split.vocabulary.phrases if split.vocabulary is not None and split.attributes is not None else {}
+        self.names = {name: list(values) for name, values in phrases.items() if len(values) > 1}
+        self.tokens: list[Tensor] = []  # [wordings, L] of each value
+        columns = []
+        for name, values in self.names.items():
+            assert split.vocabulary is not None  # else there are no names
+            assert split.attributes is not None
+            for value in values:
+                texts = [text for phrase in phrases[name][value] for text in _single_texts(split.vocabulary, phrase)]
+                self.tokens.append(tokens_of(texts, context_length))
+            columns.append([values.index(value) if value in values else -1 for value in split.attributes[name]])
+        self.labels = torch.tensor(columns).T.contiguous()  # [N, attributes], -1: not to be seen, or not nameable
+
+    def draw(self, seed: int) -> Tensor:
+        """One wording of each value, int64 [values, L]."""
+        numbers = uniform(seed, len(self.tokens))
+        return torch.stack([tokens[int(number * len(tokens))] for tokens, number in zip(self.tokens, numbers, strict=True)])
+
+
+def encode_texts(model: CLIP, tokens: Tensor, parts: int = 3) -> Tensor:
     """Text features [B, D] as `model.encode_text` gives them, at about half the cost: texts are grouped by length and padding is cut.
 
     Attention is causal and the end token is read, so what stands behind it changes nothing.
@@ -132,9 +166,11 @@ class ClipRecipe:
         self.texts = Texts(train, config.context_length)
         vision = {"layers": list(config.layers), "width": config.width, "head_width": 64, "image_size": config.image_size}
         text = {"context_length": config.context_length, "width": config.text_width, "heads": 4, "layers": config.text_layers}
+        self.values = Values(train, config.context_length)
         self.preprocess = Preprocess(config.image_size)
         self.network = {"embed_dim": config.embedding, "vision_cfg": vision, "text_cfg": text, "preprocess": self.preprocess.facts()}
-        known = sorted(set(self.texts.tokens.unique().tolist()) - {0})
+        said = torch.cat([self.texts.tokens, *self.values.tokens])
+        known = sorted(set(said.unique().tolist()) - {0})
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self.model = build(self.network, known)
@@ -164,6 +200,8 @@ class ClipRecipe:
         )
         tokens = self.texts.draw(rows, derive_seed(self.seed, "texts", index), self.config.short)
         same = (tokens[:, None] == tokens[None]).all(2)
+        if self.values.names:
+            tokens = torch.cat([tokens, self.values.draw(derive_seed(self.seed, "values", index))])
         stream = torch.Generator().manual_seed(derive_seed(self.seed, "unknown", index))
         forgotten = (torch.rand(tokens.shape, generator=stream) < self.config.unknown) & (tokens < START)
         tokens, same = tokens.masked_fill(forgotten, -1).to(self.device), same.to(self.device)
@@ -174,7 +212,14 @@ class ClipRecipe:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16), sdpa_kernel(SDPBackend.MATH):
             image_features, text_features = self.model.visual(images), encode_texts(self.model, tokens)
         image_features, text_features = F.normalize(image_features.float(), dim=1), F.normalize(text_features.float(), dim=1)
-        loss = contrastive_loss(image_features, text_features, self.model.logit_scale.exp(), same)
+        value_features, text_features = text_features[len(rows) :], text_features[: len(rows)]
+        scale = self.model.logit_scale.exp()
+        losses = {"loss": contrastive_loss(image_features, text_features, scale, same)}
+        if self.values.names:
+            labels = self.values.labels[torch.from_numpy(rows)].to(self.device)
+            summed = masked_loss(scale * image_features @ value_features.T, labels, self.values.names)
+            losses["attributes"] = summed / len(self.values.names)
+        loss = losses["loss"] + self.config.attributes * losses.get("attributes", 0.0)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
@@ -182,7 +227,11 @@ class ClipRecipe:
         with torch.no_grad():
             self.model.logit_scale.clamp_(0, math.log(100))
             right = same[torch.arange(len(rows), device=self.device), (image_features @ text_features.T).argmax(1)].float().mean()
-        return {"loss": float(loss.detach()), "accuracy": float(right), "scale": float(self.model.logit_scale.detach().exp())}
+        return {
+            **{key: float(value.detach()) for key, value in losses.items()},
+            "accuracy": float(right),
+            "scale": float(self.model.logit_scale.detach().exp()),
+        }
 
     def state(self) -> dict[str, Any]:
         return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}

@@ -1,0 +1,48 @@
+"""A made-up data set that a network learns in seconds: a coloured square on a grey or white ground, said in two ways."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from t2ibench.data import Split, Vocabulary
+from t2ibench.seeds import derive_seed, uniform
+
+COLOURS = {"red": (220, 40, 40), "green": (40, 170, 60), "blue": (50, 80, 220)}
+GROUNDS = {"grey": (128, 128, 128), "white": (255, 255, 255)}
+PHRASES = {
+    "colour": {c: [("is", c), ("has", f"a {c} look")] for c in COLOURS},
+    "ground": {g: [("has", f"a {g} ground"), ("has", f"a ground in {g}")] for g in GROUNDS},
+}
+
+
+class Pixels:
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        return self.array[np.asarray(indices)]
+
+    def digests(self) -> list[str]:
+        return [str(image.sum()) for image in self.array]
+
+
+def squares(count: int, name: str = "train", size: int = 64, hide_ground: float = 0.0) -> Split:
+    """`count` images; with probability `hide_ground` the ground is not labelled."""
+    images = np.empty((count, 3, size, size), np.uint8)
+    rows, captions, mentions = [], [], []
+    for index in range(count):
+        a, b, c, x, y = uniform(derive_seed(name, index), 5)
+        colour, ground = list(COLOURS)[int(a * 3)], list(GROUNDS)[int(b * 2)]
+        images[index] = np.array(GROUNDS[ground], np.uint8)[:, None, None]
+        top, left, side = size // 8 + int(x * size / 4), size // 8 + int(y * size / 4), size // 2
+        images[index, :, top : top + side, left : left + side] = np.array(COLOURS[colour], np.uint8)[:, None, None]
+        rows.append({"ground": None if c < hide_ground else ground, "colour": colour})  # the names are not in alphabetical order
+        captions.append((f"a {colour} square on {ground}", f"on a {ground} ground, a square that is {colour}", f"a square in {colour}"))
+        mentions.append([[f"colour={colour}", f"ground={ground}"], [f"colour={colour}", f"ground={ground}"], [f"colour={colour}"]])
+    vocabulary = Vocabulary(PHRASES, subject="this square", noun="square")
+    table = pd.DataFrame(rows, dtype=object)
+    return Split("squares", name, [f"{name}-{i}" for i in range(count)], Pixels(images), captions, table, vocabulary, mentions)
