@@ -16,6 +16,7 @@ from PIL import Image
 
 from t2ibench import formats, records, sheets, suite, table
 from t2ibench.journal import Outcome, Store
+from t2ibench.report.breakdown import breakdowns
 from t2ibench.report.plots import intervals
 
 CAPTIONS, OTHERS = 8, 6  # prompts shown of the captions, and of every other group
@@ -76,6 +77,7 @@ def render(found: Sequence[Mapping[str, Any]], boards: Sequence[table.Board], ga
         title=suite.title(shipped[name]) if name in shipped else "",
         boards=[(board, formats.columns_of(board, False), formats.columns_of(board, True), formats.notes(board)) for board in boards],
         plots=[[(column, intervals(board, column)) for column in board.columns] for board in boards],
+        breakdowns=[breakdowns(board, found) for board in boards],
         galleries=galleries,
         records=found,
         judges={judge: entry for record in found for judge, entry in record["judges"].items()},

@@ -1,0 +1,89 @@
+"""t2ibench/report: the page says what the records say, and asks nobody for anything."""
+
+import re
+from pathlib import Path
+
+import pytest
+from test_records import record, value
+
+from t2ibench import report, table
+from t2ibench.journal import Outcome, Store
+from t2ibench.report.breakdown import breakdowns
+from t2ibench.report.plots import intervals, nice_ticks
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0.42, 0.58), (-3e-5, 7e-5), (276, 291), (5, 5), (0, 0), (-2, -1)])
+def test_ticks_are_round_few_and_enclose_the_data(low, high):
+    ticks = nice_ticks(low, high)
+    assert ticks[0] <= low <= high <= ticks[-1]
+    assert 2 <= len(ticks) <= 7
+    step = ticks[1] - ticks[0]
+    assert float(f"{step:.0e}"[0]) in (1, 2, 5)
+
+
+def test_a_plot_has_every_method_at_its_place():
+    found = [record("a", {"hue": value(0.2)}), record("b", {"hue": value(0.6)}), record("real", {"hue": value(0.8)}, kind="baseline")]
+    [board] = table.boards(found)
+    svg = intervals(board, board.columns[0])
+    names = re.findall(r'text-anchor="end">([^<]*)<', svg)
+    centres = [float(x) for x in re.findall(r'<circle cx="([\d.]+)"', svg)]
+    assert names == ["b", "a", "real"]
+    assert centres[1] < centres[0] < centres[2]
+    assert (centres[0] - centres[1]) == pytest.approx(2 * (centres[2] - centres[0]), abs=0.2)
+    assert '<g class="method first"><title>b: 0.60 [0.50, 0.70], n = 10</title>' in svg
+
+
+def test_a_value_that_is_hidden_on_the_board_is_not_drawn():
+    [board] = table.boards([record("a", {"hue": value()}, judge_overlap={"hue": ["clip"]})])
+    assert intervals(board, board.columns[0]) == ""
+
+
+def test_the_parts_of_a_value_become_a_table_of_all_methods():
+    parts = [
+        {"pair": "x+y", "roles": ["rare"], "n": 9, "ca": 0.5, "ci": [0.2, 0.8]},
+        {"pair": "z", "roles": ["over"], "n": 9, "ca": 1.0, "ci": [1, 1]},
+    ]
+    one = {**value(), "details": {"pairs": parts}}
+    other = {**value(), "details": {"pairs": parts[:1], "other": [1, 2], "words": ["a"]}}
+    found = [record("a", {"hue": one}), record("b", {"hue": other})]
+    [board] = table.boards(found)
+    [made] = breakdowns(board, found)
+    assert [(line.heading, line.name, [part and part.value for part in line.parts]) for line in made.lines] == [
+        ("rare", "x+y", [0.5, 0.5]),
+        ("over", "z", [1.0, None]),
+    ]
+
+
+def test_text_from_outside_is_escaped_and_the_page_is_whole_without_images(tmp_path):
+    found = [record("a<b>", {"hue": value()}, **SOUND)]
+    [page] = report.write(found, tmp_path, tmp_path / "s")
+    text = page.read_text("utf-8")
+    assert "a&lt;b&gt;" in text
+    assert "a<b>" not in text
+
+
+def test_the_gallery_shows_the_same_prompts_for_every_method_and_gaps_where_an_image_is_missing(tmp_path):
+    import numpy as np
+
+    found = [record(name, {"hue": value()}, **SOUND) for name in "ab"]
+    for entry in found:
+        store = Store(report.cell_folder(tmp_path, entry))
+        for i in range(20):
+            there = entry["method"] == "a" or i
+            sha256 = store.save(f"s{i}", np.full((3, 4, 4), i, np.uint8)) if there else ""
+            store.append([Outcome(f"s{i}", f"p{i}", "captions", f"text <{i}>", 0, "x", "ok" if there else "nan", sha256, 0.0)])
+    [gallery] = report.galleries_of(table.boards(found)[0], found, tmp_path)
+    assert [shown.text for shown in gallery.prompts] == [f"text <{i}>" for i in (0, 2, 5, 8, 10, 13, 16, 19)]
+    assert [image is None for image in gallery.prompts[0].images] == [False, True]
+    page, sheet = report.write(found, tmp_path, tmp_path / "s")
+    assert page.read_text("utf-8").count('<div class="none">') == 1
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+    assert sheet == Path(tmp_path / "s" / "samples.png")
+
+
+SOUND = {
+    "dataset": {"name": "d", "reference": {"split": "test", "images": 4}},
+    "prompts": {"images": {"captions": 4}},
+    "code": {"version": "0", "commit": None, "dirty": None},
+    "cost": {"seconds_per_image": 0.1, "peak_memory_bytes": 1, "training_minutes": {}},
+}
