@@ -45,7 +45,8 @@ class Plan:
     suite: Suite
     facts: Mapping[str, Any]  # about the data set
     train: Split
-    reference: Split
+    reference: Split  # the real images of the metrics
+    asked: Split  # whose captions are the prompts
     prompts: Sequence[Prompt]
     metrics: Sequence[Metric]
     render: Render | None
@@ -94,7 +95,8 @@ def prepare(suite: Suite, device: str = "cpu") -> Plan:
     train, reference = module.load(config, "train"), module.load(config, suite.reference.split)
     if suite.reference.limit is not None:
         reference = reference.take(range(min(suite.reference.limit, len(reference))))
-    prompts = prompts_of(suite.prompts.captions, reference, [p for metric in metrics for p in metric.prompts(train, reference)])
+    asked = reference if suite.prompts.split is None else module.load(config, suite.prompts.split)
+    prompts = prompts_of(suite.prompts.captions, asked, [p for metric in metrics for p in metric.prompts(train, reference)])
 
     def render(conditions: Mapping[str, str], count: int, seed: int) -> Split:
         return module.pair_images(config, conditions, count, seed)
@@ -106,24 +108,24 @@ def prepare(suite: Suite, device: str = "cpu") -> Plan:
         "reference": {"split": reference.name, "images": len(reference), "digest": reference.digest},
     }
     renders = render if hasattr(module, "pair_images") else None
-    return Plan(suite, facts, train, reference, prompts, metrics, renders, Models(device), device)
+    return Plan(suite, facts, train, reference, asked, prompts, metrics, renders, Models(device), device)
 
 
-def prompts_of(captions: int, reference: Split, asked: Sequence[Prompt]) -> list[Prompt]:
-    """One caption of each of the first `captions` reference images, and what metrics ask for beside them, each prompt once.
+def prompts_of(captions: int, split: Split, further: Sequence[Prompt]) -> list[Prompt]:
+    """One caption of each of the first `captions` images of a split, and what metrics ask for beside them, each prompt once.
 
     Which of an image's captions is drawn from its id, so it is the same in every run. Raises UserError where a caption is missing.
     """
-    if captions > len(reference):
-        raise UserError(f"prompts: captions is {captions:,}, but {reference.dataset} {reference.name} has {len(reference):,} images")
+    if captions > len(split):
+        raise UserError(f"prompts: captions is {captions:,}, but {split.dataset} {split.name} has {len(split):,} images")
     prompts: dict[str, Prompt] = {}
     for row in range(captions):
-        id, texts = reference.ids[row], reference.captions[row]
+        id, texts = split.ids[row], split.captions[row]
         if not texts:
-            raise UserError(f"{reference.dataset} {reference.name}: image {id} has no caption, expected at least one: write one")
+            raise UserError(f"{split.dataset} {split.name}: image {id} has no caption, expected at least one: write one")
         which = derive_seed("caption", id) % len(texts)
         prompts[f"captions/{id}/{which}"] = Prompt(f"captions/{id}/{which}", texts[which], reference=id)
-    for prompt in asked:
+    for prompt in further:
         if prompts.setdefault(prompt.id, prompt) != prompt:
             raise UserError(f"two metrics ask for different prompts of the id {prompt.id!r}: take one of them out")
     return list(prompts.values())
@@ -153,7 +155,7 @@ def maker_of(plan: Plan, entry: Entry, seed: int) -> Maker:
         return method_maker(entry, plan.suite.name, plan.device)
     of = str(entry.settings.get("of", "real"))
     if of == "real":
-        maker: Maker = RealImages([plan.reference, plan.train], plan.prompts, plan.render, seed)
+        maker: Maker = RealImages([plan.asked, plan.train], plan.prompts, plan.render, seed)
     else:
         plugin, variant = plugins.method_ids()[of]
         known = {method.id: method for method in plan.suite.methods}

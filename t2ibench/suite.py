@@ -31,9 +31,14 @@ class Reference:
 
 @dataclass(frozen=True)
 class PromptPlan:
-    """How many captions of the reference split are asked for, one of each image. Metrics add prompts of their own."""
+    """How many captions of a split are asked for, one of each image. Metrics add prompts of their own.
+
+    The split of the captions is best not that of the reference: otherwise the baseline `real`, which answers a caption with the image it
+    came with, is compared with itself.
+    """
 
     captions: int = 2000
+    split: str | None = None  # None: the reference's
 
 
 @dataclass(frozen=True)
