@@ -36,7 +36,8 @@ class Recipe(Protocol):
     A recipe may also have `facts`: entries of the card that it alone knows, such as `data`, `seed` and `optimised_for`.
     """
 
-    settings: Mapping[str, Any]
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         """Optimisation step `index`; `progress` in [0, 1) is the share of the budget that is spent. Returns losses by name."""
