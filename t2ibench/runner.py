@@ -58,7 +58,12 @@ class Plan:
         groups: dict[str, int] = {}
         for prompt in self.prompts:
             groups[prompt.group] = groups.get(prompt.group, 0) + prompt.images
-        return {"digest": records.digest([asdict(prompt) for prompt in self.prompts]), "texts": len(self.prompts), "images": groups}
+        return {
+            "digest": records.digest([asdict(prompt) for prompt in self.prompts]),
+            "captions": self.asked.name,
+            "texts": len(self.prompts),
+            "images": groups,
+        }
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,19 @@ def test_the_batch_size_changes_no_image_and_no_number(squares, batch):
         assert records.comparable(one) == records.comparable(other)
 
 
+def test_captions_of_another_split_keep_the_ceiling_from_being_compared_with_itself(squares):
+    path = squares(("captions: 20", "captions: 12, split: val"))
+    real = run(path)["real"]
+    assert real["prompts"]["captions"] == "val"
+    assert real["dataset"]["reference"]["split"] == "test"
+    from testing_squares import Config, load
+
+    [folder] = Path("runs/squares", TRACK, "real").iterdir()
+    first = samples_of(_prompts(real), 0)[0]
+    image = read_image(folder / "images" / f"{first.id}.png").transpose(2, 0, 1)
+    np.testing.assert_array_equal(image, load(Config(), "val").images.read([0])[0])
+
+
 def test_run_seeds_have_images_of_their_own(squares):
     path = squares(("metrics:", "seeds: [0, 1]\nmetrics:"))
     list(runner.run(suite.load(str(path)), runner.Where()))

@@ -63,7 +63,7 @@ def score_folder(
         judges=models.used,
         facts={
             "dataset": {**facts, **of_data},
-            "prompts": {"digest": texts, "texts": len(made), "images": {"captions": len(made)}},
+            "prompts": {"digest": texts, "captions": made.name, "texts": len(made), "images": {"captions": len(made)}},
         },
         columns=[],
         outcomes=outcomes,
