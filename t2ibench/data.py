@@ -55,6 +55,8 @@ class Joined:
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         ends = np.cumsum([len(store) for store in self.stores])
         rows = np.asarray(indices)
+        if len(rows) and not 0 <= rows.min() <= rows.max() < ends[-1]:
+            raise IndexError(f"rows {rows.min()} to {rows.max()} of {ends[-1]} images")
         which = np.searchsorted(ends, rows, side="right")
         parts = [(np.flatnonzero(which == k), rows[which == k] - (ends[k] - len(store))) for k, store in enumerate(self.stores)]
         read = [(places, store.read(inside)) for (places, inside), store in zip(parts, self.stores, strict=True) if len(places)]
