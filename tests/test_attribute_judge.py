@@ -10,16 +10,10 @@ import torch
 from judged import squares
 
 from t2ibench import plugins, training, zoo
-from t2ibench.backbones.attribute_judge import (
-    AttributeJudge,
-    calibration_error,
-    encode_labels,
-    fit_temperature,
-    masked_loss,
-    probabilities,
-    recipe,
-    report,
-)
+from t2ibench.backbones.attribute_judge import AttributeJudge, recipe
+from t2ibench.backbones.attribute_judge.calibration import calibration_error, encode_labels, fit_temperature, report
+from t2ibench.backbones.attribute_judge.judge import probabilities
+from t2ibench.backbones.attribute_judge.training import masked_loss
 from t2ibench.backbones.augment import augment
 from t2ibench.data import Split
 from t2ibench.errors import UserError

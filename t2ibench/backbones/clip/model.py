@@ -1,7 +1,7 @@
 """A CLIP with its preprocessing and its tokeniser, from the zoo or from `open_clip`.
 
-Texts are cut to the context length with the end
-token kept, and cuts are counted: a text that loses its end token would be embedded without having been read.
+Texts are cut to the context length with the end token kept, and cuts are counted: a text that loses its end token would be embedded
+without having been read.
 """
 
 import hashlib

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from t2ibench import plugins, zoo
-from t2ibench.backbones.attribute_judge import masked_loss
+from t2ibench.backbones.attribute_judge.training import masked_loss
 from t2ibench.backbones.augment import augment
 from t2ibench.backbones.clip.model import Clip
 from t2ibench.backbones.clip.network import build, tokens_of
