@@ -9,7 +9,7 @@ from torch.nn.functional import softplus
 
 
 def discriminator_loss(real: Tensor, wrong: Tensor | None, fake: Tensor, cls_weight: float) -> Tensor:
-    """-log s_r - c log(1 - s_w) - (1 - c) log(1 - s_f), means over each batch (Algorithm 1, lines 8-10).
+    """-log s_r - c log(1 - s_w) - (1 - c) log(1 - s_f), means over each batch (Algorithm 1).
 
     real, wrong, fake: log-odds [B] of a real image with its text, a real one with another's text, a generated one. c = `cls_weight`
     in [0, 1] is 0.5 for the CLS variants; 0 takes `wrong` out, which may then be None.
@@ -53,7 +53,7 @@ def interpolation_beta(interp_type: int, u: Tensor) -> float | Tensor:
 
 
 def joint_embedding_loss(image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
-    """Structured joint embedding losses, image-to-text and text-to-image; their sum is the symmetric loss (CVPR 2016, eq. 4).
+    """Structured joint embedding losses, image-to-text and text-to-image; their sum is the symmetric loss (Reed et al., CVPR 2016).
 
     image, text: embeddings [B, D] of B matching pairs. Each is the sum of all hinge violations of margin 1, divided by B squared.
     """

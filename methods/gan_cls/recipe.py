@@ -28,7 +28,7 @@ def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, mod
         raise UserError(f"gan_cls has no part {part!r}{did_you_mean(part, PARTS)}")
     if part == "text-encoder":
         text = choose(TextSettings, dataset, {}, settings, where)
-        return TextRecipe(text, train, val, _fixed_features(text.image_side, train, val, models), seed)
+        return TextRecipe(text, train, val, _fixed_features(text.image_side, train, val, models), models.device, seed)
     if part == "style-encoder":
         style = choose(StyleSettings, dataset, {"generator": f"gan-int-cls-{dataset}"}, settings, where)
         weights = models.weights(style.generator)

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from t2ibench.data import Split
 from t2ibench.images import to_uint8
-from t2ibench.methods.gan_cls.embeddings import embed_captions
+from t2ibench.methods.gan_cls.embeddings import embed_captions, rectangular
 from t2ibench.methods.gan_cls.losses import discriminator_loss, generator_loss, interpolate, interpolation_beta
 from t2ibench.methods.gan_cls.networks import Discriminator, Generator, ImageEncoder, Shape, reset_conv_biases
-from t2ibench.methods.gan_cls.recipe_text import embed_images, retrieval, seeded
+from t2ibench.methods.gan_cls.recipe_text import embed_images, retrieval_report, seeded
 from t2ibench.methods.gan_cls.sampling import Sampler, labels_of
 from t2ibench.methods.gan_cls.settings import GanSettings, card_facts, shape_of
 from t2ibench.methods.gan_cls.text_encoder import TextEncoder
@@ -39,7 +39,8 @@ class GanRecipe:
         seed: int,
     ) -> None:
         """`images`: the image side that was trained with `encoder`, for `validate`; None where there is none."""
-        self.config, self.val, self.encoder, self.images, self.device, self.seed = settings, val, encoder, images, device, seed
+        self.config, self.encoder, self.images, self.device, self.seed = settings, encoder, images, device, seed
+        self.prompts = [captions[0] for captions in rectangular(val.captions)]
         self.settings: Mapping[str, Any] = {**dataclasses.asdict(settings), "seed": seed, "data": train.digest}
         self.facts = card_facts(train, val, seed, [settings.text_encoder])
         self.shape = shape_of(Shape, {**dataclasses.asdict(settings), "text_dim": encoder.shape.out})
@@ -142,7 +143,7 @@ class GanRecipe:
     def preview(self) -> Tensor:
         """Eight held-out captions, a row each, with the same eight noises."""
         generator = self.sampling_generator(batches=8)
-        text = self.encoder.embed([captions[0] for captions in self.val.captions[:8]]).to(self.device)
+        text = self.encoder.embed(self.prompts[:8]).to(self.device)
         z = self.noise(derive_seed(self.seed, "preview"), 8)
         return to_uint8(generator(z.repeat(len(text), 1), text.repeat_interleave(8, dim=0))).cpu()
 
@@ -152,10 +153,12 @@ class GanRecipe:
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
-        """How much an image changes with its noise and with its text (mean absolute grey levels), and whether the image
-        side of the text encoder finds each generated image's caption among 100: the training's own number, not a judge's."""
-        generator, count = self.sampling_generator(batches=50), min(1000, len(self.val))
-        text = self.encoder.embed([captions[0] for captions in self.val.captions[:count]])
+        """How much an image changes with its noise and with its text (mean absolute grey levels).
+
+        Where the text encoder has an image side, also whether that finds an image by its caption (no judge's number).
+        """
+        generator, count = self.sampling_generator(batches=50), min(1000, len(self.prompts))
+        text = self.encoder.embed(self.prompts[:count])
         z = self.noise(derive_seed(self.seed, "validate"), count).cpu()
 
         def images(z: Tensor, text: Tensor) -> np.ndarray:
@@ -165,8 +168,8 @@ class GanRecipe:
         made, other_z, other_text = images(z, text), images(z.roll(1, 0), text), images(z, text.roll(1, 0))
         numbers: dict[str, Any] = {"images": count, "change_with_noise": difference(made, other_z)}
         numbers["change_with_text"] = difference(made, other_text)
-        if self.images is not None and count >= 100:
-            numbers["text_to_image_1_in_100"] = retrieval(text, embed_images(self.images, made), seed=0)
+        if self.images is not None:
+            numbers |= retrieval_report(text, embed_images(self.images, made))
         return numbers
 
 

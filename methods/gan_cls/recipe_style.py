@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from t2ibench.data import Split
-from t2ibench.methods.gan_cls.embeddings import embed_captions
+from t2ibench.methods.gan_cls.embeddings import embed_captions, rectangular
 from t2ibench.methods.gan_cls.networks import Generator, ImageEncoder
 from t2ibench.methods.gan_cls.recipe_text import seeded
 from t2ibench.methods.gan_cls.settings import StyleSettings, card_facts
@@ -37,7 +37,7 @@ class StyleRecipe:
         self.settings: Mapping[str, Any] = {**dataclasses.asdict(settings), "seed": seed, "data": train.digest}
         self.facts = card_facts(train, val, seed, [settings.generator])
         self.embeddings = embed_captions(encoder, train)  # [N, K, T]
-        self.held_out = encoder.embed([captions[0] for captions in val.captions])
+        self.held_out = encoder.embed([captions[0] for captions in rectangular(val.captions)])
         with seeded(derive_seed(seed, "init")):
             self.network = ImageEncoder(settings.width, self.nz)
         self.network.to(device).to(memory_format=torch.channels_last)

@@ -39,9 +39,12 @@ def seeded(seed: int) -> Iterator[None]:
 class TextRecipe:
     """One step: `batch` images of distinct groups, one caption of each, both losses; `t2ibench.training.fit` drives it."""
 
-    def __init__(self, settings: TextSettings, train: Split, val: Split, fixed: tuple[Tensor, Tensor] | None, seed: int) -> None:
+    def __init__(
+        self, settings: TextSettings, train: Split, val: Split, fixed: tuple[Tensor, Tensor] | None, device: torch.device, seed: int
+    ) -> None:
         """`fixed`: image features [N, D] of train and val unless the image side is `joint`; a linear map follows where D is not `out`."""
-        self.config, self.train, self.val, self.seed, self.fixed = settings, train, val, seed, fixed
+        self.config, self.train, self.val, self.device, self.seed = settings, train, val, device, seed
+        self.fixed = None if fixed is None else tuple(features.to(device) for features in fixed)
         self.settings: Mapping[str, Any] = {**dataclasses.asdict(settings), "seed": seed, "data": train.digest}
         self.facts = card_facts(train, val, seed, "guiding")
         self.captions = rectangular(train.captions)
@@ -52,7 +55,7 @@ class TextRecipe:
             if settings.init:
                 for parameter in self.text.parameters():
                     nn.init.uniform_(parameter, -settings.init, settings.init)
-        self.networks = nn.ModuleDict({"text": self.text, "image": self.image})
+        self.networks = nn.ModuleDict({"text": self.text, "image": self.image}).to(device)
         kind = torch.optim.RMSprop if settings.optimiser == "rmsprop" else torch.optim.Adam  # RMSprop smooths by 0.99, as Torch's
         self.optimiser: torch.optim.Optimizer = kind(self.networks.parameters(), lr=settings.learning_rate)
         classes = len(self.groups.counts)  # an epoch is one step a class upstream; without classes, one pass
@@ -66,8 +69,8 @@ class TextRecipe:
         u = uniform(derive_seed(self.seed, "step", index), groups + 2 * batch)
         indices = self.groups.distinct(u[: groups + batch], batch)
         picks = (u[groups + batch :] * len(self.captions[0])).astype(int)
-        codes = characters([self.captions[i][pick] for i, pick in zip(indices, picks, strict=True)], self.shape.length)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+        codes = characters([self.captions[i][pick] for i, pick in zip(indices, picks, strict=True)], self.shape.length).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
             text, image = self.text(codes), self._image(indices)
         to_text, to_image = joint_embedding_loss(image.float(), text.float())
         self.optimiser.zero_grad()
@@ -82,8 +85,9 @@ class TextRecipe:
         return nn.Identity() if width == self.config.out else nn.Linear(width, self.config.out, bias=False)
 
     def _image(self, indices: np.ndarray) -> Tensor:
-        fixed = None if self.fixed is None else self.fixed[0][torch.from_numpy(indices)]
-        return self.image(prepare(self.train.images.read(indices), "none") if fixed is None else fixed)
+        if self.fixed is not None:
+            return self.image(self.fixed[0][torch.from_numpy(indices)])
+        return self.image(prepare(self.train.images.read(indices), "none").to(self.device))
 
     def state(self) -> dict[str, Any]:
         return {"networks": self.networks.state_dict(), "optimiser": self.optimiser.state_dict()}
@@ -112,21 +116,28 @@ class TextRecipe:
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
-        """Share of held-out captions (the first of each image) whose own image scores above 99 others."""
+        """Share of held-out captions (the first of each image) whose own image scores above 99 others (or all, where they are fewer)."""
         self.networks.eval()
-        texts = self.text.embed([captions[0] for captions in self.val.captions])
+        texts = self.text.embed([captions[0] for captions in rectangular(self.val.captions)])
         if self.fixed is not None:
-            images = self.image(self.fixed[1])
+            images = self.image(self.fixed[1]).cpu()
         else:
             images = embed_images(self.image, self.val.images.read(np.arange(len(self.val))))
         self.networks.train()
-        return {"text_to_image_1_in_100": retrieval(texts, images, seed=0), "images": len(self.val)}
+        return {**retrieval_report(texts, images), "images": len(self.val)}
 
 
 @torch.no_grad()
 def embed_images(encoder: nn.Module, images: np.ndarray, batch: int = 100) -> Tensor:
     """Embeddings [N, out] of uint8 images [N, 3, H, W]."""
-    return torch.cat([encoder(prepare(images[i : i + batch], "none")) for i in range(0, len(images), batch)])
+    device = next(encoder.parameters()).device
+    return torch.cat([encoder(prepare(images[i : i + batch], "none").to(device)).cpu() for i in range(0, len(images), batch)])
+
+
+def retrieval_report(queries: Tensor, targets: Tensor) -> dict[str, float]:
+    """`retrieval` among 100, or among all of a smaller set, under a name that says so."""
+    candidates = min(100, len(queries))
+    return {f"text_to_image_1_in_{candidates}": retrieval(queries, targets, seed=0, candidates=candidates)}
 
 
 def retrieval(queries: Tensor, targets: Tensor, seed: int, candidates: int = 100) -> float:

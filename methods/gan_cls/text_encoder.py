@@ -104,8 +104,9 @@ class TextEncoder(nn.Module):
 
     @torch.no_grad()
     def embed(self, texts: Sequence[str], batch: int = 64) -> Tensor:
-        """Embeddings of texts, float32 [len(texts), out]. Batches are filled up to one size, so a row depends on its text alone."""
+        """Embeddings of texts, float32 [len(texts), out], on the CPU. Batches have one size: a row depends on its text alone."""
         codes = characters(texts, self.shape.length)
         filled = torch.cat([codes, codes.new_zeros(-len(codes) % batch, codes.shape[1])])
-        rows = [self(part) for part in filled.split(batch)] if len(filled) else [torch.zeros(0, self.shape.out)]
+        device = self.out.weight.device
+        rows = [self(part.to(device)).cpu() for part in filled.split(batch)] if len(filled) else [torch.zeros(0, self.shape.out)]
         return torch.cat(rows)[: len(texts)]
