@@ -64,6 +64,9 @@ class Store:
         """The images of samples, uint8 [B, 3, H, W]. Raises UserError naming a file that cannot be read."""
         with ThreadPoolExecutor(READERS) as pool:
             images = list(pool.map(lambda sample: read_image(self.image_path(sample)).transpose(2, 0, 1), samples))
+        if len(sizes := {image.shape for image in images}) > 1:
+            found = " and ".join(f"{width}x{height}" for _, height, width in sorted(sizes))
+            raise UserError(f"{self.images}: images of {found} pixels, expected one size: let the method make one")
         return np.stack(images)
 
     def outcomes(self) -> dict[str, Outcome]:
@@ -112,9 +115,12 @@ class Store:
     def append(self, outcomes: Iterable[Outcome]) -> None:
         """Add a batch to the journal, in one write that has reached the disk on return; a torn line before it is ended first."""
         content = b"".join(json.dumps(asdict(outcome), ensure_ascii=False).encode() + b"\n" for outcome in outcomes)
-        with self.path.open("ab+") as file:
-            if file.seek(0, os.SEEK_END) and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
-                content = b"\n" + content
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with self.path.open("ab+") as file:
+                if file.seek(0, os.SEEK_END) and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
+                    content = b"\n" + content
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be written ({error.strerror}): free some space, or choose another --work") from error

@@ -147,6 +147,8 @@ def _check(suite: Suite, where: str) -> None:
     for key, many in (("seeds", suite.seeds), ("tracks", suite.tracks), ("methods", suite.methods + suite.baselines)):
         if not many:
             raise UserError(f"{where}: {key} is empty, expected at least one")
+        if key != "methods" and len(set(many)) < len(many):
+            raise UserError(f"{where}: {key} names one twice: {list(many)}")
     for key, number in (("prompts: captions", suite.prompts.captions), ("reference: limit", suite.reference.limit)):
         if number is not None and number < 1:
             raise UserError(f"{where}: {key} is {number}, expected at least 1")

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from t2ibench import cli, records
+from t2ibench import cli, records, zoo
 from t2ibench.commands.datasets import settings_of
 from t2ibench.commands.generate import seeds_of
 from t2ibench.errors import UserError
@@ -114,6 +114,9 @@ def test_run_shows_the_board_writes_everything_and_is_quiet_in_a_pipe(squares, t
         (["generate", "painter", "a text", "--set", "delai=3"], "unknown key 'delai', did you mean 'delay'?"),
         (["train", "gan_clss"], "nothing to train is called 'gan_clss', did you mean 'gan_cls'?"),
         (["train", "gan_cls", "--variant", "gan-clss"], "--variant is 'gan-clss', did you mean 'gan-cls'?"),
+        (["train", "image_folder"], "image_folder has no recipe"),
+        (["train", "painter", "--steps", "1", "--dataset", "squares"], "--variant is missing"),
+        (["train", "painter", "--variant", "brush", "--dataset", "squares"], "--minutes or --steps"),
         (["show", "avatar"], "no dataset is called 'avatar', did you mean 'avatars'?"),
         (["show", "avatars", "--split", "tst"], "no split is called 'tst', did you mean 'test'?"),
         (["score", "nowhere", "--metrics", "hoe"], "no metric is called 'hoe', did you mean 'hue'?"),
@@ -148,6 +151,37 @@ def test_generate_writes_a_row_a_prompt_and_a_column_a_seed(squares):
     red, blue = (np.asarray(sheet)[y, 260:720] for y in (100, 210))
     assert (red.argmax(1) == 0).mean() > 0.9
     assert (blue.argmax(1) == 2).mean() > 0.9
+
+
+def test_train_writes_weights_and_card_goes_on_and_takes_settings(squares, t2ibench):
+    squares()
+    words = [
+        "train",
+        "painter",
+        "--variant",
+        "brush",
+        "--dataset",
+        "squares",
+        "--set",
+        "rate=0.25",
+        "--set",
+        "dataset.side=6",
+        "--seed",
+        "7",
+    ]
+    assert t2ibench(*words, "--steps", "2").returncode == 0
+    answer = t2ibench(*words, "--steps", "5")
+    assert answer.stdout.startswith("trained/paint-brush-squares.safetensors: sha256 ")
+    weights = zoo.read(Path("trained/paint-brush-squares.safetensors"))
+    assert (weights.card["steps"], weights.card["recipe"]["rate"], weights.card["recipe"]["seed"]) == (5, 0.25, 7)
+    from testing_squares import Config, load
+
+    split = load(Config(side=6), "train")
+    target = split.images.read(range(len(split))).mean((0, 2, 3))
+    np.testing.assert_allclose(weights.tensors["colour"], target * (1 - 0.75**5), rtol=1e-3)
+    refused = t2ibench(*words[:-1], "8", "--steps", "5")
+    assert refused.returncode == 2
+    assert "another" in refused.stderr
 
 
 def test_show_writes_images_with_captions(squares):

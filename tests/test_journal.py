@@ -61,6 +61,14 @@ def test_the_last_line_of_a_sample_counts_and_a_failure_needs_no_file(tmp_path):
     assert store.sound({"a": "a text"})["a"].message == "why"
 
 
+def test_images_of_two_sizes_are_one_line(tmp_path):
+    store = Store(tmp_path)
+    store.save("a", image(1))
+    store.save("b", image(1)[:, :2])
+    with pytest.raises(UserError, match="images of 5x2 and 5x4 pixels, expected one size"):
+        store.read(["a", "b"])
+
+
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):

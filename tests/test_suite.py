@@ -50,6 +50,7 @@ def test_entries_take_settings_and_names_of_their_own(squares):
         ("captions: 20", "captions: many", "squares.yaml: prompts: captions is 'many', expected int"),
         ("captions: 20", "captions: 0", "prompts: captions is 0, expected at least 1"),
         ("metrics:", "seeds: []\nmetrics:", "seeds is empty"),
+        ("metrics:", "seeds: [3, 3]\nmetrics:", "seeds names one twice: [3, 3]"),
         ("metrics:", "tracks: [edits]\nmetrics:", "no track is called 'edits', did you mean 'edit'?"),
         ("dataset: {name: squares}", "dataset: {name: squares", "is no YAML"),
         ("dataset: {name: squares}\n", "", "squares.yaml: the key 'dataset' is missing"),

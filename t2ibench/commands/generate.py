@@ -30,7 +30,10 @@ def generate_sheet(id: str, prompts: Sequence[str], seeds: str, out: Path, setti
     with counter(f"{id}: images", total=len(samples)) as advance:
         for start in range(0, len(samples), BATCH):
             block = samples[start : start + BATCH]
-            images.extend(maker.make(block).cpu().numpy())
+            try:
+                images.extend(maker.make(block).cpu().numpy())
+            except (ValueError, ArithmeticError) as error:
+                raise UserError(f"{id} cannot make these images: {error}") from error
             advance(len(block))
     rows = [images[start : start + len(columns)] for start in range(0, len(images), len(columns))]
     sheets.save(sheets.table(rows, prompts, [f"seed {seed}" for seed in columns], margin=220), out)

@@ -2,15 +2,20 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from testing_squares import COLOURS, paint
 from torch import Tensor
 
+from t2ibench.data import Split
 from t2ibench.models import Models
 from t2ibench.tracks import TextToImage
+
+PARTS = ("brush", "palette")
+NAMES = {"brush": "paint-brush"}
 
 
 @dataclass(frozen=True)
@@ -42,3 +47,35 @@ class Method:
         colour = next((c for c in COLOURS if c in request.prompt.split()), "red")
         tone = "light" if "light" in request.prompt.split() else "dark"
         return torch.from_numpy(paint("red" if self.config.colour_blind else colour, tone, 8, request.seed))
+
+
+class Recipe:
+    """Learns the mean of the training images by walking towards it."""
+
+    def __init__(self, settings: Mapping[str, Any], train: Split, seed: int) -> None:
+        self.settings = {"rate": 0.5, **settings, "seed": seed, "train": train.digest}
+        self.target = torch.from_numpy(train.images.read(range(len(train))).mean((0, 2, 3), dtype="float32"))
+        self.colour = torch.zeros(3)
+
+    def step(self, index: int, progress: float) -> dict[str, float]:
+        self.colour = self.colour + self.settings["rate"] * (self.target - self.colour)
+        return {"distance": float((self.target - self.colour).norm())}
+
+    def state(self) -> dict[str, Any]:
+        return {"colour": self.colour}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.colour = state["colour"]
+
+    def preview(self) -> None:
+        return None
+
+    def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        return {"colour": self.colour}, {"side": 8}
+
+    def validate(self) -> dict[str, Any]:
+        return {"distance": float((self.target - self.colour).norm())}
+
+
+def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, models: Models, seed: int) -> Recipe:
+    return Recipe(settings, train, seed)
