@@ -86,6 +86,8 @@ class Store:
     def sound(self, wanted: Mapping[str, str]) -> dict[str, Outcome]:
         """The outcomes that still hold: of the wanted samples (id -> source), with the file there and its pixels as they were."""
         found = [o for o in self.outcomes().values() if wanted.get(o.sample) == o.source]
+        if not found:
+            return {}
         with ThreadPoolExecutor(READERS) as pool:
             held = list(track(pool.map(self._holds, found), f"check {len(found):,} images", len(found)))
         return {outcome.sample: outcome for outcome, holds in zip(found, held, strict=True) if holds}

@@ -1,31 +1,61 @@
-"""Progress bars with rate and remaining time on a terminal; silence anywhere else."""
+"""Progress bars with rate and remaining time on a terminal; silence anywhere else. Bars inside bars share one display."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 T = TypeVar("T")
 console = Console(stderr=True)
+_shown: list[Progress] = []  # the display of the outermost bar
 
 
-def _progress(*extra: TextColumn | MofNCompleteColumn) -> Progress:
-    columns = [TextColumn("{task.description}"), BarColumn(), *extra, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()]
-    return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+@contextmanager
+def _task(what: str, total: float | None, done: int = 0) -> Iterator[tuple[Progress, TaskID]]:
+    """A bar on the display there is, or on one of its own; it is gone when it is done."""
+    columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}")]
+    times = [TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()]
+    outermost = not _shown
+    if outermost:
+        _shown.append(Progress(*columns, *times, console=console, disable=not console.is_terminal, transient=True))
+        _shown[0].start()
+    progress = _shown[0]
+    task = progress.add_task(what, total=total, completed=done, note="")
+    try:
+        yield progress, task
+    finally:
+        progress.remove_task(task)
+        if outermost:
+            _shown.pop().stop()
+
+
+@contextmanager
+def counter(what: str, *, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
+    """A bar for things that come in batches, `done` of them before. Yields advance(how many)."""
+    with _task(what, total, done) as (progress, task):
+
+        def note() -> None:
+            shown = next((found for found in progress.tasks if found.id == task), None)
+            if shown is not None and not progress.disable:
+                speed = f" {shown.speed:,.1f}/s" if shown.speed else ""
+                progress.update(task, note=f"{shown.completed:,.0f}/{total:,}{speed}")
+
+        def advance(count: int) -> None:
+            progress.advance(task, count)
+            note()
+
+        note()
+        yield advance
 
 
 def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
     """Pass items on, showing how many, how fast and how long still."""
-    rate = TextColumn("{task.fields[rate]}")
-    with _progress(MofNCompleteColumn(), rate) as progress:
-        task = progress.add_task(what, total=total if total is not None else len(items), rate="")  # type: ignore[arg-type]
+    with counter(what, total=total if total is not None else len(items)) as advance:  # type: ignore[arg-type]
         for item in items:
             yield item
-            progress.advance(task)
-            speed = progress.tasks[0].speed
-            progress.update(task, rate=f"{speed:,.1f}/s" if speed else "")
+            advance(1)
 
 
 @contextmanager
@@ -33,8 +63,7 @@ def bar(
     what: str, *, total: int | None = None, minutes: float | None = None, done: int = 0
 ) -> Iterator[Callable[[float, Mapping[str, float]], None]]:
     """A bar for training: by minutes where they are given, by steps otherwise; shows the losses. Yields advance(seconds, losses)."""
-    with _progress(TextColumn("{task.fields[note]}")) as progress:
-        task = progress.add_task(what, total=60 * minutes if minutes else total, completed=0 if minutes else done, note="")
+    with _task(what, 60 * minutes if minutes else total, 0 if minutes else done) as (progress, task):
         count = done
 
         def advance(seconds: float, losses: Mapping[str, float]) -> None:
@@ -43,20 +72,5 @@ def bar(
             if not progress.disable:
                 note = f"step {count:,} " + " ".join(f"{key} {value:.3f}" for key, value in losses.items())
                 progress.update(task, completed=seconds if minutes else count, note=note)
-
-        yield advance
-
-
-@contextmanager
-def counter(what: str, *, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
-    """A bar for things that come in batches, `done` of them before. Yields advance(how many)."""
-    rate = TextColumn("{task.fields[rate]}")
-    with _progress(MofNCompleteColumn(), rate) as progress:
-        task = progress.add_task(what, total=total, completed=done, rate="")
-
-        def advance(count: int) -> None:
-            progress.advance(task, count)
-            speed = progress.tasks[0].speed
-            progress.update(task, rate=f"{speed:,.1f}/s" if speed else "")
 
         yield advance

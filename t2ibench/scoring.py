@@ -9,6 +9,7 @@ from t2ibench import plugins
 from t2ibench.data import Split
 from t2ibench.errors import UserError
 from t2ibench.evidence import Evidence
+from t2ibench.progress import track
 from t2ibench.records import Estimate, canonical
 from t2ibench.suite import Entry
 from t2ibench.tracks import Prompt
@@ -56,7 +57,7 @@ def score(evidence: Evidence, metrics: Sequence[Metric], *, partial: bool) -> Sc
     method may be the reason, and the record says so in `unscored`.
     """
     scores = Scores({}, {}, {})
-    for metric in metrics:
+    for metric in track(metrics, "score with each metric"):
         started = time.perf_counter()
         try:
             estimates: Mapping[str, Estimate] = metric.module.score(evidence, metric.config)
