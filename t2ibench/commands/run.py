@@ -20,7 +20,7 @@ def run_suite(name: str, where: runner.Where, *, json: bool) -> None:
     for cell in runner.run(wanted, where):
         done.append(cell)
         say(_line(cell))
-    found = [cell.record for cell in done]
+    found = [{**cell.record, "columns": list(wanted.columns)} for cell in done]  # the suite's columns may have changed since
     written = report.write(found, where.work, where.work / wanted.name) + report.write_boards(found, where.out / wanted.name)
     boards = table.boards(found)
     if json:
