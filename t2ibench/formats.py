@@ -58,8 +58,8 @@ def mark(cell: Cell) -> str:
 
 def terminal(board: Board, width: int, everything: bool = False) -> Group:
     """Tables that fit `width`, as many as needed, each with all rows."""
-    names = max((len(row.method) for row in board.rows), default=6)
-    blocks, parts = _fit(columns_of(board, everything), board, width - names - 5), []
+    names = max(len("method"), *(len(row.method) for row in board.rows), 0)
+    blocks, parts = _fit(columns_of(board, everything), board, width - names - 2), []
     for i, block in enumerate(blocks):
         title = f"{board.suite} · {board.track}" if i == 0 else None
         table = Table(
@@ -84,7 +84,7 @@ def _fit(columns: Sequence[Column], board: Board, width: int) -> list[list[Colum
     left = width
     for column in columns:
         cells = [row.cells[column.id] for row in board.rows if column.id in row.cells]
-        need = 2 + max([len(column.title), *(max(len(line) for line in _lines(cell, column)) for cell in cells)])
+        need = 3 + max([len(column.title), *(max(len(line) for line in _lines(cell, column)) for cell in cells)])
         if blocks[-1] and need > left:
             blocks, left = [*blocks, []], width
         blocks[-1].append(column)

@@ -173,12 +173,13 @@ def test_every_format_holds_every_number():
     assert formats.as_json(boards)[0]["values"][0]["n"] == 10
 
 
-def test_a_board_that_is_too_wide_is_cut_between_columns_and_keeps_every_row():
+@pytest.mark.parametrize("width", [45, 60, 77, 80, 101, 120, 140, 163])
+def test_a_board_that_is_too_wide_is_cut_between_columns_and_keeps_every_row(width):
     values = {f"metric_{i}": Estimate(0.5, (0.4, 0.6), 9, "higher", {"k": 1}, "x").to_json("m") for i in range(8)}
     [board] = table.boards([record("a", values), record("b", values)])
-    console = Console(width=60, record=True, file=io.StringIO())
+    console = Console(width=width, record=True, file=io.StringIO())
     formats.show([board], console)
     lines = console.export_text().splitlines()
-    assert max(map(len, map(str.rstrip, lines))) <= 60
+    assert max(map(len, map(str.rstrip, lines))) <= width
     assert all(any(f"metric_{i} ↑" in line for line in lines) for i in range(8))
     assert not any("…" in line for line in lines)
