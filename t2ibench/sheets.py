@@ -18,6 +18,7 @@ def table(
 ) -> Image.Image:
     """Images (uint8 [3, H, W]; None leaves a gap) under column labels and beside row labels, each `side` pixels wide."""
     small, font = _font(12), _font(14)
+    margin = max([margin, *(int(font.getlength(word)) + 12 for text in left for word in text.split())])  # whole words beside the images
     head = max((len(lines) for lines in (_wrap(text, small, side) for text in top)), default=0) * 15 + (GAP if any(top) else 0)
     width = PAD + margin + len(rows[0]) * (side + GAP) - GAP + PAD
     sheet = Image.new("RGB", (width, PAD + head + len(rows) * (side + GAP) - GAP + PAD), PAPER)
