@@ -117,7 +117,7 @@ EMBEDDED: dict[type, dict[str, Any]] = {
         "epochs": 200,
         "decay": 0.98,
     },
-    StyleSettings: {"width": 24, "batch": 32, "precision": "bfloat16"},
+    StyleSettings: {"width": 24, "batch": 32, "learning_rate": 1e-3, "precision": "bfloat16"},
 }
 T = TypeVar("T")
 
