@@ -136,6 +136,7 @@ def test_drawing_in_processes_equals_drawing_here(monkeypatch):
 
 def test_pair_images_carry_the_pair(small):
     split = avatars.pair_images(small, {"hair": "bob", "facial_hair": "moustache"}, 12, seed=0)
+    assert split.attributes is not None
     assert set(split.attributes.hair) == {"bob"}
     assert set(split.attributes.facial_hair) == {"moustache"}
     with pytest.raises(UserError, match="one hides the other"):
@@ -145,12 +146,11 @@ def test_pair_images_carry_the_pair(small):
 
 
 def test_masks_name_the_parts_that_are_drawn(small):
-    split = avatars.load(small, "balanced-test")
+    table = avatars.load(small, "balanced-test").attributes
+    assert table is not None
     labels = avatars.masks(small, "balanced-test", range(40))
     part = {name: position for position, name in enumerate(avatars.PARTS)}
-    for row, hair, facial, eyewear in zip(
-        labels, split.attributes.hair, split.attributes.facial_hair, split.attributes.eyewear, strict=True
-    ):
+    for row, hair, facial, eyewear in zip(labels, table.hair, table.facial_hair, table.eyewear, strict=True):
         shown = set(np.unique(row))
         assert (part["headwear"] in shown) == (hair in ("hijab", "turban", "beanie", "hat"))
         assert (part["hair"] in shown) == (hair not in ("bald", "hijab", "turban", "beanie", "hat"))

@@ -8,7 +8,8 @@ from t2ibench.seeds import derive_seed, latents, normal, permutation, uniform
 
 
 def test_a_seed_depends_on_every_part_and_their_order():
-    seeds = {derive_seed(*parts) for parts in [(0, "a", 1), (0, "a", 2), (1, "a", 1), (0, "b", 1), ("a", 0, 1), (0, "a1"), ("0", "a", 1)]}
+    names: list[tuple[int | str, ...]] = [(0, "a", 1), (0, "a", 2), (1, "a", 1), (0, "b", 1), ("a", 0, 1), (0, "a1"), ("0", "a", 1)]
+    seeds = {derive_seed(*parts) for parts in names}
     assert len(seeds) == 7
     assert all(0 <= seed < 2**63 for seed in seeds)
 

@@ -12,7 +12,7 @@ import hashlib
 import importlib.metadata
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -117,7 +117,7 @@ def masks(config: Config, split: str, indices: Sequence[int]) -> np.ndarray:
     for row, index in enumerate(indices):
         seed = derive_seed("avatars", split, int(index))
         drawn = model.sample(seed, balanced=split.startswith("balanced"))
-        options = {**model.options(drawn, seed), "backgroundColor": []}
+        options: dict[str, Any] = {**model.options(drawn, seed), "backgroundColor": []}
         alphas = [draw.draw({"style": draw.STYLE, "layer": layer, "options": options}, config.size)[..., 3] / 255 for layer in draw.LAYERS]
         through = np.ones_like(alphas[0])
         shares = []
@@ -154,14 +154,11 @@ def _faces(config: Config, name: str, seeds: Sequence[int], *, balanced: bool = 
     return Split("avatars", name, ids, images, texts, table.where(table.notna(), None), model.vocabulary, facts["mentions"])
 
 
-def _drawn(jobs: Sequence[draw.Job], size: int, what: str, image_filter: str | None = None):
+def _drawn(jobs: Sequence[draw.Job], size: int, what: str, image_filter: str | None = None) -> Iterator[np.ndarray]:
     from t2ibench.progress import track
 
-    total = -(-len(jobs) // draw.CHUNK)
-    for chunk in (
-        track(draw.draw_all(jobs, size), f"{what} ({len(jobs):,} images)", total) if len(jobs) > draw.CHUNK else draw.draw_all(jobs, size)
-    ):
-        yield chunk if image_filter is None else domains.FILTERS[image_filter](chunk)
+    change = domains.FILTERS[image_filter] if image_filter is not None else np.asarray
+    yield from map(change, track(draw.draw_all(jobs, size), f"{what} ({len(jobs):,} images)", -(-len(jobs) // draw.CHUNK)))
 
 
 @functools.cache
