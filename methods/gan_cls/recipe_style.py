@@ -17,6 +17,7 @@ from t2ibench.methods.gan_cls.recipe_text import seeded
 from t2ibench.methods.gan_cls.settings import StyleSettings, card_facts
 from t2ibench.methods.gan_cls.text_encoder import TextEncoder
 from t2ibench.seeds import derive_seed, latents, uniform
+from t2ibench.training import warmup_cosine
 
 
 class StyleRecipe:
@@ -44,6 +45,8 @@ class StyleRecipe:
         self.optimiser = torch.optim.Adam(self.network.parameters(), settings.learning_rate, (settings.beta1, 0.999))
 
     def step(self, index: int, progress: float) -> dict[str, float]:
+        if self.config.schedule == "progress":
+            self.optimiser.param_groups[0]["lr"] = self.config.learning_rate * warmup_cosine(progress)
         seed = derive_seed(self.seed, "step", index)
         images, captions = self.embeddings.shape[:2]
         picks = torch.from_numpy((uniform(seed, self.config.batch) * images * captions).astype(int))

@@ -81,6 +81,7 @@ class StyleSettings:
     batch: int = 64
     learning_rate: float = 2e-4
     beta1: float = 0.5
+    schedule: Schedule = "epoch"  # the rate stays as it is; progress: half a cosine down to 0
     precision: Precision = "float32"
 
 
@@ -117,7 +118,7 @@ EMBEDDED: dict[type, dict[str, Any]] = {
         "epochs": 200,
         "decay": 0.98,
     },
-    StyleSettings: {"width": 24, "batch": 32, "learning_rate": 1e-3, "precision": "bfloat16"},
+    StyleSettings: {"width": 24, "batch": 32, "learning_rate": 5e-4, "schedule": "progress", "precision": "bfloat16"},
 }
 T = TypeVar("T")
 
