@@ -1,11 +1,11 @@
 """A made-up data set that a network learns in seconds: a coloured square on a grey or white ground, said in two ways."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
+from t2ibench.cache import ArrayImages
 from t2ibench.data import Split, Vocabulary
+from t2ibench.images import pixel_hash
 from t2ibench.seeds import derive_seed, uniform
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 170, 60), "blue": (50, 80, 220)}
@@ -14,20 +14,6 @@ PHRASES = {
     "colour": {c: [("is", c), ("has", f"a {c} look")] for c in COLOURS},
     "ground": {g: [("has", f"a {g} ground"), ("has", f"a ground in {g}")] for g in GROUNDS},
 }
-
-
-class Pixels:
-    def __init__(self, array: np.ndarray) -> None:
-        self.array = array
-
-    def __len__(self) -> int:
-        return len(self.array)
-
-    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        return self.array[np.asarray(indices)]
-
-    def digests(self) -> list[str]:
-        return [str(image.sum()) for image in self.array]
 
 
 def squares(count: int, name: str = "train", size: int = 64, hide_ground: float = 0.0) -> Split:
@@ -45,4 +31,5 @@ def squares(count: int, name: str = "train", size: int = 64, hide_ground: float 
         mentions.append([[f"colour={colour}", f"ground={ground}"], [f"colour={colour}", f"ground={ground}"], [f"colour={colour}"]])
     vocabulary = Vocabulary(PHRASES, subject="this square", noun="square")
     table = pd.DataFrame(rows, dtype=object)
-    return Split("squares", name, [f"{name}-{i}" for i in range(count)], Pixels(images), captions, table, vocabulary, mentions)
+    store = ArrayImages(images, [pixel_hash(image) for image in images])
+    return Split("squares", name, [f"{name}-{i}" for i in range(count)], store, captions, table, vocabulary, mentions)
