@@ -1,0 +1,86 @@
+"""The shape of a StyleGAN2 generator, worked out without building it: its layers, rows of W+ and channels of style space S.
+
+Config-f of Karras et al. (CVPR 2020): "skip" architecture, min(channel_base / resolution, channel_max) channels. S holds the *input*
+channels of every modulated convolution in the order of the image's making: conv1 and toRGB at 4 pixels, then conv0, conv1 and toRGB
+of each resolution. A toRGB shares its row of W+ with the next resolution's conv0.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from t2ibench.errors import UserError
+
+
+@dataclass(frozen=True)
+class Config:
+    resolution: int = 64
+    z_dim: int = 512
+    w_dim: int = 512
+    mapping_layers: int = 8
+    channel_base: int = 32768  # config-f; config-e and small configs of the ADA release halve it
+    channel_max: int = 512
+    clamp: float | None = None  # activations are cut off at +-clamp, as in models trained in mixed precision (256)
+
+    def __post_init__(self) -> None:
+        if self.resolution < 8 or self.resolution & (self.resolution - 1):
+            raise UserError(f"stylegan2: resolution is {self.resolution}, expected a power of two of at least 8")
+        if self.mapping_layers < 1:
+            raise UserError(f"stylegan2: mapping_layers is {self.mapping_layers}, expected at least 1")
+        if self.channel_base < self.resolution:
+            raise UserError(f"stylegan2: channel_base is {self.channel_base}, which leaves no channel at {self.resolution} pixels")
+
+    def channels(self, resolution: int) -> int:
+        return min(self.channel_base // resolution, self.channel_max)
+
+    @property
+    def resolutions(self) -> list[int]:
+        """4, 8, … resolution."""
+        return [2**k for k in range(2, self.resolution.bit_length())]
+
+    @cached_property
+    def layers(self) -> tuple["Layer", ...]:
+        """Every modulated convolution, in the order of S."""
+        layers: list[Layer] = []
+        start = 0
+        for resolution in self.resolutions:
+            row = 2 * (resolution.bit_length() - 3) - 1  # of conv0; conv1 has the next, toRGB the one after
+            wide, narrow = self.channels(max(resolution // 2, 4)), self.channels(resolution)
+            kinds: list[tuple[Kind, int, int]] = [("conv0", wide, row), ("conv1", narrow, row + 1), ("torgb", narrow, row + 2)]
+            for kind, channels, of in kinds[1:] if resolution == 4 else kinds:
+                layers.append(Layer(f"b{resolution}.{kind}", kind, resolution, channels, of, start))
+                start += channels
+        return tuple(layers)
+
+    @property
+    def rows(self) -> int:
+        """L, the rows of W+: 2 log2(resolution) - 2."""
+        return self.layers[-1].row + 1
+
+    @property
+    def style_channels(self) -> int:
+        """C, the channels of S."""
+        return self.layers[-1].stop
+
+
+Kind = Literal["conv0", "conv1", "torgb"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One modulated convolution. name: as in NVlabs' keys, after `synthesis.`; its styles are s[:, start:stop], from row `row` of W+."""
+
+    name: str
+    kind: Kind
+    resolution: int
+    channels: int
+    row: int
+    start: int
+
+    @property
+    def stop(self) -> int:
+        return self.start + self.channels
+
+    @property
+    def is_rgb(self) -> bool:
+        return self.kind == "torgb"
