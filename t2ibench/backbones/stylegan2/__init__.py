@@ -2,5 +2,6 @@
 
 from t2ibench.backbones.stylegan2.layout import Config, Layer
 from t2ibench.backbones.stylegan2.network import Generator
+from t2ibench.backbones.stylegan2.training import PARTS, recipe
 
-__all__ = ["Config", "Generator", "Layer"]
+__all__ = ["PARTS", "Config", "Generator", "Layer", "recipe"]

@@ -1,12 +1,14 @@
 """The StyleGAN2 generator (Karras et al., CVPR 2020) in plain PyTorch: Z -> W -> W+ -> S -> image, each of them a place to enter.
 
-Parameters have the names of NVlabs' PyTorch release, but `blocks` for `synthesis` and `const` for `synthesis.b4.const`. Modulation scales the convolution's input and demodulation its output, with the
-weights shared by the whole batch: the same numbers as scaling the weights of each sample, without a grouped convolution. The gain of the
-activation is folded into what comes before it, since a leaky ReLU is positively homogeneous.
+Parameters have the names of NVlabs' PyTorch release, but `blocks` for `synthesis` and `const` for `synthesis.b4.const`. Modulation scales
+the convolution's input and demodulation its output, with the weights shared by the whole batch: the same numbers as scaling the weights
+of each sample, without a grouped convolution. The gain of the activation is folded into what comes before it, since a leaky ReLU is
+positively homogeneous.
 """
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -97,7 +99,7 @@ class Mapping(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         sizes = [config.z_dim] + [config.w_dim] * config.mapping_layers
-        for k, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        for k, (inputs, outputs) in enumerate(pairwise(sizes)):
             self.add_module(f"fc{k}", Linear(inputs, outputs, rate=0.01))
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
 
@@ -171,7 +173,7 @@ def fir(gain: float = 1.0) -> Tensor:
 
 
 def upsample(images: Tensor) -> Tensor:
-    """Twice the size: zeros between the pixels, padding (2, 1), the filter with gain 4; that is bilinear between pixels, with a zero border."""
+    """Twice the size: zeros between pixels, padding (2, 1), the filter with gain 4: bilinear, with a border of zeros."""
     return F.interpolate(F.pad(images, (1, 1, 1, 1)), scale_factor=2, mode="bilinear")[:, :, 2:-2, 2:-2]
 
 

@@ -1,0 +1,89 @@
+"""The projected discriminator (Sauer et al., NeurIPS 2021): small trained heads over the frozen features of a CLIP's image tower.
+
+It needs far fewer images than one trained from nothing. The features of all scales are mixed by fixed random convolutions, across channels
+and from coarse to fine, so that no head can rest on a few of them; here the image itself is one more scale, for what the tower's first
+stride loses. Heads are spectrally normalised.
+"""
+
+import torch
+import torch.nn.functional as F
+from open_clip.modified_resnet import ModifiedResNet
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from t2ibench.backbones.clip import Clip
+from t2ibench.errors import UserError
+
+
+class ProjectedDiscriminator(nn.Module):
+    """`features` looks at images with the frozen tower, `logits` judges what it saw. Only the heads are parameters of this module."""
+
+    def __init__(self, clip: Clip, resolution: int, width: int = 64, seed: int = 0) -> None:
+        super().__init__()
+        self.clip = [clip]  # in a list: its weights are not ours to train, average or save
+        with torch.no_grad():
+            shapes = [tuple(x.shape[1:]) for x in self.pyramid(torch.zeros(1, 3, resolution, resolution, device=clip.device))]
+        stream = torch.Generator().manual_seed(seed)
+        widths = [width // 2] + [width] * (len(shapes) - 1)
+        finer = [widths[0], *widths[:-1]]  # each scale is handed down in the width of the next finer one
+        for k, (channels, *_) in enumerate(shapes):
+            across = torch.randn(widths[k], channels, 1, 1, generator=stream) * (2 / channels) ** 0.5
+            down = torch.randn(finer[k], widths[k], 3, 3, generator=stream) * (2 / (9 * widths[k])) ** 0.5
+            self.register_buffer(f"across_{k}", across, persistent=False)
+            self.register_buffer(f"down_{k}", down, persistent=False)
+        heads = [_head(seen, width, size) for seen, (_, size, _) in zip(finer, shapes, strict=True)]
+        self.heads = nn.ModuleList([_head(3, width // 2, resolution), *heads])
+
+    def pyramid(self, images: Tensor) -> list[Tensor]:
+        """What the tower sees at each scale, fine to coarse. images: floats in [-1, 1]."""
+        clip = self.clip[0]
+        tower = clip.model.visual
+        if not isinstance(tower, ModifiedResNet):
+            raise UserError(f"{clip.name}: a projected discriminator reads a convolutional image tower, this one is {type(tower).__name__}")
+        x = clip.preprocess.normalise(clip.preprocess.resize((images + 1) / 2)).contiguous(memory_format=torch.channels_last)
+        x = tower.act1(tower.bn1(tower.conv1(x)))
+        x = tower.act2(tower.bn2(tower.conv2(x)))
+        x = tower.act3(tower.bn3(tower.conv3(x)))
+        scales = [x]
+        x = tower.avgpool(x)
+        for stage in (tower.layer1, tower.layer2, tower.layer3, tower.layer4):
+            x = stage(x)
+            scales.append(x)
+        return scales
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """The image, and the mixed features of every scale, fine to coarse."""
+        mixed: list[Tensor] = []
+        coarser: Tensor | None = None
+        for k, x in reversed(list(enumerate(self.pyramid(images)))):
+            x = F.conv2d(x, getattr(self, f"across_{k}"))
+            if coarser is not None:
+                x = x + F.interpolate(coarser, x.shape[2:], mode="bilinear")
+            coarser = F.conv2d(x, getattr(self, f"down_{k}"), padding=1)
+            mixed.append(coarser)
+        return [images, *reversed(mixed)]
+
+    def logits(self, features: list[Tensor]) -> list[Tensor]:
+        """A map of logits for each scale, [B, 1, h, w]; positive means real."""
+        return [head(x) for head, x in zip(self.heads, features, strict=True)]
+
+
+def hinge(real: list[Tensor], fake: list[Tensor]) -> Tensor:
+    """What the heads minimise: the mean over scales of max(0, 1 - real) + max(0, 1 + fake)."""
+    terms = [F.relu(1 - r.float()).mean() + F.relu(1 + f.float()).mean() for r, f in zip(real, fake, strict=True)]
+    return torch.stack(terms).mean()
+
+
+def deceive(fake: list[Tensor]) -> Tensor:
+    """What the generator minimises: minus the mean logit over scales."""
+    return -torch.stack([f.float().mean() for f in fake]).mean()
+
+
+def _head(inputs: int, width: int, size: int) -> nn.Sequential:
+    """Spectrally normalised convolutions with stride 2 down to about 6 pixels, then one logit a place."""
+    layers: list[nn.Module] = []
+    while size > 6:
+        layers += [spectral_norm(nn.Conv2d(inputs, width, 4, 2, 1)), nn.LeakyReLU(0.2)]
+        inputs, size = width, size // 2
+    layers += [spectral_norm(nn.Conv2d(inputs, width, 3, 1, 1)), nn.LeakyReLU(0.2), spectral_norm(nn.Conv2d(width, 1, min(size, 3)))]
+    return nn.Sequential(*layers)

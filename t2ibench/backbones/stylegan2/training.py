@@ -1,0 +1,258 @@
+"""How the zoo's StyleGAN2 is trained, by one of two discriminators behind one command.
+
+`projected`: small heads over the frozen guide CLIP, hinge loss, colour and translation augmentation (Zhao et al., NeurIPS 2020), the same
+images for the step of the heads and that of the generator. `stylegan2`: the paper's own discriminator, non-saturating logistic loss with
+lazy R1 and, where it has a weight, lazy path-length regularisation (Karras et al., CVPR 2020).
+"""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from t2ibench import frechet, plugins
+from t2ibench.backbones.stylegan2.discriminator import Discriminator
+from t2ibench.backbones.stylegan2.layout import Config
+from t2ibench.backbones.stylegan2.network import MEAN_DECAY, Generator
+from t2ibench.backbones.stylegan2.projected import ProjectedDiscriminator, deceive, hinge
+from t2ibench.data import Split
+from t2ibench.errors import UserError, did_you_mean
+from t2ibench.images import to_float, to_uint8
+from t2ibench.models import GUIDE_CLIP, Models
+from t2ibench.seeds import derive_seed, latents
+from t2ibench.training import batch_rows
+
+PARTS = ("stylegan2",)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The generator is sized for a laptop: 64 pixels, 1.9 million parameters."""
+
+    discriminator: Literal["projected", "stylegan2"] = "projected"
+    z_dim: int = 256
+    w_dim: int = 256
+    mapping_layers: int = 4
+    channel_base: int = 2048
+    channel_max: int = 160
+    clip: str = GUIDE_CLIP  # whose image tower the projected discriminator looks through
+    head_width: int = 64
+    batch: int = 32
+    learning_rate: float = 2e-3
+    mixing: float = 0.5  # share of images made of two latents, crossing over at a random row
+    ema: float = 0.999
+    r1: float = 1.0  # gamma of the paper; a penalty every `r1_every` steps, weighed by as many
+    r1_every: int = 16
+    path_length: float = 0.0  # the paper has 2
+    path_every: int = 4
+    bfloat16: bool = True  # of convolutions while training
+
+
+class StyleGAN2Recipe:
+    """Trains one generator; a `training.Recipe`."""
+
+    def __init__(self, settings: Settings, train: Split, val: Split, models: Models, seed: int) -> None:
+        if len(train) < settings.batch:
+            raise UserError(f"{train.dataset} {train.name} has {len(train)} images, a batch is {settings.batch}: lower `batch`")
+        height, width = train.images.read([0]).shape[2:]
+        if height != width:
+            raise UserError(f"{train.dataset} {train.name} has images of {width}x{height} pixels, StyleGAN2 makes squares: crop them")
+        self.config, self.train, self.val, self.models, self.device = settings, train, val, models, models.device
+        self.seed = derive_seed(seed, "stylegan2")
+        sizes = {key: getattr(settings, key) for key in ("z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max")}
+        self.shape = Config(resolution=height, **sizes)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(self.seed, "weights"))
+            self.generator = Generator(self.shape).to(self.device)
+            self.discriminator: Discriminator | ProjectedDiscriminator
+            if settings.discriminator == "projected":
+                clip = models.clip(settings.clip)
+                self.discriminator = ProjectedDiscriminator(clip, height, settings.head_width).to(self.device)
+            else:
+                self.discriminator = Discriminator(self.shape).to(self.device)
+        self.averaged = copy.deepcopy(self.generator).requires_grad_(False)
+        self.optimise_g = self._adam(self.generator, settings.path_every if settings.path_length else None)
+        self.optimise_d = self._adam(self.discriminator, settings.r1_every if settings.discriminator == "stylegan2" else None)
+        self.mean_path = torch.zeros([], device=self.device)
+        used = [settings.clip] if settings.discriminator == "projected" else []
+        self.settings: Mapping[str, Any] = {**asdict(settings), "seed": seed, "train": train.digest}
+        data = {"dataset": train.dataset, "train": train.name, "validation": val.name, "digest": train.digest}
+        self.facts = {"data": data, "seed": seed, "optimised_for": used}
+
+    def _adam(self, network: nn.Module, every: int | None) -> torch.optim.Adam:
+        """Adam; a regulariser that comes every so many steps has its share in the rate and the memory, as in the paper."""
+        share = every / (every + 1) if every else 1.0
+        return torch.optim.Adam(network.parameters(), self.config.learning_rate * share, betas=(0.0, 0.99**share), fused=True)
+
+    def step(self, index: int, progress: float) -> dict[str, float]:
+        stream = torch.Generator().manual_seed(derive_seed(self.seed, "step", index))
+        rows = batch_rows(self.seed, index, len(self.train), self.config.batch)
+        real = to_float(torch.from_numpy(self.train.images.read(rows))).to(self.device)
+        losses = (
+            self._projected(real, stream)
+            if isinstance(self.discriminator, ProjectedDiscriminator)
+            else self._stylegan2(real, stream, index)
+        )
+        decay = min(self.config.ema, (1 + index) / (10 + index))
+        for kept, new in zip(self.averaged.parameters(), self.generator.parameters(), strict=True):
+            kept.lerp_(new.detach(), 1 - decay)
+        self.averaged.mapping.w_avg.copy_(self.generator.mapping.w_avg)
+        return losses
+
+    def _projected(self, real: Tensor, stream: torch.Generator) -> dict[str, float]:
+        heads = self.discriminator
+        assert isinstance(heads, ProjectedDiscriminator)
+        fake = self._images(len(real), stream)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
+            with torch.no_grad():
+                seen_real = heads.features(disturb(real, stream))
+            seen_fake = heads.features(disturb(fake, stream))
+            loss_d = hinge(heads.logits(seen_real), heads.logits([x.detach() for x in seen_fake]))
+            update(self.optimise_d, loss_d)
+            heads.requires_grad_(False)
+            loss_g = deceive(heads.logits(seen_fake))
+            heads.requires_grad_(True)
+        update(self.optimise_g, loss_g)
+        return {"d": loss_d.item(), "g": loss_g.item()}
+
+    def _stylegan2(self, real: Tensor, stream: torch.Generator, index: int) -> dict[str, float]:
+        discriminator = self.discriminator
+        assert isinstance(discriminator, Discriminator)
+        half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16)
+        discriminator.requires_grad_(False)
+        fake = self._images(len(real), stream)
+        with half:
+            logits = discriminator(fake)
+        loss_g = F.softplus(-logits.float()).mean()
+        update(self.optimise_g, loss_g)
+        losses = {"g": loss_g.item()}
+        if self.config.path_length and index % self.config.path_every == 0:
+            losses["path"] = self._path_step(stream)
+        discriminator.requires_grad_(True)
+        with torch.no_grad():
+            fake = self._images(len(real), stream)
+        with half:
+            fake_logits, real_logits = discriminator(fake), discriminator(real)
+        loss_d = F.softplus(fake_logits.float()).mean() + F.softplus(-real_logits.float()).mean()
+        update(self.optimise_d, loss_d)
+        if index % self.config.r1_every == 0:
+            penalty = r1_penalty(discriminator, real)
+            update(self.optimise_d, self.config.r1 / 2 * self.config.r1_every * penalty)
+            losses["r1"] = penalty.item()
+        return {**losses, "d": loss_d.item()}
+
+    def _path_step(self, stream: torch.Generator) -> float:
+        """Lazy path-length regularisation on half a batch; returns the mean length."""
+        rows = self.generator.truncate(self.generator.mapping(self._normal((self.config.batch // 2, self.config.z_dim), stream)))
+        images = self.generator.synthesis(self.generator.style(rows), self._noise(len(rows), stream))
+        lengths = path_lengths(images, rows, self._normal(tuple(images.shape), stream))
+        self.mean_path = self.mean_path.lerp(lengths.detach().mean(), 0.01)
+        update(self.optimise_g, self.config.path_length * self.config.path_every * (lengths - self.mean_path).square().mean())
+        return float(self.mean_path)
+
+    def _images(self, count: int, stream: torch.Generator) -> Tensor:
+        """Images of the generator in training, with random noise and mixed styles; also moves the running mean of w."""
+        generator = self.generator
+        w = generator.mapping(self._normal((2 * count, self.config.z_dim), stream))
+        with torch.no_grad():
+            generator.mapping.w_avg.lerp_(w.mean(0), 1 - MEAN_DECAY)
+        first, second = generator.truncate(w).chunk(2)
+        crossing = torch.randint(1, self.shape.rows, (count,), generator=stream)
+        unmixed = torch.rand(count, generator=stream) >= self.config.mixing
+        crossing[unmixed] = self.shape.rows
+        keep = (torch.arange(self.shape.rows) < crossing[:, None])[:, :, None].to(self.device)
+        s = generator.style(torch.where(keep, first, second))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
+            return generator.synthesis(s, self._noise(count, stream))
+
+    def _noise(self, count: int, stream: torch.Generator) -> list[Tensor]:
+        return [self._normal((count, *shape), stream) for shape in self.generator.noise_shapes()]
+
+    def _normal(self, shape: tuple[int, ...], stream: torch.Generator) -> Tensor:
+        return torch.randn(shape, generator=stream).to(self.device)
+
+    def state(self) -> dict[str, Any]:
+        networks = {
+            name: getattr(self, name).state_dict() for name in ("generator", "discriminator", "averaged", "optimise_g", "optimise_d")
+        }
+        return {**networks, "mean_path": self.mean_path}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.mean_path = state["mean_path"].to(self.device)
+        for name in ("generator", "discriminator", "averaged", "optimise_g", "optimise_d"):
+            getattr(self, name).load_state_dict(state[name])
+
+    def preview(self) -> Tensor:
+        """Sixty-four latents, always the same."""
+        return self.sample(64, "preview")
+
+    @torch.no_grad()
+    def sample(self, count: int, purpose: str) -> Tensor:
+        """Images as they will be made later: averaged weights, no truncation, fixed noise. uint8 [count, 3, H, W]."""
+        z = latents([derive_seed(self.seed, purpose, k) for k in range(count)], self.config.z_dim).to(self.device)
+        return torch.cat([to_uint8(self.averaged(part)).cpu() for part in z.split(64)])
+
+    def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        return self.averaged.state_dict(), asdict(self.shape)
+
+    def validate(self) -> dict[str, Any]:
+        """Fréchet distance to validation images in the guide's features, so that no judge had a say: comparable between cards only."""
+        clip, count = self.models.clip(self.config.clip), min(2000, len(self.val))
+        real, fake = (
+            clip.encode_images(images)
+            for images in (torch.from_numpy(self.val.images.read(np.arange(count))), self.sample(count, "validate"))
+        )
+        distance = frechet.frechet_distance(fake, real)
+        return {"images": count, "frechet_distance_guide": distance}
+
+
+def update(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+    """One step of what the optimiser holds."""
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True):
+        parameter.grad = gradient
+    optimiser.step()
+
+
+def r1_penalty(discriminator: nn.Module, real: Tensor) -> Tensor:
+    """Mean squared norm of the gradient of the logits at real images [B, 3, H, W] (Mescheder et al., ICML 2018)."""
+    real = real.detach().requires_grad_(True)
+    [gradient] = torch.autograd.grad(discriminator(real).sum(), real, create_graph=True)
+    return gradient.square().sum(dim=(1, 2, 3)).mean()
+
+
+def path_lengths(images: Tensor, w_plus: Tensor, directions: Tensor) -> Tensor:
+    """|J_w^T y| of each image [B], for random images y of unit variance (Karras et al., CVPR 2020), as released: a mean over the rows."""
+    scaled = directions / (images.shape[2] * images.shape[3]) ** 0.5
+    [gradient] = torch.autograd.grad((images * scaled).sum(), w_plus, create_graph=True)
+    return gradient.square().sum(dim=2).mean(dim=1).sqrt()
+
+
+def disturb(images: Tensor, stream: torch.Generator) -> Tensor:
+    """Differentiable augmentation of floats in [-1, 1]: brightness, saturation, contrast, then a shift by up to an eighth, zeros coming in.
+
+    Zhao et al., NeurIPS 2020 ("color, translation").
+    """
+    count, _, height, width = images.shape
+    bright, colour, contrast = torch.rand(3, count, 1, 1, 1, generator=stream).to(images.device)
+    images = images + (bright - 0.5)
+    mean = images.mean(dim=1, keepdim=True)
+    images = mean + (images - mean) * (2 * colour)
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    images = mean + (images - mean) * (contrast + 0.5)
+    reach = height // 8
+    shifts = torch.randint(0, 2 * reach + 1, (count, 2), generator=stream).tolist()
+    padded = F.pad(images, (reach,) * 4).unbind()
+    return torch.stack([image[:, y : y + height, x : x + width] for image, (y, x) in zip(padded, shifts, strict=True)])
+
+
+def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, models: Models, seed: int) -> StyleGAN2Recipe:
+    """How a StyleGAN2 is trained. Raises UserError for an unknown part or setting."""
+    if part not in PARTS:
+        raise UserError(f"stylegan2 has no part {part!r}{did_you_mean(part, PARTS)}")
+    return StyleGAN2Recipe(plugins.configure(Settings, settings, f"stylegan2 {part}"), train, val, models, seed)
