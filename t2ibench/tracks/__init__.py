@@ -1,0 +1,95 @@
+"""The contract of each track: what a request holds, and what a method must have to take part.
+
+A method takes part in a track by having its functions. Images cross this boundary as uint8 [B, 3, H, W]: what is scored is what is
+saved. How a track asks for its samples is in the module of its name, t2ibench/tracks/<track>.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:  # suites are listed without torch
+    import numpy as np
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One text that a track asks for, with the facts about it that metrics need.
+
+    group: which metrics it is for ("captions": one text of each reference image; "pairs": attribute pairs; "sources" and "edits": of
+    the track `edit`). `images` samples are made of it, k = 0 … images - 1. `reference`: the id of the real image the text came with.
+    `tags`: whatever the metric that asked for the prompt has to know again (JSON values).
+    """
+
+    id: str
+    text: str
+    group: str = "captions"
+    images: int = 1
+    reference: str | None = None
+    tags: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TextToImage:
+    """One image asked for by one text. `seed`, in [0, 2**63), is the sample's only source of randomness."""
+
+    prompt: str
+    seed: int
+
+
+@runtime_checkable
+class TextToImageMethod(Protocol):
+    def text_to_image(self, requests: Sequence[TextToImage]) -> Tensor:
+        """One image per request: uint8, [B, 3, H, W]. An image depends on its own request alone, never on its batch."""
+        ...
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A change asked for by two texts: from what the neutral one says to what the target says, and nothing else.
+
+    The source is the image that the method makes of `seed`, in [0, 2**63), or the real `image`, uint8 [3, H, W], where there is one.
+    """
+
+    neutral: str
+    target: str
+    seed: int
+    image: np.ndarray | None = None
+
+
+@runtime_checkable
+class EditMethod(Protocol):
+    def edit(self, requests: Sequence[Edit]) -> Tensor:
+        """The edited image of each request: uint8, [B, 3, H, W]. An image depends on its own request alone, never on its batch."""
+        ...
+
+    def unedited(self, requests: Sequence[Edit]) -> Tensor:
+        """The image that each edit starts from: uint8, [B, 3, H, W]. It depends on the seed (or the real image), never on the texts."""
+        ...
+
+
+Of = Literal["nothing", "anything", "method"]
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What is known of a track before anything is imported that runs it.
+
+    functions: what a method must have to take part. baselines: by name, whose images each of them takes: "nothing" (it has its own),
+    "anything" (real ones, or a method's), "method" (a method's). key: the suite's key for what is asked. above: for a group of
+    samples, the group whose sample of the same k is shown above each of its images, for comparison.
+    """
+
+    functions: tuple[str, ...]
+    baselines: Mapping[str, Of]
+    key: str
+    above: Mapping[str, str] = field(default_factory=dict)
+
+
+TRACKS: Mapping[str, Contract] = {
+    "text_to_image": Contract(("text_to_image",), {"real": "nothing", "shuffled": "anything", "unconditional": "anything"}, "prompts"),
+    "edit": Contract(("edit", "unedited"), {"unedited": "method", "resampled": "method"}, "edits", {"edits": "sources"}),
+}
