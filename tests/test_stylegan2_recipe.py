@@ -1,0 +1,144 @@
+"""Training of StyleGAN2: both discriminators, their regularisers in closed form, augmentation, resumption, and what is refused."""
+
+import numpy as np
+import pytest
+import torch
+from gan_cls_data import Pixels, colour_split
+from test_clip import tiny_weights
+from torch import nn
+
+from t2ibench import training
+from t2ibench.backbones.clip import Clip
+from t2ibench.backbones.stylegan2.discriminator import Discriminator, spread
+from t2ibench.backbones.stylegan2.layout import Config
+from t2ibench.backbones.stylegan2.projected import ProjectedDiscriminator, deceive, hinge
+from t2ibench.backbones.stylegan2.training import StyleGAN2Recipe, disturb, path_lengths, r1_penalty, recipe
+from t2ibench.data import Split
+from t2ibench.errors import UserError
+from t2ibench.models import Models
+
+SMALL = {"z_dim": 8, "w_dim": 8, "mapping_layers": 2, "channel_base": 256, "channel_max": 8, "batch": 4, "head_width": 4, "bfloat16": False}
+
+
+@pytest.fixture
+def models() -> Models:
+    models = Models()
+    models._clips["clip-guide-avatars"] = Clip.from_zoo(tiny_weights())
+    return models
+
+
+def made(models: Models, **given: object) -> StyleGAN2Recipe:
+    return recipe("stylegan2", {**SMALL, **given}, colour_split(12), colour_split(4, "val"), models, seed=0)
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"discriminator": "stylegan2", "r1_every": 2, "path_length": 2.0, "path_every": 2}], ids=["projected", "own"]
+)
+def test_a_run_stopped_after_one_of_three_steps_ends_as_one_that_was_not(given, models, tmp_path):
+    def fit(out: str, steps: int) -> dict[str, torch.Tensor]:
+        return dict(training.fit(made(models, **given), "net", tmp_path / out, steps=steps).tensors)
+
+    whole = fit("whole", 3)
+    fit("stopped", 1)
+    resumed = fit("stopped", 3)
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_a_step_moves_generator_and_discriminator_but_not_the_frozen_tower(models):
+    trained, tower = made(models), models.clip("clip-guide-avatars").model
+    before = {
+        name: [p.clone() for p in net.parameters()] for name, net in (("g", trained.generator), ("d", trained.discriminator), ("t", tower))
+    }
+    statistics = [b.clone() for b in tower.buffers()]
+    trained.step(0, 0.0)
+    changed = {
+        name: any(not torch.equal(old, new) for old, new in zip(before[name], net.parameters(), strict=True))
+        for name, net in (("g", trained.generator), ("d", trained.discriminator), ("t", tower))
+    }
+    assert changed == {"g": True, "d": True, "t": False}
+    assert all(torch.equal(old, new) for old, new in zip(statistics, tower.buffers(), strict=True))
+    assert all(parameter.grad is None for parameter in tower.parameters())
+
+
+def test_the_running_mean_of_w_moves_towards_the_w_of_the_step(models):
+    trained = made(models)
+    trained.step(0, 0.0)
+    mean = trained.generator.mapping.w_avg
+    assert mean.abs().max() > 0
+    torch.testing.assert_close(trained.averaged.mapping.w_avg, mean)
+
+
+def test_hinge_losses_by_hand():
+    real, fake = [torch.tensor([2.0, 0.5]), torch.tensor([0.0])], [torch.tensor([-3.0, 0.0]), torch.tensor([1.0])]
+    assert hinge(real, fake).item() == pytest.approx((0.25 + 0.5 + 1 + 2) / 2)
+    assert deceive(fake).item() == pytest.approx(-(-1.5 + 1.0) / 2)
+
+
+def test_r1_of_a_linear_discriminator_is_the_squared_norm_of_its_weights():
+    weights = torch.arange(12.0).view(1, 3, 2, 2)
+
+    class Linear(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return (images * weights).sum(dim=(1, 2, 3))
+
+    assert r1_penalty(Linear(), torch.randn(5, 3, 2, 2)).item() == pytest.approx(float(weights.square().sum()))
+
+
+def test_path_length_of_a_linear_generator_by_hand():
+    w_plus = torch.ones(2, 4, 1, requires_grad=True)  # every row moves all 3 * 2 * 2 colours alike
+    images = w_plus.sum(dim=1).view(2, 1, 1, 1).expand(2, 3, 2, 2)
+    directions = torch.full((2, 3, 2, 2), 0.5)
+    expected = 12 * 0.5 / (2 * 2) ** 0.5  # each row's derivative, and so the root of the mean of their squares
+    torch.testing.assert_close(path_lengths(images, w_plus, directions), torch.full((2,), expected))
+
+
+def test_equal_images_have_no_spread_and_groups_are_strided():
+    x = torch.zeros(8, 2, 4, 4)
+    assert spread(x)[:, 2].abs().max() < 2e-4
+    x[0::2] = torch.arange(4.0)[:, None, None, None] * 10  # samples 0, 2, 4, 6 form one group, 1, 3, 5, 7 another
+    found = spread(x)[:, 2, 0, 0]
+    expected = torch.tensor([0.0, 10.0, 20.0, 30.0]).std(unbiased=False)
+    torch.testing.assert_close(found[0::2], expected.expand(4))
+    assert found[1::2].abs().max() < 2e-4
+
+
+def test_the_papers_discriminator_gives_one_logit_an_image():
+    assert Discriminator(Config(resolution=32, channel_base=128, channel_max=8))(torch.zeros(4, 3, 32, 32)).shape == (4,)
+
+
+def test_only_the_heads_of_a_projected_discriminator_are_trained_and_saved():
+    projected = ProjectedDiscriminator(Clip.from_zoo(tiny_weights()), 64, width=4)
+    assert {key.split(".")[0] for key in projected.state_dict()} == {"heads"}
+    assert {name.split(".")[0] for name, _ in projected.named_parameters()} == {"heads"}
+    features = projected.features(torch.zeros(2, 3, 64, 64))
+    assert [tuple(x.shape[2:]) for x in features] == [(64, 64), (16, 16), (8, 8), (4, 4), (2, 2), (1, 1)]  # the tower of 32 pixels
+    assert all(len(map_) == 2 and map_.shape[1] == 1 for map_ in projected.logits(features))
+
+
+def test_augmentation_is_a_function_of_its_stream_and_lets_gradients_through():
+    images = torch.rand(3, 3, 16, 16, requires_grad=True)
+    first, again, other = (disturb(images, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    [gradient] = torch.autograd.grad(first.sum(), images)
+    assert (gradient != 0).float().mean() > 0.5
+
+
+def test_augmentation_shifts_by_at_most_an_eighth():
+    image = torch.zeros(64, 3, 16, 16)
+    image[:, :, 8, 8] = 1e4  # far above what colour changes add
+    rows, columns = (
+        disturb(image, torch.Generator().manual_seed(0)).mean(1).flatten(1).argmax(1) // 16,
+        disturb(image, torch.Generator().manual_seed(0)).mean(1).flatten(1).argmax(1) % 16,
+    )
+    assert set(rows.tolist()) == set(columns.tolist()) == {6, 7, 8, 9, 10}
+
+
+def test_what_cannot_be_trained_is_refused(models):
+    with pytest.raises(UserError, match=r"no part 'stylegan'.*stylegan2"):
+        recipe("stylegan", {}, colour_split(), colour_split(), models, 0)
+    with pytest.raises(UserError, match="has 12 images, a batch is 32: lower `batch`"):
+        recipe("stylegan2", {}, colour_split(12), colour_split(), models, 0)
+    wide = Split("wide", "train", ["0"], Pixels(np.zeros((1, 3, 32, 64), np.uint8)), [("a",)])
+    with pytest.raises(UserError, match="images of 64x32 pixels, StyleGAN2 makes squares"):
+        recipe("stylegan2", {"batch": 1}, wide, wide, models, 0)
