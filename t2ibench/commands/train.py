@@ -60,10 +60,10 @@ def recipes(name: str) -> types.ModuleType:
 
 
 def part_of(name: str, module: types.ModuleType, variant: str | None) -> str:
-    """Which part to train; the only one where none is named."""
+    """Which part to train; where none is named, the only one, or the one that is called as the module."""
     parts = list(module.PARTS)
-    if variant is None and len(parts) == 1:
-        return parts[0]
+    if variant is None and (len(parts) == 1 or name in parts):
+        return name if name in parts else parts[0]
     if variant is None or variant not in parts:
         found = "is missing" if variant is None else f"is {variant!r}"
         raise UserError(f"train {name}: --variant {found}{did_you_mean(variant or '', parts)}")

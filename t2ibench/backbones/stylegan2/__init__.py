@@ -2,6 +2,6 @@
 
 from t2ibench.backbones.stylegan2.layout import Config, Layer
 from t2ibench.backbones.stylegan2.network import Generator
-from t2ibench.backbones.stylegan2.training import PARTS, recipe
+from t2ibench.backbones.stylegan2.recipe import NAMES, PARTS, recipe
 
-__all__ = ["PARTS", "Config", "Generator", "Layer", "recipe"]
+__all__ = ["NAMES", "PARTS", "Config", "Generator", "Layer", "recipe"]

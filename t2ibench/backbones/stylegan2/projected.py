@@ -7,12 +7,11 @@ stride loses. Heads are spectrally normalised.
 
 import torch
 import torch.nn.functional as F
-from open_clip.modified_resnet import ModifiedResNet
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from t2ibench.backbones.clip import Clip
-from t2ibench.errors import UserError
+from t2ibench.backbones.clip.pyramid import pyramid
 
 
 class ProjectedDiscriminator(nn.Module):
@@ -22,7 +21,7 @@ class ProjectedDiscriminator(nn.Module):
         super().__init__()
         self.clip = [clip]  # in a list: its weights are not ours to train, average or save
         with torch.no_grad():
-            shapes = [tuple(x.shape[1:]) for x in self.pyramid(torch.zeros(1, 3, resolution, resolution, device=clip.device))]
+            shapes = [tuple(x.shape[1:]) for x in pyramid(clip, torch.zeros(1, 3, resolution, resolution, device=clip.device))]
         stream = torch.Generator().manual_seed(seed)
         widths = [width // 2] + [width] * (len(shapes) - 1)
         finer = [widths[0], *widths[:-1]]  # each scale is handed down in the width of the next finer one
@@ -34,28 +33,11 @@ class ProjectedDiscriminator(nn.Module):
         heads = [_head(seen, width, size) for seen, (_, size, _) in zip(finer, shapes, strict=True)]
         self.heads = nn.ModuleList([_head(3, width // 2, resolution), *heads])
 
-    def pyramid(self, images: Tensor) -> list[Tensor]:
-        """What the tower sees at each scale, fine to coarse. images: floats in [-1, 1]."""
-        clip = self.clip[0]
-        tower = clip.model.visual
-        if not isinstance(tower, ModifiedResNet):
-            raise UserError(f"{clip.name}: a projected discriminator reads a convolutional image tower, this one is {type(tower).__name__}")
-        x = clip.preprocess.normalise(clip.preprocess.resize((images + 1) / 2)).contiguous(memory_format=torch.channels_last)
-        x = tower.act1(tower.bn1(tower.conv1(x)))
-        x = tower.act2(tower.bn2(tower.conv2(x)))
-        x = tower.act3(tower.bn3(tower.conv3(x)))
-        scales = [x]
-        x = tower.avgpool(x)
-        for stage in (tower.layer1, tower.layer2, tower.layer3, tower.layer4):
-            x = stage(x)
-            scales.append(x)
-        return scales
-
     def features(self, images: Tensor) -> list[Tensor]:
         """The image, and the mixed features of every scale, fine to coarse."""
         mixed: list[Tensor] = []
         coarser: Tensor | None = None
-        for k, x in reversed(list(enumerate(self.pyramid(images)))):
+        for k, x in reversed(list(enumerate(pyramid(self.clip[0], images)))):
             x = F.conv2d(x, getattr(self, f"across_{k}"))
             if coarser is not None:
                 x = x + F.interpolate(coarser, x.shape[2:], mode="bilinear")

@@ -15,19 +15,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from t2ibench import frechet, plugins
+from t2ibench import frechet
 from t2ibench.backbones.stylegan2.discriminator import Discriminator
 from t2ibench.backbones.stylegan2.layout import Config
 from t2ibench.backbones.stylegan2.network import MEAN_DECAY, Generator
 from t2ibench.backbones.stylegan2.projected import ProjectedDiscriminator, deceive, hinge
 from t2ibench.data import Split
-from t2ibench.errors import UserError, did_you_mean
+from t2ibench.errors import UserError
 from t2ibench.images import to_float, to_uint8
 from t2ibench.models import GUIDE_CLIP, Models
 from t2ibench.seeds import derive_seed, latents
 from t2ibench.training import batch_rows
-
-PARTS = ("stylegan2",)
 
 
 @dataclass(frozen=True)
@@ -249,10 +247,3 @@ def disturb(images: Tensor, stream: torch.Generator) -> Tensor:
     shifts = torch.randint(0, 2 * reach + 1, (count, 2), generator=stream).tolist()
     padded = F.pad(images, (reach,) * 4).unbind()
     return torch.stack([image[:, y : y + height, x : x + width] for image, (y, x) in zip(padded, shifts, strict=True)])
-
-
-def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, models: Models, seed: int) -> StyleGAN2Recipe:
-    """How a StyleGAN2 is trained. Raises UserError for an unknown part or setting."""
-    if part not in PARTS:
-        raise UserError(f"stylegan2 has no part {part!r}{did_you_mean(part, PARTS)}")
-    return StyleGAN2Recipe(plugins.configure(Settings, settings, f"stylegan2 {part}"), train, val, models, seed)

@@ -1,0 +1,30 @@
+"""What a CLIP's convolutional image tower sees at each scale, differentiably: for perceptual losses and projected discriminators."""
+
+import torch
+from open_clip.modified_resnet import ModifiedResNet
+from torch import Tensor
+
+from t2ibench.backbones.clip.model import Clip
+from t2ibench.errors import UserError
+
+
+def pyramid(clip: Clip, images: Tensor) -> list[Tensor]:
+    """Features [B, C, h, w] of the stem, before it is pooled, and of the four stages; fine to coarse. images: floats in [-1, 1].
+
+    Raises UserError for an image tower that is not a ResNet.
+    """
+    tower = clip.model.visual
+    if not isinstance(tower, ModifiedResNet):
+        raise UserError(
+            f"{clip.name}: its image tower is a {type(tower).__name__}, features of every scale need a ResNet: use another CLIP"
+        )
+    x = clip.preprocess.normalise(clip.preprocess.resize((images + 1) / 2)).contiguous(memory_format=torch.channels_last)
+    x = tower.act1(tower.bn1(tower.conv1(x)))
+    x = tower.act2(tower.bn2(tower.conv2(x)))
+    x = tower.act3(tower.bn3(tower.conv3(x)))
+    scales = [x]
+    x = tower.avgpool(x)
+    for stage in (tower.layer1, tower.layer2, tower.layer3, tower.layer4):
+        x = stage(x)
+        scales.append(x)
+    return scales
