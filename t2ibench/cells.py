@@ -1,25 +1,24 @@
-"""The samples of a cell, and who makes them: a method, or a baseline that goes the same way."""
+"""The samples of a cell and who makes them: a method, or a baseline that goes the same way."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-import torch
 from torch import Tensor
 
-from t2ibench.data import Split
-from t2ibench.errors import UserError
-from t2ibench.evidence import Render
-from t2ibench.seeds import derive_seed, permutation, uniform
-from t2ibench.tracks import Prompt, TextToImage
+from t2ibench.tracks import Prompt
+
+if TYPE_CHECKING:
+    from t2ibench.plan import Data, Plan
+    from t2ibench.suite import Suite
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image to be made: the k-th of a prompt. Its random stream is H(run seed, prompt id, k) and nothing else."""
+    """One image to be made: the k-th of a prompt. `seed` is all of its randomness, and follows from the run seed, prompt id and k."""
 
     prompt: Prompt
     k: int
@@ -29,11 +28,6 @@ class Sample:
     def id(self) -> str:
         """H(prompt id, k): the same in every run."""
         return hashlib.sha256(f"{self.prompt.id}\x1f{self.k}".encode()).hexdigest()[:20]
-
-
-def samples_of(prompts: Sequence[Prompt], run_seed: int) -> list[Sample]:
-    """Every sample of a run, prompt by prompt."""
-    return [Sample(prompt, k, derive_seed(run_seed, prompt.id, k)) for prompt in prompts for k in range(prompt.images)]
 
 
 class Maker(Protocol):
@@ -51,146 +45,58 @@ class Maker(Protocol):
     @property
     def trained_on(self) -> Sequence[str]: ...
 
+    @property
+    def cost(self) -> Mapping[str, float]:
+        """What was spent so far beside the making of images, as `Method.cost` says; empty where nothing is prepared or trained."""
+        ...
+
     def source(self, sample: Sample) -> str:
         """What this sample is made from; a sample of another source is another image."""
         ...
 
     def make(self, samples: Sequence[Sample]) -> Tensor:
-        """The images of samples: uint8 [B, 3, H, W]; row i depends on sample i alone."""
+        """The images of samples, all of one group of prompts: uint8 [B, 3, H, W]; row i depends on sample i alone."""
         ...
 
 
 @dataclass(frozen=True)
+class Track:
+    """How a track goes from a suite to images. `t2ibench/tracks/<name>.py` has its own as TRACK; the contracts are in t2ibench/tracks.
+
+    prompts: everything that is asked for, what metrics ask for (the third argument) included. facts: what a record says of the prompts.
+    samples: of prompts, under a run seed. source: what a method makes the images of a prompt from, beside their seeds. make: asks a
+    method for samples of one group. baseline: by its name, from the maker it is `of` (None: real images), under a run seed.
+    """
+
+    prompts: "Callable[[Suite, Data, Sequence[Prompt]], list[Prompt]]"
+    facts: "Callable[[Suite, Data, Sequence[Prompt]], dict[str, Any]]"
+    samples: Callable[[Sequence[Prompt], int], list[Sample]]
+    source: Callable[[Prompt], str]
+    make: Callable[[Any, Sequence[Sample]], Tensor]
+    baseline: "Callable[[str, Maker | None, Plan, int], Maker]"
+
+
+def load_track(name: str) -> Track:
+    """A track by name."""
+    return importlib.import_module(f"t2ibench.tracks.{name}").TRACK
+
+
+@dataclass(frozen=True)
 class Method:
-    """A method's images: it is given texts and seeds, and nothing else of the prompt."""
+    """A method's images: it is given what the track's requests hold, and nothing else of the prompt."""
 
     method: Any
+    track: Track
     identity: Mapping[str, Any]
-    weights: Mapping[str, Mapping[str, Any]]
-    trained_on: Sequence[str]
-
-    def source(self, sample: Sample) -> str:
-        return sample.prompt.text
-
-    def make(self, samples: Sequence[Sample]) -> Tensor:
-        return self.method.text_to_image([TextToImage(sample.prompt.text, sample.seed) for sample in samples])
-
-
-class RealImages:
-    """Real images as if a method had made them, which shows the ceiling of every number.
-
-    A caption gets the image it came with. A prompt for attributes (tags: `literals`, a list of "attribute=value") gets images that carry
-    them, each another one: rendered for it where the data set can, otherwise from its splits, in random order, again from the first
-    where there are too few.
-    """
-
-    weights: Mapping[str, Mapping[str, Any]] = {}
+    weights: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     trained_on: Sequence[str] = ()
 
-    def __init__(self, splits: Sequence[Split], prompts: Sequence[Prompt], render: Render | None, seed: int) -> None:
-        self.splits, self.render, self.seed = splits, render, seed
-        self.identity: Mapping[str, Any] = {"name": "real", "splits": [split.digest for split in splits]}
-        self.rows = {id: (split, row) for split in reversed(splits) for row, id in enumerate(split.ids)}
-        self.first: dict[str, int] = {}  # where a prompt's images begin among those of all prompts for its attributes
-        self.count: dict[tuple[str, ...], int] = {}
-        self.pools: dict[tuple[str, ...], Split] = {}
-        for prompt in prompts:
-            if prompt.reference is None:
-                key = literals(prompt)
-                self.first[prompt.id] = self.count.get(key, 0)
-                self.count[key] = self.first[prompt.id] + prompt.images
+    @property
+    def cost(self) -> Mapping[str, float]:
+        return getattr(self.method, "cost", {})
 
     def source(self, sample: Sample) -> str:
-        prompt = sample.prompt
-        return f"real {prompt.reference}" if prompt.reference is not None else f"real {'+'.join(literals(prompt))} {self._index(sample)}"
+        return self.track.source(sample.prompt)
 
     def make(self, samples: Sequence[Sample]) -> Tensor:
-        return torch.from_numpy(np.concatenate([self._image(sample) for sample in samples]))
-
-    def _image(self, sample: Sample) -> np.ndarray:
-        if sample.prompt.reference is not None:
-            if sample.prompt.reference not in self.rows:
-                raise ValueError(f"no real image has the id {sample.prompt.reference!r}")
-            split, row = self.rows[sample.prompt.reference]
-            return split.images.read([row])
-        key = literals(sample.prompt)
-        if key not in self.pools:
-            self.pools[key] = self._pool(key)
-        pool = self.pools[key]
-        return pool.images.read([self._index(sample) % len(pool)])
-
-    def _index(self, sample: Sample) -> int:
-        return self.first[sample.prompt.id] + sample.k
-
-    def _pool(self, key: tuple[str, ...]) -> Split:
-        if not key:
-            raise ValueError("the prompt names neither a real image nor attributes")
-        conditions = dict(literal.split("=", 1) for literal in key)
-        if self.render is not None:
-            return self.render(conditions, self.count[key], derive_seed(self.seed, "real", *key))
-        for split in self.splits:
-            table = split.attributes
-            if table is not None and set(conditions) <= set(table.columns):
-                rows = np.flatnonzero(np.all([(table[name].astype(str) == value).to_numpy() for name, value in conditions.items()], axis=0))
-                if len(rows):
-                    return split.take(rows[permutation(derive_seed("real", *key), len(rows))])
-        raise ValueError(f"no real image carries {' and '.join(key)}")
-
-
-class Shuffled:
-    """Another maker's images under the wrong prompts: what a number is worth when the text says nothing about the image.
-
-    Within each group the prompts are put on one random ring, and each is answered by the image of the next, with its own seed. Prompts
-    that ask for the same attributes stand on the ring as one, so that none is answered by its own paraphrase.
-    """
-
-    def __init__(self, maker: Maker, prompts: Sequence[Prompt], seed: int) -> None:
-        self.maker, self.weights, self.trained_on = maker, maker.weights, maker.trained_on
-        self.identity: Mapping[str, Any] = {"name": "shuffled", "of": maker.identity}
-        self.taken: dict[str, Prompt] = {}
-        for group in dict.fromkeys(prompt.group for prompt in prompts):
-            alike: dict[tuple[str, ...], list[Prompt]] = {}
-            for prompt in (prompt for prompt in prompts if prompt.group == group):
-                alike.setdefault(literals(prompt) or (prompt.id,), []).append(prompt)
-            members = list(alike.values())
-            ring = [members[i] for i in permutation(derive_seed(seed, "shuffled", group), len(members))]
-            for here, after in zip(ring, ring[1:] + ring[:1], strict=True):
-                self.taken |= {prompt.id: after[i % len(after)] for i, prompt in enumerate(here)}
-
-    def _other(self, sample: Sample) -> Sample:
-        other = self.taken[sample.prompt.id]
-        return Sample(other, sample.k % other.images, sample.seed)
-
-    def source(self, sample: Sample) -> str:
-        return self.maker.source(self._other(sample))
-
-    def make(self, samples: Sequence[Sample]) -> Tensor:
-        return self.maker.make([self._other(sample) for sample in samples])
-
-
-class Unconditional:
-    """Another maker's images without the prompt: each is made for a training caption that its own seed draws."""
-
-    def __init__(self, maker: Maker, train: Split) -> None:
-        self.maker, self.train, self.weights, self.trained_on = maker, train, maker.weights, maker.trained_on
-        self.identity: Mapping[str, Any] = {"name": "unconditional", "of": maker.identity, "captions": train.digest}
-
-    def _drawn(self, sample: Sample) -> Sample:
-        first, second = uniform(derive_seed(sample.seed, "unconditional"), 2)
-        row = int(first * len(self.train))
-        captions = self.train.captions[row]
-        if not captions:
-            raise UserError(f"{self.train.dataset}: {self.train.name} image {self.train.ids[row]} has no caption, expected at least one")
-        prompt = replace(sample.prompt, text=captions[int(second * len(captions))], reference=self.train.ids[row])
-        return replace(sample, prompt=prompt)
-
-    def source(self, sample: Sample) -> str:
-        return self.maker.source(self._drawn(sample))
-
-    def make(self, samples: Sequence[Sample]) -> Tensor:
-        return self.maker.make([self._drawn(sample) for sample in samples])
-
-
-def literals(prompt: Prompt) -> tuple[str, ...]:
-    """The attributes a prompt asks for, "attribute=value"; empty where it names none."""
-    return tuple(prompt.tags.get("literals", ()))
+        return self.track.make(self.method, samples)

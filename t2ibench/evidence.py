@@ -19,6 +19,7 @@ from t2ibench.models import JUDGE, Models
 from t2ibench.seeds import derive_seed
 from t2ibench.tracks import Prompt
 
+Regions = Callable[[str, Sequence[str]], np.ndarray]  # attribute, values: where images that show one of them have it, bool [H, W]
 Render = Callable[[Mapping[str, str], int, int], Split]  # conditions (attribute -> value), count, seed: real images that carry them
 
 
@@ -68,9 +69,11 @@ class Evidence:
         seed: int = 0,
         judge: str = JUDGE,
         render: Render | None = None,
+        regions: Regions | None = None,
     ) -> None:
         self.train, self.reference, self.prompts = train, reference, list(prompts)
-        self.models, self.seed, self.judge, self._samples, self._render = models, seed, judge, samples, render
+        self.models, self.seed, self.judge, self._samples = models, seed, judge, samples
+        self._render, self._regions = render, regions
         self._held: dict[tuple[Any, ...], Tensor] = {}
         self._extractors: dict[str, Extractor] = {}
 
@@ -111,6 +114,11 @@ class Evidence:
         samples = self.samples(group)
         return self._values(self._judged(samples.store, samples.rows, samples.digest)).set_index(samples.rows)
 
+    def fake_probabilities(self, group: str = "captions") -> pd.DataFrame:
+        """The judge's probability of every literal, a column "attribute=value" each, one row for each of `samples(group).rows`."""
+        samples = self.samples(group)
+        return self._judged(samples.store, samples.rows, samples.digest).set_index(samples.rows)
+
     def real_attributes(self, split: Split | None = None) -> pd.DataFrame:
         """The judge's value of every attribute of the images of a split (the reference)."""
         split = split or self.reference
@@ -130,6 +138,18 @@ class Evidence:
         if self._render is None:
             raise UserError(f"{self.train.dataset} cannot make real images of chosen attributes")
         return self._render(conditions, count, derive_seed("evidence"))
+
+    def region(self, attribute: str) -> np.ndarray | None:
+        """The pixels that an attribute's part can cover, whatever its value: bool [H, W] at the size of the real images.
+
+        None where the data set does not know. Raises UserError for an attribute that it does not have.
+        """
+        if self._regions is None or self.train.attributes is None:
+            return None
+        table = self.train.attributes
+        if attribute not in table:
+            raise UserError(f"{self.train.dataset} has no attribute {attribute!r}{did_you_mean(attribute, map(str, table.columns))}")
+        return self._regions(attribute, sorted(table[attribute].dropna().astype(str).unique()))
 
     def extractor_protocol(self, name: str) -> dict[str, Any]:
         """What decides an extractor's features: its name, the hash of its weights, the resize before it."""

@@ -1,9 +1,10 @@
 """Making the images of a cell: in batches, each sample's outcome written down, whatever it is.
 
-The batches are always the same parts of the sample list, also after a kill: a batch of which something is missing is made again as a whole,
+The batches are always the same parts of the sample list, each of one group of prompts, also after a kill: a batch of which something is missing is made again as a whole,
 so that not even the order of a sum can differ from an uninterrupted run.
 """
 
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -40,7 +41,8 @@ def generate(maker: Maker, samples: Sequence[Sample], store: Store, what: str, b
     """The outcome of every sample, in order; makes those that the store does not soundly hold."""
     sources = {sample.id: maker.source(sample) for sample in samples}
     held = store.sound(sources)
-    blocks = [samples[start : start + batch] for start in range(0, len(samples), batch)]
+    groups = [list(members) for _, members in itertools.groupby(samples, key=lambda sample: sample.prompt.group)]
+    blocks = [group[start : start + batch] for group in groups for start in range(0, len(group), batch)]
     todo = [block for block in blocks if any(sample.id not in held for sample in block)]
     with counter(what, total=len(samples), done=len(samples) - sum(map(len, todo))) as advance:
         for block in todo:

@@ -68,6 +68,7 @@ def assemble(
                 "peak_memory_bytes": environment.peak_memory(),
                 "training_minutes": training_minutes(maker.weights),
                 "scoring_seconds": scores.seconds,
+                **{name: float(value) for name, value in maker.cost.items()},
             },
         }
     )

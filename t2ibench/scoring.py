@@ -24,6 +24,11 @@ class Metric:
     config: Any
 
     @property
+    def tracks(self) -> Sequence[str]:
+        """The tracks whose samples it can score."""
+        return getattr(self.module, "TRACKS", ("text_to_image",))
+
+    @property
     def identity(self) -> dict[str, Any]:
         return {"name": self.name, **asdict(self.config)}
 

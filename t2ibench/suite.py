@@ -6,7 +6,7 @@ the board, which two entries of one method need.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from t2ibench.errors import UserError, did_you_mean
 from t2ibench.tracks import TRACKS
 
 SHIPPED = Path(__file__).parent / "suites"
-BASELINES = ("real", "shuffled", "unconditional")
+BASELINES = {name: of for contract in TRACKS.values() for name, of in contract.baselines.items()}
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,18 @@ class PromptPlan:
 
 
 @dataclass(frozen=True)
+class EditPlan:
+    """Which edits the track `edit` asks for, of the same `images` sources each.
+
+    An edit goes from `neutral` to the same text with one literal "attribute=value" of the data set in it.
+    """
+
+    images: int = 50
+    literals: tuple[str, ...] = ()  # none: all that can be said, are not rare in training and not in most images already
+    neutral: str | None = None  # must end with its noun; None: from the data set's vocabulary, "a person"
+
+
+@dataclass(frozen=True)
 class File:
     """The keys of the YAML file."""
 
@@ -49,11 +61,12 @@ class File:
     methods: list[Any]
     metrics: list[Any]
     tracks: list[str] = field(default_factory=lambda: ["text_to_image"])
-    baselines: list[Any] = field(default_factory=lambda: ["real", "shuffled", "unconditional"])
+    baselines: list[Any] | None = None  # None: those of the tracks that are made of real images
     seeds: list[int] = field(default_factory=lambda: [0])
     reference: dict[str, Any] = field(default_factory=dict)
     prompts: dict[str, Any] = field(default_factory=dict)
-    columns: list[str] = field(default_factory=list)  # the metric ids on the board, in order; empty: all
+    edits: dict[str, Any] = field(default_factory=dict)
+    columns: list[str] = field(default_factory=list)  # the metric ids on the boards of all tracks, in order; empty: all
 
 
 @dataclass(frozen=True)
@@ -78,6 +91,7 @@ class Suite:
     seeds: tuple[int, ...]
     reference: Reference
     prompts: PromptPlan
+    edits: EditPlan
     columns: tuple[str, ...]
 
 
@@ -119,27 +133,41 @@ def parse(content: Mapping[str, Any], name: str, title: str, where: str) -> Suit
     file = plugins.configure(File, {key: value for key, value in content.items() if value is not None}, where)
     known = plugins.method_ids()
     methods = tuple(_method(entry, known, f"{where}: methods") for entry in file.methods)
+    ids = [*known, *(entry.id for entry in methods)]
+    baselines = _default_baselines(file.tracks) if file.baselines is None else file.baselines
     suite = Suite(
         name=name,
         title=title,
         dataset=_plugin(file.dataset, "datasets", f"{where}: dataset"),
         tracks=tuple(file.tracks),
         methods=methods,
-        baselines=tuple(_baseline(entry, known, f"{where}: baselines") for entry in file.baselines),
+        baselines=tuple(_baseline(entry, ids, f"{where}: baselines") for entry in baselines),
         metrics=tuple(_plugin(entry, "metrics", f"{where}: metrics") for entry in file.metrics),
         seeds=tuple(file.seeds),
         reference=plugins.configure(Reference, file.reference, f"{where}: reference"),
         prompts=plugins.configure(PromptPlan, file.prompts, f"{where}: prompts"),
+        edits=plugins.configure(EditPlan, file.edits, f"{where}: edits"),
         columns=tuple(file.columns),
     )
     _check(suite, where)
+    for track, contract in TRACKS.items():
+        if getattr(file, contract.key) and track not in suite.tracks:
+            raise UserError(f"{where}: {contract.key}: is of the track {track}, which is not in the suite: add it to `tracks`")
     return suite
+
+
+def _default_baselines(tracks: Sequence[str]) -> list[str]:
+    return [name for track in tracks if track in TRACKS for name, of in TRACKS[track].baselines.items() if of != "method"]
 
 
 def _check(suite: Suite, where: str) -> None:
     for track in suite.tracks:
         if track not in TRACKS:
             raise UserError(f"{where}: no track is called {track!r}{did_you_mean(track, TRACKS)}")
+    for entry in suite.baselines:
+        if not any(entry.name in TRACKS[track].baselines for track in suite.tracks):
+            [track] = [track for track, contract in TRACKS.items() if entry.name in contract.baselines]
+            raise UserError(f"{where}: baselines: {entry.name} is of the track {track}, which is not in the suite: take it out")
     for key, entries in (("methods", suite.methods + suite.baselines), ("metrics", suite.metrics)):
         ids = [entry.id for entry in entries]
         if twice := {id for id in ids if ids.count(id) > 1}:
@@ -149,7 +177,10 @@ def _check(suite: Suite, where: str) -> None:
             raise UserError(f"{where}: {key} is empty, expected at least one")
         if key != "methods" and len(set(many)) < len(many):
             raise UserError(f"{where}: {key} names one twice: {list(many)}")
-    for key, number in (("prompts: captions", suite.prompts.captions), ("reference: limit", suite.reference.limit)):
+    if len(set(suite.edits.literals)) < len(suite.edits.literals):
+        raise UserError(f"{where}: edits: literals names one twice: {list(suite.edits.literals)}")
+    counts = (("prompts: captions", suite.prompts.captions), ("edits: images", suite.edits.images))
+    for key, number in (*counts, ("reference: limit", suite.reference.limit)):
         if number is not None and number < 1:
             raise UserError(f"{where}: {key} is {number}, expected at least 1")
 
@@ -182,20 +213,26 @@ def _method(entry: Any, known: Mapping[str, tuple[str, Mapping[str, Any]]], wher
     return Entry(label, plugin, {**variant, **settings}, "method")
 
 
-def _baseline(entry: Any, known: Mapping[str, tuple[str, Mapping[str, Any]]], where: str) -> Entry:
+def _baseline(entry: Any, methods: Sequence[str], where: str) -> Entry:
     name, settings = _split(entry, where)
     if name not in BASELINES:
         raise UserError(f"{where}: no baseline is called {name!r}{did_you_mean(name, BASELINES)}")
-    if name == "real":
+    if BASELINES[name] == "nothing":
         if settings:
-            raise UserError(f"{where}: real: unknown key {next(iter(settings))!r}, it has no settings")
+            raise UserError(f"{where}: {name}: unknown key {next(iter(settings))!r}, it has no settings")
         return Entry(name, name, {}, "baseline")
-    of = plugins.configure(_Of, settings, f"{where}: {name}").of
-    if of != "real" and of not in known:
-        raise UserError(f"{where}: {name}: no method is called {of!r}{did_you_mean(of, ['real', *known])}")
+    allowed = [*methods] if BASELINES[name] == "method" else ["real", *methods]
+    of = plugins.configure(_OfMethod if BASELINES[name] == "method" else _OfAnything, settings, f"{where}: {name}").of
+    if of not in allowed:
+        raise UserError(f"{where}: {name}: no method is called {of!r}{did_you_mean(of, allowed)}")
     return Entry(f"{name}-{of}", name, {"of": of}, "baseline")
 
 
 @dataclass(frozen=True)
-class _Of:
+class _OfMethod:
+    of: str  # whose images
+
+
+@dataclass(frozen=True)
+class _OfAnything:
     of: str = "real"  # whose images: real ones, or a method's

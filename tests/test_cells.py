@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from t2ibench.cells import RealImages, Sample, Shuffled, Unconditional, samples_of
+from t2ibench.cells import Sample
 from t2ibench.seeds import derive_seed
 from t2ibench.tracks import Prompt
+from t2ibench.tracks.text_to_image import RealImages, Shuffled, Unconditional
+from t2ibench.tracks.text_to_image import samples as samples_of
 
 
 @pytest.fixture
@@ -85,6 +87,7 @@ class Echo:
     identity: Mapping[str, Any] = field(default_factory=dict)
     weights: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     trained_on: Sequence[str] = ()
+    cost: Mapping[str, float] = field(default_factory=dict)
 
     def source(self, sample: Sample) -> str:
         return f"{sample.prompt.text} {sample.seed}"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from t2ibench import plugins, records, runner, sheets, suite
-from t2ibench.cells import Sample, samples_of
+from t2ibench.cells import Sample
 from t2ibench.commands.datasets import opened, settings_of
 from t2ibench.errors import UserError, did_you_mean
 from t2ibench.progress import counter
@@ -15,6 +15,7 @@ from t2ibench.suite import Entry
 from t2ibench.tracks import Prompt
 
 BATCH, MOST = 64, 10_000
+TEXT_TO_IMAGE = "text_to_image"
 
 
 def generate_sheet(id: str, prompts: Sequence[str], seeds: str, out: Path, settings: Sequence[str], device: str) -> None:
@@ -24,7 +25,7 @@ def generate_sheet(id: str, prompts: Sequence[str], seeds: str, out: Path, setti
         raise UserError(f"no method is called {id!r}{did_you_mean(id, known)}")
     plugin, variant = known[id]
     columns = seeds_of(seeds)
-    maker = runner.method_maker(Entry(id, plugin, {**variant, **settings_of(settings)}, "method"), "generate", device)
+    maker = runner.method_maker(Entry(id, plugin, {**variant, **settings_of(settings)}, "method"), TEXT_TO_IMAGE, "generate", device)
     samples = [Sample(Prompt(text, text), k, seed) for text in prompts for k, seed in enumerate(columns)]
     images: list[np.ndarray] = []
     with counter(f"{id}: images", total=len(samples)) as advance:
@@ -65,8 +66,11 @@ def show_dataset(name: str, split: str, count: int, columns: int, out: Path | No
 
 
 def write_prompts(name: str, seed: int, out: Path) -> None:
-    """A line for every image of a suite, in the format of the method image_folder."""
-    asked = samples_of(runner.prepare(suite.load(name)).prompts, seed)
+    """A line for every image of text that a suite asks for, in the format of the method image_folder."""
+    plans = {plan.track: plan for plan in runner.prepare(suite.load(name))}
+    if TEXT_TO_IMAGE not in plans:
+        raise UserError(f"{name} has no track {TEXT_TO_IMAGE}, and other tracks ask for more than images of texts")
+    asked = plans[TEXT_TO_IMAGE].of_track.samples(plans[TEXT_TO_IMAGE].prompts, seed)
     rows = [{"file_name": f"{s.id}.png", "text": s.prompt.text, "seed": s.seed, "prompt": s.prompt.id, "k": s.k} for s in asked]
     records.write_whole(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
     print(f"{out}: {len(rows):,} images")

@@ -83,6 +83,7 @@ class Folder:
     identity: Mapping[str, Any]
     weights: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     trained_on: Sequence[str] = ("unknown",)
+    cost: Mapping[str, float] = field(default_factory=dict)
 
     def source(self, sample: Sample) -> str:
         return sample.prompt.id

@@ -1,0 +1,151 @@
+"""What is settled before a cell is run: the data read, the plug-ins imported, every setting checked, every prompt known."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from t2ibench import plugins, records
+from t2ibench.cells import Track, load_track
+from t2ibench.data import Split
+from t2ibench.errors import UserError
+from t2ibench.evidence import Regions, Render
+from t2ibench.models import Models
+from t2ibench.scoring import Metric, metrics_of
+from t2ibench.suite import Entry, Suite
+from t2ibench.tracks import TRACKS, Prompt
+
+
+@dataclass(frozen=True)
+class Data:
+    """A suite's data set. reference: the real images of the metrics. split: any split by name, read once; None: the reference."""
+
+    facts: Mapping[str, Any]
+    train: Split
+    reference: Split
+    split: Callable[[str | None], Split]
+    render: Render | None
+    regions: Regions | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A track of a suite: all that its cells share. models: those that score."""
+
+    suite: Suite
+    track: str
+    data: Data
+    prompts: Sequence[Prompt]
+    metrics: Sequence[Metric]
+    device: str
+    models: Models = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "models", Models(self.device))
+
+    @property
+    def of_track(self) -> Track:
+        return load_track(self.track)
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The baselines of the track and the methods that take part, in the order in which they run."""
+        baselines = [entry for entry in self.suite.baselines if entry.name in TRACKS[self.track].baselines]
+        return [*baselines, *(entry for entry in self.suite.methods if takes_part(entry, self.track))]
+
+    @cached_property
+    def prompt_facts(self) -> dict[str, Any]:
+        groups: dict[str, int] = {}
+        for prompt in self.prompts:
+            groups[prompt.group] = groups.get(prompt.group, 0) + prompt.images
+        said = self.of_track.facts(self.suite, self.data, self.prompts)
+        digest = records.digest([asdict(prompt) for prompt in self.prompts])
+        return {"digest": digest, **said, "texts": len(self.prompts), "images": groups}
+
+
+def prepare(suite: Suite, device: str = "cpu") -> list[Plan]:
+    """A plan for each track: import what the suite uses, check every setting, and read the data; makes no image."""
+    check_methods(suite)
+    metrics = metrics_of(suite.metrics, f"{suite.name}: metrics")
+    for metric in metrics:
+        if not set(metric.tracks) & set(suite.tracks):
+            raise UserError(
+                f"{suite.name}: metrics: {metric.name} can score {' and '.join(metric.tracks)}, expected one of {', '.join(suite.tracks)}"
+            )
+    data = read(suite)
+    plans = []
+    for track in suite.tracks:
+        able = [metric for metric in metrics if track in metric.tracks]
+        further = [prompt for metric in able for prompt in metric.prompts(data.train, data.reference)]
+        plans.append(Plan(suite, track, data, load_track(track).prompts(suite, data, further), able, device))
+    return plans
+
+
+def read(suite: Suite) -> Data:
+    """The data set of a suite."""
+    module = plugins.load("datasets", suite.dataset.name)
+    config = plugins.configure(module.Config, suite.dataset.settings, f"{suite.name}: dataset")
+    train, reference = module.load(config, "train"), module.load(config, suite.reference.split)
+    if suite.reference.limit is not None:
+        reference = reference.take(range(min(suite.reference.limit, len(reference))))
+
+    @functools.cache
+    def split(name: str | None) -> Split:
+        return reference if name is None else module.load(config, name)
+
+    def render(conditions: Mapping[str, str], count: int, seed: int) -> Split:
+        return module.pair_images(config, conditions, count, seed)
+
+    def regions(attribute: str, values: Sequence[str]) -> np.ndarray:
+        return module.regions(config, attribute, values)
+
+    facts = {
+        "name": suite.dataset.name,
+        "config": asdict(config),
+        "train": {"images": len(train), "digest": train.digest},
+        "reference": {"split": reference.name, "images": len(reference), "digest": reference.digest},
+    }
+    renders, knows_regions = hasattr(module, "pair_images"), hasattr(module, "regions")
+    return Data(facts, train, reference, split, render if renders else None, regions if knows_regions else None)
+
+
+def check_methods(suite: Suite) -> None:
+    """Raises UserError for wrong settings of a method, a method in none of the tracks, a track without a method, a baseline of neither."""
+    for entry in suite.methods:
+        configured(entry, suite.name)
+        if not any(takes_part(entry, track) for track in suite.tracks):
+            needs = " or ".join(needed(track) for track in suite.tracks)
+            raise UserError(f"{suite.name}: {entry.id} has no {needs}, so it cannot take part in any track of the suite")
+    for track in suite.tracks:
+        if not any(takes_part(entry, track) for entry in suite.methods) and suite.methods:
+            raise UserError(f"{suite.name}: tracks: none of the suite's methods has {needed(track)}, so the track {track} has none")
+        for entry in suite.baselines:
+            if entry.name in TRACKS[track].baselines and (of := entry.settings.get("of", "real")) != "real":
+                if not takes_part(entry_of(suite, of), track):
+                    raise UserError(f"{suite.name}: baselines: {entry.name}: {of} has no {needed(track)}: name a method of the track {track}")
+
+
+def takes_part(entry: Entry, track: str) -> bool:
+    """Whether a method has the functions of a track."""
+    method = plugins.load("methods", entry.name).Method
+    return all(hasattr(method, function) for function in TRACKS[track].functions)
+
+
+def needed(track: str) -> str:
+    """The functions of a track, as text."""
+    return " and ".join(TRACKS[track].functions)
+
+
+def entry_of(suite: Suite, id: str) -> Entry:
+    """A method by its name in the suite, or as it was published where it stands in no list of the suite."""
+    known = {entry.id: entry for entry in suite.methods}
+    return known[id] if id in known else Entry(id, *plugins.method_ids()[id], "method")
+
+
+def configured(entry: Entry, where: str) -> tuple[Any, Any]:
+    """A method's module and its settings, checked; nothing is loaded yet."""
+    module = plugins.load("methods", entry.name)
+    return module, plugins.configure(module.Config, entry.settings, f"{where}: {entry.id}")

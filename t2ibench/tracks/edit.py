@@ -1,0 +1,83 @@
+"""Editing: one change, asked for by a text, of an image that is there. The change should be made, and everything else should stay.
+
+Every edit is asked of the same sources: the seed of sample k is H(run seed, "source", k) whatever the prompt, so that sources pair the
+edits with each other and with the images before them. The group "sources" holds those, the group "edits" one prompt an edit, and the
+two are joined by k. The baselines bracket the metrics: `unedited` changes nothing, `resampled` everything.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from torch import Tensor
+
+from t2ibench import edit_prompts
+from t2ibench.cells import Maker, Sample, Track
+from t2ibench.edit_prompts import SOURCES
+from t2ibench.errors import UserError
+from t2ibench.plan import Data, Plan
+from t2ibench.seeds import derive_seed
+from t2ibench.suite import Suite
+from t2ibench.tracks import Edit, Prompt
+
+
+def prompts(suite: Suite, data: Data, further: Sequence[Prompt]) -> list[Prompt]:
+    """The sources and the suite's edits. Metrics of this track judge what is there, and ask for nothing more."""
+    if further:
+        raise UserError(f"{suite.name}: a metric asks for the prompt {further[0].id!r}, but the track edit takes its prompts from `edits:`")
+    return edit_prompts.build(data.train, suite.edits.literals, suite.edits.neutral, suite.edits.images, f"{suite.name}: edits")
+
+
+def facts(suite: Suite, data: Data, prompts: Sequence[Prompt]) -> dict[str, Any]:
+    """The texts, by literal."""
+    edits = {f"{p.tags['attribute']}={p.tags['value']}": p.text for p in prompts if p.group != SOURCES}
+    return {"neutral": next(prompt.text for prompt in prompts if prompt.group == SOURCES), "edits": edits}
+
+
+def samples(prompts: Sequence[Prompt], run_seed: int) -> list[Sample]:
+    """Every sample of a run, prompt by prompt; those of one k have one seed."""
+    return [Sample(prompt, k, derive_seed(run_seed, "source", k)) for prompt in prompts for k in range(prompt.images)]
+
+
+def source(prompt: Prompt) -> str:
+    """The texts of an edit; the image before it depends on none."""
+    return "unedited" if prompt.group == SOURCES else f"{prompt.tags['neutral']} -> {prompt.text}"
+
+
+def make(method: Any, samples: Sequence[Sample]) -> Tensor:
+    """Ask a method for sources or for edits."""
+    function = method.unedited if samples[0].prompt.group == SOURCES else method.edit
+    return function([Edit(sample.prompt.tags["neutral"], sample.prompt.text, sample.seed) for sample in samples])
+
+
+class Sources:
+    """A method's sources in place of its edits: each its own ("unedited"), or that of another seed ("resampled")."""
+
+    def __init__(self, name: Literal["unedited", "resampled"], maker: Maker, prompts: Sequence[Prompt]) -> None:
+        self.name, self.maker, self.weights, self.trained_on = name, maker, maker.weights, maker.trained_on
+        self.identity: Mapping[str, Any] = {"name": name, "of": maker.identity}
+        [self.prompt] = [prompt for prompt in prompts if prompt.group == SOURCES]
+
+    @property
+    def cost(self) -> Mapping[str, float]:
+        return self.maker.cost
+
+    def _taken(self, sample: Sample) -> Sample:
+        fresh = self.name == "resampled" and sample.prompt.group != SOURCES
+        seed = derive_seed(sample.seed, "resampled", sample.prompt.id) if fresh else sample.seed
+        return replace(sample, prompt=self.prompt, seed=seed)
+
+    def source(self, sample: Sample) -> str:
+        return self.maker.source(self._taken(sample))
+
+    def make(self, samples: Sequence[Sample]) -> Tensor:
+        return self.maker.make([self._taken(sample) for sample in samples])
+
+
+def baseline(name: str, maker: Maker | None, plan: Plan, seed: int) -> Maker:
+    """Both are made from a method's sources."""
+    assert maker is not None
+    return Sources("resampled" if name == "resampled" else "unedited", maker, plan.prompts)
+
+
+TRACK = Track(prompts=prompts, facts=facts, samples=samples, source=source, make=make, baseline=baseline)

@@ -1,0 +1,201 @@
+"""Text to image: one image of one text. Its prompts are captions of real images and what metrics ask for; its baselines know real images."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from t2ibench.cells import Maker, Sample, Track
+from t2ibench.data import Split
+from t2ibench.errors import UserError
+from t2ibench.evidence import Render
+from t2ibench.plan import Data, Plan
+from t2ibench.seeds import derive_seed, permutation, uniform
+from t2ibench.suite import Suite
+from t2ibench.tracks import Prompt, TextToImage
+
+
+def prompts(suite: Suite, data: Data, further: Sequence[Prompt]) -> list[Prompt]:
+    """The suite's captions, and what its metrics ask for beside them."""
+    return prompts_of(suite.prompts.captions, data.split(suite.prompts.split), further)
+
+
+def prompts_of(captions: int, split: Split, further: Sequence[Prompt]) -> list[Prompt]:
+    """One caption of each of the first `captions` images of a split, and what metrics ask for beside them, each prompt once.
+
+    Which of an image's captions is drawn from its id, so it is the same in every run. Raises UserError where a caption is missing.
+    """
+    if captions > len(split):
+        raise UserError(f"prompts: captions is {captions:,}, but {split.dataset} {split.name} has {len(split):,} images")
+    prompts: dict[str, Prompt] = {}
+    for row in range(captions):
+        id, texts = split.ids[row], split.captions[row]
+        if not texts:
+            raise UserError(f"{split.dataset} {split.name}: image {id} has no caption, expected at least one: write one")
+        which = derive_seed("caption", id) % len(texts)
+        prompts[f"captions/{id}/{which}"] = Prompt(f"captions/{id}/{which}", texts[which], reference=id)
+    for prompt in further:
+        if prompts.setdefault(prompt.id, prompt) != prompt:
+            raise UserError(f"two metrics ask for different prompts of the id {prompt.id!r}: take one of them out")
+    return list(prompts.values())
+
+
+def samples(prompts: Sequence[Prompt], run_seed: int) -> list[Sample]:
+    """Every sample of a run, prompt by prompt; the random stream of each is H(run seed, prompt id, k) and nothing else."""
+    return [Sample(prompt, k, derive_seed(run_seed, prompt.id, k)) for prompt in prompts for k in range(prompt.images)]
+
+
+def make(method: Any, samples: Sequence[Sample]) -> Tensor:
+    """Ask a method for samples."""
+    return method.text_to_image([TextToImage(sample.prompt.text, sample.seed) for sample in samples])
+
+
+def baseline(name: str, maker: Maker | None, plan: Plan, seed: int) -> Maker:
+    """`real`, or what the other baselines make of it or of a method's images."""
+    if maker is None:
+        maker = RealImages([plan.data.split(plan.suite.prompts.split), plan.data.train], plan.prompts, plan.data.render, seed)
+    if name == "real":
+        return maker
+    return Shuffled(maker, plan.prompts, seed) if name == "shuffled" else Unconditional(maker, plan.data.train)
+
+
+class RealImages:
+    """Real images as if a method had made them, which shows the ceiling of every number.
+
+    A caption gets the image it came with. A prompt for attributes (tags: `literals`, a list of "attribute=value") gets images that carry
+    them, each another one: rendered for it where the data set can, otherwise from its splits, in random order, again from the first
+    where there are too few.
+    """
+
+    weights: Mapping[str, Mapping[str, Any]] = {}
+    trained_on: Sequence[str] = ()
+    cost: Mapping[str, float] = {}
+
+    def __init__(self, splits: Sequence[Split], prompts: Sequence[Prompt], render: Render | None, seed: int) -> None:
+        self.splits, self.render, self.seed = splits, render, seed
+        self.identity: Mapping[str, Any] = {"name": "real", "splits": [split.digest for split in splits]}
+        self.rows = {id: (split, row) for split in reversed(splits) for row, id in enumerate(split.ids)}
+        self.first: dict[str, int] = {}  # where a prompt's images begin among those of all prompts for its attributes
+        self.count: dict[tuple[str, ...], int] = {}
+        self.pools: dict[tuple[str, ...], Split] = {}
+        for prompt in prompts:
+            if prompt.reference is None:
+                key = literals(prompt)
+                self.first[prompt.id] = self.count.get(key, 0)
+                self.count[key] = self.first[prompt.id] + prompt.images
+
+    def source(self, sample: Sample) -> str:
+        prompt = sample.prompt
+        return f"real {prompt.reference}" if prompt.reference is not None else f"real {'+'.join(literals(prompt))} {self._index(sample)}"
+
+    def make(self, samples: Sequence[Sample]) -> Tensor:
+        return torch.from_numpy(np.concatenate([self._image(sample) for sample in samples]))
+
+    def _image(self, sample: Sample) -> np.ndarray:
+        if sample.prompt.reference is not None:
+            if sample.prompt.reference not in self.rows:
+                raise ValueError(f"no real image has the id {sample.prompt.reference!r}")
+            split, row = self.rows[sample.prompt.reference]
+            return split.images.read([row])
+        key = literals(sample.prompt)
+        if key not in self.pools:
+            self.pools[key] = self._pool(key)
+        pool = self.pools[key]
+        return pool.images.read([self._index(sample) % len(pool)])
+
+    def _index(self, sample: Sample) -> int:
+        return self.first[sample.prompt.id] + sample.k
+
+    def _pool(self, key: tuple[str, ...]) -> Split:
+        if not key:
+            raise ValueError("the prompt names neither a real image nor attributes")
+        conditions = dict(literal.split("=", 1) for literal in key)
+        if self.render is not None:
+            return self.render(conditions, self.count[key], derive_seed(self.seed, "real", *key))
+        for split in self.splits:
+            table = split.attributes
+            if table is not None and set(conditions) <= set(table.columns):
+                rows = np.flatnonzero(np.all([(table[name].astype(str) == value).to_numpy() for name, value in conditions.items()], axis=0))
+                if len(rows):
+                    return split.take(rows[permutation(derive_seed("real", *key), len(rows))])
+        raise ValueError(f"no real image carries {' and '.join(key)}")
+
+
+class Shuffled:
+    """Another maker's images under the wrong prompts: what a number is worth when the text says nothing about the image.
+
+    Within each group the prompts are put on one random ring, and each is answered by the image of the next, with its own seed. Prompts
+    that ask for the same attributes stand on the ring as one, so that none is answered by its own paraphrase.
+    """
+
+    def __init__(self, maker: Maker, prompts: Sequence[Prompt], seed: int) -> None:
+        self.maker, self.weights, self.trained_on = maker, maker.weights, maker.trained_on
+        self.identity: Mapping[str, Any] = {"name": "shuffled", "of": maker.identity}
+        self.taken: dict[str, Prompt] = {}
+        for group in dict.fromkeys(prompt.group for prompt in prompts):
+            alike: dict[tuple[str, ...], list[Prompt]] = {}
+            for prompt in (prompt for prompt in prompts if prompt.group == group):
+                alike.setdefault(literals(prompt) or (prompt.id,), []).append(prompt)
+            members = list(alike.values())
+            ring = [members[i] for i in permutation(derive_seed(seed, "shuffled", group), len(members))]
+            for here, after in zip(ring, ring[1:] + ring[:1], strict=True):
+                self.taken |= {prompt.id: after[i % len(after)] for i, prompt in enumerate(here)}
+
+    @property
+    def cost(self) -> Mapping[str, float]:
+        return self.maker.cost
+
+    def _other(self, sample: Sample) -> Sample:
+        other = self.taken[sample.prompt.id]
+        return Sample(other, sample.k % other.images, sample.seed)
+
+    def source(self, sample: Sample) -> str:
+        return self.maker.source(self._other(sample))
+
+    def make(self, samples: Sequence[Sample]) -> Tensor:
+        return self.maker.make([self._other(sample) for sample in samples])
+
+
+class Unconditional:
+    """Another maker's images without the prompt: each is made for a training caption that its own seed draws."""
+
+    def __init__(self, maker: Maker, train: Split) -> None:
+        self.maker, self.train, self.weights, self.trained_on = maker, train, maker.weights, maker.trained_on
+        self.identity: Mapping[str, Any] = {"name": "unconditional", "of": maker.identity, "captions": train.digest}
+
+    @property
+    def cost(self) -> Mapping[str, float]:
+        return self.maker.cost
+
+    def _drawn(self, sample: Sample) -> Sample:
+        first, second = uniform(derive_seed(sample.seed, "unconditional"), 2)
+        row = int(first * len(self.train))
+        captions = self.train.captions[row]
+        if not captions:
+            raise UserError(f"{self.train.dataset}: {self.train.name} image {self.train.ids[row]} has no caption, expected at least one")
+        prompt = replace(sample.prompt, text=captions[int(second * len(captions))], reference=self.train.ids[row])
+        return replace(sample, prompt=prompt)
+
+    def source(self, sample: Sample) -> str:
+        return self.maker.source(self._drawn(sample))
+
+    def make(self, samples: Sequence[Sample]) -> Tensor:
+        return self.maker.make([self._drawn(sample) for sample in samples])
+
+
+def literals(prompt: Prompt) -> tuple[str, ...]:
+    """The attributes a prompt asks for, "attribute=value"; empty where it names none."""
+    return tuple(prompt.tags.get("literals", ()))
+
+
+TRACK = Track(
+    prompts=prompts,
+    facts=lambda suite, data, prompts: {"captions": data.split(suite.prompts.split).name},
+    samples=samples,
+    source=lambda prompt: prompt.text,
+    make=make,
+    baseline=baseline,
+)
