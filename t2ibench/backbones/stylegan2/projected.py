@@ -62,10 +62,15 @@ def deceive(fake: list[Tensor]) -> Tensor:
 
 
 def _head(inputs: int, width: int, size: int) -> nn.Sequential:
-    """Spectrally normalised convolutions with stride 2 down to about 6 pixels, then one logit a place."""
+    """Spectrally normalised convolutions with stride 2 down to at most 6 pixels, then one logit a place.
+
+    Batch statistics, real and fake images each for themselves, give the logits back the scale that the spectral norm takes.
+    """
     layers: list[nn.Module] = []
-    while size > 6:
-        layers += [spectral_norm(nn.Conv2d(inputs, width, 4, 2, 1)), nn.LeakyReLU(0.2)]
-        inputs, size = width, size // 2
-    layers += [spectral_norm(nn.Conv2d(inputs, width, 3, 1, 1)), nn.LeakyReLU(0.2), spectral_norm(nn.Conv2d(width, 1, min(size, 3)))]
+    stride, kernel = (2, 4) if size > 6 else (1, 3)
+    while not layers or size > 6:
+        convolution = spectral_norm(nn.Conv2d(inputs, width, kernel, stride, 1, bias=False))
+        layers += [convolution, nn.BatchNorm2d(width, track_running_stats=False), nn.LeakyReLU(0.2)]
+        inputs, size = width, size // stride
+    layers.append(spectral_norm(nn.Conv2d(width, 1, min(size, 3), bias=False)))
     return nn.Sequential(*layers)

@@ -1,0 +1,57 @@
+"""How good the zoo's StyleGAN2 is: `fd_avatars`, precision, recall, density and coverage of 10,000 images against the 2,000 real test images.
+
+    python benchmarks/stylegan2_quality.py [--weights stylegan2-avatars] [--psi 1.0 0.7]
+
+The row of real images (validation against test) is what a perfect generator would reach at 2,000 images. Features are the attribute judge's,
+which had no part in the training of the generator.
+"""
+
+import argparse
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from t2ibench.datasets import avatars
+from t2ibench.frechet import frechet_distance
+from t2ibench.images import to_uint8
+from t2ibench.metrics.prdc import prdc
+from t2ibench.models import Models
+from t2ibench.progress import track
+from t2ibench.seeds import derive_seed, latents
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", default="stylegan2-avatars")
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--psi", type=float, nargs="*", default=[1.0, 0.7], help="truncation")
+    arguments = parser.parse_args()
+    models = Models()
+    judge, generator = models.judge(), models.stylegan2(arguments.weights)
+    test, val = (avatars.load(avatars.Config(), split) for split in ("test", "val"))
+
+    def features(images: torch.Tensor) -> torch.Tensor:
+        return judge.features(images)
+
+    real = features(torch.from_numpy(test.images.read(np.arange(len(test)))))
+    sets = {"real (val)": features(torch.from_numpy(val.images.read(np.arange(len(val)))))}
+    for psi in arguments.psi:
+        parts = []
+        for start in track(range(0, arguments.images, 100), f"psi {psi:g}"):
+            seeds = [derive_seed("quality", k) for k in range(start, min(start + 100, arguments.images))]
+            with torch.no_grad():
+                parts.append(features(to_uint8(generator(latents(seeds, generator.config.z_dim), psi))))
+        sets[f"{arguments.weights}, psi {psi:g}"] = torch.cat(parts)
+    table = Table("images", "n", "fd_avatars", "precision", "recall", "density", "coverage")
+    for name, fake in sets.items():
+        same = fake[: len(real)]  # density and coverage depend on n
+        values = prdc(real, same)
+        numbers = [frechet_distance(fake, real), *(values[key] for key in ("precision", "recall", "density", "coverage"))]
+        table.add_row(name, f"{len(fake):,}", *(f"{number:.3f}" for number in numbers))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
