@@ -19,7 +19,7 @@ from t2ibench.models import JUDGE, Models
 from t2ibench.seeds import derive_seed
 from t2ibench.tracks import Prompt
 
-Regions = Callable[[str, Sequence[str]], np.ndarray]  # attribute, values: where images that show one of them have it, bool [H, W]
+Regions = Callable[[str, tuple[str, ...]], np.ndarray]  # attribute, values: where images that show one of them have it, bool [H, W]
 Render = Callable[[Mapping[str, str], int, int], Split]  # conditions (attribute -> value), count, seed: real images that carry them
 
 
@@ -149,7 +149,7 @@ class Evidence:
         table = self.train.attributes
         if attribute not in table:
             raise UserError(f"{self.train.dataset} has no attribute {attribute!r}{did_you_mean(attribute, map(str, table.columns))}")
-        return self._regions(attribute, sorted(table[attribute].dropna().astype(str).unique()))
+        return self._regions(attribute, tuple(sorted(table[attribute].dropna().astype(str).unique())))
 
     def extractor_protocol(self, name: str) -> dict[str, Any]:
         """What decides an extractor's features: its name, the hash of its weights, the resize before it."""

@@ -99,7 +99,8 @@ def read(suite: Suite) -> Data:
     def render(conditions: Mapping[str, str], count: int, seed: int) -> Split:
         return module.pair_images(config, conditions, count, seed)
 
-    def regions(attribute: str, values: Sequence[str]) -> np.ndarray:
+    @functools.cache
+    def regions(attribute: str, values: tuple[str, ...]) -> np.ndarray:
         return module.regions(config, attribute, values)
 
     facts = {

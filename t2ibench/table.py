@@ -15,6 +15,7 @@ from typing import Any
 
 from t2ibench import records
 from t2ibench.ranks import Rule, ranks
+from t2ibench.tracks import TRACKS
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,8 @@ def board(suite: str, track: str, found: Sequence[Mapping[str, Any]]) -> Board:
     by_method: dict[str, list[Mapping[str, Any]]] = {}
     for record in sound:
         by_method.setdefault(record["method"], []).append(record)
-    headline = sound[0]["columns"] if sound else []
+    made = {id for record in sound for id in record["values"]}
+    headline = [id for id in (sound[0]["columns"] if sound else []) if id in made]  # a suite's columns are those of all its tracks
     ids = list(dict.fromkeys([*headline, *(id for record in sound for id in record["values"])]))
     raw = {method: {id: cell for id in ids if (cell := _cell(id, group))} for method, group in by_method.items()}
     kinds = {method: group[0]["kind"] for method, group in by_method.items()}
@@ -112,8 +114,8 @@ def board(suite: str, track: str, found: Sequence[Mapping[str, Any]]) -> Board:
     ]
     shown = [column.id for column in columns if column.headline]
     methods = sorted((row for row in rows if row.kind == "method"), key=lambda row: (_mean_rank(row, shown), row.method))
-    order = {"real": 0, "shuffled": 1, "unconditional": 2}
-    baselines = sorted((row for row in rows if row.kind != "method"), key=lambda row: (order.get(row.method.split("-")[0], 3), row.method))
+    order = {name: place for place, name in enumerate(TRACKS[track].baselines if track in TRACKS else ())}
+    baselines = sorted((row for row in rows if row.kind != "method"), key=lambda row: (order.get(row.method.split("-")[0], 9), row.method))
     return Board(suite, track, columns, methods, baselines, off)
 
 

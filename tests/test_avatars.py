@@ -159,6 +159,36 @@ def test_masks_name_the_parts_that_are_drawn(small):
         assert {part["background"], part["skin"]} <= shown
 
 
+def test_a_region_holds_every_pixel_by_which_an_attribute_shows(small, monkeypatch):
+    monkeypatch.setattr(avatars, "REGIONS_IMAGES", 24)
+    labels, table = avatars.masks(small, "balanced-val", range(24)), avatars.load(small, "balanced-val").attributes
+    assert table is not None
+    glasses = avatars.regions(small, "eyewear", ("glasses",))
+    mine = labels[(table.eyewear == "glasses").to_numpy()] == avatars.PARTS.index("accessories")
+    assert glasses.shape == (64, 64)
+    np.testing.assert_array_equal(glasses, mine.any(axis=0))
+    anything = avatars.regions(small, "eyewear", ("glasses", "sunglasses", "eyepatch", "none"))
+    assert (glasses <= anything).all()
+    assert 0.01 < anything.mean() < 0.15
+    assert not avatars.regions(small, "eyewear", ("none",)).any()
+    hair, colour = (avatars.regions(small, name, tuple(table[name].dropna().unique())) for name in ("hair", "hair_colour"))
+    beards = avatars.regions(small, "facial_hair", ("beard", "moustache"))
+    assert (colour & ~hair).any()  # where the colour shows in beards
+    assert ((colour & ~hair) <= beards).all()
+
+
+def test_every_attribute_has_a_region(small, monkeypatch):
+    monkeypatch.setattr(avatars, "REGIONS_IMAGES", 12)
+    attributes = read_model().attributes
+    assert set(avatars.PARTS_OF) == {attribute.name for attribute in attributes}
+    assert all(avatars.regions(small, attribute.name, tuple(attribute.values)).any() for attribute in attributes)
+    assert len(list(cache.folder().rglob("parts-*.npy"))) == 1  # drawn once
+    with pytest.raises(UserError, match="did you mean 'eyewear'"):
+        avatars.regions(small, "eyewaer", ("glasses",))
+    with pytest.raises(UserError, match="eyewear=monocle is no attribute value"):
+        avatars.regions(small, "eyewear", ("monocle",))
+
+
 def test_the_background_mask_is_the_background_colour(small):
     images, labels = avatars.load(small, "val").images.read(range(20)), avatars.masks(small, "val", range(20))
     for image, label in zip(images, labels, strict=True):

@@ -25,7 +25,7 @@ from t2ibench import cache
 from t2ibench.data import Split, join
 from t2ibench.datasets.avatars import domains, draw
 from t2ibench.datasets.avatars.grammar import captions
-from t2ibench.datasets.avatars.model import read_model
+from t2ibench.datasets.avatars.model import Model, read_model
 from t2ibench.errors import UserError, did_you_mean
 from t2ibench.seeds import derive_seed
 
@@ -33,6 +33,21 @@ SPLITS = {"train": 20_000, "val": 2_000, "test": 2_000, "balanced-train": 20_000
 VERSION = "1"  # of the drawing and the grammar: a test holds the pixels of the first images to it
 DOMAINS_SPLIT = "domains-train"  # 400 images of each domain, in one split
 PARTS = ("background", "skin", "clothes", "mouth", "nose", "eyes", "eyebrows", "hair", "facial_hair", "accessories", "headwear")
+
+# Where an attribute shows. Hair's colour is also that of moustache and beard.
+PARTS_OF = {
+    "hair": ("hair", "headwear"),
+    "skin": ("skin",),
+    "hair_colour": ("hair", "facial_hair"),
+    "facial_hair": ("facial_hair",),
+    "eyewear": ("accessories",),
+    "mouth": ("mouth",),
+    "eyes": ("eyes",),
+    "clothing": ("clothes",),
+    "clothing_colour": ("clothes",),
+    "background": ("background",),
+}
+REGIONS_SPLIT, REGIONS_IMAGES = "balanced-val", 400  # whose masks make the regions: every value of an attribute is in some 30 or more
 
 
 @dataclass(frozen=True)
@@ -57,11 +72,7 @@ def pair_images(config: Config, conditions: Mapping[str, str], count: int, seed:
     """
     model = read_model()
     for name, value in conditions.items():
-        values = next((list(attribute.values) for attribute in model.attributes if attribute.name == name), None)
-        if values is None:
-            raise UserError(f"avatars: no attribute is called {name!r}{did_you_mean(name, [a.name for a in model.attributes])}")
-        if value not in values:
-            raise UserError(f"avatars: {name}={value} is no attribute value; {name} may be {', '.join(values)}")
+        _check_value(model, name, value)
     literals = " ".join(f"{name}={value}" for name, value in sorted(conditions.items()))
     if any(pair <= set(literals.split()) for pair in model.vocabulary.excluded):
         raise UserError(f"avatars: {literals}: one hides the other, no image can show both")
@@ -128,6 +139,37 @@ def masks(config: Config, split: str, indices: Sequence[int]) -> np.ndarray:
         top = PARTS.index("hair")
         labels[row] = np.where((label == top) & (drawn["hair"] in headwear), PARTS.index("headwear"), label)
     return labels
+
+
+def regions(config: Config, attribute: str, values: Sequence[str]) -> np.ndarray:
+    """The pixels that show an attribute in some image where it has one of `values`: bool [size, size].
+
+    The union of the exact masks of its parts (PARTS_OF) over the first balanced images; those are drawn once. Raises UserError for an
+    unknown attribute or value.
+    """
+    model, rows = read_model(), range(REGIONS_IMAGES)
+    for value in values:
+        _check_value(model, attribute, value)
+    drawn = [model.sample(derive_seed("avatars", REGIONS_SPLIT, index), balanced=True) for index in rows]
+
+    def make(path: Path) -> dict[str, Any]:
+        from t2ibench.progress import track
+
+        chunks = (masks(config, REGIONS_SPLIT, [index]) for index in track(rows, f"draw the parts of {len(rows)} avatars", len(rows)))
+        cache.write_images(path, chunks, (len(rows), config.size, config.size))
+        return {}
+
+    labels, _ = cache.images(_recipe(config, f"parts {REGIONS_SPLIT}", len(rows)), make)
+    shown = [index for index in rows if model.visible(drawn[index])[attribute] in values]
+    return np.isin(labels.read(shown), [PARTS.index(part) for part in PARTS_OF[attribute]]).any(axis=0)
+
+
+def _check_value(model: Model, name: str, value: str) -> None:
+    values = next((list(attribute.values) for attribute in model.attributes if attribute.name == name), None)
+    if values is None:
+        raise UserError(f"avatars: no attribute is called {name!r}{did_you_mean(name, [a.name for a in model.attributes])}")
+    if value not in values:
+        raise UserError(f"avatars: {name}={value} is no attribute value; {name} may be {', '.join(values)}")
 
 
 def _faces(config: Config, name: str, seeds: Sequence[int], *, balanced: bool = False, given: Mapping[str, str] | None = None) -> Split:

@@ -1,18 +1,22 @@
 """Squares: 8x8 images of one colour and one brightness, brighter in the middle or at the edge; small enough to work out by hand."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from t2ibench.cache import ArrayImages
-from t2ibench.data import Split
+from t2ibench.data import Split, Vocabulary
 from t2ibench.images import pixel_hash
 from t2ibench.seeds import derive_seed, uniform
 
 COLOURS, TONES = ("red", "green", "blue"), ("dark", "light")
 SIZES = {"train": 60, "val": 12, "test": 24}
+PHRASES = {
+    "colour": {colour: (("is", colour), ("has", f"a {colour} colour")) for colour in COLOURS},
+    "tone": {"light": (("has", "a light tone"), ("is", "light"))},  # "dark" cannot be said
+}
 
 
 @dataclass(frozen=True)
@@ -36,10 +40,16 @@ def pair_images(config: Config, conditions: Mapping[str, str], count: int, seed:
     return _split(config, f"pair {seed}", count, conditions, seed)
 
 
+def regions(config: Config, attribute: str, values: Sequence[str]) -> np.ndarray:
+    """Both attributes cover everything."""
+    assert {"colour": COLOURS, "tone": TONES}[attribute] == tuple(sorted(values, key=[*COLOURS, *TONES].index))
+    return np.ones((config.side, config.side), bool)
+
+
 def _split(config: Config, name: str, count: int, conditions: Mapping[str, str], seed: int) -> Split:
     draws = uniform(seed, 2 * count).reshape(count, 2)
     rows = [{"colour": COLOURS[int(3 * a)], "tone": TONES[int(2 * b)], **conditions} for a, b in draws]
     images = np.stack([paint(row["colour"], row["tone"], config.side, derive_seed(seed, i)) for i, row in enumerate(rows)])
     captions = [tuple(f"{start} {row['tone']} {row['colour']} square" for start in ("a", "one"))[: config.captions] for row in rows]
     ids = [f"{name}-{i}" for i in range(count)]
-    return Split("squares", name, ids, ArrayImages(images, [pixel_hash(i) for i in images]), captions, pd.DataFrame(rows))
+    return Split("squares", name, ids, ArrayImages(images, [pixel_hash(i) for i in images]), captions, pd.DataFrame(rows), Vocabulary(PHRASES, noun="square"))
