@@ -98,6 +98,13 @@ def test_probabilities_have_a_column_a_literal():
     np.testing.assert_allclose(table[["tone=dark", "tone=light"]].sum(axis=1), 1)
 
 
+def test_probabilities_of_made_images_are_indexed_by_the_rows_they_belong_to():
+    table = evidence((False, True, True, True, True, True)).fake_probabilities()
+    assert list(table.index) == [1, 2, 3, 4, 5]
+    values = evidence((False, True, True, True, True, True)).fake_attributes()
+    assert [table.loc[row, f"hue={value}"] for row, value in values["hue"].items()] == [1.0] * 5
+
+
 def test_one_pass_serves_features_attributes_and_every_later_run():
     models = networks()
     first, judge = evidence(models=models), models.the_judge
