@@ -94,6 +94,11 @@ def load(config: Config, split: str) -> Split:
     )
 
 
+def splits(config: Config) -> list[str]:
+    """The splits there are; none by name where the folder has no split folders."""
+    return [split for split, names in ALIASES.items() if any((config.root / name).is_dir() for name in names)]
+
+
 def _split_folder(root: Path, split: str) -> Path:
     if not root.is_dir():
         raise UserError(f"{root} is no folder: the data set image_folder needs `root`, a folder of images with a metadata.jsonl")

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 from t2ibench import cli, records, zoo
 from t2ibench.commands.datasets import settings_of
 from t2ibench.commands.generate import seeds_of
+from t2ibench.commands.train import part_of, splits_of
 from t2ibench.errors import UserError
 
 
@@ -248,3 +250,19 @@ def test_settings_are_read_as_yaml():
     for pair in ("a", "=3", "a=["):
         with pytest.raises(UserError, match="--set"):
             settings_of([pair])
+
+
+def test_a_recipe_learns_from_the_splits_it_wants_where_the_data_has_them():
+    module = types.SimpleNamespace(SPLITS={"judge": (("train", "balanced-train"), "balanced-test")})
+    assert splits_of("judge", module, ["train", "val", "balanced-train", "balanced-test"]) == (["train", "balanced-train"], "balanced-test")
+    assert splits_of("judge", module, ["train", "val"]) == (["train"], "val")
+    assert splits_of("judge", module, None) == (["train"], "val")
+    assert splits_of("other", types.SimpleNamespace(), ["train", "val", "test"]) == (["train"], "val")
+
+
+def test_the_part_called_as_the_module_is_trained_where_none_is_named():
+    module = types.SimpleNamespace(PARTS=("net", "encoder"))
+    assert part_of("net", module, None) == "net"
+    assert part_of("net", module, "encoder") == "encoder"
+    with pytest.raises(UserError, match="--variant is missing"):
+        part_of("other", module, None)

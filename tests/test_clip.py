@@ -1,5 +1,6 @@
 """CLIP: preprocessing against open_clip's own, tokens and truncation, loading and what is refused, training on squares, the shipped two."""
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -17,7 +18,7 @@ from t2ibench import training, zoo
 from t2ibench.backbones.clip import Clip, recipe
 from t2ibench.backbones.clip.network import TokenTable, build, tokens_of
 from t2ibench.backbones.clip.preprocess import Preprocess
-from t2ibench.backbones.clip.retrieval import distractors, found_first, oracle
+from t2ibench.backbones.clip.retrieval import distractors, found_first, oracle, retrieval_numbers
 from t2ibench.backbones.clip.training import Texts, Values, contrastive_loss, encode_texts
 from t2ibench.errors import UserError
 from t2ibench.models import Models
@@ -343,3 +344,11 @@ def test_the_shipped_guide_and_judge_differ():
     guide, judge = (Models().clip(f"clip-{part}-avatars") for part in ("guide", "judge"))
     assert guide.sha256 != judge.sha256
     assert zoo.load(guide.name).config["vision_cfg"] != zoo.load(judge.name).config["vision_cfg"]
+
+
+def test_a_card_has_numbers_also_where_texts_are_few_or_all_the_same(clip):
+    few = squares(40)  # six captions in all, so a pool of a hundred cannot be filled
+    assert retrieval_numbers(clip, few)["pool"] <= 40
+    assert 0 <= retrieval_numbers(clip, few)["r_precision"] <= 1
+    same = dataclasses.replace(few, captions=[("a red square",)] * len(few))
+    assert set(retrieval_numbers(clip, same)) == {"n", "pool", "cosine_right"}

@@ -55,12 +55,16 @@ class Config:
     size: int = 64  # pixels a side, 16 to 1024
 
 
+def splits(config: Config) -> list[str]:
+    return [*SPLITS, DOMAINS_SPLIT]
+
+
 def load(config: Config, split: str) -> Split:
     """A split, drawn on first use. Raises UserError for an unknown split or a size outside 16 … 1024."""
     if split == DOMAINS_SPLIT:
         return join([domain_images(config, domain, 400) for domain in domain_names()])
     if split not in SPLITS:
-        raise UserError(f"avatars: no split is called {split!r}{did_you_mean(split, [*SPLITS, DOMAINS_SPLIT])}")
+        raise UserError(f"avatars: no split is called {split!r}{did_you_mean(split, splits(config))}")
     seeds = [derive_seed("avatars", split, index) for index in range(SPLITS[split])]
     return _faces(config, split, seeds, balanced=split.startswith("balanced"))
 

@@ -3,12 +3,12 @@
 import importlib
 import os
 import types
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from t2ibench import plugins, training
-from t2ibench.commands.datasets import opened, settings_of
+from t2ibench.commands.datasets import available, opened, settings_of
 from t2ibench.data import join
 from t2ibench.errors import UserError, did_you_mean
 from t2ibench.models import Models
@@ -39,12 +39,23 @@ def train_weights(
     given = settings_of(pairs)
     of_data = {key.removeprefix("dataset."): given.pop(key) for key in [*given] if key.startswith("dataset.")}
     load, facts = opened(dataset, of_data)
-    learn, check = getattr(module, "SPLITS", {}).get(part, ("train", "val"))
-    train = join([load(split) for split in ((learn,) if isinstance(learn, str) else learn)])
-    recipe = module.recipe(part, given, train, load(check), Models(device), seed)
+    learn, check = splits_of(part, module, available(dataset, of_data))
+    recipe = module.recipe(part, given, join([load(split) for split in learn]), load(check), Models(device), seed)
     weights = f"{getattr(module, 'NAMES', {}).get(part, part)}-{facts['name']}"
     made = training.fit(recipe, weights, out, minutes=minutes, steps=steps, save_every=save_every)
     print(f"{out / weights}.safetensors: sha256 {made.sha256[:12]}…, {made.card['steps']:,} steps in {made.card['minutes']} minutes")
+
+
+def splits_of(part: str, module: types.ModuleType, there: Collection[str] | None) -> tuple[list[str], str]:
+    """What a part learns from and is checked on: the splits its recipe wants, where the data set has them, else train and val.
+
+    there: the data set's splits; None where it does not say.
+    """
+    wanted, check = getattr(module, "SPLITS", {}).get(part, (("train",), "val"))
+    if there is None:
+        return ["train"], "val"
+    learn = [split for split in wanted if split in there]
+    return learn or ["train"], check if check in there else "val"
 
 
 def recipes(name: str) -> types.ModuleType:

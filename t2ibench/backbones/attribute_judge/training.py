@@ -22,7 +22,7 @@ from t2ibench.seeds import derive_seed
 from t2ibench.training import batch_rows, warmup_cosine
 
 PARTS = ("attribute-judge",)
-SPLITS = {"attribute-judge": ("balanced-train", "balanced-test")}
+SPLITS = {"attribute-judge": (("balanced-train",), "balanced-test")}
 
 
 def masked_loss(logits: Tensor, labels: Tensor, attributes: Mapping[str, Sequence[str]]) -> Tensor:

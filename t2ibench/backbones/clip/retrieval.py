@@ -1,5 +1,6 @@
 """How well a CLIP finds the caption of a real image, and how well anybody could: the numbers of its card."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -49,18 +50,21 @@ def oracle(split: Split, which: int, others: Tensor) -> Tensor:
 
 
 def retrieval_numbers(clip: Clip, split: Split, which: int = 0, seed: int = 0) -> dict[str, Any]:
-    """R-precision at 1 of POOL with caption `which` of each image, the oracle's, their ratio, and cosines of right and wrong texts."""
+    """R-precision at 1 of POOL with caption `which` of each image, the oracle's, their ratio, and cosines of right and wrong texts.
+
+    The pool is smaller where texts repeat or are few; where all are equal there is nothing to find, and only the cosine is given.
+    """
     images = clip.encode_images(torch.from_numpy(split.images.read(np.arange(len(split)))))
     texts = [captions[which] for captions in split.captions]
     similarity = images @ clip.encode_texts(texts).T
-    others = distractors(texts, min(POOL, len(split)), seed)
-    numbers: dict[str, Any] = {
-        "n": len(split),
-        "pool": others.shape[1] + 1,
-        "r_precision": float(found_first(similarity, others).double().mean()),
-        "cosine_right": float(similarity.diagonal().mean()),
-        "cosine_wrong": float(similarity.gather(1, others).mean()),
-    }
+    [(_, repeated)] = Counter(texts).most_common(1)
+    pool = min(POOL, len(texts) - repeated + 1)
+    numbers: dict[str, Any] = {"n": len(split), "pool": pool, "cosine_right": float(similarity.diagonal().mean())}
+    if pool < 2:
+        return numbers
+    others = distractors(texts, pool, seed)
+    numbers["r_precision"] = float(found_first(similarity, others).double().mean())
+    numbers["cosine_wrong"] = float(similarity.gather(1, others).mean())
     if split.mentions is not None:
         numbers["oracle"] = float(oracle(split, which, others).double().mean())
         numbers["of_oracle"] = numbers["r_precision"] / numbers["oracle"]

@@ -36,7 +36,6 @@ from t2ibench.training import batch_rows, warmup_cosine
 
 PARTS = ("guide", "judge")
 NAMES = {part: f"clip-{part}" for part in PARTS}  # of the weights, before "-<data set>"
-NAMES = {"guide": "clip-guide", "judge": "clip-judge"}
 SPLITS = {part: (("train", "balanced-train", "domains-train"), "test") for part in PARTS}
 END = 49407  # the end token of the standard tokeniser, the largest of all, so open_clip finds it by argmax
 START = 49406
