@@ -20,7 +20,10 @@ from torch import Tensor, nn
 from t2ibench import zoo
 from t2ibench.backbones.clip.network import build
 from t2ibench.backbones.clip.preprocess import Preprocess
+from t2ibench.backbones.clip.templates import PLAIN, fill
 from t2ibench.errors import UserError, did_you_mean
+
+SAME = 1e-5  # features nearer than this are those of one text, up to rounding
 
 
 class Clip:
@@ -109,6 +112,20 @@ class Clip:
         self.truncated += int((beyond != self._padding).any(1).sum())
         parts = [F.normalize(self.model.encode_text(chunk.to(self.device)), dim=-1).cpu() for chunk in tokens.split(batch)]  # type: ignore[operator]
         return torch.cat(parts)
+
+    def class_features(self, texts: Sequence[str], templates: Sequence[str] = PLAIN) -> Tensor:
+        """Unit features [B, D] of texts, each the mean direction of all templates around it; row i depends on text i alone."""
+        means = [self.encode_texts([fill(template, text) for template in templates]).mean(0) for text in texts]
+        return F.normalize(torch.stack(means), dim=1)
+
+    def text_direction(self, neutral: Sequence[str], target: Sequence[str], templates: Sequence[str] = PLAIN) -> Tensor:
+        """delta_t: unit directions [B, D] from neutral to target texts. Raises UserError where the model reads both as the same."""
+        difference = self.class_features(target, templates) - self.class_features(neutral, templates)
+        same = (difference.norm(dim=1) < SAME).nonzero()[:, 0].tolist()
+        if same:
+            texts = f"{neutral[same[0]]!r} and {target[same[0]]!r}"
+            raise UserError(f"{self.name} reads {texts} as the same text, so there is no direction between them: use another target")
+        return F.normalize(difference, dim=1)
 
     def _features(self, images: Tensor) -> Tensor:
         return F.normalize(self.model.encode_image(self.preprocess.normalise(images)), dim=-1)  # type: ignore[operator]

@@ -1,0 +1,123 @@
+"""Global directions (sec. 6): one step in style space for a pair of texts, the same for every image.
+
+Three ways to the relevance of a channel: the paper's table of finite differences (`table`), the same from the whole Jacobian
+(`jacobian`: once for all texts), or from gradients of one text alone (`vjp`).
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from time import perf_counter
+
+import torch
+from torch import Tensor
+
+from t2ibench.backbones.clip.templates import TEMPLATES
+from t2ibench.methods.styleclip.directions import channel_directions, directed
+from t2ibench.methods.styleclip.passes import in_passes
+from t2ibench.methods.styleclip.prepared import pieces
+from t2ibench.methods.styleclip.relevance import effect_lengths, jacobian_directions, probes, products, prompt_relevance
+from t2ibench.methods.styleclip.selection import kept_channels, style_step
+from t2ibench.methods.styleclip.settings import Config
+from t2ibench.methods.styleclip.space import PASS, StyleSpace
+from t2ibench.models import Models
+
+log = logging.getLogger(__name__)
+SHARD = 64  # channels of the table that are made and kept together
+SAMPLE = ("truncation_psi", "statistics_samples", "statistics_cutoff", "max_resolution", "images")
+STEP = ("step", "base", "center", "unit_differences")
+
+
+class GlobalDirections:
+    """An Editor. What all texts need is worked out when it is made, and kept in the cache."""
+
+    def __init__(self, config: Config, models: Models) -> None:
+        self.config, self.space = config, StyleSpace(config, models)
+        started = perf_counter()
+        if config.relevance == "vjp":
+            self.relevance, spent = gradients(self.space, config.probes), perf_counter() - started
+        else:
+            directions, spent = (table if config.relevance == "table" else jacobian)(self.space, config)
+            self.relevance = directions.to(models.device).matmul
+        self.cost = {"preparation_seconds": spent, "training_seconds_per_prompt": 0.0, "prompts_trained": 0}
+        self._steps: dict[tuple[str, str], Tensor] = {}
+
+    @torch.no_grad()
+    def edited(self, w_plus: Tensor, neutral: Sequence[str], target: Sequence[str]) -> Tensor:
+        """Styles [B, C]: those of w_plus [B, L, w_dim] and alpha times the step of the two texts. Raises UserError for equal texts."""
+        steps = torch.stack([self.step(*texts) for texts in zip(neutral, target, strict=True)])
+        return in_passes(self.space.generator.style, w_plus) + self.config.alpha * steps
+
+    def step(self, neutral: str, target: str) -> Tensor:
+        """delta_s [C]; 0 for all channels, with a warning, where beta keeps none."""
+        if (neutral, target) not in self._steps:
+            started = perf_counter()
+            config, space = self.config, self.space
+            relevance = self.relevance_of(neutral, target)
+            kept = kept_channels(relevance, config.select, config.beta, config.channels)
+            step = torch.zeros_like(space.mean)
+            step[space.channels] = style_step(relevance, kept, space.sigma[space.channels], config.scaling)
+            if not step.any():
+                best = float(relevance.abs().max())
+                log.warning("%r: no style channel is kept, the largest relevance is %.3f: its images stay as they are", target, best)
+            self._steps[neutral, target] = step
+            self._count(perf_counter() - started)
+        return self._steps[neutral, target]
+
+    def relevance_of(self, neutral: str, target: str) -> Tensor:
+        """R [E], signed: the cosine between the texts' direction and the effect of each edited channel."""
+        [delta_t] = self.space.clip.text_direction([neutral], [target], TEMPLATES[self.config.templates])
+        return self.relevance(delta_t.to(self.space.mean))
+
+    def _count(self, seconds: float) -> None:
+        done = self.cost["prompts_trained"]
+        self.cost["training_seconds_per_prompt"] = (self.cost["training_seconds_per_prompt"] * done + seconds) / (done + 1)
+        self.cost["prompts_trained"] = done + 1
+
+
+def table(space: StyleSpace, config: Config) -> tuple[Tensor, float]:
+    """Directions [E, D] by finite differences, at 2 N renders a channel, and the seconds that they took."""
+    channels = len(space.channels)
+    shards = [range(first, min(first + SHARD, channels)) for first in range(0, channels, SHARD)]
+
+    def make(number: int) -> Tensor:
+        return channel_directions(
+            space.embed_stored,
+            space.codes,
+            space.mean,
+            space.sigma,
+            space.channels,
+            shards[number],
+            step=config.step,
+            base=config.base,
+            center=config.center,
+            unit=config.unit_differences,
+        )
+
+    recipe = {**space.weights, **{name: asdict(config)[name] for name in SAMPLE + STEP}}
+    made, seconds = pieces("table", recipe, [2 * config.images * len(shard) for shard in shards], make)
+    return torch.cat(made), seconds
+
+
+def jacobian(space: StyleSpace, config: Config) -> tuple[Tensor, float]:
+    """Directions [E, D] by D backward passes over N images, and the seconds that they took."""
+    parts = space.codes.split(PASS)
+    sigma = space.sigma
+
+    def make(number: int) -> Tensor:
+        return jacobian_directions(space.embed, parts[number], sigma, space.channels, space.dimension)
+
+    recipe = {**space.weights, **{name: asdict(config)[name] for name in SAMPLE}}
+    made, seconds = pieces("jacobian", recipe, [len(part) * space.dimension for part in parts], make)
+    return directed(torch.stack(made).sum(0)), seconds
+
+
+def gradients(space: StyleSpace, count: int) -> Callable[[Tensor], Tensor]:
+    """Relevance [E] of a text direction [D] by one backward pass over N images; lengths are estimated now, by `count` probes."""
+
+    def pulled(cotangents: Tensor) -> Tensor:
+        parts = [products(space.embed, part, cotangents) for part in space.codes.split(PASS)]
+        return (torch.cat(parts, dim=1) * space.sigma)[:, :, space.channels]
+
+    lengths, mean_unit = effect_lengths(pulled(probes(count, space.dimension, space.codes)))
+    return lambda delta_t: prompt_relevance(pulled(delta_t[None])[0], lengths, mean_unit)

@@ -1,0 +1,60 @@
+"""What an edit starts from: the latent of a seed, or the one that the encoder finds for a real image."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from t2ibench.backbones.stylegan2.inversion import Encoder, encode, project
+from t2ibench.errors import UserError
+from t2ibench.images import to_float
+from t2ibench.methods.styleclip.passes import in_passes
+from t2ibench.methods.styleclip.settings import Config
+from t2ibench.models import Models
+from t2ibench.seeds import latents
+
+
+class Sources:
+    """Latents w_plus [B, L, w_dim]; row i depends on request i alone."""
+
+    def __init__(self, config: Config, models: Models) -> None:
+        self.config, self.models = config, models
+        self.generator = models.stylegan2(config.generator)
+
+    @torch.no_grad()
+    def of_seeds(self, seeds: Sequence[int]) -> Tensor:
+        """The truncated w of each seed's z, in every row."""
+        z = latents(seeds, self.generator.config.z_dim).to(self.models.device)
+        return self.generator.truncate(in_passes(self.generator.mapping, z), self.config.truncation_psi)
+
+    def of_images(self, images: Sequence[np.ndarray]) -> Tensor:
+        """The encoder's answer for each real image, uint8 [3, H, W], improved by `projection_steps` of descent.
+
+        Raises UserError for images of another size than the generator's.
+        """
+        side = self.generator.config.resolution
+        wrong = [image.shape for image in images if image.shape != (3, side, side)]
+        if wrong:
+            raise UserError(f"styleclip: an image is {wrong[0]}, {self.config.generator} draws (3, {side}, {side}): scale it first")
+        pixels = to_float(torch.from_numpy(np.stack(images))).to(self.models.device)
+        return in_passes(self._found, pixels)
+
+    def _found(self, images: Tensor) -> Tensor:
+        with torch.no_grad():
+            start = encode(self._encoder, self.generator, images)
+        if not self.config.projection_steps:
+            return start
+        clip = self.models.clip(self.config.clip)
+        return project(self.generator, clip, images, start, steps=self.config.projection_steps)
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        weights = self.models.weights(self.config.encoder)
+        encoder = Encoder(self.generator.config)
+        try:
+            encoder.load_state_dict(dict(weights.tensors))
+        except RuntimeError as error:
+            raise UserError(f"{weights.name} does not fit {self.config.generator}: train an encoder for this generator") from error
+        return encoder.eval().requires_grad_(False).to(self.models.device)

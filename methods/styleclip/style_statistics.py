@@ -1,0 +1,47 @@
+"""Mean and standard deviation of each style channel, in closed form.
+
+Styles are affine in w, s = A w + a, so mean and deviation follow from those of w: A m + a and sqrt(diag(A K A')), K the covariance. One
+w_dim x w_dim matrix replaces the 100,000 style codes of the released script, with equal numbers for equal samples.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from t2ibench.backbones.stylegan2 import Generator, Layer
+from t2ibench.seeds import derive_seed, latents
+
+CHUNK = 1000
+
+
+@torch.no_grad()
+def sampled_w(generator: Generator, numbers: Sequence[int]) -> Tensor:
+    """w [N, w_dim] of numbered latents: always the same, whichever else are asked for."""
+    parts = [numbers[start : start + CHUNK] for start in range(0, len(numbers), CHUNK)]
+    seeds = [[derive_seed("styleclip", "statistics", number) for number in part] for part in parts]
+    z_dim, device = generator.config.z_dim, generator.const.device
+    return torch.cat([generator.mapping(latents(part, z_dim).to(device)) for part in seeds])
+
+
+@torch.no_grad()
+def style_statistics(generator: Generator, w: Tensor, psi: float = 1.0, cutoff: int | None = None) -> tuple[Tensor, Tensor]:
+    """Mean [C] and standard deviation [C] (divided by N) of the styles of w [N, w_dim], truncated by psi in the rows below `cutoff`."""
+    identity = torch.eye(generator.config.w_dim, dtype=w.dtype, device=w.device)
+    offset = generator.style(torch.zeros_like(identity[:1])[:, None].expand(-1, generator.config.rows, -1)).double()  # [1, C]
+    slope = generator.style(identity[:, None].expand(-1, generator.config.rows, -1)).double() - offset  # [w_dim, C]
+    centre, mean = generator.mapping.w_avg.double(), w.double().mean(0)
+    deviations = w.double() - mean
+    variance = ((deviations.T @ deviations / len(w)) @ slope * slope).sum(0)
+    share = torch.ones_like(variance)
+    for layer in generator.layers:
+        if cutoff is None or layer.row < cutoff:
+            share[layer.start : layer.stop] = psi
+    mu = offset[0] + centre @ slope + share * ((mean - centre) @ slope)
+    return mu.to(w.dtype), (share * variance.clamp(min=0).sqrt()).to(w.dtype)
+
+
+def editable_channels(layers: Sequence[Layer], max_resolution: int) -> Tensor:
+    """The channels that are edited, int64 [E]: of every layer up to this resolution, but toRGB."""
+    ranges = [torch.arange(layer.start, layer.stop) for layer in layers if not layer.is_rgb and layer.resolution <= max_resolution]
+    return torch.cat(ranges) if ranges else torch.zeros(0, dtype=torch.int64)

@@ -1,0 +1,17 @@
+"""Sentences around a text, whose features are averaged. `{}` stands for the text without its article: "a photo of a {}."
+
+IMAGENET: the 79 of StyleCLIP's released code, that is OpenAI's 80 but for "a photo of many {}."
+"""
+
+from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
+
+PLAIN = ("{}",)
+IMAGENET = tuple(text for text in (template("{}") for template in OPENAI_IMAGENET_TEMPLATES) if text != "a photo of many {}.")
+TEMPLATES = {"plain": PLAIN, "imagenet": IMAGENET}
+
+
+def fill(template: str, text: str) -> str:
+    """The template with the text in it; a leading article is dropped, unless the template begins with the text."""
+    first, _, rest = text.strip().partition(" ")
+    bare = rest.strip() if first.lower() in ("a", "an", "the") and rest.strip() else text.strip()
+    return template.format(text if template.startswith("{}") else bare)
