@@ -47,7 +47,11 @@ class Maker(Protocol):
 
     @property
     def cost(self) -> Mapping[str, float]:
-        """What was spent so far beside the making of images, as `Method.cost` says; empty where nothing is prepared or trained."""
+        """Seconds that images are not charged with; empty where nothing is prepared or trained. A method may have it as `cost`.
+
+        preparation_seconds: once for its weights; training_seconds_per_prompt: their mean, and prompts_trained: of how many; also where
+        what they made lay in the cache. spent_seconds: what this process has spent of it so far.
+        """
         ...
 
     def source(self, sample: Sample) -> str:

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from t2ibench.table import Board, Cell, Column, Row, number, rank_text
+from t2ibench.table import COSTS, Board, Cell, Column, Row, number, rank_text
 
 LEGEND = "95 % intervals below the values, ranks beside them (a range where they are open); bold: may be first; italics: baselines."
 
@@ -52,6 +52,12 @@ def labels(columns: Sequence[Column]) -> list[str]:
     return [f"{label} ({', '.join(ids)})" for label, ids in said.items()]
 
 
+def cost(row: Row, key: str) -> str:
+    """Seconds of a row, with two digits or as whole ones; a dash where it pays nothing of the kind, and for baselines."""
+    seconds = row.cost.get(key) if row.kind == "method" else None
+    return "—" if not seconds else f"{seconds:,.0f}" if seconds >= 10 else f"{seconds:.2g}"
+
+
 def mark(cell: Cell) -> str:
     return {"other protocol": "†", "seeds of different protocols": "†", "made for this judge": "‡"}.get(cell.note, "")
 
@@ -74,6 +80,14 @@ def terminal(board: Board, width: int, everything: bool = False) -> Group:
             table.add_section()
         for row in board.baselines:
             table.add_row(Text(row.method, "italic"), *(_styled(row.cells.get(column.id), column) for column in block))
+        parts.append(Padding(table, (1, 0, 0, 0)))
+    if board.costs:
+        table = Table(header_style="bold", box=box.SIMPLE, show_edge=False, pad_edge=False)
+        table.add_column("cost", no_wrap=True)
+        for key in board.costs:
+            table.add_column(COSTS[key], justify="right", no_wrap=True)
+        for row in board.methods:
+            table.add_row(Text(row.method, "bold"), *(cost(row, key) for key in board.costs))
         parts.append(Padding(table, (1, 0, 0, 0)))
     lines = [Text(line, "dim") for line in [LEGEND, *notes(board, everything)]]
     return Group(*parts, Text(), *lines)
@@ -112,11 +126,12 @@ def _styled(cell: Cell | None, column: Column) -> Text:
 def markdown(board: Board, everything: bool = False) -> str:
     """One table, methods first, then baselines in italics."""
     columns = columns_of(board, everything)
-    lines = [f"### {board.suite}: {board.track}", "", "| method | " + " | ".join(column.title for column in columns) + " |"]
-    lines.append("|---|" + "---|" * len(columns))
+    titles = ["method", *(column.title for column in columns), *(COSTS[key] for key in board.costs)]
+    lines = [f"### {board.suite}: {board.track}", "", "| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
     for row in board.rows:
         name = row.method if row.kind == "method" else f"*{row.method}*"
-        lines.append(f"| {name} | " + " | ".join(_markdown(row.cells.get(column.id), column) for column in columns) + " |")
+        cells = [*(_markdown(row.cells.get(column.id), column) for column in columns), *(cost(row, key) for key in board.costs)]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
     said = [
         "[95 % interval]; (rank, or the range of ranks that is open); bold: may be first; italics: baselines.",
         *notes(board, everything),
@@ -136,12 +151,17 @@ def latex(board: Board, everything: bool = False) -> str:
     """A tabular with booktabs' rules; intervals as subscripts."""
     columns = columns_of(board, everything)
     arrows = {"higher": r" $\uparrow$", "lower": r" $\downarrow$"}
-    head = " & ".join(["method", *(_escape(column.id) + arrows.get(column.better, "") for column in columns)])
-    lines = [r"\begin{tabular}{l" + "r" * len(columns) + "}", r"\toprule", head + r" \\", r"\midrule"]
+    titles = [*(_escape(column.id) + arrows.get(column.better, "") for column in columns), *(COSTS[key] for key in board.costs)]
+    head = " & ".join(["method", *titles])
+    lines = [r"\begin{tabular}{l" + "r" * len(titles) + "}", r"\toprule", head + r" \\", r"\midrule"]
     for part in (board.methods, board.baselines):
-        lines += [" & ".join([_name(row), *(_latex(row.cells.get(column.id), column) for column in columns)]) + r" \\" for row in part]
+        lines += [" & ".join([_name(row), *_latex_cells(row, columns, board.costs)]) + r" \\" for row in part]
         lines += [r"\midrule"] if part is board.methods and board.methods and board.baselines else []
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *(f"% {line}" for line in notes(board, everything))]) + "\n"
+
+
+def _latex_cells(row: Row, columns: Sequence[Column], costs: Sequence[str]) -> list[str]:
+    return [*(_latex(row.cells.get(column.id), column) for column in columns), *(cost(row, key).replace("—", "--") for key in costs)]
 
 
 def _name(row: Row) -> str:
@@ -163,7 +183,7 @@ def _escape(text: str) -> str:
 
 FIELDS = (
     *("suite", "track", "method", "kind", "seeds", "metric", "value", "low", "high", "n", "better", "rank_best", "rank_worst"),
-    *("protocol_id", "note", "coverage", "seconds_per_image"),
+    *("protocol_id", "note", "coverage", *COSTS),
 )
 
 
@@ -187,7 +207,7 @@ def tidy(board: Board) -> list[dict[str, Any]]:
             "protocol_id": cell.protocol_id,
             "note": cell.note,
             "coverage": row.coverage,
-            "seconds_per_image": row.seconds_per_image,
+            **{key: row.cost.get(key) for key in COSTS},
         }
         for row in board.rows
         for column in board.columns

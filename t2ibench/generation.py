@@ -22,6 +22,7 @@ from t2ibench.journal import BLACK, Outcome, Status, Store
 from t2ibench.progress import counter
 
 BATCH = 64
+SPENT = "spent_seconds"  # of a maker's cost: what this process has spent so far on preparing and training, which no image is charged with
 
 
 @contextmanager
@@ -55,18 +56,18 @@ def generate(maker: Maker, samples: Sequence[Sample], store: Store, what: str, b
 
 def make_batch(maker: Maker, block: Sequence[Sample], store: Store, sources: dict[str, str]) -> list[Outcome]:
     """Make and save one batch. Where it raises ValueError or an arithmetic error it is made one by one, so that only the bad ones fail."""
-    started = time.perf_counter()
+    started = _clock(maker)
     try:
         images = _checked(maker.make(block), len(block))
     except (ValueError, ArithmeticError) as error:
         if len(block) > 1:
             return [outcome for sample in block for outcome in make_batch(maker, [sample], store, sources)]
         status: Status = "nan" if "nan" in str(error).lower() else "failed"
-        seconds = time.perf_counter() - started
+        seconds = _clock(maker) - started
         return [_outcome(block[0], sources, status, "", seconds, f"{type(error).__name__}: {error}"[:300])]
     except torch.OutOfMemoryError as error:
         raise UserError(f"a batch of {len(block)} images does not fit into the memory of the GPU: use a smaller --batch") from error
-    seconds = (time.perf_counter() - started) / len(block)
+    seconds = (_clock(maker) - started) / len(block)
     outcomes = []
     for sample, image in zip(block, images, strict=True):
         status = "black" if image.max() <= BLACK else "ok"
@@ -110,6 +111,11 @@ def _checked(images: Tensor, count: int) -> np.ndarray:
         found = f"{images.dtype} {list(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
         raise UserError(f"the method returned {found}, expected uint8 [{count}, 3, H, W]: see to_uint8 in t2ibench/images.py")
     return images.cpu().numpy()
+
+
+def _clock(maker: Maker) -> float:
+    """Seconds, those that were spent on training not counted."""
+    return time.perf_counter() - maker.cost.get(SPENT, 0.0)
 
 
 def _outcome(sample: Sample, sources: dict[str, str], status: Status, sha256: str, seconds: float, message: str = "") -> Outcome:

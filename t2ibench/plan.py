@@ -124,9 +124,9 @@ def check_methods(suite: Suite) -> None:
         if not any(takes_part(entry, track) for entry in suite.methods) and suite.methods:
             raise UserError(f"{suite.name}: tracks: none of the suite's methods has {needed(track)}, so the track {track} has none")
         for entry in suite.baselines:
-            if entry.name in TRACKS[track].baselines and (of := entry.settings.get("of", "real")) != "real":
-                if not takes_part(entry_of(suite, of), track):
-                    raise UserError(f"{suite.name}: baselines: {entry.name}: {of} has no {needed(track)}: name a method of the track {track}")
+            of = entry.settings.get("of", "real")
+            if entry.name in TRACKS[track].baselines and of != "real" and not takes_part(entry_of(suite, of), track):
+                raise UserError(f"{suite.name}: baselines: {entry.name}: {of} has no {needed(track)}: name a method of the track {track}")
 
 
 def takes_part(entry: Entry, track: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from t2ibench import assets, environment, records
 from t2ibench.cells import Maker
 from t2ibench.errors import UserError
+from t2ibench.generation import SPENT
 from t2ibench.journal import Outcome
 from t2ibench.scoring import Scores, judge_overlap
 
@@ -68,7 +69,7 @@ def assemble(
                 "peak_memory_bytes": environment.peak_memory(),
                 "training_minutes": training_minutes(maker.weights),
                 "scoring_seconds": scores.seconds,
-                **{name: float(value) for name, value in maker.cost.items()},
+                **{name: float(value) for name, value in maker.cost.items() if name != SPENT},
             },
         }
     )

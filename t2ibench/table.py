@@ -56,14 +56,23 @@ class Column:
         return self.id + {"higher": " ↑", "lower": " ↓"}.get(self.better, "")
 
 
+COSTS = {"seconds_per_image": "s / image", "training_seconds_per_prompt": "training s / prompt", "preparation_seconds": "preparation s"}
+
+
 @dataclass(frozen=True)
 class Row:
+    """cost: seconds, by the keys of COSTS that its records have; means over the seeds."""
+
     method: str
     kind: str
     seeds: tuple[int, ...]
     cells: Mapping[str, Cell]
     coverage: float
-    seconds_per_image: float
+    cost: Mapping[str, float]
+
+    @property
+    def seconds_per_image(self) -> float:
+        return self.cost["seconds_per_image"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,12 @@ class Board:
     @property
     def rows(self) -> list[Row]:
         return [*self.methods, *self.baselines]
+
+    @property
+    def costs(self) -> list[str]:
+        """The keys of COSTS that this board shows: none where no method trains or prepares anything for its prompts."""
+        paid = [key for key in COSTS if key != "seconds_per_image" and any(row.cost.get(key) for row in self.methods)]
+        return ["seconds_per_image", *paid] if paid else []
 
 
 def boards(found: Sequence[Mapping[str, Any]]) -> list[Board]:
@@ -108,7 +123,7 @@ def board(suite: str, track: str, found: Sequence[Mapping[str, Any]]) -> Board:
             tuple(sorted(record["seed"] for record in group)),
             raw[method],
             min(record["coverage"] for record in group),
-            fmean(record["cost"]["seconds_per_image"] for record in group),
+            {key: fmean(record["cost"][key] for record in group) for key in COSTS if all(key in record["cost"] for record in group)},
         )
         for method, group in by_method.items()
     ]

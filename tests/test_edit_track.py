@@ -1,5 +1,6 @@
 """t2ibench/tracks/edit.py, and a suite of two tracks: who takes part in which, and that edits share their sources."""
 
+import io
 import os
 import signal
 import subprocess
@@ -10,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from t2ibench import formats, records, report, runner, suite, table
 from t2ibench.errors import UserError
 from t2ibench.images import read_image
 from t2ibench.journal import Store
+from t2ibench.report.gallery import galleries_of
 from t2ibench.seeds import derive_seed
 from t2ibench.tracks.edit import TRACK
 
@@ -126,7 +129,8 @@ def test_a_failed_edit_is_counted_and_its_source_stays(written):
     record = run(written(("methods: [painter, retoucher]", "methods: [painter, {name: retoucher, nan_below: 0.5}]")))["edit", "retoucher"]
     below = sum(derive_seed(0, "source", k) / 2**63 < 0.5 for k in range(5))
     assert 0 < below < 5
-    assert record["counts"] == {"requested": 15, "generated": 15 - 2 * below, "ok": 15 - 2 * below, "black": 0, "nan": 2 * below, "failed": 0}
+    ok = 15 - 2 * below
+    assert record["counts"] == {"requested": 15, "generated": ok, "ok": ok, "black": 0, "nan": 2 * below, "failed": 0}
     assert record["partial"] is True
     assert record["values"]["moved"]["n"] == 2 * (5 - below)
 
@@ -137,6 +141,23 @@ def test_what_was_trained_for_each_prompt_is_in_the_record_and_on_the_board(writ
     assert (cost["preparation_seconds"], cost["training_seconds_per_prompt"], cost["prompts_trained"]) == (0.5, 0.01, 2.0)
     assert "prompts_trained" not in found["text_to_image", "painter"]["cost"]
 
+    one, other = table.boards(list(found.values()))
+    assert (one.costs, other.costs) == ([], ["seconds_per_image", "training_seconds_per_prompt", "preparation_seconds"])
+    assert "| training s / prompt | preparation s |" in formats.markdown(other)
+    assert "| 0.01 | 0.5 |" in formats.markdown(other)
+    assert "training s / prompt" not in formats.markdown(one)
+    assert ",0.01,0.5\n" in formats.as_csv([other])
+    assert r"& 0.01 & 0.5 \\" in formats.latex(other)
+
+
+def test_what_is_spent_on_training_within_a_batch_is_not_charged_to_its_images(written, monkeypatch):
+    import testing_retoucher
+
+    path = written()
+    monkeypatch.setattr(testing_retoucher.Method, "cost", property(lambda self: {"spent_seconds": 100.0 * len(self.trained)}))
+    cost = run(path)["edit", "retoucher"]["cost"]
+    assert cost["seconds_per_image"] < 0  # the made-up method did not spend what it says
+
 
 def test_boards_keep_to_their_track_and_baselines_stand_last_in_their_order(written):
     one, other = table.boards(list(run(written()).values()))
@@ -144,6 +165,27 @@ def test_boards_keep_to_their_track_and_baselines_stand_last_in_their_order(writ
     assert [column.id for column in formats.columns_of(other, False)] == ["moved"]
     assert [row.method for row in one.rows] == ["painter", "real"]
     assert [row.method for row in other.rows] == ["retoucher", "unedited-retoucher", "resampled-retoucher"]
+
+
+def test_the_contact_sheet_shows_each_edit_under_its_source_and_shared_sources_once(written):
+    found = list(run(written()).values())
+    board = table.boards(found)[1]
+    [gallery] = galleries_of(board, found, Path("runs"))
+    assert gallery.rows == ["source", "retoucher", "unedited-retoucher", "resampled-retoucher"]
+    assert [shown.text for shown in gallery.prompts] == ["a red square", "a square with a light tone"]
+    for k, shown in enumerate(gallery.prompts):
+        source, edited, unedited, resampled = (png and np.asarray(Image.open(io.BytesIO(png))).transpose(2, 0, 1) for png in shown.images)
+        np.testing.assert_array_equal(source, images("retoucher", "sources")["source", k])
+        np.testing.assert_array_equal(source, unedited)
+        assert not np.array_equal(source, resampled)
+        prompt = ("edits/colour=red", "edits/tone=light")[k]
+        np.testing.assert_array_equal(edited, images("retoucher", "edits")[prompt, k])
+    page, *sheets = report.write(found, Path("runs"), Path("runs/two"))
+    assert [sheet.name for sheet in sheets] == ["samples.png", "samples-edit.png"]
+    text = page.read_text("utf-8")
+    assert text.count("Each image stands under its source.") == 1
+    assert "6 images for captions, 5 images for sources, 10 images for edits a method" in text
+    assert "training s / prompt" in text
 
 
 def test_a_suite_of_edits_alone_needs_no_captions_and_no_baselines(written):
@@ -175,14 +217,14 @@ def test_a_run_killed_at_any_point_ends_in_the_same_records(written, monkeypatch
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("colour=red", "colour=rad", "two: edits: literals: colour=rad cannot be said, did you mean 'red'?; colour may be red, green, blue"),
+        ("colour=red", "colour=rad", "literals: colour=rad cannot be said, did you mean 'red'?; colour may be red, green, blue"),
         ("colour=red", "colur=red", "two: edits: literals: no attribute is called 'colur', did you mean 'colour'?"),
         ("tone=light", "tone=dark", "tone=dark cannot be said"),
         ("tone=light", "colour=red", "edits: literals names one twice"),
         ("images: 5", "images: 0", "two.yaml: edits: images is 0, expected at least 1"),
         ("images: 5", "image: 5", "two.yaml: edits: unknown key 'image', did you mean 'images'?"),
         ("[painter, retoucher]", "[painter]", "two: tracks: none of the suite's methods has edit and unedited"),
-        ("tracks: [text_to_image, edit]", "tracks: [text_to_image]", "baselines: resampled is of the track edit, which is not in the suite"),
+        ("tracks: [text_to_image, edit]", "tracks: [text_to_image]", "resampled is of the track edit, which is not in the suite"),
         ("of: retoucher}, real", "of: painter}, real", "two: baselines: unedited: painter has no edit and unedited"),
         ("of: retoucher}, real", "of: real}, real", "baselines: unedited: no method is called 'real'"),
         ("of: retoucher}, real", "of: retouche}, real", "baselines: unedited: no method is called 'retouche', did you mean 'retoucher'?"),

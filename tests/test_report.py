@@ -9,6 +9,7 @@ from test_records import record, value
 from t2ibench import report, table
 from t2ibench.journal import Outcome, Store
 from t2ibench.report.breakdown import breakdowns
+from t2ibench.report.gallery import cell_folder
 from t2ibench.report.plots import intervals, nice_ticks
 
 
@@ -67,7 +68,7 @@ def test_the_gallery_shows_the_same_prompts_for_every_method_and_gaps_where_an_i
 
     found = [record(name, {"hue": value()}, **SOUND) for name in "ab"]
     for entry in found:
-        store = Store(report.cell_folder(tmp_path, entry))
+        store = Store(cell_folder(tmp_path, entry))
         for i in range(20):
             there = entry["method"] == "a" or i
             sha256 = store.save(f"s{i}", np.full((3, 4, 4), i, np.uint8)) if there else ""

@@ -6,7 +6,6 @@ The page holds everything (style, plots, images), so it can be sent to anyone: n
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,43 +14,28 @@ import numpy as np
 from PIL import Image
 
 from t2ibench import formats, records, sheets, suite, table
-from t2ibench.journal import Outcome, Store
 from t2ibench.report.breakdown import breakdowns
+from t2ibench.report.gallery import Gallery, galleries_of
 from t2ibench.report.plots import intervals
-
-CAPTIONS, OTHERS = 8, 6  # prompts shown of the captions, and of every other group
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A prompt and what every row of the board made of it (PNG bytes, None where there is no image)."""
-
-    text: str
-    images: Sequence[bytes | None]
-
-
-@dataclass(frozen=True)
-class Gallery:
-    """The same prompts for every method: of one group."""
-
-    group: str
-    methods: Sequence[str]
-    prompts: Sequence[Shown]
 
 
 def write(found: Sequence[Mapping[str, Any]], work: Path, folder: Path) -> list[Path]:
-    """Write `report.html`, and `samples.png` where images are there, for the records of one suite; returns what was written."""
+    """Write `report.html`, and a sheet of samples for each track whose images are there, for the records of one suite.
+
+    Returns what was written.
+    """
     boards = table.boards(found)
     galleries = [gallery for board in boards for gallery in galleries_of(board, found, work)]
     page = folder / "report.html"
     records.write_whole(page, render(found, boards, galleries).encode())
-    if not galleries:
-        return [page]
-    sheet = folder / "samples.png"
-    first = galleries[0]
-    rows = [[_pixels(shown.images[row]) for shown in first.prompts] for row in range(len(first.methods))]
-    sheets.save(sheets.table(rows, first.methods, [shown.text for shown in first.prompts]), sheet)
-    return [page, sheet]
+    sheet_of = {gallery.track: gallery for gallery in reversed(galleries)}  # the first of each track
+    paths = []
+    for board in boards:
+        if (gallery := sheet_of.get(board.track)) is not None:
+            rows = [[_pixels(shown.images[row]) for shown in gallery.prompts] for row in range(len(gallery.rows))]
+            paths.append(folder / (f"samples-{board.track}.png" if paths else "samples.png"))
+            sheets.save(sheets.table(rows, gallery.rows, [shown.text for shown in gallery.prompts]), paths[-1])
+    return [page, *paths]
 
 
 def write_boards(found: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
@@ -69,7 +53,7 @@ def render(found: Sequence[Mapping[str, Any]], boards: Sequence[table.Board], ga
     loader = jinja2.PackageLoader("t2ibench", "report")
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters |= {"number": table.number, "rank": table.rank_text, "data": _data_uri}
-    environment.globals |= {"mark": formats.mark, "canonical": records.canonical}
+    environment.globals |= {"mark": formats.mark, "canonical": records.canonical, "cost": formats.cost, "costs": table.COSTS}
     name = found[0]["suite"]
     shipped = suite.available()
     return environment.get_template("page.html.j2").render(
@@ -79,6 +63,7 @@ def render(found: Sequence[Mapping[str, Any]], boards: Sequence[table.Board], ga
         plots=[[(column, intervals(board, column)) for column in board.columns] for board in boards],
         breakdowns=[breakdowns(board, found) for board in boards],
         galleries=galleries,
+        asked={group: count for record in found for group, count in record["prompts"]["images"].items()},
         records=found,
         judges={judge: entry for record in found for judge, entry in record["judges"].items()},
         protocols={
@@ -87,38 +72,6 @@ def render(found: Sequence[Mapping[str, Any]], boards: Sequence[table.Board], ga
             for id, value in record["values"].items()
         },
     )
-
-
-def galleries_of(board: table.Board, found: Sequence[Mapping[str, Any]], work: Path) -> list[Gallery]:
-    """What the rows of a board made of the same prompts, by group of prompts; empty where the images are gone."""
-    made: dict[str, tuple[Store, dict[str, Outcome]]] = {}
-    for row in board.rows:
-        record = next(record for record in found if (record["track"], record["method"]) == (board.track, row.method))
-        folder = cell_folder(work, record)
-        if (folder / "journal.jsonl").exists():
-            store = Store(folder)
-            made[row.method] = (store, store.outcomes())
-    if not made:
-        return []
-    first = next(iter(made.values()))[1].values()
-    galleries = []
-    for group in dict.fromkeys(outcome.group for outcome in first):
-        members = [outcome for outcome in first if outcome.group == group and outcome.k == 0]
-        count = min(CAPTIONS if group == "captions" else OTHERS, len(members))
-        chosen = [members[int(place)] for place in np.linspace(0, len(members) - 1, count)]
-        shown = [Shown(asked.text, [_png(*made[method], asked.sample) for method in made]) for asked in chosen]
-        galleries.append(Gallery(group, list(made), shown))
-    return galleries
-
-
-def cell_folder(work: Path, record: Mapping[str, Any]) -> Path:
-    """Where the runner keeps the images of a record's cell."""
-    return work / record["suite"] / record["track"] / record["method"] / f"{record['seed']}-{records.digest(record['config'])[:8]}"
-
-
-def _png(store: Store, outcomes: Mapping[str, Outcome], sample: str) -> bytes | None:
-    path = store.image_path(sample)
-    return path.read_bytes() if sample in outcomes and outcomes[sample].sha256 and path.exists() else None
 
 
 def _pixels(content: bytes | None) -> np.ndarray | None:

@@ -52,4 +52,5 @@ def _split(config: Config, name: str, count: int, conditions: Mapping[str, str],
     images = np.stack([paint(row["colour"], row["tone"], config.side, derive_seed(seed, i)) for i, row in enumerate(rows)])
     captions = [tuple(f"{start} {row['tone']} {row['colour']} square" for start in ("a", "one"))[: config.captions] for row in rows]
     ids = [f"{name}-{i}" for i in range(count)]
-    return Split("squares", name, ids, ArrayImages(images, [pixel_hash(i) for i in images]), captions, pd.DataFrame(rows), Vocabulary(PHRASES, noun="square"))
+    store, words = ArrayImages(images, [pixel_hash(i) for i in images]), Vocabulary(PHRASES, noun="square")
+    return Split("squares", name, ids, store, captions, pd.DataFrame(rows), words)

@@ -1,0 +1,92 @@
+"""What the rows of a board made of the same prompts, side by side; in tracks that start from an image, under that image."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from t2ibench import records, table
+from t2ibench.journal import Outcome, Store
+from t2ibench.tracks import TRACKS
+
+CAPTIONS, OTHERS = 8, 6  # prompts shown of the captions, and of every other group
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A prompt and what every row has for it (PNG bytes, None where there is no image)."""
+
+    text: str
+    images: Sequence[bytes | None]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Prompts of one group, the same for every row. rows: methods, each under the images it started from where the track has such."""
+
+    track: str
+    group: str
+    rows: Sequence[str]
+    prompts: Sequence[Shown]
+
+
+@dataclass(frozen=True)
+class Made:
+    """What one cell made."""
+
+    store: Store
+
+    @cached_property
+    def outcomes(self) -> dict[str, Outcome]:
+        return self.store.outcomes()
+
+    def png(self, asked: Outcome) -> bytes | None:
+        path = self.store.image_path(asked.sample)
+        return path.read_bytes() if asked.sample in self.outcomes and self.outcomes[asked.sample].sha256 and path.exists() else None
+
+
+def galleries_of(board: table.Board, found: Sequence[Mapping[str, Any]], work: Path) -> list[Gallery]:
+    """One for each group of prompts, of all rows of a board; empty where the images are gone."""
+    made: dict[str, Made] = {}
+    for row in board.rows:
+        record = next(record for record in found if (record["track"], record["method"]) == (board.track, row.method))
+        folder = cell_folder(work, record)
+        if (folder / "journal.jsonl").exists():
+            made[row.method] = Made(Store(folder))
+    if not made:
+        return []
+    asked = list(next(iter(made.values())).outcomes.values())
+    above = TRACKS[board.track].above if board.track in TRACKS else {}
+    groups = [group for group in dict.fromkeys(outcome.group for outcome in asked) if group not in above.values()]
+    return [_gallery(board.track, group, asked, made, above.get(group)) for group in groups]
+
+
+def cell_folder(work: Path, record: Mapping[str, Any]) -> Path:
+    """Where the runner keeps the images of a record's cell."""
+    return work / record["suite"] / record["track"] / record["method"] / f"{record['seed']}-{records.digest(record['config'])[:8]}"
+
+
+def _gallery(track: str, group: str, asked: Sequence[Outcome], made: Mapping[str, Made], above: str | None) -> Gallery:
+    """Prompts at even distances: their first images; or, under the group `above`, another k of each, in one column with its source."""
+    first = [outcome for outcome in asked if outcome.group == group and outcome.k == 0]
+    count = min(CAPTIONS if group == "captions" else OTHERS, len(first))
+    columns = [first[int(place)] for place in np.linspace(0, len(first) - 1, count)]
+    if above is None:
+        rows = [(method, [cell.png(column) for column in columns]) for method, cell in made.items()]
+    else:
+        sources = [outcome for outcome in asked if outcome.group == above]
+        there = {(outcome.prompt, outcome.k): outcome for outcome in asked if outcome.group == group}
+        under = [sources[i % len(sources)] for i in range(count)]
+        columns = [there[column.prompt, source.k] for column, source in zip(columns, under, strict=True)]
+        starts: dict[tuple[bytes | None, ...], list[str]] = {}
+        for method, cell in made.items():
+            starts.setdefault(tuple(cell.png(source) for source in under), []).append(method)
+        rows = []
+        for start, methods in starts.items():
+            rows.append((above.removesuffix("s"), list(start)))
+            rows += [(method, [made[method].png(column) for column in columns]) for method in methods]
+    shown = [Shown(column.text, [images[i] for _, images in rows]) for i, column in enumerate(columns)]
+    return Gallery(track, group, [label for label, _ in rows], shown)
