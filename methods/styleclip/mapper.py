@@ -1,0 +1,98 @@
+"""Latent mapper (sec. 5): one small network for each text, trained when the text is first asked for and kept in the cache.
+
+v' = v + residual M_t(v), in one pass; the network is in mapper_network.py, its training in mapper_training.py.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from t2ibench import cache, training, zoo
+from t2ibench.backbones.clip.distance import ClipDistance
+from t2ibench.backbones.stylegan2 import Generator
+from t2ibench.errors import UserError
+from t2ibench.methods.styleclip.identity import Features, identity_features
+from t2ibench.methods.styleclip.mapper_network import MapperNetwork, read_released
+from t2ibench.methods.styleclip.mapper_training import MapperRecipe, levels_of, new_network, settings_of
+from t2ibench.methods.styleclip.settings import Config
+from t2ibench.models import Models
+
+
+class Mapper:
+    """Edits codes with the mapper of their text. cost: what training took, also where it was found in the cache."""
+
+    def __init__(self, config: Config, models: Models) -> None:
+        """Raises UserError for released weights that cannot be used."""
+        self.config, self.models = config, models
+        self.generator: Generator = models.stylegan2(config.generator)
+        self.clip = models.clip(config.clip)
+        self.distance = ClipDistance(self.clip, config.clip_input)
+        self.weights = {"generator_sha256": models.used[config.generator]["sha256"], "clip_sha256": self.clip.sha256}
+        self.released = read_released(Path(config.mapper_weights), self.generator.config)[0] if config.mapper_weights else None
+        self.seconds: dict[str, float] = {}  # of training, by text
+        self.cost: dict[str, float] = {}
+
+    @cached_property
+    def identity(self) -> Features:
+        return identity_features(self.config.identity, self.clip, self.models)[0]
+
+    @torch.no_grad()
+    def edited(self, w_plus: Tensor, neutral: Sequence[str], target: Sequence[str]) -> Tensor:
+        """Styles [B, C] of w_plus [B, L, w_dim] moved by the mapper of each target text; the neutral texts play no part.
+
+        Raises FloatingPointError, which names step and text, where a training loss is not finite.
+        """
+        in_s = self.config.mapper == "style"
+        codes = self.generator.style(w_plus) if in_s else w_plus
+        networks = {text: self.network(text) for text in dict.fromkeys(target)}
+        moved = [v[None] + self.config.residual * networks[text](v[None]) for v, text in zip(codes, target, strict=True)]  # row by row
+        return torch.cat(moved) if in_s else self.generator.style(torch.cat(moved))
+
+    def network(self, prompt: str) -> MapperNetwork:
+        """The mapper of a text, frozen: the released one, the one in the cache, or one that is trained now."""
+        if self.released is not None:
+            return self.released.to(self.models.device).requires_grad_(False)
+        weights = self.trained(prompt)
+        network = new_network(self.config, self.generator, levels_of(prompt, self.config.levels))
+        network.load_state_dict(dict(weights.tensors))
+        self.seconds[prompt] = weights.card["training_seconds"]
+        total = sum(self.seconds.values())
+        counts = {"training_seconds": total, "prompts_trained": len(self.seconds)}
+        self.cost |= {**counts, "training_seconds_per_prompt": total / len(self.seconds)}
+        return network.to(self.models.device).requires_grad_(False)
+
+    def trained(self, prompt: str) -> zoo.Weights:
+        """The weights of a text's mapper, trained where the cache does not soundly hold them; a kill in between loses a minute at most."""
+        settings = json.dumps(settings_of(self.config, prompt, self.weights), sort_keys=True, default=str)
+        key = hashlib.sha256(settings.encode()).hexdigest()
+        name = f"{re.sub('[^A-Za-z0-9]+', '-', prompt)[:60].strip('-')}-{key[:16]}"
+        folder = cache.folder() / "styleclip" / "mappers"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{folder} cannot be written ({error.strerror}): set T2IBENCH_CACHE to a folder that can") from error
+        with FileLock(folder / f"{name}.lock"):
+            try:
+                return zoo.read(folder / f"{name}.safetensors")
+            except (FileNotFoundError, UserError):  # none, or a damaged one
+                weights = self._train(prompt, name, folder)
+            shutil.rmtree(folder / name)
+            return weights
+
+    def _train(self, prompt: str, name: str, folder: Path) -> zoo.Weights:
+        identity = self.identity if self.config.mapper_id else None
+        with torch.enable_grad():
+            recipe = MapperRecipe(self.config, prompt, self.generator, self.distance, identity, self.weights)
+            try:
+                return training.fit(recipe, name, folder, steps=self.config.mapper_steps)
+            except FloatingPointError:
+                shutil.rmtree(folder / name)
+                raise
