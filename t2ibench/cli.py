@@ -106,12 +106,14 @@ def generate(
     seeds: Annotated[str, typer.Option(help="Seeds of the images, as 0-15 or 0,3,7.")] = "0-7",
     out: Annotated[Path, typer.Option(help="The PNG to write: a row a prompt, a column a seed.")] = Path("sheet.png"),
     set: Annotated[list[str] | None, typer.Option("--set", help="A setting of the method, key=value.")] = None,
+    neutral: Annotated[str | None, typer.Option(help="Edit from this text to yours; for methods that edit.")] = None,
+    image: Annotated[list[Path] | None, typer.Option(help="Edit this image instead of the seeds'; may be given again.")] = None,
     device: Device = "cpu",
 ) -> None:
-    """Write a sheet of images that a method makes of your texts."""
+    """Write a sheet of images that a method makes of your texts; of one that edits, under the images before."""
     from t2ibench.commands.generate import generate_sheet
 
-    generate_sheet(method, prompts, seeds, out, set or [], device)
+    generate_sheet(method, prompts, seeds, out, set or [], device, neutral, image or [])
 
 
 @app.command()
@@ -163,6 +165,19 @@ def train(
     from t2ibench.commands.train import train_weights
 
     train_weights(name, variant, dataset, minutes, steps, out, seed, set or [], save_every, device)
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="A StyleGAN2: NVlabs' .pkl, rosinality's .pt, or .safetensors.")],
+    target: Annotated[Path, typer.Argument(help="The file to write: .pt or .safetensors.")],
+    half: Annotated[bool, typer.Option("--half", help="Half precision: half the size, slightly other images.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Write over a file that exists.")] = False,
+) -> None:
+    """Write a StyleGAN2 checkpoint as another kind of file. Code inside a .pkl is never run."""
+    from t2ibench.commands.convert import convert_checkpoint
+
+    convert_checkpoint(source, target, half=half, replace=replace)
 
 
 @app.command("list")

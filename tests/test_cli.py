@@ -113,6 +113,9 @@ def test_run_shows_the_board_writes_everything_and_is_quiet_in_a_pipe(squares, t
         (["table", "nowhere"], "nowhere is missing"),
         (["generate", "pointer", "a text"], "no method is called 'pointer', did you mean 'painter'?"),
         (["generate", "painter", "a text", "--seeds", "3-1"], "--seeds '3-1'"),
+        (["generate", "retoucher", "a text"], "give the neutral one, --neutral 'a person'"),
+        (["generate", "retoucher", "a text", "--neutral", "x", "--image", "no.png"], "no.png is missing"),
+        (["generate", "painter", "a text", "--neutral", "x"], "painter has no edit and unedited"),
         (["generate", "painter", "a text", "--set", "delai=3"], "unknown key 'delai', did you mean 'delay'?"),
         (["train", "gan_clss"], "nothing to train is called 'gan_clss', did you mean 'gan_cls'?"),
         (["train", "gan_cls", "--variant", "gan-clss"], "--variant is 'gan-clss', did you mean 'gan-cls'?"),
@@ -143,6 +146,35 @@ def test_a_damaged_record_is_named(squares, t2ibench):
     answer = t2ibench("table")
     assert answer.returncode == 2
     assert f"{path}: not a sound record" in answer.stderr
+
+
+def test_generate_shows_what_edits_start_from(t2ibench, squares):
+    from testing_squares import COLOURS, TONES, paint
+
+    squares()
+    assert t2ibench("generate", "retoucher", "a red square", "--neutral", "a square", "--seeds", "0-2").returncode == 0
+    sheet = np.asarray(Image.open("sheet.png"))
+    for k in range(3):
+        before, after = (_cell(sheet, 2, 3, row, k) for row in (0, 1))
+        assert any(np.allclose(before.mean((0, 1)), paint(c, t, 8, k).mean((1, 2)), atol=2) for c in COLOURS for t in TONES)
+        assert after.mean((0, 1)).argmax() == 0
+
+
+def test_generate_edits_real_images(t2ibench, squares):
+    squares()
+    for name, level in (("a.png", 80), ("b.png", 160)):
+        Image.new("RGB", (8, 8), (level, level, level)).save(name)
+    answer = t2ibench("generate", "retoucher", "darker", "--neutral", "a square", "--image", "a.png", "--image", "b.png")
+    assert answer.returncode == 0
+    sheet = np.asarray(Image.open("sheet.png"))
+    found = [[round(_cell(sheet, 3, 2, row, column).mean()) for column in (0, 1)] for row in (0, 1, 2)]
+    assert found == [[80, 160], [80, 160], [40, 80]]
+
+
+def _cell(sheet: np.ndarray, rows: int, columns: int, row: int, column: int) -> np.ndarray:
+    """The pixels of one image of a sheet, counted from its lower right corner."""
+    right, below = sheet.shape[1] - 14 - (columns - 1 - column) * 118, sheet.shape[0] - 14 - (rows - 1 - row) * 118
+    return sheet[below - 112 : below, right - 112 : right]
 
 
 def test_generate_writes_a_row_a_prompt_and_a_column_a_seed(squares):

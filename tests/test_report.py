@@ -10,7 +10,8 @@ from t2ibench import report, table
 from t2ibench.journal import Outcome, Store
 from t2ibench.report.breakdown import breakdowns
 from t2ibench.report.gallery import cell_folder
-from t2ibench.report.plots import intervals, nice_ticks
+from t2ibench.report.plots import curve, intervals, nice_ticks
+from t2ibench.report.sweeps import sweeps
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (0.42, 0.58), (-3e-5, 7e-5), (276, 291), (5, 5), (0, 0), (-2, -1)])
@@ -53,6 +54,38 @@ def test_the_parts_of_a_value_become_a_table_of_all_methods():
         ("rare", "x+y", [0.5, 0.5]),
         ("over", "z", [1.0, None]),
     ]
+
+
+def swept(name: str, alpha: float, beta: float, reached: float, kept: float) -> dict:
+    config = {"name": "mover", "config": {"alpha": alpha, "beta": beta, "slow": False}, "weights": {}}
+    columns = ["reached", "kept"]
+    return record(name, {"reached": value(reached), "kept": value(kept)}, config=config, columns=columns, **SOUND)
+
+
+def test_entries_that_differ_in_one_setting_become_a_curve(tmp_path):
+    found = [swept(f"a{alpha}", alpha, 0.1, 0.1 * alpha, 1 - 0.05 * alpha) for alpha in (4, 1, 2)]
+    found += [swept("other", 8, 0.3, 0.5, 0.5), swept("b", 1, 0.2, 0.3, 0.3)]
+    [board] = table.boards(found)
+    [sweep] = sweeps(board, found)
+    assert (sweep.method, sweep.setting, [line.label for line in sweep.lines]) == ("mover", "alpha", [""])
+    assert [(at, row.method) for at, row in sweep.lines[0].points] == [(1, "a1"), (2, "a2"), (4, "a4")]
+    [(title, svg)] = report.curves_of(board, found)
+    assert title == "mover: kept ↑ over alpha"
+    [joined] = re.findall(r'<polyline class="curve" points="([^"]*)"', svg)
+    xs, ys = zip(*(map(float, point.split(",")) for point in joined.split()), strict=True)
+    assert xs[0] < xs[1] < xs[2]
+    assert ys[0] < ys[1] < ys[2]  # downwards on the page: kept falls
+    assert (xs[2] - xs[1]) == pytest.approx(2 * (xs[1] - xs[0]), abs=0.2)
+    [page] = report.write(found, tmp_path, tmp_path / "s")
+    assert "Over one setting" in page.read_text("utf-8")
+
+
+def test_a_grid_of_two_settings_is_a_line_for_each_value_of_the_other():
+    found = [swept(f"m{a}{b}", a, b, 0.1 * a, b) for a in (1, 2, 3) for b in (0.1, 0.2)]
+    [board] = table.boards(found)
+    [sweep] = sweeps(board, found)  # two values of beta make no line
+    assert [(line.label, [at for at, _ in line.points]) for line in sweep.lines] == [("beta=0.1", [1, 2, 3]), ("beta=0.2", [1, 2, 3])]
+    assert curve(sweep, *board.columns).count("<polyline") == 2
 
 
 def test_text_from_outside_is_escaped_and_the_page_is_whole_without_images(tmp_path):

@@ -1,44 +1,78 @@
 """`generate`, `show` and `prompts`: what a method makes of your texts, what is in a data set, and what a suite asks for."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+from torch import Tensor
 
 from t2ibench import plugins, records, runner, sheets, suite
-from t2ibench.cells import Sample
 from t2ibench.commands.datasets import opened, settings_of
 from t2ibench.errors import UserError, did_you_mean
+from t2ibench.images import read_image
+from t2ibench.plan import takes_part
 from t2ibench.progress import counter
 from t2ibench.suite import Entry
-from t2ibench.tracks import Prompt
+from t2ibench.tracks import Edit, TextToImage
 
 BATCH, MOST = 64, 10_000
-TEXT_TO_IMAGE = "text_to_image"
+TEXT_TO_IMAGE, EDIT = "text_to_image", "edit"
+R = TypeVar("R", TextToImage, Edit)
 
 
-def generate_sheet(id: str, prompts: Sequence[str], seeds: str, out: Path, settings: Sequence[str], device: str) -> None:
-    """A row a prompt, a column a seed."""
+def generate_sheet(
+    id: str,
+    prompts: Sequence[str],
+    seeds: str,
+    out: Path,
+    settings: Sequence[str],
+    device: str,
+    neutral: str | None = None,
+    images: Sequence[Path] = (),
+) -> None:
+    """A row a prompt, a column a seed or a real image; of a method that edits, the first row is what the edits start from."""
     known = plugins.method_ids()
     if id not in known:
         raise UserError(f"no method is called {id!r}{did_you_mean(id, known)}")
     plugin, variant = known[id]
-    columns = seeds_of(seeds)
-    maker = runner.method_maker(Entry(id, plugin, {**variant, **settings_of(settings)}, "method"), TEXT_TO_IMAGE, "generate", device)
-    samples = [Sample(Prompt(text, text), k, seed) for text in prompts for k, seed in enumerate(columns)]
+    entry = Entry(id, plugin, {**variant, **settings_of(settings)}, "method")
+    can_edit = takes_part(entry, EDIT)
+    track = EDIT if neutral is not None or images or (can_edit and not takes_part(entry, TEXT_TO_IMAGE)) else TEXT_TO_IMAGE
+    maker = runner.method_maker(entry, track, "generate", device)
+    before = maker.identity["config"].get("neutral") if neutral is None else neutral
+    if track == EDIT and before is None:
+        raise UserError(f"{id} changes what a neutral text says to what yours says: give the neutral one, --neutral 'a person'")
+    real = [np.ascontiguousarray(read_image(path).transpose(2, 0, 1)) for path in images]
+    sources: list[tuple[int, np.ndarray | None]] = [(0, image) for image in real] or [(seed, None) for seed in seeds_of(seeds)]
+    rows = [("image", list(real))] if real else []
+    if can_edit:
+        starts = [Edit(before or "", before or "", seed, image) for seed, image in sources]
+        rows.append(("unedited", _made(id, maker.method.unedited, starts)))
+    for text in prompts:
+        if track == EDIT:
+            made = _made(id, maker.method.edit, [Edit(before or "", text, seed, image) for seed, image in sources])
+        else:
+            made = _made(id, maker.method.text_to_image, [TextToImage(text, seed) for seed, _ in sources])
+        rows.append((text, made))
+    top = [path.name for path in images] or [f"seed {seed}" for seed, _ in sources]
+    sheets.save(sheets.table([made for _, made in rows], [label for label, _ in rows], top, margin=220), out)
+    print(out)
+
+
+def _made(id: str, make: Callable[[Sequence[R]], Tensor], requests: Sequence[R]) -> list[np.ndarray]:
+    """What a method makes of requests, in batches."""
     images: list[np.ndarray] = []
-    with counter(f"{id}: images", total=len(samples)) as advance:
-        for start in range(0, len(samples), BATCH):
-            block = samples[start : start + BATCH]
+    with counter(f"{id}: images", total=len(requests)) as advance:
+        for start in range(0, len(requests), BATCH):
+            block = requests[start : start + BATCH]
             try:
-                images.extend(maker.make(block).cpu().numpy())
+                images.extend(make(block).cpu().numpy())
             except (ValueError, ArithmeticError) as error:
                 raise UserError(f"{id} cannot make these images: {error}") from error
             advance(len(block))
-    rows = [images[start : start + len(columns)] for start in range(0, len(images), len(columns))]
-    sheets.save(sheets.table(rows, prompts, [f"seed {seed}" for seed in columns], margin=220), out)
-    print(out)
+    return images
 
 
 def seeds_of(text: str) -> list[int]:

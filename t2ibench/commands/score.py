@@ -29,6 +29,8 @@ from t2ibench.suite import Entry
 from t2ibench.table import decimals_of
 from t2ibench.tracks import Prompt
 
+TRACK = "text_to_image"
+
 
 def score_folder(
     folder: Path, prompts: Path | None, metrics: Sequence[str], dataset: str, out: Path | None, device: str, *, json: bool
@@ -38,6 +40,9 @@ def score_folder(
     The images are squashed to the size of the real ones where theirs is another; the record names it.
     """
     asked = metrics_of([Entry(name, name, {}, "metric") for name in known(metrics)], "score")
+    for metric in asked:
+        if TRACK not in metric.tracks:
+            raise UserError(f"--metrics: {metric.name} scores the track {' and '.join(metric.tracks)}, a folder holds images of texts")
     load, facts = opened(dataset)
     train, reference = load("train"), load("test")
     side = int(reference.images.read([0]).shape[-1])
@@ -57,7 +62,7 @@ def score_folder(
     }
     texts = records.digest([prompt.text for prompt in samples.prompts])
     record = assemble(
-        cell={"suite": "score", "track": "text_to_image", "method": folder.resolve().name, "kind": "method", "seed": 0},
+        cell={"suite": "score", "track": TRACK, "method": folder.resolve().name, "kind": "method", "seed": 0},
         identity_of={"maker": maker.identity, "dataset": {**facts, **of_data}, "metrics": [metric.identity for metric in asked]},
         maker=maker,
         judges=models.used,

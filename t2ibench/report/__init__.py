@@ -11,12 +11,14 @@ from typing import Any
 
 import jinja2
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
 from t2ibench import formats, records, sheets, suite, table
 from t2ibench.report.breakdown import breakdowns
 from t2ibench.report.gallery import Gallery, galleries_of
-from t2ibench.report.plots import intervals
+from t2ibench.report.plots import curve, intervals
+from t2ibench.report.sweeps import sweeps
 
 
 def write(found: Sequence[Mapping[str, Any]], work: Path, folder: Path) -> list[Path]:
@@ -61,6 +63,7 @@ def render(found: Sequence[Mapping[str, Any]], boards: Sequence[table.Board], ga
         title=suite.title(shipped[name]) if name in shipped else "",
         boards=[(board, formats.columns_of(board, False), formats.columns_of(board, True), formats.notes(board)) for board in boards],
         plots=[[(column, intervals(board, column)) for column in board.columns] for board in boards],
+        curves=[curves_of(board, found) for board in boards],
         breakdowns=[breakdowns(board, found) for board in boards],
         galleries=galleries,
         asked={group: count for record in found for group, count in record["prompts"]["images"].items()},
@@ -72,6 +75,13 @@ def render(found: Sequence[Mapping[str, Any]], boards: Sequence[table.Board], ga
             for id, value in record["values"].items()
         },
     )
+
+
+def curves_of(board: table.Board, found: Sequence[Mapping[str, Any]]) -> list[tuple[str, Markup]]:
+    """For each sweep, every further headline column against the first, with a title."""
+    first, *further = formats.columns_of(board, False) or [None]
+    plots = [(sweep, column, curve(sweep, first, column)) for sweep in sweeps(board, found) for column in further if first is not None]
+    return [(f"{sweep.method}: {column.title} over {sweep.setting}", svg) for sweep, column, svg in plots if svg]
 
 
 def _pixels(content: bytes | None) -> np.ndarray | None:

@@ -1,12 +1,14 @@
-"""Plots as SVG text: one column of a leaderboard as points with their intervals."""
+"""Plots as SVG text: one column of a leaderboard as points with their intervals, or two columns over a setting as a curve."""
 
 import math
 
 from markupsafe import Markup, escape
 
+from t2ibench.report.sweeps import Sweep
 from t2ibench.table import Board, Cell, Column, number
 
 WIDTH, ROW, LEFT, RIGHT, TOP, BOTTOM = 460, 22, 168, 14, 8, 26
+CURVE, DASHES = 300, ("", "6 3", "2 3", "8 3 2 3")  # height of a curve's plot; how its second line and the further ones are drawn
 
 
 def intervals(board: Board, column: Column) -> Markup:
@@ -34,6 +36,53 @@ def intervals(board: Board, column: Column) -> Markup:
         parts.append(f'<text x="{LEFT - 10}" y="{y + 4}" text-anchor="end">{escape(row.method)}</text>')
         parts.append(f'<line class="whisker" x1="{x(cell.low)}" x2="{x(cell.high)}" y1="{y}" y2="{y}"/>')
         parts.append(f'<circle cx="{x(cell.value)}" cy="{y}" r="4.5"/></g>')
+    return Markup("".join([*parts, "</svg>"]))
+
+
+def curve(sweep: Sweep, across: Column, up: Column) -> Markup:
+    """Two columns against each other: a line for each line of the sweep, a point with both intervals at each value of its setting."""
+    drawn = []
+    for line in sweep.lines:
+        points = [(value, row.cells.get(across.id), row.cells.get(up.id)) for value, row in line.points]
+        drawn.append((line.label, [(v, x, y) for v, x, y in points if x is not None and y is not None and not x.note and not y.note]))
+    places = [(x, y) for _, points in drawn for _, x, y in points]
+    if not places:
+        return Markup("")
+    left, right, top, bottom = 46, WIDTH - 24, 14, CURVE - 38
+    x_ticks = nice_ticks(min(x.low for x, _ in places), max(x.high for x, _ in places))
+    y_ticks = nice_ticks(min(y.low for _, y in places), max(y.high for _, y in places))
+
+    def across_at(value: float) -> float:
+        return round(left + (value - x_ticks[0]) / (x_ticks[-1] - x_ticks[0]) * (right - left), 1)
+
+    def up_at(value: float) -> float:
+        return round(bottom - (value - y_ticks[0]) / (y_ticks[-1] - y_ticks[0]) * (bottom - top), 1)
+
+    said = f"{up.id} against {across.id} over {sweep.setting}"
+    parts = [f'<svg viewBox="0 0 {WIDTH} {CURVE}" role="img" aria-label="{escape(said)}">']
+    for tick in x_ticks:
+        x = across_at(tick)
+        parts.append(f'<line class="grid" x1="{x}" x2="{x}" y1="{top}" y2="{bottom}"/>')
+        parts.append(f'<text class="tick" x="{x}" y="{bottom + 16}" text-anchor="middle">{_tick(tick, x_ticks)}</text>')
+    for tick in y_ticks:
+        y = up_at(tick)
+        parts.append(f'<line class="grid" x1="{left}" x2="{right}" y1="{y}" y2="{y}"/>')
+        parts.append(f'<text class="tick" x="{left - 6}" y="{y + 4}" text-anchor="end">{_tick(tick, y_ticks)}</text>')
+    parts.append(f'<text class="tick" x="{right}" y="{CURVE - 4}" text-anchor="end">{escape(across.title)}</text>')
+    for number_of, (label, points) in enumerate(drawn):
+        dashes = f' stroke-dasharray="{DASHES[number_of % len(DASHES)]}"' if number_of else ""
+        joined = " ".join(f"{across_at(x.value)},{up_at(y.value)}" for _, x, y in points)
+        parts.append(f'<polyline class="curve" points="{joined}"{dashes}/>')
+        for value, x, y in points:
+            here = (across_at(x.value), up_at(y.value))
+            shown = f"{sweep.setting}={value:g} {label}: {across.id} {number(x.value, across)}, {up.id} {number(y.value, up)}"
+            parts.append(f"<g><title>{escape(shown)}</title>")
+            parts.append(f'<line class="whisker" x1="{across_at(x.low)}" x2="{across_at(x.high)}" y1="{here[1]}" y2="{here[1]}"/>')
+            parts.append(f'<line class="whisker" x1="{here[0]}" x2="{here[0]}" y1="{up_at(y.low)}" y2="{up_at(y.high)}"/>')
+            parts.append(f'<circle cx="{here[0]}" cy="{here[1]}" r="4"/>')
+            parts.append(f'<text class="tick" x="{here[0] + 7}" y="{here[1] - 6}">{value:g}</text></g>')
+        if label and points:
+            parts.append(f'<text class="tick" x="{here[0] + 7}" y="{here[1] + 14}">{escape(label)}</text>')
     return Markup("".join([*parts, "</svg>"]))
 
 

@@ -1,4 +1,4 @@
-"""Text to image: one image of one text. Its prompts are captions of real images and what metrics ask for; its baselines know real images."""
+"""Text to image: one image of one text. Captions of real images are asked for, and what metrics add; the baselines know real images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
