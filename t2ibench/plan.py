@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,10 +18,16 @@ from t2ibench.scoring import Metric, metrics_of
 from t2ibench.suite import Entry, Suite
 from t2ibench.tracks import TRACKS, Prompt
 
+F = TypeVar("F", bound=Callable)
+
 
 @dataclass(frozen=True)
 class Data:
-    """A suite's data set. reference: the real images of the metrics. split: any split by name, read once; None: the reference."""
+    """A suite's data set. reference: the real images of the metrics. split: any split by name, read once; None: the reference.
+
+    What only some data sets can: render real images of chosen attributes; say where an attribute shows; and make, of seeds, images that
+    differ from those of the same seeds by chosen attributes alone.
+    """
 
     facts: Mapping[str, Any]
     train: Split
@@ -29,6 +35,7 @@ class Data:
     split: Callable[[str | None], Split]
     render: Render | None
     regions: Regions | None
+    edited: Callable[[Sequence[int], Sequence[Mapping[str, str]]], np.ndarray] | None
 
 
 @dataclass(frozen=True)
@@ -103,14 +110,20 @@ def read(suite: Suite) -> Data:
     def regions(attribute: str, values: tuple[str, ...]) -> np.ndarray:
         return module.regions(config, attribute, values)
 
+    def edited(seeds: Sequence[int], changes: Sequence[Mapping[str, str]]) -> np.ndarray:
+        return module.edited_images(config, seeds, changes)
+
+    def able(name: str, function: F) -> F | None:
+        return function if hasattr(module, name) else None
+
     facts = {
         "name": suite.dataset.name,
         "config": asdict(config),
         "train": {"images": len(train), "digest": train.digest},
         "reference": {"split": reference.name, "images": len(reference), "digest": reference.digest},
     }
-    renders, knows_regions = hasattr(module, "pair_images"), hasattr(module, "regions")
-    return Data(facts, train, reference, split, render if renders else None, regions if knows_regions else None)
+    can = (able("pair_images", render), able("regions", regions), able("edited_images", edited))
+    return Data(facts, train, reference, split, *can)
 
 
 def check_methods(suite: Suite) -> None:
@@ -118,18 +131,23 @@ def check_methods(suite: Suite) -> None:
     for entry in suite.methods:
         configured(entry, suite.name)
         if not any(takes_part(entry, track) for track in suite.tracks):
-            needs = " or ".join(needed(track) for track in suite.tracks)
-            raise UserError(f"{suite.name}: {entry.id} has no {needs}, so it cannot take part in any track of the suite")
+            needs = " or ".join(needed(track) for track in entry.tracks or suite.tracks)
+            raise UserError(f"{suite.name}: {entry.id} has no {needs}, so it cannot take part in any track that it is to run in")
     for track in suite.tracks:
         if not any(takes_part(entry, track) for entry in suite.methods) and suite.methods:
-            raise UserError(f"{suite.name}: tracks: none of the suite's methods has {needed(track)}, so the track {track} has none")
+            raise UserError(f"{suite.name}: tracks: none of the suite's methods has {needed(track)}, so none runs in the track {track}")
         for entry in suite.baselines:
             of = entry.settings.get("of", "real")
-            if entry.name in TRACKS[track].baselines and of != "real" and not takes_part(entry_of(suite, of), track):
+            if entry.name in TRACKS[track].baselines and of != "real" and not has_functions(entry_of(suite, of), track):
                 raise UserError(f"{suite.name}: baselines: {entry.name}: {of} has no {needed(track)}: name a method of the track {track}")
 
 
 def takes_part(entry: Entry, track: str) -> bool:
+    """Whether a method is to run in a track: it has the functions, and is not kept to other tracks."""
+    return has_functions(entry, track) and (not entry.tracks or track in entry.tracks)
+
+
+def has_functions(entry: Entry, track: str) -> bool:
     """Whether a method has the functions of a track."""
     method = plugins.load("methods", entry.name).Method
     return all(hasattr(method, function) for function in TRACKS[track].functions)

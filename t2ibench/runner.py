@@ -17,7 +17,7 @@ from t2ibench.evidence import Evidence, Samples
 from t2ibench.generation import BATCH, generate, locked, samples_by_group
 from t2ibench.journal import Store
 from t2ibench.models import JUDGE, Models
-from t2ibench.plan import Plan, configured, entry_of, needed, prepare, takes_part
+from t2ibench.plan import Plan, configured, entry_of, has_functions, needed, prepare
 from t2ibench.recording import assemble, coverage, recorded
 from t2ibench.scoring import score
 from t2ibench.suite import Entry, Suite
@@ -66,7 +66,7 @@ def run(suite: Suite, where: Where) -> Iterator[Done]:
 def method_maker(entry: Entry, track: str, where: str, device: str) -> Method:
     """A method, ready to make images; the networks it takes are its own, and are noted."""
     module, config = configured(entry, where)
-    if not takes_part(entry, track):
+    if not has_functions(entry, track):
         raise UserError(f"{where}: {entry.id} has no {needed(track)}, so it cannot take part in the track {track}")
     models = Models(device)
     method = module.Method(config, models)

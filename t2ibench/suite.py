@@ -2,7 +2,7 @@
 
 Its first line says what it makes and how long that takes. Unknown keys are refused with the nearest known one. An entry of
 `methods`, `baselines` or `metrics` is a name, or a mapping `{name: …, setting: value …}`; `as:` gives a method entry a name of its own on
-the board, which two entries of one method need.
+the board, which two entries of one method need; `tracks:` keeps it out of those of the suite's tracks that it could, but need not, run in.
 """
 
 import re
@@ -61,7 +61,7 @@ class File:
     methods: list[Any]
     metrics: list[Any]
     tracks: list[str] = field(default_factory=lambda: ["text_to_image"])
-    baselines: list[Any] | None = None  # None: those of the tracks that are made of real images
+    baselines: list[Any] | None = None  # None: the default ones of the tracks
     seeds: list[int] = field(default_factory=lambda: [0])
     reference: dict[str, Any] = field(default_factory=dict)
     prompts: dict[str, Any] = field(default_factory=dict)
@@ -77,6 +77,7 @@ class Entry:
     name: str
     settings: Mapping[str, Any]
     kind: Literal["method", "baseline", "metric", "dataset"]
+    tracks: tuple[str, ...] = ()  # of a method: those it is kept to; none: all that it has the functions for
 
 
 @dataclass(frozen=True)
@@ -157,13 +158,17 @@ def parse(content: Mapping[str, Any], name: str, title: str, where: str) -> Suit
 
 
 def _default_baselines(tracks: Sequence[str]) -> list[str]:
-    return [name for track in tracks if track in TRACKS for name, of in TRACKS[track].baselines.items() if of != "method"]
+    return [name for track in tracks if track in TRACKS for name in TRACKS[track].default]
 
 
 def _check(suite: Suite, where: str) -> None:
     for track in suite.tracks:
         if track not in TRACKS:
             raise UserError(f"{where}: no track is called {track!r}{did_you_mean(track, TRACKS)}")
+    for entry in suite.methods:
+        for track in entry.tracks:
+            if track not in suite.tracks:
+                raise UserError(f"{where}: methods: {entry.id}: {track!r} is no track of the suite{did_you_mean(track, suite.tracks)}")
     for entry in suite.baselines:
         if not any(entry.name in TRACKS[track].baselines for track in suite.tracks):
             [track] = [track for track, contract in TRACKS.items() if entry.name in contract.baselines]
@@ -210,7 +215,10 @@ def _method(entry: Any, known: Mapping[str, tuple[str, Mapping[str, Any]]], wher
     label = str(settings.pop("as", id))
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", label):
         raise UserError(f"{where}: as: {label!r} cannot be a file name, use letters, digits, '.', '_', '+' and '-'")
-    return Entry(label, plugin, {**variant, **settings}, "method")
+    tracks = settings.pop("tracks", [])
+    if not isinstance(tracks, list) or not all(isinstance(track, str) for track in tracks):
+        raise UserError(f"{where}: {label}: tracks is {tracks!r}, expected a list of tracks")
+    return Entry(label, plugin, {**variant, **settings}, "method", tuple(tracks))
 
 
 def _baseline(entry: Any, methods: Sequence[str], where: str) -> Entry:

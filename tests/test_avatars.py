@@ -190,6 +190,30 @@ def test_every_attribute_has_a_region(small, monkeypatch):
         avatars.regions(small, "eyewear", ("monocle",))
 
 
+def test_an_exact_edit_changes_its_region_and_nothing_else(small, monkeypatch):
+    monkeypatch.setattr(avatars, "REGIONS_IMAGES", 40)
+    seeds = list(range(12))
+    before = avatars.edited_images(small, seeds, [{}] * 12).astype(int)
+    edits = {"eyewear": "sunglasses", "mouth": "open", "background": "pink", "hair": "long", "facial_hair": "beard"}
+    for name, value in edits.items():
+        after = avatars.edited_images(small, seeds, [{name: value}] * 12).astype(int)
+        values = tuple(next(attribute.values for attribute in read_model().attributes if attribute.name == name))
+        region = avatars.regions(small, name, values)
+        moved = np.abs(after - before).max(1)  # [B, H, W]
+        assert (moved.max((1, 2)) > 30).sum() >= 4  # the others have it already
+        assert moved[:, ~region].mean() < 1.5  # edges, and shadows that reach further than the part itself
+    kept = model_values(seeds, "mouth", "smiling")
+    same = avatars.edited_images(small, kept, [{"mouth": "smiling"}] * len(kept))
+    np.testing.assert_array_equal(same, avatars.edited_images(small, kept, [{}] * len(kept)))  # which smile it is stays, too
+    with pytest.raises(UserError, match="did you mean 'eyewear'"):
+        avatars.edited_images(small, [0], [{"eyewaer": "glasses"}])
+
+
+def model_values(seeds, name: str, value: str) -> list[int]:
+    """The seeds whose image has a value."""
+    return [seed for seed in seeds if read_model().sample(derive_seed("avatars", "edited", seed))[name] == value]
+
+
 def test_the_background_mask_is_the_background_colour(small):
     images, labels = avatars.load(small, "val").images.read(range(20)), avatars.masks(small, "val", range(20))
     for image, label in zip(images, labels, strict=True):

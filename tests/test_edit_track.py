@@ -167,6 +167,35 @@ def test_boards_keep_to_their_track_and_baselines_stand_last_in_their_order(writ
     assert [row.method for row in other.rows] == ["retoucher", "unedited-retoucher", "resampled-retoucher"]
 
 
+def test_an_exact_edit_is_drawn_by_the_data_set(written):
+    from testing_squares import TONES, paint
+
+    found = run(written(("of: retoucher}, real]", "of: retoucher}, exact]")))
+    assert found["edit", "exact"]["counts"]["ok"] == 15
+    edits = images("exact", "edits")
+    for k in range(5):
+        seed = derive_seed(0, "source", k)
+        np.testing.assert_array_equal(edits["edits/colour=red", k], paint("red", TONES[seed % 2], 8, seed))
+    assert table.boards([*found.values()])[1].baselines[0].method == "exact"
+
+
+def test_a_data_set_that_cannot_edit_has_no_exact_baseline(written, monkeypatch):
+    import testing_squares
+
+    path = written(("of: retoucher}, real]", "of: retoucher}, exact]"))
+    monkeypatch.delattr(testing_squares, "edited_images")
+    with pytest.raises(UserError, match="exact: squares cannot change one attribute of an image: take it out"):
+        run(path)
+
+
+def test_a_method_can_be_kept_out_of_a_track_that_it_could_run_in(written, monkeypatch):
+    import testing_retoucher
+
+    monkeypatch.setattr(testing_retoucher.Method, "text_to_image", lambda self, requests: 1 / 0, raising=False)
+    found = run(written(("[painter, retoucher]", "[painter, {name: retoucher, tracks: [edit]}]")))
+    assert [key for key in found if key[1] == "retoucher"] == [("edit", "retoucher")]
+
+
 def test_the_contact_sheet_shows_each_edit_under_its_source_and_shared_sources_once(written):
     found = list(run(written()).values())
     board = table.boards(found)[1]
@@ -174,7 +203,7 @@ def test_the_contact_sheet_shows_each_edit_under_its_source_and_shared_sources_o
     assert gallery.rows == ["source", "retoucher", "unedited-retoucher", "resampled-retoucher"]
     assert [shown.text for shown in gallery.prompts] == ["a red square", "a square with a light tone"]
     for k, shown in enumerate(gallery.prompts):
-        source, edited, unedited, resampled = (png and np.asarray(Image.open(io.BytesIO(png))).transpose(2, 0, 1) for png in shown.images)
+        source, edited, unedited, resampled = (np.asarray(Image.open(io.BytesIO(png or b""))).transpose(2, 0, 1) for png in shown.images)
         np.testing.assert_array_equal(source, images("retoucher", "sources")["source", k])
         np.testing.assert_array_equal(source, unedited)
         assert not np.array_equal(source, resampled)
@@ -228,6 +257,13 @@ def test_a_run_killed_at_any_point_ends_in_the_same_records(written, monkeypatch
         ("of: retoucher}, real", "of: painter}, real", "two: baselines: unedited: painter has no edit and unedited"),
         ("of: retoucher}, real", "of: real}, real", "baselines: unedited: no method is called 'real'"),
         ("of: retoucher}, real", "of: retouche}, real", "baselines: unedited: no method is called 'retouche', did you mean 'retoucher'?"),
+        (
+            "painter, retoucher]",
+            "painter, {name: retoucher, tracks: [edits]}]",
+            "retoucher: 'edits' is no track of the suite, did you mean",
+        ),
+        ("painter, retoucher]", "{name: painter, tracks: [edit]}, retoucher]", "painter has no edit and unedited, so it cannot"),
+        ("painter, retoucher]", "painter, {name: retoucher, tracks: edit}]", "retoucher: tracks is 'edit', expected a list of tracks"),
         ("{name: unedited, of: retoucher}", "unedited", "baselines: unedited: the key 'of' is missing"),
         ("columns: [moved", "columns: [movd", "columns: 'movd' is made by none of the suite's metrics, did you mean 'moved'?"),
     ],
@@ -241,7 +277,7 @@ def test_what_is_wrong_with_a_suite_is_said_in_one_line(written, old, new, said)
 
 def test_a_method_in_none_of_the_tracks_and_a_metric_of_none_are_errors(written):
     only = ("tracks: [text_to_image, edit]", "tracks: [edit]"), (", real]", "]"), ("prompts: {captions: 6}\n", "")
-    with pytest.raises(UserError, match="two: painter has no edit and unedited, so it cannot take part in any track of the suite"):
+    with pytest.raises(UserError, match="two: painter has no edit and unedited, so it cannot take part in any track"):
         run(written(*only))
     with pytest.raises(UserError, match="two: metrics: hue can score text_to_image, expected one of edit"):
         run(written(*only, ("[painter, retoucher]", "[retoucher]")))

@@ -93,6 +93,27 @@ def pair_images(config: Config, conditions: Mapping[str, str], count: int, seed:
     raise AssertionError("unreachable")
 
 
+def edited_images(config: Config, seeds: Sequence[int], changes: Sequence[Mapping[str, str]]) -> np.ndarray:
+    """Real images of seeds, attributes as in training, each after a change (attribute -> value) of those attributes alone.
+
+    Variants that no attribute names (which glasses, which smile) stay, too. uint8 [B, 3, size, size]; a row depends on its seed and
+    change alone. Raises UserError for an unknown attribute or value.
+    """
+    model, images = read_model(), np.empty((len(seeds), 3, config.size, config.size), np.uint8)
+    for row, (seed, change) in enumerate(zip(seeds, changes, strict=True)):
+        drawn = model.sample(derive_seed("avatars", "edited", seed))
+        for name, value in change.items():
+            _check_value(model, name, value)
+        options, after = model.options(drawn, seed), model.options({**drawn, **change}, seed)
+        for name, value in change.items():
+            [attribute] = [attribute for attribute in model.attributes if attribute.name == name]
+            if drawn[name] != value:
+                options |= {option: after[option] for option in attribute.values[value].draw}
+        options["facialHairColor"] = options["hairColor"]
+        images[row] = draw.on_white(draw.draw({"style": draw.STYLE, "options": options}, config.size))
+    return images
+
+
 def domain_names() -> list[str]:
     """The other domains that `domain_images` can draw: artists' styles and image filters."""
     return sorted(domains.DOMAINS)

@@ -12,7 +12,7 @@ from t2ibench import plugins, records, runner, sheets, suite
 from t2ibench.commands.datasets import opened, settings_of
 from t2ibench.errors import UserError, did_you_mean
 from t2ibench.images import read_image
-from t2ibench.plan import takes_part
+from t2ibench.plan import has_functions
 from t2ibench.progress import counter
 from t2ibench.suite import Entry
 from t2ibench.tracks import Edit, TextToImage
@@ -38,8 +38,8 @@ def generate_sheet(
         raise UserError(f"no method is called {id!r}{did_you_mean(id, known)}")
     plugin, variant = known[id]
     entry = Entry(id, plugin, {**variant, **settings_of(settings)}, "method")
-    can_edit = takes_part(entry, EDIT)
-    track = EDIT if neutral is not None or images or (can_edit and not takes_part(entry, TEXT_TO_IMAGE)) else TEXT_TO_IMAGE
+    can_edit = has_functions(entry, EDIT)
+    track = EDIT if neutral is not None or images or (can_edit and not has_functions(entry, TEXT_TO_IMAGE)) else TEXT_TO_IMAGE
     maker = runner.method_maker(entry, track, "generate", device)
     before = maker.identity["config"].get("neutral") if neutral is None else neutral
     if track == EDIT and before is None:

@@ -77,8 +77,8 @@ def curve(sweep: Sweep, across: Column, up: Column) -> Markup:
             here = (across_at(x.value), up_at(y.value))
             shown = f"{sweep.setting}={value:g} {label}: {across.id} {number(x.value, across)}, {up.id} {number(y.value, up)}"
             parts.append(f"<g><title>{escape(shown)}</title>")
-            parts.append(f'<line class="whisker" x1="{across_at(x.low)}" x2="{across_at(x.high)}" y1="{here[1]}" y2="{here[1]}"/>')
-            parts.append(f'<line class="whisker" x1="{here[0]}" x2="{here[0]}" y1="{up_at(y.low)}" y2="{up_at(y.high)}"/>')
+            parts.append(f'<line class="spread" x1="{across_at(x.low)}" x2="{across_at(x.high)}" y1="{here[1]}" y2="{here[1]}"/>')
+            parts.append(f'<line class="spread" x1="{here[0]}" x2="{here[0]}" y1="{up_at(y.low)}" y2="{up_at(y.high)}"/>')
             parts.append(f'<circle cx="{here[0]}" cy="{here[1]}" r="4"/>')
             parts.append(f'<text class="tick" x="{here[0] + 7}" y="{here[1] - 6}">{value:g}</text></g>')
         if label and points:

@@ -79,17 +79,28 @@ class Contract:
     """What is known of a track before anything is imported that runs it.
 
     functions: what a method must have to take part. baselines: by name, whose images each of them takes: "nothing" (it has its own),
-    "anything" (real ones, or a method's), "method" (a method's). key: the suite's key for what is asked. above: for a group of
-    samples, the group whose sample of the same k is shown above each of its images, for comparison.
+    "anything" (real ones, or a method's), "method" (a method's); default: those of a suite that names none. key: the suite's key for
+    what is asked. above: for a group of samples, the group whose sample of the same k is shown above each of its images.
     """
 
     functions: tuple[str, ...]
     baselines: Mapping[str, Of]
     key: str
+    default: tuple[str, ...] = ()
     above: Mapping[str, str] = field(default_factory=dict)
 
 
 TRACKS: Mapping[str, Contract] = {
-    "text_to_image": Contract(("text_to_image",), {"real": "nothing", "shuffled": "anything", "unconditional": "anything"}, "prompts"),
-    "edit": Contract(("edit", "unedited"), {"unedited": "method", "resampled": "method"}, "edits", {"edits": "sources"}),
+    "text_to_image": Contract(
+        functions=("text_to_image",),
+        baselines={"real": "nothing", "shuffled": "anything", "unconditional": "anything"},
+        key="prompts",
+        default=("real", "shuffled", "unconditional"),
+    ),
+    "edit": Contract(
+        functions=("edit", "unedited"),
+        baselines={"exact": "nothing", "unedited": "method", "resampled": "method"},
+        key="edits",
+        above={"edits": "sources"},
+    ),
 }

@@ -2,13 +2,15 @@
 
 Every edit is asked of the same sources: the seed of sample k is H(run seed, "source", k) whatever the prompt, so that sources pair the
 edits with each other and with the images before them. The group "sources" holds those, the group "edits" one prompt an edit, and the
-two are joined by k. The baselines bracket the metrics: `unedited` changes nothing, `resampled` everything.
+two are joined by k. The baselines bracket the metrics: `unedited` changes nothing, `resampled` everything, and `exact`, where the data
+set can draw it, just what was asked for.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from t2ibench import edit_prompts
@@ -74,9 +76,32 @@ class Sources:
         return self.maker.make([self._taken(sample) for sample in samples])
 
 
+class Exact:
+    """The data set's own images, each with the one attribute changed: the ceiling of what can be asked of an edit."""
+
+    weights: Mapping[str, Mapping[str, Any]] = {}
+    trained_on: Sequence[str] = ()
+    cost: Mapping[str, float] = {}
+
+    def __init__(self, data: Data) -> None:
+        """Raises UserError for a data set that cannot change one attribute alone."""
+        if data.edited is None:
+            raise UserError(f"baselines: exact: {data.facts['name']} cannot change one attribute of an image: take it out")
+        self.edited, self.identity = data.edited, {"name": "exact", "dataset": data.facts}
+
+    def source(self, sample: Sample) -> str:
+        return source(sample.prompt)
+
+    def make(self, samples: Sequence[Sample]) -> Tensor:
+        tags = [sample.prompt.tags for sample in samples]
+        changes = [{tag["attribute"]: tag["value"]} if "attribute" in tag else {} for tag in tags]
+        return torch.from_numpy(self.edited([sample.seed for sample in samples], changes))
+
+
 def baseline(name: str, maker: Maker | None, plan: Plan, seed: int) -> Maker:
-    """Both are made from a method's sources."""
-    assert maker is not None
+    """By its name; `exact` is of no method."""
+    if maker is None:
+        return Exact(plan.data)
     return Sources("resampled" if name == "resampled" else "unedited", maker, plan.prompts)
 
 

@@ -46,6 +46,11 @@ def regions(config: Config, attribute: str, values: Sequence[str]) -> np.ndarray
     return np.ones((config.side, config.side), bool)
 
 
+def edited_images(config: Config, seeds: Sequence[int], changes: Sequence[Mapping[str, str]]) -> np.ndarray:
+    looks = [{"colour": COLOURS[seed % 3], "tone": TONES[seed % 2], **change} for seed, change in zip(seeds, changes, strict=True)]
+    return np.stack([paint(look["colour"], look["tone"], config.side, seed) for look, seed in zip(looks, seeds, strict=True)])
+
+
 def _split(config: Config, name: str, count: int, conditions: Mapping[str, str], seed: int) -> Split:
     draws = uniform(seed, 2 * count).reshape(count, 2)
     rows = [{"colour": COLOURS[int(3 * a)], "tone": TONES[int(2 * b)], **conditions} for a, b in draws]
