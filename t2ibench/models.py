@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,6 +12,7 @@ from t2ibench import zoo
 if TYPE_CHECKING:
     from t2ibench.backbones.attribute_judge import AttributeJudge
     from t2ibench.backbones.clip import Clip
+    from t2ibench.backbones.stylegan2 import Generator
 
 JUDGE, GUIDE_CLIP, JUDGE_CLIP = "attribute-judge-avatars", "clip-guide-avatars", "clip-judge-avatars"
 
@@ -27,6 +29,7 @@ class Models:
         self._weights: dict[str, zoo.Weights] = {}
         self._clips: dict[str, Clip] = {}
         self._judges: dict[str, AttributeJudge] = {}
+        self._generators: dict[str, Generator] = {}
 
     def weights(self, name: str) -> zoo.Weights:
         """Weights of the zoo. Raises UserError for an unknown name or a damaged file."""
@@ -54,3 +57,17 @@ class Models:
         if name not in self._judges:
             self._judges[name] = AttributeJudge(self.weights(name), self.device)
         return self._judges[name]
+
+    def stylegan2(self, name: str) -> Generator:
+        """A frozen StyleGAN2 of the zoo, or of a file: NVlabs' .pkl, rosinality's .pt, our .safetensors."""
+        from t2ibench.backbones.stylegan2 import checkpoints
+
+        if name not in self._generators:
+            path = Path(name)
+            if path.suffix in checkpoints.READ or path.is_file():
+                generator = checkpoints.load(path)
+                self.used[name] = {"sha256": checkpoints.sha256(path), **checkpoints.facts(path)}
+            else:
+                generator = checkpoints.load(self.weights(name))
+            self._generators[name] = generator.to(self.device)
+        return self._generators[name]

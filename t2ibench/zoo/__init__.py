@@ -1,4 +1,4 @@
-"""Small trained weights that ship in the package: `<name>.safetensors` in half precision, and its card `<name>.json`.
+"""Small trained weights that ship in the package: `<name>.safetensors` (those that ship in half precision), and its card `<name>.json`.
 
 A card says how the weights were made (recipe, data hash, seed, minutes, machine) and its own validation numbers. Folders named in
 the environment variable T2IBENCH_WEIGHTS are searched before the package, so what you train can stand in for what ships.
@@ -60,13 +60,16 @@ def read(path: Path) -> Weights:
     return Weights(path.stem, full, card["config"], card, sha256)
 
 
-def write(path: Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any], card: Mapping[str, Any]) -> Weights:
-    """Write weights in half precision and their card, each whole or not at all. Raises UserError for a tensor that is not finite."""
+def write(path: Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any], card: Mapping[str, Any], half: bool = True) -> Weights:
+    """Write weights and their card, each whole or not at all; in float32 where `half` is False.
+
+    Raises UserError for a tensor that is not finite, in half precision where that is asked for.
+    """
+    dtype, named = (torch.float16, "half precision") if half else (torch.float32, "float32")
     for key, value in tensors.items():
-        if value.is_floating_point() and not torch.isfinite(value.half()).all():
-            raise UserError(f"{path}: {key} holds values that are not finite in half precision: train again with a lower learning rate")
-    half = {k: (v.half() if v.is_floating_point() else v).detach().cpu().contiguous() for k, v in tensors.items()}
-    data = dump_safetensors(half)
+        if value.is_floating_point() and not torch.isfinite(value.to(dtype)).all():
+            raise UserError(f"{path}: {key} holds values that are not finite in {named}: train again with a lower learning rate")
+    data = dump_safetensors({k: v.detach().to("cpu", dtype if v.is_floating_point() else v.dtype).contiguous() for k, v in tensors.items()})
     parameters = sum(value.numel() for value in tensors.values())
     full = {"name": path.stem, "sha256": hashlib.sha256(data).hexdigest(), "parameters": parameters, "config": dict(config), **card}
     path.parent.mkdir(parents=True, exist_ok=True)

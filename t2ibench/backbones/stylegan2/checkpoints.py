@@ -1,0 +1,62 @@
+"""Generators from files and to files: NVlabs' `.pkl` (read only), rosinality's `.pt`, and our `.safetensors` with a card beside it."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from t2ibench import assets, plugins, zoo
+from t2ibench.backbones.stylegan2 import nvlabs, rosinality
+from t2ibench.backbones.stylegan2.layout import Config
+from t2ibench.backbones.stylegan2.network import Generator
+from t2ibench.backbones.stylegan2.shapes import build
+from t2ibench.errors import UserError
+
+READ = {".pkl": "NVlabs' StyleGAN2-ADA", ".pt": "rosinality/stylegan2-pytorch", ".safetensors": "t2ibench"}
+WRITTEN = (".pt", ".safetensors")
+
+
+def load(source: zoo.Weights | Path | str, resolution: int | None = None) -> Generator:
+    """A frozen generator in evaluation mode, on the CPU, from weights of the zoo or a file of any kind in `READ`.
+
+    resolution: refuse another one. Raises UserError for a file that is missing, damaged, foreign or of another network.
+    """
+    if isinstance(source, zoo.Weights):
+        where: Path | str = source.name
+        config, state = plugins.configure(Config, source.config, f"{where}: config"), source.tensors
+    else:
+        where = Path(source)
+        if where.suffix not in READ:
+            known = ", ".join(f"{suffix} ({maker})" for suffix, maker in READ.items())
+            raise UserError(f"{where}: the suffix is {where.suffix!r}, expected one of {known}")
+        if not where.is_file():
+            raise UserError(f"{where} is missing, expected a StyleGAN2 checkpoint: correct the path")
+        if where.suffix == ".safetensors":
+            return load(zoo.read(where), resolution)
+        config, state = (nvlabs if where.suffix == ".pkl" else rosinality).read(where)
+    if resolution is not None and config.resolution != resolution:
+        raise UserError(f"{where}: makes images of {config.resolution} pixels, expected {resolution}: use weights of that resolution")
+    return build(where, config, state)
+
+
+def save(path: Path, generator: Generator, card: Mapping[str, Any], half: bool = False) -> None:
+    """Write a generator as `.pt` or `.safetensors`, the latter with a card and if wanted in half precision, which moves images slightly."""
+    if path.suffix == ".pt":
+        rosinality.write(path, generator)
+    elif path.suffix == ".safetensors":
+        zoo.write(path, generator.state_dict(), dataclasses.asdict(generator.config), card, half=half)
+    else:
+        raise UserError(f"{path}: the suffix is {path.suffix!r}, expected one of {', '.join(WRITTEN)}")
+
+
+def facts(path: Path) -> dict[str, Any]:
+    """What is known of a file's training: the card's word where it has one, else the file's name for its data."""
+    card = assets.card(path) if path.suffix == ".safetensors" else {"data": path.name}
+    return {key: card.get(key) for key in ("data", "optimised_for")}
+
+
+def sha256(path: Path) -> str:
+    """Of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
