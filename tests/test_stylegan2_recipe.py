@@ -118,19 +118,19 @@ def test_only_the_heads_of_a_projected_discriminator_are_trained_and_saved():
 
 def test_augmentation_is_a_function_of_its_stream_and_lets_gradients_through():
     images = torch.rand(3, 3, 16, 16, requires_grad=True)
-    first, again, other = (disturb(images, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    first, again, other = (disturb(images, torch.Generator().manual_seed(seed), True, 2) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     [gradient] = torch.autograd.grad(first.sum(), images)
     assert (gradient != 0).float().mean() > 0.5
 
 
-def test_augmentation_shifts_by_at_most_an_eighth():
+def test_augmentation_shifts_by_at_most_its_reach():
     image = torch.zeros(64, 3, 16, 16)
     image[:, :, 8, 8] = 1e4  # far above what colour changes add
     rows, columns = (
-        disturb(image, torch.Generator().manual_seed(0)).mean(1).flatten(1).argmax(1) // 16,
-        disturb(image, torch.Generator().manual_seed(0)).mean(1).flatten(1).argmax(1) % 16,
+        disturb(image, torch.Generator().manual_seed(0), True, 2).mean(1).flatten(1).argmax(1) // 16,
+        disturb(image, torch.Generator().manual_seed(0), True, 2).mean(1).flatten(1).argmax(1) % 16,
     )
     assert set(rows.tolist()) == set(columns.tolist()) == {6, 7, 8, 9, 10}
 

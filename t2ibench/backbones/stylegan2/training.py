@@ -1,8 +1,8 @@
 """How the zoo's StyleGAN2 is trained, by one of two discriminators behind one command.
 
-`projected`: small heads over the frozen guide CLIP, hinge loss, colour and translation augmentation (Zhao et al., NeurIPS 2020), the same
-images for the step of the heads and that of the generator. `stylegan2`: the paper's own discriminator, non-saturating logistic loss with
-lazy R1 and, where it has a weight, lazy path-length regularisation (Karras et al., CVPR 2020).
+`projected`: small heads over the frozen guide CLIP, hinge loss, differentiable augmentation, and the same images for the step of the heads
+and that of the generator. `stylegan2`: the paper's own discriminator, non-saturating logistic loss with lazy R1 and, where it has a weight,
+lazy path-length regularisation (Karras et al., CVPR 2020).
 """
 
 import copy
@@ -40,6 +40,8 @@ class Settings:
     channel_max: int = 160
     clip: str = GUIDE_CLIP  # whose image tower the projected discriminator looks through
     head_width: int = 64
+    shift: float = 1 / 16  # of the side: how far images are moved before the heads see them
+    colour: bool = False  # colours disturbed too: for small data sets; on flat drawings it hides nearly all that gives a generator away
     batch: int = 32
     learning_rate: float = 2e-3
     mixing: float = 0.5  # share of images made of two latents, crossing over at a random row
@@ -108,8 +110,8 @@ class StyleGAN2Recipe:
         fake = self._images(len(real), stream)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
             with torch.no_grad():
-                seen_real = heads.features(disturb(real, stream))
-            seen_fake = heads.features(disturb(fake, stream))
+                seen_real = heads.features(self._disturb(real, stream))
+            seen_fake = heads.features(self._disturb(fake, stream))
             loss_d = hinge(heads.logits(seen_real), heads.logits([x.detach() for x in seen_fake]))
             update(self.optimise_d, loss_d)
             heads.requires_grad_(False)
@@ -117,6 +119,9 @@ class StyleGAN2Recipe:
             heads.requires_grad_(True)
         update(self.optimise_g, loss_g)
         return {"d": loss_d.item(), "g": loss_g.item()}
+
+    def _disturb(self, images: Tensor, stream: torch.Generator) -> Tensor:
+        return disturb(images, stream, self.config.colour, round(self.config.shift * self.shape.resolution))
 
     def _stylegan2(self, real: Tensor, stream: torch.Generator, index: int) -> dict[str, float]:
         discriminator = self.discriminator
@@ -231,19 +236,18 @@ def path_lengths(images: Tensor, w_plus: Tensor, directions: Tensor) -> Tensor:
     return gradient.square().sum(dim=2).mean(dim=1).sqrt()
 
 
-def disturb(images: Tensor, stream: torch.Generator) -> Tensor:
-    """Differentiable augmentation of floats in [-1, 1]: brightness, saturation, contrast, then a shift by up to an eighth, zeros coming in.
-
-    Zhao et al., NeurIPS 2020 ("color, translation").
+def disturb(images: Tensor, stream: torch.Generator, colour: bool, reach: int) -> Tensor:
+    """Differentiable augmentation of floats in [-1, 1] (Zhao et al., NeurIPS 2020): brightness, saturation and contrast where `colour`,
+    then a shift by up to `reach` pixels each way, zeros coming in.
     """
     count, _, height, width = images.shape
-    bright, colour, contrast = torch.rand(3, count, 1, 1, 1, generator=stream).to(images.device)
-    images = images + (bright - 0.5)
-    mean = images.mean(dim=1, keepdim=True)
-    images = mean + (images - mean) * (2 * colour)
-    mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    images = mean + (images - mean) * (contrast + 0.5)
-    reach = height // 8
+    if colour:
+        bright, saturation, contrast = torch.rand(3, count, 1, 1, 1, generator=stream).to(images.device)
+        images = images + (bright - 0.5)
+        mean = images.mean(dim=1, keepdim=True)
+        images = mean + (images - mean) * (2 * saturation)
+        mean = images.mean(dim=(1, 2, 3), keepdim=True)
+        images = mean + (images - mean) * (contrast + 0.5)
     shifts = torch.randint(0, 2 * reach + 1, (count, 2), generator=stream).tolist()
     padded = F.pad(images, (reach,) * 4).unbind()
     return torch.stack([image[:, y : y + height, x : x + width] for image, (y, x) in zip(padded, shifts, strict=True)])
