@@ -88,7 +88,9 @@ def module(class_name: str, tensors: dict[str, torch.Tensor], parts: dict[str, P
     )
 
 
-def tree(state: dict[str, torch.Tensor], source: str, clamp: float | None, c_dim: int = 0, **changes: Any) -> Persistent:
+def tree(
+    state: dict[str, torch.Tensor], source: str, clamp: float | None, c_dim: int = 0, rate: float = 0.01, **changes: Any
+) -> Persistent:
     """G_ema of a state dict. changes: attributes of every modulated 3x3 convolution, instead of NVlabs' own."""
 
     def build(prefix: str) -> Persistent:
@@ -105,7 +107,7 @@ def tree(state: dict[str, torch.Tensor], source: str, clamp: float | None, c_dim
         if kind == "affine":
             return module("FullyConnectedLayer", own, parts, source, activation="linear", weight_gain=gain)
         if kind.startswith("fc"):
-            return module("FullyConnectedLayer", own, parts, source, activation="lrelu", weight_gain=gain)
+            return module("FullyConnectedLayer", own, parts, source, activation="lrelu", weight_gain=gain, bias_gain=rate)
         if kind.startswith("b"):
             return module("SynthesisBlock", own, parts, source, architecture="skip", use_fp16=False)
         if kind in ("mapping", "synthesis"):

@@ -109,7 +109,7 @@ def test_a_tensor_that_reaches_outside_its_memory_is_refused(tmp_path):
 
 def test_what_a_pickle_does_to_its_records_stays_in_it(tmp_path):
     """A pickle may set attributes of what it named; the next one finds it as it was."""
-    hostile = b"\x80\x02ccollections\nOrderedDict\n}X\x04\x00\x00\x00nameX\x04\x00\x00\x00evils\x86b."  # BUILD on the class itself
+    hostile = b"\x80\x02ccollections\nOrderedDict\n}X\x04\x00\x00\x00nameX\x04\x00\x00\x00evilsb."  # BUILD on the class itself
     path = tmp_path / "network.pkl"
     path.write_bytes(hostile)
     with pytest.raises(UserError):
@@ -129,6 +129,7 @@ def test_a_tensorflow_pickle_is_recognised(tmp_path):
         ({"c_dim": 10}, "takes a label .c_dim is 10"),
         ({"activation": "relu"}, "activation 'relu', expected 'lrelu'"),
         ({"use_noise": False}, "use_noise False, expected True"),
+        ({"rate": 0.1}, "learning rates {0.1}, expected 0.01"),
         ({"state": {k: v for k, v in state_of("stylegan2_32").items() if k != "mapping.fc0.bias"}}, "mapping.fc0.bias is missing"),
         ({"state": {k: v for k, v in state_of("stylegan2_32").items() if ".b8." not in k}}, "blocks at 4, 16, 32 pixels"),
         ({"state": state_of("stylegan2_32") | {"synthesis.b8.skip.weight": torch.ones(1)}}, "b8.skip.weight is unexpected"),
@@ -209,7 +210,7 @@ def test_a_missing_mean_is_estimated_and_said(tmp_path, tiny, caplog):
     one, two = checkpoints.load(path).mapping.w_avg, checkpoints.load(path).mapping.w_avg
     assert torch.equal(one, two)
     w = tiny.mapping(torch.randn(16_384, 12))
-    assert ((one - w.mean(0)) / w.std(0)).abs().max() < 0.05  # six standard errors
+    assert ((one - w.mean(0)) / w.std(0)).abs().max() < 0.05  # their difference has a standard error of 0.011
     assert "has no latent_avg" in caplog.text
 
 
@@ -295,7 +296,7 @@ def test_half_precision_is_half_the_size_and_close(tmp_path, tiny):
     checkpoints.save(tmp_path / "full.safetensors", tiny, {})
     checkpoints.save(tmp_path / "half.safetensors", tiny, {}, half=True)
     sizes = [(tmp_path / f"{name}.safetensors").stat().st_size for name in ("half", "full")]
-    assert 0.5 < sizes[0] / sizes[1] < 0.6
+    assert 0.5 < sizes[0] / sizes[1] < 0.7
     s = torch.randn(2, TINY.style_channels)
     full, half = (checkpoints.load(tmp_path / f"{name}.safetensors").synthesis(s) for name in ("full", "half"))
     assert torch.equal(full, tiny.synthesis(s))

@@ -5,6 +5,7 @@ import torch
 from stylegan2_files import GOLDEN, generator_of, golden
 
 from t2ibench.backbones.stylegan2 import Config, Generator
+from t2ibench.backbones.stylegan2.network import Modulated, ToRGB
 from t2ibench.errors import UserError
 
 CLOSE = {"atol": 1e-4, "rtol": 0.0}  # images reach 12
@@ -49,7 +50,7 @@ def test_the_stored_clamp_is_reached():
     """Otherwise its vectors would hold nothing."""
     generator, stored = generator_of("stylegan2_16_clamp"), golden("stylegan2_16_clamp")
     for module in generator.modules():
-        if hasattr(module, "clamp"):
+        if isinstance(module, Modulated | ToRGB):
             module.clamp = None
     images = generator.synthesis(generator.style(stored["w_plus_psi07"]))
     assert (images - stored["image_const_noise"]).abs().max() > 0.1
@@ -147,9 +148,9 @@ def test_constant_noise_is_the_same_every_time_and_maps_can_be_given(tiny):
     assert torch.equal(tiny.synthesis(s), tiny.synthesis(s))
     own = [value[None, None] for key, value in tiny.named_buffers() if key.endswith("noise_const")]
     assert [tuple(noise.shape[1:]) for noise in own] == tiny.noise_shapes()
-    torch.testing.assert_close(tiny.synthesis(s, noise=own), tiny.synthesis(s), atol=1e-6, rtol=0)
+    torch.testing.assert_close(tiny.synthesis(s, noise=own), tiny.synthesis(s), atol=1e-5, rtol=0)
     silent = [torch.zeros_like(noise) for noise in own]
-    torch.testing.assert_close(tiny.synthesis(s, noise=silent), tiny.synthesis(s, noise="none"), atol=1e-6, rtol=0)
+    torch.testing.assert_close(tiny.synthesis(s, noise=silent), tiny.synthesis(s, noise="none"), atol=1e-5, rtol=0)
     assert not torch.allclose(tiny.synthesis(s), tiny.synthesis(s, noise="none"), atol=1e-2)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from t2ibench import assets, plugins, zoo
 from t2ibench.backbones.stylegan2 import nvlabs, rosinality
 from t2ibench.backbones.stylegan2.layout import Config
@@ -22,19 +24,8 @@ def load(source: zoo.Weights | Path | str, resolution: int | None = None) -> Gen
 
     resolution: refuse another one. Raises UserError for a file that is missing, damaged, foreign or of another network.
     """
-    if isinstance(source, zoo.Weights):
-        where: Path | str = source.name
-        config, state = plugins.configure(Config, source.config, f"{where}: config"), source.tensors
-    else:
-        where = Path(source)
-        if where.suffix not in READ:
-            known = ", ".join(f"{suffix} ({maker})" for suffix, maker in READ.items())
-            raise UserError(f"{where}: the suffix is {where.suffix!r}, expected one of {known}")
-        if not where.is_file():
-            raise UserError(f"{where} is missing, expected a StyleGAN2 checkpoint: correct the path")
-        if where.suffix == ".safetensors":
-            return load(zoo.read(where), resolution)
-        config, state = (nvlabs if where.suffix == ".pkl" else rosinality).read(where)
+    where = source.name if isinstance(source, zoo.Weights) else str(source)
+    config, state = _content(source) if isinstance(source, zoo.Weights) else _read(Path(source))
     if resolution is not None and config.resolution != resolution:
         raise UserError(f"{where}: makes images of {config.resolution} pixels, expected {resolution}: use weights of that resolution")
     return build(where, config, state)
@@ -60,3 +51,18 @@ def sha256(path: Path) -> str:
     """Of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(path: Path) -> tuple[Config, Mapping[str, Tensor]]:
+    if path.suffix not in READ:
+        known = ", ".join(f"{suffix} ({maker})" for suffix, maker in READ.items())
+        raise UserError(f"{path}: the suffix is {path.suffix!r}, expected one of {known}")
+    if not path.is_file():
+        raise UserError(f"{path} is missing, expected a StyleGAN2 checkpoint: correct the path")
+    if path.suffix == ".safetensors":
+        return _content(zoo.read(path))
+    return nvlabs.read(path) if path.suffix == ".pkl" else rosinality.read(path)
+
+
+def _content(weights: zoo.Weights) -> tuple[Config, Mapping[str, Tensor]]:
+    return plugins.configure(Config, weights.config, f"{weights.name}: config"), weights.tensors

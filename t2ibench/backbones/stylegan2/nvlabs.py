@@ -18,6 +18,7 @@ from t2ibench.errors import UserError
 
 PREFIXES = {"synthesis.b4.const": "const", "synthesis.": "blocks."}  # their names -> ours
 FIXED = {"activation": "lrelu", "architecture": "skip", "use_noise": True}  # settings of their layers that this generator is made for
+RATE = 0.01  # of the mapping, by which its weights are scaled
 
 
 def read(path: Path) -> tuple[Config, dict[str, Tensor]]:
@@ -29,10 +30,13 @@ def read(path: Path) -> tuple[Config, dict[str, Tensor]]:
     try:
         generator = pickles.Module(content["G_ema"])
         modules, tensors = dict(_walk(generator)), generator.tensors()
+        rates = {pickles.number(module.get("bias_gain", RATE)) for name, module in modules.items() if name.startswith("mapping.fc")}
         clamps = {pickles.number(module.get("conv_clamp")) for name, module in modules.items() if name.endswith(("conv0", "conv1"))}
     except (*pickles.DAMAGED, RuntimeError) as error:
         raise UserError(f"{path}: its G_ema cannot be read ({pickles.reason(error)}): get the file from a source you trust") from error
     _check(path, generator, modules, tensors)
+    if rates - {RATE}:
+        raise UserError(f"{path}: the mapping of G_ema has the learning rates {rates}, expected {RATE}: use another network")
     if len(clamps) > 1:
         raise UserError(f"{path}: G_ema has layers with different conv_clamp ({', '.join(map(str, clamps))}), expected one for all")
     state = {rename(name): value.float() for name, value in tensors.items() if not name.endswith("resample_filter")}

@@ -94,7 +94,7 @@ def tensor(value: Any) -> Tensor:
         raise ValueError(f"{value.name} in the place of a tensor")
     storage, offset, size, stride = value.args[:4]
     found = torch.load(io.BytesIO(storage.args[0]), map_location="cpu", weights_only=True)  # a pickle again, and again restricted
-    flat = torch.empty(0, dtype=found.dtype).set_(found.untyped())  # type: ignore[call-overload]
+    flat = torch.empty(0, dtype=found.dtype).set_(found)  # type: ignore[call-overload]
     return flat.as_strided(size, stride, offset).clone(memory_format=torch.contiguous_format)  # refuses to reach outside
 
 
@@ -146,5 +146,5 @@ def _dtype(record: Record) -> np.dtype[Any]:
 
 def reason(error: BaseException) -> str:
     """What went wrong in one short line; of torch's refusals the name that was refused."""
-    foreign = re.search(r"GLOBAL (\S+) was not an allowed global", str(error))
+    foreign = re.search(r"GLOBAL (\S+) (?:was not an allowed global|whose module)", str(error))
     return f"asks for {foreign[1]}, which was not run" if foreign else (str(error) or type(error).__name__).splitlines()[0]

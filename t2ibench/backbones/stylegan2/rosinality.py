@@ -60,7 +60,7 @@ def read(path: Path) -> tuple[Config, dict[str, Tensor]]:
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):  # the arguments that their training stores: names and values
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (*pickles.DAMAGED, RuntimeError) as error:
+    except (*pickles.DAMAGED, RuntimeError, OSError) as error:
         size = path.stat().st_size
         raise UserError(f"{path}: no whole .pt file in its {size:,} bytes ({pickles.reason(error)}): get the file again") from error
     if not isinstance(content, Mapping) or not isinstance(content.get("g_ema"), Mapping):
