@@ -39,8 +39,10 @@ def notes(board: Board, everything: bool = True) -> list[str]:
 def rules(columns: Sequence[Column]) -> str:
     """Where the ranks of the columns come from."""
     paired = [column.id for column in columns if column.rule == "paired"]
-    tested = f"{', '.join(paired)}: paired t-tests on the same prompts, Holm-adjusted; " if paired else ""
-    return f"ranks: {tested}{'others: ' if paired else ''}only disjoint intervals are told apart"
+    parts = [f"{', '.join(paired)}: paired t-tests on the same prompts, Holm-adjusted"] if paired else []
+    if len(paired) < len(columns):
+        parts.append(f"{'others: ' if paired else ''}only disjoint intervals are told apart")
+    return f"ranks: {'; '.join(parts)}"
 
 
 def labels(columns: Sequence[Column]) -> list[str]:

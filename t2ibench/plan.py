@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -48,10 +48,7 @@ class Plan:
     prompts: Sequence[Prompt]
     metrics: Sequence[Metric]
     device: str
-    models: Models = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "models", Models(self.device))
+    models: Models
 
     @property
     def of_track(self) -> Track:
@@ -86,8 +83,10 @@ def prepare(suite: Suite, device: str = "cpu") -> list[Plan]:
     plans = []
     for track in suite.tracks:
         able = [metric for metric in metrics if track in metric.tracks]
+        if metrics and not able:
+            raise UserError(f"{suite.name}: metrics: none of them can score the track {track}: add one, or take the track out")
         further = [prompt for metric in able for prompt in metric.prompts(data.train, data.reference)]
-        plans.append(Plan(suite, track, data, load_track(track).prompts(suite, data, further), able, device))
+        plans.append(Plan(suite, track, data, load_track(track).prompts(suite, data, further), able, device, Models(device)))
     return plans
 
 

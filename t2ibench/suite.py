@@ -229,11 +229,12 @@ def _baseline(entry: Any, methods: Sequence[str], where: str) -> Entry:
         if settings:
             raise UserError(f"{where}: {name}: unknown key {next(iter(settings))!r}, it has no settings")
         return Entry(name, name, {}, "baseline")
-    allowed = [*methods] if BASELINES[name] == "method" else ["real", *methods]
-    of = plugins.configure(_OfMethod if BASELINES[name] == "method" else _OfAnything, settings, f"{where}: {name}").of
-    if of not in allowed:
-        raise UserError(f"{where}: {name}: no method is called {of!r}{did_you_mean(of, allowed)}")
-    return Entry(f"{name}-{of}", name, {"of": of}, "baseline")
+    of_method = BASELINES[name] == "method"
+    allowed = [*methods] if of_method else ["real", *methods]
+    content: Any = plugins.configure(_OfMethod if of_method else _OfAnything, settings, f"{where}: {name}")
+    if content.of not in allowed:
+        raise UserError(f"{where}: {name}: no method is called {content.of!r}{did_you_mean(content.of, allowed)}")
+    return Entry(f"{name}-{content.of}", name, {"of": content.of}, "baseline")
 
 
 @dataclass(frozen=True)

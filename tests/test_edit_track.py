@@ -265,6 +265,7 @@ def test_a_run_killed_at_any_point_ends_in_the_same_records(written, monkeypatch
         ("painter, retoucher]", "{name: painter, tracks: [edit]}, retoucher]", "painter has no edit and unedited, so it cannot"),
         ("painter, retoucher]", "painter, {name: retoucher, tracks: edit}]", "retoucher: tracks is 'edit', expected a list of tracks"),
         ("{name: unedited, of: retoucher}", "unedited", "baselines: unedited: the key 'of' is missing"),
+        ("metrics: [hue, moved]", "metrics: [hue]", "two: metrics: none of them can score the track edit"),
         ("columns: [moved", "columns: [movd", "columns: 'movd' is made by none of the suite's metrics, did you mean 'moved'?"),
     ],
 )

@@ -85,7 +85,8 @@ def test_a_grid_of_two_settings_is_a_line_for_each_value_of_the_other():
     [board] = table.boards(found)
     [sweep] = sweeps(board, found)  # two values of beta make no line
     assert [(line.label, [at for at, _ in line.points]) for line in sweep.lines] == [("beta=0.1", [1, 2, 3]), ("beta=0.2", [1, 2, 3])]
-    assert curve(sweep, *board.columns).count("<polyline") == 2
+    reached, kept = board.columns
+    assert curve(sweep, reached, kept).count("<polyline") == 2
 
 
 def test_text_from_outside_is_escaped_and_the_page_is_whole_without_images(tmp_path):

@@ -1,5 +1,7 @@
 """t2ibench/suite.py: one flat file decides a run, and what is wrong in it is said in one line."""
 
+from pathlib import Path
+
 import pytest
 
 from t2ibench import suite
@@ -13,6 +15,12 @@ def test_a_shipped_suite_loads_and_its_first_line_says_how_long_it_takes(name):
     assert "minutes" in loaded.title
     assert min(len(loaded.methods), len(loaded.metrics)) > 0
     assert "real" in [entry.id for entry in loaded.baselines]
+
+
+@pytest.mark.parametrize("name", ["smoke", "edits"])
+def test_the_small_suites_of_the_tests_load(name):
+    loaded = suite.load(str(Path(__file__).parent / "data" / f"{name}.yaml"))
+    assert loaded.title
 
 
 def test_the_full_suite_asks_for_at_least_20_rare_pairs_of_100_images():

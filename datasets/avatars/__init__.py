@@ -186,7 +186,7 @@ def regions(config: Config, attribute: str, values: Sequence[str]) -> np.ndarray
 
     labels, _ = cache.images(_recipe(config, f"parts {REGIONS_SPLIT}", len(rows)), make)
     shown = [index for index in rows if model.visible(drawn[index])[attribute] in values]
-    return np.isin(labels.read(shown), [PARTS.index(part) for part in PARTS_OF[attribute]]).any(axis=0)
+    return np.asarray(np.isin(labels.read(shown), [PARTS.index(part) for part in PARTS_OF[attribute]]).any(axis=0))
 
 
 def _check_value(model: Model, name: str, value: str) -> None:

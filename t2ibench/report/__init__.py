@@ -31,7 +31,7 @@ def write(found: Sequence[Mapping[str, Any]], work: Path, folder: Path) -> list[
     page = folder / "report.html"
     records.write_whole(page, render(found, boards, galleries).encode())
     sheet_of = {gallery.track: gallery for gallery in reversed(galleries)}  # the first of each track
-    paths = []
+    paths: list[Path] = []
     for board in boards:
         if (gallery := sheet_of.get(board.track)) is not None:
             rows = [[_pixels(shown.images[row]) for shown in gallery.prompts] for row in range(len(gallery.rows))]
@@ -79,8 +79,8 @@ def render(found: Sequence[Mapping[str, Any]], boards: Sequence[table.Board], ga
 
 def curves_of(board: table.Board, found: Sequence[Mapping[str, Any]]) -> list[tuple[str, Markup]]:
     """For each sweep, every further headline column against the first, with a title."""
-    first, *further = formats.columns_of(board, False) or [None]
-    plots = [(sweep, column, curve(sweep, first, column)) for sweep in sweeps(board, found) for column in further if first is not None]
+    columns = formats.columns_of(board, False)
+    plots = [(sweep, column, curve(sweep, columns[0], column)) for sweep in sweeps(board, found) for column in columns[1:]]
     return [(f"{sweep.method}: {column.title} over {sweep.setting}", svg) for sweep, column, svg in plots if svg]
 
 

@@ -4,7 +4,7 @@ import math
 
 from markupsafe import Markup, escape
 
-from t2ibench.report.sweeps import Sweep
+from t2ibench.report.sweeps import Line, Sweep
 from t2ibench.table import Board, Cell, Column, number
 
 WIDTH, ROW, LEFT, RIGHT, TOP, BOTTOM = 460, 22, 168, 14, 8, 26
@@ -41,10 +41,7 @@ def intervals(board: Board, column: Column) -> Markup:
 
 def curve(sweep: Sweep, across: Column, up: Column) -> Markup:
     """Two columns against each other: a line for each line of the sweep, a point with both intervals at each value of its setting."""
-    drawn = []
-    for line in sweep.lines:
-        points = [(value, row.cells.get(across.id), row.cells.get(up.id)) for value, row in line.points]
-        drawn.append((line.label, [(v, x, y) for v, x, y in points if x is not None and y is not None and not x.note and not y.note]))
+    drawn = [(line.label, _places(line, across, up)) for line in sweep.lines]
     places = [(x, y) for _, points in drawn for _, x, y in points]
     if not places:
         return Markup("")
@@ -61,13 +58,13 @@ def curve(sweep: Sweep, across: Column, up: Column) -> Markup:
     said = f"{up.id} against {across.id} over {sweep.setting}"
     parts = [f'<svg viewBox="0 0 {WIDTH} {CURVE}" role="img" aria-label="{escape(said)}">']
     for tick in x_ticks:
-        x = across_at(tick)
-        parts.append(f'<line class="grid" x1="{x}" x2="{x}" y1="{top}" y2="{bottom}"/>')
-        parts.append(f'<text class="tick" x="{x}" y="{bottom + 16}" text-anchor="middle">{_tick(tick, x_ticks)}</text>')
+        at = across_at(tick)
+        parts.append(f'<line class="grid" x1="{at}" x2="{at}" y1="{top}" y2="{bottom}"/>')
+        parts.append(f'<text class="tick" x="{at}" y="{bottom + 16}" text-anchor="middle">{_tick(tick, x_ticks)}</text>')
     for tick in y_ticks:
-        y = up_at(tick)
-        parts.append(f'<line class="grid" x1="{left}" x2="{right}" y1="{y}" y2="{y}"/>')
-        parts.append(f'<text class="tick" x="{left - 6}" y="{y + 4}" text-anchor="end">{_tick(tick, y_ticks)}</text>')
+        at = up_at(tick)
+        parts.append(f'<line class="grid" x1="{left}" x2="{right}" y1="{at}" y2="{at}"/>')
+        parts.append(f'<text class="tick" x="{left - 6}" y="{at + 4}" text-anchor="end">{_tick(tick, y_ticks)}</text>')
     parts.append(f'<text class="tick" x="{right}" y="{CURVE - 4}" text-anchor="end">{escape(across.title)}</text>')
     for number_of, (label, points) in enumerate(drawn):
         dashes = f' stroke-dasharray="{DASHES[number_of % len(DASHES)]}"' if number_of else ""
@@ -84,6 +81,12 @@ def curve(sweep: Sweep, across: Column, up: Column) -> Markup:
         if label and points:
             parts.append(f'<text class="tick" x="{here[0] + 7}" y="{here[1] + 14}">{escape(label)}</text>')
     return Markup("".join([*parts, "</svg>"]))
+
+
+def _places(line: Line, across: Column, up: Column) -> list[tuple[float, Cell, Cell]]:
+    """The points of a line that have both values, shown and comparable."""
+    points = [(value, row.cells.get(across.id), row.cells.get(up.id)) for value, row in line.points]
+    return [(value, x, y) for value, x, y in points if x is not None and y is not None and not x.note and not y.note]
 
 
 def nice_ticks(low: float, high: float, count: int = 4) -> list[float]:
