@@ -22,6 +22,7 @@ from t2ibench.errors import UserError
 from t2ibench.methods.styleclip.identity import Features, identity_features
 from t2ibench.methods.styleclip.mapper_network import MapperNetwork, read_released
 from t2ibench.methods.styleclip.mapper_training import MapperRecipe, levels_of, new_network, settings_of
+from t2ibench.methods.styleclip.passes import in_passes
 from t2ibench.methods.styleclip.settings import Config
 from t2ibench.models import Models
 
@@ -54,7 +55,7 @@ class Mapper:
         codes = self.generator.style(w_plus) if in_s else w_plus
         networks = {text: self.network(text) for text in dict.fromkeys(target)}
         moved = [v[None] + self.config.residual * networks[text](v[None]) for v, text in zip(codes, target, strict=True)]  # row by row
-        return torch.cat(moved) if in_s else self.generator.style(torch.cat(moved))
+        return torch.cat(moved) if in_s else in_passes(self.generator.style, torch.cat(moved))
 
     def network(self, prompt: str) -> MapperNetwork:
         """The mapper of a text, frozen: the released one, the one in the cache, or one that is trained now."""

@@ -1,8 +1,8 @@
 """The network of the latent mapper (sec. 5): M_t(v), the direction in which a text moves a code v, in W+ or in S.
 
-In W+ one network for each level of rows: coarse, medium, fine. In S one for each convolution, with its channels. A part that is left out moves
-nothing. The first step of each normalises by the root mean square; the released code takes that over the rows of the level,
-because the code has an axis more than the function that it borrows.
+In W+ one network for each level of rows: coarse, medium, fine. In S one for each convolution, with its channels. A part that is left
+out moves nothing. Each begins by dividing by a root mean square; the released code takes that over the rows of the level, because
+its codes have an axis more than the function that it borrows.
 """
 
 import pickle

@@ -5,7 +5,7 @@ Left out of the released training: keeping the best of several validations.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -40,8 +40,9 @@ class MapperRecipe:
         self.text = distance.text_features([prompt])  # [1, D]
         self.device, self.seconds = self.text.device, 0.0
         self.network = new_network(config, generator, levels_of(prompt, config.levels)).to(self.device)
-        rule = Ranger if config.mapper_optimiser == "ranger" else torch.optim.Adam
-        self.optimizer: torch.optim.Optimizer = rule(self.network.parameters(), lr=config.mapper_learning_rate)
+        parameters, rate = self.network.parameters(), config.mapper_learning_rate
+        ranger = config.mapper_optimiser == "ranger"
+        self.optimizer: torch.optim.Optimizer = Ranger(parameters, rate) if ranger else torch.optim.Adam(parameters, rate)
         self.settings = settings_of(config, prompt, weights)
 
     @property
@@ -67,7 +68,7 @@ class MapperRecipe:
             loss = loss + config.mapper_id * losses["id"]
         if not torch.isfinite(loss):
             raise FloatingPointError(
-                f"the loss is {float(loss)} at step {index} of the mapper for {self.prompt!r}: lower mapper_learning_rate"
+                f"the loss is {loss.item()} at step {index} of the mapper for {self.prompt!r}: lower mapper_learning_rate"
             )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -76,7 +77,7 @@ class MapperRecipe:
         return {"loss": float(loss.detach()), **{key: float(value.detach()) for key, value in losses.items()}}
 
     @torch.no_grad()
-    def codes(self, purpose: str, rows: Sequence[int]) -> Tensor:
+    def codes(self, purpose: str, rows: Iterable[int]) -> Tensor:
         """Codes v of z's of their own stream, [B, L, w_dim] or [B, C]; `purpose` is "train" or "held out"."""
         seeds = [derive_seed("styleclip", "mapper codes", purpose, int(row)) for row in rows]
         w = self.generator.mapping(latents(seeds, self.generator.config.z_dim).to(self.device))
@@ -126,7 +127,7 @@ def settings_of(config: Config, prompt: str, weights: Mapping[str, str]) -> dict
 
 
 def levels_of(prompt: str, levels: str) -> tuple[str, ...]:
-    """The levels that may move: all, coarse and medium, or (`reference`) these two for the shapes of the paper's texts and all for others."""
+    """The levels that may move: all; coarse and medium; or (`reference`) these two for the shapes of the paper's texts, else all."""
     shape = any(word.startswith(SHAPES) for word in prompt.lower().replace("-", " ").split())
     return tuple(LEVELS)[:2] if levels == "coarse+medium" or (levels == "reference" and shape) else tuple(LEVELS)
 

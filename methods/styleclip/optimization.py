@@ -15,6 +15,7 @@ from t2ibench.backbones.clip.distance import ClipDistance
 from t2ibench.backbones.stylegan2 import Generator
 from t2ibench.errors import UserError
 from t2ibench.methods.styleclip.identity import Features, identity_features, identity_loss
+from t2ibench.methods.styleclip.passes import in_passes
 from t2ibench.methods.styleclip.settings import Config
 from t2ibench.models import Models
 
@@ -22,7 +23,7 @@ RAMP_UP, RAMP_DOWN = 0.05, 0.25  # shares of the steps in which the learning rat
 
 
 class Optimization:
-    """Edits codes by descent; `passes` of one size, so that a code never depends on how many were asked for."""
+    """Edits codes by descent, `batch` at a time, so that a code never depends on how many were asked for."""
 
     def __init__(self, config: Config, models: Models) -> None:
         """Raises UserError for rows that the generator does not have."""
@@ -51,7 +52,7 @@ class Optimization:
             rows = [min(row, len(v0) - 1) for row in range(first, first + size)]  # the last one again where the pass is not full
             found.append(self.descend(v0[rows], texts[rows], [target[row] for row in rows])[: len(v0) - first])
         with torch.no_grad():
-            return self.styles(torch.cat(found))
+            return in_passes(self.styles, torch.cat(found))
 
     def styles(self, v: Tensor) -> Tensor:
         """Styles [B, C] of codes, whichever space they are in."""
@@ -75,7 +76,7 @@ class Optimization:
                 loss = loss + lambda_id * identity_loss(self.identity(images), source)
             if not torch.isfinite(loss).all():
                 row = int((~torch.isfinite(loss)).nonzero()[0])
-                raise FloatingPointError(f"the loss is {float(loss[row])} at step {step} of {names[row]!r}: lower learning_rate")
+                raise FloatingPointError(f"the loss is {loss[row].item()} at step {step} of {names[row]!r}: lower learning_rate")
             if config.stop_at is not None:
                 reached |= 1 - distance.detach() >= config.stop_at
                 if reached.all():

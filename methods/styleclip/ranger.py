@@ -22,7 +22,7 @@ class Ranger(torch.optim.RAdam):
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         """One step; a closure is not supported."""
         moving = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
-        slow = [self.state[p].get("slow", p.clone()) for p in moving]
+        slow = [self.state[p]["slow"] if "slow" in self.state[p] else p.clone() for p in moving]
         for p in moving:
             if p.grad.dim() > 1:
                 p.grad -= p.grad.mean(dim=tuple(range(1, p.grad.dim())), keepdim=True)

@@ -33,39 +33,7 @@ class Config:
     lambda_id: float = 0.0  # the notebook has 0.005
     rows: tuple[int, ...] = ()  # of W+ that may change; (): all
     stop_at: float | None = None  # a code stays where its image has this cosine with the text
-    batch: int = 8  # codes in one pass
-
-    # mapper
-    mapper: Literal["levels", "single", "style"] = "levels"  # networks for coarse, medium and fine rows; one for all; one a layer of S
-    levels: Literal["all", "coarse+medium", "reference"] = "all"  # reference: hair styles and expressions without fine, others all
-    pixelnorm_axis: Literal["rows", "features"] = "rows"  # reference | what is meant
-    residual: float = 0.1
-    mapper_weights: str = ""  # a checkpoint of the released code, used for every text instead of training
-    mapper_steps: int = 200  # the reference takes 50,000
-    mapper_batch: int = 4  # the reference has 2
-    mapper_codes: int = 5000  # latents to train on
-    mapper_optimiser: Literal["ranger", "adam"] = "adam"  # the reference has ranger
-    mapper_learning_rate: float = 0.5
-    mapper_schedule: Literal["constant", "cosine"] = "cosine"  # the reference has constant
-    mapper_clip: float = 1.0
-    mapper_l2: float = 0.8
-    mapper_id: float = 0.1
-
-    # optimization and mapper
-    clip_input: Literal["normalized", "reference"] = "normalized"  # reference: images in [-1, 1] as they are, a fault of the release
-    identity: str = "guide"  # features of L_ID: "guide" (of the guide CLIP, no face network), or the file of ArcFace's weights
-    l2: Literal["reference", "paper"] = "reference"  # |v - v0|^2 (mapper: its mean over entries), or |v - v0| (mapper: |M_t(v)|)
-
-    # optimization
-    latent: Literal["w_plus", "s"] = "w_plus"
-    start: Literal["source", "mean"] = "source"  # mean: from the mean w with neither L2 nor identity, the release's "free generation"
-    steps: int = 60  # the released script takes 300, its notebook 40
-    learning_rate: float = 0.1  # at its highest, of Adam
-    lambda_l2: float = 0.008
-    lambda_id: float = 0.0  # the notebook has 0.005
-    rows: tuple[int, ...] = ()  # of W+ that may change; (): all
-    stop_at: float | None = None  # a code stays where its image has this cosine with the text
-    batch: int = 8  # codes in one pass
+    batch: int = 4  # codes in one pass, which is filled up where fewer are asked for
 
     # mapper
     mapper: Literal["levels", "single", "style"] = "levels"  # networks for coarse, medium and fine rows; one for all; one a layer of S
@@ -107,9 +75,6 @@ class Config:
                 raise UserError(f"styleclip: {name} is {getattr(self, name)}, expected at least {low:g}")
         if not self.step > 0:
             raise UserError(f"styleclip: step is {self.step}, expected more than 0")
-        for name in ("steps", "batch", "mapper_steps", "mapper_batch", "mapper_codes"):
-            if getattr(self, name) < 1:
-                raise UserError(f"styleclip: {name} is {getattr(self, name)}, expected at least 1")
         for name in ("steps", "batch", "mapper_steps", "mapper_batch", "mapper_codes"):
             if getattr(self, name) < 1:
                 raise UserError(f"styleclip: {name} is {getattr(self, name)}, expected at least 1")

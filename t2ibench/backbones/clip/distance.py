@@ -1,7 +1,7 @@
 """How far images are from texts under CLIP, for methods that optimise it: 1 - cosine (Patashnik et al., ICCV 2021, sec. 4).
 
 "normalized" looks at an image as CLIP was trained to. "reference" is the released code of StyleCLIP: images in [-1, 1] are scaled up
-without interpolation, averaged down to CLIP's size, and read as they are: neither shifted to [0, 1] nor clamped nor normalised by CLIP's mean.
+without interpolation, averaged down to CLIP's size, and read as they are: not shifted to [0, 1], clamped or normalised by CLIP's mean.
 """
 
 from collections.abc import Sequence

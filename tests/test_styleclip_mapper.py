@@ -1,0 +1,314 @@
+"""The latent mapper: its network level by level, Ranger, one loss worked out again, and mappers that are trained once and found again."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from styleclip_models import TEXTS, tiny_generator, tiny_models
+from torch import Tensor, nn
+
+from t2ibench import training
+from t2ibench.backbones.stylegan2 import Config as Layout
+from t2ibench.errors import UserError
+from t2ibench.methods.styleclip.mapper import Mapper
+from t2ibench.methods.styleclip.mapper_network import LEVELS, MapperNetwork, read_released
+from t2ibench.methods.styleclip.mapper_training import MapperRecipe, levels_of
+from t2ibench.methods.styleclip.passes import in_passes
+from t2ibench.methods.styleclip.ranger import Ranger
+from t2ibench.methods.styleclip.settings import Config
+from t2ibench.models import Models
+from t2ibench.seeds import derive_seed, latents
+
+AFRO, SMILE, PERSON = TEXTS
+LAYOUT = Layout(64, z_dim=8, w_dim=16, mapping_layers=2, channel_base=512, channel_max=16)  # ten rows
+
+
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Models:
+    monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path))
+    return tiny_models()
+
+
+def mapper(models: Models, **settings: Any) -> Mapper:
+    return Mapper(Config(variant="mapper", generator="tiny", clip="tiny-clip", **{"mapper_steps": 4, **settings}), models)
+
+
+def recipe(models: Models, **settings: Any) -> MapperRecipe:
+    editor = mapper(models, **settings)
+    return MapperRecipe(editor.config, AFRO, editor.generator, editor.distance, editor.identity, editor.weights)
+
+
+def codes(models: Models, count: int = 2) -> Tensor:
+    generator = models.stylegan2("tiny")
+    return generator.truncate(generator.mapping(latents(range(count), generator.config.z_dim)), 0.7)
+
+
+def test_the_paper_mapper_has_three_times_1_050_624_parameters():
+    with torch.device("meta"):
+        network = MapperNetwork(Layout(1024))
+    assert {name: sum(p.numel() for p in part.parameters()) for name, part in network.parts.items()} == dict.fromkeys(LEVELS, 1_050_624)
+
+
+def test_a_level_that_is_left_out_moves_nothing():
+    v = torch.randn(2, 10, 16)
+    moved = MapperNetwork(LAYOUT, levels=("coarse", "fine"))(v)
+    assert torch.equal(moved[:, 4:8], torch.zeros(2, 4, 16))
+    assert (moved[:, [0, 3, 8, 9]] != 0).any(2).all()
+    assert list(MapperNetwork(Layout(32, channel_base=512, channel_max=16)).parts) == ["coarse", "medium"]  # its eight rows have no fine
+    assert MapperNetwork(LAYOUT, "single")(v).shape == v.shape
+
+
+def test_in_s_every_convolution_has_its_own_and_torgb_none():
+    torch.manual_seed(0)
+    moved = MapperNetwork(LAYOUT, "style", ("coarse",))(torch.randn(2, LAYOUT.style_channels))
+    for layer in LAYOUT.layers:
+        assert bool((moved[:, layer.start : layer.stop] != 0).any()) == (not layer.is_rgb and layer.row < 4), layer.name
+
+
+@torch.no_grad()
+def test_the_axis_of_the_norm():
+    torch.manual_seed(0)
+    v, rows, features = torch.randn(1, 10, 16), *(MapperNetwork(LAYOUT, axis=axis) for axis in ("rows", "features"))  # type: ignore[arg-type]
+    column, row = v.clone(), v.clone()
+    column[:, 4:8, 3] *= 5  # one feature in all rows of a level
+    row[:, 5] *= 5  # one whole row
+    torch.testing.assert_close(rows(column), rows(v), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(features(row), features(v), atol=1e-4, rtol=1e-4)
+    assert float((rows(row) - rows(v)).abs().max()) > 1e-2
+    assert float((features(column) - features(v)).abs().max()) > 1e-2
+
+
+def test_without_residual_nothing_is_edited(models: Models):
+    w_plus = codes(models)
+    s = mapper(models, residual=0.0).edited(w_plus, [PERSON] * 2, [AFRO] * 2)
+    assert torch.equal(s, in_passes(models.stylegan2("tiny").style, w_plus))
+
+
+def test_the_l2_term_is_the_square_of_the_residual_times_the_mean_square(models: Models):
+    moved = torch.randn(2, 8, 16)
+    torch.testing.assert_close(recipe(models).l2_term(moved), 0.01 * moved.square().mean())
+    torch.testing.assert_close(recipe(models, l2="paper").l2_term(moved), moved.flatten(1).norm(dim=1).mean())
+    layers = models.stylegan2("tiny").layers
+    s = torch.randn(2, layers[-1].stop)
+    by_layer = sum((0.01 * s[:, layer.start : layer.stop].square().mean() for layer in layers), torch.zeros([]))
+    torch.testing.assert_close(recipe(models, mapper="style").l2_term(s), by_layer)
+
+
+def test_only_the_mapper_learns_and_it_does(models: Models):
+    generator, clip = models.stylegan2("tiny"), models.clip("tiny-clip").model
+    before = {key: value.clone() for key, value in {**generator.state_dict(), **clip.state_dict()}.items()}
+    made = recipe(models, mapper_l2=0.0)
+    start = {key: value.clone() for key, value in made.network.state_dict().items()}
+    held_out, text = made.codes("held out", range(16)), made.text
+
+    def distance() -> float:
+        with torch.no_grad():
+            return float(made.distance(made.render(held_out + 0.1 * made.network(held_out)), text).mean())
+
+    untrained = distance()
+    for index in range(12):
+        losses = made.step(index, index / 12)
+    assert losses["loss"] == pytest.approx(losses["clip"] + 0.1 * losses["id"], abs=1e-6)
+    assert all(not torch.equal(value, start[key]) for key, value in made.network.state_dict().items())
+    assert all(torch.equal(value, before[key]) for key, value in {**generator.state_dict(), **clip.state_dict()}.items())
+    assert all(p.grad is None for p in (*generator.parameters(), *clip.parameters()))
+    assert distance() < untrained
+    assert made.validate()["cosine_after"] == pytest.approx(1 - distance(), abs=1e-4)
+
+
+def test_codes_to_train_on_are_never_those_of_a_sample(models: Models):
+    made = recipe(models)
+    train, held_out, sampled = made.codes("train", range(50)), made.codes("held out", range(50)), codes(models, 50)
+    for a, b in ((train, held_out), (train, sampled), (held_out, sampled)):
+        assert float(torch.cdist(a[:, 0], b[:, 0]).min()) > 1e-4
+    assert derive_seed("styleclip", "mapper codes", "train", 0) != derive_seed(0, "source", 0)
+
+
+def ranger_by_hand(gradients: list[Tensor], p: Tensor, lr: float) -> list[Tensor]:
+    """The released optimiser, written down from the three papers: every value that the parameter takes."""
+    (b1, b2), eps, m, v, slow, values = (0.95, 0.999), 1e-5, 0.0, 0.0, p.clone(), []
+    longest = 2 / (1 - b2) - 1
+    for t, gradient in enumerate(gradients, start=1):
+        gradient = gradient - gradient.mean(1, keepdim=True)
+        m, v = b1 * m + (1 - b1) * gradient, b2 * v + (1 - b2) * gradient**2
+        length = longest - 2 * t * b2**t / (1 - b2**t)
+        if length > 5:
+            rectified = math.sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length))
+            p = p - lr * rectified * math.sqrt(1 - b2**t) / (1 - b1**t) * m / (v.sqrt() + eps)
+        else:
+            p = p - lr / (1 - b1**t) * m
+        if t % 6 == 0:
+            slow = slow + 0.5 * (p - slow)
+            p = slow.clone()
+        values.append(p)
+    return values
+
+
+def test_ranger_is_radam_with_centred_gradients_and_lookahead():
+    torch.manual_seed(0)
+    start, gradients = torch.randn(3, 4, dtype=torch.float64), list(torch.randn(20, 3, 4, dtype=torch.float64))
+    p = nn.Parameter(start.clone())
+    ranger = Ranger([p], lr=0.5)
+    for gradient, expected in zip(gradients, ranger_by_hand(gradients, start, 0.5), strict=True):
+        p.grad = gradient.clone()
+        ranger.step()
+        torch.testing.assert_close(p.detach(), expected, atol=1e-10, rtol=1e-10)
+
+
+def test_at_the_sixth_step_lookahead_goes_half_way_back():
+    p, fast = nn.Parameter(torch.zeros(3)), nn.Parameter(torch.zeros(3))
+    ranger, radam = Ranger([p], lr=0.1), torch.optim.RAdam([fast], lr=0.1, betas=(0.95, 0.999), eps=1e-5)
+    for step in range(1, 7):
+        p.grad, fast.grad = torch.ones(3), torch.ones(3)
+        ranger.step()
+        radam.step()
+        torch.testing.assert_close(p.detach(), fast.detach() * (0.5 if step == 6 else 1.0))
+
+
+@pytest.mark.parametrize("optimiser", ["ranger", "adam"])
+def test_a_stopped_training_equals_an_uninterrupted_one(models: Models, tmp_path: Path, optimiser: str):
+    whole, first, second = (recipe(models, mapper_optimiser=optimiser, mapper_codes=10) for _ in range(3))
+    for index in range(8):
+        whole.step(index, index / 8)
+    for index in range(5):
+        first.step(index, index / 8)
+    torch.save(first.state(), tmp_path / "state.pt")
+    second.load_state(torch.load(tmp_path / "state.pt", weights_only=True))
+    for index in range(5, 8):
+        second.step(index, index / 8)
+    assert all(torch.equal(value, whole.result()[0][key]) for key, value in second.result()[0].items())
+
+
+def test_a_text_is_trained_once_and_its_cost_is_told_each_time(models: Models, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    trained: list[str] = []
+    plain = training.fit
+
+    def counted(recipe: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+        trained.append(name)
+        return plain(recipe, name, *args, **kwargs)
+
+    monkeypatch.setattr(training, "fit", counted)
+    w_plus, targets = codes(models, 3), [AFRO, SMILE, AFRO]
+    editor = mapper(models)
+    s = editor.edited(w_plus, [PERSON] * 3, targets)
+    again = mapper(models)
+    assert torch.equal(again.edited(w_plus, [PERSON] * 3, targets), s)
+    assert len(trained) == 2
+    assert trained[0].startswith("a-person-with-an-afro-")
+    assert editor.cost == again.cost
+    assert editor.cost["prompts_trained"] == 2
+    assert 0 < editor.cost["training_seconds_per_prompt"] == editor.cost["training_seconds"] / 2
+    assert torch.equal(editor.edited(w_plus[1:2], [PERSON], [SMILE]), s[1:2])  # alone as in a batch
+    mapper(models, mapper_steps=5).edited(w_plus[:1], [PERSON], [AFRO])
+    assert len(trained) == 3
+    assert not [path for path in (tmp_path / "styleclip" / "mappers").rglob("*") if path.suffix in (".pt", ".part")]
+
+
+def test_a_damaged_mapper_is_trained_again(models: Models, tmp_path: Path):
+    w_plus = codes(models, 1)
+    s = mapper(models).edited(w_plus, [PERSON], [AFRO])
+    [path] = tmp_path.rglob("*.safetensors")
+    path.write_bytes(path.read_bytes()[:-100])
+    assert torch.equal(mapper(models).edited(w_plus, [PERSON], [AFRO]), s)
+
+
+def test_an_interrupted_training_goes_on_and_leaves_no_weights(models: Models, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    w_plus = codes(models, 1)
+    s = mapper(models, mapper_codes=20).edited(w_plus, [PERSON], [AFRO])
+    monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path / "other"))
+    plain, steps = MapperRecipe.step, []
+
+    def interrupted(self: MapperRecipe, index: int, progress: float) -> dict[str, float]:
+        steps.append(index)
+        if len(steps) == 3:
+            signal_self()
+        return plain(self, index, progress)
+
+    monkeypatch.setattr(MapperRecipe, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="stopped at step 3"):
+        mapper(models, mapper_codes=20).edited(w_plus, [PERSON], [AFRO])
+    assert not list((tmp_path / "other").rglob("*.safetensors"))
+    assert torch.equal(mapper(models, mapper_codes=20).edited(w_plus, [PERSON], [AFRO]), s)
+    assert steps == [0, 1, 2, 3]
+
+
+def signal_self() -> None:
+    import signal
+
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_a_loss_that_is_not_finite_names_step_and_text_and_leaves_nothing(models: Models, tmp_path: Path):
+    editor = mapper(models, mapper_clip=float("inf"))
+    with pytest.raises(FloatingPointError, match="the loss is inf at step 0 of the mapper for 'a person with an afro'"):
+        editor.edited(codes(models, 1), [PERSON], [AFRO])
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"]
+
+
+def test_every_kind_trains(models: Models):
+    w_plus, plain = codes(models, 1), models.stylegan2("tiny").style(codes(models, 1))
+    kinds = (
+        {"mapper": "single"},
+        {"mapper": "style"},
+        {"mapper_optimiser": "ranger", "mapper_schedule": "constant"},
+        {"clip_input": "reference"},
+    )
+    for settings in kinds:
+        s = mapper(models, mapper_steps=2, mapper_id=0.0, **settings).edited(w_plus, [PERSON], [AFRO])  # type: ignore[arg-type]
+        assert s.shape == plain.shape
+        assert not torch.equal(s, plain)
+
+
+def test_which_levels_a_text_moves():
+    assert levels_of("a person with a mohawk", "all") == tuple(LEVELS)
+    assert levels_of("a person with purple hair", "coarse+medium") == ("coarse", "medium")
+    for text in ("a person with an Afro", "bowl-cut hairstyle", "angry", "a surprised face"):
+        assert levels_of(text, "reference") == ("coarse", "medium")
+    assert levels_of("a person with purple hair", "reference") == tuple(LEVELS)
+
+
+def released(layout: Layout, levels: tuple[str, ...]) -> dict[str, Any]:
+    """A checkpoint with the names of the released code, misspelling and generator included."""
+    torch.manual_seed(3)
+    names = {"coarse": "course_mapping", "medium": "medium_mapping", "fine": "fine_mapping"}
+    network = MapperNetwork(layout, levels=levels)
+    state = {f"mapper.{names[key.split('.')[1]]}.{key.split('.', 2)[2]}": value for key, value in network.state_dict().items()}
+    return {"state_dict": {**state, "decoder.input.input": torch.zeros(1)}, "opts": {"description": "afro", "no_fine_mapper": True}}
+
+
+def test_a_released_checkpoint_is_read_and_used_for_every_text(models: Models, tmp_path: Path):
+    layout = models.stylegan2("tiny").config
+    torch.save(released(layout, ("coarse", "medium")), tmp_path / "afro.pt")
+    assert "mapper.course_mapping.mapping.1.weight" in released(layout, ("coarse",))["state_dict"]
+    network, text = read_released(tmp_path / "afro.pt", layout)
+    assert (list(network.parts), text) == (["coarse", "medium"], "afro")
+    torch.manual_seed(3)
+    w_plus = codes(models)
+    torch.testing.assert_close(network(w_plus), MapperNetwork(layout, levels=("coarse", "medium"))(w_plus))
+    editor = mapper(models, mapper_weights=str(tmp_path / "afro.pt"))
+    expected = tiny_generator().style(w_plus + 0.1 * network(w_plus))
+    torch.testing.assert_close(editor.edited(w_plus, [PERSON] * 2, ["x", "y"]), expected)
+    assert editor.cost == {}
+
+
+class Payload:
+    """What a hostile file would hold."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return print, ("code of the file was run",)
+
+
+def test_checkpoints_that_do_not_fit_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "empty.pt").write_bytes(b"")
+    torch.save({"state_dict": {"mapper.other.mapping.1.weight": torch.zeros(2)}}, tmp_path / "other.pt")
+    torch.save(released(Layout(32, w_dim=8, channel_base=512, channel_max=16), ("coarse",)), tmp_path / "narrow.pt")
+    torch.save({"state_dict": {}, "opts": Payload()}, tmp_path / "code.pt")
+    for name in ("empty", "other", "narrow", "code"):
+        with pytest.raises(UserError, match="no StyleCLIP mapper for rows of 16") as caught:
+            read_released(tmp_path / f"{name}.pt", LAYOUT)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="is missing, expected a checkpoint"):
+        read_released(tmp_path / "none.pt", LAYOUT)
+    assert "was run" not in capsys.readouterr().out
