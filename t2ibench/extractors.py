@@ -1,12 +1,15 @@
-"""The networks whose features metrics compare, by name: an attribute judge, Inception, or a CLIP."""
+"""The networks whose features metrics compare, by name: an attribute judge, Inception, ArcFace, or a CLIP."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from t2ibench.images import to_float
 from t2ibench.models import Models
 
 
@@ -25,7 +28,7 @@ class Extractor:
 
 
 def find(models: Models, name: str) -> Extractor:
-    """An extractor by name: `inception`, an attribute judge of the zoo, or a CLIP (of the zoo, or `model:tag` of open_clip).
+    """An extractor by name: `inception`, an attribute judge of the zoo, `arcface:FILE`, a CLIP of the zoo, or `model:tag` of open_clip.
 
     Of a judge it is its features and its probabilities, side by side:
     [B, features + the values of all attributes], so that one pass serves both.
@@ -44,5 +47,16 @@ def find(models: Models, name: str) -> Extractor:
             return torch.cat([features, *probabilities.values()], dim=1)
 
         return Extractor(name, judge.sha256, f"none{judge.size}", read)
+    if name.startswith("arcface:"):
+        return _arcface(models, Path(name.removeprefix("arcface:")))
     clip = models.clip(name)
     return Extractor(name, clip.sha256, clip.preprocess.id, clip.encode_images)
+
+
+def _arcface(models: Models, path: Path) -> Extractor:
+    from t2ibench.backbones.arcface import ArcFace, face_crop
+
+    network = ArcFace.from_file(path).to(models.device)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    models.used["arcface"] = {"sha256": sha256, "data": path.name, "optimised_for": None}
+    return Extractor("arcface", sha256, "face_crop112", lambda images: network(face_crop(to_float(images.to(models.device)))))

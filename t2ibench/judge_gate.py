@@ -79,6 +79,19 @@ def judge_pair(names: tuple[str, str], true: np.ndarray, judged: np.ndarray, cal
     return Verdict(tuple(failures), tuple(untested), numbers)
 
 
+def judge_literal(literal: str, true: np.ndarray, judged: np.ndarray, calibration: float, gate: Gate) -> Verdict:
+    """Test the judge on one literal: `true` and `judged` are bool [N], of real images on which its attribute can be seen."""
+    accuracy = balanced_accuracy(true, judged)
+    if accuracy is None:
+        return Verdict((f"{literal}: no real images with and without it",))
+    failures = []
+    if accuracy < gate.balanced_accuracy:
+        failures.append(f"{literal}: balanced accuracy {accuracy:.3f}, below {gate.balanced_accuracy:.2f}")
+    if calibration > gate.calibration_error:
+        failures.append(f"{literal}: calibration error {calibration:.3f}, above {gate.calibration_error:.2f}")
+    return Verdict(tuple(failures), (), {literal: accuracy, f"{literal}: calibration error": calibration})
+
+
 @dataclass
 class RealCells:
     """The judge on real images of each cell of a pair, which no judge was trained on.
@@ -111,17 +124,43 @@ class RealCells:
         calibration = {literal: self._calibration_error(literal) for literal in (i, j)}
         return judge_pair((i, j), true, judged, calibration, self.gate), confusion(cell_index(*true.T), cell_index(*judged.T))
 
+    def alone(self, literal: str) -> tuple[Verdict, np.ndarray]:
+        """Whether the judge may speak about one literal, and its confusion counts [2, 2] (row judged, column true)."""
+        if literal not in self.probabilities(self.reference):
+            return Verdict((f"{literal}: the judge has no word for it",)), np.zeros((2, 2), int)
+        true, judged = self._of(literal)
+        counts = np.bincount(2 * judged.astype(int) + true, minlength=4).reshape(2, 2)
+        return judge_literal(literal, true, judged, self._calibration_error(literal), self.gate), counts
+
     def single(self, literal: str) -> tuple[float, float] | None:
         """Sensitivity and specificity for one literal; None unless it has enough images both with and without it."""
         if attribute_of(literal) not in self._judge(self.reference):
             return None
+        true, judged = self._of(literal)
+        if min(true.sum(), (~true).sum()) < self.gate.support:
+            return None
+        return float(judged[true].mean()), float((~judged[~true]).mean())
+
+    def attribute(self, name: str) -> Verdict:
+        """Whether the judge may speak about an attribute's value: the mean recall of its values in the reference images that show it."""
+        if name not in self._judge(self.reference):
+            return Verdict((f"{name}: the judge does not know the attribute",))
+        assert self.reference.attributes is not None
+        table, said = (canonical(values, [name])[name] for values in (self.reference.attributes, self._judge(self.reference)))
+        right = pd.Series((table == said).to_numpy(), dtype=float).groupby(table.to_numpy()).mean()  # leaves None out
+        if right.empty:
+            return Verdict((f"{name}: no real image shows it",))
+        accuracy = float(right.mean())
+        short = f"{name}: balanced accuracy {accuracy:.3f}, below {self.gate.balanced_accuracy:.2f}"
+        return Verdict((short,) if accuracy < self.gate.balanced_accuracy else (), (), {name: accuracy})
+
+    def _of(self, literal: str) -> tuple[np.ndarray, np.ndarray]:
+        """Truth and judgement of one literal, bool [N] each; topped up where the reference holds too few images with it."""
         parts = [self._look(self.reference, (literal,))]
         if parts[0][0].sum() < self.gate.support:
             parts += [self._look(split, (literal,)) for split in self._more((literal,))]
         true, judged = (np.concatenate(arrays)[:, 0] for arrays in zip(*parts, strict=True))
-        if min(true.sum(), (~true).sum()) < self.gate.support:
-            return None
-        return float(judged[true].mean()), float((~judged[~true]).mean())
+        return true, judged
 
     def _more(self, literals: tuple[str, ...]) -> list[Split]:
         """Images rendered with literals, made once; none where the data set cannot make any."""

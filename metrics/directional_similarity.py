@@ -1,0 +1,81 @@
+"""Directional CLIP similarity: whether an image moved the way its text did. The mean cosine in [-1, 1]; higher is better.
+
+    cos(e(edited) - e(source), t(target) - t(neutral))
+
+with unit embeddings e, t of a CLIP that judges, and the texts as they are: no templates, no prefix (Gal et al., StyleGAN-NADA, SIGGRAPH
+2022, eq. 3, who average over templates; Brooks et al., InstructPix2Pix, CVPR 2023, use single captions). Those who leave out images that
+did not move reward a method for doing nothing where it is unsure: here such an image scores 0, and the mean without them stands in the
+details. Another person with the target attribute also moves the right way: read it beside `attributes_kept`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
+
+from t2ibench.edit_pairs import edit_pairs, interval, per_source
+from t2ibench.edit_prompts import EDITS, SOURCES
+from t2ibench.errors import UserError
+from t2ibench.evidence import Evidence
+from t2ibench.models import JUDGE_CLIP
+from t2ibench.records import Estimate
+from t2ibench.seeds import derive_seed
+
+TRACKS = ("edit",)
+STILL = 1e-3  # unit embeddings nearer than this did not move: their direction is that of rounding
+
+
+@dataclass(frozen=True)
+class Config:
+    clip: str = JUDGE_CLIP  # or `model:tag` of open_clip
+
+
+def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
+    """`directional_similarity`. Raises UserError where the two texts of an edit are the same to the CLIP, and below two sources."""
+    pairs = edit_pairs(evidence)
+    neutral, target = ([prompt.tags[side] for prompt in pairs.prompts] for side in ("neutral", "target"))
+    texts = [evidence.text_features(config.clip, side) for side in (target, neutral)]
+    check_texts(neutral, target, texts[0] - texts[1], config.clip)
+    edited = evidence.fake_image_features(config.clip, EDITS)[pairs.edited]
+    source = evidence.fake_image_features(config.clip, SOURCES)[pairs.source]
+    values, moved = directional(edited, source, *texts)
+    estimate = Estimate(
+        value=float(values.mean()),
+        ci=interval(values, pairs.k, derive_seed(evidence.seed, "directional_similarity")),
+        n=len(values),
+        better="higher",
+        protocol={
+            **evidence.extractor_protocol(config.clip),
+            **pairs.protocol,
+            "estimator": "mean cosine of differences",
+            "templates": 1,
+            "unmoved": {"score": 0, "below": STILL},
+        },
+        interval="BCa bootstrap over sources",
+        details={
+            **pairs.counts,
+            "unmoved": int((~moved).sum()),
+            "mean_of_moved": float(values[moved].mean()) if moved.any() else None,
+            "image_similarity": float(F.cosine_similarity(edited.double(), source.double()).mean()),
+            "edits": pairs.by_edit(values),
+            "unmoved_by_edit": {name: round(row["n"] * row["mean"]) for name, row in pairs.by_edit(~moved).items()},
+            "per_sample": per_source(values, pairs.k, pairs.asked),
+        },
+    )
+    return {"directional_similarity": estimate}
+
+
+def directional(edited: Tensor, source: Tensor, target: Tensor, neutral: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines of edited - source with target - neutral, unit embeddings [N, D]: float64 [N], 0 where the image did not move; who did."""
+    image, text = edited.double() - source.double(), target.double() - neutral.double()
+    moved = image.norm(dim=1) >= STILL
+    return (F.cosine_similarity(image, text) * moved).clamp(-1, 1).numpy(), moved.numpy()
+
+
+def check_texts(neutral: Sequence[str], target: Sequence[str], difference: Tensor, clip: str) -> None:
+    """Raises UserError, naming the first, for an edit whose texts [N] have no difference [N, D]: they give no direction."""
+    for before, after, length in zip(neutral, target, difference.norm(dim=1).tolist(), strict=True):
+        if length < STILL:
+            raise UserError(f"the edit from {before!r} to {after!r} has no direction under {clip}: give texts that say different things")

@@ -1,0 +1,268 @@
+"""Was the edit made, and nothing else? By an attribute judge that guided nobody. All lie in [0, 1]; higher is better.
+
+`edit_success`: of the images whose source does not show the value asked for, the share whose edited image does. A failed edit is a miss.
+Corrected for the judge's errors on real images (Rogan & Gladen 1978), edit by edit, where 50 of them are known with and without each
+value, otherwise labelled "uncorrected". An edit whose judge fails its gate is listed as not judged, and counts nowhere.
+
+`attributes_kept`: of the other attributes that can be seen on a source, the share whose judged value the edited image keeps. Left out is
+what the edit decides itself: attributes that its value covers (a hijab the colour of the hair) or that cover the edited one before.
+
+`edit_exact`: of the images of `edit_success`, the share that show the value and keep every attribute that counts; uncorrected.
+
+Doing nothing keeps everything and never succeeds; another person who happens to show the value succeeds and keeps little. Neither is exact.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from t2ibench.correction import multinomial_draws
+from t2ibench.edit_judged import kept, shows
+from t2ibench.edit_pairs import EditPairs, edit_pairs, interval, literal, means_by, per_source
+from t2ibench.edit_prompts import EDITS, SOURCES
+from t2ibench.errors import UserError
+from t2ibench.evidence import Evidence
+from t2ibench.judge_gate import Gate, RealCells, Verdict
+from t2ibench.records import Estimate
+from t2ibench.seeds import derive_seed
+from t2ibench.statistics import Interval, bca_interval, resamples, wilson
+from t2ibench.visibility import Covers, covers
+
+TRACKS = ("edit",)
+AT_ITS_WORD = np.eye(2, dtype=int)  # confusion counts of a judge without errors, for rates that are not corrected
+Judges = Mapping[str, tuple[Verdict, np.ndarray]]  # of each edit's literal: the gate's verdict, and confusion counts on real images
+
+
+@dataclass(frozen=True)
+class Config:
+    calibration_images: int = 200  # real images rendered with a value that the reference hardly holds; 0: none
+    draws: int = 2000  # of the bootstrap
+
+
+def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
+    """`edit_success`, `attributes_kept`, `edit_exact`.
+
+    Raises UserError for a data set without attributes, where the judge passes its gate for no edit or no attribute at all, and where fewer
+    than two sources are left that do not already show what is asked for.
+    """
+    table = evidence.train.attributes
+    if table is None or evidence.reference.attributes is None:
+        raise UserError(f"{evidence.train.dataset} has no attributes that edits could be judged by: leave edit_success out")
+    pairs, gate, covered_by = edit_pairs(evidence), Gate(), covers(table)
+    render = evidence.pair_images if evidence.can_render else None
+    real = RealCells(evidence.reference, evidence.real_attributes, evidence.real_probabilities, render, config.calibration_images, gate)
+    judges = {name: real.alone(name) for name in dict.fromkeys(literal(prompt) for prompt, _ in pairs.asked)}
+    sources, edited = evidence.fake_attributes(SOURCES), evidence.fake_attributes(EDITS)
+    trusted = {str(name): real.attribute(str(name)) for name in sources}
+    same = kept(sources.iloc[pairs.source], edited.iloc[pairs.edited], pairs.prompts, covered_by)
+    same = same[[name for name, verdict in trusted.items() if not verdict.failures]]
+    tries = attempts(pairs, sources, edited, covered_by)
+    tries["gain"] = pad(probability_gains(pairs, evidence.fake_probabilities(SOURCES), evidence.fake_probabilities(EDITS)), len(tries))
+    tries["changed"] = pad((same == 0).sum(axis=1), len(tries))
+    tries["exact"] = tries["reached"] & (tries["changed"] == 0)
+    counted = countable(tries, judges)
+    protocol = {
+        **pairs.protocol,
+        "judge": evidence.extractor_protocol(evidence.judge),
+        "reference": evidence.reference.digest,
+        "train": evidence.train.digest,
+        "gate": asdict(gate),
+        "calibration_images": config.calibration_images if render else 0,
+    }
+    seed = derive_seed(evidence.seed, "edit_success")
+    return {
+        "edit_success": success(pairs, tries, counted, judges, gate, protocol, seed, config.draws),
+        "attributes_kept": attributes_kept(pairs, same, counted, trusted, protocol, seed),
+        "edit_exact": exact(pairs, counted, protocol, seed, config.draws),
+    }
+
+
+def attempts(pairs: EditPairs, sources: pd.DataFrame, edited: pd.DataFrame, covered_by: Covers) -> pd.DataFrame:
+    """Every edit of a source that is there, one row each, the pairs before the failed ones.
+
+    edit: its literal. k: its source. already, reached: whether the source and the edited image show it. sources, edited: judged values.
+    """
+    prompts = [*pairs.prompts, *(prompt for prompt, _, _ in pairs.failed)]
+    after = shows(edited.iloc[pairs.edited], pairs.prompts, covered_by)
+    columns = {
+        "edit": [literal(prompt) for prompt in prompts],
+        "k": [*pairs.k, *(k for _, k, _ in pairs.failed)],
+        "already": shows(sources.iloc[[*pairs.source, *(place for _, _, place in pairs.failed)]], prompts, covered_by),
+        "reached": [*after, *(False for _ in pairs.failed)],
+        "failed": [*(False for _ in after), *(True for _ in pairs.failed)],
+    }
+    return pd.DataFrame(columns)
+
+
+def countable(tries: pd.DataFrame, judges: Judges) -> pd.DataFrame:
+    """The attempts that the judge can tell and whose source does not show the value already. Raises UserError below two sources."""
+    told = [name for name, (verdict, _) in judges.items() if not verdict.failures]
+    if not told:
+        [why, *_] = next(verdict.failures for verdict, _ in judges.values())
+        raise UserError(f"the judge passes its gate for none of {len(judges)} edits ({why}): train a better judge")
+    counted = tries[~tries["already"] & tries["edit"].isin(told)]
+    if (left := counted["k"].nunique()) < 2:
+        raise UserError(f"{left} sources do not show what is asked for already, at least 2 are needed: ask for more images")
+    return counted
+
+
+def probability_gains(pairs: EditPairs, sources: pd.DataFrame, edited: pd.DataFrame) -> np.ndarray:
+    """How much likelier the judge finds what was asked for after the edit than before: [N] in [-1, 1], NaN where it knows no such value."""
+    gains = np.full(len(pairs), np.nan)
+    for row, prompt in enumerate(pairs.prompts):
+        if (name := literal(prompt)) in sources:
+            gains[row] = edited[name].iat[pairs.edited[row]] - sources[name].iat[pairs.source[row]]
+    return gains
+
+
+def pad(values: Any, length: int) -> np.ndarray:
+    """Values of the pairs as a column of all attempts: NaN for the failed ones, which come last."""
+    return np.concatenate([np.asarray(values, float), np.full(length - len(values), np.nan)])
+
+
+def success(
+    pairs: EditPairs,
+    tries: pd.DataFrame,
+    counted: pd.DataFrame,
+    judges: Judges,
+    gate: Gate,
+    protocol: Mapping[str, Any],
+    seed: int,
+    draws: int,
+) -> Estimate:
+    """`edit_success`. tries: of all edits. counted: those that a judge can tell and that the source does not show already."""
+    names = list(dict.fromkeys(counted["edit"]))
+    known = {name: counts.sum(axis=0).min() >= gate.support for name, (_, counts) in judges.items()}
+    corrected = all(known[name] for name in names)
+    confusions = {name: judges[name][1] if corrected else AT_ITS_WORD for name in names}
+    value, ci = clustered_rate(counted["reached"], counted["k"], counted["edit"], confusions, seed, draws)
+    edits: dict[str, dict[str, Any]] = {}
+    for name, (verdict, counts) in judges.items():
+        every, own = tries[tries["edit"] == name], counted[counted["edit"] == name]
+        edits[name] = {"asked": len(every), "already": int(every["already"].sum()), "n": len(own)}
+        if n := len(own):
+            hits = int(own["reached"].sum())
+            truth = float(freed(own["reached"], own["edit"], {name: counts}).mean()) if known[name] else None
+            edits[name] |= {"hits": hits, "rate": hits / n, "ci": list(wilson(hits, n)), "gain": mean_or_none(own["gain"])}
+            edits[name]["corrected"] = None if truth is None else min(1.0, max(0.0, truth))
+        edits[name]["gate"] = {"failures": verdict.failures, **verdict.numbers}
+    return Estimate(
+        value=value,
+        ci=ci,
+        n=len(counted),
+        better="higher",
+        protocol={**protocol, "estimator": "share of sources without the value that show it edited"},
+        interval=f"BCa bootstrap over sources{' and real images' if corrected else ''}",
+        details={
+            **pairs.counts,
+            "label": "corrected" if corrected else "uncorrected",
+            "raw": float(counted["reached"].mean()),
+            "already": int(tries["already"].sum()),
+            "failed": int(counted["failed"].sum()),
+            "not_judged": [name for name, (verdict, _) in judges.items() if verdict.failures],
+            "mean_of_edits": float(np.mean([row["rate"] for row in edits.values() if "rate" in row])),
+            "probability_gain": mean_or_none(counted["gain"]),
+            "edits": edits,
+            "per_sample": per_source(freed(counted["reached"], counted["edit"], confusions), counted["k"].to_numpy(), pairs.asked),
+        },
+    )
+
+
+def exact(pairs: EditPairs, counted: pd.DataFrame, protocol: Mapping[str, Any], seed: int, draws: int) -> Estimate:
+    """`edit_exact`."""
+    value, ci = clustered_rate(counted["exact"], counted["k"], counted["edit"], dict.fromkeys(counted["edit"], AT_ITS_WORD), seed, draws)
+    return Estimate(
+        value=value,
+        ci=ci,
+        n=len(counted),
+        better="higher",
+        protocol={**protocol, "estimator": "share of sources without the value that show it edited, all else kept"},
+        interval="BCa bootstrap over sources",
+        details={
+            **pairs.counts,
+            "edits": means_by(counted["edit"], counted["exact"]),
+            "per_sample": per_source(counted["exact"], counted["k"].to_numpy(), pairs.asked),
+        },
+    )
+
+
+def attributes_kept(
+    pairs: EditPairs, same: pd.DataFrame, counted: pd.DataFrame, trusted: Mapping[str, Verdict], protocol: Mapping[str, Any], seed: int
+) -> Estimate:
+    """`attributes_kept`. same: of each pair and attribute that the judge can tell, 1, 0, or NaN where it does not count [N, A]."""
+    row, column = np.nonzero(same.notna().to_numpy())
+    if not len(row):
+        raise UserError("no attribute that the judge can tell is seen on a source beside the edited one: train a better judge")
+    values, k = same.to_numpy()[row, column], pairs.k[row]
+    names = [literal(prompt) for prompt in pairs.prompts]
+    reached = int(counted["reached"].sum())
+    return Estimate(
+        value=float(values.mean()),
+        ci=interval(values, k, seed) if 0 < values.mean() < 1 else wilson(float(values.mean()) * len(set(k)), len(set(k))),
+        n=len(values),
+        better="higher",
+        protocol={**protocol, "estimator": "share of visible other attributes with the same judged value"},
+        interval="BCa bootstrap over sources",
+        details={
+            **pairs.counts,
+            "attributes": means_by(same.columns[column], values),
+            "edits": means_by([names[i] for i in row], values),
+            "changed_by_edit": changed_by_edit(same, names),
+            "changed_per_success": float(counted["changed"].sum()) / reached if reached else None,
+            "not_judged": [name for name, verdict in trusted.items() if verdict.failures],
+            "gate": {name: {"failures": verdict.failures, **verdict.numbers} for name, verdict in trusted.items()},
+            "per_sample": per_source(values, k, pairs.asked),
+        },
+    )
+
+
+def changed_by_edit(same: pd.DataFrame, names: list[str]) -> dict[str, dict[str, float]]:
+    """How often each edit changed each attribute that it should not have: shares, those of 0 left out."""
+    shares = 1 - same.reset_index(drop=True).groupby(np.array(names, dtype=object), sort=False).mean()
+    return {str(edit): {str(name): float(share) for name, share in row.items() if share > 0} for edit, row in shares.iterrows()}
+
+
+def freed(hits: pd.Series, edits: pd.Series, confusions: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Hits [N] so scaled that their mean over an edit is its rate freed of the judge's errors, (q + sp - 1) / (se + sp - 1): float64."""
+    fall_out, sensitivity = (np.array([errors(confusions[name])[side] for name in edits]) for side in (0, 1))
+    return (hits.to_numpy(float) - fall_out) / (sensitivity - fall_out)
+
+
+def errors(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How often a judge sees a value that is not there, and one that is, from confusion counts [..., 2, 2] (row judged, column true)."""
+    truly = counts.sum(axis=-2)
+    return counts[..., 1, 0] / truly[..., 0], counts[..., 1, 1] / truly[..., 1]
+
+
+def clustered_rate(
+    hits: pd.Series, sources: pd.Series, edits: pd.Series, confusions: Mapping[str, np.ndarray], seed: int, draws: int
+) -> tuple[float, Interval]:
+    """The share of hits [N], freed of the judge's errors, and its BCa interval, both cut at 0 and 1.
+
+    Drawn anew are sources, with all their edits, and the real images that the judge is known by within each truth. Where this leaves no
+    spread, as where all are hits, it is Wilson's interval that counts a source as one draw.
+    """
+    names = list(dict.fromkeys(edits))
+    sizes = pd.crosstab(sources, edits)[names].to_numpy(float)  # [K, E]
+    found = pd.crosstab(sources, edits, values=hits.astype(float), aggfunc="sum").fillna(0)[names].to_numpy(float)
+    counts = np.stack([confusions[name] for name in names])  # [E, 2, 2]
+
+    def rate(found: np.ndarray, sizes: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        fall_out, sensitivity = errors(counts)
+        return ((found - fall_out * sizes) / (sensitivity - fall_out)).sum(-1) / sizes.sum(-1)
+
+    picks = np.concatenate(list(resamples(len(sizes), derive_seed(seed, "sources"), draws)))
+    times = np.stack([np.bincount(row, minlength=len(sizes)) for row in picks])  # [B, K]
+    again = multinomial_draws(counts.swapaxes(1, 2), derive_seed(seed, "real images"), draws).swapaxes(2, 3)
+    value = float(rate(found.sum(0), sizes.sum(0), counts))
+    interval = bca_interval(value, rate(times @ found, times @ sizes, again), rate(found.sum(0) - found, sizes.sum(0) - sizes, counts))
+    value, low, high = (min(1.0, max(0.0, number)) for number in (value, *interval))
+    return value, (low, high) if low < high else wilson(value * len(sizes), len(sizes))
+
+
+def mean_or_none(values: pd.Series) -> float | None:
+    """The mean of what is not NaN; None where that is nothing."""
+    return None if values.isna().all() else float(values.mean())

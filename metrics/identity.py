@@ -1,0 +1,142 @@
+"""Identity: how alike source and edited image are in what makes the person. Mean cosine in [-1, 1]; higher is better.
+
+`arcface_similarity`, where a file of ArcFace's weights is given: of the face features that StyleCLIP's identity loss compares, on the same
+crop (`t2ibench/backbones/arcface.py`), for photographs aligned as in FFHQ.
+
+`face_similarity` otherwise, from the attribute judge's penultimate features. It is no face recognition: no network was trained to tell
+these people apart, and no threshold says "the same person". The features see the whole image, so before the cosine
+
+- they are centred on the mean of the real images: else the cosine of any two faces is near 1;
+- the directions along which clothes and background move them are projected out, and with them those of the edited attribute and of what its
+  new value covers (nuisance attribute projection; Solomonoff et al., ICASSP 2005). They come from a linear regression of the real images'
+  features on all attributes at once, so that what merely goes along with a nuisance stays.
+
+An image that did not change scores 1; another person scores about what `another_source` in the details says, the mean over neighbouring
+sources. Projection is linear and the features are not: a perfect edit scores below 1, and how far depends on the edit, so compare methods
+on the same edits.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from t2ibench.edit_pairs import EditPairs, edit_pairs, interval, literal, per_source
+from t2ibench.edit_prompts import EDITS, SOURCES
+from t2ibench.errors import UserError
+from t2ibench.evidence import Evidence
+from t2ibench.literals import attribute_of, canonical
+from t2ibench.records import Estimate
+from t2ibench.seeds import derive_seed
+from t2ibench.visibility import covers
+
+TRACKS = ("edit",)
+ROUNDING = 1e-6  # directions shorter than this share of the longest do not count
+
+
+@dataclass(frozen=True)
+class Config:
+    arcface: str | None = None  # the file model_ir_se50.pth; without it no number is called ArcFace's
+    nuisance: tuple[str, ...] = ("background", "clothing", "clothing_colour")  # not of the person; what a data set lacks is passed over
+
+
+def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
+    """`arcface_similarity` or `face_similarity`.
+
+    Raises UserError below two sources; for ArcFace where the file is missing or another, otherwise for a data set without attributes or
+    with too few real images.
+    """
+    pairs, further = edit_pairs(evidence), dict[str, Any]()
+    if config.arcface is not None:
+        name, extractor = "arcface_similarity", f"arcface:{config.arcface}"
+        values, others = plain(evidence, pairs, extractor)
+        further["estimator"] = "mean cosine"
+    else:
+        name, extractor = "face_similarity", evidence.judge
+        values, others = without_nuisance(evidence, pairs, config.nuisance)
+        further["estimator"] = "mean cosine of centred features without nuisance directions"
+        further |= {"nuisance": list(config.nuisance), "reference": evidence.reference.digest, "train": evidence.train.digest}
+    estimate = Estimate(
+        value=float(values.mean()),
+        ci=interval(values, pairs.k, derive_seed(evidence.seed, name)),
+        n=len(values),
+        better="higher",
+        protocol={**evidence.extractor_protocol(extractor), **pairs.protocol, **further},
+        interval="BCa bootstrap over sources",
+        details={
+            **pairs.counts,
+            "another_source": float(others.mean()),
+            "edits": pairs.by_edit(values),
+            "another_source_by_edit": {edit: row["mean"] for edit, row in pairs.by_edit(others).items()},
+            "per_sample": per_source(values, pairs.k, pairs.asked),
+        },
+    )
+    return {name: estimate}
+
+
+def plain(evidence: Evidence, pairs: EditPairs, extractor: str) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines of the features of each pair [N], and as often the mean cosine of a source with the next [N]."""
+    edited, sources = (evidence.fake_features(extractor, group).double().numpy() for group in (EDITS, SOURCES))
+    return cosines(sources[pairs.source], edited[pairs.edited]), np.full(len(pairs), neighbours(sources))
+
+
+def without_nuisance(evidence: Evidence, pairs: EditPairs, nuisance: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The same of the judge's features, centred and projected edit by edit."""
+    table, train = evidence.reference.attributes, evidence.train.attributes
+    if table is None or train is None:
+        raise UserError(f"{evidence.train.dataset} has no attributes that could be told from the person: leave identity out")
+    real, covered_by = evidence.real_features(evidence.judge).double().numpy(), covers(train)
+    edited, sources = (evidence.fake_features(evidence.judge, group).double().numpy() - real.mean(0) for group in (EDITS, SOURCES))
+    effects = attribute_effects(real, table)
+    asked = np.array([literal(prompt) for prompt in pairs.prompts], dtype=object)
+    values, others = np.empty(len(pairs)), np.empty(len(pairs))
+    for edit in dict.fromkeys(asked):
+        covered = [own for own, by in covered_by.items() if edit in by]
+        taken = [effects[own] for own in dict.fromkeys([*nuisance, attribute_of(edit), *covered]) if own in effects]
+        out, rows = without(taken, real.shape[1]), asked == edit
+        before = sources @ out
+        values[rows] = cosines(before[pairs.source[rows]], edited[pairs.edited[rows]] @ out)
+        others[rows] = neighbours(before)
+    return values, others
+
+
+def attribute_effects(features: np.ndarray, table: pd.DataFrame) -> dict[str, np.ndarray]:
+    """How each value of each attribute moves features [N, D], the others held: float64 [values, D] an attribute, which sum to 0.
+
+    Least squares on one column a value, centred over the rows that show the attribute and 0 on the others: what comes of being covered is
+    thus put down to the covering value. Raises UserError unless there are more images than columns.
+    """
+    values = canonical(table, map(str, table.columns))
+    blocks: dict[str, np.ndarray] = {}
+    for name in values:
+        columns, seen = pd.get_dummies(values[name]).to_numpy(float), values[name].notna().to_numpy()
+        if columns.shape[1] > 1:
+            blocks[name] = np.where(seen[:, None], columns - columns[seen].mean(0), 0.0)
+    design = np.concatenate([np.ones((len(values), 1)), *blocks.values()], axis=1)
+    if len(design) <= design.shape[1]:
+        raise UserError(f"identity: {len(design)} real images for {design.shape[1]} attribute values: use a larger reference")
+    weights = np.linalg.lstsq(design, features, rcond=None)[0][1:]
+    ends = np.cumsum([block.shape[1] for block in blocks.values()])[:-1]
+    parts = zip(blocks, np.split(weights, ends), strict=False) if blocks else []
+    return {name: part - part.mean(0) for name, part in parts}
+
+
+def without(effects: list[np.ndarray], dimension: int) -> np.ndarray:
+    """The projection [D, D], to be multiplied from the right, that takes the span of all rows [·, D] out of features."""
+    rows = np.concatenate([np.zeros((1, dimension)), *effects])
+    _, lengths, directions = np.linalg.svd(rows, full_matrices=False)
+    basis = directions[lengths > ROUNDING * lengths.max()]
+    return np.eye(dimension) - basis.T @ basis
+
+
+def neighbours(sources: np.ndarray) -> float:
+    """The mean cosine of each row with the one before it [N, D]: two different people."""
+    return float(cosines(sources, np.roll(sources, 1, axis=0)).mean())
+
+
+def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Cosine of each row of a with that of b, [N, D] both: [N] in [-1, 1]; equal rows have 1, and where one is 0 it is 0."""
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return np.clip(np.divide((a * b).sum(1), lengths, out=np.zeros(len(a)), where=lengths > 0), -1, 1)

@@ -1,0 +1,104 @@
+"""Change outside the part that an edit is about: mean absolute difference of pixels, in grey levels of 0 to 255. Lower is better.
+
+The region of an attribute holds every pixel that its part can cover in some real image, whatever the value, so a perfect edit may change
+pixels inside alone. Attributes whose region is not known, or is everything (a background), say nothing about an outside: their edits
+are left out and counted. Doing nothing scores 0: read it beside `edit_success`. `another_source` in the details is what two neighbouring
+sources differ by outside the same regions.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from t2ibench.edit_pairs import EditPairs, edit_pairs, interval, literal, means_by, per_source
+from t2ibench.edit_prompts import EDITS, SOURCES
+from t2ibench.errors import UserError
+from t2ibench.evidence import Evidence, Samples
+from t2ibench.records import Estimate, digest
+from t2ibench.seeds import derive_seed
+
+TRACKS = ("edit",)
+BATCH = 64  # pairs in memory at once
+
+
+@dataclass(frozen=True)
+class Config:
+    pass
+
+
+def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
+    """`change_outside`. Raises UserError where no edit has a region with an outside, and for images of another size than the regions'."""
+    pairs = edit_pairs(evidence)
+    regions = regions_of(evidence, pairs)
+    names = np.array([literal(prompt) for prompt in pairs.prompts], dtype=object)
+    attributes = np.array([prompt.tags["attribute"] for prompt in pairs.prompts], dtype=object)
+    rows = np.flatnonzero([attribute in regions for attribute in attributes])
+    if not len(rows):
+        raise UserError(f"{evidence.train.dataset} knows no region that is not the whole image for any of the edits: leave locality out")
+    masks, which = np.stack(list(regions.values())), np.array([list(regions).index(attribute) for attribute in attributes[rows]])
+    edits, sources, before = evidence.samples(EDITS), evidence.samples(SOURCES), pairs.source[rows]
+    changed, inside = changes(sources, before, edits, pairs.edited[rows], masks, which)
+    other, _ = changes(sources, before, sources, (before + 1) % len(sources.rows), masks, which)
+    estimate = Estimate(
+        value=float(changed.mean()),
+        ci=interval(changed, pairs.k[rows], derive_seed(evidence.seed, "change_outside")),
+        n=len(rows),
+        better="lower",
+        protocol={
+            **pairs.protocol,
+            "estimator": "mean absolute grey-level difference outside the region of the edited attribute",
+            "regions": {name: digest(np.packbits(region).tolist())[:16] for name, region in regions.items()},
+            "train": evidence.train.digest,
+        },
+        interval="BCa bootstrap over sources",
+        details={
+            **pairs.counts,
+            "without_region": sorted({literal(prompt) for prompt in pairs.prompts if prompt.tags["attribute"] not in regions}),
+            "change_inside": float(inside.mean()),
+            "another_source": float(other.mean()),
+            "region_share": {name: float(region.mean()) for name, region in regions.items()},
+            "edits": {
+                name: {
+                    **row,
+                    "inside": means_by(names[rows], inside)[name]["mean"],
+                    "another_source": means_by(names[rows], other)[name]["mean"],
+                }
+                for name, row in means_by(names[rows], changed).items()
+            },
+            "per_sample": per_source(changed, pairs.k[rows], pairs.asked),
+        },
+    )
+    return {"change_outside": estimate}
+
+
+def regions_of(evidence: Evidence, pairs: EditPairs) -> Mapping[str, np.ndarray]:
+    """The region of each edited attribute that has one with an inside and an outside: bool [H, W]."""
+    found = {name: evidence.region(name) for name in dict.fromkeys(prompt.tags["attribute"] for prompt in pairs.prompts)}
+    return {name: region for name, region in found.items() if region is not None and region.any() and not region.all()}
+
+
+def changes(
+    a: Samples, a_places: np.ndarray, b: Samples, b_places: np.ndarray, regions: np.ndarray, which: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean absolute differences of the images at places [N] of two groups, outside and inside of the regions [R, H, W] at `which` [N].
+
+    Places count the images that are there. Raises UserError for images and regions of two sizes.
+    """
+    found = []
+    for start in range(0, len(which), BATCH):
+        rows = slice(start, start + BATCH)
+        images = a.store.read(a.rows[a_places[rows]]), b.store.read(b.rows[b_places[rows]])
+        for image in images:
+            if image.shape[2:] != regions.shape[1:]:
+                sizes = ["x".join(map(str, shape)) for shape in (image.shape[2:], regions.shape[1:])]
+                raise UserError(f"locality: images of {sizes[0]} pixels, regions of {sizes[1]}: give the data set the size of the images")
+        found.append(difference(*images, regions[which[rows]]))
+    outside, inside = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return outside, inside
+
+
+def difference(a: np.ndarray, b: np.ndarray, region: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean |a - b| of uint8 images [N, 3, H, W] over the pixels outside of regions [N, H, W], and over those inside: [N] each, 0 to 255."""
+    gap = np.abs(a.astype(np.int16) - b).mean(axis=1)  # over the channels: [N, H, W]
+    return (gap * ~region).sum((1, 2)) / (~region).sum((1, 2)), (gap * region).sum((1, 2)) / region.sum((1, 2))

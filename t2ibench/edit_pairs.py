@@ -1,0 +1,112 @@
+"""Edited images beside the images before them, which is what every metric of edits compares, and the interval that such pairs allow.
+
+All edits of a run start from the same sources. A pair is therefore no independent draw, a source is: intervals draw sources anew with all
+their edits, and speak of these edits only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from t2ibench.edit_prompts import EDITS, SOURCES
+from t2ibench.errors import UserError
+from t2ibench.evidence import Evidence
+from t2ibench.records import digest
+from t2ibench.statistics import Interval, cluster_mean_interval
+from t2ibench.tracks import Prompt
+
+
+@dataclass(frozen=True, eq=False)
+class EditPairs:
+    """The N pairs of which both images are there.
+
+    prompts: of each pair, its edit. k: its source. edited, source: its places among the images (features, judged rows) of the two groups.
+    asked: edit and source of every pair asked for. failed: edit, source and the source's place where the edited image alone is missing.
+    """
+
+    prompts: Sequence[Prompt]
+    k: np.ndarray
+    edited: np.ndarray
+    source: np.ndarray
+    asked: Sequence[tuple[Prompt, int]]
+    failed: Sequence[tuple[Prompt, int, int]]
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many pairs were asked for, how many are there, and why the others are not."""
+        sourceless = len(self.asked) - len(self) - len(self.failed)
+        return {"asked": len(self.asked), "pairs": len(self), "failed_edits": len(self.failed), "failed_sources": sourceless}
+
+    def by_edit(self, values: ArrayLike) -> dict[str, dict[str, Any]]:
+        """Count and mean of values [N] of each edit, by its literal; pairs whose value is NaN are left out."""
+        return means_by([literal(prompt) for prompt in self.prompts], values)
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """The edits asked for, which every metric's protocol names."""
+        asked = [[prompt.id, prompt.tags["neutral"], prompt.tags["target"], k] for prompt, k in self.asked]
+        return {"edits": digest(asked), "images": len(asked), "sources": len({k for _, k in self.asked})}
+
+
+def literal(prompt: Prompt) -> str:
+    """The literal that an edit asks for, "attribute=value"."""
+    return f"{prompt.tags['attribute']}={prompt.tags['value']}"
+
+
+def edit_pairs(evidence: Evidence) -> EditPairs:
+    """The pairs of a cell. Raises UserError where an edit has no source among those asked for, and below pairs of two sources."""
+    edits, sources = evidence.samples(EDITS), evidence.samples(SOURCES)
+    if strangers := sorted(set(edits.k) - set(sources.k)):
+        raise UserError(
+            f"edits of the source {strangers[0]}, but there are only {len(sources.k)} sources: ask for as many as the edits have"
+        )
+    place = {sources.k[row]: place for place, row in enumerate(np.flatnonzero(sources.ok))}
+    asked = list(zip(edits.prompts, edits.k, strict=True))
+    both = [row for row in np.flatnonzero(edits.ok) if edits.k[row] in place]
+    if len({edits.k[row] for row in both}) < 2:
+        raise UserError(
+            f"{len(both)} edited images with a source, of {len(asked)} asked for: at least 2 sources are needed for an interval"
+        )
+    edited = np.cumsum(edits.ok) - 1
+    return EditPairs(
+        prompts=[edits.prompts[row] for row in both],
+        k=np.array([edits.k[row] for row in both]),
+        edited=edited[both],
+        source=np.array([place[edits.k[row]] for row in both]),
+        asked=asked,
+        failed=[(prompt, k, place[k]) for (prompt, k), ok in zip(asked, edits.ok, strict=True) if not ok and k in place],
+    )
+
+
+def means_by(labels: Sequence[object] | np.ndarray, values: ArrayLike) -> dict[str, dict[str, Any]]:
+    """{"n", "mean"} of values [N] under each label, in the order in which labels come; NaN is left out, and so is a label of NaN alone."""
+    values, places = np.asarray(values, float), np.asarray([str(label) for label in labels], dtype=object)
+    kept = ~np.isnan(values)
+    found = {label: values[kept & (places == label)] for label in dict.fromkeys(places)}
+    return {label: {"n": len(own), "mean": float(own.mean())} for label, own in found.items() if len(own)}
+
+
+def interval(values: ArrayLike, k: np.ndarray, seed: int) -> Interval:
+    """BCa interval of the mean of values [N] of pairs, sources [N] drawn anew. Raises UserError below two sources."""
+    if len(np.unique(k)) < 2:
+        raise UserError(f"the pairs left are of {len(np.unique(k))} source, at least 2 are needed for an interval: ask for more images")
+    return cluster_mean_interval(values, k, seed)
+
+
+def per_source(values: ArrayLike, k: np.ndarray, asked: Sequence[tuple[Prompt, int]]) -> str:
+    """One number for each source asked for, in their order: its share in the mean of values [N], for tests that pair methods by source.
+
+    With n_k pairs of source k, which sum to s_k, it is mean + (s_k - mean n_k) / (N / K): the mean of the source's pairs where all
+    sources have equally many. They average to the mean itself, and their standard error is that of a ratio over clusters. A source
+    without a pair has a dash.
+    """
+    values, present = np.asarray(values, float), np.unique(k)
+    mean, each = values.mean(), len(values) / len(present)
+    shares = {source: mean + (values[k == source] - mean).sum() / each for source in present.tolist()}
+    return " ".join(f"{shares[source]:.5f}" if source in shares else "-" for source in dict.fromkeys(source for _, source in asked))
