@@ -8,7 +8,7 @@ from test_records import record, value
 
 from t2ibench import report, table
 from t2ibench.journal import Outcome, Store
-from t2ibench.report.breakdown import breakdowns
+from t2ibench.report.breakdown import Part, breakdowns
 from t2ibench.report.gallery import cell_folder
 from t2ibench.report.plots import curve, intervals, nice_ticks
 from t2ibench.report.sweeps import sweeps
@@ -53,6 +53,19 @@ def test_the_parts_of_a_value_become_a_table_of_all_methods():
     assert [(line.heading, line.name, [part and part.value for part in line.parts]) for line in made.lines] == [
         ("rare", "x+y", [0.5, 0.5]),
         ("over", "z", [1.0, None]),
+    ]
+
+
+def test_parts_by_name_stand_under_their_value_and_shade_only_where_they_are_shares():
+    edits = {"a=b": {"asked": 4, "n": 3, "hits": 1, "rate": 0.33, "ci": [0.1, 0.7], "gain": 1}, "c=d": {"n": 2, "mean": 0.5}}
+    levels = {"a=b": {"n": 3, "mean": 44.9}, "total": 7, "gate": {"n": 3}}
+    found = [record("a", {"hue": {**value(), "details": {"edits": edits, "levels": levels}}})]
+    [board] = table.boards(found)
+    [made] = breakdowns(board, found)
+    assert [(line.heading, line.name, line.parts[0], line.shares) for line in made.lines] == [
+        ("hue: edits", "a=b", Part(0.33, (0.1, 0.7), 3), True),
+        ("hue: edits", "c=d", Part(0.5, None, 2), True),
+        ("hue: levels", "a=b", Part(44.9, None, 3), False),
     ]
 
 

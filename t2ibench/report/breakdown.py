@@ -1,7 +1,8 @@
 """What a value is made of, as a table of all methods: the parts that a record keeps in the details of a value.
 
 A part is an entry of a list in `details` with `n`, a number, and right after it its `ci`; its first text is its name, and the first of its
-`roles`, where it has them, the heading it stands under. Numbers are shares in [0, 1], and shade their cells.
+`roles`, where it has them, the heading it stands under. Or it is an entry of a mapping of such parts by name, which may have a `mean`
+without `ci` instead; its heading is the value's id and the mapping's. Shares in [0, 1] shade their cells.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,18 +15,18 @@ from t2ibench.table import Board
 @dataclass(frozen=True)
 class Part:
     value: float
-    low: float
-    high: float
+    interval: tuple[float, float] | None
     n: int
 
 
 @dataclass(frozen=True)
 class Line:
-    """One part for every row of the board; None where a method has no such part."""
+    """One part for every row of the board; None where a method has no such part. shares: whether all under its heading are shares."""
 
     name: str
     heading: str
     parts: Sequence[Part | None]
+    shares: bool
 
 
 @dataclass(frozen=True)
@@ -41,32 +42,46 @@ def breakdowns(board: Board, found: Sequence[Mapping[str, Any]]) -> list[Breakdo
     methods = [row.method for row in board.rows]
     for method in methods:
         record = next(record for record in found if (record["track"], record["method"]) == (board.track, method))
-        for value in record["values"].values():
-            for entry in _entries(value["details"]):
-                heading, name, part = entry
+        for id, value in record["values"].items():
+            for heading, name, part in [*_listed(value["details"]), *_mapped(id, value["details"])]:
                 parts.setdefault(value["metric"], {}).setdefault(method, {})[heading, name] = part
     made = []
     for group, by_method in parts.items():
         names = dict.fromkeys(key for entries in by_method.values() for key in entries)
         headings = list(dict.fromkeys(heading for heading, _ in names))
+        spread = {(key[0], part.value) for entries in by_method.values() for key, part in entries.items()}
+        beyond = {heading for heading, value in spread if not 0 <= value <= 1}
         ordered = sorted(names, key=lambda key: headings.index(key[0]))
-        lines = [Line(name, heading, [by_method.get(m, {}).get((heading, name)) for m in methods]) for heading, name in ordered]
+        lines = [
+            Line(name, heading, [by_method.get(m, {}).get((heading, name)) for m in methods], heading not in beyond)
+            for heading, name in ordered
+        ]
         made.append(Breakdown(group, methods, lines))
     return made
 
 
-def _entries(details: Mapping[str, Any]) -> list[tuple[str, str, Part]]:
-    lists = [content for content in details.values() if isinstance(content, list)]
-    return [part for content in lists for entry in content if isinstance(entry, dict) and (part := _part(entry)) is not None]
+def _listed(details: Mapping[str, Any]) -> list[tuple[str, str, Part]]:
+    """Heading, name and part of every entry of the lists; shares only."""
+    found = []
+    for entry in [entry for content in details.values() if isinstance(content, list) for entry in content if isinstance(entry, dict)]:
+        name, part = next((value for value in entry.values() if isinstance(value, str)), None), _part(entry)
+        if name is not None and part is not None and part.interval is not None and 0 <= part.value <= 1:
+            found.append((str((entry.get("roles") or [""])[0]), name, part))
+    return found
 
 
-def _part(entry: Mapping[str, Any]) -> tuple[str, str, Part] | None:
+def _mapped(id: str, details: Mapping[str, Any]) -> list[tuple[str, str, Part]]:
+    """Heading, name and part of every entry of the mappings."""
+    mappings = [(key, content) for key, content in details.items() if isinstance(content, dict)]
+    entries = [(key, name, entry) for key, content in mappings for name, entry in content.items() if isinstance(entry, dict)]
+    return [(f"{id}: {key}", name, part) for key, name, entry in entries if (part := _part(entry)) is not None]
+
+
+def _part(entry: Mapping[str, Any]) -> Part | None:
+    """The number before the interval, or the mean; None where it is no part."""
     keys = list(entry)
-    name = next((value for value in entry.values() if isinstance(value, str)), None)
-    if name is None or "n" not in entry or "ci" not in entry or keys.index("ci") == 0:
+    interval = (float(entry["ci"][0]), float(entry["ci"][1])) if "ci" in keys[1:] else None
+    value = entry.get("mean") if interval is None else entry[keys[keys.index("ci") - 1]]
+    if "n" not in entry or not isinstance(value, int | float):
         return None
-    value = entry[keys[keys.index("ci") - 1]]
-    if not isinstance(value, int | float) or not 0 <= value <= 1:
-        return None
-    roles = entry.get("roles") or [""]
-    return str(roles[0]), name, Part(float(value), float(entry["ci"][0]), float(entry["ci"][1]), int(entry["n"]))
+    return Part(float(value), interval, int(entry["n"]))
