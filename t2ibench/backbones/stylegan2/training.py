@@ -1,8 +1,8 @@
-"""How the zoo's StyleGAN2 is trained, by one of two discriminators behind one command.
+"""How the zoo's StyleGAN2 is trained, by one of three discriminators behind one command.
 
-`projected`: small heads over the frozen guide CLIP, hinge loss, differentiable augmentation, and the same images for the step of the heads
-and that of the generator. `stylegan2`: the paper's own discriminator, non-saturating logistic loss with lazy R1 and, where it has a weight,
-lazy path-length regularisation (Karras et al., CVPR 2020).
+`stylegan2`: the paper's own, non-saturating logistic loss with lazy R1 and, where it has a weight, lazy path-length regularisation (Karras
+et al., CVPR 2020). `small`: the same losses with plain strided convolutions. `projected`: small heads over the frozen guide CLIP, hinge
+loss, differentiable augmentation. Discriminator and generator learn from the same generated images, which saves one of two passes.
 """
 
 import copy
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from t2ibench import frechet
-from t2ibench.backbones.stylegan2.discriminator import Discriminator
+from t2ibench.backbones.stylegan2.discriminator import Discriminator, SmallDiscriminator
 from t2ibench.backbones.stylegan2.layout import Config
 from t2ibench.backbones.stylegan2.network import MEAN_DECAY, Generator
 from t2ibench.backbones.stylegan2.projected import ProjectedDiscriminator, deceive, hinge
@@ -32,7 +32,7 @@ from t2ibench.training import batch_rows
 class Settings:
     """The generator is sized for a laptop: 64 pixels, 1.9 million parameters."""
 
-    discriminator: Literal["projected", "stylegan2"] = "projected"
+    discriminator: Literal["small", "stylegan2", "projected"] = "small"
     z_dim: int = 256
     w_dim: int = 256
     mapping_layers: int = 4
@@ -46,7 +46,7 @@ class Settings:
     learning_rate: float = 2e-3
     mixing: float = 0.5  # share of images made of two latents, crossing over at a random row
     ema: float = 0.999
-    r1: float = 1.0  # gamma of the paper; a penalty every `r1_every` steps, weighed by as many
+    r1: float = 0.2  # gamma of the paper; a penalty every `r1_every` steps, weighed by as many
     r1_every: int = 16
     path_length: float = 0.0  # the paper has 2
     path_every: int = 4
@@ -69,15 +69,16 @@ class StyleGAN2Recipe:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(self.seed, "weights"))
             self.generator = Generator(self.shape).to(self.device)
-            self.discriminator: Discriminator | ProjectedDiscriminator
+            self.discriminator: Discriminator | SmallDiscriminator | ProjectedDiscriminator
             if settings.discriminator == "projected":
                 clip = models.clip(settings.clip)
                 self.discriminator = ProjectedDiscriminator(clip, height, settings.head_width).to(self.device)
             else:
-                self.discriminator = Discriminator(self.shape).to(self.device)
+                own = SmallDiscriminator(height) if settings.discriminator == "small" else Discriminator(self.shape)
+                self.discriminator = own.to(self.device)
         self.averaged = copy.deepcopy(self.generator).requires_grad_(False)
         self.optimise_g = self._adam(self.generator, settings.path_every if settings.path_length else None)
-        self.optimise_d = self._adam(self.discriminator, settings.r1_every if settings.discriminator == "stylegan2" else None)
+        self.optimise_d = self._adam(self.discriminator, settings.r1_every if settings.discriminator != "projected" else None)
         self.mean_path = torch.zeros([], device=self.device)
         used = [settings.clip] if settings.discriminator == "projected" else []
         self.settings: Mapping[str, Any] = {**asdict(settings), "seed": seed, "train": train.digest}
@@ -94,9 +95,7 @@ class StyleGAN2Recipe:
         rows = batch_rows(self.seed, index, len(self.train), self.config.batch)
         real = to_float(torch.from_numpy(self.train.images.read(rows))).to(self.device)
         losses = (
-            self._projected(real, stream)
-            if isinstance(self.discriminator, ProjectedDiscriminator)
-            else self._stylegan2(real, stream, index)
+            self._projected(real, stream) if isinstance(self.discriminator, ProjectedDiscriminator) else self._logistic(real, stream, index)
         )
         decay = min(self.config.ema, (1 + index) / (10 + index))
         for kept, new in zip(self.averaged.parameters(), self.generator.parameters(), strict=True):
@@ -123,31 +122,29 @@ class StyleGAN2Recipe:
     def _disturb(self, images: Tensor, stream: torch.Generator) -> Tensor:
         return disturb(images, stream, self.config.colour, round(self.config.shift * self.shape.resolution))
 
-    def _stylegan2(self, real: Tensor, stream: torch.Generator, index: int) -> dict[str, float]:
+    def _logistic(self, real: Tensor, stream: torch.Generator, index: int) -> dict[str, float]:
         discriminator = self.discriminator
-        assert isinstance(discriminator, Discriminator)
+        assert not isinstance(discriminator, ProjectedDiscriminator)
         half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16)
-        discriminator.requires_grad_(False)
         fake = self._images(len(real), stream)
         with half:
-            logits = discriminator(fake)
-        loss_g = F.softplus(-logits.float()).mean()
-        update(self.optimise_g, loss_g)
-        losses = {"g": loss_g.item()}
-        if self.config.path_length and index % self.config.path_every == 0:
-            losses["path"] = self._path_step(stream)
-        discriminator.requires_grad_(True)
-        with torch.no_grad():
-            fake = self._images(len(real), stream)
-        with half:
-            fake_logits, real_logits = discriminator(fake), discriminator(real)
+            fake_logits, real_logits = discriminator(fake.detach()), discriminator(real)
         loss_d = F.softplus(fake_logits.float()).mean() + F.softplus(-real_logits.float()).mean()
         update(self.optimise_d, loss_d)
-        if index % self.config.r1_every == 0:
+        losses = {"d": loss_d.item()}
+        if self.config.r1 and index % self.config.r1_every == 0:
             penalty = r1_penalty(discriminator, real)
             update(self.optimise_d, self.config.r1 / 2 * self.config.r1_every * penalty)
             losses["r1"] = penalty.item()
-        return {**losses, "d": loss_d.item()}
+        discriminator.requires_grad_(False)
+        with half:
+            logits = discriminator(fake)
+        discriminator.requires_grad_(True)
+        loss_g = F.softplus(-logits.float()).mean()
+        update(self.optimise_g, loss_g)
+        if self.config.path_length and index % self.config.path_every == 0:
+            losses["path"] = self._path_step(stream)
+        return {**losses, "g": loss_g.item()}
 
     def _path_step(self, stream: torch.Generator) -> float:
         """Lazy path-length regularisation on half a batch; returns the mean length."""
