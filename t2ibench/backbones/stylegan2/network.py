@@ -51,7 +51,7 @@ class Generator(nn.Module):
 
     def synthesis(self, s: Tensor, noise: Noise = "const") -> Tensor:
         """Images of styles. noise: the generator's own fixed maps, none, or one map [B or 1, 1, r, r] for each noisy layer in order."""
-        x = self.const.to(s.dtype)[None].expand(len(s), -1, -1, -1).clone(memory_format=torch.channels_last)
+        x = self.const.to(s.dtype)[None].expand(len(s), -1, -1, -1).contiguous(memory_format=torch.channels_last)
         maps = iter(noise if not isinstance(noise, str) else ())
         image: Tensor | None = None
         for layer in self.layers:
@@ -133,18 +133,16 @@ class Modulated(nn.Module):
         """x [B, I, r, r] and styles [B, I] -> [B, O, r', r']."""
         energy = self.weight.square().sum(dim=(2, 3))  # [O, I]
         demodulate = (styles.square() @ energy.T + 1e-8).rsqrt() * GAIN
-        free = not torch.is_grad_enabled()  # nobody needs what went before, so its memory is written over
-        x = torch.mul(x, styles.to(x.dtype)[:, :, None, None], out=x if free else None)
+        x = x * styles.to(x.dtype)[:, :, None, None]
         if self.up:
-            x = transposed(x, self.weight)
+            x = F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2)
             x = F.conv2d(x, self.filter.to(x.dtype), padding=1, groups=x.shape[1])
         else:
             x = F.conv2d(x, self.weight, padding=1)
         shift = (self.bias * GAIN)[:, None, None]
         if not isinstance(noise, str) or noise == "const":
             shift = shift + (self.noise_const if isinstance(noise, str) else noise) * (self.noise_strength * GAIN)
-        x = torch.addcmul(shift.to(x.dtype), x, demodulate.to(x.dtype)[:, :, None, None], out=x if free else None)
-        x = F.leaky_relu(x, SLOPE, inplace=True)
+        x = F.leaky_relu(torch.addcmul(shift.to(x.dtype), x, demodulate.to(x.dtype)[:, :, None, None]), SLOPE)
         return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
 
@@ -159,28 +157,13 @@ class ToRGB(nn.Module):
         self.bias = nn.Parameter(torch.zeros(3))
 
     def forward(self, x: Tensor, styles: Tensor) -> Tensor:
-        weight = self.weight[:, :, 0, 0].T * (styles / math.sqrt(x.shape[1])).to(x.dtype)[:, :, None]  # [B, I, 3]
-        pixels = x.permute(0, 2, 3, 1).flatten(1, 2)  # [B, r * r, I]
-        rgb = torch.baddbmm(self.bias, pixels, weight).unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
-        return rgb if self.clamp is None else rgb.clamp(-self.clamp, self.clamp)
+        x = x * (styles / math.sqrt(x.shape[1])).to(x.dtype)[:, :, None, None]
+        x = F.conv2d(x, self.weight, self.bias)
+        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
 
 def _modulated(layer: Layer, config: Config) -> Modulated | ToRGB:
     return ToRGB(layer, config) if layer.is_rgb else Modulated(layer, config.channels(layer.resolution), config)
-
-
-def transposed(x: Tensor, weight: Tensor) -> Tensor:
-    """The transposed convolution of stride 2 of x [B, I, h, h] with weight [O, I, 3, 3]: [B, O, 2h + 1, 2h + 1].
-
-    Even outputs see the outer taps of two inputs and odd ones the middle tap of one, so four small convolutions make them.
-    """
-    outer, middle = [2, 0], [1]
-    y = x.new_empty(len(x), len(weight), 2 * x.shape[2] + 1, 2 * x.shape[3] + 1).contiguous(memory_format=torch.channels_last)
-    for row, rows in enumerate((outer, middle)):
-        for column, columns in enumerate((outer, middle)):
-            kernel = weight[:, :, rows][:, :, :, columns]
-            y[:, :, row::2, column::2] = F.conv2d(x, kernel, padding=(1 - row, 1 - column))
-    return y
 
 
 def fir(gain: float = 1.0) -> Tensor:
