@@ -33,6 +33,7 @@ from t2ibench.visibility import Covers, covers
 
 TRACKS = ("edit",)
 AT_ITS_WORD = np.eye(2, dtype=int)  # confusion counts of a judge without errors, for rates that are not corrected
+ELSE = ", Wilson where all agree"
 Judges = Mapping[str, tuple[Verdict, np.ndarray]]  # of each edit's literal: the gate's verdict, and confusion counts on real images
 
 
@@ -155,7 +156,7 @@ def success(
         n=len(counted),
         better="higher",
         protocol={**protocol, "estimator": "share of sources without the value that show it edited"},
-        interval=f"BCa bootstrap over sources{' and real images' if corrected else ''}",
+        interval=f"BCa bootstrap over sources{' and real images' if corrected else ''}{ELSE}",
         details={
             **pairs.counts,
             "label": "corrected" if corrected else "uncorrected",
@@ -180,7 +181,7 @@ def exact(pairs: EditPairs, counted: pd.DataFrame, protocol: Mapping[str, Any], 
         n=len(counted),
         better="higher",
         protocol={**protocol, "estimator": "share of sources without the value that show it edited, all else kept"},
-        interval="BCa bootstrap over sources",
+        interval=f"BCa bootstrap over sources{ELSE}",
         details={
             **pairs.counts,
             "edits": means_by(counted["edit"], counted["exact"]),
@@ -205,7 +206,7 @@ def attributes_kept(
         n=len(values),
         better="higher",
         protocol={**protocol, "estimator": "share of visible other attributes with the same judged value"},
-        interval="BCa bootstrap over sources",
+        interval=f"BCa bootstrap over sources{ELSE}",
         details={
             **pairs.counts,
             "attributes": means_by(same.columns[column], values),

@@ -130,7 +130,11 @@ def test_known_errors_of_the_judge_are_taken_out():
 def test_too_few_real_images_leave_the_rate_uncorrected():
     few = REAL.iloc[:60]
     success = of(["mood=merry"], rows({}, {}), rows({"mood": "merry"}, {}), real=few, train=REAL, config=Config(0, 400))["edit_success"]
-    assert (success.value, success.details["label"], success.interval) == (0.5, "uncorrected", "BCa bootstrap over sources")
+    assert (success.value, success.details["label"], success.interval) == (
+        0.5,
+        "uncorrected",
+        "BCa bootstrap over sources, Wilson where all agree",
+    )
     assert success.details["edits"]["mood=merry"]["corrected"] is None
 
 
