@@ -6,8 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from styleclip_models import tiny_clip
+from torch import nn
 
-from t2ibench.backbones.arcface import ArcFace, Unit, face_crop
+from t2ibench.backbones.arcface import ArcFace, face_crop
 from t2ibench.errors import UserError
 from t2ibench.methods.styleclip.identity import guide_features, identity_features, identity_loss
 from t2ibench.models import Models
@@ -20,6 +21,7 @@ def test_equal_images_lose_nothing_and_the_source_has_no_gradient():
     a, b = (F.normalize(torch.randn(2, 5), dim=1).requires_grad_() for _ in range(2))
     identity_loss(a, b).sum().backward()
     assert b.grad is None
+    assert a.grad is not None
     torch.testing.assert_close(a.grad, -b.detach())
     torch.testing.assert_close(identity_loss(a, -a), torch.full([2], 2.0))
 
@@ -63,8 +65,9 @@ def test_arcface_has_the_layers_and_names_of_ir_se50():
     keys = model.state_dict().keys()
     assert {"input_layer.2.weight", "body.0.res_layer.5.fc1.weight", "body.3.shortcut_layer.0.weight", "output_layer.4.running_var"} <= keys
     assert "body.0.shortcut_layer.0.weight" not in keys
-    units = [unit for unit in model.body if isinstance(unit, Unit)]
-    assert [int(unit.res_layer[3].stride[0]) for unit in units] == [2, 1, 1, 2, 1, 1, 1, 2] + [1] * 13 + [2, 1, 1]
+    strides = [layer.stride[0] for layer in model.body.modules() if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3)]
+    assert strides[0::2] == [1] * 24  # of the first convolution of each unit, and of the second
+    assert strides[1::2] == [2, 1, 1, 2, 1, 1, 1, 2] + [1] * 13 + [2, 1, 1]
     features = model(torch.rand(1, 3, 112, 112) * 2 - 1)
     assert features.shape == (1, 512)
     torch.testing.assert_close(features.norm(dim=1), torch.ones(1))

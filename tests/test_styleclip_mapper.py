@@ -1,6 +1,7 @@
 """The latent mapper: its network level by level, Ranger, one loss worked out again, and mappers that are trained once and found again."""
 
 import math
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from t2ibench import training
 from t2ibench.backbones.stylegan2 import Config as Layout
 from t2ibench.errors import UserError
+from t2ibench.methods.styleclip import Method
 from t2ibench.methods.styleclip.mapper import Mapper
 from t2ibench.methods.styleclip.mapper_network import LEVELS, MapperNetwork, read_released
 from t2ibench.methods.styleclip.mapper_training import MapperRecipe, levels_of
@@ -20,6 +22,7 @@ from t2ibench.methods.styleclip.ranger import Ranger
 from t2ibench.methods.styleclip.settings import Config
 from t2ibench.models import Models
 from t2ibench.seeds import derive_seed, latents
+from t2ibench.tracks import Edit, TextToImage
 
 AFRO, SMILE, PERSON = TEXTS
 LAYOUT = Layout(64, z_dim=8, w_dim=16, mapping_layers=2, channel_base=512, channel_max=16)  # ten rows
@@ -70,7 +73,7 @@ def test_in_s_every_convolution_has_its_own_and_torgb_none():
 @torch.no_grad()
 def test_the_axis_of_the_norm():
     torch.manual_seed(0)
-    v, rows, features = torch.randn(1, 10, 16), *(MapperNetwork(LAYOUT, axis=axis) for axis in ("rows", "features"))  # type: ignore[arg-type]
+    v, rows, features = torch.randn(1, 10, 16), MapperNetwork(LAYOUT, axis="rows"), MapperNetwork(LAYOUT, axis="features")
     column, row = v.clone(), v.clone()
     column[:, 4:8, 3] *= 5  # one feature in all rows of a level
     row[:, 5] *= 5  # one whole row
@@ -128,7 +131,8 @@ def test_codes_to_train_on_are_never_those_of_a_sample(models: Models):
 
 def ranger_by_hand(gradients: list[Tensor], p: Tensor, lr: float) -> list[Tensor]:
     """The released optimiser, written down from the three papers: every value that the parameter takes."""
-    (b1, b2), eps, m, v, slow, values = (0.95, 0.999), 1e-5, 0.0, 0.0, p.clone(), []
+    (b1, b2), eps, m, v, slow = (0.95, 0.999), 1e-5, torch.zeros_like(p), torch.zeros_like(p), p.clone()
+    values: list[Tensor] = []
     longest = 2 / (1 - b2) - 1
     for t, gradient in enumerate(gradients, start=1):
         gradient = gradient - gradient.mean(1, keepdim=True)
@@ -223,7 +227,7 @@ def test_an_interrupted_training_goes_on_and_leaves_no_weights(models: Models, m
     def interrupted(self: MapperRecipe, index: int, progress: float) -> dict[str, float]:
         steps.append(index)
         if len(steps) == 3:
-            signal_self()
+            signal.raise_signal(signal.SIGINT)
         return plain(self, index, progress)
 
     monkeypatch.setattr(MapperRecipe, "step", interrupted)
@@ -232,12 +236,6 @@ def test_an_interrupted_training_goes_on_and_leaves_no_weights(models: Models, m
     assert not list((tmp_path / "other").rglob("*.safetensors"))
     assert torch.equal(mapper(models, mapper_codes=20).edited(w_plus, [PERSON], [AFRO]), s)
     assert steps == [0, 1, 2, 3]
-
-
-def signal_self() -> None:
-    import signal
-
-    signal.raise_signal(signal.SIGINT)
 
 
 def test_a_loss_that_is_not_finite_names_step_and_text_and_leaves_nothing(models: Models, tmp_path: Path):
@@ -259,6 +257,22 @@ def test_every_kind_trains(models: Models):
         s = mapper(models, mapper_steps=2, mapper_id=0.0, **settings).edited(w_plus, [PERSON], [AFRO])  # type: ignore[arg-type]
         assert s.shape == plain.shape
         assert not torch.equal(s, plain)
+
+
+@pytest.mark.parametrize("variant", ["optimization", "mapper"])
+def test_a_methods_image_depends_on_its_request_alone(models: Models, variant: Any):
+    def method() -> Method:
+        return Method(Config(variant=variant, generator="tiny", clip="tiny-clip", steps=8, mapper_steps=3, batch=2), models)
+
+    requests = [TextToImage(AFRO, 1), TextToImage(SMILE, 2), TextToImage(AFRO, 3)]
+    images = method().text_to_image(requests)
+    assert (images.dtype, images.shape) == (torch.uint8, (3, 3, 32, 32))
+    assert torch.equal(method().text_to_image(requests), images)
+    for row, request in enumerate(requests):
+        assert int((method().text_to_image([request]).int() - images[row : row + 1].int()).abs().max()) <= 1
+    edits = [Edit(PERSON, request.prompt, request.seed) for request in requests]
+    assert torch.equal(method().edit(edits), images)
+    assert not torch.equal(method().unedited(edits), images)
 
 
 def test_which_levels_a_text_moves():

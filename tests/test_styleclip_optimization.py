@@ -72,6 +72,7 @@ def test_the_square_of_the_reference_and_the_norm_of_the_paper():
     assert l2_term(v, v0, "paper").tolist() == [5, 0]
     v0.requires_grad_()
     l2_term(v0, v0.detach(), "paper").sum().backward()
+    assert v0.grad is not None
     assert torch.equal(v0.grad, torch.zeros(2, 3, 4))  # a root has no slope at 0, and must not give NaN
 
 
