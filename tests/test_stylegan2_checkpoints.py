@@ -96,6 +96,7 @@ def test_a_foreign_name_inside_a_stored_tensor_is_refused_and_not_called(tmp_pat
     assert not trace.exists()
 
 
+@pytest.mark.filterwarnings("ignore:TypedStorage")
 def test_a_tensor_that_reaches_outside_its_memory_is_refused(tmp_path):
     class Weight:
         def __reduce__(self) -> Any:
@@ -151,7 +152,10 @@ def test_a_pickle_of_something_else_is_one_line(content, tmp_path):
 @pytest.mark.parametrize("suffix", [".pkl", ".pt", ".safetensors"])
 def test_a_truncated_file_is_one_line(share, suffix, tmp_path, tiny):
     path = tmp_path / f"network{suffix}"
-    write_pkl(path) if suffix == ".pkl" else checkpoints.save(path, tiny, {})
+    if suffix == ".pkl":
+        write_pkl(path)
+    else:
+        checkpoints.save(path, tiny, {})
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])
     refused(path, f"{int(share * len(data)):,} bytes")
@@ -276,7 +280,10 @@ def test_the_tables_cover_every_parameter_and_buffer(tiny):
 @pytest.mark.parametrize("suffix", [".pkl", ".pt", ".safetensors"])
 def test_another_resolution_than_asked_for_is_refused(suffix, tmp_path, tiny):
     path = tmp_path / f"network{suffix}"
-    write_pkl(path, "stylegan2_16_clamp") if suffix == ".pkl" else checkpoints.save(path, tiny, {})
+    if suffix == ".pkl":
+        write_pkl(path, "stylegan2_16_clamp")
+    else:
+        checkpoints.save(path, tiny, {})
     assert checkpoints.load(path, resolution=16).config.resolution == 16
     refused(path, "makes images of 16 pixels, expected 64", resolution=64)
 

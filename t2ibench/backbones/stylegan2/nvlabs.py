@@ -6,6 +6,7 @@ and buffers under their own names, and those settings that no shape shows. Weigh
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +18,11 @@ from t2ibench.backbones.stylegan2.shapes import config_of
 from t2ibench.errors import UserError
 
 PREFIXES = {"synthesis.b4.const": "const", "synthesis.": "blocks."}  # their names -> ours
-FIXED = {"activation": "lrelu", "architecture": "skip", "use_noise": True}  # settings of their layers that this generator is made for
+FIXED: dict[str, Any] = {
+    "activation": "lrelu",
+    "architecture": "skip",
+    "use_noise": True,
+}  # settings of their layers that this generator is made for
 RATE = 0.01  # of the mapping, by which its weights are scaled
 
 
@@ -62,7 +67,7 @@ def _check(path: Path, generator: pickles.Module, modules: Mapping[str, pickles.
     if generator.get("c_dim"):
         raise UserError(f"{path}: G_ema takes a label (c_dim is {generator.get('c_dim')}), expected none (c_dim 0): use another network")
     for name, module in modules.items():
-        wanted = {"activation": "linear"} if name.endswith("affine") else FIXED
+        wanted: dict[str, Any] = {"activation": "linear"} if name.endswith("affine") else FIXED
         for key, value in wanted.items():
             if module.get(key, value) != value:
                 raise UserError(f"{path}: G_ema.{name} has {key} {module.get(key)!r}, expected {value!r}: use another network")

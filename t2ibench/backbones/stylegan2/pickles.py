@@ -77,7 +77,7 @@ class _Reader(pickle.Unpickler):
                 f"{self.path}: asks for {full}, which no StyleGAN2-ADA checkpoint needs; it was not run: use a file you can trust"
             )
         if full not in self.records:
-            self.records[full] = type("Record", (Record,), {"name": full})
+            self.records[full] = type("Record", (Record,), {"name": full})  # type: ignore[assignment]
         return self.records[full]
 
 
