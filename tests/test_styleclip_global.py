@@ -11,6 +11,7 @@ import pytest
 import torch
 from styleclip_tiny import TINY, TinyModels, tiny_generator
 
+from t2ibench import plugins, suite
 from t2ibench.errors import UserError
 from t2ibench.methods.styleclip import Config, Method
 from t2ibench.methods.styleclip.global_directions import GlobalDirections
@@ -227,3 +228,15 @@ def test_images_that_do_not_fit_the_generator_and_no_request_are_refused():
         made.edit([Edit(*TEXTS, 0, np.zeros((3, 16, 16), np.uint8))])
     with pytest.raises(ValueError, match="at least one request"):
         made.text_to_image([])
+
+
+def test_every_claim_names_entries_and_a_metric_of_the_ablations():
+    paper, source = plugins.paper("styleclip"), plugins.sources("methods")["styleclip"]
+    assert source is not None
+    ablations = suite.load(str(source.with_name(paper["suite"])))
+    entries = {entry.id for entry in ablations.methods}
+    for claim in paper["claims"]:
+        assert set(claim.get("equal") or [claim["better"], claim["worse"]]) <= entries, claim["id"]
+        assert claim["metric"] in ablations.columns, claim["id"]
+    for entry in ablations.methods:
+        plugins.configure(Config, entry.settings, entry.id)
