@@ -66,9 +66,9 @@ def edit_pairs(evidence: Evidence) -> EditPairs:
         raise UserError(
             f"edits of the source {strangers[0]}, but there are only {len(sources.k)} sources: ask for as many as the edits have"
         )
-    place = {sources.k[row]: place for place, row in enumerate(np.flatnonzero(sources.ok))}
+    place = {sources.k[row]: place for place, row in enumerate(np.flatnonzero(sources.ok).tolist())}
     asked = list(zip(edits.prompts, edits.k, strict=True))
-    both = [row for row in np.flatnonzero(edits.ok) if edits.k[row] in place]
+    both = [row for row in np.flatnonzero(edits.ok).tolist() if edits.k[row] in place]
     if len({edits.k[row] for row in both}) < 2:
         raise UserError(
             f"{len(both)} edited images with a source, of {len(asked)} asked for: at least 2 sources are needed for an interval"

@@ -33,7 +33,8 @@ log = logging.getLogger(__name__)
 class Recipe(Protocol):
     """One network's training. `settings` is everything that decides the result; a checkpoint of other settings is refused.
 
-    A recipe may also have `facts`: entries of the card that it alone knows, such as `data`, `seed` and `optimised_for`.
+    A recipe may also have `facts`: entries of the card that it alone knows, such as `data`, `seed` and `optimised_for`; `keep_every`: its
+    weights are written every so many steps, too; `name`: what its weights are called.
     """
 
     @property
@@ -98,7 +99,8 @@ def fit(
     """Train until `minutes` of training (over all resumptions) or `steps` are spent; returns the weights written to `out`.
 
     Writes `out/<name>/checkpoint.pt`, `log.jsonl` and `progress.png` about every `save_every` seconds and
-    on SIGINT or SIGTERM; the same call again goes on from there. Raises UserError where the checkpoint is of other settings
+    on SIGINT or SIGTERM; the same call again goes on from there. `out/<name>/step-00050.safetensors` and so on are the weights of a
+    recipe that has `keep_every`. Raises UserError where the checkpoint is of other settings
     or a loss is not finite (the last good checkpoint is kept).
     """
     if minutes is None and steps is None:
@@ -124,6 +126,7 @@ def _fit(
 ) -> zoo.Weights:
     folder = out / name
     index, spent = _resume(recipe, folder / "checkpoint.pt")
+    keep_every = getattr(recipe, "keep_every", 0)
     saved = time.monotonic()
     from t2ibench.progress import bar
 
@@ -139,16 +142,22 @@ def _fit(
                 )
             index, spent = index + 1, spent + time.monotonic() - started
             advance(spent, losses)
+            if keep_every and index % keep_every == 0:
+                _write(recipe, folder / f"step-{index:05d}.safetensors", index, spent, card)
             if time.monotonic() - saved > save_every:
                 _save(recipe, folder, index, spent, losses)
                 saved = time.monotonic()
     _save(recipe, folder, index, spent, {})
     if stop:
         raise KeyboardInterrupt(f"train {name}: stopped at step {index}; the same command goes on from there")
+    return _write(recipe, out / f"{name}.safetensors", index, spent, card)
+
+
+def _write(recipe: Recipe, path: Path, index: int, spent: float, card: Mapping[str, Any]) -> zoo.Weights:
     tensors, config = recipe.result()
     made = {"steps": index, "minutes": round(spent / 60, 2), "recipe": dict(recipe.settings), "machine": _machine()}
     full = {**made, **getattr(recipe, "facts", {}), **card, "validation": recipe.validate()}
-    return zoo.write(out / f"{name}.safetensors", tensors, config, full)
+    return zoo.write(path, tensors, config, full)
 
 
 def _resume(recipe: Recipe, checkpoint: Path) -> tuple[int, float]:

@@ -63,7 +63,7 @@ class Persistent:
     """Stands for a module of NVlabs: reduced to a call with its source, class name and attributes."""
 
     def __init__(self, class_name: str, source: str, **state: Any) -> None:
-        self.meta = {"type": "class", "version": VERSION, "module_src": source, "class_name": class_name, "state": state}
+        self.meta: dict[str, Any] = {"type": "class", "version": VERSION, "module_src": source, "class_name": class_name, "state": state}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return sys.modules["torch_utils.persistence"]._reconstruct_persistent_obj, (self.meta,), None
@@ -72,7 +72,9 @@ class Persistent:
 def module(class_name: str, tensors: dict[str, torch.Tensor], parts: dict[str, Persistent], source: str, **attributes: Any) -> Persistent:
     """A torch module's attributes as NVlabs pickles them; buffers are those names that theirs registers as such."""
     buffers = {"resample_filter", "noise_const", "w_avg"}
-    hooks = {f"_{name}": collections.OrderedDict() for name in ("backward_hooks", "forward_hooks", "forward_pre_hooks", "state_dict_hooks")}
+    hooks: dict[str, Any] = {
+        f"_{name}": collections.OrderedDict() for name in ("backward_hooks", "forward_hooks", "forward_pre_hooks", "state_dict_hooks")
+    }
     return Persistent(
         class_name,
         source,

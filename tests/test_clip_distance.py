@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from styleclip_models import TEXTS, tiny_clip
+from torch import Tensor, nn
 
 from t2ibench.backbones.clip.distance import ClipDistance, pool, pooling_matrix
 from t2ibench.errors import UserError
@@ -35,8 +36,10 @@ def test_the_distance_is_one_minus_the_cosine():
 
 def test_the_reference_feeds_pixels_as_they_are():
     clip, images = tiny_clip(), torch.randn(2, 3, 64, 64)  # beyond [-1, 1], as a generator's are
-    seen = []
-    clip.model.visual.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    seen: list[Tensor] = []
+    tower = clip.model.visual
+    assert isinstance(tower, nn.Module)
+    tower.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     ClipDistance(clip, "reference").image_features(images)
     torch.testing.assert_close(seen[0], F.avg_pool2d(images, 2))
     ClipDistance(clip).image_features(images)

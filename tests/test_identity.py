@@ -83,7 +83,7 @@ def test_effects_are_recovered_whatever_goes_along_and_sum_to_zero():
 
 def test_being_covered_is_put_down_to_what_covers():
     hidden = REAL.assign(eyewear=REAL["eyewear"].where(REAL["hair"] != "hijab", None))
-    shown = sum(np.stack([ADDS[name].get(value, np.zeros(16)) for value in hidden[name]]) for name in hidden)
+    shown = np.sum([[ADDS[name].get(value, np.zeros(16)) for value in hidden[name]] for name in hidden], axis=0)
     effects = attribute_effects(shown, hidden)
     glasses, none = (sorted(VALUES["eyewear"]).index(value) for value in ("glasses", "none"))
     true = ADDS["eyewear"]["glasses"] - ADDS["eyewear"]["none"]

@@ -102,7 +102,7 @@ def test_whatever_decides_a_table_names_it(space, tmp_path):
 
 
 def test_a_killed_preparation_goes_on_where_it_was():
-    made = []
+    made: list[int] = []
 
     def make(number: int) -> Tensor:
         if len(made) == 2:

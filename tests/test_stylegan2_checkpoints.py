@@ -180,7 +180,7 @@ def test_the_keys_of_a_pt_file_are_those_of_the_public_code(tmp_path, tiny):
     checkpoints.save(tmp_path / "network.pt", tiny, {})
     content = torch.load(tmp_path / "network.pt", weights_only=True)
     shapes_of = {key: tuple(value.shape) for key, value in content["g_ema"].items()}
-    expected = {"input.input": (1, 12, 4, 4)}
+    expected: dict[str, tuple[int, ...]] = {"input.input": (1, 12, 4, 4)}
     for k in (1, 2):
         expected |= {f"style.{k}.weight": (12, 12), f"style.{k}.bias": (12,)}
     convolutions = {"conv1": (12, 12), "convs.0": (12, 12), "convs.1": (12, 12), "convs.2": (8, 12), "convs.3": (8, 8)}

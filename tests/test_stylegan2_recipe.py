@@ -29,7 +29,9 @@ def models() -> Models:
 
 
 def made(models: Models, **given: object) -> StyleGAN2Recipe:
-    return recipe("stylegan2", {**SMALL, **given}, colour_split(12), colour_split(4, "val"), models, seed=0)
+    trained = recipe("stylegan2", {**SMALL, **given}, colour_split(12), colour_split(4, "val"), models, seed=0)
+    assert isinstance(trained, StyleGAN2Recipe)
+    return trained
 
 
 @pytest.mark.parametrize(

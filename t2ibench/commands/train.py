@@ -41,12 +41,12 @@ def train_weights(
     load, facts = opened(dataset, of_data)
     learn, check = splits_of(part, module, available(dataset, of_data))
     recipe = module.recipe(part, given, join([load(split) for split in learn]), load(check), Models(device), seed)
-    weights = f"{getattr(module, 'NAMES', {}).get(part, part)}-{facts['name']}"
+    weights = f"{getattr(recipe, 'name', getattr(module, 'NAMES', {}).get(part, part))}-{facts['name']}"
     made = training.fit(recipe, weights, out, minutes=minutes, steps=steps, save_every=save_every)
     print(f"{out / weights}.safetensors: sha256 {made.sha256[:12]}…, {made.card['steps']:,} steps in {made.card['minutes']} minutes")
 
 
-def splits_of(part: str, module: types.ModuleType, there: Collection[str] | None) -> tuple[list[str], str]:
+def splits_of(part: str, module: Any, there: Collection[str] | None) -> tuple[list[str], str]:
     """What a part learns from and is checked on: the splits its recipe wants, where the data set has them, else train and val.
 
     there: the data set's splits; None where it does not say.
@@ -70,7 +70,7 @@ def recipes(name: str) -> types.ModuleType:
     return module
 
 
-def part_of(name: str, module: types.ModuleType, variant: str | None) -> str:
+def part_of(name: str, module: Any, variant: str | None) -> str:
     """Which part to train; where none is named, the only one, or the one that is called as the module."""
     parts = list(module.PARTS)
     if variant is None and (len(parts) == 1 or name in parts):

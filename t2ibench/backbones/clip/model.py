@@ -92,9 +92,12 @@ class Clip:
         """What cosines are multiplied by in the model's own softmax."""
         return float(self.model.logit_scale.exp())  # type: ignore[operator]
 
-    def image_features(self, images: Tensor) -> Tensor:
-        """Features [B, D] of floats in [-1, 1], [B, 3, H, W], with gradients: the model's own preprocessing without rounding to 8 bits."""
-        return self._features(self.preprocess.resize((images.float() + 1) / 2))
+    def image_features(self, images: Tensor, clamp: bool = True) -> Tensor:
+        """Features [B, D] of floats in [-1, 1], [B, 3, H, W], with gradients: the model's own preprocessing without rounding to 8 bits.
+
+        Colours that are beyond the range after resizing are cut off unless `clamp` is False, and with them their gradient.
+        """
+        return self._features(self.preprocess.resize((images.float() + 1) / 2, clamp))
 
     @torch.no_grad()
     def encode_images(self, images: Tensor, batch: int = 250) -> Tensor:

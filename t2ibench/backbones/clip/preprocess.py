@@ -41,8 +41,8 @@ class Preprocess:
     def facts(self) -> dict[str, Any]:
         return asdict(self)
 
-    def resize(self, images: Tensor) -> Tensor:
-        """Resize and crop [B, 3, H, W], antialiased: uint8 stays uint8, rounded as Pillow does; floats in [0, 1] stay in [0, 1]."""
+    def resize(self, images: Tensor, clamp: bool = True) -> Tensor:
+        """Resize and crop [B, 3, H, W], antialiased: uint8 stays uint8, rounded as Pillow does; floats stay in [0, 1] where `clamp`."""
         height, width = images.shape[2:]
         sides = (self.size, self.size)
         if self.resize_mode == "shortest":
@@ -50,7 +50,7 @@ class Preprocess:
             sides = (int(self.size * height / short), int(self.size * width / short))
         if sides != (height, width):
             images = F.interpolate(images, sides, mode=self.interpolation, antialias=True)
-            images = images.clamp(0, 1) if images.is_floating_point() else images
+            images = images.clamp(0, 1) if clamp and images.is_floating_point() else images
         top, left = (round((side - self.size) / 2) for side in sides)
         return images[:, :, top : top + self.size, left : left + self.size]
 

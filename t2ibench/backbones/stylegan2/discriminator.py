@@ -35,34 +35,38 @@ class Discriminator(nn.Module):
 
 
 class SmallDiscriminator(nn.Module):
-    """Logits [B] as above, of plain 4x4 convolutions with stride 2: about a tenth of the cost, for small images and slow machines."""
+    """Logits [B] of plain 4x4 convolutions with stride 2 and batch normalisation (Radford et al., ICLR 2016): for small images.
 
-    def __init__(self, resolution: int, width: int = 48, widest: int = 256) -> None:
+    Real and generated images are normalised each by their own batch, in training and ever after.
+    """
+
+    def __init__(self, resolution: int, width: int = 32) -> None:
         super().__init__()
         steps = resolution.bit_length() - 3  # down to 4 pixels
-        widths = [3, *(min(width * 2**k, widest) for k in range(steps))]
-        self.layers = nn.ModuleList(Convolution(a, b, 4, stride=2) for a, b in pairwise(widths))
-        self.mix = Convolution(widths[-1] + 1, widths[-1], 3)
-        self.out = Linear(widths[-1] * 16, 1)
+        widths = [width * min(2**k, 6) for k in range(steps)]
+        layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1), nn.LeakyReLU(SLOPE)]
+        for a, b in pairwise(widths):
+            layers += [nn.Conv2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b, track_running_stats=False), nn.LeakyReLU(SLOPE)]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4))
+        for module in self.layers:
+            if isinstance(module, nn.Conv2d):
+                nn.init.normal_(module.weight, 0.0, 0.02)
 
     def forward(self, images: Tensor) -> Tensor:
-        x = images
-        for layer in self.layers:
-            x = layer(x)
-        return cast(Tensor, self.out(self.mix(spread(x)).flatten(1))[:, 0])
+        return cast(Tensor, self.layers(images)[:, 0, 0, 0])
 
 
 class Convolution(nn.Module):
     """Equalised learning rate, leaky ReLU (where `active`), and the filter before a stride of 2 (where `down`)."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, down: bool = False, active: bool = True) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, down: bool = False, active: bool = True) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(outputs)) if active else None
-        self.scale, self.stride, self.down, self.active = 1 / math.sqrt(inputs * kernel * kernel), stride, down, active
+        self.scale, self.down, self.active = 1 / math.sqrt(inputs * kernel * kernel), down, active
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.conv2d(x, self.weight * self.scale, self.bias, self.stride, (self.weight.shape[-1] - 1) // 2)
+        x = F.conv2d(x, self.weight * self.scale, self.bias, padding=self.weight.shape[-1] // 2)
         x = F.leaky_relu(x, SLOPE) * GAIN if self.active else x
         return downsample(x) if self.down else x
 
