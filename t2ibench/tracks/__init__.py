@@ -71,6 +71,29 @@ class EditMethod(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Adapt:
+    """One image of another domain, asked for by two texts: what the generator draws now, and what it should draw.
+
+    `seed`, in [0, 2**63), is the latent, shared by all targets and by the image before the adaptation.
+    """
+
+    source: str
+    target: str
+    seed: int
+
+
+@runtime_checkable
+class AdaptMethod(Protocol):
+    def adapt(self, requests: Sequence[Adapt]) -> Tensor:
+        """One image of the target domain per request: uint8, [B, 3, H, W]. An image depends on its own request alone."""
+        ...
+
+    def unadapted(self, requests: Sequence[Adapt]) -> Tensor:
+        """The source generator's image of the same latent: uint8, [B, 3, H, W]. It depends on the seed alone, never on the texts."""
+        ...
+
+
 Of = Literal["nothing", "anything", "method"]
 
 

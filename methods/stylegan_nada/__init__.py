@@ -1,0 +1,90 @@
+"""StyleGAN-NADA (Gal et al., SIGGRAPH 2022): a text moves a whole generator to a domain of which it has seen no image.
+
+Two copies of a StyleGAN2, one frozen, one learning, draw the same latents; the learning one is pushed until CLIP sees its images differ
+from the frozen one's as the target text differs from the source text. Each pair of texts is a training of its own, a few hundred steps.
+Not here: targets given as images, the generators of StyleGAN3 and StyleGAN-XL, the mining of latents for changes of shape.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from t2ibench import plugins
+from t2ibench.backbones.passes import in_passes
+from t2ibench.backbones.stylegan2 import Generator
+from t2ibench.data import Split
+from t2ibench.errors import UserError, did_you_mean
+from t2ibench.images import to_uint8
+from t2ibench.methods.stylegan_nada.adaptations import Adaptations
+from t2ibench.methods.stylegan_nada.settings import PROFILES, Config, Training
+from t2ibench.methods.stylegan_nada.training import AdaptationRecipe
+from t2ibench.models import Models
+from t2ibench.seeds import latents
+from t2ibench.tracks import Adapt, TextToImage
+
+__all__ = ["PARTS", "Config", "Method", "recipe"]
+PARTS = tuple(PROFILES)
+
+
+class Method:
+    """Draws a seed's latent with the generator adapted from one text to another, or with its parent."""
+
+    def __init__(self, config: Config, models: Models) -> None:
+        """Raises UserError for weights that are missing, damaged, or do not fit each other."""
+        self.config, self.models = config, models
+        self.parent, self.adaptations = models.stylegan2(config.generator), Adaptations(config, models)
+        seen = [models.used[config.generator]["data"]]
+        self.trained_on = [" ".join(data[key] for key in ("dataset", "train")) if isinstance(data, dict) else str(data) for data in seen]
+
+    @property
+    def cost(self) -> dict[str, float]:
+        """What was spent so far on training, for the record."""
+        return self.adaptations.cost
+
+    def adapt(self, requests: Sequence[Adapt]) -> Tensor:
+        """Images of the target domain, uint8 [B, 3, H, W] on the CPU. Raises ValueError for no request.
+
+        Raises UserError for texts without a direction between them.
+        """
+        return self._images([(request.source, request.target) for request in requests], [request.seed for request in requests])
+
+    def unadapted(self, requests: Sequence[Adapt]) -> Tensor:
+        """The parent's images of the same latents, uint8 [B, 3, H, W] on the CPU; they depend on the seeds alone."""
+        return self._images([None] * len(requests), [request.seed for request in requests])
+
+    def text_to_image(self, requests: Sequence[TextToImage]) -> Tensor:
+        """Images of the domain that each prompt names, or of the parent where it names none: uint8 [B, 3, H, W] on the CPU.
+
+        Where `prompts` is "every", each prompt is a target of its own, for which a generator is trained.
+        """
+        targets = [request.prompt if self.config.prompts == "every" else self.adaptations.named(request.prompt) for request in requests]
+        texts = [None if target is None else (self.config.source, target) for target in targets]
+        return self._images(texts, [request.seed for request in requests])
+
+    def _images(self, texts: Sequence[tuple[str, str] | None], seeds: Sequence[int]) -> Tensor:
+        """Of each seed by the generator of its texts, or by the parent (None)."""
+        if not texts:
+            raise ValueError("stylegan_nada needs at least one request")
+        made: dict[int, Tensor] = {}
+        for pair in dict.fromkeys(texts):
+            generator = self.parent if pair is None else self.adaptations.generator(*pair)
+            rows = [row for row, of in enumerate(texts) if of == pair]
+            made |= zip(rows, self._drawn(generator, [seeds[row] for row in rows]), strict=True)
+        return torch.stack([made[row] for row in range(len(texts))])
+
+    @torch.no_grad()
+    def _drawn(self, generator: Generator, seeds: Sequence[int]) -> Tensor:
+        """Images of seeds with fixed noise: uint8 [B, 3, H, W]. The parent maps and truncates, so that pairs have one latent."""
+        z = latents(seeds, self.parent.config.z_dim).to(self.models.device)
+        w_plus = self.parent.truncate(in_passes(self.parent.mapping, z), self.config.truncation_psi)
+        return to_uint8(in_passes(lambda part: generator.synthesis(generator.style(part)), w_plus)).cpu()
+
+
+def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, models: Models, seed: int) -> AdaptationRecipe:
+    """The adaptation to `target` under one profile; no image of a data set is looked at. Raises UserError for an unknown key."""
+    if part not in PROFILES:
+        raise UserError(f"stylegan_nada has no part {part!r}{did_you_mean(part, PARTS)}")
+    config = plugins.configure(Training, {**PROFILES[part], "seed": seed, **settings}, f"stylegan_nada {part}")
+    return AdaptationRecipe(config, config.source, config.target, models)

@@ -1,0 +1,139 @@
+"""Adapted generators by their texts: from the zoo, from the cache, or trained when they are first asked for.
+
+Weights of the zoo are taken only where their card says that they were made exactly as the settings ask, from the same networks.
+"""
+
+import hashlib
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+
+from t2ibench import assets, cache, training, zoo
+from t2ibench.backbones.stylegan2 import Generator
+from t2ibench.backbones.stylegan2.difference import adapted
+from t2ibench.errors import UserError
+from t2ibench.methods.stylegan_nada.settings import Config
+from t2ibench.methods.stylegan_nada.training import AdaptationRecipe, name_of, settings_of
+from t2ibench.models import Models
+
+PREFIX = name_of("")
+SMALL_WORDS = frozenset(("a", "an", "the", "of", "in", "on", "by", "with", "and", "to", "is", "this", "image", "picture"))
+
+
+class Adaptations:
+    """Generators that were moved from a source to a target text. cost: what training them took, also where it was done before."""
+
+    def __init__(self, config: Config, models: Models) -> None:
+        """Raises UserError where `weights` names a file that is missing, damaged, or of another generator."""
+        self.config, self.models = config, models
+        self.parent: Generator = models.stylegan2(config.generator)
+        self.known: dict[tuple[str, str], Generator] = {}
+        self.seconds: dict[tuple[str, str], float] = {}  # of training
+        self.spent = 0.0
+        self.given = self._given() if config.weights else None
+
+    @property
+    def cost(self) -> dict[str, float]:
+        if not self.seconds:
+            return {}
+        total = sum(self.seconds.values())
+        counts = {"training_seconds": total, "prompts_trained": len(self.seconds)}
+        return {**counts, "training_seconds_per_prompt": total / len(self.seconds), "spent_seconds": self.spent}
+
+    def generator(self, source: str, target: str) -> Generator:
+        """The parent moved from source to target, frozen."""
+        key = (source, target)
+        if key not in self.known:
+            weights = self.given or self._shipped(source, target) or self._trained(source, target)
+            self.known[key] = self._adapted(weights)
+            self.seconds[key] = weights.card["training_seconds"]
+        return self.known[key]
+
+    def named(self, prompt: str) -> str | None:
+        """The target that a prompt names: all of its words stand in the prompt, but those of the source and small ones; else None.
+
+        Of several the one with the most words, and of those the first: the setting's, then the zoo's by name.
+        """
+        plain, asked = STOP | words(self.config.source), words(prompt)
+        telling = {target: words(target) - plain for target in dict.fromkeys([*self.config.domains, *self._shipped_targets()])}
+        found = {target: len(own) for target, own in telling.items() if own and own <= asked}
+        return max(found, key=lambda target: found[target], default=None)
+
+    def _adapted(self, weights: zoo.Weights) -> Generator:
+        config = weights.config
+        if config.get("kind") != "stylegan2-difference":
+            raise UserError(f"{weights.name}: these are no weights of an adaptation: give one that `t2ibench train stylegan_nada` wrote")
+        if config["generator_sha256"] != self.models.used[self.config.generator]["sha256"]:
+            raise UserError(f"{weights.name} was made from another {config['generator']} than {self.config.generator} here: train it again")
+        return adapted(self.parent, weights.tensors, self.config.strength, weights.name).to(self.models.device)
+
+    def _given(self) -> zoo.Weights:
+        path = Path(self.config.weights)
+        if path.suffix != ".safetensors":
+            return self.models.weights(self.config.weights)
+        if not path.is_file():
+            raise UserError(f"{path} is missing, expected the weights of an adaptation: correct `weights`")
+        found = zoo.read(path)
+        self.models.used[str(path)] = {"sha256": found.sha256, **{key: found.card.get(key) for key in ("data", "optimised_for")}}
+        return found
+
+    def _cards(self) -> dict[str, dict[str, Any]]:
+        """Of the zoo's adaptations that were made as the settings ask, to whatever target: by name."""
+        cards = {name: assets.card(path) for name, path in sorted(assets.available().items()) if name.startswith(PREFIX)}
+        wanted = comparable(settings_of(self.config, "", "", self.models))
+        return {
+            name: card
+            for name, card in cards.items()
+            if card.get("steps") == self.config.steps and comparable({**card.get("recipe", {}), "source": "", "target": ""}) == wanted
+        }
+
+    def _shipped_targets(self) -> list[str]:
+        return [card["config"]["target"] for card in self._cards().values() if card["config"]["source"] == self.config.source]
+
+    def _shipped(self, source: str, target: str) -> zoo.Weights | None:
+        for name, card in self._cards().items():
+            if (card["config"]["source"], card["config"]["target"]) == (source, target):
+                return self.models.weights(name)
+        return None
+
+    def _trained(self, source: str, target: str) -> zoo.Weights:
+        """From the cache, or trained now; a kill in between loses a minute at most. What a longer training kept on its way counts."""
+        recipe = comparable(settings_of(self.config, source, target, self.models))
+        stem = f"{name_of(target)}-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}"
+        steps, folder = self.config.steps, cache.folder() / "stylegan_nada"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{folder} cannot be written ({error.strerror}): set T2IBENCH_CACHE to a folder that can") from error
+        with FileLock(folder / f"{stem}.lock"):
+            for path in (folder / f"{stem}-{steps}.safetensors", *sorted(folder.glob(f"{stem}-*/step-{steps:05d}.safetensors"))):
+                try:
+                    return zoo.read(path)
+                except (FileNotFoundError, UserError):  # none, or a damaged one
+                    continue
+            return self._train(source, target, folder, f"{stem}-{steps}")
+
+    def _train(self, source: str, target: str, folder: Path, name: str) -> zoo.Weights:
+        started = time.perf_counter()
+        try:
+            with torch.enable_grad():
+                weights = training.fit(AdaptationRecipe(self.config, source, target, self.models), name, folder, steps=self.config.steps)
+        finally:
+            self.spent += time.perf_counter() - started
+        (folder / name / "checkpoint.pt").unlink()
+        return weights
+
+
+def words(text: str) -> set[str]:
+    """Lower-case words and numbers of a text."""
+    return set(re.findall(r"[^\W_]+", text.lower()))
+
+
+def comparable(settings: dict[str, Any]) -> str:
+    """Settings as one text, equal for settings that came through a file."""
+    return json.dumps(settings, sort_keys=True)

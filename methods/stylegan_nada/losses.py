@@ -1,0 +1,98 @@
+"""The losses of StyleGAN-NADA: images should move in CLIP's space as the texts do.
+
+Not here, as no figure of the authors uses them: the losses on patches, on the manifold and against a texture image, and targets that are
+given as images instead of text.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from t2ibench.backbones.clip import Clip
+from t2ibench.backbones.clip.model import SAME
+from t2ibench.backbones.clip.templates import TEMPLATES, fill
+from t2ibench.errors import UserError
+from t2ibench.methods.stylegan_nada.settings import Config
+from t2ibench.models import Models
+
+
+@dataclass(frozen=True)
+class Guide:
+    """One CLIP with its weight; delta_t [D] of unit norm from source to target text, target [D] the features of the target alone."""
+
+    clip: Clip
+    weight: float
+    delta_t: Tensor
+    target: Tensor
+
+    def features(self, images: Tensor) -> Tensor:
+        """Unit features [B, D] of floats in about [-1, 1]; colours beyond the range keep their gradient."""
+        return self.clip.image_features(images, clamp=False)
+
+
+def guides(config: Config, source: str, target: str, models: Models) -> list[Guide]:
+    """Every CLIP that has a weight; one that is named twice has the sum of both. Raises UserError where the texts are the same."""
+    if " ".join(source.lower().split()) == " ".join(target.lower().split()):
+        raise UserError(f"stylegan_nada: source and target are both {target!r}, so there is no direction between them: use another target")
+    weights: dict[str, float] = {}
+    for name, weight in zip(config.clips, config.clip_weights, strict=True):
+        weights[name] = weights.get(name, 0.0) + weight
+    made = []
+    for name, weight in weights.items():
+        if weight:
+            clip = models.clip(name)
+            delta_t = text_direction(clip, source, target, TEMPLATES[config.templates]).to(clip.device)
+            made.append(Guide(clip, weight, delta_t, clip.encode_texts([target])[0].to(clip.device)))
+    return made
+
+
+def text_direction(clip: Clip, source: str, target: str, templates: Sequence[str]) -> Tensor:
+    """delta_t: the unit direction [D] between the mean features of both texts over all templates.
+
+    The means are not brought to unit norm before the subtraction, as released. Raises UserError where the model reads both as the same.
+    """
+    before, after = (clip.encode_texts([fill(template, text) for template in templates]).mean(0) for text in (source, target))
+    if (after - before).norm() < SAME:
+        raise UserError(
+            f"{clip.name} reads {source!r} and {target!r} as the same text, so there is no direction between them: use another target"
+        )
+    return F.normalize(after - before, dim=0)
+
+
+def direction_loss(before: Tensor, after: Tensor, delta_t: Tensor, floor: float = 1e-3) -> Tensor:
+    """1 - cos(after - before, delta_t) of each image, [B], in [0, 2]; features [B, D] of unit norm, delta_t [D].
+
+    A displacement shorter than `floor` is divided by `floor` instead of its length: an image that has not moved costs 1 and has a finite
+    gradient, towards delta_t.
+    """
+    moved = after - before
+    return 1 - (moved @ delta_t) / torch.linalg.vector_norm(moved, dim=1).clamp(min=floor)
+
+
+def global_loss(features: Tensor, target: Tensor) -> Tensor:
+    """1 - cos(image, target text) of each image, [B], in [0, 2]; features [B, D] and target [D] of unit norm."""
+    return 1 - features @ target
+
+
+def total_loss(config: Config, guides: Sequence[Guide], before: Tensor, after: Tensor) -> dict[str, Tensor]:
+    """Weighted sums over the guides, scalars, by name: "direction" and "global" as far as they have a weight, and "loss" of both.
+
+    before, after: images of the frozen and of the learning generator, floats [B, 3, H, W].
+    """
+    sums: dict[str, Tensor] = {}
+    for guide in guides:
+        seen = guide.features(after)
+        terms = {}
+        if config.lambda_direction:
+            with torch.no_grad():
+                start = guide.features(before)
+            terms["direction"] = direction_loss(start, seen, guide.delta_t, config.floor).mean()
+        if config.lambda_global:
+            terms["global"] = global_loss(seen, guide.target).mean()
+        for name, term in terms.items():
+            sums[name] = guide.weight * term + sums.get(name, 0.0)
+    weights = {"direction": config.lambda_direction, "global": config.lambda_global}
+    return {"loss": torch.stack([weights[name] * term for name, term in sums.items()]).sum(), **sums}

@@ -1,0 +1,101 @@
+"""Every setting of StyleGAN-NADA, and the profiles under which it trains; the defaults are those that work with the zoo's networks.
+
+Nothing of the paper beyond its abstract could be checked: "reference" is the released code, and the profiles `fast`, `paper-style` and
+`shape` are budgets and layer choices of its scripts and notebook.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from t2ibench.errors import UserError
+
+
+@dataclass(frozen=True)
+class Config:
+    generator: str = "stylegan2-avatars"  # of the zoo, or a file: .pkl, .pt or .safetensors
+    clips: tuple[str, ...] = ("clip-guide-avatars",)  # of the zoo, or model:tag of open_clip; never the one that scores
+    clip_weights: tuple[float, ...] = (1.0,)  # of each clip's loss; a clip of weight 0 is not loaded
+
+    # images
+    truncation_psi: float = 0.7  # towards the parent's stored mean w, in parent and child alike
+    strength: float = 1.0  # share of the way from the parent's weights to the adapted ones; beyond 1 exaggerates
+    weights: str = ""  # an adaptation for every text: a name of the zoo, or a file, such as a training's step-00150.safetensors
+    source: str = "a face avatar"  # the generator's own domain, where only a prompt is given
+    prompts: Literal["named", "every"] = "named"  # a prompt is for the domain it names, or the parent's; or every prompt is trained for
+    domains: tuple[str, ...] = ()  # targets that a prompt may name, beside those in the zoo
+
+    # training
+    steps: int = 300
+    keep_every: int = 50  # weights are also kept after every so many steps; 0: only the last
+    batch: int = 4
+    learning_rate: float = 0.0016  # of Adam: the reference's 0.002 * 4/5
+    seed: int = 0
+    templates: Literal["plain", "imagenet"] = "plain"  # around both texts; imagenet is the reference
+    lambda_direction: float = 1.0
+    lambda_global: float = 0.0  # the loss that chooses layers, here as a training loss: for ablations
+    floor: float = 1e-3  # displacements of features that are shorter count as of this length
+    phase: Literal["default", "texture", "shape", "shape_expanded", "no_fine", "all"] = "default"  # what learns where `layers` is 0
+    train_affine: bool = True  # the affine layers of what learns (reference for StyleGAN2)
+    layers: float = 0.0  # k: this many layers are chosen anew and alone learn (below 1: this share of W+'s rows); 0: those of `phase`
+    layers_every: int = 1  # steps between choices
+    layers_iterations: int = 1  # steps of descent on the latents behind a choice
+    layers_batch: int = 8  # latents behind a choice
+    row_map: Literal["corrected", "reference"] = "corrected"  # reference: row r > 1 trains the layer before the one it drives
+    mixing: float = 0.0  # share of steps whose images cross two latents over at a random row
+    paired: bool = True  # both images of a pair have the same noise and the same crossover; False: the reference
+    noise: Literal["random", "const"] = "random"  # fresh noise in every layer, or the generator's own maps
+    training_psi: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, low in (
+            ("steps", 1),
+            ("keep_every", 0),
+            ("batch", 1),
+            ("layers", 0),
+            ("layers_batch", 1),
+            ("layers_every", 1),
+            ("layers_iterations", 1),
+        ):
+            if getattr(self, name) < low:
+                raise UserError(f"stylegan_nada: {name} is {getattr(self, name)}, expected at least {low}")
+        for name in ("learning_rate", "floor"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"stylegan_nada: {name} is {getattr(self, name)}, expected more than 0")
+        if not 0 <= self.mixing <= 1:
+            raise UserError(f"stylegan_nada: mixing is {self.mixing}, expected a share in [0, 1]")
+        if len(self.clips) != len(self.clip_weights):
+            raise UserError(f"stylegan_nada: {len(self.clips)} clips with {len(self.clip_weights)} clip_weights, expected one for each")
+        if min(self.clip_weights, default=0.0) < 0 or not sum(self.clip_weights) > 0:
+            raise UserError(f"stylegan_nada: clip_weights are {list(self.clip_weights)}, expected none below 0 and one above")
+        if min(self.lambda_direction, self.lambda_global) < 0 or not self.lambda_direction + self.lambda_global > 0:
+            given = f"lambda_direction is {self.lambda_direction}, lambda_global {self.lambda_global}"
+            raise UserError(f"stylegan_nada: {given}, expected none below 0 and one above")
+
+
+@dataclass(frozen=True)
+class Training(Config):
+    """What `t2ibench train` is told beside: the domain to move to."""
+
+    target: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.target.strip():
+            raise UserError("stylegan_nada: target is missing: name the domain, --set target='a pencil sketch of a face'")
+
+
+PROFILES: Mapping[str, Mapping[str, Any]] = {
+    "adaptation": {},
+    "fast": {"steps": 150, "templates": "imagenet", "batch": 2},
+    "paper-style": {"steps": 301, "templates": "imagenet", "batch": 2, "layers": 18.0},
+    "shape": {"steps": 600, "templates": "imagenet", "batch": 2, "layers": 0.667, "mixing": 0.9},
+}
+DECIDE_IMAGES = ("generator", "clips", "clip_weights", "truncation_psi", "strength", "weights", "source", "prompts", "domains")
+DECIDE_LENGTH = ("steps", "keep_every")
+
+
+def training_settings(config: Config) -> dict[str, Any]:
+    """The settings that decide step by step what an adaptation becomes; not how many steps it takes, nor names of networks."""
+    left_out = {*DECIDE_IMAGES, *DECIDE_LENGTH, "target"}
+    return {field.name: getattr(config, field.name) for field in fields(config) if field.name not in left_out}
