@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ class Adaptations:
 
         Of several the one with the most words, and of those the first: the setting's, then the zoo's by name.
         """
-        plain, asked = STOP | words(self.config.source), words(prompt)
+        plain, asked = SMALL_WORDS | words(self.config.source), words(prompt)
         telling = {target: words(target) - plain for target in dict.fromkeys([*self.config.domains, *self._shipped_targets()])}
         found = {target: len(own) for target, own in telling.items() if own and own <= asked}
         return max(found, key=lambda target: found[target], default=None)
@@ -82,6 +83,7 @@ class Adaptations:
         self.models.used[str(path)] = {"sha256": found.sha256, **{key: found.card.get(key) for key in ("data", "optimised_for")}}
         return found
 
+    @cached_property
     def _cards(self) -> dict[str, dict[str, Any]]:
         """Of the zoo's adaptations that were made as the settings ask, to whatever target: by name."""
         cards = {name: assets.card(path) for name, path in sorted(assets.available().items()) if name.startswith(PREFIX)}
@@ -93,10 +95,10 @@ class Adaptations:
         }
 
     def _shipped_targets(self) -> list[str]:
-        return [card["config"]["target"] for card in self._cards().values() if card["config"]["source"] == self.config.source]
+        return [card["config"]["target"] for card in self._cards.values() if card["config"]["source"] == self.config.source]
 
     def _shipped(self, source: str, target: str) -> zoo.Weights | None:
-        for name, card in self._cards().items():
+        for name, card in self._cards.items():
             if (card["config"]["source"], card["config"]["target"]) == (source, target):
                 return self.models.weights(name)
         return None
