@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import logging
 import math
 from itertools import pairwise
 
@@ -107,12 +106,9 @@ def test_an_edit_is_linear_in_alpha_and_nothing_at_zero():
 
 
 @pytest.mark.parametrize("scaling", ["reference", "paper"])
-def test_a_beta_above_every_relevance_leaves_the_image_and_says_so(scaling, caplog):
-    made = method(beta=math.inf, scaling=scaling)
-    requests = [Edit(*TEXTS, 5)]
-    with caplog.at_level(logging.WARNING):
-        assert torch.equal(made.edit(requests), made.unedited(requests))
-    assert "'red square': no style channel is kept, the largest relevance is 0." in caplog.text
+def test_a_beta_above_every_relevance_is_refused_and_says_what_there_is(scaling):
+    with pytest.raises(ValueError, match=r"'red square': no style channel reaches beta=inf, the best has 0\.\d{3}: lower beta"):
+        method(beta=math.inf, scaling=scaling).edit([Edit(*TEXTS, 5)])
 
 
 def test_a_prompt_equal_to_the_neutral_text_is_one_line():

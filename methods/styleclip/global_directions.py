@@ -4,7 +4,6 @@ Three ways to the relevance of a channel: the paper's table of finite difference
 (`jacobian`: once for all texts), or from gradients of one text alone (`vjp`).
 """
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from time import perf_counter
@@ -22,7 +21,6 @@ from t2ibench.methods.styleclip.settings import Config
 from t2ibench.methods.styleclip.space import PASS, StyleSpace
 from t2ibench.models import Models
 
-log = logging.getLogger(__name__)
 SHARD = 64  # channels of the table that are made and kept together
 SAMPLE = ("truncation_psi", "statistics_samples", "statistics_cutoff", "max_resolution", "images")
 STEP = ("step", "base", "center", "unit_differences")
@@ -49,7 +47,7 @@ class GlobalDirections:
         return in_passes(self.space.generator.style, w_plus) + self.config.alpha * steps
 
     def step(self, neutral: str, target: str) -> Tensor:
-        """delta_s [C]; 0 for all channels, with a warning, where beta keeps none."""
+        """delta_s [C]. Raises ValueError where beta keeps no channel: an image that stays as it is would pass for an edit."""
         if (neutral, target) not in self._steps:
             started = perf_counter()
             config, space = self.config, self.space
@@ -59,7 +57,7 @@ class GlobalDirections:
             step[space.channels] = style_step(relevance, kept, space.sigma[space.channels], config.scaling)
             if not step.any():
                 best = float(relevance.abs().max())
-                log.warning("%r: no style channel is kept, the largest relevance is %.3f: its images stay as they are", target, best)
+                raise ValueError(f"{target!r}: no style channel reaches beta={config.beta:g}, the best has {best:.3f}: lower beta")
             self._steps[neutral, target] = step
             self._count(perf_counter() - started)
         return self._steps[neutral, target]
@@ -71,6 +69,7 @@ class GlobalDirections:
 
     def _count(self, seconds: float) -> None:
         done = self.cost["prompts_trained"]
+        self.cost["spent_seconds"] = self.cost.get("spent_seconds", 0.0) + seconds
         self.cost["training_seconds_per_prompt"] = (self.cost["training_seconds_per_prompt"] * done + seconds) / (done + 1)
         self.cost["prompts_trained"] = done + 1
 

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from time import perf_counter
 
 import torch
 from filelock import FileLock
@@ -84,7 +85,9 @@ class Mapper:
             try:
                 return zoo.read(folder / f"{name}.safetensors")
             except (FileNotFoundError, UserError):  # none, or a damaged one
+                started = perf_counter()
                 weights = self._train(prompt, name, folder)
+                self.cost["spent_seconds"] = self.cost.get("spent_seconds", 0.0) + perf_counter() - started
             shutil.rmtree(folder / name)
             return weights
 
