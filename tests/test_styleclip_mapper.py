@@ -201,10 +201,8 @@ def test_a_text_is_trained_once_and_its_cost_is_told_each_time(models: Models, m
     assert torch.equal(again.edited(w_plus, [PERSON] * 3, targets), s)
     assert len(trained) == 2
     assert trained[0].startswith("a-person-with-an-afro-")
-    assert (editor.cost.pop("spent_seconds"), again.cost.pop("spent_seconds")) == (
-        pytest.approx(editor.cost["training_seconds"], rel=0.9),
-        0,
-    )
+    assert editor.cost.pop("spent_seconds") > 0
+    assert "spent_seconds" not in again.cost  # nothing was trained
     assert editor.cost == again.cost
     assert editor.cost["prompts_trained"] == 2
     assert 0 < editor.cost["training_seconds_per_prompt"] == editor.cost["training_seconds"] / 2
