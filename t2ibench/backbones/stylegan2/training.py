@@ -48,7 +48,7 @@ class Settings:
     small_rate: float = 4e-4  # of the small discriminator
     mixing: float = 0.5  # share of images made of two latents, crossing over at a random row
     ema: float = 0.999
-    r1: float = 0.2  # gamma of the paper; a penalty every `r1_every` steps, weighed by as many
+    r1: float = 2.0  # gamma of the paper; a penalty every `r1_every` steps, weighed by as many
     r1_every: int = 8  # the paper has 16
     path_length: float = 0.0  # the paper has 2
     path_every: int = 4
