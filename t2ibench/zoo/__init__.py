@@ -38,7 +38,8 @@ def load(name: str) -> Weights:
     """Read weights and card. Raises UserError for an unknown name, a damaged file, or one that is not what its card says."""
     files = available()
     if name not in files:
-        raise UserError(f"no weights are called {name!r} in {', '.join(map(str, folders()))}{did_you_mean(name, files)}")
+        where = f"{', '.join(map(str, folders()))}{did_you_mean(name, files)}"
+        raise UserError(f"no weights are called {name!r} in {where}; `t2ibench train` makes them, T2IBENCH_WEIGHTS names more folders")
     return read(files[name])
 
 
