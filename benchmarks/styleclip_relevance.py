@@ -21,10 +21,10 @@ from torch import Tensor
 from t2ibench import records
 from t2ibench.backbones.clip import Clip
 from t2ibench.backbones.clip.templates import TEMPLATES
+from t2ibench.backbones.passes import in_passes
 from t2ibench.images import to_uint8
 from t2ibench.methods.styleclip.directions import channel_directions, directed
 from t2ibench.methods.styleclip.global_directions import gradients
-from t2ibench.methods.styleclip.passes import in_passes
 from t2ibench.methods.styleclip.relevance import jacobian_directions
 from t2ibench.methods.styleclip.selection import kept_channels, style_step
 from t2ibench.methods.styleclip.settings import Config

@@ -11,13 +11,13 @@ from styleclip_models import TEXTS, tiny_generator, tiny_models
 from torch import Tensor, nn
 
 from t2ibench import training
+from t2ibench.backbones.passes import in_passes
 from t2ibench.backbones.stylegan2 import Config as Layout
 from t2ibench.errors import UserError
 from t2ibench.methods.styleclip import Method
 from t2ibench.methods.styleclip.mapper import Mapper
 from t2ibench.methods.styleclip.mapper_network import LEVELS, MapperNetwork, read_released
 from t2ibench.methods.styleclip.mapper_training import MapperRecipe, levels_of
-from t2ibench.methods.styleclip.passes import in_passes
 from t2ibench.methods.styleclip.ranger import Ranger
 from t2ibench.methods.styleclip.settings import Config
 from t2ibench.models import Models

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from t2ibench.backbones.passes import in_passes
 from t2ibench.images import to_uint8
 from t2ibench.methods.styleclip.editor import Editor
-from t2ibench.methods.styleclip.passes import in_passes
 from t2ibench.methods.styleclip.settings import Config
 from t2ibench.methods.styleclip.sources import Sources
 from t2ibench.models import Models

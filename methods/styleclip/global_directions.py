@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from t2ibench.backbones.clip.templates import TEMPLATES
+from t2ibench.backbones.passes import in_passes
 from t2ibench.methods.styleclip.directions import channel_directions, directed
-from t2ibench.methods.styleclip.passes import in_passes
 from t2ibench.methods.styleclip.prepared import pieces
 from t2ibench.methods.styleclip.relevance import effect_lengths, jacobian_directions, probes, products, prompt_relevance
 from t2ibench.methods.styleclip.selection import kept_channels, style_step

@@ -18,12 +18,12 @@ from torch import Tensor
 
 from t2ibench import cache, training, zoo
 from t2ibench.backbones.clip.distance import ClipDistance
+from t2ibench.backbones.passes import in_passes
 from t2ibench.backbones.stylegan2 import Generator
 from t2ibench.errors import UserError
 from t2ibench.methods.styleclip.identity import Features, identity_features
 from t2ibench.methods.styleclip.mapper_network import MapperNetwork, read_released
 from t2ibench.methods.styleclip.mapper_training import MapperRecipe, levels_of, new_network, settings_of
-from t2ibench.methods.styleclip.passes import in_passes
 from t2ibench.methods.styleclip.settings import Config
 from t2ibench.models import Models
 

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from t2ibench.backbones.passes import in_passes
 from t2ibench.backbones.stylegan2.inversion import Encoder, encode, project
 from t2ibench.errors import UserError
 from t2ibench.images import to_float
-from t2ibench.methods.styleclip.passes import in_passes
 from t2ibench.methods.styleclip.settings import Config
 from t2ibench.models import Models
 from t2ibench.seeds import latents
