@@ -3,11 +3,12 @@
     python benchmarks/stylegan2.py [--reference FOLDER] [--resolution 64 256] [--batch 4] [--base 16384] [--rounds 3]
 
 Ours was 2.2 times as fast as NVlabs' code and 2.5 times as rosinality's at 64 pixels (channel_base 16384, batch 4, one thread); the
-restatement ran at NVlabs' speed. At 256 pixels it was only 1.45 times as fast as the restatement: there the transposed convolution and the
-passes over large maps, which both have, take most of the time. Most of it is that weights are shared by the batch: styles scale what enters a convolution and
-demodulation what leaves it, so no sample has weights of its own to be made, squared and copied. The rest: one dense convolution in
-channels-last order instead of a grouped one, demodulation, noise and bias in one pass with the gain folded into it, and no zeros put
-between the pixels of the image.
+restatement ran at NVlabs' speed. At 256 pixels it was only 1.45 times as fast as the restatement: there the transposed convolution and
+the passes over large maps, which both have, take most of the time.
+
+Most of the gain is that weights are shared by the batch: styles scale what enters a convolution and demodulation what leaves it, so no
+sample has weights of its own to be made, squared and copied. The rest: one dense convolution in channels-last order instead of a grouped
+one, demodulation, noise and bias in one pass with the gain folded into it, and no zeros put between the pixels of the image.
 
 The portable path is restated below: weights of its own for each sample and a grouped convolution, a depthwise filter after padding, zeros
 put in before a filter that doubles the size, and separate passes for noise, bias, slope and gain. `--reference` adds a checkout of
