@@ -1,8 +1,8 @@
 """The projected discriminator (Sauer et al., NeurIPS 2021): small trained heads over the frozen features of a CLIP's image tower.
 
-It needs far fewer images than one trained from nothing. The features of all scales are mixed by fixed random convolutions, across channels
-and from coarse to fine, so that no head can rest on a few of them; here the image itself is one more scale, for what the tower's first
-stride loses. Heads are spectrally normalised.
+In the paper it needs far fewer images than one trained from nothing, with a classifier's features of ImageNet. The features of all scales
+are mixed by fixed random convolutions, across channels and from coarse to fine, so that no head can rest on a few of them; here the image
+itself is one more scale, for what the tower's first stride loses. Heads are spectrally normalised.
 """
 
 import torch

@@ -1,9 +1,9 @@
 """How the zoo's StyleGAN2 is trained, by one of three discriminators behind one command.
 
 `stylegan2`: the paper's own, non-saturating logistic loss with lazy R1 and, where it has a weight, lazy path-length regularisation (Karras
-et al., CVPR 2020). `small`: the same losses with the discriminator of DCGAN, which takes far less time and, on small drawings,
-fewer images. `projected`: small heads over the frozen guide CLIP, hinge loss, differentiable augmentation. Discriminator and generator
-learn from the same generated images, which saves one of two passes.
+et al., CVPR 2020). `small`: the same losses with the discriminator of DCGAN, which takes far less time. `projected`: small heads over the
+frozen guide CLIP, hinge loss, differentiable augmentation. Discriminator and generator learn from the same generated images, which saves
+one of two passes.
 """
 
 import copy
