@@ -16,14 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from t2ibench.edit_pairs import edit_pairs, interval, per_source
-from t2ibench.edit_prompts import EDITS, SOURCES
 from t2ibench.errors import UserError
 from t2ibench.evidence import Evidence
 from t2ibench.models import JUDGE_CLIP
 from t2ibench.records import Estimate
 from t2ibench.seeds import derive_seed
 
-TRACKS = ("edit",)
+TRACKS = ("edit", "adapt")
 STILL = 1e-3  # unit embeddings nearer than this did not move: their direction is that of rounding
 
 
@@ -38,8 +37,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     neutral, target = ([prompt.tags[side] for prompt in pairs.prompts] for side in ("neutral", "target"))
     texts = [evidence.text_features(config.clip, side) for side in (target, neutral)]
     check_texts(neutral, target, texts[0] - texts[1], config.clip)
-    edited = evidence.fake_image_features(config.clip, EDITS)[pairs.edited]
-    source = evidence.fake_image_features(config.clip, SOURCES)[pairs.source]
+    edited, source = pairs.features(lambda group: evidence.fake_image_features(config.clip, group))
     values, moved = directional(edited, source, *texts)
     estimate = Estimate(
         value=float(values.mean()),
@@ -59,8 +57,10 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
             "unmoved": int((~moved).sum()),
             "mean_of_moved": float(values[moved].mean()) if moved.any() else None,
             "image_similarity": float(F.cosine_similarity(edited.double(), source.double()).mean()),
-            "edits": pairs.by_edit(values),
-            "unmoved_by_edit": {name: round(row["n"] * row["mean"]) for name, row in pairs.by_edit(~moved).items()},
+            pairs.what: pairs.by_edit(values),
+            f"unmoved_by_{pairs.what.removesuffix('s')}": {
+                name: round(row["n"] * row["mean"]) for name, row in pairs.by_edit(~moved).items()
+            },
             "per_sample": per_source(values, pairs.k, pairs.asked),
         },
     )

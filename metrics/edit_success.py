@@ -20,8 +20,8 @@ import numpy as np
 import pandas as pd
 
 from t2ibench.correction import multinomial_draws
-from t2ibench.edit_judged import kept, shows
-from t2ibench.edit_pairs import EditPairs, edit_pairs, interval, literal, means_by, per_source
+from t2ibench.edit_judged import kept, kept_estimate, shows
+from t2ibench.edit_pairs import EditPairs, edit_pairs, literal, means_by, per_source
 from t2ibench.edit_prompts import EDITS, SOURCES
 from t2ibench.errors import UserError
 from t2ibench.evidence import Evidence
@@ -76,7 +76,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     seed = derive_seed(evidence.seed, "edit_success")
     return {
         "edit_success": success(pairs, tries, counted, judges, gate, protocol, seed, config.draws),
-        "attributes_kept": attributes_kept(pairs, same, counted, trusted, protocol, seed),
+        "attributes_kept": kept_estimate(pairs, same, protocol, seed, kept_details(counted, trusted)),
         "edit_exact": exact(pairs, counted, protocol, seed, config.draws),
     }
 
@@ -190,40 +190,14 @@ def exact(pairs: EditPairs, counted: pd.DataFrame, protocol: Mapping[str, Any], 
     )
 
 
-def attributes_kept(
-    pairs: EditPairs, same: pd.DataFrame, counted: pd.DataFrame, trusted: Mapping[str, Verdict], protocol: Mapping[str, Any], seed: int
-) -> Estimate:
-    """`attributes_kept`. same: of each pair and attribute that the judge can tell, 1, 0, or NaN where it does not count [N, A]."""
-    row, column = np.nonzero(same.notna().to_numpy())
-    if not len(row):
-        raise UserError("no attribute that the judge can tell is seen on a source beside the edited one: train a better judge")
-    values, k = same.to_numpy()[row, column], pairs.k[row]
-    names = [literal(prompt) for prompt in pairs.prompts]
+def kept_details(counted: pd.DataFrame, trusted: Mapping[str, Verdict]) -> dict[str, Any]:
+    """What `attributes_kept` says besides: what succeeded edits cost, and which attributes the judge can tell."""
     reached = int(counted["reached"].sum())
-    return Estimate(
-        value=float(values.mean()),
-        ci=interval(values, k, seed) if 0 < values.mean() < 1 else wilson(float(values.mean()) * len(set(k)), len(set(k))),
-        n=len(values),
-        better="higher",
-        protocol={**protocol, "estimator": "share of visible other attributes with the same judged value"},
-        interval=f"BCa bootstrap over sources{ELSE}",
-        details={
-            **pairs.counts,
-            "attributes": means_by(same.columns[column], values),
-            "edits": means_by([names[i] for i in row], values),
-            "changed_by_edit": changed_by_edit(same, names),
-            "changed_per_success": float(counted["changed"].sum()) / reached if reached else None,
-            "not_judged": [name for name, verdict in trusted.items() if verdict.failures],
-            "gate": {name: {"failures": verdict.failures, **verdict.numbers} for name, verdict in trusted.items()},
-            "per_sample": per_source(values, k, pairs.asked),
-        },
-    )
-
-
-def changed_by_edit(same: pd.DataFrame, names: list[str]) -> dict[str, dict[str, float]]:
-    """How often each edit changed each attribute that it should not have: shares, those of 0 left out."""
-    shares = 1 - same.reset_index(drop=True).groupby(np.array(names, dtype=object), sort=False).mean()
-    return {str(edit): {str(name): float(share) for name, share in row.items() if share > 0} for edit, row in shares.iterrows()}
+    return {
+        "changed_per_success": float(counted["changed"].sum()) / reached if reached else None,
+        "not_judged": [name for name, verdict in trusted.items() if verdict.failures],
+        "gate": {name: {"failures": verdict.failures, **verdict.numbers} for name, verdict in trusted.items()},
+    }
 
 
 def freed(hits: pd.Series, edits: pd.Series, confusions: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -4,12 +4,15 @@
 disk, and `fid_smalln` below 2,048 images a side, where the covariances are singular. Otherwise it is on the embedded attribute judge and
 called `fd_avatars`. Both sides' covariances divide by n - 1; nothing is added to a diagonal (`t2ibench.frechet`).
 
+In the track `adapt` it is the mean over the target domains, each to real images of its own; images of one latent count as one draw.
+
 The interval is that of the value expected at this n, over both sides' sampling. It is not one of the limit n -> inf, which lies lower: for
 that see `debiased` in the details. The bootstrap's percentiles hold neither, since resampling adds the bias a second time.
 """
 
 from dataclasses import asdict, dataclass
 
+import numpy as np
 from torch import Tensor
 
 from t2ibench.evidence import Evidence
@@ -17,7 +20,9 @@ from t2ibench.feature_sets import AUTO, FeatureSets, feature_sets
 from t2ibench.frechet import Moments, frechet_distance, influence, jackknife
 from t2ibench.records import Estimate
 from t2ibench.statistics import normal_interval, standard_error
+from t2ibench.target_sets import failures, mean_error, mean_error_of_real, protocol, target_sets
 
+TRACKS = ("text_to_image", "adapt")
 FULL_RANK = 2048  # the dimension of pool3
 
 
@@ -40,6 +45,8 @@ class Distance:
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     """`fid`, `fid_smalln` or `fd_…`. Raises UserError below `fewest` images a side."""
+    if evidence.targets:
+        return over_targets(evidence, config)
     sets = feature_sets(evidence, config.extractor, config.group, config.fewest)
     found, d = distance(sets.fake, sets.real, sets.clusters), sets.fake.shape[1]
     low, high = normal_interval(found.value, found.se)
@@ -55,6 +62,39 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     return {name(sets): estimate}
 
 
+def over_targets(evidence: Evidence, config: Config) -> dict[str, Estimate]:
+    """The mean over the target domains.
+
+    Its error sums over latents what an image of each adds to each distance; without influence functions it is the mean of the targets'
+    errors, which it cannot pass.
+    """
+    sets = target_sets(evidence, config.extractor, config.fewest)
+    found = {domain: distance(own.fake, own.real, own.clusters) for domain, own in sets.items()}
+    value = float(np.mean([max(distance.value, 0.0) for distance in found.values()]))
+    if all(has_influence(own.fake, own.real) for own in sets.values()):
+        effects = {domain: influences(own.fake, own.real) for domain, own in sets.items()}
+        latents = {domain: own.clusters for domain, own in sets.items()}
+        of_fake, of_real = ({domain: pair[side] for domain, pair in effects.items()} for side in (0, 1))
+        se, how = float(np.hypot(mean_error(of_fake, latents), mean_error_of_real(of_real))), "influence functions over latents"
+    else:
+        se, how = float(np.mean([distance.se for distance in found.values()])), "the mean of the targets' errors"
+    low, high = normal_interval(value, se)
+    targets = {}
+    for domain, own in found.items():
+        low_own, high_own = (max(end, 0.0) for end in normal_interval(own.value, own.se))
+        targets[domain] = {"n": len(sets[domain].fake), "value": max(own.value, 0.0), "ci": [low_own, high_own], "debiased": own.debiased}
+    estimate = Estimate(
+        value=value,
+        ci=(max(low, 0.0), max(high, 0.0)),
+        n=min(len(own.fake) for own in sets.values()),
+        better="lower",
+        protocol={**protocol(sets), "estimator": "frechet", "ddof": 1},
+        interval=f"value +- 1.96 se, {how}; of the value expected at this n",
+        details={"targets": targets, "failed": failures(evidence), "dimensions": next(iter(sets.values())).fake.shape[1]},
+    )
+    return {name(min(sets.values(), key=lambda own: min(len(own.fake), len(own.real)))): estimate}
+
+
 def name(sets: FeatureSets) -> str:
     """The one name under which this number may appear."""
     if sets.extractor != "inception":
@@ -68,8 +108,18 @@ def distance(fake: Tensor, real: Tensor, clusters: list[str]) -> Distance:
     Its error sums both sides' influence functions, which exist where both have more than D rows; otherwise it is the jackknife's.
     """
     value, (bias, se) = frechet_distance(fake, real), jackknife(fake, real, clusters)
-    if min(len(fake), len(real)) <= fake.shape[1]:
+    if not has_influence(fake, real):
         return Distance(value, se, value - bias, "jackknife over 20 groups a side")
-    of_fake, of_real = influence(fake, Moments.of(real)), influence(real, Moments.of(fake))
-    se = (standard_error(of_fake.numpy(), clusters) ** 2 + standard_error(of_real.numpy()) ** 2) ** 0.5
+    of_fake, of_real = influences(fake, real)
+    se = (standard_error(of_fake, clusters) ** 2 + standard_error(of_real) ** 2) ** 0.5
     return Distance(value, se, value - bias, "influence functions of both sides")
+
+
+def has_influence(fake: Tensor, real: Tensor) -> bool:
+    """Whether both sides have more rows than dimensions."""
+    return min(len(fake), len(real)) > fake.shape[1]
+
+
+def influences(fake: Tensor, real: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """First-order effect of every row of either side on their distance: [M], [N]."""
+    return influence(fake, Moments.of(real)).numpy(), influence(real, Moments.of(fake)).numpy()

@@ -3,6 +3,8 @@
 `kid` is on Inception's pool3 by clean-FID's protocol where its weights are on disk, otherwise `kd_avatars` is on the embedded attribute
 judge. It is the unbiased U-statistic over all samples, in float64, with Hájek's standard error. The mean over 100 random subsets of 1,000,
 which other packages call KID, is noisier and its spread is not its error; `kid_subsets` computes it to compare with them.
+
+In the track `adapt` it is the mean over the target domains, each to real images of its own; images of one latent count as one draw.
 """
 
 from collections.abc import Callable
@@ -13,11 +15,16 @@ import torch
 from torch import Tensor
 
 from t2ibench.evidence import Evidence
-from t2ibench.feature_sets import AUTO, feature_sets
+from t2ibench.feature_sets import AUTO, FeatureSets, feature_sets
 from t2ibench.records import Estimate
 from t2ibench.statistics import normal_interval, standard_error
+from t2ibench.target_sets import failures, mean_error, mean_error_of_real, protocol, target_sets
 
+TRACKS = ("text_to_image", "adapt")
 Kernel = Callable[[Tensor, Tensor], Tensor]  # [a, d], [b, d] -> [a, b]
+
+
+ESTIMATOR = {"estimator": "unbiased U-statistic", "kernel": "(x.y/d + 1)^3"}
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,8 @@ class Config:
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     """`kid` or `kd_…`. Raises UserError below `fewest` images a side."""
+    if evidence.targets:
+        return over_targets(evidence, config)
     sets = feature_sets(evidence, config.extractor, config.group, config.fewest)
     value, of_fake, of_real = kid(sets.fake, sets.real)
     errors = standard_error(of_fake.numpy(), sets.clusters), standard_error(of_real.numpy())
@@ -38,11 +47,40 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         ci=normal_interval(value, se),
         n=len(sets.fake),
         better="lower",
-        protocol={**sets.protocol, "estimator": "unbiased U-statistic", "kernel": "(x.y/d + 1)^3"},
+        protocol={**sets.protocol, **ESTIMATOR},
         interval="value +- 1.96 se, Hájek projections of both sides",
         details={"se": se, "se_fake": errors[0], "se_real": errors[1]},
     )
-    return {"kid" if sets.extractor == "inception" else f"kd_{sets.suffix}": estimate}
+    return {name(sets): estimate}
+
+
+def over_targets(evidence: Evidence, config: Config) -> dict[str, Estimate]:
+    """The mean over the target domains."""
+    sets = target_sets(evidence, config.extractor, config.fewest)
+    found = {domain: kid(own.fake, own.real) for domain, own in sets.items()}
+    value = float(np.mean([own for own, _, _ in found.values()]))
+    latents = {domain: own.clusters for domain, own in sets.items()}
+    of_fake, of_real = ({domain: own[side].numpy() for domain, own in found.items()} for side in (1, 2))
+    se = float(np.hypot(mean_error(of_fake, latents), mean_error_of_real(of_real)))
+    targets = {}
+    for domain, (own, fake, real) in found.items():
+        error = float(np.hypot(standard_error(fake, latents[domain]), standard_error(real)))
+        targets[domain] = {"n": len(fake), "value": own, "ci": list(normal_interval(own, error))}
+    estimate = Estimate(
+        value=value,
+        ci=normal_interval(value, se),
+        n=min(len(own.fake) for own in sets.values()),
+        better="lower",
+        protocol={**protocol(sets), **ESTIMATOR},
+        interval="value +- 1.96 se, Hájek projections of both sides over latents",
+        details={"se": se, "targets": targets, "failed": failures(evidence)},
+    )
+    return {name(next(iter(sets.values()))): estimate}
+
+
+def name(sets: FeatureSets) -> str:
+    """The one name under which this number may appear."""
+    return "kid" if sets.extractor == "inception" else f"kd_{sets.suffix}"
 
 
 def polynomial(x: Tensor, y: Tensor) -> Tensor:

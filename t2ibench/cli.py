@@ -102,17 +102,28 @@ def report(
 @app.command()
 def generate(
     method: Annotated[str, typer.Argument(help="A method; see `t2ibench list methods`.")],
-    prompts: Annotated[list[str], typer.Argument(help="One or more texts.")],
+    prompts: Annotated[list[str] | None, typer.Argument(help="One or more texts.")] = None,
     seeds: Annotated[str, typer.Option(help="Seeds of the images, as 0-15 or 0,3,7.")] = "0-7",
     out: Annotated[Path, typer.Option(help="The PNG to write: a row a prompt, a column a seed.")] = Path("sheet.png"),
     set: Annotated[list[str] | None, typer.Option("--set", help="A setting of the method, key=value.")] = None,
     neutral: Annotated[str | None, typer.Option(help="Edit from this text to yours; for methods that edit.")] = None,
     image: Annotated[list[Path] | None, typer.Option(help="Edit this image instead of the seeds'; may be given again.")] = None,
+    source: Annotated[str | None, typer.Option(help="Adapt a generator of what this text says; see --target.")] = None,
+    target: Annotated[list[str] | None, typer.Option(help="Adapt it to what this text says; may be given again.")] = None,
     device: Device = "cpu",
 ) -> None:
-    """Write a sheet of images that a method makes of your texts; of one that edits, under the images before."""
-    from t2ibench.commands.generate import generate_sheet
+    """Write a sheet of images that a method makes of your texts; of one that edits or adapts, under the images before."""
+    from t2ibench.commands.generate import generate_pairs, generate_sheet
 
+    if target:
+        if prompts or neutral is not None or image:
+            raise UserError(
+                "generate: --target adapts a generator, which takes neither texts to draw nor --neutral nor --image: leave them out"
+            )
+        generate_pairs(method, source, target, seeds, out, set or [], device)
+        return
+    if not prompts or source is not None:
+        raise UserError("generate: a text is missing: give one or more, or --target for methods that adapt a generator")
     generate_sheet(method, prompts, seeds, out, set or [], device, neutral, image or [])
 
 
@@ -158,13 +169,14 @@ def train(
     set: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the recipe, key=value; dataset.key=value of the data.")
     ] = None,
+    target: Annotated[str | None, typer.Option(help="The text to train for, of methods that take one; as the setting target.")] = None,
     save_every: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 60.0,
     device: Device = "cpu",
 ) -> None:
     """Train weights, with a card. A run that was stopped goes on by the same command."""
     from t2ibench.commands.train import train_weights
 
-    train_weights(name, variant, dataset, minutes, steps, out, seed, set or [], save_every, device)
+    train_weights(name, variant, dataset, minutes, steps, out, seed, set or [], save_every, device, target)
 
 
 @app.command()

@@ -1,15 +1,18 @@
 """Edited images beside the images before them, which is what every metric of edits compares, and the interval that such pairs allow.
 
 All edits of a run start from the same sources. A pair is therefore no independent draw, a source is: intervals draw sources anew with all
-their edits, and speak of these edits only.
+their edits, and speak of these edits only. In the track `adapt` an edit is the move of a whole generator to a target domain.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import torch
 from numpy.typing import ArrayLike
+from torch import Tensor
 
 from t2ibench.edit_prompts import EDITS, SOURCES
 from t2ibench.errors import UserError
@@ -23,8 +26,9 @@ from t2ibench.tracks import Prompt
 class EditPairs:
     """The N pairs of which both images are there.
 
-    prompts: of each pair, its edit. k: its source. edited, source: its places among the images (features, judged rows) of the two groups.
-    asked: edit and source of every pair asked for. failed: edit, source and the source's place where the edited image alone is missing.
+    prompts: of each pair, its edit. k: its source. edited, source: its places among the images (features, judged rows) of `groups`, one
+    behind the other, and of the sources. asked: edit and source of every pair asked for. failed: edit, source and the source's place
+    where the edited image alone is missing.
     """
 
     prompts: Sequence[Prompt]
@@ -33,6 +37,7 @@ class EditPairs:
     source: np.ndarray
     asked: Sequence[tuple[Prompt, int]]
     failed: Sequence[tuple[Prompt, int, int]]
+    groups: Sequence[str] = (EDITS,)
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -43,9 +48,23 @@ class EditPairs:
         sourceless = len(self.asked) - len(self) - len(self.failed)
         return {"asked": len(self.asked), "pairs": len(self), "failed_edits": len(self.failed), "failed_sources": sourceless}
 
+    @property
+    def what(self) -> str:
+        """What is asked for, in the details of a value: "edits", or in the track `adapt` "targets"."""
+        return "edits" if self.groups == (EDITS,) else "targets"
+
     def by_edit(self, values: ArrayLike) -> dict[str, dict[str, Any]]:
-        """Count and mean of values [N] of each edit, by its literal; pairs whose value is NaN are left out."""
+        """Count and mean of values [N] of each edit, by its literal (target, by its domain); pairs whose value is NaN are left out."""
         return means_by([literal(prompt) for prompt in self.prompts], values)
+
+    def features(self, look: Callable[[str], Tensor]) -> tuple[Tensor, Tensor]:
+        """Of each pair, what `look` sees on the edited image and on the source: [N, D] both. look: a group's features, [M, D]."""
+        return torch.cat([look(group) for group in self.groups])[self.edited], look(SOURCES)[self.source]
+
+    def judged(self, evidence: Evidence) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Of each pair, the judge's values on the edited image and on the source."""
+        edited = pd.concat([evidence.fake_attributes(group) for group in self.groups], ignore_index=True)
+        return edited.iloc[self.edited].reset_index(drop=True), evidence.fake_attributes(SOURCES).iloc[self.source].reset_index(drop=True)
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -55,32 +74,37 @@ class EditPairs:
 
 
 def literal(prompt: Prompt) -> str:
-    """The literal that an edit asks for, "attribute=value"."""
+    """The literal that an edit asks for, "attribute=value"; of a target its domain."""
+    if "domain" in prompt.tags:
+        return str(prompt.tags["domain"])
     return f"{prompt.tags['attribute']}={prompt.tags['value']}"
 
 
 def edit_pairs(evidence: Evidence) -> EditPairs:
     """The pairs of a cell. Raises UserError where an edit has no source among those asked for, and below pairs of two sources."""
-    edits, sources = evidence.samples(EDITS), evidence.samples(SOURCES)
-    if strangers := sorted(set(edits.k) - set(sources.k)):
+    groups, sources = tuple(evidence.targets.values()) or (EDITS,), evidence.samples(SOURCES)
+    parts = [evidence.samples(group) for group in groups]
+    asked = [pair for part in parts for pair in zip(part.prompts, part.k, strict=True)]
+    there = np.concatenate([part.ok for part in parts])
+    if strangers := sorted({k for _, k in asked} - set(sources.k)):
         raise UserError(
             f"edits of the source {strangers[0]}, but there are only {len(sources.k)} sources: ask for as many as the edits have"
         )
     place = {sources.k[row]: place for place, row in enumerate(np.flatnonzero(sources.ok).tolist())}
-    asked = list(zip(edits.prompts, edits.k, strict=True))
-    both = [row for row in np.flatnonzero(edits.ok).tolist() if edits.k[row] in place]
-    if len({edits.k[row] for row in both}) < 2:
+    both = [row for row in np.flatnonzero(there).tolist() if asked[row][1] in place]
+    if len({asked[row][1] for row in both}) < 2:
         raise UserError(
             f"{len(both)} edited images with a source, of {len(asked)} asked for: at least 2 sources are needed for an interval"
         )
-    edited = np.cumsum(edits.ok) - 1
+    edited = np.cumsum(there) - 1
     return EditPairs(
-        prompts=[edits.prompts[row] for row in both],
-        k=np.array([edits.k[row] for row in both]),
+        prompts=[asked[row][0] for row in both],
+        k=np.array([asked[row][1] for row in both]),
         edited=edited[both],
-        source=np.array([place[edits.k[row]] for row in both]),
+        source=np.array([place[asked[row][1]] for row in both]),
         asked=asked,
-        failed=[(prompt, k, place[k]) for (prompt, k), ok in zip(asked, edits.ok, strict=True) if not ok and k in place],
+        failed=[(prompt, k, place[k]) for (prompt, k), ok in zip(asked, there, strict=True) if not ok and k in place],
+        groups=groups,
     )
 
 

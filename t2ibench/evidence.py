@@ -17,7 +17,7 @@ from t2ibench.errors import UserError, did_you_mean
 from t2ibench.extractors import Extractor, find
 from t2ibench.models import JUDGE, Models
 from t2ibench.seeds import derive_seed
-from t2ibench.tracks import Prompt
+from t2ibench.tracks import ADAPTED, Prompt
 
 Regions = Callable[[str, tuple[str, ...]], np.ndarray]  # attribute, values: where images that show one of them have it, bool [H, W]
 Render = Callable[[Mapping[str, str], int, int], Split]  # conditions (attribute -> value), count, seed: real images that carry them
@@ -70,10 +70,11 @@ class Evidence:
         judge: str = JUDGE,
         render: Render | None = None,
         regions: Regions | None = None,
+        target: Callable[[str], Split] | None = None,
     ) -> None:
         self.train, self.reference, self.prompts = train, reference, list(prompts)
         self.models, self.seed, self.judge, self._samples = models, seed, judge, samples
-        self._render, self._regions = render, regions
+        self._render, self._regions, self._target = render, regions, target
         self._held: dict[tuple[Any, ...], Tensor] = {}
         self._extractors: dict[str, Extractor] = {}
 
@@ -128,6 +129,16 @@ class Evidence:
         """The judge's probability of every literal, a column "attribute=value" each, of the images of a split (the reference)."""
         split = split or self.reference
         return self._judged(split.images, range(len(split)), _digest(split.images.digests()))
+
+    @property
+    def targets(self) -> dict[str, str]:
+        """The groups of samples of the track `adapt`, by target domain; none in other tracks."""
+        return {prompt.tags["domain"]: prompt.group for prompt in self.prompts if prompt.group.partition("/")[0] == ADAPTED}
+
+    def target(self, domain: str) -> Split:
+        """Real images of a target domain, which no network has learned from. Only for `targets`."""
+        assert self._target is not None
+        return self._target(domain)
 
     @property
     def can_render(self) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from t2ibench.backbones import inception
+from t2ibench.data import Split
 from t2ibench.errors import UserError
 from t2ibench.evidence import Evidence
 from t2ibench.records import digest
@@ -31,16 +32,26 @@ class FeatureSets:
 
 def feature_sets(evidence: Evidence, extractor: str, group: str, fewest: int) -> FeatureSets:
     """The made images of a group and the reference images, seen by one extractor. Raises UserError below `fewest` images on a side."""
-    if extractor == AUTO:
-        extractor = "inception" if inception.weights() is not None else evidence.judge
     ids = made_for(evidence, group)
-    for side, count in (("made", len(ids)), ("real", len(evidence.reference))):
+    return sets_of(evidence, extractor_of(evidence, extractor), group, evidence.reference, clusters(ids), fewest)
+
+
+def extractor_of(evidence: Evidence, extractor: str) -> str:
+    """What `AUTO` means here; any other extractor is itself."""
+    if extractor != AUTO:
+        return extractor
+    return "inception" if inception.weights() is not None else evidence.judge
+
+
+def sets_of(evidence: Evidence, extractor: str, group: str, reference: Split, clusters: list[str], fewest: int) -> FeatureSets:
+    """The made images of a group, of these clusters, and any real images. Raises UserError below `fewest` images on a side."""
+    for side, count in (("made", len(clusters)), ("real", len(reference))):
         if count < fewest:
             raise UserError(
                 f"{count:,} {side} images of {group!r}, at least {fewest:,} are needed: ask for more captions and reference images"
             )
-    fake, real = evidence.fake_features(extractor, group), evidence.real_features(extractor)
-    return FeatureSets(extractor, fake, real, clusters(ids), protocol(evidence, extractor, group))
+    fake, real = evidence.fake_features(extractor, group), evidence.real_features(extractor, reference)
+    return FeatureSets(extractor, fake, real, clusters, protocol(evidence, extractor, group, reference))
 
 
 def made_for(evidence: Evidence, group: str) -> list[str]:
@@ -54,15 +65,15 @@ def clusters(ids: list[str]) -> list[str]:
     return ids if len(set(ids)) > 1 else [f"{id} {row}" for row, id in enumerate(ids)]
 
 
-def protocol(evidence: Evidence, extractor: str, group: str) -> dict[str, Any]:
+def protocol(evidence: Evidence, extractor: str, group: str, reference: Split | None = None) -> dict[str, Any]:
     """Extractor (name, hash, resize), reference (digest and count), prompts (digest and images asked for) of a number."""
-    samples = evidence.samples(group)
+    samples, reference = evidence.samples(group), reference or evidence.reference
     asked = [[prompt.id, prompt.text, k] for prompt, k in zip(samples.prompts, samples.k, strict=True)]
     return {
         **evidence.extractor_protocol(extractor),
         "group": group,
         "prompts": digest(asked),
         "images": len(asked),
-        "reference": evidence.reference.digest,
-        "reference_images": len(evidence.reference),
+        "reference": reference.digest,
+        "reference_images": len(reference),
     }

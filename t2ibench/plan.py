@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -19,14 +19,16 @@ from t2ibench.suite import Entry, Suite
 from t2ibench.tracks import TRACKS, Prompt
 
 F = TypeVar("F", bound=Callable)
+HELD_OUT = 1  # seed of the real images of domains that made ones are held to
 
 
 @dataclass(frozen=True)
 class Data:
     """A suite's data set. reference: the real images of the metrics. split: any split by name, read once; None: the reference.
 
-    What only some data sets can: render real images of chosen attributes; say where an attribute shows; and make, of seeds, images that
-    differ from those of the same seeds by chosen attributes alone.
+    What only some data sets can: render real images of chosen attributes; say where an attribute shows; make, of seeds, images that
+    differ from those of the same seeds by chosen attributes alone; and draw real images of other domains (domain, count, seed; those of
+    seed 0 may be in a training split), whose texts are `domains`, that of its own splits first.
     """
 
     facts: Mapping[str, Any]
@@ -36,6 +38,8 @@ class Data:
     render: Render | None
     regions: Regions | None
     edited: Callable[[Sequence[int], Sequence[Mapping[str, str]]], np.ndarray] | None
+    domain: Callable[[str, int, int], Split] | None = None
+    domains: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,11 @@ class Plan:
         """The baselines of the track and the methods that take part, in the order in which they run."""
         baselines = [entry for entry in self.suite.baselines if entry.name in TRACKS[self.track].baselines]
         return [*baselines, *(entry for entry in self.suite.methods if takes_part(entry, self.track))]
+
+    def target(self, domain: str) -> Split:
+        """The real images that the samples of a target domain are held to."""
+        assert self.data.domain is not None
+        return self.data.domain(domain, self.suite.adapt.reference, HELD_OUT)
 
     @cached_property
     def prompt_facts(self) -> dict[str, Any]:
@@ -112,6 +121,10 @@ def read(suite: Suite) -> Data:
     def edited(seeds: Sequence[int], changes: Sequence[Mapping[str, str]]) -> np.ndarray:
         return module.edited_images(config, seeds, changes)
 
+    @functools.cache
+    def domain(name: str, count: int, seed: int) -> Split:
+        return module.domain_images(config, name, count, seed)
+
     def able(name: str, function: F) -> F | None:
         return function if hasattr(module, name) else None
 
@@ -121,8 +134,8 @@ def read(suite: Suite) -> Data:
         "train": {"images": len(train), "digest": train.digest},
         "reference": {"split": reference.name, "images": len(reference), "digest": reference.digest},
     }
-    can = (able("pair_images", render), able("regions", regions), able("edited_images", edited))
-    return Data(facts, train, reference, split, *can)
+    can = (able("pair_images", render), able("regions", regions), able("edited_images", edited), able("domain_images", domain))
+    return Data(facts, train, reference, split, *can, module.domain_texts(config) if hasattr(module, "domain_texts") else {})
 
 
 def check_methods(suite: Suite) -> None:

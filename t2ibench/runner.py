@@ -150,4 +150,5 @@ def evidence_of(plan: Plan, samples: Mapping[str, Samples]) -> Evidence:
         judge=judge_of(plan.data.train),
         render=plan.data.render,
         regions=plan.data.regions,
+        target=plan.target,
     )

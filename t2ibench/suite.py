@@ -54,6 +54,16 @@ class EditPlan:
 
 
 @dataclass(frozen=True)
+class AdaptPlan:
+    """Which domains of the data set the track `adapt` asks for, of the same `images` latents each, and what they are held to."""
+
+    images: int = 500
+    targets: tuple[str, ...] = ()  # names of domains; none: all but the data set's own
+    source: str | None = None  # what the method draws already; None: the text of the data set's own domain
+    reference: int = 1000  # real images of each target, which no network was trained on
+
+
+@dataclass(frozen=True)
 class File:
     """The keys of the YAML file."""
 
@@ -66,6 +76,7 @@ class File:
     reference: dict[str, Any] = field(default_factory=dict)
     prompts: dict[str, Any] = field(default_factory=dict)
     edits: dict[str, Any] = field(default_factory=dict)
+    adapt: dict[str, Any] = field(default_factory=dict)
     columns: list[str] = field(default_factory=list)  # the metric ids on the boards of all tracks, in order; empty: all
 
 
@@ -93,6 +104,7 @@ class Suite:
     reference: Reference
     prompts: PromptPlan
     edits: EditPlan
+    adapt: AdaptPlan
     columns: tuple[str, ...]
 
 
@@ -148,6 +160,7 @@ def parse(content: Mapping[str, Any], name: str, title: str, where: str) -> Suit
         reference=plugins.configure(Reference, file.reference, f"{where}: reference"),
         prompts=plugins.configure(PromptPlan, file.prompts, f"{where}: prompts"),
         edits=plugins.configure(EditPlan, file.edits, f"{where}: edits"),
+        adapt=plugins.configure(AdaptPlan, file.adapt, f"{where}: adapt"),
         columns=tuple(file.columns),
     )
     _check(suite, where)
@@ -158,7 +171,7 @@ def parse(content: Mapping[str, Any], name: str, title: str, where: str) -> Suit
 
 
 def _default_baselines(tracks: Sequence[str]) -> list[str]:
-    return [name for track in tracks if track in TRACKS for name in TRACKS[track].default]
+    return list(dict.fromkeys(name for track in tracks if track in TRACKS for name in TRACKS[track].default))
 
 
 def _check(suite: Suite, where: str) -> None:
@@ -171,7 +184,7 @@ def _check(suite: Suite, where: str) -> None:
                 raise UserError(f"{where}: methods: {entry.id}: {track!r} is no track of the suite{did_you_mean(track, suite.tracks)}")
     for entry in suite.baselines:
         if not any(entry.name in TRACKS[track].baselines for track in suite.tracks):
-            [track] = [track for track, contract in TRACKS.items() if entry.name in contract.baselines]
+            track = " or ".join(track for track, contract in TRACKS.items() if entry.name in contract.baselines)
             raise UserError(f"{where}: baselines: {entry.name} is of the track {track}, which is not in the suite: take it out")
     for key, entries in (("methods", suite.methods + suite.baselines), ("metrics", suite.metrics)):
         ids = [entry.id for entry in entries]
@@ -182,9 +195,15 @@ def _check(suite: Suite, where: str) -> None:
             raise UserError(f"{where}: {key} is empty, expected at least one")
         if key != "methods" and len(set(many)) < len(many):
             raise UserError(f"{where}: {key} names one twice: {list(many)}")
-    if len(set(suite.edits.literals)) < len(suite.edits.literals):
-        raise UserError(f"{where}: edits: literals names one twice: {list(suite.edits.literals)}")
-    counts = (("prompts: captions", suite.prompts.captions), ("edits: images", suite.edits.images))
+    for key, named in (("edits: literals", suite.edits.literals), ("adapt: targets", suite.adapt.targets)):
+        if len(set(named)) < len(named):
+            raise UserError(f"{where}: {key} names one twice: {list(named)}")
+    counts = (
+        ("prompts: captions", suite.prompts.captions),
+        ("edits: images", suite.edits.images),
+        ("adapt: images", suite.adapt.images),
+        ("adapt: reference", suite.adapt.reference),
+    )
     for key, number in (*counts, ("reference: limit", suite.reference.limit)):
         if number is not None and number < 1:
             raise UserError(f"{where}: {key} is {number}, expected at least 1")

@@ -34,7 +34,7 @@ class Recipe(Protocol):
     """One network's training. `settings` is everything that decides the result; a checkpoint of other settings is refused.
 
     A recipe may also have `facts`: entries of the card that it alone knows, such as `data`, `seed` and `optimised_for`; `keep_every`: its
-    weights are written every so many steps, too; `name`: what its weights are called.
+    weights are written every so many steps, too; `name`: what its weights are called; `steps`: its budget where `train` is told none.
     """
 
     @property

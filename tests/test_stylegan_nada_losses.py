@@ -213,7 +213,7 @@ def test_settings_that_make_no_sense_are_one_line(settings: dict[str, Any], mess
 
 
 def test_profiles_are_the_released_scripts():
-    assert PROFILES["adaptation"] == {}
+    assert PROFILES["stylegan_nada"] == {}
     assert PROFILES["shape"]["mixing"] == 0.9
     assert int(PROFILES["shape"]["layers"] * 18) == 12  # of 1024 pixels; 9 of 256
     assert int(PROFILES["shape"]["layers"] * 14) == 9

@@ -203,7 +203,7 @@ def test_the_spread_is_0_of_one_image_and_the_mean_over_pairs_otherwise():
 def test_what_a_command_can_train():
     nothing: Any = None
     made = of_settings(
-        "adaptation", {"generator": "tiny", "clips": ["clip-1"], "target": SKETCH, "source": FACE}, nothing, nothing, TinyModels(), 7
+        "stylegan_nada", {"generator": "tiny", "clips": ["clip-1"], "target": SKETCH, "source": FACE}, nothing, nothing, TinyModels(), 7
     )
     assert (made.name, made.config.seed, made.keep_every) == ("stylegan-nada-a-pencil-sketch-of-a-face", 7, 50)
     assert "fast" in PARTS

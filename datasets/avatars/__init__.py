@@ -13,7 +13,7 @@ import importlib.metadata
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -61,8 +61,8 @@ def splits(config: Config) -> list[str]:
 
 def load(config: Config, split: str) -> Split:
     """A split, drawn on first use. Raises UserError for an unknown split or a size outside 16 … 1024."""
-    if split == DOMAINS_SPLIT:
-        return join([domain_images(config, domain, 400) for domain in domain_names()])
+    if split == DOMAINS_SPLIT:  # of words and pixels alone: only some domains have attributes
+        return join([replace(domain_images(config, domain, 400), attributes=None, vocabulary=None) for domain in domain_names()])
     if split not in SPLITS:
         raise UserError(f"avatars: no split is called {split!r}{did_you_mean(split, splits(config))}")
     seeds = [derive_seed("avatars", split, index) for index in range(SPLITS[split])]
@@ -119,16 +119,28 @@ def domain_names() -> list[str]:
     return sorted(domains.DOMAINS)
 
 
+def domain_texts(config: Config) -> dict[str, str]:
+    """What each domain is called, the first of its captions' words; the first domain is that of the data set's own splits."""
+    return {domain: texts[0] for domain, (_, _, texts) in domains.DOMAINS.items()}
+
+
 def domain_images(config: Config, domain: str, count: int, seed: int = 0) -> Split:
-    """Real images of another domain, with captions that name it. Raises UserError for an unknown domain."""
+    """Real images of another domain, with captions that name it; filtered avatars also have their attributes.
+
+    Those of seed 0 are in the split `domains-train`, those of any other seed in no split. Raises UserError for an unknown domain.
+    """
     if domain not in domains.DOMAINS:
         raise UserError(f"avatars: no domain is called {domain!r}{did_you_mean(domain, domains.DOMAINS)}")
     seeds = [derive_seed("avatars", "domain", domain, seed, index) for index in range(count)]
     name = f"domain {domain} {seed}"
     style, image_filter, texts = domains.DOMAINS[domain]
+    table, vocabulary = None, None
     if style == draw.STYLE:
         model = read_model()
-        jobs = [{"style": style, "options": model.options(model.sample(s), s)} for s in seeds]
+        drawn = [model.sample(s) for s in seeds]
+        jobs = [{"style": style, "options": model.options(row, s)} for row, s in zip(drawn, seeds, strict=True)]
+        visible = pd.DataFrame([model.visible(row) for row in drawn], dtype=object)[[attribute.name for attribute in model.attributes]]
+        table, vocabulary = visible.where(visible.notna(), None), model.vocabulary
     else:
         jobs = [
             {"style": style, "options": {**domains.OPTIONS.get(style, {}), "seed": str(s), "backgroundColor": domains.background(s)}}
@@ -140,7 +152,7 @@ def domain_images(config: Config, domain: str, count: int, seed: int = 0) -> Spl
         return {}
 
     images, _ = cache.images(_recipe(config, name, count), make)
-    return Split("avatars", name, [str(i) for i in range(count)], images, [domains.captions(texts, s) for s in seeds])
+    return Split("avatars", name, [str(i) for i in range(count)], images, [domains.captions(texts, s) for s in seeds], table, vocabulary)
 
 
 def masks(config: Config, split: str, indices: Sequence[int]) -> np.ndarray:

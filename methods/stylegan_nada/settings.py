@@ -86,7 +86,7 @@ class Training(Config):
 
 
 PROFILES: Mapping[str, Mapping[str, Any]] = {
-    "adaptation": {},
+    "stylegan_nada": {},
     "fast": {"steps": 150, "templates": "imagenet", "batch": 2},
     "paper-style": {"steps": 301, "templates": "imagenet", "batch": 2, "layers": 18.0},
     "shape": {"steps": 600, "templates": "imagenet", "batch": 2, "layers": 0.667, "mixing": 0.9},

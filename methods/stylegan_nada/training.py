@@ -31,7 +31,7 @@ class AdaptationRecipe:
     def __init__(self, config: Config, source: str, target: str, models: Models) -> None:
         """Raises UserError for texts without a direction between them, weights that are missing, and a set of layers that is empty."""
         self.config, self.source, self.target, self.models = config, source, target, models
-        self.name, self.keep_every = name_of(target), config.keep_every
+        self.name, self.keep_every, self.steps = name_of(target), config.keep_every, config.steps
         self.frozen: Generator = models.stylegan2(config.generator)
         self.child = copy.deepcopy(self.frozen)
         self.guides = guides(config, source, target, models)

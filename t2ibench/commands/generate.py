@@ -15,11 +15,11 @@ from t2ibench.images import read_image
 from t2ibench.plan import has_functions
 from t2ibench.progress import counter
 from t2ibench.suite import Entry
-from t2ibench.tracks import Edit, TextToImage
+from t2ibench.tracks import Adapt, Edit, TextToImage
 
 BATCH, MOST = 64, 10_000
-TEXT_TO_IMAGE, EDIT = "text_to_image", "edit"
-R = TypeVar("R", TextToImage, Edit)
+TEXT_TO_IMAGE, EDIT, ADAPT = "text_to_image", "edit", "adapt"
+R = TypeVar("R", TextToImage, Edit, Adapt)
 
 
 def generate_sheet(
@@ -33,11 +33,7 @@ def generate_sheet(
     images: Sequence[Path] = (),
 ) -> None:
     """A row a prompt, a column a seed or a real image; of a method that edits, the first row is what the edits start from."""
-    known = plugins.method_ids()
-    if id not in known:
-        raise UserError(f"no method is called {id!r}{did_you_mean(id, known)}")
-    plugin, variant = known[id]
-    entry = Entry(id, plugin, {**variant, **settings_of(settings)}, "method")
+    entry = entry_of(id, settings)
     can_edit = has_functions(entry, EDIT)
     track = EDIT if neutral is not None or images or (can_edit and not has_functions(entry, TEXT_TO_IMAGE)) else TEXT_TO_IMAGE
     maker = runner.method_maker(entry, track, "generate", device)
@@ -59,6 +55,32 @@ def generate_sheet(
     top = [path.name for path in images] or [f"seed {seed}" for seed, _ in sources]
     sheets.save(sheets.table([made for _, made in rows], [label for label, _ in rows], top, margin=220), out)
     print(out)
+
+
+def generate_pairs(
+    id: str, source: str | None, targets: Sequence[str], seeds: str, out: Path, settings: Sequence[str], device: str
+) -> None:
+    """Of a method that adapts a generator: a row of what it draws before, and one for each target; a column a seed."""
+    entry = entry_of(id, settings)
+    maker = runner.method_maker(entry, ADAPT, "generate", device)
+    before = maker.identity["config"].get("source") if source is None else source
+    if before is None:
+        raise UserError(f"{id} goes from what a source text says to what yours says: give the source, --source 'a face avatar'")
+    numbers = seeds_of(seeds)
+    rows = [(before, _made(id, maker.method.unadapted, [Adapt(before, before, seed) for seed in numbers]))]
+    rows += [(text, _made(id, maker.method.adapt, [Adapt(before, text, seed) for seed in numbers])) for text in targets]
+    top = [f"seed {seed}" for seed in numbers]
+    sheets.save(sheets.table([made for _, made in rows], [label for label, _ in rows], top, margin=220), out)
+    print(out)
+
+
+def entry_of(id: str, settings: Sequence[str]) -> Entry:
+    """A method, or a plug-in with its own settings. Raises UserError where there is none of this name."""
+    known = {**{name: (name, {}) for name in plugins.sources("methods")}, **plugins.method_ids()}
+    if id not in known:
+        raise UserError(f"no method is called {id!r}{did_you_mean(id, known)}")
+    plugin, variant = known[id]
+    return Entry(id, plugin, {**variant, **settings_of(settings)}, "method")
 
 
 def _made(id: str, make: Callable[[Sequence[R]], Tensor], requests: Sequence[R]) -> list[np.ndarray]:

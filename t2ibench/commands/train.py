@@ -27,6 +27,7 @@ def train_weights(
     pairs: Sequence[str],
     save_every: float,
     device: str,
+    target: str | None = None,
 ) -> None:
     """Train a part of a method or of a backbone; writes `out`/<part>-<dataset>.safetensors and its card.
 
@@ -36,11 +37,13 @@ def train_weights(
     os.environ["T2IBENCH_WEIGHTS"] = os.pathsep.join([str(out), *([earlier] if earlier else [])])
     module = recipes(name)
     part = part_of(name, module, variant)
-    given = settings_of(pairs)
+    given = settings_of(pairs) | ({} if target is None else {"target": target})
     of_data = {key.removeprefix("dataset."): given.pop(key) for key in [*given] if key.startswith("dataset.")}
     load, facts = opened(dataset, of_data)
     learn, check = splits_of(part, module, available(dataset, of_data))
     recipe = module.recipe(part, given, join([load(split) for split in learn]), load(check), Models(device), seed)
+    if minutes is None and steps is None:
+        steps = getattr(recipe, "steps", None)
     weights = f"{getattr(recipe, 'name', getattr(module, 'NAMES', {}).get(part, part))}-{facts['name']}"
     made = training.fit(recipe, weights, out, minutes=minutes, steps=steps, save_every=save_every)
     print(f"{out / weights}.safetensors: sha256 {made.sha256[:12]}…, {made.card['steps']:,} steps in {made.card['minutes']} minutes")

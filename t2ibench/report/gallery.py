@@ -10,9 +10,9 @@ import numpy as np
 
 from t2ibench import records, table
 from t2ibench.journal import Outcome, Store
-from t2ibench.tracks import TRACKS
+from t2ibench.tracks import ADAPTED, TRACKS
 
-CAPTIONS, OTHERS = 8, 6  # prompts shown of the captions, and of every other group
+MOST, OTHERS = {"captions": 8, ADAPTED: 12}, 6  # prompts shown of these groups, and of every other
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,10 @@ class Shown:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Prompts of one group, the same for every row. rows: methods, each under the images it started from where the track has such."""
+    """Prompts of one group, the same for every row; groups whose names begin alike, up to a "/", are one.
+
+    rows: methods, each under the images it started from where the track has such.
+    """
 
     track: str
     group: str
@@ -60,8 +63,13 @@ def galleries_of(board: table.Board, found: Sequence[Mapping[str, Any]], work: P
         return []
     asked = list(next(iter(made.values())).outcomes.values())
     above = TRACKS[board.track].above if board.track in TRACKS else {}
-    groups = [group for group in dict.fromkeys(outcome.group for outcome in asked) if group not in above.values()]
+    groups = [group for group in dict.fromkeys(_family(outcome) for outcome in asked) if group not in above.values()]
     return [_gallery(board.track, group, asked, made, above.get(group)) for group in groups]
+
+
+def _family(outcome: Outcome) -> str:
+    """ "adapted" of "adapted/sepia"."""
+    return outcome.group.partition("/")[0]
 
 
 def cell_folder(work: Path, record: Mapping[str, Any]) -> Path:
@@ -71,14 +79,14 @@ def cell_folder(work: Path, record: Mapping[str, Any]) -> Path:
 
 def _gallery(track: str, group: str, asked: Sequence[Outcome], made: Mapping[str, Made], above: str | None) -> Gallery:
     """Prompts at even distances: their first images; or, under the group `above`, another k of each, in one column with its source."""
-    first = [outcome for outcome in asked if outcome.group == group and outcome.k == 0]
-    count = min(CAPTIONS if group == "captions" else OTHERS, len(first))
+    first = [outcome for outcome in asked if _family(outcome) == group and outcome.k == 0]
+    count = min(MOST.get(group, OTHERS), len(first))
     columns = [first[int(place)] for place in np.linspace(0, len(first) - 1, count)]
     if above is None:
         rows = [(method, [cell.png(column) for column in columns]) for method, cell in made.items()]
     else:
         sources = [outcome for outcome in asked if outcome.group == above]
-        there = {(outcome.prompt, outcome.k): outcome for outcome in asked if outcome.group == group}
+        there = {(outcome.prompt, outcome.k): outcome for outcome in asked if _family(outcome) == group}
         under = [sources[i % len(sources)] for i in range(count)]
         columns = [there[column.prompt, source.k] for column, source in zip(columns, under, strict=True)]
         starts: dict[tuple[bytes | None, ...], list[str]] = {}

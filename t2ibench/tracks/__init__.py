@@ -15,12 +15,16 @@ if TYPE_CHECKING:  # suites are listed without torch
     from torch import Tensor
 
 
+ADAPTED = "adapted"  # of the track `adapt`: what stands before the domain in the name of a group
+
+
 @dataclass(frozen=True)
 class Prompt:
     """One text that a track asks for, with the facts about it that metrics need.
 
     group: which metrics it is for ("captions": one text of each reference image; "pairs": attribute pairs; "sources" and "edits": of
-    the track `edit`). `images` samples are made of it, k = 0 … images - 1. `reference`: the id of the real image the text came with.
+    the track `edit`; "sources" and "adapted/<domain>": of the track `adapt`). `images` samples are made of it, k = 0 … images - 1.
+    `reference`: the id of the real image the text came with.
     `tags`: whatever the metric that asked for the prompt has to know again (JSON values).
     """
 
@@ -103,7 +107,8 @@ class Contract:
 
     functions: what a method must have to take part. baselines: by name, whose images each of them takes: "nothing" (it has its own),
     "anything" (real ones, or a method's), "method" (a method's); default: those of a suite that names none. key: the suite's key for
-    what is asked. above: for a group of samples, the group whose sample of the same k is shown above each of its images.
+    what is asked. above: for a group of samples (what stands before a "/" in its name), the group whose sample of the same k is shown
+    above each of its images.
     """
 
     functions: tuple[str, ...]
@@ -125,5 +130,12 @@ TRACKS: Mapping[str, Contract] = {
         baselines={"exact": "nothing", "unedited": "method", "resampled": "method"},
         key="edits",
         above={"edits": "sources"},
+    ),
+    "adapt": Contract(
+        functions=("adapt", "unadapted"),
+        baselines={"real": "nothing", "unadapted": "method"},
+        key="adapt",
+        default=("real",),
+        above={"adapted": "sources"},
     ),
 }

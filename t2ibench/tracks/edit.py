@@ -53,9 +53,9 @@ def make(method: Any, samples: Sequence[Sample]) -> Tensor:
 
 
 class Sources:
-    """A method's sources in place of its edits: each its own ("unedited"), or that of another seed ("resampled")."""
+    """A method's sources in place of what it makes of them: each its own ("unedited", "unadapted"), or another seed's ("resampled")."""
 
-    def __init__(self, name: Literal["unedited", "resampled"], maker: Maker, prompts: Sequence[Prompt]) -> None:
+    def __init__(self, name: Literal["unedited", "unadapted", "resampled"], maker: Maker, prompts: Sequence[Prompt]) -> None:
         self.name, self.maker, self.weights, self.trained_on = name, maker, maker.weights, maker.trained_on
         self.identity: Mapping[str, Any] = {"name": name, "of": maker.identity}
         [self.prompt] = [prompt for prompt in prompts if prompt.group == SOURCES]

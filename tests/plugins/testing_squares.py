@@ -1,7 +1,7 @@
 """Squares: 8x8 images of one colour and one brightness, brighter in the middle or at the edge; small enough to work out by hand."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ PHRASES = {
     "colour": {colour: (("is", colour), ("has", f"a {colour} colour")) for colour in COLOURS},
     "tone": {"light": (("has", "a light tone"), ("is", "light"))},  # "dark" cannot be said
 }
+DOMAINS = {"squares": "a square", "negative": "the negative of a square", "grey": "a grey square"}
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,23 @@ def regions(config: Config, attribute: str, values: Sequence[str]) -> np.ndarray
 def edited_images(config: Config, seeds: Sequence[int], changes: Sequence[Mapping[str, str]]) -> np.ndarray:
     looks = [{"colour": COLOURS[seed % 3], "tone": TONES[seed % 2], **change} for seed, change in zip(seeds, changes, strict=True)]
     return np.stack([paint(look["colour"], look["tone"], config.side, seed) for look, seed in zip(looks, seeds, strict=True)])
+
+
+def domain_texts(config: Config) -> dict[str, str]:
+    return dict(DOMAINS)
+
+
+def domain_images(config: Config, domain: str, count: int, seed: int = 0) -> Split:
+    plain = _split(config, f"{domain} {seed}", count, {}, derive_seed("domain", domain, seed))
+    images = in_domain(plain.images.read(range(count)), domain)
+    return replace(plain, images=ArrayImages(images, [pixel_hash(image) for image in images]))
+
+
+def in_domain(images: np.ndarray, domain: str) -> np.ndarray:
+    """Squares as a domain shows them, uint8 [N, 3, H, W] in and out."""
+    if domain == "grey":
+        return images.mean(1, keepdims=True).astype(np.uint8).repeat(3, 1)
+    return 255 - images if domain == "negative" else images
 
 
 def _split(config: Config, name: str, count: int, conditions: Mapping[str, str], seed: int) -> Split:
