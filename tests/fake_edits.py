@@ -62,7 +62,9 @@ class FakeEdits(Evidence):
         self.judged = real if judged is None else judged
         self.reference, self.train = split("test", real), split("train", real if train is None else train)
         self.prompts = [source, *asked]
-        self._samples = {group: self._group(group, images or {}, ok or {}) for group in (SOURCES, EDITS)}
+        self._samples = {
+            group: self._group(group, images or {}, ok or {}) for group in dict.fromkeys([SOURCES, EDITS, *(p.group for p in asked)])
+        }
 
     def _group(self, group: str, images: Mapping[str, np.ndarray], ok: Mapping[str, Sequence[bool]]) -> Samples:
         rows = [(prompt, k) for prompt in self.prompts if prompt.group == group for k in range(prompt.images)]
