@@ -147,3 +147,14 @@ def test_what_cannot_be_trained_is_refused(models):
     wide = Split("wide", "train", ["0"], Pixels(np.zeros((1, 3, 32, 64), np.uint8)), [("a",)])
     with pytest.raises(UserError, match="images of 64x32 pixels, StyleGAN2 makes squares"):
         recipe("stylegan2", {"batch": 1}, wide, wide, models, 0)
+
+
+def test_each_entry_of_a_weight_moves_against_its_own_gradient(models):
+    """Adam's first step is the rate times the gradient's sign. Convolutions give gradients laid out otherwise than their weights."""
+    trained = made(models)
+    weight = next(p for p in trained.discriminator.parameters() if p.ndim == 4)
+    before = weight.detach().clone()
+    direction = torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)).contiguous(memory_format=torch.channels_last)
+    weight.grad = direction.clone()
+    trained.optimise_d.step()
+    torch.testing.assert_close((weight - before).sign(), -direction.sign())

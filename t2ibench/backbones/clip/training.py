@@ -183,7 +183,7 @@ class ClipRecipe:
             {"params": others, "weight_decay": 0.0, "share": 1.0},
             {"params": [self.model.logit_scale], "weight_decay": 0.0, "share": 10.0},  # it has far to go, and few steps
         ]
-        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
+        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
         self.settings = {**asdict(config), "part": part, "seed": seed, "train": train.digest}
         self.facts = {
             "data": {"dataset": train.dataset, "train": train.name, "validation": val.name, "digest": train.digest},

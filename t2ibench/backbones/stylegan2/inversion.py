@@ -75,7 +75,7 @@ class EncoderRecipe:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(self.seed, "weights"))
             self.encoder = Encoder(self.generator.config).to(self.device)
-        self.optimiser = torch.optim.Adam(self.encoder.parameters(), settings.learning_rate, betas=(0.9, 0.99), fused=True)
+        self.optimiser = torch.optim.Adam(self.encoder.parameters(), settings.learning_rate, betas=(0.9, 0.99))
         self.variance = w_variance(self.generator)
         self.settings: Mapping[str, Any] = {
             **asdict(settings),
