@@ -9,8 +9,8 @@ from styleclip_models import tiny_clip
 from torch import nn
 
 from t2ibench.backbones.arcface import ArcFace, face_crop
+from t2ibench.backbones.identity import guide_features, identity_features, identity_loss
 from t2ibench.errors import UserError
-from t2ibench.methods.styleclip.identity import guide_features, identity_features, identity_loss
 from t2ibench.models import Models
 
 

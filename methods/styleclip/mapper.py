@@ -1,29 +1,22 @@
 """Latent mapper (sec. 5): one small network for each text, trained when the text is first asked for and kept in the cache.
 
-v' = v + residual M_t(v), in one pass; the network is in mapper_network.py, its training in mapper_training.py.
+v' = v + residual M_t(v), in one pass; the network and its training are in t2ibench/backbones/latent_mapper.
 """
 
-import hashlib
-import json
-import re
-import shutil
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from time import perf_counter
 
 import torch
-from filelock import FileLock
 from torch import Tensor
 
-from t2ibench import cache, training, zoo
+from t2ibench import zoo
 from t2ibench.backbones.clip.distance import ClipDistance
+from t2ibench.backbones.identity import Features, identity_features
+from t2ibench.backbones.latent_mapper import MapperNetwork, MapperRecipe, load, once, read_released
 from t2ibench.backbones.passes import in_passes
 from t2ibench.backbones.stylegan2 import Generator
-from t2ibench.errors import UserError
-from t2ibench.methods.styleclip.identity import Features, identity_features
-from t2ibench.methods.styleclip.mapper_network import MapperNetwork, read_released
-from t2ibench.methods.styleclip.mapper_training import MapperRecipe, levels_of, new_network, settings_of
+from t2ibench.methods.styleclip.mapper_training import mapper_recipe, mapper_settings, settings_of
 from t2ibench.methods.styleclip.settings import Config
 from t2ibench.models import Models
 
@@ -63,40 +56,20 @@ class Mapper:
         if self.released is not None:
             return self.released.to(self.models.device).requires_grad_(False)
         weights = self.trained(prompt)
-        network = new_network(self.config, self.generator, levels_of(prompt, self.config.levels))
-        network.load_state_dict(dict(weights.tensors))
         self.seconds[prompt] = weights.card["training_seconds"]
         total = sum(self.seconds.values())
         counts = {"training_seconds": total, "prompts_trained": len(self.seconds)}
         self.cost |= {**counts, "training_seconds_per_prompt": total / len(self.seconds)}
-        return network.to(self.models.device).requires_grad_(False)
+        return load(weights, mapper_settings(self.config, prompt), self.generator, self.models.device)
 
     def trained(self, prompt: str) -> zoo.Weights:
-        """The weights of a text's mapper, trained where the cache does not soundly hold them; a kill in between loses a minute at most."""
-        settings = json.dumps(settings_of(self.config, prompt, self.weights), sort_keys=True, default=str)
-        key = hashlib.sha256(settings.encode()).hexdigest()
-        name = f"{re.sub('[^A-Za-z0-9]+', '-', prompt)[:60].strip('-')}-{key[:16]}"
-        folder = cache.folder() / "styleclip" / "mappers"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"{folder} cannot be written ({error.strerror}): set T2IBENCH_CACHE to a folder that can") from error
-        with FileLock(folder / f"{name}.lock"):
-            try:
-                return zoo.read(folder / f"{name}.safetensors")
-            except (FileNotFoundError, UserError):  # none, or a damaged one
-                started = perf_counter()
-                weights = self._train(prompt, name, folder)
-                self.cost["spent_seconds"] = self.cost.get("spent_seconds", 0.0) + perf_counter() - started
-            shutil.rmtree(folder / name)
-            return weights
-
-    def _train(self, prompt: str, name: str, folder: Path) -> zoo.Weights:
+        """The weights of a text's mapper, trained where the cache does not soundly hold them."""
         identity = self.identity if self.config.mapper_id else None
-        with torch.enable_grad():
-            recipe = MapperRecipe(self.config, prompt, self.generator, self.distance, identity, self.weights)
-            try:
-                return training.fit(recipe, name, folder, steps=self.config.mapper_steps)
-            except FloatingPointError:
-                shutil.rmtree(folder / name)
-                raise
+
+        def make() -> MapperRecipe:
+            return mapper_recipe(self.config, prompt, self.generator, self.distance, identity, self.weights)
+
+        weights, spent = once(settings_of(self.config, prompt, self.weights), prompt, "styleclip", self.config.mapper_steps, make)
+        if spent:
+            self.cost["spent_seconds"] = self.cost.get("spent_seconds", 0.0) + spent
+        return weights

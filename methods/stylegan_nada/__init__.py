@@ -2,7 +2,8 @@
 
 Two copies of a StyleGAN2, one frozen, one learning, draw the same latents; the learning one is pushed until CLIP sees its images differ
 from the frozen one's as the target text differs from the source text. Each pair of texts is a training of its own, a few hundred steps.
-Not here: targets given as images, the generators of StyleGAN3 and StyleGAN-XL, the mining of latents for changes of shape.
+For changes of shape a latent mapper can follow, which moves codes to where the adapted generator shows the target (mining.py).
+Not here: targets given as images, the generators of StyleGAN3 and StyleGAN-XL.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,11 +14,11 @@ from torch import Tensor
 
 from t2ibench import plugins
 from t2ibench.backbones.passes import in_passes
-from t2ibench.backbones.stylegan2 import Generator
 from t2ibench.data import Split
 from t2ibench.errors import UserError, did_you_mean
 from t2ibench.images import to_uint8
 from t2ibench.methods.stylegan_nada.adaptations import Adaptations
+from t2ibench.methods.stylegan_nada.mining import Mining
 from t2ibench.methods.stylegan_nada.settings import PROFILES, Config, Training
 from t2ibench.methods.stylegan_nada.training import AdaptationRecipe
 from t2ibench.models import Models
@@ -35,13 +36,19 @@ class Method:
         """Raises UserError for weights that are missing, damaged, or do not fit each other."""
         self.config, self.models = config, models
         self.parent, self.adaptations = models.stylegan2(config.generator), Adaptations(config, models)
+        self.mining = Mining(config, models) if config.mining_steps else None
         seen = [models.used[config.generator]["data"]]
         self.trained_on = [" ".join(data[key] for key in ("dataset", "train")) if isinstance(data, dict) else str(data) for data in seen]
 
     @property
     def cost(self) -> dict[str, float]:
-        """What was spent so far on training, for the record."""
-        return self.adaptations.cost
+        """What was spent so far on training, mining included, for the record."""
+        cost = dict(self.adaptations.cost)
+        if cost and self.mining is not None:
+            cost["training_seconds"] += sum(self.mining.seconds.values())
+            cost["training_seconds_per_prompt"] = cost["training_seconds"] / cost["prompts_trained"]
+            cost["spent_seconds"] += self.mining.spent
+        return cost
 
     def adapt(self, requests: Sequence[Adapt]) -> Tensor:
         """Images of the target domain, uint8 [B, 3, H, W] on the CPU. Raises ValueError for no request.
@@ -69,16 +76,18 @@ class Method:
             raise ValueError("stylegan_nada needs at least one request")
         made: dict[int, Tensor] = {}
         for pair in dict.fromkeys(texts):
-            generator = self.parent if pair is None else self.adaptations.generator(*pair)
             rows = [row for row, of in enumerate(texts) if of == pair]
-            made |= zip(rows, self._drawn(generator, [seeds[row] for row in rows]), strict=True)
+            made |= zip(rows, self._drawn(pair, [seeds[row] for row in rows]), strict=True)
         return torch.stack([made[row] for row in range(len(texts))])
 
     @torch.no_grad()
-    def _drawn(self, generator: Generator, seeds: Sequence[int]) -> Tensor:
+    def _drawn(self, texts: tuple[str, str] | None, seeds: Sequence[int]) -> Tensor:
         """Images of seeds with fixed noise: uint8 [B, 3, H, W]. The parent maps and truncates, so that pairs have one latent."""
+        generator = self.parent if texts is None else self.adaptations.generator(*texts)
         z = latents(seeds, self.parent.config.z_dim).to(self.models.device)
         w_plus = self.parent.truncate(in_passes(self.parent.mapping, z), self.config.truncation_psi)
+        if texts is not None and self.mining is not None:
+            w_plus = self.mining.mined(w_plus, generator, texts, self.adaptations.facts(*texts))
         return to_uint8(in_passes(lambda part: generator.synthesis(generator.style(part)), w_plus)).cpu()
 
 

@@ -35,6 +35,7 @@ class Adaptations:
         self.parent: Generator = models.stylegan2(config.generator)
         self.known: dict[tuple[str, str], Generator] = {}
         self.seconds: dict[tuple[str, str], float] = {}  # of training
+        self.made_of: dict[tuple[str, str], str] = {}  # hashes of the weights
         self.spent = 0.0
         self.given = self._given() if config.weights else None
 
@@ -51,9 +52,13 @@ class Adaptations:
         key = (source, target)
         if key not in self.known:
             weights = self.given or self._shipped(source, target) or self._trained(source, target)
-            self.known[key] = self._adapted(weights)
+            self.known[key], self.made_of[key] = self._adapted(weights), weights.sha256
             self.seconds[key] = weights.card["training_seconds"]
         return self.known[key]
+
+    def facts(self, source: str, target: str) -> dict[str, Any]:
+        """All that decides the adapted generator of two texts, which was made before."""
+        return {"adaptation_sha256": self.made_of[source, target], "strength": self.config.strength}
 
     def named(self, prompt: str) -> str | None:
         """The target that a prompt names: all of its words stand in the prompt, but those of the source and small ones; else None.

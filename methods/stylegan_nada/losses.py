@@ -37,16 +37,20 @@ def guides(config: Config, source: str, target: str, models: Models) -> list[Gui
     """Every CLIP that has a weight; one that is named twice has the sum of both. Raises UserError where the texts are the same."""
     if " ".join(source.lower().split()) == " ".join(target.lower().split()):
         raise UserError(f"stylegan_nada: source and target are both {target!r}, so there is no direction between them: use another target")
+    made = []
+    for name, weight in weighted(config).items():
+        clip = models.clip(name)
+        delta_t = text_direction(clip, source, target, TEMPLATES[config.templates]).to(clip.device)
+        made.append(Guide(clip, weight, delta_t, clip.encode_texts([target])[0].to(clip.device)))
+    return made
+
+
+def weighted(config: Config) -> dict[str, float]:
+    """The weight of every CLIP that has one, by name; those of one that is named twice are added."""
     weights: dict[str, float] = {}
     for name, weight in zip(config.clips, config.clip_weights, strict=True):
         weights[name] = weights.get(name, 0.0) + weight
-    made = []
-    for name, weight in weights.items():
-        if weight:
-            clip = models.clip(name)
-            delta_t = text_direction(clip, source, target, TEMPLATES[config.templates]).to(clip.device)
-            made.append(Guide(clip, weight, delta_t, clip.encode_texts([target])[0].to(clip.device)))
-    return made
+    return {name: weight for name, weight in weights.items() if weight}
 
 
 def text_direction(clip: Clip, source: str, target: str, templates: Sequence[str]) -> Tensor:

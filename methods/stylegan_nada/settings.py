@@ -47,6 +47,20 @@ class Config:
     noise: Literal["random", "const"] = "random"  # fresh noise in every layer, or the generator's own maps
     training_psi: float = 1.0
 
+    # mining, the second step for changes of shape: a latent mapper for the adapted generator
+    mining_steps: int = 0  # 0: no mining; the reference takes 50,001
+    mining_codes: int = 5000
+    mining_batch: int = 4  # the reference has 2
+    mining_optimiser: Literal["ranger", "adam"] = "adam"  # the reference has ranger
+    mining_learning_rate: float = 0.5
+    mining_schedule: Literal["constant", "cosine"] = "cosine"  # the reference has constant
+    mining_residual: float = 0.1
+    mining_clip: float = 1.0  # on each CLIP that has a weight
+    mining_l2: float = 0.8
+    mining_id: float = 0.1  # 0 for what is no face
+    mining_norm: float = 0.5  # on the length of the first CLIP's embeddings
+    identity: str = "guide"  # features of the identity term: of the first CLIP ("guide"), or the file of ArcFace's weights
+
     def __post_init__(self) -> None:
         for name, low in (
             ("steps", 1),
@@ -56,6 +70,9 @@ class Config:
             ("layers_batch", 1),
             ("layers_every", 1),
             ("layers_iterations", 1),
+            ("mining_steps", 0),
+            ("mining_codes", 1),
+            ("mining_batch", 1),
         ):
             if getattr(self, name) < low:
                 raise UserError(f"stylegan_nada: {name} is {getattr(self, name)}, expected at least {low}")
@@ -91,11 +108,12 @@ PROFILES: Mapping[str, Mapping[str, Any]] = {
     "paper-style": {"steps": 301, "templates": "imagenet", "batch": 2, "layers": 18.0},
     "shape": {"steps": 600, "templates": "imagenet", "batch": 2, "layers": 0.667, "mixing": 0.9},
 }
-DECIDE_IMAGES = ("generator", "clips", "clip_weights", "truncation_psi", "strength", "weights", "source", "prompts", "domains")
+DECIDE_IMAGES = ("generator", "clips", "clip_weights", "truncation_psi", "strength", "weights", "source", "prompts", "domains", "identity")
 DECIDE_LENGTH = ("steps", "keep_every")
 
 
 def training_settings(config: Config) -> dict[str, Any]:
     """The settings that decide step by step what an adaptation becomes; not how many steps it takes, nor names of networks."""
     left_out = {*DECIDE_IMAGES, *DECIDE_LENGTH, "target"}
-    return {field.name: getattr(config, field.name) for field in fields(config) if field.name not in left_out}
+    names = [field.name for field in fields(config) if not field.name.startswith("mining_")]
+    return {name: getattr(config, name) for name in names if name not in left_out}

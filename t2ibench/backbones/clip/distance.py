@@ -30,8 +30,12 @@ class ClipDistance:
 
     def image_features(self, images: Tensor) -> Tensor:
         """Features [B, D] of unit norm, with gradients. Raises UserError where the reference's pooling has no whole steps."""
+        return F.normalize(self.embeddings(images), dim=-1)
+
+    def embeddings(self, images: Tensor) -> Tensor:
+        """The same before they are brought to unit norm."""
         if self.clip_input == "normalized":
-            return self.clip.image_features(images)
+            return self.clip.image_embeddings(images)
         side, size = images.shape[-1], self.clip.preprocess.size
         if images.shape[-2] != side or side % UNIT or size % UNIT:
             shape = "x".join(map(str, images.shape[2:]))
@@ -40,7 +44,7 @@ class ClipDistance:
                 "use 'normalized'"
             )
         pooled = pool(images, pooling_matrix(side, size).to(images))
-        return F.normalize(self.clip.model.encode_image(pooled), dim=-1)  # type: ignore[operator]
+        return self.clip.model.encode_image(pooled)  # type: ignore[operator]
 
     def text_features(self, texts: Sequence[str]) -> Tensor:
         """Features [B, D] of unit norm on CLIP's device; a text that comes again is encoded once."""

@@ -99,6 +99,10 @@ class Clip:
         """
         return self._features(self.preprocess.resize((images.float() + 1) / 2, clamp))
 
+    def image_embeddings(self, images: Tensor) -> Tensor:
+        """`image_features` before they are brought to unit norm; their length is no part of what CLIP was trained to compare."""
+        return self._embeddings(self.preprocess.resize((images.float() + 1) / 2))
+
     @torch.no_grad()
     def encode_images(self, images: Tensor, batch: int = 250) -> Tensor:
         """Features [B, D] of uint8 images [B, 3, H, W], on the CPU. Raises ValueError for any other kind of tensor."""
@@ -131,7 +135,10 @@ class Clip:
         return F.normalize(difference, dim=1)
 
     def _features(self, images: Tensor) -> Tensor:
-        return F.normalize(self.model.encode_image(self.preprocess.normalise(images)), dim=-1)  # type: ignore[operator]
+        return F.normalize(self._embeddings(images), dim=-1)
+
+    def _embeddings(self, images: Tensor) -> Tensor:
+        return self.model.encode_image(self.preprocess.normalise(images))  # type: ignore[operator]
 
 
 def state_hash(model: nn.Module) -> str:

@@ -1,7 +1,8 @@
-"""The identity loss (sec. 4): how much of a face an edit changed, by a network that knows faces or by one that does not.
+"""The identity loss (Patashnik et al., StyleCLIP, ICCV 2021, sec. 4): how much of a face an edit changed.
 
-ArcFace is the paper's, for photographs of faces, and needs a weights file. The other compares what the first stages of the guide CLIP
-see at each place, which says that an image changed but nothing about whose face it is: "guide features, no face network".
+By a network that knows faces or by one that does not. ArcFace is the paper's, for photographs of faces, and needs a weights file. The
+other compares what the first stages of the guide CLIP see at each place, which says that an image changed but nothing about whose face it
+is: "guide features, no face network".
 """
 
 from collections.abc import Callable

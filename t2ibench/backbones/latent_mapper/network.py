@@ -1,4 +1,4 @@
-"""The network of the latent mapper (sec. 5): M_t(v), the direction in which a text moves a code v, in W+ or in S.
+"""The network of the latent mapper (Patashnik et al., StyleCLIP, ICCV 2021, sec. 5): the direction in which a text moves a code v.
 
 In W+ one network for each level of rows: coarse, medium, fine. In S one for each convolution, with its channels. A part that is left
 out moves nothing. Each begins by dividing by a root mean square; the released code takes that over the rows of the level, because
