@@ -3,8 +3,8 @@
     D(images) = mean over all pairs i < j of |f(x_i) - f(x_j)|,    diversity = mean over targets of D(adapted) / D(sources)
 
 with the features f of a network that judges. The latents are the same on both sides. 0: one image for every latent. 1: as varied as the
-sources; more is possible where the target domain itself varies more, which `real` in the details says (D of real images of the target /
-D of the sources). A failed image lies at no distance from any: failing is no variety. Higher is better.
+sources; where the target domain itself varies more or less than the sources, so will a good adaptation: `real` in the details is D of
+real images of the target / D of the sources, and `of_real` the share of that which the adapted images have. A failed image lies at no distance from any: failing is no variety. Higher is better.
 
 LPIPS, which publications take (Gal et al., StyleGAN-NADA, SIGGRAPH 2022, within clusters), needs weights made from photographs. Features
 of a CLIP would not do: where captions say nothing of a domain's images but the domain, it is trained to see them as one.
@@ -73,6 +73,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
                     for domain, ratio in found.items()
                 },
                 "real": real,
+                "of_real": {domain: ratio / real[domain] for domain, ratio in found.items() if real[domain]},
                 "distance_of_sources": before,
                 "collapsed": sorted(domain for domain, ratio in found.items() if ratio < 0.5),
                 "failed": failures(evidence),
