@@ -18,6 +18,7 @@ from t2ibench import assets, cache, training, zoo
 from t2ibench.backbones.stylegan2 import Generator
 from t2ibench.backbones.stylegan2.difference import adapted
 from t2ibench.errors import UserError
+from t2ibench.methods.stylegan_nada.coding import decode
 from t2ibench.methods.stylegan_nada.settings import Config
 from t2ibench.methods.stylegan_nada.training import AdaptationRecipe, name_of, settings_of
 from t2ibench.models import Models
@@ -76,7 +77,7 @@ class Adaptations:
             raise UserError(f"{weights.name}: these are no weights of an adaptation: give one that `t2ibench train stylegan_nada` wrote")
         if config["generator_sha256"] != self.models.used[self.config.generator]["sha256"]:
             raise UserError(f"{weights.name} was made from another {config['generator']} than {self.config.generator} here: train it again")
-        return adapted(self.parent, weights.tensors, self.config.strength, weights.name).to(self.models.device)
+        return adapted(self.parent, decode(weights.tensors), self.config.strength, weights.name).to(self.models.device)
 
     def _given(self) -> zoo.Weights:
         path = Path(self.config.weights)

@@ -16,6 +16,7 @@ from t2ibench.backbones.stylegan2 import Generator
 from t2ibench.backbones.stylegan2.difference import difference
 from t2ibench.images import to_uint8
 from t2ibench.methods.stylegan_nada import layers
+from t2ibench.methods.stylegan_nada.coding import encode
 from t2ibench.methods.stylegan_nada.losses import direction_loss, global_loss, guides, total_loss
 from t2ibench.methods.stylegan_nada.settings import Config, training_settings
 from t2ibench.models import Models
@@ -146,7 +147,7 @@ class AdaptationRecipe:
     def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         texts = {"source": self.source, "target": self.target}
         generator = {"generator": self.config.generator, "generator_sha256": self.settings["generator_sha256"]}
-        return difference(self.frozen, self.child), {"kind": "stylegan2-difference", **texts, **generator}
+        return encode(difference(self.frozen, self.child)), {"kind": "stylegan2-difference", **texts, **generator}
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
