@@ -114,6 +114,10 @@ def test_run_shows_the_board_writes_everything_and_is_quiet_in_a_pipe(squares, t
         (["generate", "pointer", "a text"], "no method is called 'pointer', did you mean 'painter'?"),
         (["generate", "painter", "a text", "--seeds", "3-1"], "--seeds '3-1'"),
         (["generate", "retoucher", "a text"], "give the neutral one, --neutral 'a person'"),
+        (["generate", "painter"], "generate: a text is missing: give one or more, or --target"),
+        (["generate", "painter", "--target", "a text"], "painter has no adapt and unadapted"),
+        (["generate", "tinter", "a text", "--target", "a grey square"], "generate: --target adapts a generator"),
+        (["generate", "painter", "a text", "--source", "a square"], "or --target for methods that adapt a generator"),
         (["generate", "retoucher", "a text", "--neutral", "x", "--image", "no.png"], "no.png is missing"),
         (["generate", "painter", "a text", "--neutral", "x"], "painter has no edit and unedited"),
         (["generate", "painter", "a text", "--set", "delai=3"], "unknown key 'delai', did you mean 'delay'?"),
@@ -169,6 +173,17 @@ def test_generate_edits_real_images(t2ibench, squares):
     sheet = np.asarray(Image.open("sheet.png"))
     found = [[round(_cell(sheet, 3, 2, row, column).mean()) for column in (0, 1)] for row in (0, 1, 2)]
     assert found == [[80, 160], [80, 160], [40, 80]]
+
+
+def test_generate_adapts_a_generator_and_shows_what_it_drew_before(t2ibench, squares):
+    squares()
+    targets = ("--target", "a grey square", "--target", "the negative of a square")
+    assert t2ibench("generate", "tinter", "--source", "a square", *targets, "--seeds", "0-2").returncode == 0
+    sheet = np.asarray(Image.open("sheet.png"))
+    for k in range(3):
+        before, grey, negative = (_cell(sheet, 3, 3, row, k).mean((0, 1)) for row in range(3))
+        assert np.ptp(before) > 50 > 5 > np.ptp(grey)
+        np.testing.assert_allclose(before + negative, 255, atol=2)
 
 
 def _cell(sheet: np.ndarray, rows: int, columns: int, row: int, column: int) -> np.ndarray:

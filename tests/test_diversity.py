@@ -38,7 +38,7 @@ def test_unchanged_images_have_one_and_a_single_image_has_none():
     assert (same.value, half.value, one.value) == (1, pytest.approx(0.5), 0)
     assert same.ci == (1, 1)
     assert one.details["collapsed"] == ["t0"]
-    assert same.details["real"] == {"t0": 2}
+    assert (same.details["real"], same.details["of_real"]) == ({"t0": 2}, {"t0": 0.5})
     both = of(LINE, torch.zeros(12, 1))
     assert both.value == 0.5
     assert {name: row["value"] for name, row in both.details["targets"].items()} == {"t0": 1, "t1": 0}

@@ -12,7 +12,9 @@ from t2ibench.backbones.clip.distance import ClipDistance
 from t2ibench.backbones.latent_mapper.training import norm_loss
 from t2ibench.errors import UserError
 from t2ibench.methods.stylegan_nada import Method
+from t2ibench.seeds import derive_seed
 from t2ibench.tracks import Adapt
+from t2ibench.training import batch_rows
 
 REQUESTS = [Adapt(FACE, SKETCH, 1), Adapt(FACE, SEPIA, 2), Adapt(FACE, SKETCH, 2)]
 MINED: dict[str, Any] = {"steps": 1, "mining_steps": 2, "mining_batch": 2, "mining_codes": 4, "mining_learning_rate": 0.05}
@@ -67,6 +69,11 @@ def test_equal_images_lose_nothing_by_the_length_of_their_embeddings():
     assert float(norm_loss(distance, images, images)) == pytest.approx(0, abs=1e-9)
     embeddings = [distance.embeddings(part).norm(dim=1) for part in (images[:1], images[1:])]
     assert float(norm_loss(distance, images[:1], images[1:])) == pytest.approx(float((embeddings[0] - embeddings[1]) ** 2), rel=1e-4)
+
+
+def test_a_round_of_training_sees_as_many_codes_as_were_asked_for():
+    rows = [int(row) for index in range(10) for row in batch_rows(derive_seed("stylegan_nada", "order"), index, 20, 2)]
+    assert sorted(rows) == list(range(20))  # the released windows overlap, and show 11
 
 
 def test_settings_of_mining_are_checked():
