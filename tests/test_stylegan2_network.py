@@ -29,9 +29,14 @@ def styles(generator: Generator, count: int = 2) -> torch.Tensor:
     return generator.style(generator.truncate(generator.mapping(z), psi=0.7))
 
 
+@pytest.mark.parametrize("gradients", [False, True])  # without them, synthesis works in place
 @pytest.mark.parametrize("name", GOLDEN)
-def test_latents_styles_and_images_are_the_reference_implementations(name):
-    generator, stored = generator_of(name), golden(name)
+def test_latents_styles_and_images_are_the_reference_implementations(name, gradients):
+    with torch.set_grad_enabled(gradients):
+        compare_with_stored(generator_of(name), golden(name))
+
+
+def compare_with_stored(generator: Generator, stored: dict[str, torch.Tensor]) -> None:
     w = generator.mapping(stored["z"])
     w_plus = generator.truncate(w, psi=0.7)
     torch.testing.assert_close(w, stored["w"], atol=CLOSE, rtol=0)
@@ -152,6 +157,20 @@ def test_constant_noise_is_the_same_every_time_and_maps_can_be_given(tiny):
     silent = [torch.zeros_like(noise) for noise in own]
     torch.testing.assert_close(tiny.synthesis(s, noise=silent), tiny.synthesis(s, noise="none"), atol=1e-5, rtol=0)
     assert not torch.allclose(tiny.synthesis(s), tiny.synthesis(s, noise="none"), atol=1e-2)
+
+
+@pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("count", [1, 3])
+def test_synthesis_in_place_gives_the_same_images_and_leaves_its_inputs_alone(tiny, count, without):
+    s = styles(tiny, count)
+    maps = [torch.randn(count, *shape) for shape in tiny.noise_shapes()]
+    given = [s, *maps, *tiny.state_dict().values()]
+    before = [value.clone() for value in given]
+    expected = [tiny.synthesis(s), tiny.synthesis(s, noise=maps)]
+    with without():
+        found = [tiny.synthesis(s), tiny.synthesis(s, noise=maps)]
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    assert all(map(torch.equal, given, before))
 
 
 def test_a_row_does_not_depend_on_its_batch(tiny):

@@ -4,6 +4,9 @@ Parameters have the names of NVlabs' PyTorch release, but `blocks` for `synthesi
 the convolution's input and demodulation its output, with the weights shared by the whole batch: the same numbers as scaling the weights
 of each sample, without a grouped convolution. The gain of the activation is folded into what comes before it, since a leaky ReLU is
 positively homogeneous.
+
+Fast because of that, of channels-last maps, and of working in place: maps of a batch are too large for memory to be reused, so each new
+one costs more in page faults than in arithmetic. benchmarks/stylegan2.py compares it with the public code's portable path.
 """
 
 import math
@@ -51,7 +54,7 @@ class Generator(nn.Module):
 
     def synthesis(self, s: Tensor, noise: Noise = "const") -> Tensor:
         """Images of styles. noise: the generator's own fixed maps, none, or one map [B or 1, 1, r, r] for each noisy layer in order."""
-        x = self.const.to(s.dtype)[None].expand(len(s), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        x = self.const.to(s.dtype)[None].expand(len(s), -1, -1, -1).clone(memory_format=torch.channels_last)
         maps = iter(noise if not isinstance(noise, str) else ())
         image: Tensor | None = None
         for layer in self.layers:
@@ -133,16 +136,17 @@ class Modulated(nn.Module):
         """x [B, I, r, r] and styles [B, I] -> [B, O, r', r']."""
         energy = self.weight.square().sum(dim=(2, 3))  # [O, I]
         demodulate = (styles.square() @ energy.T + 1e-8).rsqrt() * GAIN
-        x = x * styles.to(x.dtype)[:, :, None, None]
+        x = scaled(x, styles)
         if self.up:
             x = F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2)
             x = F.conv2d(x, self.filter.to(x.dtype), padding=1, groups=x.shape[1])
         else:
             x = F.conv2d(x, self.weight, padding=1)
-        shift = (self.bias * GAIN)[:, None, None]
+        x = scaled(x, demodulate)
         if not isinstance(noise, str) or noise == "const":
-            shift = shift + (self.noise_const if isinstance(noise, str) else noise) * (self.noise_strength * GAIN)
-        x = F.leaky_relu(torch.addcmul(shift.to(x.dtype), x, demodulate.to(x.dtype)[:, :, None, None]), SLOPE)
+            noise = self.noise_const if isinstance(noise, str) else noise
+            x = x.add_((noise * (self.noise_strength * GAIN)).to(x.dtype))
+        x = F.leaky_relu(x.add_((self.bias * GAIN).to(x.dtype)[:, None, None]), SLOPE, inplace=True)
         return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
 
@@ -157,13 +161,19 @@ class ToRGB(nn.Module):
         self.bias = nn.Parameter(torch.zeros(3))
 
     def forward(self, x: Tensor, styles: Tensor) -> Tensor:
-        x = x * (styles / math.sqrt(x.shape[1])).to(x.dtype)[:, :, None, None]
-        x = F.conv2d(x, self.weight, self.bias)
-        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
+        weight = self.weight[:, :, 0, 0] * (styles / math.sqrt(x.shape[1]))[:, None]  # [B, 3, I]
+        rgb = torch.einsum("boi, bihw -> bohw", weight, x) + self.bias[:, None, None]
+        return rgb if self.clamp is None else rgb.clamp(-self.clamp, self.clamp)
 
 
 def _modulated(layer: Layer, config: Config) -> Modulated | ToRGB:
     return ToRGB(layer, config) if layer.is_rgb else Modulated(layer, config.channels(layer.resolution), config)
+
+
+def scaled(x: Tensor, scales: Tensor) -> Tensor:
+    """x [B, C, r, r] with every channel times its scale [B, C]; in x's own memory where no gradient is recorded."""
+    scales = scales.to(x.dtype)[:, :, None, None]
+    return x * scales if torch.is_grad_enabled() else x.mul_(scales)
 
 
 def fir(gain: float = 1.0) -> Tensor:
