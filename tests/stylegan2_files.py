@@ -13,7 +13,8 @@ import pytest
 import torch
 from goldens import FOLDER
 
-from t2ibench.backbones.stylegan2 import Config, Generator, nvlabs, shapes
+from t2ibench.backbones.stylegan2 import Config, Generator, checkpoints, nvlabs, shapes
+from t2ibench.errors import UserError
 
 GOLDEN = ("stylegan2_32", "stylegan2_16_clamp")
 VERSION = 6  # of NVlabs' persistence
@@ -146,3 +147,24 @@ def write_pkl(path: Path, name: str = "stylegan2_32", source: str = "", protocol
     discriminator = module("Discriminator", {"weight": torch.ones(2)}, {}, source)
     content = {"training_set_kwargs": EasyDict(path="faces.zip"), "G": ema, "D": discriminator, "G_ema": ema, "augment_pipe": None}
     return write_pickle(path, content, protocol)
+
+
+def images(generator: Generator, name: str) -> torch.Tensor:
+    return generator.synthesis(generator.style(golden(name)["w_plus_psi07"]))
+
+
+def refused(path: Path, says: str, **options: Any) -> None:
+    with pytest.raises(UserError, match=says) as caught:
+        checkpoints.load(path, **options)
+    assert "\n" not in str(caught.value)
+    assert path.name in str(caught.value)
+
+
+class Call:
+    """Pickled as a call of a function with arguments."""
+
+    def __init__(self, function: Any, *arguments: Any) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> Any:
+        return self.call
