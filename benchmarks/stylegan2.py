@@ -4,7 +4,7 @@
 
 Ours is 2.2 times as fast as the restatement at 64 pixels and at 256 (channel_base 16384, batch 4, one thread; two threads: 2.3 and 2.2 in
 processor time). Before it worked in place it ran 2.2 times as fast as NVlabs' code and 2.5 times as rosinality's at 64 pixels, the
-restatement at NVlabs' speed. For one image at a time there is little to gain, 1.0 to 1.1 times at 64 pixels and 1.2 at 256: both then
+restatement at NVlabs' speed. For one image at a time there is little to gain, 1.0 to 1.2 times at 64 pixels and 1.2 at 256: both then
 spend most of their time in equal convolutions, and nothing is too large for memory to be reused.
 
 What makes it fast: the weights are shared by the batch, since styles scale what enters a convolution and demodulation what leaves it, so
