@@ -1,22 +1,28 @@
-"""What an adapted generator keeps of its sources: the share of an image's attributes whose judged value stays. In [0, 1]; higher is better.
+"""What an adapted generator keeps of its sources: the share of an image's attributes whose value stays. In [0, 1]; higher is better.
 
-Adapted image and source are of one latent. An attribute counts in a target where the judge passes its gate (balanced accuracy) on real
-images of that very domain, and on those that the sources belong to: what a judge of coloured drawings says of hair colours in sepia
-means nothing, and is not read. A domain whose real images have no known attributes cannot be judged at all; it is listed
-(`not_judged`) and counts nowhere, so read with `targets` which ones the number is about. Doing nothing keeps everything.
+Adapted image and source are of one latent. The attribute judge knows the data set's own images and names next to nothing on those of
+other domains. Its features still tell them apart, so for each target a linear reader of those features is learned from real images of both
+domains with known attributes, and reads source and adapted image alike: an image that did not change keeps everything.
+
+An attribute counts in a target where that reader passes the judge's gate (balanced accuracy) on other real images of either domain: what
+is said of hair colours in sepia means nothing, and is not read. A domain whose real images have no known attributes cannot be judged at
+all. What does not count is listed (`not_judged`); read with `targets` which domains the number is about, and `structure` for the others.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
+import pandas as pd
+import torch
 
 from t2ibench.data import Split
 from t2ibench.edit_judged import kept, kept_estimate
 from t2ibench.edit_pairs import edit_pairs, literal
+from t2ibench.edit_prompts import SOURCES
 from t2ibench.errors import UserError
 from t2ibench.evidence import Evidence
-from t2ibench.judge_gate import Gate, RealCells, Verdict
+from t2ibench.judge_gate import Gate, RealCells
+from t2ibench.reader import RIDGE, Reader
 from t2ibench.records import Estimate
 from t2ibench.seeds import derive_seed
 from t2ibench.visibility import covers
@@ -27,39 +33,62 @@ UNKNOWN = "no attributes of its real images are known"
 
 @dataclass(frozen=True)
 class Config:
-    pass
+    lessons: int = 1500  # real images of each domain that a reader learns from
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
-    """`attributes_kept`. Raises UserError for a data set without attributes, and where the judge can tell none in any target."""
+    """`attributes_kept`. Raises UserError for a data set without attributes, and where nothing can be read in any target."""
     table = evidence.train.attributes
     if table is None or evidence.reference.attributes is None:
         raise UserError(f"{evidence.train.dataset} has no attributes that could be kept: leave attributes_kept out")
     pairs, gate = edit_pairs(evidence), Gate()
-    after, before = pairs.judged(evidence)
-    same, of_sources = kept(before, after, pairs.prompts, covers(table)), verdicts(evidence, evidence.reference, list(before), gate)
-    asked, refused = np.array([literal(prompt) for prompt in pairs.prompts], dtype=object), dict[str, object]()
-    for domain in evidence.targets:
-        split = evidence.target(domain)
-        of_target = {} if split.attributes is None else verdicts(evidence, split, list(before), gate)
-        unknown = [name for name in before if name not in of_target or of_target[name].failures or of_sources[name].failures]
-        same.loc[asked == domain, unknown] = np.nan
-        reasons = {name: [*of_sources[name].failures, *of_target[name].failures] for name in unknown if name in of_target}
-        if unknown:
-            refused[domain] = reasons or UNKNOWN
+    asked = np.array([literal(prompt) for prompt in pairs.prompts], dtype=object)
+    same = pd.DataFrame(np.nan, index=range(len(pairs)), columns=list(map(str, table.columns)))
+    refused: dict[str, object] = {}
+    start = 0  # of a group's images among those of all
+    for domain, group in evidence.targets.items():
+        held_out, rows = evidence.target(domain), np.flatnonzero(asked == domain)
+        reader = None if held_out.attributes is None else learned(evidence, domain, config.lessons)
+        if reader is None:
+            refused[domain] = UNKNOWN
+        elif len(rows):
+            unsure = failures(evidence, reader, (held_out, evidence.reference), gate)
+            before, after = (reader.read(evidence.fake_features(evidence.judge, name)) for name in (SOURCES, group))
+            pair = before.iloc[pairs.source[rows]], after.iloc[pairs.edited[rows] - start]
+            found = kept(*pair, [pairs.prompts[row] for row in rows], covers(table)).drop(columns=list(unsure))
+            same.loc[rows, list(found)] = found.to_numpy()
+            if unsure:
+                refused[domain] = unsure
+        start += len(evidence.samples(group).rows)
     protocol = {
         **pairs.protocol,
         "judge": evidence.extractor_protocol(evidence.judge),
+        "reader": {"ridge": RIDGE, "lessons": config.lessons},
         "reference": evidence.reference.digest,
         "targets": {domain: evidence.target(domain).digest for domain in evidence.targets},
         "train": evidence.train.digest,
         "gate": asdict(gate),
     }
-    seed = derive_seed(evidence.seed, "attributes_kept")
-    return {"attributes_kept": kept_estimate(pairs, same, protocol, seed, {"not_judged": refused})}
+    return {"attributes_kept": kept_estimate(pairs, same, protocol, derive_seed(evidence.seed, "attributes_kept"), {"not_judged": refused})}
 
 
-def verdicts(evidence: Evidence, split: Split, names: list[str], gate: Gate) -> Mapping[str, Verdict]:
-    """Whether the judge may speak about each attribute on images like those of a split."""
-    real = RealCells(split, evidence.real_attributes, evidence.real_probabilities, None, 0, gate)
-    return {name: real.attribute(name) for name in names}
+def learned(evidence: Evidence, domain: str, lessons: int) -> Reader:
+    """The reader of a target and of the data set's own images."""
+    splits = evidence.train.take(range(min(lessons, len(evidence.train)))), evidence.lessons(domain, lessons)
+    features = torch.cat([evidence.real_features(evidence.judge, split) for split in splits])
+    return Reader.of(features, pd.concat([split.attributes for split in splits], ignore_index=True))
+
+
+def failures(evidence: Evidence, reader: Reader, splits: tuple[Split, ...], gate: Gate) -> dict[str, list[str]]:
+    """Why the reader may not speak about an attribute, for those of which it may not."""
+
+    def read(split: Split) -> pd.DataFrame:
+        return reader.read(evidence.real_features(evidence.judge, split))
+
+    found: dict[str, list[str]] = {}
+    for split in splits:
+        cells = RealCells(split, read, read, None, 0, gate)
+        for name in reader.weights:
+            if why := cells.attribute(name).failures:
+                found.setdefault(name, []).extend(f"{split.name}: {reason}" for reason in why)
+    return found

@@ -4,7 +4,8 @@
 
 with the features f of a network that judges. The latents are the same on both sides. 0: one image for every latent. 1: as varied as the
 sources; where the target domain itself varies more or less than the sources, so will a good adaptation: `real` in the details is D of
-real images of the target / D of the sources, and `of_real` the share of that which the adapted images have. A failed image lies at no distance from any: failing is no variety. Higher is better.
+real images of the target / D of the sources, and `of_real` the share of that which the adapted images have. A failed image lies at no
+distance from any: failing is no variety. Higher is better.
 
 LPIPS, which publications take (Gal et al., StyleGAN-NADA, SIGGRAPH 2022, within clusters), needs weights made from photographs. Features
 of a CLIP would not do: where captions say nothing of a domain's images but the domain, it is trained to see them as one.

@@ -60,7 +60,7 @@ def over_targets(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     found = {domain: kid(own.fake, own.real) for domain, own in sets.items()}
     value = float(np.mean([own for own, _, _ in found.values()]))
     latents = {domain: own.clusters for domain, own in sets.items()}
-    of_fake, of_real = ({domain: own[side].numpy() for domain, own in found.items()} for side in (1, 2))
+    of_fake, of_real = {domain: own[1].numpy() for domain, own in found.items()}, {domain: own[2].numpy() for domain, own in found.items()}
     se = float(np.hypot(mean_error(of_fake, latents), mean_error_of_real(of_real)))
     targets = {}
     for domain, (own, fake, real) in found.items():

@@ -71,10 +71,11 @@ class Evidence:
         render: Render | None = None,
         regions: Regions | None = None,
         target: Callable[[str], Split] | None = None,
+        lessons: Callable[[str, int], Split] | None = None,
     ) -> None:
         self.train, self.reference, self.prompts = train, reference, list(prompts)
         self.models, self.seed, self.judge, self._samples = models, seed, judge, samples
-        self._render, self._regions, self._target = render, regions, target
+        self._render, self._regions, self._target, self._lessons = render, regions, target, lessons
         self._held: dict[tuple[Any, ...], Tensor] = {}
         self._extractors: dict[str, Extractor] = {}
 
@@ -139,6 +140,11 @@ class Evidence:
         """Real images of a target domain, which no network has learned from. Only for `targets`."""
         assert self._target is not None
         return self._target(domain)
+
+    def lessons(self, domain: str, count: int) -> Split:
+        """Other real images of a target domain, for a metric to learn from. Only for `targets`."""
+        assert self._lessons is not None
+        return self._lessons(domain, count)
 
     @property
     def can_render(self) -> bool:

@@ -19,7 +19,7 @@ from t2ibench.suite import Entry, Suite
 from t2ibench.tracks import TRACKS, Prompt
 
 F = TypeVar("F", bound=Callable)
-HELD_OUT = 1  # seed of the real images of domains that made ones are held to
+LESSONS, HELD_OUT = 0, 1  # seeds of real images of domains: those to learn from, and those that made ones are held to
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,11 @@ class Plan:
         """The real images that the samples of a target domain are held to."""
         assert self.data.domain is not None
         return self.data.domain(domain, self.suite.adapt.reference, HELD_OUT)
+
+    def lessons(self, domain: str, count: int) -> Split:
+        """Real images of a target domain that networks may have learned from; none of `target` is among them."""
+        assert self.data.domain is not None
+        return self.data.domain(domain, count, LESSONS)
 
     @cached_property
     def prompt_facts(self) -> dict[str, Any]:

@@ -151,4 +151,5 @@ def evidence_of(plan: Plan, samples: Mapping[str, Samples]) -> Evidence:
         render=plan.data.render,
         regions=plan.data.regions,
         target=plan.target,
+        lessons=plan.lessons,
     )

@@ -44,7 +44,7 @@ class FakeEdits(Evidence):
         literals: Sequence[str],
         sources: int,
         *,
-        features: Mapping[str, Tensor] | None = None,
+        features: Mapping[Any, Tensor] | None = None,
         texts: Mapping[str, Tensor] | None = None,
         values: Mapping[str, pd.DataFrame] | None = None,
         real: pd.DataFrame | None = None,
@@ -58,7 +58,8 @@ class FakeEdits(Evidence):
         self.seed, self.judge, self._render = 0, JUDGE, None
         asked = list(prompts or [prompt(literal, sources) for literal in literals])
         source = Prompt("source", "a person", SOURCES, sources, None, {"neutral": "a person"})
-        self.features, self.texts, self.values, self.regions = features or {}, texts or {}, values or {}, regions or {}
+        self.features: Mapping[Any, Tensor] = features or {}
+        self.texts, self.values, self.regions = texts or {}, values or {}, regions or {}
         self.judged = real if judged is None else judged
         self.reference, self.train = split("test", real), split("train", real if train is None else train)
         self.prompts = [source, *asked]

@@ -15,8 +15,9 @@ from t2ibench.tracks import ADAPTED, Prompt
 class FakeTargets(FakeEdits):
     """adapted: by target domain, how many latents were asked for.
 
-    As in FakeEdits features, values and ok go by group; features of a target's real images by ("real", domain). known, said: true and
-    judged attributes of a target's real images; a domain without has none.
+    As in FakeEdits features and ok go by group. Features of a target's real images go by ("real", domain). known: true attributes of real
+    images of a target, which are those to learn from, too; a domain without has none. seen: the features of real images by the name of
+    their split ("train", "test", a domain, a domain and " lessons").
     """
 
     def __init__(
@@ -26,10 +27,9 @@ class FakeTargets(FakeEdits):
         *,
         features: Mapping[Any, Tensor] | None = None,
         known: Mapping[str, pd.DataFrame] | None = None,
-        said: Mapping[str, pd.DataFrame] | None = None,
         **kwargs: Any,
     ) -> None:
-        self.known, self.said = known or {}, said or known or {}
+        self.known = known or {}
         asked = [target_prompt(domain, images) for domain, images in adapted.items()]
         super().__init__([], sources, features=features, prompts=asked, **kwargs)
 
@@ -38,11 +38,12 @@ class FakeTargets(FakeEdits):
         count = len(self.features["real", domain]) if table is None else len(table)
         return replace(split(domain, pd.DataFrame(index=range(count))), attributes=table)
 
-    def real_features(self, extractor: str, split: Split | None = None) -> Tensor:
-        return self.features["real", split.name if split else ""]
+    def lessons(self, domain: str, count: int) -> Split:
+        return replace(self.target(domain), name=f"{domain} lessons").take(range(min(count, len(self.known[domain]))))
 
-    def real_attributes(self, split: Split | None = None) -> pd.DataFrame:
-        return self.said[split.name] if split and split.name in self.said else super().real_attributes(split)
+    def real_features(self, extractor: str, split: Split | None = None) -> Tensor:
+        assert split is not None
+        return self.features["real", split.name][: len(split)]
 
 
 def target_prompt(domain: str, images: int) -> Prompt:

@@ -1,16 +1,20 @@
-"""Attributes kept by an adaptation, on judged values that can be counted by hand."""
+"""Attributes kept by an adaptation, on features that say them outright, or do not."""
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from fake_targets import FakeTargets
+from torch import Tensor
 
 from t2ibench.errors import UserError
 from t2ibench.metrics import directional_similarity
 from t2ibench.metrics.attributes_kept import UNKNOWN, Config, score
+from t2ibench.reader import Reader
 
-CHOICES = {"eyewear": ["none", "glasses"], "hair": ["long", "short"], "mood": ["sad", "merry"]}
+CHOICES = {"eyewear": ["none", "glasses"], "hair": ["long", "short", "curly"], "mood": ["sad", "merry"]}
 PERSON = {"eyewear": "none", "hair": "long", "mood": "sad"}
 rng = np.random.default_rng(0)
 REAL = pd.DataFrame({name: rng.choice(values, 400) for name, values in CHOICES.items()}, dtype=object)
@@ -20,12 +24,23 @@ def rows(*changes: dict[str, str]) -> pd.DataFrame:
     return pd.DataFrame([{**PERSON, **change} for change in changes], dtype=object)
 
 
-def of(values: dict[str, pd.DataFrame], known: dict, said: dict | None = None, **kwargs):
+def told(table: pd.DataFrame, hidden: tuple[str, ...] = ()) -> Tensor:
+    """Features with a column for every value, 1 where an image has it; those of hidden attributes are all 0."""
+    columns = [(table[name] == value) & (name not in hidden) for name, values in CHOICES.items() for value in values]
+    return torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
+
+
+def of(values: dict[str, pd.DataFrame], known: dict[str, pd.DataFrame], hidden: dict[str, tuple[str, ...]] | None = None, **kwargs: Any):
+    """hidden: by domain, the attributes that the features of its images do not say."""
     targets = {group.partition("/")[2]: len(table) for group, table in values.items() if group != "sources"}
-    real = {("real", domain): torch.zeros(9, 1) for domain in targets}
-    evidence = FakeTargets(
-        targets, len(values["sources"]), values=values, known=known, said=said, features=real, **{"real": REAL, **kwargs}
-    )
+    features: dict[Any, Tensor] = {("real", "train"): told(REAL), ("real", "test"): told(REAL)}
+    for domain in targets:
+        own = (hidden or {}).get(domain, ())
+        features[f"adapted/{domain}"] = told(values[f"adapted/{domain}"], own)
+        for name in (domain, f"{domain} lessons"):
+            features["real", name] = told(known.get(domain, REAL), own)
+    features["sources"] = told(values["sources"])
+    evidence = FakeTargets(targets, len(values["sources"]), features=features, known=known, **{"real": REAL, **kwargs})
     return score(evidence, Config())["attributes_kept"]
 
 
@@ -43,34 +58,56 @@ def test_by_hand_two_targets():
     assert found.details["per_sample"].split() == [f"{5 / 6:.5f}", f"{4 / 6:.5f}"]
 
 
-def test_what_the_judge_cannot_tell_in_a_domain_counts_in_no_image_of_it():
-    wrong = REAL.assign(mood=REAL["mood"].to_numpy()[::-1])
+def test_what_cannot_be_read_in_a_domain_counts_in_no_image_of_it():
     values = {"sources": rows({}, {}), "adapted/sepia": rows({"mood": "merry"}, {}), "adapted/sketch": rows({"mood": "merry"}, {})}
-    found = of(values, {"sepia": REAL, "sketch": REAL}, {"sepia": wrong, "sketch": REAL})
+    found = of(values, {"sepia": REAL, "sketch": REAL}, {"sepia": ("mood",)})
     assert {domain: row["n"] for domain, row in found.details["targets"].items()} == {"sepia": 4, "sketch": 6}
     assert found.value == pytest.approx(9 / 10)
-    [[why]] = [reasons.values() for reasons in found.details["not_judged"].values()]
-    assert "balanced accuracy" in why[0]
+    assert list(found.details["not_judged"]) == ["sepia"]
+    [why] = found.details["not_judged"]["sepia"]["mood"]
+    assert why.startswith("sepia: mood: balanced accuracy")
+
+
+def test_an_image_that_did_not_change_keeps_everything_in_any_domain():
+    same = rows({"hair": "curly"}, {"mood": "merry"}, {"eyewear": "glasses"})
+    found = of({"sources": same, "adapted/sepia": same}, {"sepia": REAL})
+    assert found.value == 1
+    assert found.ci[0] < 1
 
 
 def test_a_domain_without_known_attributes_is_told_and_counts_nowhere():
-    values = {"sources": rows({}, {}), "adapted/sepia": rows({}, {}), "adapted/drawing": rows({"mood": "merry"}, {"mood": "merry"})}
+    values = {"sources": rows({}, {}), "adapted/drawing": rows({"mood": "merry"}, {"mood": "merry"}), "adapted/sepia": rows({}, {})}
     found = of(values, {"sepia": REAL})
     assert (found.value, list(found.details["targets"]), found.details["not_judged"]) == (1, ["sepia"], {"drawing": UNKNOWN})
-    assert found.ci[0] < 1
     with pytest.raises(UserError, match="no attribute that the judge can tell"):
         of(values, {})
 
 
-def test_failed_images_are_counted():
-    values = {"sources": rows({}, {}, {}), "adapted/sepia": rows({}, {"mood": "merry"}, {})}
-    found = of(values, {"sepia": REAL}, ok={"adapted/sepia": [True, True, False], "sources": [True, True, True]})
-    assert (found.details["failed_edits"], found.details["pairs"], found.n) == (1, 2, 6)
+def test_failed_images_are_counted_and_the_others_stay_in_their_place():
+    values = {
+        "sources": rows({}, {"hair": "short"}, {"hair": "curly"}),
+        "adapted/sepia": rows({}, {"hair": "short"}, {"hair": "curly"}),
+        "adapted/sketch": rows({}, {"hair": "short"}, {"hair": "curly"}),
+    }
+    found = of(values, {"sepia": REAL, "sketch": REAL}, ok={"adapted/sepia": [False, True, True]})
+    assert (found.details["failed_edits"], found.details["pairs"], found.n, found.value) == (1, 5, 15, 1)
 
 
 def test_a_data_set_without_attributes_is_refused():
     with pytest.raises(UserError, match="leave attributes_kept out"):
         of({"sources": rows({}), "adapted/sepia": rows({})}, {"sepia": REAL}, real=None)
+
+
+def test_a_reader_gives_rare_values_their_due_and_knows_what_it_cannot_tell():
+    rare = pd.DataFrame({"mood": ["sad"] * 380 + ["merry"] * 20, "one": ["x"] * 400}, dtype=object)
+    noise = torch.from_numpy(np.random.default_rng(1).normal(size=(400, 5)).astype(np.float32))
+    features = torch.cat([noise, 0.8 * torch.from_numpy((rare["mood"] == "merry").to_numpy()).float()[:, None] + 0.2 * noise[:, :1]], dim=1)
+    reader = Reader.of(features, rare)
+    assert list(reader.weights) == ["mood"]
+    read = reader.read(features)["mood"]
+    assert (read[rare["mood"] == "merry"] == "merry").mean() > 0.9
+    hidden = rare.assign(mood=rare["mood"].where(np.arange(400) % 2 == 0, None))
+    assert (Reader.of(features, hidden).read(features)["mood"] == read).mean() > 0.95
 
 
 def test_directional_similarity_is_read_target_by_target():

@@ -1,5 +1,7 @@
 """Diversity by hand on a line: what collapses, what fails, and how sure the ratio is."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -20,7 +22,7 @@ def no_inception_weights(monkeypatch, tmp_path):
 
 def of(*targets: Tensor, sources: Tensor = LINE, **kwargs):
     names = [f"t{i}" for i in range(len(targets))]
-    features = {"sources": sources, **{f"adapted/{name}": seen for name, seen in zip(names, targets, strict=True)}}
+    features: dict[Any, Tensor] = {"sources": sources, **{f"adapted/{name}": seen for name, seen in zip(names, targets, strict=True)}}
     features |= {("real", name): 2 * LINE for name in names}
     evidence = FakeTargets({name: len(seen) for name, seen in zip(names, targets, strict=True)}, len(sources), features=features, **kwargs)
     return score(evidence, Config())["diversity"]

@@ -34,7 +34,12 @@ def method(**settings: Any) -> Method:
 def test_mined_images_are_others_from_the_same_sources_and_are_trained_once(monkeypatch: pytest.MonkeyPatch):
     names: list[str] = []
     plain = training.fit
-    monkeypatch.setattr(training, "fit", lambda recipe, name, *a, **k: (names.append(name), plain(recipe, name, *a, **k))[1])
+
+    def counted(recipe: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+        names.append(name)
+        return plain(recipe, name, *args, **kwargs)
+
+    monkeypatch.setattr(training, "fit", counted)
     mined, straight = method(), method(mining_steps=0)
     images, before = mined.adapt(REQUESTS), mined.unadapted(REQUESTS)
     assert torch.equal(before, straight.unadapted(REQUESTS))

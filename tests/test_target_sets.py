@@ -1,5 +1,7 @@
 """Distances of adapted images to real ones of each target, and the mean over targets: by hand, and its interval in simulation."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -98,7 +100,7 @@ def test_the_error_of_the_mean_is_its_spread_when_targets_share_their_latents():
     mix, values, errors = torch.tensor([[1.0, 0.6], [0.0, 0.8]]), [], []
     for seed in range(100):
         latent = draw(150, 10 * seed, 0, 2)
-        seen = {"sources": latent, SKETCH: latent + 1, SEPIA: latent @ mix + 1}
+        seen: dict[Any, Tensor] = {"sources": latent, SKETCH: latent + 1, SEPIA: latent @ mix + 1}
         seen |= {("real", "sketch"): draw(150, 10 * seed + 1, 0, 2), ("real", "sepia"): draw(150, 10 * seed + 2, 0, 2)}
         estimate = kid.score(of(seen, 150), kid.Config())["kd_avatars"]
         values.append(estimate.value)

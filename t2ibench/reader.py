@@ -1,0 +1,55 @@
+"""Reading attributes off a judge's features where the judge itself cannot: a linear reader, learned from real images of the domains.
+
+A judge that knows coloured drawings names nothing in pencil sketches, but what it would need is in its features. One ridge regression for
+each attribute, on one column a value, in which all values weigh alike however rare they are; the value with the largest answer is read.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from t2ibench.literals import canonical
+
+RIDGE = 10.0  # on weights of features that are scaled to a variance of 1
+
+
+@dataclass(frozen=True, eq=False)
+class Reader:
+    """mean, scale: of the features it learned from [D]. weights: for each attribute its values and their columns [D + 1, V]."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+    weights: Mapping[str, tuple[list[str], np.ndarray]]
+
+    @classmethod
+    def of(cls, features: Tensor, table: pd.DataFrame) -> "Reader":
+        """Learn from features [N, D] and the attributes of the same images; an attribute of fewer than two values is left out."""
+        rows = features.double().numpy()
+        mean, scale = rows.mean(0), rows.std(0)
+        scale = np.where(scale > 1e-9, scale, 1.0)
+        inputs = _inputs(rows, mean, scale)
+        values, weights = canonical(table, map(str, table.columns)), {}
+        for name in values:
+            seen = values[name].notna().to_numpy()
+            columns = pd.get_dummies(values[name][seen])
+            if columns.shape[1] > 1:
+                asked = columns.to_numpy(float)
+                share = (asked / asked.sum(0)).sum(1)
+                weighted = inputs[seen] * (share / share.mean())[:, None]
+                solved = np.linalg.solve(weighted.T @ inputs[seen] + RIDGE * np.eye(inputs.shape[1]), weighted.T @ asked)
+                weights[str(name)] = (list(map(str, columns.columns)), solved)
+        return cls(mean, scale, weights)
+
+    def read(self, features: Tensor) -> pd.DataFrame:
+        """The value of every attribute on images of features [N, D]."""
+        inputs = _inputs(features.double().numpy(), self.mean, self.scale)
+        return pd.DataFrame(
+            {name: np.array(values, dtype=object)[(inputs @ solved).argmax(1)] for name, (values, solved) in self.weights.items()}
+        )
+
+
+def _inputs(rows: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    return np.concatenate([(rows - mean) / scale, np.ones((len(rows), 1))], axis=1)
