@@ -1,17 +1,16 @@
-"""StyleGAN-NADA's rate, choice of layers and number of steps: what each comes to on the way, for several targets.
+"""StyleGAN-NADA's rate, choice of layers and number of steps: what each variant comes to on the way, for several targets.
 
-    python benchmarks/stylegan_nada.py [--generator stylegan2-avatars] [--targets sepia pencil-sketch …] [--rates 0.0016 0.004 0.01]
-                                       [--layers 0 0.667] [--steps 600] [--out FOLDER]
+    python benchmarks/stylegan_nada.py [--generator stylegan2-avatars] [--targets sepia pencil-sketch …] [--steps 600] [--out FOLDER]
+                                       [--variants "learning_rate=0.004 phase=all" "train_kernels=false" …]
 
-Every pair of rate and layers is trained once for each target, and looked at after 50, 100, 150, 200, 300, … steps: the Fréchet distance to
-real images of the target, over that of the unadapted generator (half is what we ask for), and the diversity over that of the sources, both
-in the judge's features, which guide nothing. Latents and real images are others than those of any suite, so that defaults that are chosen
-here are not chosen on what the board shows. `--out` also writes stylegan_nada.json. About a minute for each training of 600 steps, and a
-minute for its looks, on an idle core.
+Every variant is trained once for each target, and looked at after 50, 100, 150, 200, 300, … steps: the Fréchet distance to real images of
+the target, over that of the unadapted generator (half is what we ask for), and the diversity over that of the sources, both in the judge's
+features, which guide nothing. Latents and real images are others than those of any suite, so that defaults that are chosen here are not
+chosen on what the board shows. `--out` also writes stylegan_nada.json. About a minute for each training of 600 steps, and as long for its
+looks, on an idle core.
 """
 
 import argparse
-import itertools
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,9 +21,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from t2ibench import records
+from t2ibench import plugins, records
 from t2ibench.backbones.passes import in_passes
 from t2ibench.backbones.stylegan2 import Generator
+from t2ibench.commands.datasets import settings_of
 from t2ibench.datasets import avatars
 from t2ibench.frechet import Moments, frechet_distance
 from t2ibench.images import to_uint8
@@ -36,6 +36,14 @@ from t2ibench.progress import track
 from t2ibench.seeds import derive_seed, latents
 
 TARGETS = ("sepia", "pencil-sketch", "pixel-art", "micah", "open-peeps", "lorelei")
+VARIANTS = (
+    "",
+    "learning_rate=0.004",
+    "learning_rate=0.004 phase=all",
+    "learning_rate=0.004 layers=0.667",
+    "learning_rate=0.004 phase=all train_kernels=false",
+    "learning_rate=0.01 phase=all train_kernels=false",
+)
 LOOKS = (50, 100, 150, 200, 300, 400, 600, 800, 1000, 1500, 2000)
 DRAWN = 1_000_003  # seed of the real images: that of no split, reference or baseline
 IMAGES, REAL = 400, 1000
@@ -68,10 +76,9 @@ class Looks:
         return {"fd_avatars": distance, "of_unadapted": share, "diversity": mean_distances(seen)[0] / self.spread}
 
 
-def on_the_way(looks: Looks, config: Config, source: str, target: str, real: Moments) -> Iterator[dict[str, Any]]:
+def on_the_way(looks: Looks, config: Config, source: str, target: str, real: Moments, what: str) -> Iterator[dict[str, Any]]:
     """Trains one adaptation, and looks at it after every number of steps in LOOKS."""
     recipe = AdaptationRecipe(config, source, target, looks.models)
-    what = f"{target}, rate {config.learning_rate:g}, layers {config.layers:g}"
     for index in track(range(config.steps), what, config.steps):
         recipe.step(index, index / config.steps)
         if index + 1 in LOOKS or index + 1 == config.steps:
@@ -79,15 +86,15 @@ def on_the_way(looks: Looks, config: Config, source: str, target: str, real: Mom
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Table:
-    """Of each setting: the mean share of the distance, the targets that reach half with half of the diversity, seconds."""
-    made = Table("rate", "layers", "steps", "FD / unadapted", "diversity", "targets at half", "training s")
-    keys = [(row["learning_rate"], row["layers"], row["steps"]) for row in rows]
-    for key in sorted(set(keys)):
+    """Of each variant: the mean share of the distance, the targets that reach half with half of the diversity, seconds."""
+    made = Table("variant", "steps", "FD / unadapted", "diversity", "targets at half", "training s")
+    keys = [(row["variant"], row["steps"]) for row in rows]
+    for key in dict.fromkeys(keys):
         own = [row for row, its in zip(rows, keys, strict=True) if its == key]
         means = {name: sum(row[name] for row in own) / len(own) for name in ("of_unadapted", "diversity", "training_seconds")}
         half = sum(row["of_unadapted"] <= 0.5 and row["diversity"] >= 0.5 for row in own)
         shown = (f"{means['of_unadapted']:.2f}", f"{means['diversity']:.2f}", f"{half} of {len(own)}", f"{means['training_seconds']:.0f}")
-        made.add_row(*(f"{part:g}" for part in key), *shown)
+        made.add_row(key[0] or "defaults", str(key[1]), *shown)
     return made
 
 
@@ -95,21 +102,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--generator", default=Config.generator)
     parser.add_argument("--targets", nargs="*", default=TARGETS)
-    parser.add_argument("--rates", type=float, nargs="*", default=[0.0016, 0.004, 0.01])
-    parser.add_argument("--layers", type=float, nargs="*", default=[0.0, 0.667])
+    parser.add_argument("--variants", nargs="*", default=VARIANTS)
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
+    shared = {"generator": arguments.generator, "steps": arguments.steps}
+    configs = {text: plugins.configure(Config, {**shared, **settings_of(text.split())}, text) for text in arguments.variants}
     looks = Looks(Models(arguments.device), arguments.generator)
     texts, rows = avatars.domain_texts(avatars.Config()), []
     source = next(iter(texts.values()))
     for domain in arguments.targets:
         real = looks.real(domain)
-        for rate, layers in itertools.product(arguments.rates, arguments.layers):
-            config = Config(generator=arguments.generator, learning_rate=rate, layers=layers, steps=arguments.steps)
-            own = {"target": domain, "learning_rate": rate, "layers": layers}
-            rows += [{**own, **seen} for seen in on_the_way(looks, config, source, texts[domain], real)]
+        for variant, config in configs.items():
+            seen = on_the_way(looks, config, source, texts[domain], real, f"{domain}, {variant or 'defaults'}")
+            rows += [{"target": domain, "variant": variant, **row} for row in seen]
             print(json.dumps(rows[-1]), flush=True)
             if arguments.out is not None:
                 records.write_whole(arguments.out / "stylegan_nada.json", (json.dumps(rows, indent=1) + "\n").encode())

@@ -53,6 +53,15 @@ def test_without_affine_layers_they_stay_as_they_are():
     assert not [key for key in changed(made) if ".affine." in key]
 
 
+def test_without_kernels_only_what_shifts_and_scales_learns():
+    made = recipe(phase="all", train_kernels=False)
+    trained(made, 2)
+    assert not [key for key in changed(made) if layers.is_kernel(key)]
+    assert {"blocks.b8.conv0.affine.weight", "blocks.b8.conv0.bias", "blocks.b8.torgb.bias", "const"} <= changed(made)
+    assert layers.is_kernel("blocks.b8.conv0.weight")
+    assert not layers.is_kernel("mapping.layers.0.weight")
+
+
 def test_only_chosen_layers_change_and_the_first_torgb_only_under_the_released_map():
     made = recipe(layers=2.0)
     before = copied(made.child.state_dict())

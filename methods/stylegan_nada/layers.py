@@ -60,11 +60,15 @@ def row_scores(loss: Callable[[Tensor], Tensor], w_plus: Tensor, iterations: int
     return travelled.abs().mean(dim=(0, 2))
 
 
-def parameters_of(generator: Generator, layers: list[str], train_affine: bool = True) -> dict[str, nn.Parameter]:
+def parameters_of(
+    generator: Generator, layers: list[str], train_affine: bool = True, train_kernels: bool = True
+) -> dict[str, nn.Parameter]:
     """The parameters of layers, by key. Raises UserError where none is left."""
     found = {key: value for key, value in generator.named_parameters() if layer_of(key) in layers}
     if not train_affine:
         found = {key: value for key, value in found.items() if ".affine." not in key}
+    if not train_kernels:
+        found = {key: value for key, value in found.items() if not is_kernel(key)}
     if not found:
         raise UserError("stylegan_nada: no parameter is left to learn: set `layers` or another `phase`")
     return found
@@ -74,3 +78,9 @@ def layer_of(key: str) -> str:
     """The layer that a parameter belongs to: "blocks.b8.conv0.affine.weight" to "b8.conv0"."""
     parts = key.split(".")
     return ".".join(parts[1:3]) if parts[0] == "blocks" else parts[0]
+
+
+def is_kernel(key: str) -> bool:
+    """Whether a parameter is the weight of a convolution: "blocks.b8.conv0.weight"."""
+    parts = key.split(".")
+    return parts[0] == "blocks" and len(parts) == 4 and parts[-1] == "weight"

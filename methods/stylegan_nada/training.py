@@ -44,7 +44,7 @@ class AdaptationRecipe:
         self.learning = self.table if config.layers else layers.phase_layers(layout, config.phase)
         self.layer_steps: dict[str, int] = {}  # in how many steps each layer learned
         self.parameters = dict(self.child.named_parameters())
-        layers.parameters_of(self.child, self.learning, config.train_affine)
+        layers.parameters_of(self.child, self.learning, config.train_affine, config.train_kernels)
         self.optimiser = torch.optim.Adam(self.parameters.values(), config.learning_rate, betas=BETAS, eps=EPS)
         self.settings = settings_of(config, source, target, models)
 
@@ -63,7 +63,7 @@ class AdaptationRecipe:
     def step(self, index: int, progress: float) -> dict[str, float]:
         started = time.perf_counter()
         self._choose(index)
-        learning = layers.parameters_of(self.child, self.learning, self.config.train_affine)
+        learning = layers.parameters_of(self.child, self.learning, self.config.train_affine, self.config.train_kernels)
         for key, parameter in self.parameters.items():
             parameter.requires_grad_(key in learning)
         before, after = self.pair(torch.Generator().manual_seed(derive_seed(self.seed, "step", index)))
