@@ -1,7 +1,7 @@
 """What an adapted generator keeps of its sources: the share of an image's attributes whose value stays. In [0, 1]; higher is better.
 
 Adapted image and source are of one latent. The attribute judge knows the data set's own images and names next to nothing on those of
-other domains. Its features still tell them apart, so for each target a linear reader of those features is learned from real images of both
+other domains. Its features still tell them apart, so for each target a reader of those features is learned from real images of both
 domains with known attributes, and reads source and adapted image alike: an image that did not change keeps everything.
 
 An attribute counts in a target where that reader passes the judge's gate (balanced accuracy) on other real images of either domain: what
@@ -22,7 +22,7 @@ from t2ibench.edit_prompts import SOURCES
 from t2ibench.errors import UserError
 from t2ibench.evidence import Evidence
 from t2ibench.judge_gate import Gate, RealCells
-from t2ibench.reader import RIDGE, Reader
+from t2ibench.reader import HIDDEN, RIDGE, Reader
 from t2ibench.records import Estimate
 from t2ibench.seeds import derive_seed
 from t2ibench.visibility import covers
@@ -33,7 +33,7 @@ UNKNOWN = "no attributes of its real images are known"
 
 @dataclass(frozen=True)
 class Config:
-    lessons: int = 1500  # real images of each domain that a reader learns from
+    lessons: int = 3000  # real images of each domain that a reader learns from
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
@@ -63,7 +63,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     protocol = {
         **pairs.protocol,
         "judge": evidence.extractor_protocol(evidence.judge),
-        "reader": {"ridge": RIDGE, "lessons": config.lessons},
+        "reader": {"hidden": HIDDEN, "ridge": RIDGE, "lessons": config.lessons},
         "reference": evidence.reference.digest,
         "targets": {domain: evidence.target(domain).digest for domain in evidence.targets},
         "train": evidence.train.digest,

@@ -1,7 +1,8 @@
-"""Reading attributes off a judge's features where the judge itself cannot: a linear reader, learned from real images of the domains.
+"""Reading attributes off a judge's features where the judge itself cannot: a reader that is learned from real images of the domains.
 
 A judge that knows coloured drawings names nothing in pencil sketches, but what it would need is in its features. One ridge regression for
 each attribute, on one column a value, in which all values weigh alike however rare they are; the value with the largest answer is read.
+It sees the features and random ones of them, max(0, x R) (Rahimi & Recht, NeurIPS 2008): two domains are no linear matter.
 """
 
 from collections.abc import Mapping
@@ -12,13 +13,15 @@ import pandas as pd
 from torch import Tensor
 
 from t2ibench.literals import canonical
+from t2ibench.seeds import derive_seed, normal
 
+HIDDEN = 600  # random features
 RIDGE = 10.0  # on weights of features that are scaled to a variance of 1
 
 
 @dataclass(frozen=True, eq=False)
 class Reader:
-    """mean, scale: of the features it learned from [D]. weights: for each attribute its values and their columns [D + 1, V]."""
+    """mean, scale: of the features it learned from [D]. weights: for each attribute its values and their columns [D + HIDDEN + 1, V]."""
 
     mean: np.ndarray
     scale: np.ndarray
@@ -52,4 +55,7 @@ class Reader:
 
 
 def _inputs(rows: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    return np.concatenate([(rows - mean) / scale, np.ones((len(rows), 1))], axis=1)
+    """What the regressions see of features [N, D]: [N, D + HIDDEN + 1]."""
+    scaled, dimensions = (rows - mean) / scale, rows.shape[1]
+    mixed = normal(derive_seed("reader", dimensions), dimensions * HIDDEN).reshape(dimensions, HIDDEN) / dimensions**0.5
+    return np.concatenate([scaled, np.maximum(scaled @ mixed, 0.0), np.ones((len(rows), 1))], axis=1)

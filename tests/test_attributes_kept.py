@@ -101,7 +101,9 @@ def test_a_data_set_without_attributes_is_refused():
 def test_a_reader_gives_rare_values_their_due_and_knows_what_it_cannot_tell():
     rare = pd.DataFrame({"mood": ["sad"] * 380 + ["merry"] * 20, "one": ["x"] * 400}, dtype=object)
     noise = torch.from_numpy(np.random.default_rng(1).normal(size=(400, 5)).astype(np.float32))
-    features = torch.cat([noise, 0.8 * torch.from_numpy((rare["mood"] == "merry").to_numpy()).float()[:, None] + 0.2 * noise[:, :1]], dim=1)
+    features = torch.cat(
+        [noise, 0.8 * torch.from_numpy((rare["mood"] == "merry").to_numpy(copy=True)).float()[:, None] + 0.2 * noise[:, :1]], dim=1
+    )
     reader = Reader.of(features, rare)
     assert list(reader.weights) == ["mood"]
     read = reader.read(features)["mood"]
