@@ -55,7 +55,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
             unsure = failures(evidence, reader, (held_out, evidence.reference), gate)
             before, after = (reader.read(evidence.fake_features(evidence.judge, name)) for name in (SOURCES, group))
             pair = before.iloc[pairs.source[rows]], after.iloc[pairs.edited[rows] - start]
-            found = kept(*pair, [pairs.prompts[row] for row in rows], covers(table)).drop(columns=list(unsure))
+            found = kept(*pair, [pairs.prompts[int(row)] for row in rows], covers(table)).drop(columns=list(unsure))
             same.loc[rows, list(found)] = found.to_numpy()
             if unsure:
                 refused[domain] = unsure
