@@ -13,7 +13,7 @@ from t2ibench.backbones.stylegan2.discriminator import Discriminator, spread
 from t2ibench.backbones.stylegan2.layout import Config
 from t2ibench.backbones.stylegan2.projected import ProjectedDiscriminator, deceive, hinge
 from t2ibench.backbones.stylegan2.recipe import recipe
-from t2ibench.backbones.stylegan2.training import StyleGAN2Recipe, disturb, path_lengths, r1_penalty
+from t2ibench.backbones.stylegan2.training import StyleGAN2Recipe, disturb, path_lengths, gradient_penalty
 from t2ibench.data import Split
 from t2ibench.errors import UserError
 from t2ibench.models import Models
@@ -36,7 +36,11 @@ def made(models: Models, **given: object) -> StyleGAN2Recipe:
 
 @pytest.mark.parametrize(
     "given",
-    [{}, {"discriminator": "projected"}, {"discriminator": "stylegan2", "r1_every": 2, "path_length": 2.0, "path_every": 2}],
+    [
+        {"r1_every": 2},
+        {"discriminator": "projected"},
+        {"discriminator": "stylegan2", "loss": "logistic", "r1_every": 2, "path_length": 2.0, "path_every": 2},
+    ],
     ids=["small", "projected", "own"],
 )
 def test_a_run_stopped_after_one_of_three_steps_ends_as_one_that_was_not(given, models, tmp_path):
@@ -86,7 +90,7 @@ def test_r1_of_a_linear_discriminator_is_the_squared_norm_of_its_weights():
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return (images * weights).sum(dim=(1, 2, 3))
 
-    assert r1_penalty(Linear(), torch.randn(5, 3, 2, 2)).item() == pytest.approx(float(weights.square().sum()))
+    assert gradient_penalty(Linear(), torch.randn(5, 3, 2, 2)).item() == pytest.approx(float(weights.square().sum()))
 
 
 def test_path_length_of_a_linear_generator_by_hand():
@@ -158,3 +162,10 @@ def test_each_entry_of_a_weight_moves_against_its_own_gradient(models):
     weight.grad = direction.clone()
     trained.optimise_d.step()
     torch.testing.assert_close((weight - before).sign(), -direction.sign())
+
+
+@pytest.mark.parametrize(("loss", "expected"), [("logistic", 0.126928 + 0.048587), ("relativistic", 0.006715)])
+def test_losses_of_a_pair_of_logits_by_hand(loss, expected, models):
+    """softplus(-2) + softplus(-3), and softplus(-3 - 2)."""
+    found = made(models, loss=loss)._loss(torch.tensor([[2.0]]), torch.tensor([[-3.0]]))
+    assert found.item() == pytest.approx(expected, abs=1e-5)

@@ -1,9 +1,10 @@
 """How the zoo's StyleGAN2 is trained, by one of three discriminators behind one command.
 
-`stylegan2`: the paper's own, non-saturating logistic loss with lazy R1 and, where it has a weight, lazy path-length regularisation (Karras
-et al., CVPR 2020). `small`: the same losses with the discriminator of DCGAN, which takes far less time. `projected`: small heads over the
-frozen guide CLIP, hinge loss, differentiable augmentation. Discriminator and generator learn from the same generated images, which saves
-one of two passes.
+`stylegan2`: the paper's own; `small`: the one of DCGAN, which takes far less time. Both learn by the non-saturating logistic loss with lazy
+R1 and, where it has a weight, lazy path-length regularisation (Karras et al., CVPR 2020), or by the same loss of the difference to a real
+image, with R1 and R2 (Huang et al., NeurIPS 2024), which keeps kinds of image that the other loses. `projected`: small heads over the frozen
+guide CLIP, hinge loss, differentiable augmentation. Discriminator and generator learn from the same generated images, which saves one of
+two passes.
 """
 
 import copy
@@ -46,11 +47,11 @@ class Settings:
     batch: int = 32
     learning_rate: float = 2e-3
     small_rate: float = 4e-4  # of the small discriminator
-    noise: bool = False  # maps of noise after each convolution: for texture, of which flat drawings have none
+    loss: Literal["relativistic", "logistic"] = "relativistic"  # of logits' differences, with R1 and R2; or the paper's, with R1
     mixing: float = 0.3  # share of images made of two latents, crossing over at a random row
     ema: float = 0.998
-    r1: float = 2.0  # gamma of the paper; a penalty every `r1_every` steps, weighed by as many
-    r1_every: int = 8  # the paper has 16
+    r1: float = 5.0  # gamma of the paper, of R2 too; a penalty every `r1_every` steps, weighed by as many
+    r1_every: int = 4  # the paper has 16
     path_length: float = 0.0  # the paper has 2
     path_every: int = 4
     bfloat16: bool = True  # of convolutions while training
@@ -141,22 +142,31 @@ class StyleGAN2Recipe:
         fake = self._images(len(real), stream)
         with half:
             fake_logits, real_logits = discriminator(fake.detach()), discriminator(real)
-        loss_d = F.softplus(fake_logits.float()).mean() + F.softplus(-real_logits.float()).mean()
+        loss_d = self._loss(real_logits, fake_logits)
         update(self.optimise_d, loss_d)
         losses = {"d": loss_d.item()}
         if self.config.r1 and index % self.config.r1_every == 0:
-            penalty = r1_penalty(discriminator, real)
+            penalty = gradient_penalty(discriminator, real)
+            if self.config.loss == "relativistic":
+                penalty = penalty + gradient_penalty(discriminator, fake.float())
             update(self.optimise_d, self.config.r1 / 2 * self.config.r1_every * penalty)
-            losses["r1"] = penalty.item()
+            losses["penalty"] = penalty.item()
         discriminator.requires_grad_(False)
         with half:
-            logits = discriminator(fake)
+            fake_logits = discriminator(fake)
+            real_logits = discriminator(real) if self.config.loss == "relativistic" else None
         discriminator.requires_grad_(True)
-        loss_g = F.softplus(-logits.float()).mean()
+        loss_g = self._loss(fake_logits, real_logits)
         update(self.optimise_g, loss_g)
         if self.config.path_length and index % self.config.path_every == 0:
             losses["path"] = self._path_step(stream)
         return {**losses, "g": loss_g.item()}
+
+    def _loss(self, up: Tensor, down: Tensor | None) -> Tensor:
+        """Of logits [B, 1] that are to rise and those that are to fall; relativistic: of the pairs' differences."""
+        if self.config.loss == "relativistic" and down is not None:
+            return F.softplus(down.float() - up.float()).mean()
+        return F.softplus(-up.float()).mean() + (0.0 if down is None else F.softplus(down.float()).mean())
 
     def _path_step(self, stream: torch.Generator) -> float:
         """Lazy path-length regularisation on half a batch; returns the mean length."""
@@ -182,9 +192,7 @@ class StyleGAN2Recipe:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
             return generator.synthesis(s, self._noise(count, stream))
 
-    def _noise(self, count: int, stream: torch.Generator) -> list[Tensor] | Literal["none"]:
-        if not self.config.noise:
-            return "none"
+    def _noise(self, count: int, stream: torch.Generator) -> list[Tensor]:
         return [self._normal((count, *shape), stream) for shape in self.generator.noise_shapes()]
 
     def _normal(self, shape: tuple[int, ...], stream: torch.Generator) -> Tensor:
@@ -233,10 +241,10 @@ def update(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
     optimiser.step()
 
 
-def r1_penalty(discriminator: nn.Module, real: Tensor) -> Tensor:
-    """Mean squared norm of the gradient of the logits at real images [B, 3, H, W] (Mescheder et al., ICML 2018)."""
-    real = real.detach().requires_grad_(True)
-    [gradient] = torch.autograd.grad(discriminator(real).sum(), real, create_graph=True)
+def gradient_penalty(discriminator: nn.Module, images: Tensor) -> Tensor:
+    """Mean squared norm of the gradient of the logits at images [B, 3, H, W]: R1 of real ones, R2 of generated (Mescheder, ICML 2018)."""
+    images = images.detach().requires_grad_(True)
+    [gradient] = torch.autograd.grad(discriminator(images).sum(), images, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3)).mean()
 
 
