@@ -13,7 +13,7 @@ from t2ibench.backbones.stylegan2.discriminator import Discriminator, spread
 from t2ibench.backbones.stylegan2.layout import Config
 from t2ibench.backbones.stylegan2.projected import ProjectedDiscriminator, deceive, hinge
 from t2ibench.backbones.stylegan2.recipe import recipe
-from t2ibench.backbones.stylegan2.training import StyleGAN2Recipe, disturb, path_lengths, gradient_penalty
+from t2ibench.backbones.stylegan2.training import StyleGAN2Recipe, disturb, gradient_penalty, path_lengths
 from t2ibench.data import Split
 from t2ibench.errors import UserError
 from t2ibench.models import Models

@@ -1,10 +1,10 @@
 """How the zoo's StyleGAN2 is trained, by one of three discriminators behind one command.
 
-`stylegan2`: the paper's own; `small`: the one of DCGAN, which takes far less time. Both learn by the non-saturating logistic loss with lazy
-R1 and, where it has a weight, lazy path-length regularisation (Karras et al., CVPR 2020), or by the same loss of the difference to a real
-image, with R1 and R2 (Huang et al., NeurIPS 2024), which keeps kinds of image that the other loses. `projected`: small heads over the frozen
-guide CLIP, hinge loss, differentiable augmentation. Discriminator and generator learn from the same generated images, which saves one of
-two passes.
+`stylegan2`: the paper's own; `small`: the one of DCGAN, which takes far less time. Both learn by the non-saturating logistic loss with
+lazy R1 and, where it has a weight, lazy path-length regularisation (Karras et al., CVPR 2020), or by the same loss of the difference to a
+real image, with R1 and R2 (Huang et al., NeurIPS 2024), which keeps kinds of image that the other loses. `projected`: small heads over
+the frozen guide CLIP, hinge loss, differentiable augmentation. Discriminator and generator learn from the same generated images, which
+saves one of two passes.
 """
 
 import copy
