@@ -37,7 +37,7 @@ class Config:
     floor: float = 1e-3  # displacements of features that are shorter count as of this length
     phase: Literal["default", "texture", "shape", "shape_expanded", "no_fine", "all"] = "default"  # what learns where `layers` is 0
     train_affine: bool = True  # the affine layers of what learns (reference for StyleGAN2)
-    train_kernels: bool = True  # its convolutions (reference); False: only what shifts and scales them, a fifth of the weights or less
+    train_kernels: bool = True  # its convolutions (reference); False: only what shifts and scales them
     layers: float = 0.0  # k: this many layers are chosen anew and alone learn (below 1: this share of W+'s rows); 0: those of `phase`
     layers_every: int = 1  # steps between choices
     layers_iterations: int = 1  # steps of descent on the latents behind a choice
