@@ -85,10 +85,10 @@ def test_the_baselines_change_nothing_and_are_real(written):
     sources = images("tinter", "sources")
     for group in ("sources", "adapted/negative", "adapted/grey"):
         np.testing.assert_array_equal(images("unadapted-tinter", group), sources)
-    real, held_to = images("real", "adapted/grey"), domain_images(Config(), "grey", 40, 1).images.array
+    real, held_to = images("real", "adapted/grey"), domain_images(Config(), "grey", 40, 1).images.read(range(40))
     np.testing.assert_array_equal(real, in_domain(real, "grey"))
     assert len(np.unique(np.concatenate([real, held_to]).reshape(46, -1), axis=0)) == 46  # none of them twice
-    np.testing.assert_array_equal(images("real", "sources"), domain_images(Config(), "squares", 6, 2).images.array)
+    np.testing.assert_array_equal(images("real", "sources"), domain_images(Config(), "squares", 6, 2).images.read(range(6)))
     near = {method: record["values"]["near"]["value"] for method, record in found.items()}
     assert near["unadapted-tinter"] > 2 * max(near["tinter"], near["real"])
 
