@@ -76,6 +76,8 @@ class Vocabulary:
     `phrases[attribute][value]` holds two paraphrases of a nameable literal, each a (kind, text) pair: kind "is", "has" or "wears"
     (`("has", "long hair")`). A value that could only be said with a negation is absent. `excluded` holds pairs of
     literals `attribute=value` that are impossible or near-synonyms; `complements` maps a literal to its nameable opposite.
+    For reading texts: `also` holds further phrases of literals, and `qualifies` maps an attribute to the one whose words its values may
+    stand before (`{"hair_colour": "hair"}`: "a blond bob").
     """
 
     phrases: Mapping[str, Mapping[str, Sequence[tuple[str, str]]]]
@@ -83,6 +85,41 @@ class Vocabulary:
     complements: Mapping[str, str] = field(default_factory=dict)
     subject: str = "this person"
     noun: str = "person"
+    also: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
+    qualifies: Mapping[str, str] = field(default_factory=dict)
+
+
+class PartMasks(Protocol):
+    """Which part of its image each pixel shows, where a data set knows. parts: their names. of: the parts each attribute shows in."""
+
+    @property
+    def parts(self) -> Sequence[str]: ...
+
+    @property
+    def of(self) -> Mapping[str, Sequence[str]]: ...
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Positions in `parts`, uint8 [B, H, W]."""
+        ...
+
+
+@dataclass(frozen=True)
+class SubsetMasks:
+    """Some rows of other masks, in an order of their own."""
+
+    masks: PartMasks
+    rows: Sequence[int]
+
+    @property
+    def parts(self) -> Sequence[str]:
+        return self.masks.parts
+
+    @property
+    def of(self) -> Mapping[str, Sequence[str]]:
+        return self.masks.of
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        return self.masks.read([self.rows[index] for index in indices])
 
 
 @dataclass(frozen=True)
@@ -91,6 +128,7 @@ class Split:
 
     attributes: categorical columns, one row an image, None where a value cannot be seen; or None for a data set without any.
     mentions: for every caption the literals `attribute=value` that it names, where that is known exactly.
+    masks: the part each pixel shows, where that is known; several splits joined have none.
     """
 
     dataset: str
@@ -101,6 +139,7 @@ class Split:
     attributes: pd.DataFrame | None = None
     vocabulary: Vocabulary | None = None
     mentions: Sequence[Sequence[Sequence[str]]] | None = None
+    masks: PartMasks | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -111,7 +150,8 @@ class Split:
         table = None if self.attributes is None else self.attributes.iloc[rows].reset_index(drop=True)
         ids, captions = [self.ids[row] for row in rows], [self.captions[row] for row in rows]
         mentions = None if self.mentions is None else [self.mentions[row] for row in rows]
-        return replace(self, ids=ids, images=Subset(self.images, rows), captions=captions, attributes=table, mentions=mentions)
+        images, masks = Subset(self.images, rows), None if self.masks is None else SubsetMasks(self.masks, rows)
+        return replace(self, ids=ids, images=images, captions=captions, attributes=table, mentions=mentions, masks=masks)
 
     @cached_property
     def digest(self) -> str:

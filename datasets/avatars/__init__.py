@@ -13,7 +13,7 @@ import importlib.metadata
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,19 @@ class Config:
     size: int = 64  # pixels a side, 16 to 1024
 
 
+@dataclass(frozen=True)
+class Parts:
+    """The exact part masks of a split; see `masks`."""
+
+    config: Config
+    split: str
+    parts: Sequence[str] = PARTS
+    of: Mapping[str, Sequence[str]] = field(default_factory=lambda: PARTS_OF)
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        return masks(self.config, self.split, [int(index) for index in indices])
+
+
 def splits(config: Config) -> list[str]:
     return [*SPLITS, DOMAINS_SPLIT]
 
@@ -66,7 +79,7 @@ def load(config: Config, split: str) -> Split:
     if split not in SPLITS:
         raise UserError(f"avatars: no split is called {split!r}{did_you_mean(split, splits(config))}")
     seeds = [derive_seed("avatars", split, index) for index in range(SPLITS[split])]
-    return _faces(config, split, seeds, balanced=split.startswith("balanced"))
+    return replace(_faces(config, split, seeds, balanced=split.startswith("balanced")), masks=Parts(config, split))
 
 
 def pair_images(config: Config, conditions: Mapping[str, str], count: int, seed: int) -> Split:

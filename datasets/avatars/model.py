@@ -91,7 +91,8 @@ class Model:
             for covering in covered_by
         ]
         phrases = {a.name: {name: value.say for name, value in a.values.items() if value.say} for a in self.attributes}
-        return Vocabulary(phrases, frozenset(excluded))
+        also = {f"{a.name}={name}": value.also for a in self.attributes for name, value in a.values.items() if value.also}
+        return Vocabulary(phrases, frozenset(excluded), also=also, qualifies={"hair_colour": "hair", "clothing_colour": "clothing"})
 
 
 @functools.cache
