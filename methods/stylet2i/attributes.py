@@ -2,8 +2,8 @@
 
 The longest phrase is matched first and its words are used up. Two rules of grammar: a value may stand before the word that it qualifies
 ("long blond hair", "a blond bob"), and a negation takes away what it reaches ("not wearing a hat or glasses"): three content words, and
-from each phrase that it took away across "or" to the next. Neither reaches across a comma or a full stop. A vocabulary may have a phrase of its own for an absence ("no beard"); the sign
-of a direction is never turned, since a network of directions is not odd.
+from each phrase that it took away across "or" to the next. Neither reaches across a comma or a full stop. A vocabulary may have a phrase
+of its own for an absence ("no beard"); the sign of a direction is never turned, since a network of directions is not odd.
 """
 
 import re
@@ -77,7 +77,7 @@ class Lexicon:
         taken: set[int] = set()
         matches: list[Match] = []
         candidates = [(phrase, literal) for literal, phrases in self.phrases.items() for phrase in phrases]
-        for phrase, literal in sorted(candidates, key=lambda pair: -len(pair[0])):
+        for phrase, literal in sorted(candidates, key=lambda pair: (-len(pair[0]), pair)):
             between = self.between[literal.partition("=")[0]]
             for places in _occurrences(found, phrase, between):
                 if not taken.issuperset(places):

@@ -1,0 +1,85 @@
+"""StyleT2I (Li et al., CVPR 2022): a sentence becomes a step in the latent space of a frozen StyleGAN2, with attributes put right.
+
+Text-to-Direction maps a sentence and the seed's latent to a step s in W+; Attribute-to-Direction does so for one attribute. At inference
+Compositional Attribute Adjustment adds the attributes of the sentence that s points away from. The first is as the authors released it; the
+second and third were not released and follow a summary of the paper. Not here: StyleT2I-XD as a variant of its own (it is another
+`generator`), and the released sampler's exchange of file names.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from t2ibench.backbones.passes import in_passes
+from t2ibench.errors import UserError
+from t2ibench.images import to_uint8
+from t2ibench.methods.stylet2i.adjustment import adjust
+from t2ibench.methods.stylet2i.attribute import attribute_text
+from t2ibench.methods.stylet2i.attributes import Lexicon
+from t2ibench.methods.stylet2i.directions import DirectionNetwork, load
+from t2ibench.methods.stylet2i.recipe import PARTS, recipe
+from t2ibench.methods.stylet2i.settings import Config
+from t2ibench.models import Models
+from t2ibench.seeds import latents
+from t2ibench.tracks import TextToImage
+
+__all__ = ["PARTS", "Config", "Method", "recipe"]
+
+
+class Method:
+    """Draws a sentence from the latent of the request's seed."""
+
+    def __init__(self, config: Config, models: Models) -> None:
+        """Raises UserError for weights that are missing, damaged, or of another generator or truncation than the others."""
+        self.config, self.models = config, models
+        self.generator = models.stylegan2(config.generator)
+        weights = models.weights(config.sentence)
+        self.psi = float(weights.config["truncation_psi"])
+        self.sentence = self._network(config.sentence)
+        if config.caa:
+            self.attribute = self._network(config.attribute)
+            stored = models.weights(config.attribute).config
+            self.lexicon, self.phrase = Lexicon.from_config(stored["vocabulary"]), str(stored["phrase"])
+        self.trained_on = [" ".join(weights.card["data"][key] for key in ("dataset", "train"))]
+
+    @torch.no_grad()
+    def text_to_image(self, requests: Sequence[TextToImage]) -> Tensor:
+        """One image per request, uint8 [B, 3, H, W] on the CPU: row i depends on requests[i] alone. Raises ValueError for no request."""
+        if not requests:
+            raise ValueError("text_to_image needs at least one request")
+        w = self.latents([request.seed for request in requests])
+        s = self.steps([request.prompt for request in requests], w)
+        styles = in_passes(self.generator.style, w[:, None] + s)
+        return to_uint8(in_passes(self.generator.synthesis, styles)).cpu()
+
+    @torch.no_grad()
+    def latents(self, seeds: Sequence[int]) -> Tensor:
+        """Truncated w [B, w_dim] of each seed's z."""
+        z = latents(seeds, self.generator.config.z_dim).to(self.models.device)
+        return self.generator.mapping.w_avg.lerp(in_passes(self.generator.mapping, z), self.psi)
+
+    def steps(self, prompts: Sequence[str], w: Tensor) -> Tensor:
+        """The steps of sentences from latents w [B, w_dim], [B, L, w_dim], adjusted where that is on."""
+        s = self.sentence.apart(prompts, w)
+        if not self.config.caa:
+            return s
+        named = [self.lexicon.literals(prompt) for prompt in prompts]
+        owner = [row for row, literals in enumerate(named) for _ in literals]
+        if not owner:
+            return s
+        texts = [attribute_text(self.lexicon, literal, 0, self.phrase) for literals in named for literal in literals]
+        directions = self.attribute.apart(texts, w[owner])
+        rows = [[directions[k] for k, of in enumerate(owner) if of == row] for row in range(len(prompts))]
+        return torch.stack([adjust(step, of, self.config.caa_scale, self.config.caa_space) for step, of in zip(s, rows, strict=True)])
+
+    def _network(self, name: str) -> DirectionNetwork:
+        weights, generator = self.models.weights(name), self.models.used[self.config.generator]["sha256"]
+        network = load(weights).to(self.models.device)
+        if weights.config["generator_sha256"] != generator:
+            made = f"{weights.config['generator']} with sha256 {weights.config['generator_sha256'][:12]}…"
+            raise UserError(f"{name} was trained for {made}, {self.config.generator} has {generator[:12]}…: train it again")
+        if weights.config["truncation_psi"] != self.psi:
+            other = f"{self.config.sentence} at {self.psi}"
+            raise UserError(f"{name} was trained at truncation_psi {weights.config['truncation_psi']}, {other}: train one again")
+        return network

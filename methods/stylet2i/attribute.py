@@ -1,0 +1,123 @@
+"""Attribute-to-Direction: a step forward must show an attribute, a step back must not, and little else may change.
+
+L = L_sem + L_spa + L_norm with I_pos = G(w + d), I_neg = G(w - d). Unreleased; from a summary of the paper. Attributes are drawn
+uniformly from the vocabulary, rare ones as often as common ones.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from t2ibench.data import Split
+from t2ibench.errors import UserError
+from t2ibench.methods.stylet2i import attributes
+from t2ibench.methods.stylet2i.attributes import Lexicon
+from t2ibench.methods.stylet2i.losses import difference, semantic_loss, spatial_loss
+from t2ibench.methods.stylet2i.segmentation import Segmenter, segmenter
+from t2ibench.methods.stylet2i.sentence import mean_length
+from t2ibench.methods.stylet2i.settings import AttributeSettings
+from t2ibench.methods.stylet2i.training import DirectionRecipe
+from t2ibench.models import Models
+from t2ibench.seeds import derive_seed, uniform
+
+
+class AttributeRecipe(DirectionRecipe):
+    """The segmenter is loaded only where the spatial constraint is on."""
+
+    own: AttributeSettings
+
+    def __init__(self, own: AttributeSettings, train: Split, val: Split, models: Models, seed: int, name: str) -> None:
+        """Raises UserError for a data set without a vocabulary."""
+        if train.vocabulary is None:
+            raise UserError(f"stylet2i {name}: {train.dataset} has no vocabulary, so its attributes cannot be said: use another data set")
+        self.vocabulary, self.lexicon = train.vocabulary, Lexicon.of(train.vocabulary)
+        self.literals = list(self.lexicon.said)
+        texts = [attribute_text(self.lexicon, literal, k, own.phrase) for literal in self.literals for k in range(self._wordings(literal))]
+        super().__init__(own, texts, train, val, models, seed, name)
+        self.segmenter: Segmenter | None = None
+        if own.lambda_spatial:
+            where = own.segmenter or f"stylet2i-parts-{train.dataset}"
+            self.segmenter, said = segmenter(where, train.dataset, models)
+            self.settings = {**self.settings, "segmenter": said}
+
+    def losses(self, index: int) -> dict[str, Tensor]:
+        literals, texts = self._draw(index)
+        w = self.latents(index, len(texts))
+        d = self.network(texts, w)
+        positive, negative = self.render(w, d), self.render(w, -d)
+        return {
+            **self._semantic(index, literals, texts, positive, negative),
+            **self._spatial(literals, positive, negative),
+            **self.length_term(d),
+        }
+
+    def _semantic(self, index: int, literals: Sequence[str], texts: Sequence[str], positive: Tensor, negative: Tensor) -> dict[str, Tensor]:
+        said, forward = self.text_features(texts), self.image_features(positive)
+        if self.own.negative == "text":
+            unwanted = (forward * self.text_features(self._others(index, literals))).sum(1)
+        else:
+            unwanted = (self.image_features(negative) * said).sum(1)
+        return {"semantic": self.own.lambda_semantic * semantic_loss((forward * said).sum(1), unwanted, self.own.margin)}
+
+    def _spatial(self, literals: Sequence[str], positive: Tensor, negative: Tensor) -> dict[str, Tensor]:
+        if self.segmenter is None:
+            return {}
+        return {"spatial": self.own.lambda_spatial * spatial_loss(positive, negative, self.masks(literals, positive, negative))}
+
+    def masks(self, literals: Sequence[str], positive: Tensor, negative: Tensor) -> Tensor:
+        """Where the attributes show, without gradients: bool [B, H, W]."""
+        assert self.segmenter is not None  # else there is no spatial constraint
+        names = [literal.partition("=")[0] for literal in literals]
+        masks = self.segmenter(positive.detach(), names)
+        return masks if self.own.masks == "positive" else masks | self.segmenter(negative.detach(), names)
+
+    def _wordings(self, literal: str) -> int:
+        return len(self.lexicon.said[literal])
+
+    def _draw(self, index: int) -> tuple[list[str], list[str]]:
+        """Literals and one wording of each."""
+        numbers = uniform(derive_seed(self.seed, "attributes", index), 2 * self.own.batch).reshape(-1, 2)
+        literals = [self.literals[int(u * len(self.literals))] for u in numbers[:, 0]]
+        wordings = [int(u * self._wordings(literal)) for u, literal in zip(numbers[:, 1], literals, strict=True)]
+        return literals, [attribute_text(self.lexicon, lit, k, self.own.phrase) for lit, k in zip(literals, wordings, strict=True)]
+
+    def _others(self, index: int, literals: Sequence[str]) -> list[str]:
+        """For each literal the text of another value of its attribute; of any other literal where it has but one."""
+        texts = []
+        for literal, u in zip(literals, uniform(derive_seed(self.seed, "others", index), len(literals)), strict=True):
+            rest = [other for other in self.literals if other != literal]
+            near = [other for other in rest if other.partition("=")[0] == literal.partition("=")[0]] or rest
+            texts.append(attribute_text(self.lexicon, near[int(u * len(near))], 0, self.own.phrase))
+        return texts
+
+    def asked(self, count: int) -> list[str]:
+        step = max(1, len(self.literals) // count)
+        return [attribute_text(self.lexicon, literal, 0, self.own.phrase) for literal in self.literals[::step][:count]]
+
+    def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors, config = super().result()
+        return tensors, {**config, "phrase": self.own.phrase, "vocabulary": attributes.facts(self.vocabulary)}
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, Any]:
+        """Over all literals, under the CLIP that was optimised: the cosine with the text forward less that back, and the mean length;
+        with a segmenter also the share of the change that lies in the mask, and the mask's share of the image."""
+        texts = [attribute_text(self.lexicon, literal, 0, self.own.phrase) for literal in self.literals]
+        w = self.latents("held out", len(texts))
+        d, said = self.network(texts, w), self.text_features(texts)
+        positive, negative = self.render(w, d), self.render(w, -d)
+        gap = ((self.image_features(positive) - self.image_features(negative)) * said).sum(1)
+        found = {"n": len(texts), "cosine_gap": round(float(gap.mean()), 4), "length": round(mean_length(d), 3)}
+        if self.segmenter is not None:
+            change, masks = difference(positive, negative), self.masks(self.literals, positive, negative).float()
+            inside = (change * masks).sum() / change.sum().clamp_min(1e-8)
+            found |= {"change_inside": round(float(inside), 4), "mask": round(float(masks.mean()), 4)}
+        return found
+
+
+def attribute_text(lexicon: Lexicon, literal: str, wording: int, phrase: str) -> str:
+    """A literal's phrase ("long hair"), or a sentence of it ("this person has long hair")."""
+    kind, text = lexicon.said[literal][wording]
+    return text if phrase == "plain" else f"{lexicon.subject} {kind} {text}"

@@ -1,0 +1,78 @@
+"""The network behind both kinds of direction: a text and a latent to a step in W+ (Text-to-Direction, Attribute-to-Direction).
+
+Three linear layers with ReLUs between them, all as wide as the output in the released code; no normalisation, no activation at the end.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from t2ibench.backbones.passes import in_passes
+from t2ibench.errors import UserError
+from t2ibench.methods.stylet2i.text import TextEncoder
+from t2ibench.zoo import Weights
+
+
+@dataclass(frozen=True)
+class Shape:
+    """rows, w_dim: of the generator's W+. The defaults are the released code's."""
+
+    rows: int = 14
+    w_dim: int = 512
+    word_size: int = 300
+    text_width: int = 512  # of the sentence vector
+    width: int = 0  # of the two hidden layers; 0: that of the output
+    space: Literal["w_plus", "w"] = "w_plus"  # w: one step for all rows
+    learned_words: bool = False
+
+    @property
+    def out(self) -> int:
+        return self.rows * self.w_dim if self.space == "w_plus" else self.w_dim
+
+
+class DirectionNetwork(nn.Module):
+    """s = MLP(sentence vector, w): steps [B, L, w_dim] from texts and latents w [B, w_dim]."""
+
+    def __init__(self, shape: Shape, known: Sequence[str], vectors: Tensor) -> None:
+        super().__init__()
+        self.shape = shape
+        self.text = TextEncoder(known, vectors, shape.text_width, shape.learned_words)
+        sizes = [shape.text_width + shape.w_dim, shape.width or shape.out, shape.width or shape.out, shape.out]
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+
+    def forward(self, texts: Sequence[str], w: Tensor) -> Tensor:
+        return self.step(torch.cat([self.text(texts), w], dim=1))
+
+    def step(self, x: Tensor) -> Tensor:
+        """[B, text_width + w_dim] to steps [B, L, w_dim]."""
+        for layer in self.layers[:-1]:
+            x = F.relu(layer(x))
+        rows = self.layers[-1](x).unflatten(1, (-1, self.shape.w_dim))
+        return rows.expand(-1, self.shape.rows, -1)
+
+    @torch.no_grad()
+    def apart(self, texts: Sequence[str], w: Tensor) -> Tensor:
+        """`forward` without gradients; row i depends on row i alone, bit for bit."""
+        return in_passes(self.step, torch.cat([self.text.embed(texts), w], dim=1))
+
+    def facts(self) -> dict[str, Any]:
+        """What `load` builds the network from."""
+        return {"shape": asdict(self.shape), "words": list(self.text.known)}
+
+
+def load(weights: Weights) -> DirectionNetwork:
+    """A frozen network from weights. Raises UserError where they do not fit the config of their card."""
+    try:
+        config: Mapping[str, Any] = weights.config
+        shape = Shape(**config["shape"])
+        network = DirectionNetwork(shape, config["words"], torch.zeros(len(config["words"]), shape.word_size))
+        network.load_state_dict(dict(weights.tensors))
+    except (KeyError, TypeError, RuntimeError) as error:
+        line = str(error).splitlines()[-1].strip()
+        raise UserError(f"{weights.name}: weights do not fit the config of their card ({line}): train or fetch them again") from error
+    return network.eval().requires_grad_(False)

@@ -1,0 +1,87 @@
+"""Where an attribute shows in a generated image: what the spatial constraint holds directions against.
+
+The paper's segmenter is weakly supervised. Here a small network learns the parts from the masks that a data set hands out with its split
+(exact ones on `avatars`): stronger supervision, and recorded in the card. Anything that is a `Segmenter` can stand in for it, named in the
+settings as `package.module:function`; it is called with the data set's name.
+"""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from t2ibench.errors import UserError
+from t2ibench.models import Models
+from t2ibench.zoo import Weights
+
+
+class Segmenter(Protocol):
+    """Masks bool [B, H, W] of images, floats in about [-1, 1], [B, 3, H, W]: the pixels that can show attribute i of image i."""
+
+    def __call__(self, images: Tensor, attributes: Sequence[str]) -> Tensor: ...
+
+
+class PartNetwork(nn.Module):
+    """Images [B, 3, H, W] to logits of parts [B, P, H, W], H and W multiples of 4; sees about a third of an image of 64 pixels at once.
+
+    It is told where it looks: a background and a white shirt differ by place alone.
+    """
+
+    def __init__(self, parts: int, width: int) -> None:
+        super().__init__()
+        self.inside = nn.Conv2d(5, width, 3, 2, 1)
+        self.deeper = nn.ModuleList(nn.Conv2d(width, width, 3, padding=step, dilation=step) for step in (1, 2, 4))
+        self.outside = nn.Conv2d(2 * width, 4 * parts, 3, padding=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        height, width = images.shape[2:]
+        y, x = (torch.linspace(-1, 1, size, device=images.device) for size in (height, width))
+        places = torch.stack(torch.meshgrid(y, x, indexing="ij")).expand(len(images), -1, -1, -1)
+        first = features = F.relu(self.inside(torch.cat([images, places], dim=1)))
+        for layer in self.deeper:
+            features = features + F.relu(layer(features))
+        return F.pixel_shuffle(self.outside(torch.cat([first, features], dim=1)), 2)
+
+
+class PartSegmenter:
+    """The pixels whose likeliest part is one that the attribute shows in. Raises UserError for an attribute that the parts leave out."""
+
+    def __init__(self, weights: Weights, device: torch.device) -> None:
+        config = weights.config
+        try:
+            self.parts: list[str] = list(config["parts"])
+            self.of: Mapping[str, Sequence[str]] = config["of"]
+            self.network = PartNetwork(len(self.parts), config["width"])
+            self.network.load_state_dict(dict(weights.tensors))
+        except (KeyError, RuntimeError) as error:
+            line = str(error).splitlines()[-1].strip()
+            raise UserError(f"{weights.name}: weights do not fit the config of their card ({line}): train or fetch them again") from error
+        self.name = weights.name
+        self.network.eval().requires_grad_(False).to(device)
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor, attributes: Sequence[str]) -> Tensor:
+        unknown = [name for name in attributes if name not in self.of]
+        if unknown:
+            raise UserError(
+                f"{self.name} knows no part for the attribute {unknown[0]!r}, only for {', '.join(self.of)}: give another segmenter"
+            )
+        labels = self.network(images.clamp(-1, 1)).argmax(1)
+        shown = [[part in self.of[name] for part in self.parts] for name in attributes]
+        return torch.tensor(shown, device=labels.device)[torch.arange(len(labels))[:, None, None], labels]
+
+
+def segmenter(name: str, dataset: str, models: Models) -> tuple[Segmenter, dict[str, Any]]:
+    """A segmenter by the name of its weights or as `package.module:function`, and what a card says of it."""
+    module, colon, function = name.partition(":")
+    if not colon:
+        weights = models.weights(name)
+        return PartSegmenter(weights, models.device), {"segmenter": name, "sha256": weights.sha256, "supervision": "part masks"}
+    try:
+        made = getattr(importlib.import_module(module), function)(dataset)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"segmenter: {name} cannot be imported ({error}): give package.module:function, or weights of the zoo") from error
+    return made, {"segmenter": name, "supervision": getattr(made, "supervision", "unknown")}

@@ -1,0 +1,73 @@
+"""Text-to-Direction: captions and latents to steps whose images CLIP matches with their own caption among those of the batch."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from t2ibench.backbones.clip import Clip
+from t2ibench.data import Split
+from t2ibench.errors import UserError
+from t2ibench.methods.stylet2i.losses import contrastive_loss, cosine_loss
+from t2ibench.methods.stylet2i.settings import SentenceSettings
+from t2ibench.methods.stylet2i.training import HELD_OUT, DirectionRecipe
+from t2ibench.models import Models
+from t2ibench.seeds import derive_seed, uniform
+from t2ibench.training import batch_rows
+
+
+class SentenceRecipe(DirectionRecipe):
+    """L = L_contras + lambda L_norm."""
+
+    own: SentenceSettings
+
+    def __init__(self, own: SentenceSettings, train: Split, val: Split, models: Models, seed: int, name: str) -> None:
+        """Raises UserError for images without captions, or fewer of them than a batch."""
+        for split in (train, val):
+            missing = [id for id, texts in zip(split.ids, split.captions, strict=True) if not texts]
+            if missing:
+                raise UserError(f"{split.dataset} {split.name}: image {missing[0]} has no caption, expected at least one: write one")
+        if len(train) < own.batch:
+            raise UserError(f"{train.dataset} {train.name} has {len(train)} images, a batch is {own.batch}: lower `batch`")
+        super().__init__(own, (text for texts in train.captions for text in texts), train, val, models, seed, name)
+        self.scale = clip_scale(self.clip, own.contrastive_scale)
+
+    def losses(self, index: int) -> dict[str, Tensor]:
+        texts, w = self._captions(index), self.latents(index, self.own.batch)
+        s = self.network(texts, w)
+        images, said = self.image_features(self.render(w, s)), self.text_features(texts)
+        match = contrastive_loss(images, said, self.scale) if self.own.loss == "contrastive" else cosine_loss(images, said)
+        return {self.own.loss: match, **self.length_term(s)}
+
+    def _captions(self, index: int) -> list[str]:
+        rows = batch_rows(self.seed, index, len(self.train), self.own.batch)
+        if self.own.captions == "first":
+            return [self.train.captions[row][0] for row in rows]
+        numbers = uniform(derive_seed(self.seed, "captions", index), len(rows))
+        return [self.train.captions[row][int(u * len(self.train.captions[row]))] for row, u in zip(rows, numbers, strict=True)]
+
+    def asked(self, count: int) -> list[str]:
+        return [texts[0] for texts in self.val.captions[:count]]
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, Any]:
+        """Of held-out captions, under the CLIP that was optimised: cosine before and after, how often the own caption is nearest of all
+        of them, and the mean length of a step."""
+        texts = self.asked(HELD_OUT)
+        w = self.latents("held out", len(texts))
+        s = self.network(texts, w)
+        said = self.text_features(texts)
+        before, after = (self.image_features(self.render(w, step)) for step in (0 * s, s))
+        nearest = (after @ said.T).argmax(1).cpu() == torch.arange(len(texts))
+        cosines = {f"cosine_{when}": round(float((f * said).sum(1).mean()), 4) for when, f in (("before", before), ("after", after))}
+        return {"n": len(texts), **cosines, "nearest": round(float(nearest.float().mean()), 4), "length": round(mean_length(s), 3)}
+
+
+def clip_scale(clip: Clip, kind: str) -> float:
+    """What cosines are multiplied by: the logarithm that the model stores ("reference", about 4.6), 1 ("paper"), its scale ("exp", 100)."""
+    return {"reference": math.log(clip.logit_scale), "paper": 1.0, "exp": clip.logit_scale}[kind]
+
+
+def mean_length(s: Tensor) -> float:
+    return float(torch.linalg.vector_norm(s.flatten(1), dim=1).mean())

@@ -1,0 +1,122 @@
+"""Every setting of StyleT2I. What an image depends on is in `Config`; what a training depends on is in the class of its part.
+
+The defaults of trainings are the released scripts' where they have the part ("reference"), theta being theirs for CelebA-HQ and CUB (10 for
+FFHQ's and 15 for NABirds' generator); what was not released has ours. The embedded data has smaller ones (`EMBEDDED`). Where code and paper
+differ, both can be chosen.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from t2ibench import plugins
+from t2ibench.errors import UserError
+
+T = TypeVar("T")
+# Further trainings with one piece taken out, for the ablations.
+SENTENCE: dict[str, dict[str, Any]] = {"sentence": {}, "sentence-cosine": {"loss": "cosine"}, "sentence-free": {"lambda_norm": 0.0}}
+ATTRIBUTE: dict[str, dict[str, Any]] = {"attribute": {}, "attribute-anywhere": {"lambda_spatial": 0.0}}
+
+
+@dataclass(frozen=True)
+class Config:
+    sentence: str = "stylet2i-sentence-avatars"  # weights of the zoo, or of a folder in T2IBENCH_WEIGHTS
+    attribute: str = "stylet2i-attribute-avatars"  # used with `caa` alone
+    generator: str = "stylegan2-avatars"  # the one that both were trained for
+    caa: bool = True  # Compositional Attribute Adjustment; the reference (the released sampler) has none
+    caa_scale: float = 1.0  # length of what is added for an attribute
+    caa_space: Literal["flat", "per_layer"] = "flat"
+
+    def __post_init__(self) -> None:
+        if not self.caa_scale >= 0:
+            raise UserError(f"stylet2i: caa_scale is {self.caa_scale}, expected at least 0")
+
+
+@dataclass(frozen=True)
+class Training:
+    """What Text-to-Direction and Attribute-to-Direction have in common."""
+
+    generator: str = ""  # of the zoo, or a file; "": stylegan2-<data set>
+    clip: str = ""  # never the one that scores; "": clip-guide-<data set>
+    truncation_psi: float = 0.5  # towards the stored mean w, in training and in sampling
+    vectors: str = ""  # a file of word vectors in GloVe's format, which stay as they are; "": learned
+    word_size: int = 300
+    text_width: int = 512
+    width: int = 0  # of the hidden layers; 0: that of the output
+    space: Literal["w_plus", "w"] = "w_plus"
+    theta: float = 8.0  # length of a direction that costs nothing
+    lambda_norm: float = 1.0  # 0: no norm penalty
+    batch: int = 40
+    learning_rate: float = 1e-4
+    schedule: Literal["constant", "cosine"] = "constant"
+    steps: int = 60_000  # where `train` is told neither steps nor minutes
+
+    def __post_init__(self) -> None:
+        for name, low in (("batch", 1), ("word_size", 1), ("text_width", 1), ("steps", 1), ("theta", 0), ("lambda_norm", 0), ("width", 0)):
+            if not getattr(self, name) >= low:
+                raise UserError(f"stylet2i: {name} is {getattr(self, name)}, expected at least {low}")
+
+
+@dataclass(frozen=True)
+class SentenceSettings(Training):
+    """Text-to-Direction."""
+
+    loss: Literal["contrastive", "cosine"] = "contrastive"  # cosine: without the other texts of the batch
+    contrastive_scale: Literal["reference", "paper", "exp"] = "reference"  # CLIP's stored ln(scale) | 1 | CLIP's scale
+    captions: Literal["all", "first"] = "all"  # first: one caption an image, what the released reader of CUB does
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.loss == "contrastive" and self.batch < 2:
+            raise UserError(f"stylet2i: batch is {self.batch}, the contrastive loss needs at least 2")
+
+
+@dataclass(frozen=True)
+class AttributeSettings(Training):
+    """Attribute-to-Direction; unreleased."""
+
+    phrase: Literal["plain", "sentence"] = "plain"  # "long hair", or "this person has long hair"
+    negative: Literal["image", "text"] = "image"  # of the semantic loss: the image a step back, or another value's text
+    margin: float = 1.0
+    lambda_semantic: float = 1.0
+    lambda_spatial: float = 1.0  # 0: no spatial constraint
+    segmenter: str = ""  # weights, or package.module:function; "": stylet2i-parts-<data set>
+    masks: Literal["positive", "either"] = "positive"  # the part in the image a step forward (paper), or there or in the one a step back
+
+
+@dataclass(frozen=True)
+class PartsSettings:
+    """The segmenter of parts; ours."""
+
+    images: int = 400  # that masks are read of
+    held_out: int = 64
+    width: int = 32
+    batch: int = 16
+    learning_rate: float = 3e-3
+    steps: int = 600
+
+    def __post_init__(self) -> None:
+        for name in ("images", "held_out", "width", "batch", "steps"):
+            if getattr(self, name) < 1:
+                raise UserError(f"stylet2i parts: {name} is {getattr(self, name)}, expected at least 1")
+
+
+SMALL = {"word_size": 64, "text_width": 128, "width": 384, "batch": 16, "learning_rate": 1e-3, "schedule": "cosine", "truncation_psi": 0.7}
+EMBEDDED: dict[type, dict[str, Any]] = {
+    SentenceSettings: {**SMALL, "contrastive_scale": "exp", "steps": 3000},
+    AttributeSettings: {**SMALL, "phrase": "sentence", "masks": "either", "steps": 2000},
+    PartsSettings: {},
+}
+
+
+def choose(cls: type[T], dataset: str, fixed: Mapping[str, Any], given: Mapping[str, Any], where: str) -> T:
+    """Settings of one part: the class's defaults, the embedded ones where the data is `avatars`, the variant's, then what is given.
+
+    `preset: paper | embedded` in `given` takes the choice out of the data set's hands. Raises UserError for an unknown key.
+    """
+    preset = given.get("preset", "embedded" if dataset == "avatars" else "paper")
+    if preset not in ("paper", "embedded"):
+        raise UserError(f"{where}: preset is {preset!r}, expected 'paper' or 'embedded'")
+    small = EMBEDDED[cls] if preset == "embedded" else {}
+    own = {key: value for key, value in given.items() if key != "preset"}
+    return plugins.configure(cls, {**small, **fixed, **own}, where)

@@ -1,0 +1,88 @@
+"""The text encoder: word vectors, one layer of a bidirectional GRU, and the mean of its two final states (as the released code has it).
+
+The released code takes GloVe's vectors, frozen, and zeros for a word that has none. Without such a file the vectors are learned from the
+training's captions; a word that is not among theirs is zeros all the same.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from t2ibench.errors import UserError
+from t2ibench.methods.stylet2i.attributes import words
+
+
+class TextEncoder(nn.Module):
+    """Sentence vectors [B, hidden] of texts. words: the known ones, in the order of the rows of `vectors` [V, D].
+
+    Texts keep their places: packing orders a batch by length and puts it back.
+    """
+
+    vectors: Tensor
+
+    def __init__(self, known: Sequence[str], vectors: Tensor, hidden: int, learned: bool) -> None:
+        super().__init__()
+        self.known, self.hidden = {word: row for row, word in enumerate(known, 1)}, hidden
+        if learned:
+            self.vectors = nn.Parameter(vectors)
+        else:
+            self.register_buffer("vectors", vectors)
+        self.gru = nn.GRU(vectors.shape[1], hidden, batch_first=True, bidirectional=True)
+
+    def forward(self, texts: Sequence[str]) -> Tensor:
+        rows = [[self.known.get(word, 0) for word in words(text)] or [0] for text in texts]  # no word: one unknown
+        lengths = torch.tensor([len(row) for row in rows])
+        numbers = torch.zeros(len(rows), int(lengths.max()), dtype=torch.int64, device=self.vectors.device)
+        for number, row in zip(numbers, rows, strict=True):
+            number[: len(row)] = torch.tensor(row)
+        table = torch.cat([self.vectors.new_zeros(1, self.vectors.shape[1]), self.vectors])  # row 0: unknown
+        _, final = self.gru(pack_padded_sequence(table[numbers], lengths, batch_first=True, enforce_sorted=False))
+        return final.mean(0)
+
+    @torch.no_grad()
+    def embed(self, texts: Sequence[str]) -> Tensor:
+        """Sentence vectors [B, hidden], each read alone, so that none depends on its batch in any bit."""
+        read = {text: self([text]) for text in dict.fromkeys(texts)}
+        return torch.cat([read[text] for text in texts])
+
+
+def known_words(texts: Iterable[str]) -> list[str]:
+    """The distinct words of texts, in alphabetical order."""
+    return sorted({word for text in texts for word in words(text)})
+
+
+def learned_vectors(known: Sequence[str], size: int) -> Tensor:
+    """Random vectors to begin with, [V, size]."""
+    return 0.3 * torch.randn(len(known), size)  # about the spread of GloVe's entries
+
+
+def file_vectors(known: Sequence[str], path: Path, size: int) -> tuple[list[str], Tensor]:
+    """Those of the words that a file in GloVe's text format has, and their vectors [V, size].
+
+    Raises UserError for a missing file, a line that is not numbers, or a file with none of the words at this size.
+    """
+    wanted, found = set(known), dict[str, list[float]]()
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                parts = line.rstrip("\n").split(" ")
+                word = " ".join(parts[:-size])  # a few of GloVe's words hold spaces
+                if word in wanted:
+                    found[word] = _numbers(parts[-size:], f"{path}: line {number}")
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing, expected word vectors: lines of a word and {size} numbers") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no text, expected word vectors: lines of a word and {size} numbers") from error
+    if not found:
+        raise UserError(f"{path} has vectors of {size} numbers for none of the {len(known)} words of the captions: give another file")
+    return sorted(found), torch.tensor([found[word] for word in sorted(found)])
+
+
+def _numbers(parts: Sequence[str], where: str) -> list[float]:
+    try:
+        return [float(part) for part in parts]
+    except ValueError as error:
+        raise UserError(f"{where} is not a word and {len(parts)} numbers ({error}): give a file in GloVe's format") from error

@@ -1,0 +1,115 @@
+"""What the trainings of both kinds of direction have in common: latents, images, the network and its optimiser.
+
+Generator and CLIP stay as they are; no real image is looked at. Whatever step i draws comes from the seed and i.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from t2ibench.data import Split
+from t2ibench.images import to_uint8
+from t2ibench.methods.stylet2i.directions import DirectionNetwork, Shape
+from t2ibench.methods.stylet2i.losses import norm_penalty
+from t2ibench.methods.stylet2i.settings import Training
+from t2ibench.methods.stylet2i.text import file_vectors, known_words, learned_vectors
+from t2ibench.models import Models
+from t2ibench.seeds import derive_seed, latents
+from t2ibench.training import warmup_cosine
+
+HELD_OUT = 64  # texts behind the numbers of a card
+
+
+class DirectionRecipe:
+    """Trains one network of directions; a `training.Recipe`. texts: all that it may be asked in training, for its words."""
+
+    def __init__(self, own: Training, texts: Iterable[str], train: Split, val: Split, models: Models, seed: int, name: str) -> None:
+        self.own, self.train, self.val, self.seed, self.device = own, train, val, derive_seed("stylet2i", name, seed), models.device
+        self.generator_name = own.generator or f"stylegan2-{train.dataset}"
+        clip = own.clip or f"clip-guide-{train.dataset}"
+        self.generator, self.clip = models.stylegan2(self.generator_name), models.clip(clip)
+        self.generator_hash = models.used[self.generator_name]["sha256"]
+        self.name, self.steps = f"stylet2i-{name}", own.steps
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            self.network = self._new_network(known_words(texts)).to(self.device)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), own.learning_rate)
+        self.settings: Mapping[str, Any] = {
+            **asdict(own),
+            "seed": seed,
+            "train": train.digest,
+            "generator_sha256": self.generator_hash,
+            "clip_sha256": self.clip.sha256,
+        }
+        data = {"dataset": train.dataset, "train": train.name, "validation": val.name, "digest": train.digest}
+        self.facts: dict[str, Any] = {"data": data, "seed": seed, "optimised_for": clip}
+
+    def losses(self, index: int) -> dict[str, Tensor]:
+        """The weighted terms of step `index`."""
+        raise NotImplementedError
+
+    def step(self, index: int, progress: float) -> dict[str, float]:
+        self.optimizer.param_groups[0]["lr"] = self.own.learning_rate * (warmup_cosine(progress) if self.own.schedule == "cosine" else 1.0)
+        terms = self.losses(index)
+        loss = torch.stack(list(terms.values())).sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        return {"loss": float(loss.detach()), **{key: float(value.detach()) for key, value in terms.items()}}
+
+    @torch.no_grad()
+    def latents(self, purpose: str | int, count: int) -> Tensor:
+        """Truncated w [B, w_dim] of a step's own z, or of another purpose's."""
+        z = latents([derive_seed(self.seed, "w", purpose, row) for row in range(count)], self.generator.config.z_dim)
+        w = self.generator.mapping(z.to(self.device))
+        return self.generator.mapping.w_avg.lerp(w, self.own.truncation_psi)
+
+    def render(self, w: Tensor, s: Tensor) -> Tensor:
+        """Images of w in every row plus a step s [B, L, w_dim]."""
+        return self.generator.synthesis(self.generator.style(w[:, None] + s))
+
+    def image_features(self, images: Tensor) -> Tensor:
+        """Colours beyond the range are not cut off, as in the released code: their gradient leads them back."""
+        return self.clip.image_features(images, clamp=False)
+
+    def text_features(self, texts: Sequence[str]) -> Tensor:
+        return self.clip.encode_texts(texts).to(self.device)
+
+    def length_term(self, s: Tensor) -> dict[str, Tensor]:
+        return {"norm": self.own.lambda_norm * norm_penalty(s, self.own.theta)} if self.own.lambda_norm else {}
+
+    def state(self) -> dict[str, Any]:
+        return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def asked(self, count: int) -> list[str]:
+        """Held-out texts, for preview and validation."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def preview(self) -> Tensor:
+        """Eight images in the first row, each after its step below."""
+        texts = self.asked(8)
+        w = self.latents("preview", len(texts))
+        s = self.network(texts, w)
+        return to_uint8(torch.cat([self.render(w, 0 * s), self.render(w, s)])).cpu()
+
+    def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        made = {"generator": self.generator_name, "generator_sha256": self.generator_hash, "truncation_psi": self.own.truncation_psi}
+        return self.network.state_dict(), {**self.network.facts(), **made}
+
+    def _new_network(self, known: list[str]) -> DirectionNetwork:
+        own, config = self.own, self.generator.config
+        shape = Shape(config.rows, config.w_dim, own.word_size, own.text_width, own.width, own.space, not own.vectors)
+        if own.vectors:
+            known, vectors = file_vectors(known, Path(own.vectors), own.word_size)
+        else:
+            vectors = learned_vectors(known, own.word_size)
+        return DirectionNetwork(shape, known, vectors)

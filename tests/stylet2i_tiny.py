@@ -1,0 +1,97 @@
+"""Squares with a hat or without, a generator of 32 pixels and a small CLIP, for tests of StyleT2I; random weights, always the same."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from styleclip_tiny import TinyModels
+
+from t2ibench import training, zoo
+from t2ibench.data import Split, Vocabulary
+from t2ibench.images import pixel_hash
+from t2ibench.methods.stylet2i import recipe
+from t2ibench.training import Recipe
+
+WORDS = Vocabulary(
+    {
+        "hair": {"long": [("has", "long hair"), ("has", "long straight hair")], "bob": [("has", "a bob"), ("has", "a bob haircut")]},
+        "colour": {"blond": [("has", "blond hair"), ("has", "golden hair")], "red": [("has", "red hair"), ("has", "ginger hair")]},
+        "hat": {"yes": [("wears", "a hat"), ("wears", "a wide hat")]},
+    },
+    also={"hair=bob": [("has", "a pageboy")]},
+    qualifies={"colour": "hair"},
+)
+SMALL: dict[str, Any] = {
+    "preset": "paper",
+    "generator": "g",
+    "clip": "c",
+    "word_size": 6,
+    "text_width": 8,
+    "width": 8,
+    "batch": 3,
+    "steps": 4,
+}
+TINY: dict[str, dict[str, Any]] = {
+    "parts": {"images": 8, "held_out": 4, "width": 6, "batch": 4, "steps": 3},
+    "attribute": SMALL,
+    "sentence": SMALL,
+}
+
+
+class Store:
+    def __init__(self, images: np.ndarray) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def read(self, indices: Any) -> np.ndarray:
+        return self.images[np.asarray(indices)]
+
+    def digests(self) -> list[str]:
+        return [pixel_hash(image) for image in self.images]
+
+
+class Masks:
+    """Parts "below" and "hat": the upper rows, where they are white."""
+
+    def __init__(self, images: np.ndarray) -> None:
+        self.images = images
+        self.parts = ("below", "hat")
+        self.of = {"hat": ("hat",), "hair": ("hat",), "colour": ("hat", "below")}
+
+    def read(self, indices: Any) -> np.ndarray:
+        return (self.images[np.asarray(indices), 0] > 200).astype(np.uint8)
+
+
+def squares(name: str = "train", count: int = 12) -> Split:
+    images = np.full((count, 3, 32, 32), 60, np.uint8)
+    images[::2, :, :12] = 255
+    table = pd.DataFrame({"hair": ["long"] * count, "colour": ["blond"] * count, "hat": ["yes", None] * (count // 2)}, dtype=object)
+    captions = [("a person with long hair", "this person wears a hat and has red hair")] * count
+    ids = [str(i) for i in range(count)]
+    return Split("squares", name, ids, Store(images), captions, table, WORDS, masks=Masks(images))
+
+
+class Trained(TinyModels):
+    """Hands out weights that were trained in a folder, beside the tiny generator and CLIP."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def weights(self, name: str) -> zoo.Weights:
+        return zoo.read(self.folder / f"{name}.safetensors")
+
+
+def tiny_recipe(part: str, models: TinyModels, seed: int = 0, **settings: Any) -> Recipe:
+    return recipe(part, TINY[part.partition("-")[0]] | settings, squares(), squares("val", 6), models, seed)
+
+
+def train_all(folder: Path, seed: int = 0) -> Trained:
+    """All three parts, a few steps each, and the models that know them."""
+    models = Trained(folder)
+    for part in TINY:
+        training.fit(tiny_recipe(part, models, seed), f"stylet2i-{part}-squares", folder, steps=2)
+    return models
