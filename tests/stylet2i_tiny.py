@@ -1,11 +1,14 @@
 """Squares with a hat or without, a generator of 32 pixels and a small CLIP, for tests of StyleT2I; random weights, always the same."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from styleclip_tiny import TinyModels
+from torch import Tensor
 
 from t2ibench import training, zoo
 from t2ibench.data import Split, Vocabulary
@@ -69,7 +72,7 @@ def squares(name: str = "train", count: int = 12) -> Split:
     images = np.full((count, 3, 32, 32), 60, np.uint8)
     images[::2, :, :12] = 255
     table = pd.DataFrame({"hair": ["long"] * count, "colour": ["blond"] * count, "hat": ["yes", None] * (count // 2)}, dtype=object)
-    captions = [("a person with long hair", "this person wears a hat and has red hair")] * count
+    captions = [(f"person {i} with long hair", f"person {i} wears a hat and has red hair") for i in range(count)]
     ids = [str(i) for i in range(count)]
     return Split("squares", name, ids, Store(images), captions, table, WORDS, masks=Masks(images))
 
@@ -95,3 +98,14 @@ def train_all(folder: Path, seed: int = 0) -> Trained:
     for part in TINY:
         training.fit(tiny_recipe(part, models, seed), f"stylet2i-{part}-squares", folder, steps=2)
     return models
+
+
+def upper_half(dataset: str) -> Any:
+    """A segmenter that a setting can name."""
+
+    def masks(images: Tensor, attributes: Sequence[str]) -> Tensor:
+        rows = torch.arange(images.shape[2])[:, None] < images.shape[2] // 2
+        return rows.expand(len(images), -1, images.shape[3])
+
+    masks.supervision = f"none, for {dataset}"  # type: ignore[attr-defined]
+    return masks

@@ -34,14 +34,16 @@ class Method:
         """Raises UserError for weights that are missing, damaged, or of another generator or truncation than the others."""
         self.config, self.models = config, models
         self.generator = models.stylegan2(config.generator)
-        weights = models.weights(config.sentence)
-        self.psi = float(weights.config["truncation_psi"])
-        self.sentence = self._network(config.sentence)
+        self.sentence, self.psi = self._network(config.sentence)
         if config.caa:
-            self.attribute = self._network(config.attribute)
+            self.attribute, psi = self._network(config.attribute)
+            if psi != self.psi:
+                other = f"{config.sentence} at {self.psi}"
+                raise UserError(f"{config.attribute} was trained at truncation_psi {psi}, {other}: train one of them again")
             stored = models.weights(config.attribute).config
             self.lexicon, self.phrase = Lexicon.from_config(stored["vocabulary"]), str(stored["phrase"])
-        self.trained_on = [" ".join(weights.card["data"][key] for key in ("dataset", "train"))]
+        data = models.weights(config.sentence).card["data"]
+        self.trained_on = [" ".join(data[key] for key in ("dataset", "train"))]
 
     @torch.no_grad()
     def text_to_image(self, requests: Sequence[TextToImage]) -> Tensor:
@@ -73,13 +75,11 @@ class Method:
         rows = [[directions[k] for k, of in enumerate(owner) if of == row] for row in range(len(prompts))]
         return torch.stack([adjust(step, of, self.config.caa_scale, self.config.caa_space) for step, of in zip(s, rows, strict=True)])
 
-    def _network(self, name: str) -> DirectionNetwork:
+    def _network(self, name: str) -> tuple[DirectionNetwork, float]:
+        """The network of weights, and the truncation that it was trained at."""
         weights, generator = self.models.weights(name), self.models.used[self.config.generator]["sha256"]
         network = load(weights).to(self.models.device)
         if weights.config["generator_sha256"] != generator:
             made = f"{weights.config['generator']} with sha256 {weights.config['generator_sha256'][:12]}…"
             raise UserError(f"{name} was trained for {made}, {self.config.generator} has {generator[:12]}…: train it again")
-        if weights.config["truncation_psi"] != self.psi:
-            other = f"{self.config.sentence} at {self.psi}"
-            raise UserError(f"{name} was trained at truncation_psi {weights.config['truncation_psi']}, {other}: train one again")
-        return network
+        return network, float(weights.config["truncation_psi"])

@@ -30,7 +30,7 @@ class AttributeRecipe(DirectionRecipe):
 
     def __init__(self, own: AttributeSettings, train: Split, val: Split, models: Models, seed: int, name: str) -> None:
         """Raises UserError for a data set without a vocabulary."""
-        if train.vocabulary is None:
+        if train.vocabulary is None or not train.vocabulary.phrases:
             raise UserError(f"stylet2i {name}: {train.dataset} has no vocabulary, so its attributes cannot be said: use another data set")
         self.vocabulary, self.lexicon = train.vocabulary, Lexicon.of(train.vocabulary)
         self.literals = list(self.lexicon.said)

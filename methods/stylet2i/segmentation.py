@@ -66,9 +66,7 @@ class PartSegmenter:
     def __call__(self, images: Tensor, attributes: Sequence[str]) -> Tensor:
         unknown = [name for name in attributes if name not in self.of]
         if unknown:
-            raise UserError(
-                f"{self.name} knows no part for the attribute {unknown[0]!r}, only for {', '.join(self.of)}: give another segmenter"
-            )
+            raise UserError(f"{self.name} knows no part of {unknown[0]!r}, only of {', '.join(self.of)}: give another segmenter")
         labels = self.network(images.clamp(-1, 1)).argmax(1)
         shown = [[part in self.of[name] for part in self.parts] for name in attributes]
         return torch.tensor(shown, device=labels.device)[torch.arange(len(labels))[:, None, None], labels]
