@@ -1,0 +1,48 @@
+"""D: inverse depth in [0, 1], 1 is near: of a monocular network (MiDaS), the order of painting of exact parts, or a proxy."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from t2ibench.methods.composer.decompose.scripted import load_scripted
+
+SIDE, SCALE, MOST = 384, 20.0, 10.0  # pixels at which the network looks; its output is divided by SCALE and cut at MOST
+
+
+def layers(labels: Tensor, parts: int) -> Tensor:
+    """Of a drawing, its order of painting: labels uint8 [B, H, W] that count parts from the farthest, to [0, 1], [B, 1, H, W]."""
+    return labels[:, None].float() / max(parts - 1, 1)
+
+
+def proxy(silhouette: Tensor) -> Tensor:
+    """No depth, but something like it: distance from the outline, blurred, on a ramp that is nearer at the bottom.
+
+    silhouette: uint8 [B, H, W] in {0, 1}. Returns float32 [B, 1, H, W] in [0, 1], to be called "proxy depth".
+    """
+    from scipy.ndimage import distance_transform_edt, gaussian_filter
+
+    height, width = silhouette.shape[1:]
+    ramp = np.linspace(0, 0.5, height)[:, None].repeat(width, 1)
+    found = []
+    for mask in silhouette.numpy():
+        inside = distance_transform_edt(mask)
+        found.append(ramp + 0.5 * gaussian_filter(inside / max(inside.max(), 1.0), height / 32))
+    return torch.from_numpy(np.stack(found)).float()[:, None]
+
+
+class Monocular:
+    """DPT (MiDaS 3) as a TorchScript file: colours in [-1, 1], [B, 3, 384, 384], to inverse depth [B, 384, 384] or [B, 1, 384, 384]."""
+
+    def __init__(self, path: Path, device: torch.device) -> None:
+        """Raises UserError for a file that is not there or no TorchScript."""
+        self.network, self.device = load_scripted(path, "depth", device), device
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Of uint8 images [B, 3, H, W]: float32 [B, 1, 384, 384] in [0, 1]."""
+        x = F.interpolate(images.to(self.device).float() / 255, (SIDE, SIDE), mode="bicubic", antialias=True)
+        inverse = self.network((x - 0.5) / 0.5).view(len(x), 1, SIDE, SIDE)
+        return (inverse / SCALE).clamp(0, MOST).cpu() / MOST

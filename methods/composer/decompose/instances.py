@@ -1,0 +1,86 @@
+"""G: which part or object a pixel shows. Exact part masks where the data set has them, Mask R-CNN, or a silhouette."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from t2ibench.errors import UserError
+
+SURE = 0.5  # an instance, and a pixel of it, count from this score
+
+
+def silhouettes(images: Tensor) -> Tensor:
+    """What differs from the border in colour more than Otsu's threshold, uint8 [B, H, W] in {0, 1}; of uint8 images [B, 3, H, W].
+
+    A stand-in for a segmenter: it finds one object before a plain ground. A flat image has none.
+    """
+    from skimage.color import rgb2lab
+    from skimage.filters import threshold_otsu
+
+    found = np.zeros((len(images), *images.shape[2:]), np.uint8)
+    for row, lab in enumerate(rgb2lab(images.permute(0, 2, 3, 1).numpy())):
+        border = np.concatenate([lab[0], lab[-1], lab[1:-1, 0], lab[1:-1, -1]])
+        distance = np.linalg.norm(lab - np.median(border, axis=0), axis=-1)
+        if distance.max() > distance.min():
+            found[row] = distance > threshold_otsu(distance)
+    return torch.from_numpy(found)
+
+
+class MaskRCNN:
+    """The union of all instances that torchvision's Mask R-CNN (ResNet-50, COCO) finds; the paper used YOLOv5."""
+
+    def __init__(self, path: Path, device: torch.device) -> None:
+        """path: its state dict. Raises UserError where it is not."""
+        from torchvision.models.detection import maskrcnn_resnet50_fpn
+
+        self.device, self.network = device, maskrcnn_resnet50_fpn(weights=None, weights_backbone=None)
+        try:
+            self.network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        except (OSError, RuntimeError, ValueError, TypeError, AttributeError, EOFError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise UserError(f"composer: instances: {path} holds no Mask R-CNN of torchvision ({reason}): give its state dict") from error
+        self.network.eval().requires_grad_(False).to(device)
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Silhouettes, uint8 [B, H, W] in {0, 1}, of uint8 images [B, 3, H, W]."""
+        found = self.network(list((images.float() / 255).to(self.device)))
+        return torch.stack([union(one["masks"], one["scores"]) for one in found]).cpu()
+
+
+def union(masks: Tensor, scores: Tensor) -> Tensor:
+    """Pixels of any sure instance: masks [K, 1, H, W] in [0, 1], scores [K] to uint8 [H, W]."""
+    return ((masks[:, 0] > SURE) & (scores > SURE)[:, None, None]).any(0).to(torch.uint8)
+
+
+def shrink(labels: Tensor, side: int) -> Tensor:
+    """Labels uint8 [B, H, W] at another side: the label that covers most of each new pixel, the first of equals."""
+    classes = int(labels.max()) + 1
+    shares = F.interpolate(F.one_hot(labels.long(), classes).permute(0, 3, 1, 2).float(), (side, side), mode="area")
+    return shares.argmax(1).to(torch.uint8)
+
+
+def planes(labels: Tensor, channels: int) -> Tensor:
+    """What the network reads of labels uint8 [B, R, R]: float32 [B, channels, R, R] in {0, 1}.
+
+    One channel: a silhouette, everything that is not 0. More: one for each of channels - 1 parts, then the boundaries between parts,
+    which also keep apart what touches.
+    """
+    if channels == 1:
+        return (labels > 0)[:, None].float()
+    parts = F.one_hot(labels.long(), channels - 1).permute(0, 3, 1, 2).float()
+    return torch.cat([parts, boundaries(labels)[:, None].float()], 1)
+
+
+def boundaries(labels: Tensor) -> Tensor:
+    """Pixels with a neighbour (left, right, above, below) of another label: bool [B, H, W]."""
+    found = torch.zeros_like(labels, dtype=torch.bool)
+    across, down = labels[:, :, 1:] != labels[:, :, :-1], labels[:, 1:] != labels[:, :-1]
+    found[:, :, 1:] |= across
+    found[:, :, :-1] |= across
+    found[:, 1:] |= down
+    found[:, :-1] |= down
+    return found

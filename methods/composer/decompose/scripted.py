@@ -1,0 +1,25 @@
+"""Networks given as TorchScript files: they bring their own code, so none of theirs has to be copied here."""
+
+import hashlib
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from t2ibench.errors import UserError
+
+
+def load_scripted(path: Path, what: str, device: torch.device) -> nn.Module:
+    """A frozen network. Raises UserError where there is no such file or it is no TorchScript."""
+    if not path.is_file():
+        raise UserError(f"composer: {what}: there is no file {path}: give a TorchScript file (torch.jit.save)")
+    try:
+        return torch.jit.load(str(path), map_location=device).eval()
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"composer: {what}: {path} is no TorchScript file ({reason}): save the network with torch.jit.save") from error
+
+
+def file_facts(*paths: Path) -> str:
+    """What a record says of files that decided a representation: name and sha256 of each."""
+    return " + ".join(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}" for path in paths)

@@ -1,0 +1,45 @@
+"""T and E: what a CLIP reads in a caption and sees in an image (ViT-L/14 at 336 pixels in the paper; any of the zoo or open_clip here)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from t2ibench.backbones.clip import Clip
+from t2ibench.errors import UserError
+
+
+def unit_rms(features: Tensor) -> Tensor:
+    """Embeddings [B, D] scaled so that their coordinates have a mean square of 1, as the noise has."""
+    return nn.functional.normalize(features, dim=-1) * features.shape[-1] ** 0.5
+
+
+@torch.no_grad()
+def image_embeddings(clip: Clip, images: Tensor) -> Tensor:
+    """E of uint8 images [B, 3, H, W]: float32 [B, D] on the CPU."""
+    return unit_rms(clip.encode_images(images))
+
+
+@torch.no_grad()
+def text_embeddings(clip: Clip, texts: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
+    """T of captions: words [B, L, D_w], the last hidden states; which of them are words, bool [B, L]; sentences [B, D].
+
+    On the CPU. L is the model's context length. Raises UserError for a text tower of another build than open_clip's transformers.
+    """
+    tower = clip.model if hasattr(clip.model, "ln_final") else getattr(clip.model, "text", None)
+    if not isinstance(getattr(tower, "ln_final", None), nn.Module):
+        raise UserError(f"composer: {clip.name} has no text transformer of open_clip, whose last states are the words: use another CLIP")
+    states: list[Tensor] = []
+    tokens: list[Tensor] = []
+    hooks = [
+        tower.ln_final.register_forward_hook(lambda module, inputs, output: states.append(output.cpu())),  # type: ignore[union-attr]
+        tower.token_embedding.register_forward_hook(lambda module, inputs, output: tokens.append(inputs[0].cpu())),  # type: ignore[union-attr]
+    ]
+    try:
+        sentences = clip.encode_texts(list(texts))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    read = torch.cat(tokens)
+    ends = read.argmax(1, keepdim=True)  # the end token has the highest number
+    return torch.cat(states), torch.arange(read.shape[1]) <= ends, unit_rms(sentences)

@@ -1,0 +1,55 @@
+"""The diffusion process: cosine schedule, epsilon-prediction, guided sampling by DDIM or DPM-Solver++."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+TIMES = 1000
+COSINE: dict[str, Any] = {"num_train_timesteps": TIMES, "beta_schedule": "squaredcos_cap_v2", "prediction_type": "epsilon"}
+CLIPPED = -5.1  # half log signal-to-noise ratio at which DPM-Solver starts: beyond, epsilon says nothing about the image
+BEYOND = 1e6  # a threshold that is never reached; diffusers' own, 1, would make thresholding dynamic in name alone
+
+
+def alphas_bar() -> Tensor:
+    """Signal power abar_t for t = 0 ... 999, float32: cos^2((t / T + 0.008) / 1.008 * pi / 2), each beta at most 0.999."""
+    from diffusers import DDIMScheduler
+
+    scheduler: Any = DDIMScheduler(**COSINE)
+    return scheduler.alphas_cumprod
+
+
+def noised(x0: Tensor, noise: Tensor, t: Tensor, abar: Tensor) -> Tensor:
+    """x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise; t: integers [B]."""
+    signal = abar.to(x0.device)[t].view(-1, 1, 1, 1)
+    return signal.sqrt() * x0 + (1 - signal).sqrt() * noise
+
+
+def loss(predicted: Tensor, noise: Tensor) -> Tensor:
+    """Mean squared error of the predicted noise, [B, 3 or more, R, R], of each sample: [B] (eq. 1 of the paper)."""
+    return F.mse_loss(predicted[:, :3].float(), noise, reduction="none").mean(dim=(1, 2, 3))
+
+
+def sampler(name: str, steps: int, threshold: float) -> Any:
+    """diffusers' scheduler for one run of sampling, with dynamic thresholding at the quantile `threshold` (0: none)."""
+    from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
+
+    limit = {"thresholding": threshold > 0, "dynamic_thresholding_ratio": threshold or 1.0, "sample_max_value": BEYOND}
+    scheduler: Any
+    if name == "ddim":
+        scheduler = DDIMScheduler(**COSINE, **limit, clip_sample=False, timestep_spacing="leading")
+    else:
+        scheduler = DPMSolverMultistepScheduler(**COSINE, **limit, algorithm_type="dpmsolver++", solver_order=2, lambda_min_clipped=CLIPPED)
+    scheduler.set_timesteps(steps)
+    return scheduler
+
+
+def sample(predict: Callable[[Tensor, Tensor], Tensor], noise: Tensor, scheduler: Any) -> Tensor:
+    """x_0 from x_T [B, 3, R, R]; predict: (x_t, t as integers [B]) to noise. Each row depends on itself alone."""
+    x = noise
+    for t in scheduler.timesteps:
+        eps = predict(x, torch.full((len(x),), int(t), device=x.device))
+        x = scheduler.step(eps, t, x).prev_sample
+    return x

@@ -1,0 +1,107 @@
+"""Shapes of the network: the paper's, and small ones that keep every mechanism.
+
+No weights or code of the paper are public. Its base model has "2B" parameters; a trunk of 512 channels, multipliers 1, 2, 3, 4, three
+blocks a level and attention at 32, 16 and 8 comes to 2.13B, and is what the lab's published video model has as defaults.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from t2ibench.errors import UserError
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The trunk, and what it reads of each condition."""
+
+    image_size: int = 64
+    base_channels: int = 48
+    channel_mult: tuple[int, ...] = (1, 2, 3, 4)
+    num_res_blocks: int = 1
+    attention: tuple[int, ...] = (16, 8)  # sides of the maps that have attention
+    head_channels: int = 48
+    gn_groups: int = 16
+    dropout: float = 0.1
+    out_channels: int = 3  # 6: the noise, and the range of its variance (which DDIM and DPM-Solver do not read)
+    ctx_dim: int = 192
+    embed_dim: int = 128  # of the sentence and the image embedding
+    words_dim: int = 128  # of the text encoder's last hidden states
+    max_words: int = 32
+    tokens: int = 4  # of the image embedding; as many of the palette
+    local_channels: int = 8
+    local_hidden: int = 32
+    cond_size: int = 64  # side of the maps that are read: image_size, or four times that
+    seg_channels: int = 1  # 1: a silhouette; else one channel a part and one of their boundaries
+    palette: int = 156
+
+    def __post_init__(self) -> None:
+        """Raises UserError for sizes that no network can have."""
+        sides = [self.image_size // 2**level for level in range(len(self.channel_mult))]
+        if self.image_size % 2 ** (len(sides) - 1):
+            raise UserError(f"composer: image_size {self.image_size} cannot be halved {len(sides) - 1} times: use another channel_mult")
+        if sides[-1] not in self.attention:
+            raise UserError(f"composer: attention is at {list(self.attention)}, expected the lowest side {sides[-1]} among them")
+        for name, width in (("gn_groups", self.gn_groups), ("head_channels", self.head_channels)):
+            uneven = [m * self.base_channels for m in self.channel_mult if m * self.base_channels % width]
+            if uneven:
+                raise UserError(f"composer: {name} is {width}, which does not divide a level of {uneven[0]} channels: use a divisor")
+        if self.context in [side**2 for side in sides if side in self.attention]:
+            raise UserError(
+                f"composer: {self.context} context tokens are as many as a level with attention has pixels, which diffusers cannot mask: "
+                "change max_words"
+            )
+        if self.cond_size not in (self.image_size, 4 * self.image_size):
+            raise UserError(f"composer: cond_size is {self.cond_size}, expected {self.image_size} or {4 * self.image_size}")
+
+    @property
+    def context(self) -> int:
+        """Tokens of the cross-attention: image embedding, palette, words."""
+        return 2 * self.tokens + self.max_words
+
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "xs": {"image_size": 32, "base_channels": 32, "channel_mult": (1, 2, 3), "head_channels": 32, "gn_groups": 32, "ctx_dim": 128}
+    | {"dropout": 0.0, "cond_size": 32},
+    "s": {},
+    "m": {"base_channels": 64, "num_res_blocks": 2, "attention": (32, 16, 8), "head_channels": 64, "gn_groups": 32, "ctx_dim": 256}
+    | {"max_words": 77, "cond_size": 256},
+    "paper": {"base_channels": 512, "num_res_blocks": 3, "attention": (32, 16, 8), "head_channels": 64, "gn_groups": 32, "ctx_dim": 512}
+    | {"embed_dim": 768, "words_dim": 768, "max_words": 77, "cond_size": 256, "out_channels": 6},
+}
+Size = Literal["xs", "s", "m", "paper"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """How a trained base is sampled."""
+
+    weights: str = "composer-avatars"
+    guidance_scale: float = 3.0  # w of w * eps(c2) + (1 - w) * eps(c1)
+    sampler: Literal["dpmpp2m", "ddim"] = "dpmpp2m"
+    steps: int = 25  # the paper: 50, solver not named
+    threshold: float = 0.995  # quantile of |x0| to which each prediction is brought back
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of a base. Where the paper is silent the values are those of the lab's other models, or ours."""
+
+    size: Size = "xs"
+    seed: int = 0
+    batch: int = 32
+    learning_rate: float = 3e-4  # the larger ones: 2e-4
+    warmup: int = 500  # steps
+    clip_norm: float = 1.0
+    ema: float = 0.999  # the paper's line: 0.9999, for a million steps
+    phase1_frac: float = 0.6  # share of the budget that sees the image embedding alone
+    steps: int = 20_000  # the budget where `train` is told none
+    images: int = 0  # the first so many of the split; 0: all
+    p_none: float = 0.1  # every condition is dropped
+    p_every: float = 0.1  # none is
+    p_drop: float = 0.5  # each of the others by its own coin
+    p_drop_intensity: float = 0.7  # it holds nearly all of the image
+    p_drop_phase1: float = 0.1  # of the image embedding, as long as there is no other condition
+    clip: str = "clip-guide-avatars"
+    sketch: str = "canny"
+    instances: str = "parts"
+    depth: str = "layers"

@@ -1,0 +1,190 @@
+"""Training of the base: the mean squared error of the noise, under a random subset of the conditions of each image.
+
+Two phases, as in the paper: the image embedding alone, then all eight with the joint dropout.
+"""
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from t2ibench.data import Split
+from t2ibench.errors import UserError
+from t2ibench.images import to_float, to_uint8
+from t2ibench.methods.composer import diffusion
+from t2ibench.methods.composer.conditions import LETTERS, Conditions, Dropout, chosen, joint_dropout
+from t2ibench.methods.composer.decompose import Decomposition, Extracted, Extractors, resized
+from t2ibench.methods.composer.decompose.semantics import text_embeddings
+from t2ibench.methods.composer.network import Denoiser
+from t2ibench.methods.composer.settings import SHAPES, Shape, Training
+from t2ibench.models import Models
+from t2ibench.seeds import derive_seed, latents, uniform
+from t2ibench.training import batch_rows
+
+CHECKED = 128  # held-out images whose loss is on the card
+SUBSETS = {"none": "", "caption": "T", "embedding": "E", "sketch": "S", "all": LETTERS}  # conditions of those losses
+SHOWN, SHOWN_STEPS, SHOWN_SCALE = 8, 12, 3.0  # images of a preview, steps of their sampling, guidance of the captions
+
+
+class ComposerRecipe:
+    """The training of one base; `t2ibench.training.fit` drives it."""
+
+    name = "composer"
+
+    def __init__(self, config: Training, train: Split, val: Split, models: Models) -> None:
+        """Takes the split apart, or finds that in the cache. Raises UserError for settings or data that do not go together."""
+        from diffusers.training_utils import EMAModel
+
+        if config.images > len(train):
+            raise UserError(f"composer: images is {config.images:,}, but {train.dataset} {train.name} has {len(train):,}: ask for fewer")
+        self.config, self.device, self.steps = config, models.device, config.steps
+        self.train, self.val = train.take(range(config.images or len(train))), val.take(range(min(CHECKED, len(val))))
+        self.digests = {"train": train.digest, "validation": val.digest}
+        self.shape = shape_for(config, train, models)
+        extractors = Extractors(config.clip, config.sketch, config.instances, config.depth)
+        self.decomposition = Decomposition(extractors, models, self.shape.cond_size)
+        self.extracted, self.extracted_val = (self.decomposition.of_split(split) for split in (self.train, self.val))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(config.seed, "weights"))
+            self.model = Denoiser(self.shape).to(self.device)
+        self.ema = EMAModel(self.model.parameters(), decay=config.ema)
+        self.optimiser = torch.optim.AdamW(self.model.parameters(), config.learning_rate, weight_decay=0.0)
+        self.abar = diffusion.alphas_bar()
+        coins = tuple(config.p_drop_intensity if letter == "I" else config.p_drop for letter in LETTERS)
+        self.dropout = Dropout(config.p_none, config.p_every, coins)
+        self.dropout_phase1 = Dropout(config.p_drop_phase1, 1 - config.p_drop_phase1)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        shape, extractors = dataclasses.asdict(self.shape), self.decomposition.facts
+        return {**dataclasses.asdict(self.config), "shape": shape, "extractors": extractors, "data": self.digests}
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        data = {"dataset": self.train.dataset, "train": self.train.name, "validation": self.val.name, "digest": self.digests["train"]}
+        return {"data": data, "seed": self.config.seed, "optimised_for": None}
+
+    def step(self, index: int, progress: float) -> dict[str, float]:
+        self.optimiser.param_groups[0]["lr"] = self.config.learning_rate * min(1.0, (index + 1) / max(self.config.warmup, 1))
+        seed = derive_seed(self.config.seed, "step", index)
+        rows = batch_rows(derive_seed(self.config.seed, "rows"), index, len(self.train), self.config.batch)
+        x0, conditions = self.batch(rows, seed, alone=progress < self.config.phase1_frac)
+        noise, t = self.noise(seed, len(rows))
+        self.model.train()
+        with torch.random.fork_rng(devices=[]), torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
+            torch.manual_seed(seed)  # of the units that dropout takes out
+            predicted = self.model(diffusion.noised(x0, noise, t, self.abar), t, conditions)
+        loss = diffusion.loss(predicted, noise).mean()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        self.optimiser.step()
+        self.ema.step(self.model.parameters())
+        return {"loss": loss.item(), "gradient": norm.item()}
+
+    def batch(self, rows: np.ndarray, seed: int, alone: bool) -> tuple[Tensor, Conditions]:
+        """x_0 in [-1, 1] and what is left of its conditions. alone: the image embedding is the only one there is."""
+        images = torch.from_numpy(np.ascontiguousarray(self.train.images.read(rows)))
+        kept = torch.from_numpy(uniform(derive_seed(seed, "dropout"), 9 * len(rows))).view(-1, 9)
+        extracted = part_of(self.extracted, rows)
+        if alone:
+            present = joint_dropout(kept, chosen("E").expand(len(rows), -1), self.dropout_phase1)
+            conditions = Conditions({"E": extracted.embedding}, present)
+        else:
+            seeds = [derive_seed(seed, "row", row) for row in range(len(rows))]
+            texts = [caption(self.train.captions[row], own) for row, own in zip(rows, seeds, strict=True)]
+            whole = resized(images, self.shape.cond_size)
+            conditions = self.decomposition.conditions(whole, extracted, texts, seeds, self.shape.seg_channels)
+            conditions = conditions.with_present(joint_dropout(kept, conditions.present, self.dropout))
+        return to_float(resized(images, self.shape.image_size)).to(self.device), conditions.to(self.device)
+
+    def noise(self, seed: int, count: int) -> tuple[Tensor, Tensor]:
+        """Noise [B, 3, R, R], and times in 0 ... 999, [B]."""
+        generator = torch.Generator().manual_seed(derive_seed(seed, "noise"))
+        noise = torch.randn(count, 3, self.shape.image_size, self.shape.image_size, generator=generator)
+        return noise.to(self.device), torch.randint(diffusion.TIMES, (count,), generator=generator).to(self.device)
+
+    def state(self) -> dict[str, Any]:
+        return {name: getattr(self, name).state_dict() for name in ("model", "ema", "optimiser")}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        for name, values in state.items():
+            getattr(self, name).load_state_dict(values)
+
+    def averaged(self) -> Denoiser:
+        """The model that is sampled and shipped: averaged weights, evaluation mode."""
+        model = copy.deepcopy(self.model)
+        self.ema.copy_to(model.parameters())
+        return model.eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def held_out(self, count: int) -> tuple[Tensor, Conditions]:
+        """x_0 and all conditions of the first held-out images, with their first captions."""
+        rows = np.arange(min(count, len(self.val)))
+        images = torch.from_numpy(np.ascontiguousarray(self.val.images.read(rows)))
+        texts = [captions[0] if captions else None for captions in self.val.captions[: len(rows)]]
+        whole, extracted = resized(images, self.shape.cond_size), part_of(self.extracted_val, rows)
+        conditions = self.decomposition.conditions(whole, extracted, texts, None, self.shape.seg_channels)
+        return to_float(resized(images, self.shape.image_size)).to(self.device), conditions.to(self.device)
+
+    @torch.no_grad()
+    def preview(self) -> Tensor:
+        """Held-out images; below, what is made of all their conditions, of their captions, and of their sketches."""
+        model = self.averaged()
+        x0, conditions = self.held_out(SHOWN)
+        noise = latents([derive_seed(self.config.seed, "preview", row) for row in range(len(x0))], *x0.shape[1:]).to(self.device)
+        made = [to_uint8(x0)]
+        for letters, scale in ((LETTERS, 1.0), ("T", SHOWN_SCALE), ("S", SHOWN_SCALE)):
+            scheduler = diffusion.sampler("dpmpp2m", SHOWN_STEPS, 0.995)
+            made.append(to_uint8(model.sampled(noise, conditions.only(""), conditions.only(letters), scale, scheduler)))
+        return torch.cat(made).cpu()
+
+    def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        extractors = {name: getattr(self.config, name) for name in ("clip", "sketch", "instances", "depth")}
+        parts = [] if self.train.masks is None else list(self.train.masks.parts)
+        config = {**dataclasses.asdict(self.shape), "extractors": extractors, "parts": parts}
+        return {name: value.clone() for name, value in self.averaged().state_dict().items()}, config
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, Any]:
+        """Held-out loss under subsets of the conditions, the same noise and evenly spread times for each."""
+        model = self.averaged()
+        x0, conditions = self.held_out(CHECKED)
+        noise, _ = self.noise(derive_seed(self.config.seed, "validate"), len(x0))
+        t = ((torch.arange(len(x0)) + 0.5) / len(x0) * diffusion.TIMES).long().to(self.device)
+        x = diffusion.noised(x0, noise, t, self.abar)
+        numbers: dict[str, Any] = {"images": len(x0)}
+        for name, letters in SUBSETS.items():
+            present = conditions.only(letters).present
+            encoded = model.conditioner.encode(conditions)
+            predicted = model.predict(x, t, model.conditioner.context(encoded, present))
+            numbers[f"loss_{name}"] = round(diffusion.loss(predicted, noise).mean().item(), 5)
+        return numbers
+
+
+def shape_for(config: Training, train: Split, models: Models) -> Shape:
+    """The declared shape, with the widths of the CLIP that is used and the parts of the data set."""
+    words, _, sentences = text_embeddings(models.clip(config.clip), ["a"])
+    declared = Shape(**SHAPES[config.size])
+    exact = config.instances == "parts" and train.masks is not None
+    return dataclasses.replace(
+        declared,
+        embed_dim=sentences.shape[1],
+        words_dim=words.shape[2],
+        max_words=min(declared.max_words, words.shape[1]),
+        seg_channels=len(train.masks.parts) + 1 if exact and train.masks is not None else 1,
+    )
+
+
+def part_of(extracted: Extracted, rows: np.ndarray) -> Extracted:
+    """What was extracted from the images of some rows."""
+    return Extracted(extracted.palette[rows], extracted.embedding[rows], extracted.maps[rows])
+
+
+def caption(captions: tuple[str, ...], seed: int) -> str | None:
+    """One of an image's captions, or None where it has none."""
+    return captions[int(uniform(derive_seed(seed, "caption"), 1)[0] * len(captions))] if captions else None
