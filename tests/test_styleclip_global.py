@@ -18,7 +18,7 @@ from t2ibench.methods.styleclip.selection import automatic_beta, kept_channels, 
 from t2ibench.methods.styleclip.style_statistics import editable_channels, sampled_w, style_statistics
 from t2ibench.tracks import Edit, TextToImage
 
-SMALL = Config(neutral="square", beta=0.0, statistics_samples=100, images=2, probes=4, max_resolution=8)
+SMALL = Config(neutral="square", select="beta", beta=0.0, statistics_samples=100, images=2, probes=4, max_resolution=8)
 TEXTS = ("square", "red square")
 
 

@@ -16,8 +16,8 @@ class Config:
     clip: str = "clip-guide-avatars"  # of the zoo, or model:tag of open_clip; never the one that scores
     truncation_psi: float = 0.7  # of the source images, all rows, towards the stored mean w
     neutral: str = "a person"  # what a source shows, where only a prompt is given: its domain's noun
-    encoder: str = "stylegan2-encoder-avatars"  # finds a real image's latent
-    projection_steps: int = 0  # descent on that latent, so that the image is drawn again more closely
+    encoder: str = ""  # weights that find a real image's latent, such as "stylegan2-encoder-avatars" once trained; "": the mean w
+    projection_steps: int = 200  # descent on that latent, so that the image is drawn again more closely
 
     # optimization and mapper
     clip_input: Literal["normalized", "reference"] = "normalized"  # reference: images in [-1, 1] as they are, a fault of the release
@@ -30,7 +30,7 @@ class Config:
     steps: int = 60  # the released script takes 300, its notebook 40
     learning_rate: float = 0.1  # at its highest, of Adam
     lambda_l2: float = 0.008
-    lambda_id: float = 0.0  # the notebook has 0.005
+    lambda_id: float = 0.3  # of the guide's features; the notebook has 0.005, of ArcFace's
     rows: tuple[int, ...] = ()  # of W+ that may change; (): all
     stop_at: float | None = None  # a code stays where its image has this cosine with the text
     batch: int = 4  # codes in one pass, which is filled up where fewer are asked for
@@ -54,10 +54,10 @@ class Config:
     # global directions
     templates: Literal["plain", "imagenet"] = "plain"  # around both texts; imagenet is the reference
     relevance: Literal["jacobian", "vjp", "table"] = "jacobian"  # of a channel: from gradients for all texts or for one, or the reference
-    alpha: float = 4.1  # edit strength; a negative value reverses the edit
-    beta: float = 0.15  # edit only channels whose |relevance| reaches this
-    select: Literal["beta", "automatic", "top"] = "beta"  # automatic: the largest beta in 0.10 … 0.29 that keeps more than `channels`
-    channels: int = 20  # for automatic and top; the reference has 20 for faces, 100 otherwise
+    alpha: float = 6.0  # edit strength; a negative value reverses the edit. The paper's figures have about 4
+    beta: float = 0.15  # where select is beta: edit only channels whose |relevance| reaches this
+    select: Literal["beta", "automatic", "top"] = "top"  # automatic: the largest beta in 0.10 … 0.29 that keeps more than `channels`
+    channels: int = 20  # how many most relevant ones top keeps; also for automatic. The reference has 20 for faces, 100 otherwise
     scaling: Literal["reference", "paper"] = "reference"  # sigma * relevance / largest relevance, or the relevance alone (eq. 6)
     max_resolution: int = 128  # layers above are not edited; the paper edits all but toRGB
     statistics_samples: int = 20_000  # latents behind mean and deviation of each channel; the reference takes 100,000

@@ -30,7 +30,7 @@ class Sources:
         return self.generator.truncate(in_passes(self.generator.mapping, z), self.config.truncation_psi)
 
     def of_images(self, images: Sequence[np.ndarray]) -> Tensor:
-        """The encoder's answer for each real image, uint8 [3, H, W], improved by `projection_steps` of descent.
+        """The encoder's answer for each real image, uint8 [3, H, W], or the mean w, improved by `projection_steps` of descent.
 
         Raises UserError for images of another size than the generator's.
         """
@@ -43,7 +43,10 @@ class Sources:
 
     def _found(self, images: Tensor) -> Tensor:
         with torch.no_grad():
-            start = encode(self._encoder, self.generator, images)
+            if self.config.encoder:
+                start = encode(self._encoder, self.generator, images)
+            else:
+                start = self.generator.truncate(self.generator.mapping.w_avg.expand(len(images), -1))
         if not self.config.projection_steps:
             return start
         clip = self.models.clip(self.config.clip)

@@ -92,9 +92,10 @@ class EncoderRecipe:
             group["lr"] = self.config.learning_rate * warmup_cosine(progress)
         rows = batch_rows(self.seed, index, len(self.train), self.config.batch)
         real = to_float(torch.from_numpy(self.train.images.read(rows))).to(self.device)
+        with torch.no_grad():
+            known = self._known(len(real), stream)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
             with torch.no_grad():
-                known = self._known(len(real), stream)
                 images = torch.cat([real, self.generator.synthesis(self.generator.style(known)).clamp(-1, 1)])
             w_plus = encode(self.encoder, self.generator, images)
             drawn = self.generator.synthesis(self.generator.style(w_plus))
@@ -157,9 +158,9 @@ def project(
     images: Tensor,
     start: Tensor,
     *,
-    steps: int = 100,
-    rate: float = 0.02,
-    features: float = 0.5,
+    steps: int = 200,
+    rate: float = 0.1,
+    features: float = 0.2,
     hold: float = 1e-3,
 ) -> Tensor:
     """w_plus [B, L, w_dim] nearer to the images (floats in [-1, 1]) than `start`: Adam on pixels, features and the way from the start.
