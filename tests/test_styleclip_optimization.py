@@ -21,7 +21,8 @@ def models() -> Models:
 
 
 def optimization(models: Models, **settings: Any) -> Optimization:
-    return Optimization(Config(variant="optimization", generator="tiny", clip="tiny-clip", **{"steps": 6, "batch": 2, **settings}), models)
+    given = {"steps": 6, "batch": 2, "lambda_id": 0.0, **settings}
+    return Optimization(Config(variant="optimization", generator="tiny", clip="tiny-clip", **given), models)
 
 
 def codes(models: Models, count: int = 2) -> torch.Tensor:
