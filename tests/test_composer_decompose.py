@@ -34,7 +34,7 @@ def test_the_codebook_has_156_colours_and_180_where_five_lightness_values_are_re
     assert len(codebook(Palette(lights=5))) == 180
     for index, colour in ((143, (1, 1, 1)), (155, (0, 0, 0)), (5, (1, 0, 0)), (10, (0.84, 0.84 * 0.6, 0.84 * 0.6))):
         np.testing.assert_allclose(colours[index], colour, atol=1e-12)
-    np.testing.assert_array_equal(np.round(colours[143:, 0] * 255), [255, 234, 212, 191, 170, 149, 128, 106, 85, 64, 42, 21, 0])
+    np.testing.assert_allclose(colours[143:, 0] * 255, [255, 234, 212, 191, 170, 149, 128, 106, 85, 64, 42, 21, 0], atol=0.6)
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_a_palette_does_not_know_where_a_pixel_is():
 
 def test_a_shift_by_one_lab_unit_moves_the_smoothed_histogram_less_than_the_strict_one():
     generator = np.random.default_rng(0)
-    lab = generator.uniform((20, -40, -40), (80, 40, 40), (20, 64, 3))
-    strict, shifted = strict_histogram(lab), strict_histogram(lab + [1, 0, 0])
+    lab = generator.uniform((20, -40, -40), (80, 40, 40), (20, 1024, 3))
+    strict, shifted = strict_histogram(lab), strict_histogram(lab + np.array([1, 0, 0]))
     np.testing.assert_allclose(strict.sum(1), 1, atol=1e-12)
     assert (np.abs(smooth(strict) - smooth(shifted)).sum(1) < np.abs(strict - shifted).sum(1)).all()
 
@@ -84,7 +84,7 @@ def test_canny_draws_an_outline_and_flips_with_the_image():
     drawn = canny(image)
     assert set(drawn.unique().tolist()) == {0.0, 1.0}
     assert drawn[0, 0, 26:38, 22:34].sum() == 0
-    assert drawn[0, 0, 30, 12:20].sum() == 1
+    assert drawn[0, 0, 30, 12:20].tolist() == [0, 0, 0, 1, 1, 0, 0, 0]  # on both sides of the step
     assert torch.equal(canny(image.flip(3)), drawn.flip(3))
 
 
@@ -101,9 +101,9 @@ def test_the_paper_s_sketch_is_white_where_its_networks_draw_dark_lines():
 def test_files_that_are_no_networks_are_one_line(tmp_path):
     empty = tmp_path / "edges.pt"
     empty.write_bytes(b"nothing")
-    with pytest.raises(UserError, match="there is no file .*missing.pt: give a TorchScript file"):
+    with pytest.raises(UserError, match=r"there is no file .*missing.pt: give a TorchScript file"):
         Monocular(tmp_path / "missing.pt", torch.device("cpu"))
-    with pytest.raises(UserError, match="sketch: .*edges.pt is no TorchScript file"):
+    with pytest.raises(UserError, match=r"sketch: .*edges.pt is no TorchScript file"):
         Simplified(empty, empty, torch.device("cpu"))
     with pytest.raises(UserError, match=r"edges.pt holds no Mask R-CNN of torchvision"):
         MaskRCNN(empty, torch.device("cpu"))
@@ -149,8 +149,8 @@ def test_parts_become_planes_and_boundaries_that_skimage_finds_too():
 
 
 def test_a_smaller_label_is_the_one_that_covers_most():
-    labels = torch.tensor([[[0, 2, 1, 1], [2, 2, 1, 0]]], dtype=torch.uint8).repeat_interleave(2, 1)
-    assert shrink(labels, 2).tolist() == [[[2, 1], [2, 1]]]
+    labels = torch.tensor([[[0, 2, 1, 1], [2, 2, 1, 0], [0, 0, 2, 1], [1, 1, 2, 0]]], dtype=torch.uint8)
+    assert shrink(labels, 2).tolist() == [[[2, 1], [0, 2]]]  # the lower left is a tie
 
 
 @pytest.mark.parametrize("which", range(len(WEIGHTS)))
@@ -222,7 +222,7 @@ def test_conditions_have_the_ranges_and_polarity_of_the_paper(decomposition):
 
 
 def test_what_cannot_be_extracted_is_one_line(decomposition):
-    with pytest.raises(UserError, match="instances is 'parts', but these images have no exact masks"):
+    with pytest.raises(UserError, match="instances are 'parts', but these images have no exact part masks"):
         decomposition.extract(noise())
     with pytest.raises(UserError, match="depth 'proxy' is made of a silhouette"):
         Decomposition(Extractors(depth="proxy"), Models(), 8)

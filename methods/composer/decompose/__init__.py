@@ -28,7 +28,7 @@ from t2ibench.methods.composer.decompose.semantics import image_embeddings, text
 from t2ibench.models import Models
 from t2ibench.seeds import derive_seed, uniform
 
-VERSION = 1  # of what is cached
+VERSION = 2  # of what is cached
 KEPT = ("canny", "boundaries", "parts", "silhouette", "layers", "proxy")  # extractors that need no file
 BLOCK = 100
 

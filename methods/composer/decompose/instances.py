@@ -1,5 +1,6 @@
 """G: which part or object a pixel shows. Exact part masks where the data set has them, Mask R-CNN, or a silhouette."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -36,11 +37,13 @@ class MaskRCNN:
         """path: its state dict. Raises UserError where it is not."""
         from torchvision.models.detection import maskrcnn_resnet50_fpn
 
-        self.device, self.network = device, maskrcnn_resnet50_fpn(weights=None, weights_backbone=None)
+        self.device = device
         try:
-            self.network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-        except (OSError, RuntimeError, ValueError, TypeError, AttributeError, EOFError) as error:
-            reason = str(error).strip().partition("\n")[0]
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            self.network = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None)
+            self.network.load_state_dict(state)
+        except (OSError, RuntimeError, ValueError, TypeError, AttributeError, EOFError, pickle.UnpicklingError) as error:
+            reason = str(error).strip().partition("\n")[0].partition(". ")[0]
             raise UserError(f"composer: instances: {path} holds no Mask R-CNN of torchvision ({reason}): give its state dict") from error
         self.network.eval().requires_grad_(False).to(device)
 

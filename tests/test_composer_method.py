@@ -1,0 +1,166 @@
+"""Composer as a method and as a recipe: images depend on their own request alone, training resumes, tasks are the paper's."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from composer_tiny import TINY, half_split, write_tiny_weights
+
+from t2ibench import plugins, zoo
+from t2ibench.errors import UserError
+from t2ibench.methods.composer import Config, Method, recipe, settings
+from t2ibench.methods.composer.loading import load_denoiser
+from t2ibench.methods.composer.tasks import tasks
+from t2ibench.models import Models
+from t2ibench.tracks import TextToImage, TextToImageMethod
+from t2ibench.training import fit
+
+CONFIG = Config(weights="tiny-composer", steps=2)
+SMALL = {"size": "xs", "batch": 4, "warmup": 1, "learning_rate": 0.003, "ema": 0.5}
+
+
+@pytest.fixture
+def models(monkeypatch, tmp_path):
+    monkeypatch.setenv("T2IBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path / "cache"))
+    write_tiny_weights(tmp_path)
+    tiny = {field.name: getattr(TINY, field.name) for field in dataclasses.fields(TINY)}
+    monkeypatch.setitem(settings.SHAPES, "xs", {**tiny, "max_words": 8})
+    return Models()
+
+
+def requests(count: int) -> list[TextToImage]:
+    return [TextToImage(f"a man with {['red', 'blond', 'black'][i % 3]} hair", 1000 + i) for i in range(count)]
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "dpmpp2m"])
+def test_an_image_is_the_same_in_any_batch(models, sampler):
+    method = Method(dataclasses.replace(CONFIG, sampler=sampler), models)
+    assert isinstance(method, TextToImageMethod)
+    whole = method.text_to_image(requests(10))
+    assert (whole.shape, whole.dtype) == ((10, 3, 16, 16), torch.uint8)
+    assert torch.equal(method.text_to_image(requests(10)), whole)
+    backward = method.text_to_image(requests(10)[::-1]).flip(0)
+    assert (whole.int() - backward.int()).abs().max() <= 1
+    assert (whole[9:].int() - method.text_to_image(requests(10)[9:]).int()).abs().max() <= 1
+
+
+def test_both_the_prompt_and_the_seed_change_the_image(models):
+    method = Method(CONFIG, models)
+    asked = [TextToImage("a man", 1), TextToImage("a woman with long red hair", 1), TextToImage("a man", 2)]
+    same, text, seed = method.text_to_image(asked).int()
+    assert (same - text).abs().max() > 1
+    assert (same - seed).abs().float().mean() > 5
+
+
+def test_the_models_say_what_was_used_and_trained_on(models):
+    method = Method(CONFIG, models)
+    assert set(models.used) == {"tiny-composer", "clip-guide-avatars"}
+    assert method.trained_on == ["halves train"]
+    with pytest.raises(ValueError, match="at least one request"):
+        method.text_to_image([])
+
+
+def test_settings_and_weights_that_cannot_be_are_one_line(models, tmp_path):
+    with pytest.raises(UserError, match=r"composer: steps is 0 and threshold 0.995, expected 1 to 1000 steps"):
+        Method(dataclasses.replace(CONFIG, steps=0), models)
+    weights = models.weights("tiny-composer")
+    wrong = {**weights.config, "local_hidden": 5}
+    with pytest.raises(UserError, match=r"tiny-composer: weights do not fit the config of their card .*: train or fetch them again"):
+        load_denoiser(zoo.Weights("tiny-composer", weights.tensors, wrong, weights.card, weights.sha256))
+
+
+def training(models, **given):
+    return recipe("composer", {**SMALL, **given}, half_split(), half_split(4, "val"), models, seed=0)
+
+
+def test_a_stopped_training_goes_on_as_if_it_had_not(models):
+    whole = training(models, phase1_frac=0.5)
+    [whole.step(i, i / 4) for i in range(4)]
+    first = training(models, phase1_frac=0.5)
+    [first.step(i, i / 4) for i in range(2)]
+    second = training(models, phase1_frac=0.5)
+    second.load_state(first.state())
+    [second.step(i, i / 4) for i in range(2, 4)]
+    for name, value in whole.result()[0].items():
+        torch.testing.assert_close(second.result()[0][name], value, atol=1e-6, rtol=1e-5)
+
+
+def test_the_averaged_weights_start_as_the_weights_and_follow_them_at_decay_0(models):
+    made = training(models, ema=0.0)
+    for index in range(2):
+        assert all(torch.equal(made.averaged().state_dict()[name], value) for name, value in made.model.state_dict().items())
+        made.step(index, 0.9)
+
+
+def test_the_first_phase_sees_the_image_embedding_alone(models):
+    made = training(models, phase1_frac=0.5)
+    before = {name: value.clone() for name, value in made.model.state_dict().items()}
+    [made.step(index, 0.0) for index in range(3)]
+    moved = {name for name, value in made.model.state_dict().items() if not torch.equal(value, before[name])}
+    assert any(name.startswith("conditioner.vectors.E") for name in moved)
+    assert not any(name.startswith(("conditioner.vectors.T", "conditioner.maps", "conditioner.words")) for name in moved)
+    [made.step(index, 0.5) for index in range(3, 9)]
+    assert not torch.equal(made.model.state_dict()["conditioner.maps.S.0.weight"], before["conditioner.maps.S.0.weight"])
+
+
+def test_training_lowers_the_loss_and_writes_weights_that_draw(models, tmp_path):
+    made = training(models, phase1_frac=0.0)
+    before = made.validate()
+    assert before["loss_all"] == pytest.approx(1, abs=0.1)
+    fit(made, "trained", tmp_path, steps=40)
+    card = zoo.load("trained").card
+    assert card["validation"]["loss_all"] < 0.7 * before["loss_all"]
+    assert card["data"]["dataset"] == "halves"
+    assert card["recipe"]["extractors"]["G"] == "parts"
+    assert made.preview().shape == (16, 3, 16, 16)
+    assert Method(Config(weights="trained", steps=2), models).text_to_image(requests(1)).shape == (1, 3, 16, 16)
+
+
+def test_a_batch_depends_on_its_step_alone(models):
+    made = training(models)
+    rows = np.arange(4)
+    (x, first), (same, again), (_, other) = made.batch(rows, 5, False), made.batch(rows, 5, False), made.batch(rows, 6, False)
+    assert torch.equal(x, same)
+    assert torch.equal(first.present, again.present)
+    assert all(torch.equal(value, again.values[name]) for name, value in first.values.items())
+    assert not torch.equal(first.values["M"], other.values["M"])
+
+
+def test_settings_of_a_training_that_cannot_be_are_one_line(models):
+    with pytest.raises(UserError, match="images is 99, but halves train has 12"):
+        training(models, images=99)
+    with pytest.raises(UserError, match="composer composer: unknown key 'btach', did you mean 'batch'"):
+        training(models, btach=1)
+    with pytest.raises(UserError, match="composer has no part 'prior'"):
+        recipe("prior", {}, half_split(), half_split(), models, 0)
+
+
+def test_the_tasks_are_the_papers_22_rows():
+    found = tasks()
+    assert len({name.split("_")[0] if name.split("_")[0] in ("region", "pose", "compose", "conflict") else name for name in found}) == 22
+    assert found["t2i"].c2 == {"text": "T"}
+    assert found["colorize_direct"].needs == {"A", "B"}
+    assert found["interp_P"].needs == {"A", "B"}
+    assert {name for name, task in found.items() if task.c1} == {name for name, task in found.items() if task.mode == "reconfigure"}
+
+
+@pytest.mark.parametrize(
+    ("row", "line"),
+    [
+        ("{mode: sample, c2: {C: T}, metrics: [], from: ours}", "recipes.yaml: x: c2 takes 'T' from 'C', expected one of A, B, text"),
+        ("{mode: sample, c2: {A: TQ}, metrics: [], from: ours}", "no condition is called 'Q'"),
+        ("{mode: sample, c2: {A: TE, B: E}, metrics: [], from: ours}", "c2 takes E from two sources"),
+        ("{mode: sample, c1: {A: T}, c2: {A: E}, metrics: [], from: ours}", "mode is 'sample': only 'reconfigure' has conditions c1"),
+        ("{mode: samples, c2: {A: E}, metrics: [], from: ours}", "mode is 'samples'"),
+    ],
+)
+def test_a_task_that_cannot_be_is_one_line(row, line):
+    with pytest.raises(UserError, match=line):
+        tasks(f"x: {row}")
+
+
+def test_the_method_is_listed_with_its_variant():
+    assert plugins.method_ids()["composer"] == ("composer", {})
+    assert plugins.paper("composer")["citation"]["arxiv"] == "2302.09778"
