@@ -71,6 +71,15 @@ def test_each_row_gets_its_slice_of_the_step():
     assert torch.equal(one, one[:, :1].expand(-1, 6, -1))
 
 
+def test_inputs_of_one_scale_give_texts_and_latents_the_same_say():
+    made, texts, w = network(inputs="normalized"), ["a hat", "long hair"], 50 * torch.randn(2, 4)
+    x = made.inputs(made.text(texts), w)
+    for part in x.split((8, 4), dim=1):
+        torch.testing.assert_close(part.mean(1), torch.zeros(2), atol=1e-6, rtol=0)
+        torch.testing.assert_close(part.std(1, correction=0), torch.ones(2), atol=1e-2, rtol=0)
+    assert torch.equal(network().inputs(made.text(texts), w)[:, 8:], w)
+
+
 def test_texts_of_different_lengths_keep_their_places():
     texts = ["hat", "a long hair a long bob hat", "a bob", "unheard-of", ""]
     made = network().text
@@ -164,7 +173,7 @@ def test_each_piece_can_be_taken_out():
     assert set(attribute(lambda_spatial=0.0, segmenter="nowhere").losses(0)) == {"semantic", "norm"}  # nothing is loaded for it
     assert attribute(lambda_spatial=0.0).segmenter is None
     for part in PARTS:
-        assert part.partition("-")[0] in ("parts", "attribute", "sentence")
+        assert part.partition("-")[0] in ("clip", "parts", "attribute", "sentence")
 
 
 def test_scales_of_the_contrastive_loss():

@@ -1,6 +1,7 @@
 """The network behind both kinds of direction: a text and a latent to a step in W+ (Text-to-Direction, Attribute-to-Direction).
 
 Three linear layers with ReLUs between them, all as wide as the output in the released code; no normalisation, no activation at the end.
+What the layers read is brought to one scale where `inputs` says so: a small generator's w varies far more than sentence vectors do.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ class Shape:
     width: int = 0  # of the two hidden layers; 0: that of the output
     space: Literal["w_plus", "w"] = "w_plus"  # w: one step for all rows
     learned_words: bool = False
+    inputs: Literal["reference", "normalized"] = "reference"  # normalized: sentence vector and w each to mean 0 and deviation 1
 
     @property
     def out(self) -> int:
@@ -46,7 +48,13 @@ class DirectionNetwork(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
 
     def forward(self, texts: Sequence[str], w: Tensor) -> Tensor:
-        return self.step(torch.cat([self.text(texts), w], dim=1))
+        return self.step(self.inputs(self.text(texts), w))
+
+    def inputs(self, text: Tensor, w: Tensor) -> Tensor:
+        """What the layers read of sentence vectors [B, text_width] and w [B, w_dim], side by side."""
+        if self.shape.inputs == "normalized":
+            text, w = F.layer_norm(text, text.shape[1:]), F.layer_norm(w, w.shape[1:])
+        return torch.cat([text, w], dim=1)
 
     def step(self, x: Tensor) -> Tensor:
         """[B, text_width + w_dim] to steps [B, L, w_dim]."""
@@ -58,7 +66,7 @@ class DirectionNetwork(nn.Module):
     @torch.no_grad()
     def apart(self, texts: Sequence[str], w: Tensor) -> Tensor:
         """`forward` without gradients; row i depends on row i alone, bit for bit."""
-        return in_passes(self.step, torch.cat([self.text.embed(texts), w], dim=1))
+        return in_passes(self.step, self.inputs(self.text.embed(texts), w))
 
     def facts(self) -> dict[str, Any]:
         """What `load` builds the network from."""

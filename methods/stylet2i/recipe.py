@@ -1,4 +1,7 @@
-"""What `t2ibench train stylet2i --variant PART` trains: the parts' segmenter, then directions of attributes, and those of sentences."""
+"""What `t2ibench train stylet2i --variant PART` trains: directions of attributes and of sentences, and what they may build on.
+
+That is the parts' segmenter, which the spatial constraint needs, and a guide fitted to the data.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,18 +9,21 @@ from typing import Any
 from t2ibench.data import Split
 from t2ibench.errors import UserError, did_you_mean
 from t2ibench.methods.stylet2i.attribute import AttributeRecipe
+from t2ibench.methods.stylet2i.clip_training import ClipRecipe
 from t2ibench.methods.stylet2i.parts import PartsRecipe
 from t2ibench.methods.stylet2i.sentence import SentenceRecipe
-from t2ibench.methods.stylet2i.settings import ATTRIBUTE, SENTENCE, AttributeSettings, PartsSettings, SentenceSettings, choose
+from t2ibench.methods.stylet2i.settings import ATTRIBUTE, SENTENCE, AttributeSettings, ClipSettings, PartsSettings, SentenceSettings, choose
 from t2ibench.models import Models
 from t2ibench.training import Recipe
 
-PARTS = ("parts", *ATTRIBUTE, *SENTENCE)
+PARTS = ("clip", "parts", *ATTRIBUTE, *SENTENCE)
 
 
 def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, models: Models, seed: int) -> Recipe:
     """The training of one part. `settings` override the defaults of the data set. Raises UserError for an unknown part or key."""
     where, dataset = f"stylet2i {part}", train.dataset
+    if part == "clip":
+        return ClipRecipe(choose(ClipSettings, dataset, {}, settings, where), train, val, models, seed, part)
     if part == "parts":
         return PartsRecipe(choose(PartsSettings, dataset, {}, settings, where), train, val, models, seed, part)
     if part in ATTRIBUTE:

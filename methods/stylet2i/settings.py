@@ -44,6 +44,7 @@ class Training:
     text_width: int = 512
     width: int = 0  # of the hidden layers; 0: that of the output
     space: Literal["w_plus", "w"] = "w_plus"
+    inputs: Literal["reference", "normalized"] = "reference"  # of the hidden layers; normalized: both texts and w of one scale
     theta: float = 8.0  # length of a direction that costs nothing
     lambda_norm: float = 1.0  # 0: no norm penalty
     batch: int = 40
@@ -101,11 +102,37 @@ class PartsSettings:
                 raise UserError(f"stylet2i parts: {name} is {getattr(self, name)}, expected at least 1")
 
 
-SMALL = {"word_size": 64, "text_width": 128, "width": 384, "batch": 16, "learning_rate": 1e-3, "schedule": "cosine", "truncation_psi": 0.7}
+@dataclass(frozen=True)
+class ClipSettings:
+    """A fine-tuned guide; the released script for CelebA-HQ."""
+
+    base: str = ""  # of the zoo, or model:tag of open_clip (the paper: ViT-B-32-quickgelu:openai); "": clip-guide-<data set>
+    finetune: Literal["projections", "last_block"] = "projections"  # reference, by a fault | what is meant
+    batch: int = 192  # 256 for CUB
+    learning_rate: float = 5e-4
+    steps: int = 121_000  # 1,000 epochs of 23,379 images
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "steps"):
+            if getattr(self, name) < 1:
+                raise UserError(f"stylet2i clip: {name} is {getattr(self, name)}, expected at least 1")
+
+
+SMALL = {
+    "truncation_psi": 0.7,
+    "word_size": 64,
+    "text_width": 128,
+    "width": 384,
+    "inputs": "normalized",
+    "batch": 16,
+    "learning_rate": 1e-3,
+    "schedule": "cosine",
+}
 EMBEDDED: dict[type, dict[str, Any]] = {
     SentenceSettings: {**SMALL, "contrastive_scale": "exp", "steps": 3000},
     AttributeSettings: {**SMALL, "phrase": "sentence", "masks": "either", "steps": 2000},
     PartsSettings: {},
+    ClipSettings: {"batch": 64, "steps": 1000},
 }
 
 

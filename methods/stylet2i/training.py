@@ -107,7 +107,7 @@ class DirectionRecipe:
 
     def _new_network(self, known: list[str]) -> DirectionNetwork:
         own, config = self.own, self.generator.config
-        shape = Shape(config.rows, config.w_dim, own.word_size, own.text_width, own.width, own.space, not own.vectors)
+        shape = Shape(config.rows, config.w_dim, own.word_size, own.text_width, own.width, own.space, not own.vectors, own.inputs)
         if own.vectors:
             known, vectors = file_vectors(known, Path(own.vectors), own.word_size)
         else:

@@ -1,0 +1,128 @@
+"""The critic's training: a pretrained CLIP is fitted to a data set's pairs, a few tensors of it ("w/o fine-tuned CLIP" is to do without).
+
+The released code means to train the last block of either side, the norms after them, the projections and the scale. It hands its optimiser
+iterators that are used up, so that in fact the projections and the scale alone are trained, and of a ResNet not even the visual one.
+"""
+
+import copy
+import math
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from t2ibench.backbones.clip.network import tokens_of
+from t2ibench.backbones.clip.training import contrastive_loss
+from t2ibench.data import Split
+from t2ibench.errors import UserError
+from t2ibench.images import to_float
+from t2ibench.methods.stylet2i.settings import ClipSettings
+from t2ibench.models import Models
+from t2ibench.seeds import derive_seed, uniform
+from t2ibench.training import batch_rows
+
+AREA, RATIO = (0.9, 1.0), (3 / 4, 4 / 3)  # of the random crop
+
+
+class ClipRecipe:
+    """Symmetric cross-entropy in the batch; a `training.Recipe`. Its weights are a CLIP of the zoo, or `model:file` of open_clip."""
+
+    def __init__(self, own: ClipSettings, train: Split, val: Split, models: Models, seed: int, name: str) -> None:
+        """Raises UserError for fewer images than a batch, or images without captions."""
+        for split, least in ((train, own.batch), (val, 1)):
+            if len(split) < least or not all(split.captions):
+                raise UserError(
+                    f"stylet2i clip: {split.dataset} {split.name} has {len(split)} images, expected {least}, each with a caption"
+                )
+        self.own, self.train, self.val, self.device = own, train, val, models.device
+        self.seed, self.name, self.steps = derive_seed("stylet2i", name, seed), f"stylet2i-{name}", own.steps
+        base = own.base or f"clip-guide-{train.dataset}"
+        clip = models.clip(base)
+        self.network = {"base": base} if ":" in base else dict(models.weights(base).config)
+        self.preprocess, self.context, self.model = clip.preprocess, clip.context_length, copy.deepcopy(clip.model)
+        self.trained = trained_tensors(self.model, own.finetune)
+        for tensor in self.trained.values():
+            tensor.requires_grad_(True)
+        self.optimizer = torch.optim.AdamW(self.trained.values(), own.learning_rate)
+        self.settings = {**asdict(own), "seed": seed, "train": train.digest, "base_sha256": clip.sha256}
+        data = {"dataset": train.dataset, "train": train.name, "validation": val.name, "digest": train.digest}
+        self.facts = {"data": data, "seed": seed, "optimised_for": "guiding"}
+
+    def step(self, index: int, progress: float) -> dict[str, float]:
+        rows = batch_rows(self.seed, index, len(self.train), self.own.batch)
+        numbers = uniform(derive_seed(self.seed, "pairs", index), 5 * len(rows)).reshape(-1, 5)
+        texts = [self.train.captions[row][int(u * len(self.train.captions[row]))] for row, u in zip(rows, numbers[:, 0], strict=True)]
+        images = to_float(torch.from_numpy(self.train.images.read(rows)))
+        size = self.preprocess.size
+        cropped = torch.cat([cropped_to(image[None], size, u[1:]) for image, u in zip(images, numbers, strict=True)])
+        image_features, text_features = self._features(cropped, texts)
+        same = torch.eye(len(rows), dtype=torch.bool, device=self.device)
+        scale = self.model.logit_scale
+        assert isinstance(scale, Tensor)
+        loss = contrastive_loss(image_features, text_features, scale.exp(), same)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        with torch.no_grad():
+            scale.clamp_(0, math.log(100))
+        return {"loss": float(loss.detach()), "scale": float(scale.detach().exp())}
+
+    def _features(self, images: Tensor, texts: list[str]) -> tuple[Tensor, Tensor]:
+        """Unit features [B, D] of images in [-1, 1] at CLIP's own size, and of texts."""
+        seen = self.preprocess.normalise((images.to(self.device) + 1) / 2)
+        read = torch.stack([tokens_of([text], self.context)[0] for text in texts]).to(self.device)
+        return F.normalize(self.model.encode_image(seen), dim=1), F.normalize(self.model.encode_text(read), dim=1)  # type: ignore[operator]
+
+    def state(self) -> dict[str, Any]:
+        return {"trained": {key: tensor.detach() for key, tensor in self.trained.items()}, "optimizer": self.optimizer.state_dict()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        with torch.no_grad():
+            for key, tensor in self.trained.items():
+                tensor.copy_(state["trained"][key])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def preview(self) -> None:
+        return None
+
+    def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        return self.model.state_dict(), self.network
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, Any]:
+        """How often an image's own caption is the nearest of all held-out ones."""
+        rows = np.arange(min(self.own.batch, len(self.val)))
+        images = self.preprocess.resize((to_float(torch.from_numpy(self.val.images.read(rows))) + 1) / 2)
+        seen, said = self._features(2 * images - 1, [self.val.captions[row][0] for row in rows])
+        nearest = (seen @ said.T).argmax(1).cpu() == torch.arange(len(rows))
+        return {"n": len(rows), "nearest": round(float(nearest.float().mean()), 4)}
+
+
+def trained_tensors(model: nn.Module, finetune: str) -> dict[str, nn.Parameter]:
+    """What is trained of an open_clip model, by name: "projections" (as released) or "last_block" (as meant)."""
+    named = dict(model.named_parameters())
+    vit = hasattr(model.visual, "transformer")
+    depth = max(int(name.split(".")[2]) for name in named if name.startswith("transformer.resblocks."))
+    wanted = ["text_projection", "logit_scale", *(["visual.proj"] if vit else [])]
+    if finetune == "last_block":
+        wanted += [f"transformer.resblocks.{depth}.", "ln_final."]
+        if vit:
+            blocks = max(int(name.split(".")[3]) for name in named if name.startswith("visual.transformer.resblocks."))
+            wanted += [f"visual.transformer.resblocks.{blocks}.", "visual.ln_post."]
+        else:
+            wanted += ["visual.layer4.", "visual.attnpool."]
+    return {name: p for name, p in named.items() if any(name == part or (part.endswith(".") and name.startswith(part)) for part in wanted)}
+
+
+def cropped_to(image: Tensor, size: int, u: np.ndarray) -> Tensor:
+    """A random part of an image [1, 3, H, W], scaled to [1, 3, size, size]: `AREA` of it, sides in `RATIO`. u: four numbers in [0, 1)."""
+    height, width = image.shape[2:]
+    area = height * width * (AREA[0] + (AREA[1] - AREA[0]) * u[0])
+    ratio = math.exp(math.log(RATIO[0]) + (math.log(RATIO[1]) - math.log(RATIO[0])) * u[1])
+    wide, high = (max(1, min(side, round(part))) for side, part in ((width, math.sqrt(area * ratio)), (height, math.sqrt(area / ratio))))
+    top, left = int(u[2] * (height - high + 1)), int(u[3] * (width - wide + 1))
+    part = image[:, :, top : top + high, left : left + wide]
+    return F.interpolate(part, (size, size), mode="bicubic", antialias=True).clamp(-1, 1)
