@@ -12,6 +12,7 @@ from styleclip_tiny import TINY, TinyModels, tiny_generator
 
 from t2ibench import plugins, suite
 from t2ibench.errors import UserError
+from t2ibench.images import to_uint8
 from t2ibench.methods.styleclip import Config, Method
 from t2ibench.methods.styleclip.global_directions import GlobalDirections
 from t2ibench.methods.styleclip.selection import automatic_beta, kept_channels, style_step
@@ -216,6 +217,18 @@ def test_frozen_networks_stay_as_they_are():
 def test_settings_that_mean_nothing_are_one_line(given, message):
     with pytest.raises(UserError, match=message):
         method(**given)
+
+
+def test_a_real_image_is_found_from_the_mean_w_and_stays_itself_in_another_batch():
+    models = TinyModels()
+    z = torch.randn(3, models.stylegan2("").config.z_dim, generator=torch.Generator().manual_seed(3))
+    images = to_uint8(models.stylegan2("")(z)).numpy()
+    found = method(projection_steps=60)
+    requests = [Edit(*TEXTS, 0, image) for image in images]
+    drawn, mean = found.unedited(requests).float(), method(projection_steps=0).unedited(requests[:1]).float()
+    real = torch.from_numpy(images).float()
+    assert ((drawn - real).abs().mean(dim=(1, 2, 3)) < 0.5 * (mean - real).abs().mean(dim=(1, 2, 3))).all()
+    assert torch.equal(method(projection_steps=60).unedited(requests[1:2]), drawn[1:2].to(torch.uint8))
 
 
 def test_images_that_do_not_fit_the_generator_and_no_request_are_refused():

@@ -22,6 +22,7 @@ class Sources:
     def __init__(self, config: Config, models: Models) -> None:
         self.config, self.models = config, models
         self.generator = models.stylegan2(config.generator)
+        self._of_image: dict[bytes, Tensor] = {}  # [L, w_dim] of each real image seen: one is asked for once for each text
 
     @torch.no_grad()
     def of_seeds(self, seeds: Sequence[int]) -> Tensor:
@@ -38,8 +39,11 @@ class Sources:
         wrong = [image.shape for image in images if image.shape != (3, side, side)]
         if wrong:
             raise UserError(f"styleclip: an image is {wrong[0]}, {self.config.generator} draws (3, {side}, {side}): scale it first")
-        pixels = to_float(torch.from_numpy(np.stack(images))).to(self.models.device)
-        return in_passes(self._found, pixels)
+        new = [image for image in images if image.tobytes() not in self._of_image]
+        if new:
+            found = in_passes(self._found, to_float(torch.from_numpy(np.stack(new))).to(self.models.device))
+            self._of_image |= {image.tobytes(): w_plus for image, w_plus in zip(new, found, strict=True)}
+        return torch.stack([self._of_image[image.tobytes()] for image in images])
 
     def _found(self, images: Tensor) -> Tensor:
         with torch.no_grad():

@@ -152,6 +152,7 @@ def encode(encoder: Encoder, generator: Generator, images: Tensor) -> Tensor:
     return generator.mapping.w_avg + encoder(images).float()
 
 
+@torch.enable_grad()
 def project(
     generator: Generator,
     clip: Clip,
