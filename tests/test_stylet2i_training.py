@@ -1,5 +1,6 @@
 """The trainings of StyleT2I: what moves, what can be taken out, and that a stopped run goes on as it would have."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -30,14 +31,20 @@ def trained(tmp_path_factory) -> Trained:
     return train_all(tmp_path_factory.mktemp("weights"))
 
 
+@functools.cache
+def tiny() -> TinyModels:
+    """No training changes them."""
+    return TinyModels()
+
+
 def sentence(**settings: Any) -> SentenceRecipe:
-    made = tiny_recipe("sentence", TinyModels(), **settings)
+    made = tiny_recipe("sentence", tiny(), **settings)
     assert isinstance(made, SentenceRecipe)
     return made
 
 
-def attribute(models: TinyModels | None = None, **settings: Any) -> AttributeRecipe:
-    made = tiny_recipe("attribute", models or TinyModels(), **{"segmenter": "stylet2i_tiny:upper_half", **settings})
+def attribute(**settings: Any) -> AttributeRecipe:
+    made = tiny_recipe("attribute", tiny(), **{"segmenter": "stylet2i_tiny:upper_half", **settings})
     assert isinstance(made, AttributeRecipe)
     return made
 
@@ -127,7 +134,7 @@ def test_every_tensor_of_the_network_learns_and_nothing_else_does(theta):
 @pytest.mark.parametrize("part", ["parts", "attribute", "sentence"])
 def test_the_same_step_again_and_again_lowers_its_loss(part):
     further: dict[str, Any] = {"segmenter": "stylet2i_tiny:upper_half"} if part == "attribute" else {}
-    made = tiny_recipe(part, TinyModels(), learning_rate=0.01, **further)
+    made = tiny_recipe(part, tiny(), learning_rate=0.01, **further)
     if isinstance(made, SentenceRecipe):  # the tiny CLIP knows no word of the captions
         made.text_features = lambda texts: F.normalize(latents([derive_seed(text) for text in texts], 16), dim=1)  # type: ignore[method-assign]
         made.scale = 100.0
@@ -177,7 +184,7 @@ def test_each_piece_can_be_taken_out():
 
 
 def test_scales_of_the_contrastive_loss():
-    clip = TinyModels().clip()
+    clip = tiny().clip()
     assert clip_scale(clip, "exp") == pytest.approx(torch.tensor(clip_scale(clip, "reference")).exp().item())
     assert clip_scale(clip, "paper") == 1
     losses = {kind: float(sentence(contrastive_scale=kind).losses(0)["contrastive"].detach()) for kind in ("reference", "paper", "exp")}
@@ -225,7 +232,7 @@ def test_masks_are_of_the_image_forward_or_of_either():
 
 
 def test_the_segmenter_learns_the_parts_it_is_shown():
-    made = tiny_recipe("parts", TinyModels(), learning_rate=0.02)
+    made = tiny_recipe("parts", tiny(), learning_rate=0.02)
     assert isinstance(made, PartsRecipe)
     for index in range(40):
         made.step(index, 0.2)
@@ -249,11 +256,11 @@ def test_a_segmenter_can_be_named_and_is_recorded():
     assert said == {"segmenter": "stylet2i_tiny:upper_half", "supervision": "none, for squares"}
     for name in ("no_such_module:f", "stylet2i_tiny:no_such_function"):
         with pytest.raises(UserError, match=f"segmenter: {name} cannot be imported .*: give package.module:function"):
-            segmenter(name, "squares", TinyModels())
+            segmenter(name, "squares", tiny())
 
 
 def test_bad_settings_and_data_are_one_line():
-    train, val, models = squares(), squares("val", 6), TinyModels()
+    train, val, models = squares(), squares("val", 6), tiny()
     with pytest.raises(UserError, match="stylet2i has no part 'sentenc', did you mean 'sentence'"):
         recipe("sentenc", {}, train, val, models, 0)
     with pytest.raises(UserError, match="stylet2i sentence: unknown key 'thetta', did you mean 'theta'"):

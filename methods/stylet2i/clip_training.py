@@ -96,7 +96,7 @@ class ClipRecipe:
         """How often an image's own caption is the nearest of all held-out ones."""
         rows = np.arange(min(self.own.batch, len(self.val)))
         images = self.preprocess.resize((to_float(torch.from_numpy(self.val.images.read(rows))) + 1) / 2)
-        seen, said = self._features(2 * images - 1, [self.val.captions[row][0] for row in rows])
+        seen, said = self._features(2 * images - 1, [self.val.captions[int(row)][0] for row in rows])
         nearest = (seen @ said.T).argmax(1).cpu() == torch.arange(len(rows))
         return {"n": len(rows), "nearest": round(float(nearest.float().mean()), 4)}
 
