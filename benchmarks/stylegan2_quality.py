@@ -1,14 +1,16 @@
 """How good the zoo's StyleGAN2 is: `fd_avatars`, precision, recall, density and coverage of 10,000 images against the real test images.
 
-    python benchmarks/stylegan2_quality.py [--weights stylegan2-avatars] [--psi 1.0 0.7]
+    python benchmarks/stylegan2_quality.py [--weights stylegan2-avatars] [--psi 1.0 0.7] [--out results/stylegan2_quality.csv]
 
 The row of real images (validation against test) is what a perfect generator would reach at 2,000 images. Features are the judge's, which
 had no part in the training of the generator.
 """
 
 import argparse
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -21,12 +23,15 @@ from t2ibench.models import Models
 from t2ibench.progress import track
 from t2ibench.seeds import derive_seed, latents
 
+MEASURES = ("fd_avatars", "precision", "recall", "density", "coverage")
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", default="stylegan2-avatars")
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--psi", type=float, nargs="*", default=[1.0, 0.7], help="truncation")
+    parser.add_argument("--out", type=Path, help="also write the table, as CSV")
     arguments = parser.parse_args()
     models = Models()
     judge, generator = models.judge(), models.stylegan2(arguments.weights)
@@ -44,13 +49,17 @@ def main() -> None:
             with torch.no_grad():
                 parts.append(features(to_uint8(generator(latents(seeds, generator.config.z_dim), psi))))
         sets[f"{arguments.weights}, psi {psi:g}"] = torch.cat(parts)
-    table = Table("images", "n", "fd_avatars", "precision", "recall", "density", "coverage")
+    rows = []
+    table = Table("images", "n", *MEASURES)
     for name, fake in sets.items():
         same = fake[: len(real)]  # density and coverage depend on n
         values = prdc(real, same)
-        numbers = [frechet_distance(fake, real), *(values[key] for key in ("precision", "recall", "density", "coverage"))]
+        numbers = [frechet_distance(fake, real), *(values[key] for key in MEASURES[1:])]
+        rows.append({"images": name, "n": len(fake), **dict(zip(MEASURES, numbers, strict=True))})
         table.add_row(name, f"{len(fake):,}", *(f"{number:.3f}" for number in numbers))
     Console().print(table)
+    if arguments.out:
+        pd.DataFrame(rows).to_csv(arguments.out, index=False, float_format="%.4f")
 
 
 if __name__ == "__main__":

@@ -87,6 +87,20 @@ def configure(cls: type[T], settings: Mapping[str, Any], where: str) -> T:
     return cls(**{key: _coerce(value, hints[key]) for key, value in settings.items()})
 
 
+def configure_with_preset(
+    cls: type[T], embedded: Mapping[str, Any], dataset: str, fixed: Mapping[str, Any], given: Mapping[str, Any], where: str
+) -> T:
+    """Settings of one part: the class's defaults, `embedded` where the data is `avatars`, the variant's (`fixed`), then what is given.
+
+    `preset: paper | embedded` in `given` takes the choice out of the data set's hands. Raises UserError for an unknown key.
+    """
+    preset = given.get("preset", "embedded" if dataset == "avatars" else "paper")
+    if preset not in ("paper", "embedded"):
+        raise UserError(f"{where}: preset is {preset!r}, expected 'paper' or 'embedded'")
+    own = {key: value for key, value in given.items() if key != "preset"}
+    return configure(cls, {**(embedded if preset == "embedded" else {}), **fixed, **own}, where)
+
+
 def _fits(value: Any, hint: Any) -> bool:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):

@@ -137,13 +137,5 @@ EMBEDDED: dict[type, dict[str, Any]] = {
 
 
 def choose(cls: type[T], dataset: str, fixed: Mapping[str, Any], given: Mapping[str, Any], where: str) -> T:
-    """Settings of one part: the class's defaults, the embedded ones where the data is `avatars`, the variant's, then what is given.
-
-    `preset: paper | embedded` in `given` takes the choice out of the data set's hands. Raises UserError for an unknown key.
-    """
-    preset = given.get("preset", "embedded" if dataset == "avatars" else "paper")
-    if preset not in ("paper", "embedded"):
-        raise UserError(f"{where}: preset is {preset!r}, expected 'paper' or 'embedded'")
-    small = EMBEDDED[cls] if preset == "embedded" else {}
-    own = {key: value for key, value in given.items() if key != "preset"}
-    return plugins.configure(cls, {**small, **fixed, **own}, where)
+    """Settings of one part; see `plugins.configure_with_preset`."""
+    return plugins.configure_with_preset(cls, EMBEDDED[cls], dataset, fixed, given, where)
