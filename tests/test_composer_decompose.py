@@ -8,14 +8,17 @@ from skimage.segmentation import find_boundaries
 
 from t2ibench.errors import UserError
 from t2ibench.methods.composer.decompose import Decomposition, Extractors, read_with_parts
-from t2ibench.methods.composer.decompose.depth import Monocular, layers, proxy
-from t2ibench.methods.composer.decompose.instances import MaskRCNN, planes, shrink, silhouettes, union
-from t2ibench.methods.composer.decompose.intensity import WEIGHTS, intensity
-from t2ibench.methods.composer.decompose.masks import known_part, known_parts, masked
-from t2ibench.methods.composer.decompose.palette import Palette, codebook, palettes, smooth, strict_histogram
+from t2ibench.methods.composer.decompose.depth import Monocular, layers
+from t2ibench.methods.composer.decompose.instances import MaskRCNN, planes, shrink, union
 from t2ibench.methods.composer.decompose.semantics import text_embeddings
-from t2ibench.methods.composer.decompose.sketch import Simplified, canny, strokes
+from t2ibench.methods.composer.decompose.sketch import Simplified, strokes
 from t2ibench.models import Models
+from t2ibench.representations.depth import proxy
+from t2ibench.representations.instances import silhouettes
+from t2ibench.representations.intensity import WEIGHTS, intensity
+from t2ibench.representations.masks import known_part, known_parts, masked
+from t2ibench.representations.palette import Palette, codebook, palettes, smooth, strict_histogram
+from t2ibench.representations.sketch import canny
 
 FAITHFUL = Palette(norm="faithful")
 

@@ -20,12 +20,15 @@ from t2ibench.errors import UserError
 from t2ibench.images import to_float
 from t2ibench.methods.composer.conditions import LETTERS, Conditions
 from t2ibench.methods.composer.decompose import depth, instances, sketch
-from t2ibench.methods.composer.decompose.intensity import REC601, WEIGHTS, intensity
-from t2ibench.methods.composer.decompose.masks import known_parts, masked
-from t2ibench.methods.composer.decompose.palette import PALETTE, Palette, palettes
 from t2ibench.methods.composer.decompose.scripted import file_facts
 from t2ibench.methods.composer.decompose.semantics import image_embeddings, text_embeddings
 from t2ibench.models import Models
+from t2ibench.representations.depth import proxy
+from t2ibench.representations.instances import silhouettes
+from t2ibench.representations.intensity import REC601, WEIGHTS, intensity
+from t2ibench.representations.masks import known_parts, masked, middle
+from t2ibench.representations.palette import PALETTE, Palette, palettes
+from t2ibench.representations.sketch import canny
 from t2ibench.seeds import derive_seed, uniform
 
 VERSION = 2  # of what is cached
@@ -68,13 +71,13 @@ class Decomposition:
         edges, _, simplify = extractors.sketch.partition("+")
         self._strokes: Callable[[Tensor], Tensor] | None = None
         if extractors.sketch == "canny":
-            self._strokes = sketch.canny
+            self._strokes = canny
         elif extractors.sketch != "boundaries":
             self._strokes = sketch.Simplified(Path(edges), Path(simplify), device)
         self._labels: Callable[[Tensor], Tensor] | None = None
         if extractors.instances != "parts":
             silhouette = extractors.instances == "silhouette"
-            self._labels = instances.silhouettes if silhouette else instances.MaskRCNN(Path(extractors.instances), device)
+            self._labels = silhouettes if silhouette else instances.MaskRCNN(Path(extractors.instances), device)
         elif extractors.depth == "proxy":
             raise UserError("composer: depth 'proxy' is made of a silhouette, but instances are 'parts': use depth 'layers'")
         if self._labels is not None and extractors.depth == "layers":
@@ -103,7 +106,7 @@ class Decomposition:
             )
         near = depth.layers(labels, parts) if self.extractors.depth == "layers" else None
         if near is None:
-            near = depth.proxy(labels) if self._depth is None else self._depth(images)
+            near = proxy(labels) if self._depth is None else self._depth(images)
         strokes = instances.boundaries(labels)[:, None].float() if self._strokes is None else self._strokes(images)
         maps = [self._resized(strokes), instances.shrink(labels, self.side)[:, None], self._resized(near)]
         return Extracted(palettes(images, self.extractors.palette), image_embeddings(self.clip, images), torch.cat(maps, 1))
@@ -160,13 +163,6 @@ class Decomposition:
 def pick(seed: int) -> int:
     """Which row of WEIGHTS a seed draws."""
     return int(uniform(derive_seed(seed, "grey"), 1)[0] * len(WEIGHTS))
-
-
-def middle(count: int, side: int) -> Tensor:
-    """k with a hole of half the sides in the middle, float32 [count, 1, side, side]."""
-    known = torch.ones(count, 1, side, side)
-    known[:, :, side // 4 : side - side // 4, side // 4 : side - side // 4] = 0
-    return known
 
 
 def read_with_parts(split: Split, rows: np.ndarray) -> tuple[Tensor, Tensor | None, int]:

@@ -1,8 +1,7 @@
-"""D: inverse depth in [0, 1], 1 is near: of a monocular network (MiDaS), the order of painting of exact parts, or a proxy."""
+"""D: inverse depth in [0, 1], 1 is near: of a monocular network (MiDaS), or the order of painting of exact parts."""
 
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,22 +14,6 @@ SIDE, SCALE, MOST = 384, 20.0, 10.0  # pixels at which the network looks; its ou
 def layers(labels: Tensor, parts: int) -> Tensor:
     """Of a drawing, its order of painting: labels uint8 [B, H, W] that count parts from the farthest, to [0, 1], [B, 1, H, W]."""
     return labels[:, None].float() / max(parts - 1, 1)
-
-
-def proxy(silhouette: Tensor) -> Tensor:
-    """No depth, but something like it: distance from the outline, blurred, on a ramp that is nearer at the bottom.
-
-    silhouette: uint8 [B, H, W] in {0, 1}. Returns float32 [B, 1, H, W] in [0, 1], to be called "proxy depth".
-    """
-    from scipy.ndimage import distance_transform_edt, gaussian_filter
-
-    height, width = silhouette.shape[1:]
-    ramp = np.linspace(0, 0.5, height)[:, None].repeat(width, 1)
-    found = []
-    for mask in silhouette.numpy():
-        inside = distance_transform_edt(mask)
-        found.append(ramp + 0.5 * gaussian_filter(inside / max(inside.max(), 1.0), height / 32))
-    return torch.from_numpy(np.stack(found)).float()[:, None]
 
 
 class Monocular:

@@ -1,9 +1,8 @@
-"""G: which part or object a pixel shows. Exact part masks where the data set has them, Mask R-CNN, or a silhouette."""
+"""G: which part or object a pixel shows. Exact part masks where the data set has them, Mask R-CNN; or a silhouette."""
 
 import pickle
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -11,23 +10,6 @@ from torch import Tensor
 from t2ibench.errors import UserError
 
 SURE = 0.5  # an instance, and a pixel of it, count from this score
-
-
-def silhouettes(images: Tensor) -> Tensor:
-    """What differs from the border in colour more than Otsu's threshold, uint8 [B, H, W] in {0, 1}; of uint8 images [B, 3, H, W].
-
-    A stand-in for a segmenter: it finds one object before a plain ground. A flat image has none.
-    """
-    from skimage.color import rgb2lab
-    from skimage.filters import threshold_otsu
-
-    found = np.zeros((len(images), *images.shape[2:]), np.uint8)
-    for row, lab in enumerate(rgb2lab(images.permute(0, 2, 3, 1).numpy())):
-        border = np.concatenate([lab[0], lab[-1], lab[1:-1, 0], lab[1:-1, -1]])
-        distance = np.linalg.norm(lab - np.median(border, axis=0), axis=-1)
-        if distance.max() > distance.min():
-            found[row] = distance > threshold_otsu(distance)
-    return torch.from_numpy(found)
 
 
 class MaskRCNN:

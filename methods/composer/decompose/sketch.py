@@ -1,8 +1,7 @@
-"""S: strokes in [0, 1]. An edge detector and a network that simplifies sketches, as in the paper, or Canny's edges."""
+"""S: strokes in [0, 1], of an edge detector and a network that simplifies sketches, as in the paper; Canny's are a representation."""
 
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,26 +9,7 @@ from torch import Tensor, nn
 from t2ibench.methods.composer.decompose.scripted import load_scripted
 
 SIDE = 384  # pixels at which the two networks look
-SIGMA, QUANTILES, SMALLEST = 1.5, (0.7, 0.9), 8  # of Canny: blur, thresholds as quantiles of the gradient, pixels of the shortest stroke
-FAINTEST = 0.03  # gradient under which nothing is a stroke, about that of four grey levels: in a flat image the quantiles are of rounding
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-def canny(images: Tensor) -> Tensor:
-    """Canny's edges of uint8 images [B, 3, H, W] without the shortest ones: float32 [B, 1, H, W], 0 or 1."""
-    from scipy.ndimage import gaussian_filter, sobel
-    from skimage.color import rgb2gray
-    from skimage.feature import canny as edges_of
-    from skimage.morphology import remove_small_objects
-
-    found = np.empty((len(images), 1, *images.shape[2:]), np.float32)
-    for row, grey in enumerate(rgb2gray(images.permute(0, 2, 3, 1).numpy())):
-        blurred = gaussian_filter(grey, SIGMA, mode="nearest")
-        gradient = np.hypot(sobel(blurred, 0, mode="nearest"), sobel(blurred, 1, mode="nearest"))
-        low, high = np.maximum(np.quantile(gradient, QUANTILES), FAINTEST)
-        edges = edges_of(grey, SIGMA, low, high, mode="nearest")
-        found[row, 0] = remove_small_objects(edges, max_size=SMALLEST - 1, connectivity=2)
-    return torch.from_numpy(found)
 
 
 class Simplified:

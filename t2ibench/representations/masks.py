@@ -42,6 +42,13 @@ def known_part(seed: int, side: int) -> np.ndarray:
     raise AssertionError("a hundred holes in a row that are nothing or everything")
 
 
+def middle(count: int, side: int) -> Tensor:
+    """k with a hole of half the sides in the middle, float32 [count, 1, side, side]."""
+    known = torch.ones(count, 1, side, side)
+    known[:, :, side // 4 : side - side // 4, side // 4 : side - side // 4] = 0
+    return known
+
+
 def between(draws: Iterator[float], low: int, high: int) -> int:
     """An integer in low ... high."""
     return low + int(next(draws) * (high - low + 1))
