@@ -83,9 +83,9 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     real = RealCells(evidence.reference, evidence.real_attributes, evidence.real_probabilities, render, config.calibration_images, gate)
     verdicts, confusions = zip(*(real.pair(*names) for names in parts), strict=True)
     chance = np.stack([count_cells(elsewhere, literals, names) for names in parts])
-    rates = Rates(
-        list(parts), pair_cells(hits, asked, list(parts), literals), chance, np.stack(confusions), verdicts, gate, config.draws, config.seed
-    )
+    outcomes = pair_outcomes(hits, asked, list(parts), literals)
+    cells = np.stack([np.bincount(row, minlength=4) for row in outcomes])
+    rates = Rates(list(parts), cells, chance, np.stack(confusions), verdicts, gate, config.draws, config.seed)
     if not rates.judged.any():
         raise UserError(f"the judge passes its gate for none of {len(parts)} pairs ({verdicts[0].failures[0]}): train a better judge")
     alone = {literal: single(hits, asked, literal, literals, real.single(literal)) for literal in literals if (literal,) in asked}
@@ -99,7 +99,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         "judge": evidence.extractor_protocol(evidence.judge),
         "calibration_images": config.calibration_images if render else 0,
     }
-    return Summary(found, parts, rates, alone, protocol, _digest(evidence.prompts, "captions")).estimates()
+    return Summary(found, parts, rates, outcomes, alone, protocol, _digest(evidence.prompts, "captions")).estimates()
 
 
 def _digest(prompts: Sequence[Prompt], group: str) -> str:
@@ -124,8 +124,8 @@ def count_cells(hits: np.ndarray, literals: Sequence[str], names: Names) -> np.n
     return np.bincount(cell_index(hits[:, i], hits[:, j]), minlength=4)
 
 
-def pair_cells(hits: np.ndarray, asked: Sequence[tuple[str, ...]], pairs: Sequence[Names], literals: Sequence[str]) -> np.ndarray:
-    """The cells of every pair among the samples that were asked for it, int [P, 4]. Raises UserError unless all have equally many."""
+def pair_outcomes(hits: np.ndarray, asked: Sequence[tuple[str, ...]], pairs: Sequence[Names], literals: Sequence[str]) -> np.ndarray:
+    """The cell 0 … 3 of every sample that was asked for each pair, int [P, n]. Raises UserError unless all have equally many."""
     rows: dict[tuple[str, ...], list[int]] = {names: [] for names in pairs}
     for row, names in enumerate(asked):
         rows.setdefault(names, []).append(row)
@@ -133,7 +133,8 @@ def pair_cells(hits: np.ndarray, asked: Sequence[tuple[str, ...]], pairs: Sequen
     for names in pairs:
         if len(rows[names]) != most:
             raise UserError(f"the pair {'+'.join(names)} has {len(rows[names])} images, others {most}: every pair must have equally many")
-    return np.stack([count_cells(hits[rows[names]], literals, names) for names in pairs])
+    places = [[literals.index(name) for name in names] for names in pairs]
+    return np.stack([cell_index(*hits[rows[names]][:, place].T) for names, place in zip(pairs, places, strict=True)])
 
 
 def single(

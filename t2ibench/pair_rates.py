@@ -1,7 +1,7 @@
 """From counted images to rates of attribute pairs: raw, corrected for the judge's errors, above chance, and their bootstrap.
 
-The bootstrap is nested: images are drawn anew within each pair, and the real images that the judge is known by within each true cell. The
-pairs themselves are a fixed set; a second interval draws them anew as well, for claims about composition beyond these pairs.
+The bootstrap is nested: images are drawn anew within each pair, and the real images that the judge is known by within each true cell. Its
+variance goes into score intervals. The pairs are a fixed set; a second interval is for claims about composition beyond these pairs.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ import numpy as np
 from t2ibench.correction import SINGULAR, columns, multinomial_draws, nearest_mixture, unmix
 from t2ibench.judge_gate import Gate, Verdict
 from t2ibench.seeds import derive_seed
-from t2ibench.statistics import Interval, percentile_interval, resamples, wilson
+from t2ibench.statistics import Interval, difference_interval, mean_interval, score_interval, wilson
 
 EPSILON = 1e-6
 
@@ -89,17 +89,37 @@ class Rates:
             return self.unmixed[0][members], self.unmixed[1][:, members], True
         return self.raw[members], self.cell_draws[:, members, 3], False
 
+    @cached_property
+    def intervals(self) -> list[Interval]:
+        """The interval of each accuracy [P], corrected where it can be."""
+        point, drawn = self.unmixed
+        return [rate_interval(point[k : k + 1], drawn[:, k : k + 1], self.images) for k in range(len(self.pairs))]
+
     def corrected_interval(self, k: int) -> Interval | None:
         """The interval of one corrected accuracy; None where it cannot be corrected."""
-        return clipped(percentile_interval(self.unmixed[1][:, k])) if self.correctable[k] else None
+        return self.intervals[k] if self.correctable[k] else None
 
-    def above_chance(self, members: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """(CA - b) / (1 - b) of some pairs, raw, and the draws; b is how often images asked for other things hit the pair."""
-        total = self.chance[0].sum()
+    def contributions(self, outcomes: np.ndarray, members: Sequence[int], corrected: bool) -> np.ndarray:
+        """What each image adds to the accuracy of its pair, [K, n], of the cells [P, n] that images fell into: their mean is the accuracy.
+
+        A hit counts 1 and a miss 0; corrected, both count what M^-1 makes of them. Methods that are scored by one judge compare by these.
+        """
+        hits = np.tile(np.array([0.0, 0.0, 0.0, 1.0]), (len(members), 1))
+        weights = np.linalg.inv(columns(self.confusions[list(members)]))[:, 3] if corrected else hits
+        return np.take_along_axis(weights, outcomes[list(members)], axis=1)
+
+    def above_chance(self, members: Sequence[int]) -> tuple[np.ndarray, Interval]:
+        """(CA - b) / (1 - b) of some pairs [K], raw, and the interval of their mean; b: how often images asked for other things hit."""
+        members, total = list(members), int(self.chance[0].sum())
+        raw, b = self.raw[members], self.chance[members, 3] / total
+        room = np.maximum(1 - b, EPSILON)
+        own = weighted_interval(raw, self.cell_draws[:, members, 3], self.images, 1 / room)
         again = multinomial_draws(self.chance[members], derive_seed(self.seed, "chance"), self.draws)[..., 3] / total
-        return chance_normalised(self.raw[members], self.chance[members, 3] / total), chance_normalised(
-            self.cell_draws[:, members, 3], again
-        )
+        other = weighted_interval(b, again, total, (1 - raw) / room**2)
+        values = chance_normalised(raw, b)
+        low, high = difference_interval(own, other)  # to first order in b
+        shift = float(values.mean()) - (own[0] - other[0])
+        return values, clipped((low + shift, high + shift), -1.0)
 
 
 def chance_normalised(accuracy: np.ndarray, chance: np.ndarray) -> np.ndarray:
@@ -107,28 +127,67 @@ def chance_normalised(accuracy: np.ndarray, chance: np.ndarray) -> np.ndarray:
     return (accuracy - chance) / np.maximum(1 - chance, EPSILON)
 
 
+def rate_interval(values: np.ndarray, draws: np.ndarray, images: int, weights: np.ndarray | None = None) -> Interval:
+    """The interval of the mean of rates [K], of `images` each, given their bootstrap draws [B, K]; weights [K] sum to 1 (equal ones).
+
+    A score interval: the bootstrap gives the variance and not the ends, since rates near 0 or 1 hardly vary in it, and where every image
+    agrees not at all. Sampling counts as `n` images of one rate, those of a pair being smoothed by half a hit and half a miss; what the
+    bootstrap's variance has beyond sampling (the judge's errors, known from few real images) is added.
+    """
+    share = np.full(len(values), 1 / len(values)) if weights is None else weights
+    inside = np.clip(values, 0.0, 1.0)
+    smooth = (inside * images + 0.5) / (images + 1)
+    mean = float(smooth @ share)
+    n = images * mean * (1 - mean) / float(smooth * (1 - smooth) @ share**2)
+    sampling = float(inside * (1 - inside) @ share**2) / images
+    extra = max(0.0, float((draws @ share).var()) - sampling)
+    return score_interval(min(1.0, max(0.0, float(values @ share))), n, extra)
+
+
+def weighted_interval(values: np.ndarray, draws: np.ndarray, images: int, weights: np.ndarray) -> tuple[float, Interval]:
+    """The mean of weighted rates [K] with its interval; weights [K] of any size, of which none is negative."""
+    total = float(weights.sum())
+    if total == 0:
+        return 0.0, (0.0, 0.0)
+    low, high = rate_interval(values, draws, images, weights / total)
+    scale = total / len(values)
+    return scale * float(values @ weights) / total, (scale * low, scale * high)
+
+
 @dataclass(frozen=True)
 class Mean:
-    """A mean over pairs with two intervals: pairs fixed, and pairs drawn anew."""
+    """A mean over pairs with two intervals: of these pairs, and of the pairs that these are a sample of."""
 
     value: float
     ci: Interval
     ci_pairs: Interval
 
 
-def macro(values: np.ndarray, draws: np.ndarray, images: int, seed: int, *, rates: int = 1, low: float = 0.0) -> Mean:
-    """The unweighted mean of values [K], given their bootstrap draws [B, K].
+def macro(values: np.ndarray, draws: np.ndarray, images: int) -> Mean:
+    """The unweighted mean of rates [K], of `images` each, given their bootstrap draws [B, K]; cut at 0 and 1."""
+    return _mean(values, rate_interval(values, draws, images), 0.0)
 
-    Where every image agrees the bootstrap has no spread and would claim certainty: then each of the `rates` that the value is made
-    of (two for a difference) is taken to be off by Wilson's limit for 0 of `images`. Value and intervals are cut at `low` and 1.
+
+def gap(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray], distinct: Sequence[int], images: int) -> Mean:
+    """The mean of first minus second, rates [K] with draws [B, K] each; in [-1, 1].
+
+    distinct: what each of `first` is; equal numbers are one rate that counts several times (a control of several pairs).
     """
-    picks = np.concatenate(list(resamples(len(values), derive_seed(seed, "pairs"), len(draws))))
-    wide = percentile_interval(np.take_along_axis(draws, picks, axis=1).mean(axis=1))
-    value, narrow = float(values.mean()), percentile_interval(draws.mean(axis=1))
-    half = rates**0.5 * wilson(0, images)[1]
-    certain = (value - half, value + half)
-    narrow, wide = (clipped(certain if ci[0] == ci[1] else ci, low) for ci in (narrow, wide))
-    return Mean(min(1.0, max(low, value)), narrow, wide)
+    _, rows, times = np.unique(np.asarray(distinct), return_index=True, return_counts=True)
+    one = weighted_interval(first[0][rows], first[1][:, rows], images, times / times.mean())
+    other = weighted_interval(second[0], second[1], images, np.ones(len(second[0])))
+    (a, b) = (min(1.0, max(0.0, value)) for value, _ in (one, other))
+    return _mean(first[0] - second[0], clipped(difference_interval((a, one[1]), (b, other[1])), -1.0), -1.0)
+
+
+def above(values: np.ndarray, ci: Interval) -> Mean:
+    """The mean of rates above chance [K] with its interval; in [-1, 1]."""
+    return _mean(values, ci, -1.0)
+
+
+def _mean(values: np.ndarray, ci: Interval, low: float) -> Mean:
+    wide = clipped(mean_interval(values), low) if len(values) > 1 else (low, 1.0)  # one pair says nothing of others
+    return Mean(clipped((float(values.mean()),) * 2, low)[0], ci, (min(wide[0], ci[0]), max(wide[1], ci[1])))
 
 
 def clipped(interval: Interval, low: float = 0.0) -> Interval:
@@ -136,10 +195,14 @@ def clipped(interval: Interval, low: float = 0.0) -> Interval:
     return min(1.0, max(low, interval[0])), min(1.0, max(low, interval[1]))
 
 
-def worst_decile(values: np.ndarray, draws: np.ndarray) -> tuple[float, Interval]:
-    """The 10th percentile over pairs, less noisy than the minimum, and its interval; both cut at 0 and 1."""
-    value, interval = float(np.quantile(values, 0.1)), percentile_interval(np.quantile(draws, 0.1, axis=1))
-    return min(1.0, max(0.0, value)), clipped(interval)
+def worst_decile(values: np.ndarray, intervals: Sequence[Interval]) -> tuple[float, Interval]:
+    """The 10th percentile over pairs, less noisy than the minimum, cut at 0 and 1, from the pairs' intervals.
+
+    Its own goes from the 10th percentile of their lower ends to that of their upper ends. Noise spreads rates, so the decile of what was
+    counted lies below that of the truth, and a bootstrap doubles this; the ends hold the truth, somewhat more often than they need.
+    """
+    low, high = (float(np.quantile([interval[end] for interval in intervals], 0.1)) for end in (0, 1))
+    return min(1.0, max(0.0, float(np.quantile(values, 0.1)))), (low, high)
 
 
 def singles(cells: np.ndarray) -> np.ndarray:
@@ -150,6 +213,11 @@ def singles(cells: np.ndarray) -> np.ndarray:
 def binding_ratio(cells: np.ndarray) -> np.ndarray:
     """CA / max(A_i A_j, 1e-6) of frequencies of the cells [..., 4]: 1 where the two literals come independently."""
     return cells[..., 3] / np.maximum(singles(cells).prod(-1), EPSILON)
+
+
+def ratio_of_means(cells: np.ndarray) -> np.ndarray:
+    """The binding ratio of several pairs, [..., K, 4] to [...]: mean CA / mean A_i A_j, steady where some are never drawn."""
+    return cells[..., 3].mean(-1) / np.maximum(singles(cells).prod(-1).mean(-1), EPSILON)
 
 
 def read_outs(cells: np.ndarray) -> dict[str, Any]:

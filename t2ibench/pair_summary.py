@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from t2ibench.correction import multinomial_draws
-from t2ibench.pair_rates import Rates, binding_ratio, macro, read_outs, singles, worst_decile
+from t2ibench.pair_rates import Mean, Rates, above, gap, macro, rate_interval, ratio_of_means, read_outs, singles, worst_decile
 from t2ibench.pairs import Names, Pair, PairList
 from t2ibench.records import Estimate
 from t2ibench.seeds import derive_seed
@@ -21,12 +21,14 @@ Better = Literal["higher", "lower"]
 class Summary:
     """What a record says of the pairs `found`, of the roles `parts` that each has, and of the literals that were also asked for `alone`.
 
-    protocol: what decides the numbers; chance: the hash of the captions that chance is measured on.
+    outcomes: the cell of every image, [P, n], in the order of the pairs. protocol: what decides the numbers; chance: the hash of the
+    captions that chance is measured on.
     """
 
     found: PairList
     parts: Mapping[Names, Sequence[str]]
     rates: Rates
+    outcomes: np.ndarray
     alone: Mapping[str, Mapping[str, Any]]
     protocol: Mapping[str, Any]
     chance: str
@@ -37,21 +39,23 @@ class Summary:
         for role in ("rare", "near_unseen", "control", "neutral", "over"):
             if members := self._judged(role):
                 point, draws, corrected = self.rates.accuracy(members)
-                values[f"ca_{role}"] = self._mean(role, members, point, draws, corrected)
+                value = self._mean(role, members, macro(point, draws, self.rates.images), corrected)
+                values[f"ca_{role}"] = replace(value, details={**value.details, "per_sample": self._per_sample(members, corrected)})
         for role, pairs, name in (("rare", self.found.rare, "ca_gap"), ("near_unseen", self.found.near_unseen, "ca_gap_near_unseen")):
             if matched := self._matched(pairs):
                 members, controls = (list(side) for side in zip(*matched, strict=True))
                 point, draws, corrected = self.rates.accuracy(members + controls)
-                gaps, again = point[len(members) :] - point[: len(members)], draws[:, len(members) :] - draws[:, : len(members)]
-                gap = self._mean(role, members, gaps, again, corrected, better="lower", rates=2)
+                own, other = ((point[side], draws[:, side]) for side in (slice(len(members)), slice(len(members), None)))
+                lost = self._mean(role, members, gap(other, own, controls, self.rates.images), corrected, "lower")
                 raw = float((self.rates.raw[controls] - self.rates.raw[members]).mean())
-                values[name] = replace(gap, details={**gap.details, "raw": raw})
+                values[name] = replace(lost, details={**lost.details, "raw": raw})
         if rare := self._judged("rare"):
-            above = self._mean("rare", rare, *self.rates.above_chance(rare), False, rates=2)
-            values["ca_above_chance"] = replace(above, protocol={**above.protocol, "chance": self.chance})
+            over_chance = self._mean("rare", rare, above(*self.rates.above_chance(rare)), False)
+            values["ca_above_chance"] = replace(over_chance, protocol={**over_chance.protocol, "chance": self.chance})
             point, draws, corrected = self.rates.accuracy(rare)
-            value, interval = worst_decile(point, draws)
-            values["ca_worst"] = self._estimate(value, interval, "rare", rare, corrected)
+            ends = [rate_interval(point[[k]], draws[:, [k]], self.rates.images) for k in range(len(rare))]
+            value, interval = worst_decile(point, ends)
+            values["ca_worst"] = self._estimate(value, interval, "rare", rare, corrected, how="10th percentile of the pairs' interval ends")
         first = next(iter(values))
         table = {"pairs": self.table(), "alone": self.alone, "under_represented": self.found.under, "unseen": self.found.unseen}
         values[first] = replace(values[first], details={**values[first].details, **table})
@@ -100,23 +104,24 @@ class Summary:
             return "uncorrected, stratum untested"
         return "corrected" if self.rates.correctable[k] else "uncorrected"
 
-    def _mean(
-        self,
-        role: str,
-        members: Sequence[int],
-        point: np.ndarray,
-        draws: np.ndarray,
-        corrected: bool,
-        better: Better = "higher",
-        rates: int = 1,
-    ) -> Estimate:
-        low, images = (-1.0 if rates == 2 else 0.0), len(members) * self.rates.images
-        mean = macro(point, draws, images, self.rates.seed, rates=rates, low=low)
+    def _per_sample(self, members: Sequence[int], corrected: bool) -> str:
+        """What each image of the pairs adds, in order, as a record keeps it."""
+        added = self.rates.contributions(self.outcomes, members, corrected).ravel()
+        return " ".join(f"{number:.6g}" for number in added) if corrected else "".join(str(int(hit)) for hit in added)
+
+    def _mean(self, role: str, members: Sequence[int], mean: Mean, corrected: bool, better: Better = "higher") -> Estimate:
         estimate = self._estimate(mean.value, mean.ci, role, members, corrected, better)
-        return replace(estimate, details={**estimate.details, "ci_pairs_resampled": list(mean.ci_pairs)})
+        return replace(estimate, details={**estimate.details, "ci_beyond_these_pairs": list(mean.ci_pairs)})
 
     def _estimate(
-        self, value: float, ci: Interval, role: str, members: Sequence[int], corrected: bool, better: Better = "higher"
+        self,
+        value: float,
+        ci: Interval,
+        role: str,
+        members: Sequence[int],
+        corrected: bool,
+        better: Better = "higher",
+        how: str = "score interval, variance of a nested bootstrap",
     ) -> Estimate:
         listed = [k for k, names in enumerate(self.rates.pairs) if role in self.parts[names]]
         missing = {"+".join(self.rates.pairs[k]): self.rates.verdicts[k].failures for k in listed if not self.rates.judged[k]}
@@ -130,7 +135,6 @@ class Summary:
             **self._composition(members),
         }
         protocol = {**self.protocol, "stratum": role, "judged": ["+".join(self.rates.pairs[k]) for k in members], "corrected": corrected}
-        how = "nested bootstrap, percentile; Wilson's limit where no image differs"
         return Estimate(value, ci, len(members) * self.rates.images, better, protocol, how, details)
 
     def _labels(self, members: Sequence[int], corrected: bool) -> list[str]:
@@ -146,9 +150,9 @@ class Summary:
         return labels
 
     def _composition(self, members: Sequence[int]) -> dict[str, Any]:
-        """Binding ratio, and how much less often a literal is drawn in the pair than alone (drop): means over pairs with intervals."""
+        """Binding ratio, and how much less often a literal is drawn in the pair than alone (drop); percentile intervals."""
         frequencies, draws = self.rates.cells[list(members)] / self.rates.images, self.rates.cell_draws[:, list(members)]
-        found = {"binding_ratio": (binding_ratio(frequencies).mean(), binding_ratio(draws).mean(-1))}
+        found = {"binding_ratio": (ratio_of_means(frequencies), ratio_of_means(draws))}
         literals = [self.rates.pairs[k] for k in members]
         if all(literal in self.alone for names in literals for literal in names):
             order = {literal: place for place, literal in enumerate(self.alone)}

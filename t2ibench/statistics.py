@@ -1,9 +1,10 @@
-"""Intervals and comparisons: Wilson, bootstrap over clusters, BCa, paired differences, McNemar, Holm.
+"""Intervals and comparisons: Wilson, of differences of rates, bootstrap over clusters, BCa, paired differences, McNemar, Holm.
 
 A cluster is what was drawn independently, here a prompt: its images share a text, so they are resampled together. Every draw comes from an
 explicit seed through `t2ibench.seeds`, so an interval is the same on every machine. Levels are 95 % unless `confidence` says otherwise.
 
-Wilson (JASA 1927); Efron, Better Bootstrap Confidence Intervals (JASA 1987); McNemar (Psychometrika 1947); Holm (Scand. J. Stat. 1979).
+Wilson (JASA 1927); Newcombe, Interval estimation for the difference between independent proportions (Stat. Med. 1998); Efron, Better
+Bootstrap Confidence Intervals (JASA 1987); McNemar (Psychometrika 1947); Holm (Scand. J. Stat. 1979).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,10 +24,35 @@ def wilson(hits: float, n: int, confidence: float = 0.95) -> Interval:
     """The score interval of a proportion, in [0, 1]: honest for small n and for 0 or n hits. Raises ValueError unless 0 <= hits <= n."""
     if n < 1 or not 0 <= hits <= n:
         raise ValueError(f"wilson needs 0 <= hits <= n and n >= 1, got {hits} of {n}")
-    z, p = float(stats.norm.ppf((1 + confidence) / 2)), hits / n
-    centre, half = p + z * z / (2 * n), z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
-    low, high = (centre - half) / (1 + z * z / n), (centre + half) / (1 + z * z / n)
+    low, high = score_interval(hits / n, n, confidence=confidence)
     return (0.0 if hits == 0 else low), (1.0 if hits == n else high)
+
+
+def score_interval(p: float, n: float, extra: float = 0.0, confidence: float = 0.95) -> Interval:
+    """All p' with (p - p')^2 <= z^2 (p' (1 - p') / n + extra), cut at 0 and 1: Wilson's interval of a rate that has errors of its own.
+
+    n: images, or as many as would leave the same sampling error, which need not be whole. extra: variance beside sampling (of a judge's
+    error rates). With extra = 0 it is `wilson` of p n hits.
+    """
+    z = float(stats.norm.ppf((1 + confidence) / 2))
+    a, b, c = 1 + z * z / n, 2 * p + z * z / n, p * p - z * z * extra
+    root = max(b * b - 4 * a * c, 0.0) ** 0.5
+    return max(0.0, (b - root) / (2 * a)), min(1.0, (b + root) / (2 * a))
+
+
+def difference_interval(first: tuple[float, Interval], second: tuple[float, Interval]) -> Interval:
+    """The interval of first minus second, independent estimates with theirs (Newcombe 1998, method 10): honest where a rate is 0 or 1."""
+    (a, (low_a, high_a)), (b, (low_b, high_b)) = first, second
+    return a - b - ((a - low_a) ** 2 + (high_b - b) ** 2) ** 0.5, a - b + ((high_a - a) ** 2 + (b - low_b) ** 2) ** 0.5
+
+
+def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Student's interval of the mean of a population that values [N] are drawn from. Raises ValueError below two values."""
+    values = np.asarray(values, float)
+    if len(values) < 2:
+        raise ValueError(f"an interval over values needs at least 2 of them, got {len(values)}")
+    half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * standard_error(values)
+    return float(values.mean()) - half, float(values.mean()) + half
 
 
 def wilson_by_cluster(hits: ArrayLike, clusters: Sequence[object] | np.ndarray) -> Interval:

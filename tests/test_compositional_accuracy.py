@@ -11,7 +11,7 @@ import pytest
 
 from t2ibench.data import Split, Vocabulary
 from t2ibench.errors import UserError
-from t2ibench.metrics.compositional_accuracy import Config, pair_cells, prompts, roles, score
+from t2ibench.metrics.compositional_accuracy import Config, pair_outcomes, prompts, roles, score
 from t2ibench.pair_prompts import pair_text, single_text
 from t2ibench.pairs import find_pairs
 from t2ibench.tracks import Prompt
@@ -178,6 +178,18 @@ def test_a_generator_that_ignores_its_prompt_is_not_above_chance():
     assert values["ca_gap"].ci[0] > 0  # its controls are common, so it draws them by chance
 
 
+def test_records_keep_what_each_image_adds_so_that_methods_pair_up():
+    config = replace(SMALL, images=200)
+    plain, corrected = scored(careless, config)["ca_rare"], scored(careless, config, misjudge=misses_a_tenth)["ca_rare"]
+    words = corrected.details["per_sample"].split()
+    assert len(words) == corrected.n == 400
+    assert np.mean([float(word) for word in words]) == pytest.approx(corrected.value, abs=1e-5)
+    assert {float(word) for word in plain.details["per_sample"].split()} == {0, 1}
+    lost = {(f"pairs/hat=yes+beard=yes/{template}", k) for template in range(4) for k in range(2)}
+    digits = scored(perfect, can_render=False, failed=lost)["ca_rare"].details["per_sample"]
+    assert digits == "1" * 8 + "0" * 8  # uncorrected; hats with smiles are rarer, so come first; failed images are misses
+
+
 def test_failed_images_are_misses():
     lost = {(f"pairs/hat=yes+beard=yes/{template}", 0) for template in range(4)}
     rows = rows_of(scored(perfect, failed=lost))
@@ -197,7 +209,7 @@ def test_pairs_with_unequal_numbers_of_images_are_an_error():
     hits = np.ones((5, 3), bool)
     asked = [("a", "b")] * 3 + [("a", "c")] * 2
     with pytest.raises(UserError, match=r"a\+c has 2 images, others 3"):
-        pair_cells(hits, asked, [("a", "b"), ("a", "c")], ("a", "b", "c"))
+        pair_outcomes(hits, asked, [("a", "b"), ("a", "c")], ("a", "b", "c"))
 
 
 def blind_to_beards_under_hats(table: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,8 @@ from scipy.optimize import minimize
 
 from t2ibench.correction import cell_index, columns, confusion, correct_cells, multinomial_draws, nearest_mixture, rogan_gladen
 from t2ibench.judge_gate import Gate, Verdict, balanced_accuracy, calibration_error, judge_pair
-from t2ibench.pair_rates import Rates, chance_normalised, macro, read_outs, worst_decile
+from t2ibench.pair_rates import Rates, chance_normalised, gap, macro, rate_interval, read_outs, worst_decile
+from t2ibench.statistics import wilson
 
 MATRIX_I = np.array([[0.97, 0.10], [0.03, 0.90]])  # column: truly 0, truly 1
 MATRIX_J = np.array([[0.95, 0.20], [0.05, 0.80]])
@@ -101,7 +102,7 @@ def test_the_mean_of_perfect_pairs_is_one_under_a_noisy_judge():
     judge = np.kron([[0.98, 0.03], [0.02, 0.97]], [[0.98, 0.03], [0.02, 0.97]])
     found = simulated(1.0, 1000, judge, draws=400)
     point, drawn, corrected = found.accuracy(range(1000))
-    means = [macro(point[k : k + 20], drawn[:, k : k + 20], 4000, seed=0) for k in range(0, 1000, 20)]
+    means = [macro(point[k : k + 20], drawn[:, k : k + 20], 200) for k in range(0, 1000, 20)]
     assert corrected
     assert np.mean([mean.ci[1] == 1.0 for mean in means]) >= 0.90
     assert found.corrected.mean() < 0.99 < np.mean([mean.value for mean in means])
@@ -114,10 +115,9 @@ def test_images_that_ignore_the_prompt_are_not_above_chance():
     cells = np.stack([(hit := rng.binomial(100, b)) * 0, hit * 0, 100 - hit, hit], axis=1)
     chance = np.stack([2000 - (hit := rng.binomial(2000, b)), hit * 0, hit * 0, hit], axis=1)
     found = rates(cells, chance=chance, draws=400)
-    values, drawn = found.above_chance(range(len(b)))
-    means, intervals = values.reshape(runs, 20).mean(1), np.quantile(drawn.reshape(400, runs, 20).mean(2), [0.025, 0.975], axis=0)
-    assert ((intervals[0] <= 0) & (intervals[1] >= 0)).mean() >= 0.90
-    assert abs(means.mean()) < 0.003
+    of_runs = [found.above_chance(range(start, start + 20)) for start in range(0, len(b), 20)]
+    assert np.mean([low <= 0 <= high for _, (low, high) in of_runs]) >= 0.90
+    assert abs(np.mean([values for values, _ in of_runs])) < 0.003
 
 
 def test_chance_is_zero_and_perfection_one():
@@ -147,21 +147,42 @@ def test_read_outs_of_one_pair():
 
 
 def test_no_spread_is_not_certainty():
-    mean = macro(np.zeros(4), np.zeros((100, 4)), images=32, seed=0)
-    assert mean.ci == (0.0, pytest.approx(0.107, abs=1e-3))  # Wilson's limit for 0 of 32
-    gap = macro(np.zeros(4), np.zeros((100, 4)), images=32, seed=0, rates=2, low=-1.0)
-    assert gap.ci[0] < 0 < gap.ci[1]
+    none, never = np.zeros(4), np.zeros((100, 4))
+    assert macro(none, never, images=8).ci == (0.0, pytest.approx(0.107, abs=1e-3))  # Wilson's limit for 0 of 32
+    ci = gap((none, never), (none, never), range(4), images=8).ci
+    assert ci == (pytest.approx(-0.107, abs=1e-3), pytest.approx(0.107, abs=1e-3))  # each side's limit
+    assert gap((none, never), (none, never), [0, 0, 0, 0], images=8).ci[1] > 2 * ci[1]  # four times the same control is 8 images
 
 
-def test_drawing_pairs_anew_widens_the_interval_when_pairs_differ():
+def test_the_interval_of_one_rate_is_wilsons_and_errors_of_the_judge_widen_it():
+    counts = multinomial_draws([63, 37], seed=0, draws=20_000)[:, 1:] / 100
+    plain = rate_interval(np.array([0.37]), counts, 100)
+    assert plain == pytest.approx(wilson(37, 100), abs=2e-3)
+    noise = np.random.default_rng(0).normal(0, 0.1, counts.shape)
+    assert np.diff(rate_interval(np.array([0.37]), counts + noise, 100)) == pytest.approx(2 * 1.96 * np.hypot(0.0483, 0.1), rel=0.03)
+
+
+def test_an_interval_beyond_these_pairs_is_wide_where_pairs_differ_and_says_nothing_of_one():
     values = np.array([0.1, 0.9] * 5)
-    mean = macro(values, np.tile(values, (500, 1)) + np.random.default_rng(0).normal(0, 0.01, (500, 10)), images=2000, seed=0)
+    draws = np.tile(values, (500, 1)) + np.random.default_rng(0).normal(0, 0.03, (500, 10))
+    mean = macro(values, draws, images=200)
+    assert mean.ci_pairs == pytest.approx((0.5 - 2.262 * 0.4216 / 10**0.5, 0.5 + 2.262 * 0.4216 / 10**0.5), abs=1e-3)  # Student, 9 degrees
     assert mean.ci_pairs[1] - mean.ci_pairs[0] > 10 * (mean.ci[1] - mean.ci[0])
+    assert macro(values[:1], draws[:, :1], images=200).ci_pairs == (0.0, 1.0)
 
 
-def test_the_worst_decile_is_a_quantile_over_pairs():
+def test_what_images_add_has_the_accuracy_as_its_mean_corrected_or_not():
+    found = simulated(0.3, 3, np.kron(MATRIX_I, MATRIX_J), draws=10)
+    outcomes = np.stack([np.repeat(np.arange(4), row) for row in found.cells])
+    np.testing.assert_allclose(found.contributions(outcomes, [0, 2], True).mean(1), found.unmixed[0][[0, 2]], atol=1e-12)
+    np.testing.assert_allclose(found.contributions(outcomes, [0, 2], False).mean(1), found.raw[[0, 2]], atol=1e-12)
+
+
+def test_the_worst_decile_is_a_quantile_over_pairs_and_is_not_certain_of_zero():
     values = np.linspace(0, 1, 11)
-    assert worst_decile(values, np.tile(values, (10, 1))) == (pytest.approx(0.1), (pytest.approx(0.1), pytest.approx(0.1)))
+    assert worst_decile(values, [(value, value) for value in values]) == (pytest.approx(0.1), (pytest.approx(0.1), pytest.approx(0.1)))
+    never = rate_interval(np.zeros(1), np.zeros((100, 1)), 100)
+    assert worst_decile(np.zeros(20), [never] * 20) == (0.0, (0.0, pytest.approx(0.037, abs=5e-4)))
 
 
 def test_balanced_accuracy_is_blind_to_frequency():

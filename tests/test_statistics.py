@@ -9,12 +9,15 @@ from t2ibench.statistics import (
     bca_interval,
     cluster_bootstrap,
     cluster_mean_interval,
+    difference_interval,
     holm,
     mcnemar,
+    mean_interval,
     normal_interval,
     paired_difference,
     percentile_interval,
     resamples,
+    score_interval,
     standard_error,
     wilson,
     wilson_by_cluster,
@@ -44,6 +47,28 @@ def test_images_of_one_prompt_count_once_in_wilson():
 def test_wilson_refuses_impossible_counts(hits, n):
     with pytest.raises(ValueError, match="0 <= hits <= n"):
         wilson(hits, n)
+
+
+def test_the_ends_of_a_score_interval_are_as_far_away_as_their_own_error_allows():
+    p, n, extra = 0.03, 40.0, 0.002
+    for end in score_interval(p, n, extra):
+        assert (p - end) ** 2 == pytest.approx(1.959964**2 * (end * (1 - end) / n + extra), rel=1e-6) or end == 0.0
+    assert score_interval(0.185, 200) == pytest.approx(wilson(37, 200), abs=1e-12)
+    assert score_interval(1.0, 50, 0.01)[1] == 1.0
+
+
+def test_the_interval_of_a_difference_of_rates_is_the_published_one():
+    """Newcombe (1998), table II, example (a), method 10: 56/70 against 48/80."""
+    found = difference_interval((56 / 70, wilson(56, 70)), (48 / 80, wilson(48, 80)))
+    assert found == pytest.approx((0.0524, 0.3339), abs=5e-5)
+
+
+def test_students_interval_of_a_mean_is_that_of_scipy():
+    values = np.random.default_rng(0).exponential(size=12)
+    expected = stats.ttest_1samp(values, 0.0).confidence_interval()
+    assert mean_interval(values) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    with pytest.raises(ValueError, match="at least 2"):
+        mean_interval([1.0])
 
 
 def test_basic_interval_mirrors_biased_draws_back():
