@@ -10,13 +10,13 @@ The interval is that of the value expected at this n, over both sides' sampling.
 that see `debiased` in the details. The bootstrap's percentiles hold neither, since resampling adds the bias a second time.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
 from t2ibench.evidence import Evidence
-from t2ibench.feature_sets import AUTO, FeatureSets, feature_sets
+from t2ibench.feature_sets import AUTO, FeatureSets, effects, feature_sets
 from t2ibench.frechet import Moments, frechet_distance, influence, jackknife
 from t2ibench.records import Estimate
 from t2ibench.statistics import normal_interval, standard_error
@@ -35,21 +35,30 @@ class Config:
 
 @dataclass(frozen=True)
 class Distance:
-    """value: as computed, so possibly -1e-12 for equal sets. se: of `value`. debiased: without the jackknife's estimate of the 1/n bias."""
+    """value: as computed, so possibly -1e-12 for equal sets. se: of `value`. debiased: without the jackknife's estimate of the 1/n bias.
+
+    influences: of every fake and every real row, where they exist.
+    """
 
     value: float
     se: float
     debiased: float
     error: str
+    influences: tuple[np.ndarray, np.ndarray] | None = None
+
+    @property
+    def details(self) -> dict[str, float | str]:
+        return {"value": self.value, "se": self.se, "debiased": self.debiased, "error": self.error}
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
-    """`fid`, `fid_smalln` or `fd_…`. Raises UserError below `fewest` images a side."""
+    """`fid`, `fid_smalln` or `fd_…`; with the effects, by which two methods are paired. Raises UserError below `fewest` images a side."""
     if evidence.targets:
         return over_targets(evidence, config)
     sets = feature_sets(evidence, config.extractor, config.group, config.fewest)
     found, d = distance(sets.fake, sets.real, sets.clusters), sets.fake.shape[1]
     low, high = normal_interval(found.value, found.se)
+    kept = {} if found.influences is None else {"effects": effects(evidence, config.group, *found.influences)}
     estimate = Estimate(
         value=max(found.value, 0.0),
         ci=(max(low, 0.0), max(high, 0.0)),
@@ -57,7 +66,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         better="lower",
         protocol={**sets.protocol, "estimator": "frechet", "ddof": 1},
         interval=f"value +- 1.96 se, {found.error}; of the value expected at this n",
-        details={**asdict(found), "dimensions": d, "enough": min(len(sets.fake), len(sets.real)) >= 10 * d},
+        details={**found.details, "dimensions": d, "enough": min(len(sets.fake), len(sets.real)) >= 10 * d, **kept},
     )
     return {name(sets): estimate}
 
@@ -112,7 +121,7 @@ def distance(fake: Tensor, real: Tensor, clusters: list[str]) -> Distance:
         return Distance(value, se, value - bias, "jackknife over 20 groups a side")
     of_fake, of_real = influences(fake, real)
     se = (standard_error(of_fake, clusters) ** 2 + standard_error(of_real) ** 2) ** 0.5
-    return Distance(value, se, value - bias, "influence functions of both sides")
+    return Distance(value, se, value - bias, "influence functions of both sides", (of_fake, of_real))
 
 
 def has_influence(fake: Tensor, real: Tensor) -> bool:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from t2ibench.evidence import Evidence
-from t2ibench.feature_sets import AUTO, FeatureSets, feature_sets
+from t2ibench.feature_sets import AUTO, FeatureSets, effects, feature_sets
 from t2ibench.records import Estimate
 from t2ibench.statistics import normal_interval, standard_error
 from t2ibench.target_sets import failures, mean_error, mean_error_of_real, protocol, target_sets
@@ -35,7 +35,7 @@ class Config:
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
-    """`kid` or `kd_…`. Raises UserError below `fewest` images a side."""
+    """`kid` or `kd_…`; its details keep the effects, by which two methods are paired. Raises UserError below `fewest` images a side."""
     if evidence.targets:
         return over_targets(evidence, config)
     sets = feature_sets(evidence, config.extractor, config.group, config.fewest)
@@ -49,7 +49,12 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         better="lower",
         protocol={**sets.protocol, **ESTIMATOR},
         interval="value +- 1.96 se, Hájek projections of both sides",
-        details={"se": se, "se_fake": errors[0], "se_real": errors[1]},
+        details={
+            "se": se,
+            "se_fake": errors[0],
+            "se_real": errors[1],
+            "effects": effects(evidence, config.group, of_fake.numpy(), of_real.numpy()),
+        },
     )
     return {name(sets): estimate}
 

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from t2ibench.differences import spell_samples
 from t2ibench.evidence import Evidence
 from t2ibench.feature_sets import AUTO, feature_sets
 from t2ibench.records import Estimate
@@ -48,7 +49,10 @@ class Balls:
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
-    """`precision`, `recall`, `density` and `coverage`. Raises UserError for a side without k-th neighbours."""
+    """`precision`, `recall`, `density` and `coverage`. Raises UserError for a side without k-th neighbours.
+
+    The details of precision and density keep what every made image counts for, unless some were left out.
+    """
     sets = feature_sets(evidence, config.extractor, config.group, config.k + 1)
     keep_fake, keep_real = (some(len(side), config.most) for side in (sets.fake, sets.real))
     clusters = [sets.clusters[i] for i in keep_fake]
@@ -63,8 +67,10 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     }
     protocol = {**sets.protocol, "estimator": "prdc", "k": config.k, "inside": "<", "most": config.most}
     details: dict[str, Any] = {"real_points": balls.real_points, "fake_points": balls.fake_points}
+    ok, each = evidence.samples(config.group).ok, {"precision": hits, "density": density}
+    pairs = {key: {"per_sample": spell_samples(rows, ok)} for key, rows in each.items() if len(rows) == ok.sum()}
     return {
-        key: Estimate(values[key], interval, len(keep_fake), "higher", {**protocol, "value": key}, how, details)
+        key: Estimate(values[key], interval, len(keep_fake), "higher", {**protocol, "value": key}, how, {**details, **pairs.get(key, {})})
         for key, (interval, how) in intervals.items()
     }
 

@@ -88,6 +88,26 @@ def table(
 
 
 @app.command()
+def compare(
+    a: Annotated[str, typer.Argument(help="A method of --folder, or a record or folder of records.")],
+    b: Annotated[str, typer.Argument(help="What to compare it with.")],
+    folder: Annotated[Path, typer.Option(help="What `t2ibench run` wrote (its --out).")] = Path("runs"),
+    suite: Annotated[str | None, typer.Option(help="Only records of this suite.")] = None,
+    track: Annotated[str | None, typer.Option(help="Only records of this track.")] = None,
+    metrics: Annotated[str, typer.Option(help="Only these, separated by commas.")] = "",
+    margin: Annotated[
+        list[str] | None, typer.Option(help="The largest difference that does not matter: 2%, or METRIC=0.1 (again for more); else 5%.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every number, not only the suite's columns.")] = False,
+    json: Json = False,
+) -> None:
+    """Compare two methods prompt by prompt: differences, effects, and whether they are more than chance, or less than matters."""
+    from t2ibench.commands.compare import compare_methods
+
+    compare_methods(a, b, folder, suite, track, [id for id in metrics.split(",") if id], margin or [], everything=everything, json=json)
+
+
+@app.command()
 def report(
     suite: Annotated[str, typer.Argument(help="The name of a suite that was run.")] = "quick",
     out: Out = Path("runs"),

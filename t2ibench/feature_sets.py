@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from t2ibench.backbones import inception
 from t2ibench.data import Split
+from t2ibench.differences import by_prompt, spell
 from t2ibench.errors import UserError
 from t2ibench.evidence import Evidence
 from t2ibench.records import digest
@@ -63,6 +65,12 @@ def made_for(evidence: Evidence, group: str) -> list[str]:
 def clusters(ids: list[str]) -> list[str]:
     """What was drawn independently: prompts, or the images themselves where all are of one prompt."""
     return ids if len(set(ids)) > 1 else [f"{id} {row}" for row, id in enumerate(ids)]
+
+
+def effects(evidence: Evidence, group: str, of_fake: ArrayLike, of_real: ArrayLike) -> dict[str, str]:
+    """First-order effects of the made images of a group [M] and of the reference [N] on a distance, as a record keeps them for pairs."""
+    samples = evidence.samples(group)
+    return {"made": by_prompt(of_fake, clusters([prompt.id for prompt in samples.prompts]), samples.ok), "real": spell(of_real)}
 
 
 def protocol(evidence: Evidence, extractor: str, group: str, reference: Split | None = None) -> dict[str, Any]:

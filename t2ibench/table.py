@@ -14,7 +14,8 @@ from statistics import fmean, median
 from typing import Any
 
 from t2ibench import records
-from t2ibench.ranks import Rule, ranks
+from t2ibench.differences import Rule
+from t2ibench.ranks import ranks
 from t2ibench.tracks import TRACKS
 
 

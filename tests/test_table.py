@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from scipy import stats
 from test_records import record, value
 
 from t2ibench import formats, table
-from t2ibench.ranks import above_by_intervals, above_by_samples, paired_p, per_sample, rank_intervals
+from t2ibench.differences import between_samples, per_sample
+from t2ibench.ranks import above_by_differences, above_by_intervals, rank_intervals
 from t2ibench.records import Estimate
 
 
@@ -62,18 +64,21 @@ def test_samples_are_read_in_both_spellings_and_missing_ones_stay_missing():
 
 def test_a_paired_test_uses_the_prompts_that_both_have_and_calls_equals_equal():
     a, b = np.array([1.0, 2.0, np.nan, 4.0]), np.array([1.0, 2.0, 9.0, 4.0])
-    assert paired_p(a, b) == 1.0
-    assert paired_p(a + 1, b) == 0.0
+    assert between_samples(a, b).p == 1.0
+    assert between_samples(a + 1, b).p == 0.0
     gap = np.array([0.1, 0.3, 0.2, 0.4])
     t = gap.mean() / (gap.std(ddof=1) / 2)
-    assert paired_p(b[[0, 1, 2, 3]] + gap, b) == pytest.approx(2 * stats.t.sf(t, 3))
+    assert between_samples(b[[0, 1, 2, 3]] + gap, b).p == pytest.approx(2 * stats.t.sf(t, 3))
     with pytest.raises(ValueError, match="two prompts"):
-        paired_p(np.array([np.nan, 1.0]), np.array([1.0, 1.0]))
+        between_samples(np.array([np.nan, 1.0]), np.array([1.0, 1.0]))
 
 
 def test_fewer_false_calls_than_the_level_among_equal_methods():
-    rng = np.random.default_rng(3)
-    calls = sum(above_by_samples(list(rng.normal(size=(4, 50))), "higher").any() for _ in range(400))
+    rng, calls = np.random.default_rng(3), 0
+    for _ in range(400):
+        rows = rng.normal(size=(4, 50))
+        found = {(i, j): between_samples(rows[i], rows[j]) for i, j in itertools.combinations(range(4), 2)}
+        calls += bool(above_by_differences(found, 4, "higher").any())
     assert calls / 400 < 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
 
 
