@@ -69,14 +69,15 @@ class Track:
 
     prompts: everything that is asked for, what metrics ask for (the third argument) included. facts: what a record says of the prompts.
     samples: of prompts, under a run seed. source: what a method makes the images of a prompt from, beside their seeds. make: asks a
-    method for samples of one group. baseline: by its name, from the maker it is `of` (None: real images), under a run seed.
+    method for samples of one group, with the data set where requests hold real images. baseline: by its name, from the maker it is `of`
+    (None: real images), under a run seed.
     """
 
     prompts: "Callable[[Suite, Data, Sequence[Prompt]], list[Prompt]]"
     facts: "Callable[[Suite, Data, Sequence[Prompt]], dict[str, Any]]"
     samples: Callable[[Sequence[Prompt], int], list[Sample]]
     source: Callable[[Prompt], str]
-    make: Callable[[Any, Sequence[Sample]], Tensor]
+    make: "Callable[[Any, Sequence[Sample], Data | None], Tensor]"
     baseline: "Callable[[str, Maker | None, Plan, int], Maker]"
 
 
@@ -94,6 +95,7 @@ class Method:
     identity: Mapping[str, Any]
     weights: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     trained_on: Sequence[str] = ()
+    data: "Data | None" = None
 
     @property
     def cost(self) -> Mapping[str, float]:
@@ -103,4 +105,4 @@ class Method:
         return self.track.source(sample.prompt)
 
     def make(self, samples: Sequence[Sample]) -> Tensor:
-        return self.track.make(self.method, samples)
+        return self.track.make(self.method, samples, self.data)

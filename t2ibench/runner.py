@@ -17,7 +17,7 @@ from t2ibench.evidence import Evidence, Samples
 from t2ibench.generation import BATCH, generate, locked, samples_by_group
 from t2ibench.journal import Store
 from t2ibench.models import JUDGE, Models
-from t2ibench.plan import Plan, configured, entry_of, has_functions, needed, prepare
+from t2ibench.plan import Data, Plan, configured, entry_of, has_functions, needed, prepare
 from t2ibench.recording import assemble, coverage, recorded
 from t2ibench.scoring import score
 from t2ibench.suite import Entry, Suite
@@ -63,7 +63,7 @@ def run(suite: Suite, where: Where) -> Iterator[Done]:
                 yield done
 
 
-def method_maker(entry: Entry, track: str, where: str, device: str) -> Method:
+def method_maker(entry: Entry, track: str, where: str, device: str, data: Data | None = None) -> Method:
     """A method, ready to make images; the networks it takes are its own, and are noted."""
     module, config = configured(entry, where)
     if not has_functions(entry, track):
@@ -73,13 +73,13 @@ def method_maker(entry: Entry, track: str, where: str, device: str) -> Method:
     trained_on = getattr(method, "trained_on", ())
     identity = {"name": entry.name, "config": asdict(config), "weights": {name: used["sha256"] for name, used in models.used.items()}}
     seen = [trained_on] if isinstance(trained_on, str) else list(trained_on)
-    return Method(method, load_track(track), identity, models.used, seen)
+    return Method(method, load_track(track), identity, models.used, seen, data)
 
 
 def maker_of(plan: Plan, entry: Entry, seed: int) -> Maker:
     """Who makes the images of an entry."""
     if entry.kind == "method":
-        return method_maker(entry, plan.track, plan.suite.name, plan.device)
+        return method_maker(entry, plan.track, plan.suite.name, plan.device, plan.data)
     of = str(entry.settings.get("of", "real"))
     maker = None if of == "real" else method_maker(entry_of(plan.suite, of), plan.track, plan.suite.name, plan.device)
     return plan.of_track.baseline(entry.name, maker, plan, seed)

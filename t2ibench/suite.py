@@ -64,6 +64,16 @@ class AdaptPlan:
 
 
 @dataclass(frozen=True)
+class ComposePlan:
+    """Which tasks the track `compose` asks for, each of the same `inputs` images, and how many images of each."""
+
+    inputs: int = 64
+    images: int = 1
+    tasks: tuple[str, ...] = ("T", "E", "P", "S", "G", "D", "I", "M", "SD", "PSD", "EPSD", "TEPSGDI", "style", "colorize_direct", "tryon")
+    split: str | None = None  # whose images; None: the reference's
+
+
+@dataclass(frozen=True)
 class File:
     """The keys of the YAML file."""
 
@@ -77,6 +87,7 @@ class File:
     prompts: dict[str, Any] = field(default_factory=dict)
     edits: dict[str, Any] = field(default_factory=dict)
     adapt: dict[str, Any] = field(default_factory=dict)
+    compose: dict[str, Any] = field(default_factory=dict)
     columns: list[str] = field(default_factory=list)  # the metric ids on the boards of all tracks, in order; empty: all
 
 
@@ -105,6 +116,7 @@ class Suite:
     prompts: PromptPlan
     edits: EditPlan
     adapt: AdaptPlan
+    compose: ComposePlan
     columns: tuple[str, ...]
 
 
@@ -161,6 +173,7 @@ def parse(content: Mapping[str, Any], name: str, title: str, where: str) -> Suit
         prompts=plugins.configure(PromptPlan, file.prompts, f"{where}: prompts"),
         edits=plugins.configure(EditPlan, file.edits, f"{where}: edits"),
         adapt=plugins.configure(AdaptPlan, file.adapt, f"{where}: adapt"),
+        compose=plugins.configure(ComposePlan, file.compose, f"{where}: compose"),
         columns=tuple(file.columns),
     )
     _check(suite, where)
@@ -195,7 +208,8 @@ def _check(suite: Suite, where: str) -> None:
             raise UserError(f"{where}: {key} is empty, expected at least one")
         if key != "methods" and len(set(many)) < len(many):
             raise UserError(f"{where}: {key} names one twice: {list(many)}")
-    for key, named in (("edits: literals", suite.edits.literals), ("adapt: targets", suite.adapt.targets)):
+    lists = ("edits: literals", suite.edits.literals), ("adapt: targets", suite.adapt.targets), ("compose: tasks", suite.compose.tasks)
+    for key, named in lists:
         if len(set(named)) < len(named):
             raise UserError(f"{where}: {key} names one twice: {list(named)}")
     counts = (
@@ -203,6 +217,8 @@ def _check(suite: Suite, where: str) -> None:
         ("edits: images", suite.edits.images),
         ("adapt: images", suite.adapt.images),
         ("adapt: reference", suite.adapt.reference),
+        ("compose: inputs", suite.compose.inputs),
+        ("compose: images", suite.compose.images),
     )
     for key, number in (*counts, ("reference: limit", suite.reference.limit)):
         if number is not None and number < 1:

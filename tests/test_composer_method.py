@@ -11,7 +11,6 @@ from t2ibench import plugins, zoo
 from t2ibench.errors import UserError
 from t2ibench.methods.composer import Config, Method, recipe, settings
 from t2ibench.methods.composer.loading import load_denoiser
-from t2ibench.methods.composer.tasks import tasks
 from t2ibench.models import Models
 from t2ibench.tracks import TextToImage, TextToImageMethod
 from t2ibench.training import fit
@@ -134,30 +133,6 @@ def test_settings_of_a_training_that_cannot_be_are_one_line(models):
         training(models, btach=1)
     with pytest.raises(UserError, match="composer has no part 'prior'"):
         recipe("prior", {}, half_split(), half_split(), models, 0)
-
-
-def test_the_tasks_are_the_papers_22_rows():
-    found = tasks()
-    assert len({name.split("_")[0] if name.split("_")[0] in ("region", "pose", "compose", "conflict") else name for name in found}) == 22
-    assert found["t2i"].c2 == {"text": "T"}
-    assert found["colorize_direct"].needs == {"A", "B"}
-    assert found["interp_P"].needs == {"A", "B"}
-    assert {name for name, task in found.items() if task.c1} == {name for name, task in found.items() if task.mode == "reconfigure"}
-
-
-@pytest.mark.parametrize(
-    ("row", "line"),
-    [
-        ("{mode: sample, c2: {C: T}, metrics: [], from: ours}", "recipes.yaml: x: c2 takes 'T' from 'C', expected one of A, B, text"),
-        ("{mode: sample, c2: {A: TQ}, metrics: [], from: ours}", "no condition is called 'Q'"),
-        ("{mode: sample, c2: {A: TE, B: E}, metrics: [], from: ours}", "c2 takes E from two sources"),
-        ("{mode: sample, c1: {A: T}, c2: {A: E}, metrics: [], from: ours}", "mode is 'sample': only 'reconfigure' has conditions c1"),
-        ("{mode: samples, c2: {A: E}, metrics: [], from: ours}", "mode is 'samples'"),
-    ],
-)
-def test_a_task_that_cannot_be_is_one_line(row, line):
-    with pytest.raises(UserError, match=line):
-        tasks(f"x: {row}")
 
 
 def test_the_method_is_listed_with_its_variant():

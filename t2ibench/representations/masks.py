@@ -49,6 +49,18 @@ def middle(count: int, side: int) -> Tensor:
     return known
 
 
+def packed(known: np.ndarray) -> str:
+    """bool [side, side] as text."""
+    return np.packbits(known).tobytes().hex()
+
+
+def unpacked(text: str) -> np.ndarray:
+    """The same back."""
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8)).astype(bool)
+    side = math.isqrt(len(bits))
+    return bits[: side * side].reshape(side, side)
+
+
 def between(draws: Iterator[float], low: int, high: int) -> int:
     """An integer in low ... high."""
     return low + int(next(draws) * (high - low + 1))

@@ -14,8 +14,11 @@ if TYPE_CHECKING:  # suites are listed without torch
     import numpy as np
     from torch import Tensor
 
+    from t2ibench.compositions import Task
+
 
 ADAPTED = "adapted"  # of the track `adapt`: what stands before the domain in the name of a group
+COMPOSED = "composed"  # of the track `compose`: what stands before the task in the name of a group
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,8 @@ class Prompt:
     """One text that a track asks for, with the facts about it that metrics need.
 
     group: which metrics it is for ("captions": one text of each reference image; "pairs": attribute pairs; "sources" and "edits": of
-    the track `edit`; "sources" and "adapted/<domain>": of the track `adapt`). `images` samples are made of it, k = 0 … images - 1.
+    the track `edit`; "sources" and "adapted/<domain>": of the track `adapt`; "sources" and "composed/<task>": of the track `compose`).
+    `images` samples are made of it, k = 0 … images - 1.
     `reference`: the id of the real image the text came with.
     `tags`: whatever the metric that asked for the prompt has to know again (JSON values).
     """
@@ -98,6 +102,42 @@ class AdaptMethod(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Source:
+    """What conditions are taken from, as far as it is known.
+
+    image: uint8 [3, H, W]. parts: the part that each pixel shows, uint8 [H, W], counted from the farthest, 0 is the background. strokes:
+    a sketch, float32 [H, W] in [0, 1], in place of that of the image. caption: its text.
+    """
+
+    image: np.ndarray | None = None
+    parts: np.ndarray | None = None
+    strokes: np.ndarray | None = None
+    caption: str | None = None
+
+
+@dataclass(frozen=True)
+class Compose:
+    """One image, put together from conditions that a task takes from sources: "A", "B", "text", "edited", as far as the task needs them.
+
+    known: bool [H, W], where A is known, for a task that has a hole. position: in [0, 1], of what lies between A and B. seed: in
+    [0, 2**63).
+    """
+
+    task: Task
+    sources: Mapping[str, Source]
+    seed: int
+    known: np.ndarray | None = None
+    position: float = 0.5
+
+
+@runtime_checkable
+class ComposeMethod(Protocol):
+    def compose(self, requests: Sequence[Compose]) -> Tensor:
+        """One image per request: uint8, [B, 3, H, W]. An image depends on its own request alone, never on its batch."""
+        ...
+
+
 Of = Literal["nothing", "anything", "method"]
 
 
@@ -137,5 +177,12 @@ TRACKS: Mapping[str, Contract] = {
         key="adapt",
         default=("real",),
         above={"adapted": "sources"},
+    ),
+    "compose": Contract(
+        functions=("compose",),
+        baselines={"source": "nothing", "other": "nothing"},
+        key="compose",
+        default=("source", "other"),
+        above={"composed": "sources"},
     ),
 }

@@ -56,7 +56,7 @@ def source(prompt: Prompt) -> str:
     return "unadapted" if prompt.group == SOURCES else f"{prompt.tags['neutral']} -> {prompt.text}"
 
 
-def make(method: Any, samples: Sequence[Sample]) -> Tensor:
+def make(method: Any, samples: Sequence[Sample], data: Data | None = None) -> Tensor:
     """Ask a method for sources or for images of a target."""
     function = method.unadapted if samples[0].prompt.group == SOURCES else method.adapt
     return function([Adapt(sample.prompt.tags["neutral"], sample.prompt.text, sample.seed) for sample in samples])

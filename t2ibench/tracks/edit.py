@@ -46,7 +46,7 @@ def source(prompt: Prompt) -> str:
     return "unedited" if prompt.group == SOURCES else f"{prompt.tags['neutral']} -> {prompt.text}"
 
 
-def make(method: Any, samples: Sequence[Sample]) -> Tensor:
+def make(method: Any, samples: Sequence[Sample], data: Data | None = None) -> Tensor:
     """Ask a method for sources or for edits."""
     function = method.unedited if samples[0].prompt.group == SOURCES else method.edit
     return function([Edit(sample.prompt.tags["neutral"], sample.prompt.text, sample.seed) for sample in samples])

@@ -48,7 +48,7 @@ def samples(prompts: Sequence[Prompt], run_seed: int) -> list[Sample]:
     return [Sample(prompt, k, derive_seed(run_seed, prompt.id, k)) for prompt in prompts for k in range(prompt.images)]
 
 
-def make(method: Any, samples: Sequence[Sample]) -> Tensor:
+def make(method: Any, samples: Sequence[Sample], data: Data | None = None) -> Tensor:
     """Ask a method for samples."""
     return method.text_to_image([TextToImage(sample.prompt.text, sample.seed) for sample in samples])
 

@@ -1,0 +1,269 @@
+"""Whether a composed image keeps the conditions it was made from: each is extracted again from the image and compared. Higher is better.
+
+    sketch      F1 of Canny's edges, matched within 2 pixels, in [0, 1]
+    instances   intersection over union of the silhouettes, in [0, 1]
+    depth       Spearman correlation of the proxy depth, where either image has something in front, in [-1, 1]
+    palette     intersection of the smoothed Lab histograms, in [0, 1]
+    intensity   PSNR of the grey images (Rec. 601), in dB
+    embedding   cosine of the image embeddings in a CLIP that judges, never the one that guides, in [-1, 1]
+    caption     cosine of image and text in that CLIP: the CLIP score, in [-1, 1]
+    known       PSNR of the colours where the mask says that they are known, in dB
+
+`fidelity_<condition>` is the mean over the tasks that take the condition from A, `transfer_<condition>` over those that take it from B,
+from the user's text, or from an edit of A. What lies between A and B is neither; nor are known pixels that are put back (`kept`).
+Conditions that hold most of an image keep others too (an intensity fixes the sketch): `not_given` in the details has every task that was
+not given the condition, held to A, and `rise` what a condition that is given adds, over the tasks that are drawn anew of A alone. `nearer`:
+of tasks with two givers, the share of images nearer to the one this condition came from. Silhouette and proxy depth come from pixels, so
+they say something of one object before a plain ground. `another` is what an unrelated image scores.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from t2ibench.composed import Composed, Compositions, compositions, only_of_a, part
+from t2ibench.compositions import NAMES
+from t2ibench.edit_pairs import per_source
+from t2ibench.edit_prompts import SOURCES
+from t2ibench.errors import UserError
+from t2ibench.evidence import Evidence, Samples
+from t2ibench.models import JUDGE_CLIP
+from t2ibench.records import Estimate
+from t2ibench.representations.depth import proxy
+from t2ibench.representations.edits import edited
+from t2ibench.representations.instances import silhouettes
+from t2ibench.representations.intensity import REC601, WEIGHTS
+from t2ibench.representations.palette import palettes
+from t2ibench.representations.sketch import canny
+from t2ibench.seeds import derive_seed
+from t2ibench.statistics import cluster_mean_interval
+from t2ibench.tracks.compose import said
+
+TRACKS = ("compose",)
+TOLERANCE = 2  # pixels between two edges that match
+ROUNDING = 1 / 12  # mean squared error of rounding to grey levels: no PSNR counts as larger than that of it, 58.9 dB
+
+
+@dataclass(frozen=True)
+class Config:
+    clip: str = JUDGE_CLIP  # or `model:tag` of open_clip
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What is extracted from images: by letter, an array of one row an image. M: the colours themselves, uint8 [N, 3, H, W]."""
+
+    of: Mapping[str, np.ndarray]
+
+    def rows(self, places: Sequence[int] | np.ndarray) -> "Seen":
+        return Seen({letter: values[places] for letter, values in self.of.items()})
+
+
+def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
+    """`fidelity_…` and `transfer_…` of every condition that a task gives. Raises UserError where there are too few images."""
+    made = compositions(evidence)
+    texts = None if made.captions is None else evidence.text_features(config.clip, made.captions).double().numpy()
+    looked = {one.group: one.samples for one in made.tasks} | {SOURCES: made.sources}
+    seen = extracted(looked, {group: evidence.fake_image_features(config.clip, group).double().numpy() for group in looked})
+    wanted = Seen({letter: values for letter, values in (seen[SOURCES].of | {"T": texts}).items() if values is not None})
+    found = [row for one in made.tasks for row in compared(one, seen[one.group], wanted)]
+    unrelated = wanted.rows((np.arange(len(made.sources)) + 1) % len(made.sources))
+    another = {letter: float(fidelity(letter, seen[SOURCES], unrelated, None).mean()) for letter in wanted.of}
+    protocol = {
+        **evidence.extractor_protocol(config.clip),
+        **made.protocol,
+        "representations": "canny, silhouette, proxy depth, Lab palette, Rec. 601",
+        "tolerance": TOLERANCE,
+    }
+    estimates = {}
+    for letter, name in NAMES.items():
+        for kind in ("fidelity", "transfer"):
+            if rows := [row for row in found if row.letter == letter and row.kind == kind]:
+                others = [row for row in found if row.letter == letter and row.kind in ("", "kept")]
+                estimates[f"{kind}_{name}"] = estimate(f"{kind}_{name}", rows, others, another[letter], made, protocol)
+    if not estimates:
+        raise UserError("none of the tasks takes a condition from A, B, a text or an edit: ask for others, such as SD or style")
+    return estimates
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """One condition of the images of one task, values [N]. kind: "fidelity", "transfer", "kept", or "" where it was not given.
+
+    nearer: bool [N], where there are two givers.
+    """
+
+    letter: str
+    kind: str
+    task: Composed
+    values: np.ndarray
+    nearer: np.ndarray | None
+
+
+def compared(one: Composed, made: Seen, sources: Seen) -> list[Compared]:
+    """Every condition of the images of one task, held to where it was taken from, or to A where it was not given.
+
+    made: of the task's images. sources: what is wanted of each source, T only where all have captions.
+    """
+    found = []
+    ends = {"A": sources.rows(one.a), "B": sources.rows(one.b)}
+    givers = {letter: said(one.task) if source == "text" else source for letter, source in one.task.given.items()}
+    both = {"A", "B"} <= set(givers.values())
+    for letter in sources.of if len(one.a) else ():
+        giver = givers.get(letter, "")
+        if giver == "between" or (letter == "M" and one.known is None):
+            continue
+        if giver == "edited":
+            wanted = Seen({letter: edited(*(end.of[letter] for end in ends.values()), one.task.edit)})
+        else:
+            wanted = ends[giver or "A"]
+        values, nearer = fidelity(letter, made, wanted, one.known), None
+        if both and giver in ends:
+            nearer = values > fidelity(letter, made, ends["B" if giver == "A" else "A"], one.known)
+        kind = "" if not giver else "kept" if letter == "M" and one.task.keep else "fidelity" if giver == "A" else "transfer"
+        found.append(Compared(letter, kind, one, values, nearer))
+    return found
+
+
+def estimate(
+    name: str, rows: Sequence[Compared], others: Sequence[Compared], another: float, made: Compositions, protocol: Mapping[str, object]
+) -> Estimate:
+    """The mean over the tasks of `rows`; the other tasks stand in the details."""
+    values, inputs = (np.concatenate(parts) for parts in ([row.values for row in rows], [row.task.a for row in rows]))
+    if len(set(inputs.tolist())) < 2:
+        raise UserError(f"{name}: images of {len(set(inputs.tolist()))} input, at least 2 are needed for an interval")
+    given = {row.task.name: part(row.values, row.task.a, name, row.task.name) for row in rows}
+    absent, kept = (
+        {row.task.name: part(row.values, row.task.a, name, row.task.name) for row in others if row.kind == kind} for kind in ("", "kept")
+    )
+    nearer = {row.task.name: part(row.nearer, row.task.a, name, row.task.name, "nearer") for row in rows if row.nearer is not None}
+    details = {
+        "tasks": given,
+        **({"not_given": absent} if name.startswith("fidelity") and absent else {}),
+        **({"nearer": nearer} if nearer else {}),
+        **({"kept": kept} if kept else {}),
+        **risen(name, rows, others),
+        "another": another,
+        "failed": made.failed,
+        "per_sample": per_source(values, inputs, made.asked),
+    }
+    return Estimate(
+        value=float(values.mean()),
+        ci=cluster_mean_interval(values, inputs, derive_seed("condition_fidelity", name)),
+        n=len(values),
+        better="higher",
+        protocol={**protocol, "of": sorted(given)},
+        interval="BCa bootstrap over inputs",
+        details=details,
+    )
+
+
+def risen(name: str, rows: Sequence[Compared], others: Sequence[Compared]) -> dict[str, object]:
+    """What giving the condition adds: by input, the mean of the tasks that give it less that of the others, all drawn anew of A alone."""
+    sides = [[row for row in side if only_of_a(row.task.task)] for side in (rows, [row for row in others if not row.kind])]
+    if not all(sides):
+        return {}
+    means = []
+    for side in sides:
+        values, inputs = (np.concatenate(parts) for parts in ([row.values for row in side], [row.task.a for row in side]))
+        means.append({int(i): float(values[inputs == i].mean()) for i in np.unique(inputs)})
+    both = sorted(set(means[0]) & set(means[1]))
+    return {"rise": {"by input": part([means[0][i] - means[1][i] for i in both], np.array(both), name, "rise")}} if both else {}
+
+
+def extracted(groups: Mapping[str, Samples], features: Mapping[str, np.ndarray]) -> dict[str, Seen]:
+    """What is seen on the images of every group, each image looked at once. features: CLIP's, by group, [N, D].
+
+    Images of another size than the sources' are looked at in that size.
+    """
+    size = groups[SOURCES].images.shape[2:]
+    places: dict[str, int] = {}
+    distinct = []
+    for samples in groups.values():
+        for row, image in zip(samples.rows, samples.images, strict=True):
+            if samples.hashes[row] not in places:
+                places[samples.hashes[row]] = len(distinct)
+                distinct.append(resized(torch.from_numpy(image), size))
+    whole = seen(torch.stack(distinct))
+    return {
+        group: Seen({**whole.rows([places[samples.hashes[row]] for row in samples.rows]).of, "E": features[group], "T": features[group]})
+        for group, samples in groups.items()
+    }
+
+
+def resized(image: Tensor, size: tuple[int, ...]) -> Tensor:
+    """uint8 [3, H, W] at another size, antialiased."""
+    if image.shape[1:] == size:
+        return image
+    return torch.nn.functional.interpolate(image[None], size, mode="bicubic", antialias=True)[0]
+
+
+def seen(images: Tensor) -> Seen:
+    """S, G, D, P, I and M of uint8 images [N, 3, H, W]; D also has the silhouette, [N, 2, H, W]."""
+    shapes = silhouettes(images)
+    grey = (images.double() * WEIGHTS[REC601].double()[:, None, None]).sum(1)
+    return Seen(
+        {
+            "S": canny(images)[:, 0].numpy() > 0,
+            "G": shapes.numpy() > 0,
+            "D": torch.cat([proxy(shapes), shapes[:, None].float()], 1).numpy(),
+            "P": palettes(images).double().numpy(),
+            "I": grey.numpy(),
+            "M": images.numpy(),
+        }
+    )
+
+
+def fidelity(letter: str, made: Seen, wanted: Seen, known: np.ndarray | None) -> np.ndarray:
+    """How well each image keeps what is wanted of one condition, float64 [N]."""
+    a, b = made.of[letter], wanted.of[letter]
+    if letter in "ET":
+        return cosines(a, b)
+    if letter == "P":
+        return np.minimum(a, b).sum(1)
+    if letter == "I":
+        return psnr(a, b)
+    if letter == "M":
+        inside = np.ones(a.shape[2:], bool) if known is None else known
+        return psnr(a[:, :, inside], b[:, :, inside])
+    compare = {"S": edge_f1, "G": overlap, "D": rank_correlation}[letter]
+    return np.array([compare(*pair) for pair in zip(a, b, strict=True)])
+
+
+def edge_f1(made: np.ndarray, wanted: np.ndarray, tolerance: float = TOLERANCE) -> float:
+    """Harmonic mean of the shares of edges, bool [H, W], with one of the other image within `tolerance` pixels; 1 where both lack any."""
+    from scipy.ndimage import distance_transform_edt
+
+    if not made.any() or not wanted.any():
+        return float(made.any() == wanted.any())
+    precision, recall = ((distance_transform_edt(~b)[a] <= tolerance).mean() for a, b in ((made, wanted), (wanted, made)))
+    return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
+
+
+def overlap(made: np.ndarray, wanted: np.ndarray) -> float:
+    """Intersection over union of silhouettes, bool [H, W]; 1 where both are empty."""
+    union = (made | wanted).sum()
+    return float((made & wanted).sum() / union) if union else 1.0
+
+
+def rank_correlation(made: np.ndarray, wanted: np.ndarray) -> float:
+    """Spearman's, of depths [2, H, W] (depth and silhouette), over the pixels of either silhouette; 0 where one of them is flat there."""
+    from scipy.stats import spearmanr
+
+    inside = (made[1] > 0) | (wanted[1] > 0)
+    a, b = made[0][inside], wanted[0][inside]
+    return 0.0 if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0 else float(spearmanr(a, b).statistic)
+
+
+def psnr(made: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Of grey levels [N, ...] in 0 to 255, in dB: [N]; equal images have that of the error of rounding."""
+    error = ((made.astype(float) - wanted.astype(float)) ** 2).reshape(len(made), -1).mean(1)
+    return 10 * np.log10(255**2 / np.maximum(error, ROUNDING))
+
+
+def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Of rows [N, D] of any norm: [N]."""
+    return (a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))

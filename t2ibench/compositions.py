@@ -1,0 +1,115 @@
+"""Tasks of the track `compose`: which conditions are taken from which source, and how the image is made of them.
+
+The tasks of Composer's paper are in compositions.yaml. Letters alone name a task too: "SD" draws from the sketch and the depth of A.
+"""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any, Literal
+
+import yaml
+
+from t2ibench import plugins
+from t2ibench.errors import UserError, did_you_mean
+
+NAMES = {"T": "caption", "E": "embedding", "P": "palette", "S": "sketch", "G": "instances", "D": "depth", "I": "intensity", "M": "known"}
+LETTERS = "".join(NAMES)
+SOURCES = ("A", "B", "text", "edited", "between")
+EDITS = ("other", "shift", "mirror", "erase")
+FILE = "compositions.yaml"
+
+
+@dataclass(frozen=True)
+class Task:
+    """c1, c2: for each source the letters that are taken from it; `from_`: who says that these are the task's conditions.
+
+    edit: how "edited" differs from A, one of EDITS. hole: where M knows nothing: "middle", or the region of an attribute. keep: known
+    pixels are put back.
+    """
+
+    mode: Literal["sample", "reconfigure", "interpolate"]
+    c2: dict[str, str]
+    from_: Literal["figure", "text", "ours"] = "ours"
+    c1: dict[str, str] = field(default_factory=dict)
+    edit: Literal["", "other", "shift", "mirror", "erase"] = ""
+    hole: str = "middle"
+    keep: bool = False
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The sources that must be given; what lies between is between A and B, and A is what is inverted or edited."""
+        named = {*self.c1, *self.c2}
+        more = {"A", "B"} if "between" in named or self.edit == "other" else {"A"} if self.c1 or self.edit else set()
+        return frozenset((named - {"between"}) | more)
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The source of each letter of c2, in the order of LETTERS."""
+        found = {letter: source for source, letters in self.c2.items() for letter in letters}
+        return {letter: found[letter] for letter in LETTERS if letter in found}
+
+    @property
+    def has_hole(self) -> bool:
+        return any("M" in letters for letters in (*self.c1.values(), *self.c2.values()))
+
+    @property
+    def about(self) -> str:
+        """What the image is made of: "sketch and depth of A, embedding of B"."""
+        if not self.given:
+            return "nothing"
+        if self.c2 == {"A": LETTERS}:
+            return "everything of A"
+        words = {"A": " of A", "B": " of B", "text": "", "edited": ", edited", "between": " between A and B"}
+        parts = [_listed(letters) + words[source] for source, letters in self.c2.items()]
+        return ("A, then " if self.c1 else "") + ", ".join(parts)
+
+
+def _listed(letters: str) -> str:
+    *names, last = (NAMES[letter] for letter in letters)
+    return f"{', '.join(names)} and {last}" if names else last
+
+
+@functools.cache
+def recipes() -> Mapping[str, Task]:
+    """The tasks that ship, by name."""
+    return tasks(files(__package__).joinpath(FILE).read_text("utf-8"))
+
+
+def find(name: str, where: str) -> Task:
+    """A task by its name, or of letters alone. Raises UserError, beginning with `where`, for what is neither."""
+    if name in recipes():
+        return recipes()[name]
+    if name and set(name) <= set(LETTERS) and len(set(name)) == len(name):
+        return Task("sample", {"A": "".join(letter for letter in LETTERS if letter in name)})
+    raise UserError(f"{where}: no recipe is called {name!r}{did_you_mean(name, recipes())}; or letters of {LETTERS}, such as SD")
+
+
+def tasks(text: str) -> dict[str, Task]:
+    """Every task of a YAML text by name, those with variants as `name_variant`. Raises UserError for what is not a task."""
+    found: dict[str, Task] = {}
+    for name, row in yaml.safe_load(text).items():
+        variants = row.get("variants", {"": row})
+        found |= {f"{name}_{variant}" if variant else name: task(f"{FILE}: {name}", given) for variant, given in variants.items()}
+    return found
+
+
+def task(where: str, row: Mapping[str, Any]) -> Task:
+    """One row. Raises UserError for unknown keys, sources and letters, a letter that two sources give, and an edit without a kind."""
+    made = plugins.configure(Task, {"from_" if key == "from" else key: value for key, value in row.items()}, where)
+    for name, sets in (("c1", made.c1), ("c2", made.c2)):
+        for source, letters in sets.items():
+            if source not in SOURCES:
+                raise UserError(f"{where}: {name} takes {letters!r} from {source!r}, expected one of {', '.join(SOURCES)}")
+            for letter in letters:
+                if letter not in LETTERS:
+                    raise UserError(f"{where}: {name}: no condition is called {letter!r}, expected letters of {LETTERS}")
+        given = "".join(sets.values())
+        if twice := {letter for letter in given if given.count(letter) > 1}:
+            raise UserError(f"{where}: {name} takes {sorted(twice)[0]} from two sources: a condition has one")
+    if bool(made.c1) != (made.mode == "reconfigure"):
+        raise UserError(f"{where}: mode is {made.mode!r}: only 'reconfigure' has conditions c1, and it must: change one of them")
+    if bool(made.edit) != ("edited" in made.c2):
+        raise UserError(f"{where}: edit is {made.edit!r}: what is taken from 'edited' has one of {', '.join(EDITS)}, and nothing else has")
+    return made

@@ -1,0 +1,191 @@
+"""Composition: an image is put together from conditions that a task takes from images A and B and from texts.
+
+Every task is asked of the same inputs. A of input i is a real image, the i-th of the group "sources", and B is the next of them on a ring.
+Sample k of the group "composed/<task>" is of input k modulo their number; its noise is the same whatever the task. The text is the caption
+of that image of both which gives nothing else. The baselines bracket the metrics: `source` answers with A, `other` with B.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from t2ibench import compositions, features
+from t2ibench.cells import Maker, Sample, Track
+from t2ibench.compositions import Task
+from t2ibench.data import Split
+from t2ibench.edit_prompts import SOURCES
+from t2ibench.errors import UserError
+from t2ibench.plan import Data, Plan
+from t2ibench.records import digest
+from t2ibench.representations.edits import edited
+from t2ibench.representations.instances import silhouettes
+from t2ibench.representations.masks import middle, packed, unpacked
+from t2ibench.representations.sketch import canny
+from t2ibench.seeds import derive_seed, permutation
+from t2ibench.suite import Suite
+from t2ibench.tracks import COMPOSED, Compose, Prompt, Source
+
+
+def prompts(suite: Suite, data: Data, further: Sequence[Prompt]) -> list[Prompt]:
+    """The sources and the suite's tasks. Raises UserError for unknown tasks, and for fewer images than inputs, or two."""
+    if further:
+        asked = further[0].id
+        raise UserError(f"{suite.name}: a metric asks for the prompt {asked!r}, but the track compose has those of `compose:` alone")
+    plan, where, split = suite.compose, f"{suite.name}: compose", data.split(suite.compose.split)
+    if not 2 <= plan.inputs <= len(split):
+        raise UserError(f"{where}: inputs is {plan.inputs:,}, expected 2 to the {len(split):,} images of {split.dataset} {split.name}")
+    rows = [int(row) for row in permutation(derive_seed("inputs", split.dataset, split.name), len(split))[: plan.inputs]]
+    inputs = {"split": plan.split, "rows": rows, "digest": split.digest, "captions": [caption(split, row) for row in rows]}
+    side = split.images.read(rows[:1]).shape[-1]
+    asked = [Prompt("source", "the source", SOURCES, plan.inputs, None, {"inputs": inputs})]
+    for name in plan.tasks:
+        task = compositions.find(name, f"{where}: tasks")
+        hole = packed(known(task.hole, data, side)) if task.has_hole else None
+        tags = {"inputs": inputs, "name": name, "task": asdict(task), "known": hole}
+        asked.append(Prompt(f"{COMPOSED}/{name}", f"{name}: {task.about}", f"{COMPOSED}/{name}", plan.inputs * plan.images, None, tags))
+    return asked
+
+
+def caption(split: Split, row: int) -> str | None:
+    """One of an image's captions, the same in every run; None where it has none."""
+    texts = split.captions[row]
+    return texts[derive_seed("caption", split.ids[row]) % len(texts)] if texts else None
+
+
+def known(hole: str, data: Data, side: int) -> np.ndarray:
+    """Where an image is known, bool [side, side]: outside of the middle, or of the region of an attribute where the data set has one."""
+    table = data.train.attributes
+    if data.regions is not None and table is not None and hole in table:
+        region = data.regions(hole, tuple(sorted(table[hole].dropna().astype(str).unique())))
+        if region.shape == (side, side) and 0 < region.mean() < 1:
+            return ~region
+    return middle(1, side)[0, 0].numpy() > 0
+
+
+def said(task: Task) -> str:
+    """Whose caption is the text of a task: that of B where A gives something else, of A otherwise."""
+    return "B" if any("A" in sets for sets in (task.c1, task.c2)) else "A"
+
+
+def facts(suite: Suite, data: Data, prompts: Sequence[Prompt]) -> dict[str, Any]:
+    """The split of the inputs, and what each task is made of."""
+    tasks = {prompt.tags["name"]: prompt.text.partition(": ")[2] for prompt in prompts if prompt.group != SOURCES}
+    return {"sources": data.split(suite.compose.split).name, "inputs": suite.compose.inputs, "tasks": tasks}
+
+
+def samples(prompts: Sequence[Prompt], run_seed: int) -> list[Sample]:
+    """Every sample of a run, prompt by prompt; those of one k have one seed."""
+    return [Sample(prompt, k, derive_seed(run_seed, "source", k)) for prompt in prompts for k in range(prompt.images)]
+
+
+def source(prompt: Prompt) -> str:
+    """The task, with all that decides what is asked."""
+    return f"{prompt.text} ({digest(prompt.tags)[:16]})"
+
+
+def make(method: Any, samples: Sequence[Sample], data: Data | None = None) -> Tensor:
+    """The sources, which are real, or what a method puts together of them."""
+    assert data is not None
+    inputs = Inputs(data, samples[0].prompt)
+    if samples[0].prompt.group == SOURCES:
+        return torch.from_numpy(inputs.images([sample.k for sample in samples]))
+    return method.compose(inputs.requests(samples))
+
+
+class Inputs:
+    """The images that the prompts of a track name."""
+
+    def __init__(self, data: Data, prompt: Prompt) -> None:
+        self.named = prompt.tags["inputs"]
+        self.rows: list[int] = self.named["rows"]
+        self.split = data.split(self.named["split"]).take(self.rows)
+
+    def images(self, k: Sequence[int]) -> np.ndarray:
+        """A of each k, uint8 [N, 3, H, W]; of k + 1 it is B."""
+        return self.split.images.read([i % len(self.rows) for i in k])
+
+    @cached_property
+    def parts(self) -> np.ndarray | None:
+        """The exact parts of every input, uint8 [N, H, W], which data sets may have to draw; None where the data set has none."""
+        masks = self.split.masks
+        if masks is None:
+            return None
+        return features.cached(["parts", self.named["digest"], self.rows], lambda: masks.read(range(len(self.rows)))).astype(np.uint8)
+
+    def requests(self, samples: Sequence[Sample]) -> list[Compose]:
+        """What samples of one task ask of a method."""
+        tags = samples[0].prompt.tags
+        task, hole = Task(**tags["task"]), None if tags["known"] is None else unpacked(tags["known"])
+        exact = bool({"G", "D"} & set("".join([*task.c1.values(), *task.c2.values()])))
+        ends = {i: self._source(i, exact) for k in (sample.k for sample in samples) for i in (k % len(self.rows), (k + 1) % len(self.rows))}
+        return [request(task, ends[s.k % len(self.rows)], ends[(s.k + 1) % len(self.rows)], s.seed, hole) for s in samples]
+
+    def _source(self, i: int, exact: bool) -> Source:
+        parts = self.parts[i] if exact and self.parts is not None else None
+        return Source(self.images([i])[0], parts, caption=self.named["captions"][i])
+
+
+def request(task: Task, a: Source, b: Source | None, seed: int, hole: np.ndarray | None, position: float = 0.5) -> Compose:
+    """What a task asks of A and B, its text being a caption of theirs. hole: where A is known, bool [H, W]."""
+    sources: dict[str, Source] = {"A": a} | ({} if b is None else {"B": b})
+    if "edited" in task.c2:
+        sources["edited"] = changed(a, b, task.edit, task.c2["edited"])
+    if "text" in task.c2:
+        sources["text"] = Source(caption=(b if said(task) == "B" and b is not None else a).caption)
+    return Compose(task, {name: found for name, found in sources.items() if name in task.needs}, seed, hole, position)
+
+
+def changed(a: Source, b: Source | None, edit: str, letters: str) -> Source:
+    """A's sketch or instances after an edit; instances without exact parts are silhouettes."""
+    strokes = parts = None
+    if "S" in letters:
+        strokes = edited(sketch_of(a), None if b is None else sketch_of(b), edit)
+    if "G" in letters:
+        parts = edited(parts_of(a), None if b is None else parts_of(b), edit)
+    return Source(None, parts, strokes)
+
+
+def sketch_of(source: Source) -> np.ndarray:
+    """Strokes, float32 [H, W] in [0, 1]."""
+    assert source.image is not None
+    return canny(torch.from_numpy(source.image)[None])[0, 0].numpy() if source.strokes is None else source.strokes
+
+
+def parts_of(source: Source) -> np.ndarray:
+    """Exact parts where they are known, else a silhouette: uint8 [H, W]."""
+    assert source.image is not None
+    return silhouettes(torch.from_numpy(source.image)[None])[0].numpy() if source.parts is None else source.parts
+
+
+class Ends:
+    """A or B of every input in place of what is asked for."""
+
+    weights: Mapping[str, Mapping[str, Any]] = {}
+    trained_on: Sequence[str] = ()
+    cost: Mapping[str, float] = {}
+
+    def __init__(self, name: str, data: Data) -> None:
+        self.name, self.data, self.identity = name, data, {"name": name, "dataset": data.facts}
+
+    def _end(self, sample: Sample) -> int:
+        return sample.k + (self.name == "other" and sample.prompt.group != SOURCES)
+
+    def source(self, sample: Sample) -> str:
+        inputs = sample.prompt.tags["inputs"]
+        return f"input {inputs['rows'][self._end(sample) % len(inputs['rows'])]} of {inputs['digest'][:16]}"
+
+    def make(self, samples: Sequence[Sample]) -> Tensor:
+        return torch.from_numpy(Inputs(self.data, samples[0].prompt).images([self._end(sample) for sample in samples]))
+
+
+def baseline(name: str, maker: Maker | None, plan: Plan, seed: int) -> Maker:
+    """`source` or `other`, which are of no method."""
+    return Ends(name, plan.data)
+
+
+TRACK = Track(prompts=prompts, facts=facts, samples=samples, source=source, make=make, baseline=baseline)
