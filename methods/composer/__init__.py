@@ -19,6 +19,7 @@ from t2ibench.methods.composer import diffusion
 from t2ibench.methods.composer.conditions import Conditions, of_captions
 from t2ibench.methods.composer.decompose.semantics import text_embeddings
 from t2ibench.methods.composer.loading import load_denoiser
+from t2ibench.methods.composer.sampling import BATCH, Drawing
 from t2ibench.methods.composer.settings import Config, Training
 from t2ibench.methods.composer.training import ComposerRecipe
 from t2ibench.models import Models
@@ -27,7 +28,6 @@ from t2ibench.tracks import TextToImage
 
 __all__ = ["PARTS", "Config", "Method", "recipe"]
 PARTS = ("composer",)
-BATCH = 8  # every pass has this many rows, so that an image never depends on how many were asked for
 
 
 class Method:
@@ -43,6 +43,7 @@ class Method:
         self.config, self.models = config, models
         weights = models.weights(config.weights)
         self.model = load_denoiser(weights).to(models.device)
+        self.drawing = Drawing(self.model, config)
         self.clip = models.clip(weights.config["extractors"]["clip"])
         self.trained_on = [" ".join(weights.card["data"][key] for key in ("dataset", "train"))]
 
@@ -58,13 +59,11 @@ class Method:
             images.append(self.compose([request.seed for request in filled], wanted.only(""), wanted)[: len(some)])
         return torch.cat(images)
 
-    @torch.no_grad()
     def compose(self, seeds: Sequence[int], c1: Conditions, c2: Conditions) -> Tensor:
-        """Images of c2, guided away from c1 (both with the same values): uint8 [B, 3, R, R] on the CPU."""
-        config, side, device = self.config, self.model.shape.image_size, self.models.device
+        """Images of c2, guided away from c1: uint8 [B, 3, R, R] on the CPU."""
+        side, device = self.model.shape.image_size, self.models.device
         noise = latents(seeds, 3, side, side).to(device)
-        scheduler = diffusion.sampler(config.sampler, config.steps, config.threshold)
-        return to_uint8(self.model.sampled(noise, c1.to(device), c2.to(device), config.guidance_scale, scheduler)).cpu()
+        return to_uint8(self.drawing.sample(noise, c1.to(device), c2.to(device), self.config.guidance_scale)).cpu()
 
 
 def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, models: Models, seed: int) -> ComposerRecipe:

@@ -38,6 +38,10 @@ class Conditions:
     def with_present(self, present: Tensor) -> "Conditions":
         return replace(self, present=present)
 
+    def rows(self, index: Tensor) -> "Conditions":
+        """The rows of an index, in its order; one that stands there twice is there twice."""
+        return Conditions({name: value[index] for name, value in self.values.items()}, self.present[index])
+
     def to(self, device: torch.device) -> "Conditions":
         return Conditions({name: value.to(device) for name, value in self.values.items()}, self.present.to(device))
 
@@ -54,6 +58,36 @@ def of_captions(words: Tensor, word_mask: Tensor, sentence: Tensor) -> Condition
     """Captions and nothing else."""
     values = {"words": words, "word_mask": word_mask, "sentence": sentence}
     return Conditions(values, chosen("T").expand(len(words), -1))
+
+
+def between(a: Conditions, b: Conditions, letters: str, share: float | Tensor) -> Conditions:
+    """a, with the global conditions of `letters` the given share of the way to those of b: 0 is a's and 1 is b's, bit for bit.
+
+    share: in [0, 1], one for all or one a row, [B]. Image embeddings turn (slerp), palettes and sentences are averaged; words, which
+    cannot be, are those of the nearer end. Raises UserError for a local condition, ValueError where only one of the two has a letter.
+    """
+    if wrong := [letter for letter in letters if letter not in GLOBALS]:
+        raise UserError(f"composer: nothing lies between two conditions {wrong[0]!r}, expected letters of {GLOBALS}")
+    moved = chosen(letters).to(a.present.device)
+    if not torch.equal(a.present[:, moved], b.present[:, moved]):
+        raise ValueError(f"between {letters}: a row has one of them at one end alone")
+    shares = torch.as_tensor(share, dtype=torch.float64, device=a.present.device).expand(len(a.present))
+    values = dict(a.values)
+    for name in [name for letter in letters for name in VALUES.get(letter, (letter,)) if name in a.values]:
+        ends, s = (a.values[name], b.values[name]), shares.view(-1, *[1] * (a.values[name].ndim - 1))
+        if name in ("words", "word_mask"):
+            values[name] = torch.where(s < 0.5, *ends)
+        else:
+            values[name] = slerp(*ends, s) if name == "E" else ((1 - s) * ends[0] + s * ends[1]).float()
+    return Conditions(values, a.present)
+
+
+def slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
+    """On the arc from a to b, float32 [B, D], both of one length; share [B, 1]. Straight where they are parallel."""
+    a, b = a.double(), b.double()
+    angle = torch.nn.functional.cosine_similarity(a, b, dim=1).clamp(-1, 1).acos()[:, None]
+    arc = (((1 - share) * angle).sin() * a + (share * angle).sin() * b) / angle.sin()
+    return torch.where(angle.sin() > 1e-6, arc, (1 - share) * a + share * b).float()
 
 
 @dataclass(frozen=True)

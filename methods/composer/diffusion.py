@@ -46,10 +46,26 @@ def sampler(name: str, steps: int, threshold: float) -> Any:
     return scheduler
 
 
-def sample(predict: Callable[[Tensor, Tensor], Tensor], noise: Tensor, scheduler: Any) -> Tensor:
-    """x_0 from x_T [B, 3, R, R]; predict: (x_t, t as integers [B]) to noise. Each row depends on itself alone."""
-    x = noise
-    for t in scheduler.timesteps:
-        eps = predict(x, torch.full((len(x),), int(t), device=x.device))
+def inverse_sampler(steps: int) -> Any:
+    """diffusers' scheduler that goes from x_0 to x_T, on the grid of DDIM: nothing is clipped on the way."""
+    from diffusers import DDIMInverseScheduler
+
+    scheduler: Any = DDIMInverseScheduler(**COSINE, clip_sample=False, timestep_spacing="leading")
+    scheduler.set_timesteps(steps)
+    return scheduler
+
+
+def sample(
+    predict: Callable[[Tensor, Tensor], Tensor], start: Tensor, scheduler: Any, keep: Callable[[Tensor, int], Tensor] | None = None
+) -> Tensor:
+    """x_0 from x_T [B, 3, R, R], or the other way with an inverse scheduler. Each row depends on itself alone.
+
+    predict: (x_t, t as integers [B]) to noise. keep: changes each x_t that is yet to be denoised, given its t.
+    """
+    x, times = start, scheduler.timesteps.tolist()
+    for t, following in zip(times, [*times[1:], None], strict=True):
+        eps = predict(x, torch.full((len(x),), t, device=x.device))
         x = scheduler.step(eps, t, x).prev_sample
+        if keep is not None and following is not None:
+            x = keep(x, following)
     return x

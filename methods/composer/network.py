@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from t2ibench.methods.composer import diffusion
-from t2ibench.methods.composer.conditioner import Conditioner, Context, Encoded
+from t2ibench.methods.composer.conditioner import Conditioner, Context
 from t2ibench.methods.composer.conditions import Conditions
 from t2ibench.methods.composer.settings import Shape
 
@@ -33,20 +32,13 @@ class Denoiser(nn.Module):
             inputs, t, encoder_hidden_states=context.tokens, class_labels=context.vector, encoder_attention_mask=context.mask
         ).sample
 
-    def guided(self, x: Tensor, t: Tensor, encoded: Encoded, c1: Tensor, c2: Tensor, scale: float) -> Tensor:
-        """w * eps(x_t, c2) + (1 - w) * eps(x_t, c1) for two sets of conditions of the same embeddings, [B, 3, R, R].
+    def guided(self, x: Tensor, t: Tensor, c1: Context, c2: Context, scale: float) -> Tensor:
+        """w * eps(x_t, c2) + (1 - w) * eps(x_t, c1) for two sets of conditions, [B, 3, R, R].
 
-        What is in c2 alone weighs w, in c1 alone 1 - w, in both 1. c1, c2: bool [B, 8]. No c1 is computed where w = 1.
+        What is in c2 alone weighs w, in c1 alone 1 - w, in both 1. No eps of c1 is computed where w = 1.
         """
-        wanted = self.predict(x, t, self.conditioner.context(encoded, c2))[:, :3]
-        if scale == 1:
-            return wanted
-        return guide(self.predict(x, t, self.conditioner.context(encoded, c1))[:, :3], wanted, scale)
-
-    def sampled(self, noise: Tensor, c1: Conditions, c2: Conditions, scale: float, scheduler: Any) -> Tensor:
-        """x_0 of c2, guided away from c1, from noise x_T [B, 3, R, R]. c1 has the values of c2, of which each may use a part."""
-        encoded = self.conditioner.encode(c2.with_present(c1.present | c2.present))
-        return diffusion.sample(lambda x, t: self.guided(x, t, encoded, c1.present, c2.present, scale), noise, scheduler)
+        wanted = self.predict(x, t, c2)[:, :3]
+        return wanted if scale == 1 else guide(self.predict(x, t, c1)[:, :3], wanted, scale)
 
 
 def guide(eps1: Tensor, eps2: Tensor, scale: float) -> Tensor:

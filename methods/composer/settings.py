@@ -92,6 +92,7 @@ class Training:
     learning_rate: float = 3e-4  # the larger ones: 2e-4
     warmup: int = 500  # steps
     clip_norm: float = 1.0
+    precision: Literal["float32", "bfloat16"] = "bfloat16"  # of the passes of training; weights, losses and sampling are float32
     ema: float = 0.999  # the paper's line: 0.9999, for a million steps
     phase1_frac: float = 0.6  # share of the budget that sees the image embedding alone
     steps: int = 20_000  # the budget where `train` is told none

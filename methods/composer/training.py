@@ -20,7 +20,8 @@ from t2ibench.methods.composer.conditions import LETTERS, Conditions, Dropout, c
 from t2ibench.methods.composer.decompose import Decomposition, Extracted, Extractors, resized
 from t2ibench.methods.composer.decompose.semantics import text_embeddings
 from t2ibench.methods.composer.network import Denoiser
-from t2ibench.methods.composer.settings import SHAPES, Shape, Training
+from t2ibench.methods.composer.sampling import Drawing
+from t2ibench.methods.composer.settings import SHAPES, Config, Shape, Training
 from t2ibench.models import Models
 from t2ibench.seeds import derive_seed, latents, uniform
 from t2ibench.training import batch_rows
@@ -75,7 +76,10 @@ class ComposerRecipe:
         x0, conditions = self.batch(rows, seed, alone=progress < self.config.phase1_frac)
         noise, t = self.noise(seed, len(rows))
         self.model.train()
-        with torch.random.fork_rng(devices=[]), torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
+        with (
+            torch.random.fork_rng(devices=[]),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"),
+        ):
             torch.manual_seed(seed)  # of the units that dropout takes out
             predicted = self.model(diffusion.noised(x0, noise, t, self.abar), t, conditions)
         loss = diffusion.loss(predicted, noise).mean()
@@ -134,13 +138,12 @@ class ComposerRecipe:
     @torch.no_grad()
     def preview(self) -> Tensor:
         """Held-out images; below, what is made of all their conditions, of their captions, and of their sketches."""
-        model = self.averaged()
+        drawing = Drawing(self.averaged(), Config(steps=SHOWN_STEPS))
         x0, conditions = self.held_out(SHOWN)
         noise = latents([derive_seed(self.config.seed, "preview", row) for row in range(len(x0))], *x0.shape[1:]).to(self.device)
         made = [to_uint8(x0)]
         for letters, scale in ((LETTERS, 1.0), ("T", SHOWN_SCALE), ("S", SHOWN_SCALE)):
-            scheduler = diffusion.sampler("dpmpp2m", SHOWN_STEPS, 0.995)
-            made.append(to_uint8(model.sampled(noise, conditions.only(""), conditions.only(letters), scale, scheduler)))
+            made.append(to_uint8(drawing.sample(noise, conditions.only(""), conditions.only(letters), scale)))
         return torch.cat(made).cpu()
 
     def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

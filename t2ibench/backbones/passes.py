@@ -8,10 +8,10 @@ from torch import Tensor
 BATCH = 16
 
 
-def in_passes(network: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-    """network(rows), BATCH rows at a time; the last pass is filled up with its last row."""
+def in_passes(network: Callable[[Tensor], Tensor], rows: Tensor, batch: int = BATCH) -> Tensor:
+    """network(rows), `batch` rows at a time; the last pass is filled up with its last row."""
     made = []
-    for part in rows.split(BATCH):
-        fill = part[-1:].expand(BATCH - len(part), *part.shape[1:])
+    for part in rows.split(batch):
+        fill = part[-1:].expand(batch - len(part), *part.shape[1:])
         made.append(network(torch.cat([part, fill]))[: len(part)])
     return torch.cat(made)

@@ -1,0 +1,89 @@
+"""Drawing with trained networks: guided sampling, inversion and the way back, regions that stay as they are (section 8 of the sheet).
+
+Every pass has BATCH rows, so that an image depends on its own noise and conditions alone, never on how many are drawn.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from t2ibench.backbones.passes import in_passes
+from t2ibench.methods.composer import diffusion
+from t2ibench.methods.composer.conditions import Conditions
+from t2ibench.methods.composer.network import Denoiser
+from t2ibench.methods.composer.settings import Config
+
+BATCH = 8
+Known = tuple[Tensor, Tensor]  # an image x_0 [B, 3, R, R] in [-1, 1], and k [B, 1, R, R]: 1 where it stays, 0 where it is drawn anew
+
+
+class Drawing:
+    """Images of sets of conditions, float [B, 3, R, R] on the device of the model; they may pass [-1, 1] a little."""
+
+    def __init__(self, model: Denoiser, config: Config) -> None:
+        self.model, self.config = model, config
+
+    def sample(self, noise: Tensor, c1: Conditions, c2: Conditions, scale: float, known: Known | None = None) -> Tensor:
+        """Images of c2, guided away from c1 by scale w, from noise x_T; pixels that are known stay, bit for bit."""
+        return put_back(self.uncomposited(noise, c1, c2, scale, known), known)
+
+    def uncomposited(self, noise: Tensor, c1: Conditions, c2: Conditions, scale: float, known: Known | None = None) -> Tensor:
+        """The same before known pixels are put back into the result: `leak` tells how far they moved."""
+        config = self.config
+        return self._run(lambda: diffusion.sampler(config.sampler, config.steps, config.threshold), noise, c1, c2, scale, known)
+
+    def invert(self, x0: Tensor, conditions: Conditions, steps: int = 50) -> Tensor:
+        """The noise x_T of which DDIM makes x0 [B, 3, R, R] under these conditions: without guidance, without thresholds."""
+        return self._run(lambda: diffusion.inverse_sampler(steps), x0, conditions, conditions, 1.0)
+
+    def reconfigure(
+        self, x0: Tensor, c1: Conditions, c2: Conditions, scale: float = 1.0, steps: int = 50, known: Known | None = None
+    ) -> Tensor:
+        """Bidirectional guidance: x0 is inverted under c1 and comes back under c2; what differs between them is the edit.
+
+        scale > 1 also guides the way back from c1 to c2, with the threshold that guidance needs; without, c1 = c2 is the identity up to
+        the error of the round trip.
+        """
+        return put_back(self.way_back(self.invert(x0, c1, steps), c1, c2, scale, steps, known), known)
+
+    def way_back(self, noise: Tensor, c1: Conditions, c2: Conditions, scale: float, steps: int, known: Known | None = None) -> Tensor:
+        """The second half of a reconfiguration, before known pixels are put back: DDIM on the grid of the inversion."""
+        threshold = 0.0 if scale == 1 else self.config.threshold
+        return self._run(lambda: diffusion.sampler("ddim", steps, threshold), noise, c1, c2, scale, known)
+
+    @torch.no_grad()
+    def _run(
+        self, scheduler: Callable[[], Any], start: Tensor, c1: Conditions, c2: Conditions, scale: float, known: Known | None = None
+    ) -> Tensor:
+        def one_pass(rows: Tensor) -> Tensor:
+            x, contexts = start[rows], (self.model.conditioner(c1.rows(rows)), self.model.conditioner(c2.rows(rows)))
+            keep = None if known is None else functools.partial(composited, noise=x, known=(known[0][rows], known[1][rows]))
+            return diffusion.sample(lambda x, t: self.model.guided(x, t, *contexts, scale), x, scheduler(), keep)
+
+        return in_passes(one_pass, torch.arange(len(start), device=start.device), BATCH)
+
+
+def composited(x: Tensor, t: int, noise: Tensor, known: Known) -> Tensor:
+    """x_t whose known pixels are those of the source at that time, all along with the same noise."""
+    x0, k = known
+    return torch.where(k > 0, diffusion.noised(x0, noise, torch.tensor([t]), diffusion.alphas_bar()), x)
+
+
+def put_back(images: Tensor, known: Known | None) -> Tensor:
+    """Images in whose known pixels the source stands, bit for bit."""
+    return images if known is None else torch.where(known[1] > 0, known[0], images)
+
+
+def leak(images: Tensor, known: Known) -> Tensor:
+    """Root mean square of what images, before `put_back`, differ from the source in its known pixels, [B]; 0 where none is known."""
+    x0, k = known
+    return ((images - x0).square() * k).sum((1, 2, 3)).div(3 * k.sum((1, 2, 3)).clamp(min=1)).sqrt()
+
+
+def renoised(x: Tensor, noise: Tensor, share: float) -> Tensor:
+    """sqrt(1 - r^2) x_T + r noise, the start of a freer way back; r in [0, 1], 0: x_T itself."""
+    return math.sqrt(1 - share**2) * x + share * noise
