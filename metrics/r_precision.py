@@ -20,10 +20,9 @@ from t2ibench.evidence import Evidence
 from t2ibench.feature_sets import made_for, protocol
 from t2ibench.models import JUDGE_CLIP
 from t2ibench.records import Estimate
-from t2ibench.seeds import derive_seed, permutation
+from t2ibench.retrieval import distractors, first_places
+from t2ibench.seeds import derive_seed
 from t2ibench.statistics import wilson_by_cluster
-
-TIE = 1e-6  # cosines nearer than this are equal: float32 embeddings say no more
 
 
 @dataclass(frozen=True)
@@ -68,29 +67,6 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         },
     )
     return {"r_precision": estimate}
-
-
-def distractors(texts: Sequence[str], own: np.ndarray, seeds: Sequence[int], pool: int) -> np.ndarray:
-    """For each sample `pool - 1` of the texts that differ from its own, without replacement: int [N, pool - 1], rows of `texts`.
-
-    own: the row of each sample's text. Row i depends on `seeds[i]` alone. Raises UserError where too few texts differ.
-    """
-    _, label = np.unique(np.array(texts), return_inverse=True)
-    found = np.empty((len(own), pool - 1), dtype=np.int64)
-    for i, (mine, seed) in enumerate(zip(own, seeds, strict=True)):
-        order = permutation(seed, len(texts))
-        others = order[label[order] != label[mine]][: pool - 1]
-        if len(others) < pool - 1:
-            raise UserError(f"{len(others)} prompts differ from {texts[mine]!r}, a pool of {pool} needs {pool - 1}: ask for more captions")
-        found[i] = others
-    return found
-
-
-def first_places(own: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of own scores [N] against the others' [N, P - 1]: who is first; the same, ties drawn at random, in expectation; who ties."""
-    gap = own[:, None] - others
-    beaten, level = (gap < -TIE).any(1), (np.abs(gap) <= TIE).sum(1)
-    return ~beaten & (level == 0), ~beaten / (1 + level), ~beaten & (level > 0)
 
 
 def oracle(consistent: np.ndarray, own: np.ndarray, texts: Sequence[str], pool: int = 100) -> np.ndarray:

@@ -127,12 +127,13 @@ def chance_normalised(accuracy: np.ndarray, chance: np.ndarray) -> np.ndarray:
     return (accuracy - chance) / np.maximum(1 - chance, EPSILON)
 
 
-def rate_interval(values: np.ndarray, draws: np.ndarray, images: int, weights: np.ndarray | None = None) -> Interval:
+def rate_interval(values: np.ndarray, draws: np.ndarray | None, images: int, weights: np.ndarray | None = None) -> Interval:
     """The interval of the mean of rates [K], of `images` each, given their bootstrap draws [B, K]; weights [K] sum to 1 (equal ones).
 
-    A score interval: the bootstrap gives the variance and not the ends, since rates near 0 or 1 hardly vary in it, and where every image
-    agrees not at all. Sampling counts as `n` images of one rate, those of a pair being smoothed by half a hit and half a miss; what the
-    bootstrap's variance has beyond sampling (the judge's errors, known from few real images) is added.
+    draws: None for rates without other errors than sampling's. A score interval: the bootstrap gives the variance and not the ends, since
+    rates near 0 or 1 hardly vary in it, and where every image agrees not at all. Sampling counts as `n` images of one rate, those of a pair
+    being smoothed by half a hit and half a miss; what the bootstrap's variance has beyond sampling (of the judge's errors, known from few
+    real images) is added.
     """
     share = np.full(len(values), 1 / len(values)) if weights is None else weights
     inside = np.clip(values, 0.0, 1.0)
@@ -140,7 +141,7 @@ def rate_interval(values: np.ndarray, draws: np.ndarray, images: int, weights: n
     mean = float(smooth @ share)
     n = images * mean * (1 - mean) / float(smooth * (1 - smooth) @ share**2)
     sampling = float(inside * (1 - inside) @ share**2) / images
-    extra = max(0.0, float((draws @ share).var()) - sampling)
+    extra = 0.0 if draws is None else max(0.0, float((draws @ share).var()) - sampling)
     return score_interval(min(1.0, max(0.0, float(values @ share))), n, extra)
 
 

@@ -1,0 +1,173 @@
+"""R-precision of attribute pairs: is an image nearest to the text that asked for it? In [0, 1], higher is better.
+
+Hard, of 4: the other texts ask for the pair with the first literal, the second, or both exchanged for another value of their attribute,
+in the same words otherwise; chance is 0.25. Of 100: the others ask for other pairs, drawn anew for every image; chance 0.01.
+Both need the prompts of `compositional_accuracy`, and ask a CLIP where that asks an attribute judge: one number per list of pairs each.
+
+Park et al. (NeurIPS 2021) rank among captions of other classes, none of which need differ by the swapped word alone. A tie for the first
+place is a failure, a failed image a miss. Intervals are of these pairs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from t2ibench import pair_prompts
+from t2ibench.data import Split, Vocabulary
+from t2ibench.errors import UserError
+from t2ibench.evidence import Evidence, Samples
+from t2ibench.feature_sets import protocol
+from t2ibench.literals import attribute_of, canonical, indicators, literal_set
+from t2ibench.models import JUDGE_CLIP
+from t2ibench.pair_rates import rate_interval
+from t2ibench.pairs import Names, count
+from t2ibench.records import Estimate
+from t2ibench.retrieval import distractors, first_places
+from t2ibench.seeds import derive_seed
+
+HARD = 4
+
+
+@dataclass(frozen=True)
+class Config:
+    clip: str = JUDGE_CLIP  # or `model:tag` of open_clip
+    pool: int = 100  # texts of the second number
+    seed: int = 0  # of its pools
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The samples of P pairs of n images each: where they stand, [P, n], among the samples of the group."""
+
+    pairs: Sequence[Names]
+    rows: np.ndarray
+
+
+def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
+    """`r_precision_4_<list>` and `r_precision_100_<list>` of every list of pairs (rare, near_unseen, control, neutral, over).
+
+    Raises UserError where no pair was asked for, pairs have unequal numbers of images, or too few other pairs fill a pool.
+    """
+    samples = evidence.samples(pair_prompts.GROUP)
+    asked = rows_of(samples)
+    if evidence.train.vocabulary is None or evidence.train.attributes is None or not asked.pairs:
+        raise UserError("no attribute pair was asked for: add compositional_accuracy to the metrics")
+    others = swaps(evidence.train, asked.pairs)
+    hits = {
+        HARD: hard_hits(evidence, config, samples, asked, others),
+        config.pool: pool_hits(evidence, config, samples, asked),
+    }
+    lists = [samples.prompts[row].tags["roles"] for row in asked.rows[:, 0]]
+    found = {}
+    for pool, hit in hits.items():
+        for role in dict.fromkeys(role for roles in lists for role in roles):
+            members = [p for p, names in enumerate(asked.pairs) if role in lists[p] and (pool != HARD or names in others)]
+            if members:
+                left = ["+".join(n) for p, n in enumerate(asked.pairs) if role in lists[p] and p not in members]
+                settings = {**protocol(evidence, config.clip, pair_prompts.GROUP), "list": role, "pool": pool, "seed": config.seed}
+                found[f"r_precision_{pool}_{role}"] = estimate(hit[members], [asked.pairs[p] for p in members], left, pool, settings)
+    return found
+
+
+def rows_of(samples: Samples) -> Rows:
+    """Where the samples of every pair stand. Raises UserError unless all pairs have equally many."""
+    places: dict[Names, list[int]] = {}
+    for row, prompt in enumerate(samples.prompts):
+        if len(prompt.tags["literals"]) == 2:
+            i, j = prompt.tags["literals"]
+            places.setdefault((i, j), []).append(row)
+    sizes = {len(rows) for rows in places.values()}
+    if len(sizes) > 1:
+        raise UserError(f"attribute pairs have {min(sizes)} to {max(sizes)} images: every pair must have equally many")
+    return Rows(list(places), np.array(list(places.values()), dtype=np.int64))
+
+
+def swaps(train: Split, pairs: Sequence[Names]) -> dict[Names, Names]:
+    """(i', j') of every pair (i, j) of which both literals can be exchanged.
+
+    An exchange is the literal's complement, else the most frequent other value of its attribute that can be said and shown beside the
+    partner; j' also beside i'.
+    """
+    vocabulary = train.vocabulary
+    assert vocabulary is not None
+    assert train.attributes is not None
+    literals = literal_set(vocabulary)
+    counts = count(indicators(canonical(train.attributes, vocabulary.phrases), literals), literals)
+    frequency = dict(zip(literals, counts.single.tolist(), strict=True))
+    found = {}
+    for i, j in pairs:
+        other_i = _exchange(i, (j,), vocabulary, frequency)
+        other_j = _exchange(j, (i, other_i), vocabulary, frequency) if other_i else None
+        if other_i and other_j:
+            found[i, j] = (other_i, other_j)
+    return found
+
+
+def _exchange(literal: str, beside: Sequence[str], vocabulary: Vocabulary, frequency: Mapping[str, int]) -> str | None:
+    same = [other for other in frequency if attribute_of(other) == attribute_of(literal) and other != literal]
+    first = vocabulary.complements.get(literal)
+    ordered = sorted(same, key=lambda other: (other != first, -frequency[other]))
+    return next((other for other in ordered if not any(frozenset((other, b)) in vocabulary.excluded for b in beside)), None)
+
+
+def hard_hits(evidence: Evidence, config: Config, samples: Samples, asked: Rows, others: Mapping[Names, Names]) -> np.ndarray:
+    """Whether each image [P, n] is nearest to its own text among four; False for a pair that cannot be exchanged."""
+    vocabulary, texts = evidence.train.vocabulary, {}
+    assert vocabulary is not None
+    for i, j in others:
+        other_i, other_j = others[i, j]
+        four = ((i, j), (other_i, j), (i, other_j), (other_i, other_j))
+        texts[i, j] = [[pair_prompts.pair_text(vocabulary, *names, t) for names in four] for t in range(pair_prompts.TEMPLATES)]
+    every = list(dict.fromkeys(text for templates in texts.values() for four in templates for text in four))
+    place = {text: row for row, text in enumerate(every)}
+    cosines, at = _cosines(evidence, config.clip, samples, every)
+    hits = np.zeros(asked.rows.shape, bool)
+    for p, names in enumerate(asked.pairs):
+        for k, row in enumerate(asked.rows[p] if names in others else ()):
+            if samples.ok[row]:
+                own, *rest = (place[text] for text in texts[names][samples.prompts[row].tags["template"]])
+                hits[p, k] = first_places(cosines[at[row], [own]], cosines[at[row], rest][None])[0][0]
+    return hits
+
+
+def pool_hits(evidence: Evidence, config: Config, samples: Samples, asked: Rows) -> np.ndarray:
+    """Whether each image [P, n] is nearest to its own text among those of `pool - 1` other pairs' prompts."""
+    prompts = {prompt.id: prompt for prompt in samples.prompts if len(prompt.tags["literals"]) == 2}
+    place = {id: row for row, id in enumerate(prompts)}
+    cosines, at = _cosines(evidence, config.clip, samples, [prompt.text for prompt in prompts.values()])
+    there = [(p, k, row) for p, rows in enumerate(asked.rows) for k, row in enumerate(rows) if samples.ok[row]]
+    own = np.array([place[samples.prompts[row].id] for _, _, row in there], dtype=np.int64)
+    seeds = [derive_seed(config.seed, "pair_r_precision", samples.prompts[row].id, samples.k[row]) for _, _, row in there]
+    others = distractors([prompt.tags["pair"] for prompt in prompts.values()], own, seeds, config.pool)
+    images = np.array([at[row] for _, _, row in there], dtype=np.int64)
+    first, _, _ = first_places(cosines[images, own], cosines[images[:, None], others])
+    hits = np.zeros(asked.rows.shape, bool)
+    for (p, k, _), hit in zip(there, first, strict=True):
+        hits[p, k] = hit
+    return hits
+
+
+def _cosines(evidence: Evidence, clip: str, samples: Samples, texts: Sequence[str]) -> tuple[np.ndarray, dict[int, int]]:
+    """Cosines of the images that are there with texts, [M, T], and which row each sample has in them."""
+    there = {int(row): place for place, row in enumerate(np.flatnonzero(samples.ok))}
+    if not there:
+        return np.zeros((0, len(texts))), there
+    images = evidence.fake_image_features(clip, pair_prompts.GROUP).double()
+    return (images @ evidence.text_features(clip, texts).double().T).numpy(), there
+
+
+def estimate(hits: np.ndarray, pairs: Sequence[Names], left: Sequence[str], pool: int, settings: Mapping[str, Any]) -> Estimate:
+    """The mean over pairs of hits [K, n]. left: pairs of the list that cannot be exchanged, so are not in it."""
+    rates, n = hits.mean(axis=1), hits.shape[1]
+    marks = "".join(str(int(hit)) for hit in hits.ravel())
+    return Estimate(
+        value=float(rates.mean()),
+        ci=rate_interval(rates, None, n),
+        n=hits.size,
+        better="higher",
+        protocol={**settings, "pairs": ["+".join(names) for names in pairs], "estimator": "top-1", "ties": "fail"},
+        interval="score interval over the images of these pairs",
+        details={"chance": 1 / pool, "cannot_be_exchanged": list(left), "per_sample": marks},
+    )
