@@ -1,11 +1,26 @@
-"""Errors that are the user's to mend: one line, no traceback."""
+"""Errors that are the user's to mend, one line and no traceback; and what a method raises when only some images of a batch failed."""
+
+from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class UserError(Exception):
     """The command, a file or a folder is wrong. The message says where, what was found, what was expected, what to do."""
+
+
+class PartlyFailed(ValueError):
+    """Some images of a batch failed: reasons by row. images: uint8 [B, 3, H, W], sound in every other row, so that none is made twice."""
+
+    def __init__(self, images: Tensor, reasons: Mapping[int, str]) -> None:
+        row, reason = next(iter(reasons.items()))
+        super().__init__(f"{len(reasons)} of {len(images)} failed, the first in row {row}: {reason}")
+        self.images, self.reasons = images, dict(reasons)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -5,8 +5,9 @@ missing is made again as a whole, so that not even the order of a sum can differ
 """
 
 import itertools
+import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from t2ibench.cells import Maker, Sample
-from t2ibench.errors import UserError
+from t2ibench.errors import PartlyFailed, UserError
 from t2ibench.evidence import Samples
 from t2ibench.journal import BLACK, Outcome, Status, Store
 from t2ibench.progress import counter
@@ -55,23 +56,30 @@ def generate(maker: Maker, samples: Sequence[Sample], store: Store, what: str, b
 
 
 def make_batch(maker: Maker, block: Sequence[Sample], store: Store, sources: dict[str, str]) -> list[Outcome]:
-    """Make and save one batch. Where it raises ValueError or an arithmetic error it is made one by one, so that only the bad ones fail."""
+    """Make and save one batch; only bad samples fail. PartlyFailed says which they are.
+
+    Where another ValueError or an arithmetic error is raised, the samples are made one by one.
+    """
     started = _clock(maker)
+    reasons: Mapping[int, str] = {}
     try:
         images = _checked(maker.make(block), len(block))
+    except PartlyFailed as error:
+        images, reasons = _checked(error.images, len(block)), error.reasons
     except (ValueError, ArithmeticError) as error:
         if len(block) > 1:
             return [outcome for sample in block for outcome in make_batch(maker, [sample], store, sources)]
-        status: Status = "nan" if "nan" in str(error).lower() else "failed"
-        seconds = _clock(maker) - started
-        return [_outcome(block[0], sources, status, "", seconds, f"{type(error).__name__}: {error}"[:300])]
+        return [_failed(block[0], sources, _clock(maker) - started, f"{type(error).__name__}: {error}")]
     except torch.OutOfMemoryError as error:
         raise UserError(f"a batch of {len(block)} images does not fit into the memory of the GPU: use a smaller --batch") from error
     seconds = (_clock(maker) - started) / len(block)
     outcomes = []
-    for sample, image in zip(block, images, strict=True):
-        status = "black" if image.max() <= BLACK else "ok"
-        outcomes.append(_outcome(sample, sources, status, store.save(sample.id, image), seconds))
+    for row, (sample, image) in enumerate(zip(block, images, strict=True)):
+        if row in reasons:
+            outcomes.append(_failed(sample, sources, seconds, reasons[row]))
+        else:
+            status: Status = "black" if image.max() <= BLACK else "ok"
+            outcomes.append(_outcome(sample, sources, status, store.save(sample.id, image), seconds))
     return outcomes
 
 
@@ -116,6 +124,12 @@ def _checked(images: Tensor, count: int) -> np.ndarray:
 def _clock(maker: Maker) -> float:
     """Seconds, those that were spent on training not counted."""
     return time.perf_counter() - maker.cost.get(SPENT, 0.0)
+
+
+def _failed(sample: Sample, sources: dict[str, str], seconds: float, reason: str) -> Outcome:
+    """The outcome of a sample without an image."""
+    status: Status = "nan" if re.search(r"\bnan\b", reason, re.IGNORECASE) else "failed"
+    return _outcome(sample, sources, status, "", seconds, reason[:300])
 
 
 def _outcome(sample: Sample, sources: dict[str, str], status: Status, sha256: str, seconds: float, message: str = "") -> Outcome:

@@ -1,0 +1,69 @@
+"""Calls of a pipeline: the same number of rows in each, noise from each request's own generator, and a reason for every row that failed."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from t2ibench.errors import PartlyFailed, UserError
+
+FLAGGED = "the pipeline's safety checker withheld the image"
+NOT_FINITE = "the image holds NaN or infinity: use dtype float32 or bfloat16"
+
+
+def draw(pipeline: Any, rows: Sequence[Mapping[str, Any]], seeds: Sequence[int], pass_size: int, call: Mapping[str, Any]) -> Tensor:
+    """One image a row, uint8 [B, 3, H, W]: row i depends on rows[i] (arguments of the call) and seeds[i] alone.
+
+    call: arguments that all rows share. Raises PartlyFailed with the reasons of rows that the safety checker flagged or that are not
+    finite, ValueError for no row, UserError where the pipeline does not answer with RGB images.
+    """
+    if not rows:
+        raise ValueError("at least one request is needed")
+    images, reasons = [], {}
+    for start in range(0, len(rows), pass_size):
+        some = range(start, min(start + pass_size, len(rows)))
+        filled = [*some, *[some[-1]] * (pass_size - len(some))]
+        made, flagged = one_pass(pipeline, [rows[i] for i in filled], [seeds[i] for i in filled], call)
+        for row, image in zip(some, made, strict=False):
+            if flagged[row - start]:
+                reasons[row] = FLAGGED
+            elif not np.isfinite(image).all():
+                reasons[row] = NOT_FINITE
+            images.append(np.nan_to_num(image, posinf=1, neginf=0))
+    whole = to_uint8(images)
+    if reasons:
+        raise PartlyFailed(whole, reasons)
+    return whole
+
+
+@torch.no_grad()
+def one_pass(pipeline: Any, rows: Sequence[Mapping[str, Any]], seeds: Sequence[int], call: Mapping[str, Any]) -> tuple[np.ndarray, list]:
+    """Floats in [0, 1], [B, H, W, 3], and which of them the safety checker flagged.
+
+    Some schedulers draw from the global generator whatever they are given: it is lent to them, seeded by the first row, and put back.
+    """
+    given = {name: [row[name] for row in rows] for name in rows[0]}
+    shared = {name: [value] * len(rows) if name == "negative_prompt" else value for name, value in call.items()}
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    device = pipeline.device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seeds[0])
+        try:
+            output = pipeline(**given, **shared, generator=generators, output_type="np")
+        except torch.OutOfMemoryError as error:
+            what = f"{len(rows)} images at once do not fit into the memory of {device}"
+            raise UserError(f"diffusers_pipeline: {what}: use a smaller pass_size, or dtype: float16") from error
+    found = getattr(output, "images", None)
+    shape = np.shape(found)
+    if found is None or len(shape) != 4 or (shape[0], shape[3]) != (len(rows), 3):
+        what = f"images of shape {list(shape)}" if found is not None else type(output).__name__
+        raise UserError(f"diffusers_pipeline: {type(pipeline).__name__} answered with {what}, expected images [{len(rows)}, H, W, 3]")
+    flagged = getattr(output, "nsfw_content_detected", None)
+    return np.asarray(found), [False] * len(rows) if flagged is None else list(flagged)
+
+
+def to_uint8(images: Sequence[np.ndarray]) -> Tensor:
+    """Floats in [0, 1], each [H, W, 3], to uint8 [B, 3, H, W], rounded as diffusers rounds."""
+    return torch.from_numpy((np.stack(images).clip(0, 1) * 255).round().astype(np.uint8)).permute(0, 3, 1, 2).contiguous()

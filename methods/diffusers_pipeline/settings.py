@@ -1,0 +1,45 @@
+"""What a suite says of a pipeline. A setting that is left out is the pipeline's own."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from t2ibench.errors import UserError
+
+
+@dataclass(frozen=True)
+class Config:
+    """Addresses are folders, or `hub:owner/name` with an optional `@revision`: nothing is fetched unless `hub:` says so."""
+
+    model: str  # a folder that save_pretrained wrote, or one of the hub
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    weights_variant: str = ""  # "fp16" reads diffusion_pytorch_model.fp16.safetensors
+    scheduler: str = ""  # a class of diffusers: EulerDiscreteScheduler
+    scheduler_settings: dict[str, Any] = field(default_factory=dict)  # {use_karras_sigmas: true}
+    steps: int | None = None
+    guidance_scale: float | None = None
+    negative_prompt: str = ""
+    height: int | None = None
+    width: int | None = None
+    arguments: dict[str, Any] = field(default_factory=dict)  # whatever else the pipeline's call takes: {clip_skip: 1}
+    lora: str = ""  # address of weights that `load_lora_weights` reads
+    lora_scale: float = 1.0
+    source_prompt: str = "a person"  # what an edit starts from where no real image is given
+    strength: float = 0.6  # of an edit, in (0, 1]: the share of the steps that are taken again
+    pass_size: int = 1  # images drawn at once, always as many: more is faster on a GPU, and other in the last bits
+    trust_code: bool = False  # Python files of the model may be run
+    trained_on: str = "unknown"  # for the record
+
+    def __post_init__(self) -> None:
+        """Raises UserError for numbers that cannot be."""
+        for name in ("pass_size", "steps", "height", "width"):
+            if (number := getattr(self, name)) is not None and number < 1:
+                raise UserError(f"diffusers_pipeline: {name} is {number}, expected at least 1")
+        if not 0 < self.strength <= 1:
+            raise UserError(f"diffusers_pipeline: strength is {self.strength:g}, expected a share in (0, 1]")
+
+    @property
+    def call(self) -> dict[str, Any]:
+        """The keyword arguments of a pipeline's call that are set, under diffusers' names."""
+        named = {"num_inference_steps": self.steps, "guidance_scale": self.guidance_scale, "height": self.height, "width": self.width}
+        named["negative_prompt"] = self.negative_prompt or None
+        return {**self.arguments, **{name: value for name, value in named.items() if value is not None}}
