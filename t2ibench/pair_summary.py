@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from t2ibench.correction import multinomial_draws
+from t2ibench.differences import spell
 from t2ibench.pair_rates import Mean, Rates, above, gap, macro, rate_interval, ratio_of_means, read_outs, singles, worst_decile
 from t2ibench.pairs import Names, Pair, PairList
 from t2ibench.records import Estimate
@@ -107,7 +108,7 @@ class Summary:
     def _per_sample(self, members: Sequence[int], corrected: bool) -> str:
         """What each image of the pairs adds, in order, as a record keeps it."""
         added = self.rates.contributions(self.outcomes, members, corrected).ravel()
-        return " ".join(f"{number:.6g}" for number in added) if corrected else "".join(str(int(hit)) for hit in added)
+        return spell(added, 6) if corrected else "".join(str(int(hit)) for hit in added)
 
     def _mean(self, role: str, members: Sequence[int], mean: Mean, corrected: bool, better: Better = "higher") -> Estimate:
         estimate = self._estimate(mean.value, mean.ci, role, members, corrected, better)

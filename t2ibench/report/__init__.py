@@ -17,6 +17,7 @@ from PIL import Image
 from t2ibench import formats, records, sheets, suite, table
 from t2ibench.report.breakdown import breakdowns
 from t2ibench.report.gallery import Gallery, galleries_of
+from t2ibench.report.pair_charts import STYLE, Pairs, heat_map, pairs_of, rare_against_control, standalone
 from t2ibench.report.plots import curve, intervals
 from t2ibench.report.sweeps import sweeps
 
@@ -41,13 +42,22 @@ def write(found: Sequence[Mapping[str, Any]], work: Path, folder: Path) -> list[
 
 
 def write_boards(found: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
-    """Write the leaderboard of a suite as Markdown and CSV; returns what was written."""
+    """Write the leaderboard of a suite as Markdown and CSV, and figures of its attribute pairs as SVG; returns what was written."""
     boards = table.boards(found)
     paths = [folder / "leaderboard.md", folder / "leaderboard.csv"]
     texts = ["\n".join(formats.markdown(board, everything=True) for board in boards), formats.as_csv(boards)]
+    for board in boards:
+        for name, figure in pair_figures(board, pairs_of(board, found)):
+            paths.append(folder / f"{name}-{board.track}.svg")
+            texts.append(standalone(figure))
     for path, text in zip(paths, texts, strict=True):
         records.write_whole(path, text.encode())
     return paths
+
+
+def pair_figures(board: table.Board, pairs: Pairs | None) -> list[tuple[str, Markup]]:
+    """The figures of a board's attribute pairs, by name; none where it has no pairs."""
+    return [] if pairs is None else [("rare-pairs", rare_against_control(board)), ("pairs", heat_map(pairs))]
 
 
 def render(found: Sequence[Mapping[str, Any]], boards: Sequence[table.Board], galleries: Sequence[Gallery]) -> str:
@@ -57,6 +67,7 @@ def render(found: Sequence[Mapping[str, Any]], boards: Sequence[table.Board], ga
     environment.filters |= {"number": table.number, "rank": table.rank_text, "data": _data_uri}
     environment.globals |= {"mark": formats.mark, "canonical": records.canonical, "cost": formats.cost, "costs": table.COSTS}
     name = found[0]["suite"]
+    pairs = [pairs_of(board, found) for board in boards]
     shipped = suite.available()
     return environment.get_template("page.html.j2").render(
         suite=name,
@@ -64,7 +75,12 @@ def render(found: Sequence[Mapping[str, Any]], boards: Sequence[table.Board], ga
         boards=[(board, formats.columns_of(board, False), formats.columns_of(board, True), formats.notes(board)) for board in boards],
         plots=[[(column, intervals(board, column)) for column in board.columns] for board in boards],
         curves=[curves_of(board, found) for board in boards],
-        breakdowns=[breakdowns(board, found) for board in boards],
+        breakdowns=[
+            [parts for parts in breakdowns(board, found) if own is None or parts.group != own.group]
+            for board, own in zip(boards, pairs, strict=True)
+        ],
+        pairs=[(own, pair_figures(board, own)) for board, own in zip(boards, pairs, strict=True)],
+        pair_style=Markup(STYLE),
         galleries=galleries,
         asked={group: count for record in found for group, count in record["prompts"]["images"].items()},
         records=found,
