@@ -108,6 +108,32 @@ def compare(
 
 
 @app.command()
+def drift(
+    baseline: Annotated[Path | None, typer.Argument(help="A baseline file; unless given, the shipped one of the metrics.")] = None,
+    tiers: Annotated[str, typer.Option(help="0: metrics, 1: features, 2: methods.")] = "0,1,2",
+    seed: Annotated[int | None, typer.Option(min=0, help="Another run seed for the methods: new images, wide intervals.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML to this file.")] = None,
+    github: Annotated[bool, typer.Option("--github", help="Also print annotations; done by itself in GitHub Actions.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Every check, not only those that do not pass.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write the baseline instead.")] = False,
+    suite: Annotated[str | None, typer.Option(help="With --write: whose methods are kept.")] = None,
+    margin: Annotated[list[str] | None, typer.Option(help="With --write: 1%, or METRIC=0.1%; may be given again.")] = None,
+    accept: Annotated[str | None, typer.Option(help="With --write: why a baseline that exists has to change.")] = None,
+    device: Device = "cpu",
+    json: Json = False,
+) -> None:
+    """Do the same inputs still give the same numbers? Exit code 0: yes, 1: drift, 3: it cannot be said."""
+    from t2ibench.commands.drift import check_drift, write_baseline
+
+    if write:
+        write_baseline(baseline, suite, margin or [], accept, device)
+        return
+    if suite or margin or accept:
+        raise UserError("drift: --suite, --margin and --accept are for --write: leave them out, or add it")
+    raise typer.Exit(check_drift(baseline, tiers, seed, junit, device, github=github, everything=everything, json=json))
+
+
+@app.command()
 def report(
     suite: Annotated[str, typer.Argument(help="The name of a suite that was run.")] = "quick",
     out: Out = Path("runs"),

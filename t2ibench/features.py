@@ -6,7 +6,9 @@ A file is a float32 `.npy` followed by the sha256 of its bytes, written whole or
 import hashlib
 import io
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,26 @@ from t2ibench.records import digest, write_whole
 
 log = logging.getLogger(__name__)
 BATCH = 250
+_fresh: ContextVar[bool] = ContextVar("fresh", default=False)
+
+
+@contextmanager
+def uncached() -> Iterator[None]:
+    """Inside, no feature is read from the cache or written to it: for whoever asks whether a network still says the same.
+
+    A cached feature is known by its images, its weights and its resize, not by the packages that computed it.
+    """
+    token = _fresh.set(True)
+    try:
+        yield
+    finally:
+        _fresh.reset(token)
 
 
 def cached(key: Sequence[Any], make: Callable[[], np.ndarray], folder: Path | None = None) -> np.ndarray:
     """The array of a key (JSON content that decides it), float32, from the cache or from `make`."""
+    if _fresh.get():
+        return np.ascontiguousarray(make(), dtype=np.float32)
     path = (folder or cache.folder() / "features") / f"{digest(list(key))[:40]}.npy"
     if (found := _read(path)) is not None:
         return found

@@ -1,0 +1,95 @@
+"""A baseline: what was seen at some time, in one JSON file with the environment it was seen in, and why it was last written."""
+
+import base64
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from t2ibench import records
+from t2ibench.errors import UserError
+
+SCHEMA = 1
+SHIPPED = Path(__file__).parent / "shipped.json"
+DTYPES = {"pixels": "|u1", "floats": "<f4", "features": "<f4", "number": "<f8", "share": "<f8"}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one look saw."""
+
+    name: str
+    layer: str
+    kind: str
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """seen: T0 and T1. suite: the content of a suite file, and records: its records, for T2 (none: no T2). margins: by value.
+
+    reasons: why it was written, oldest first.
+    """
+
+    environment: Mapping[str, Any]
+    seen: Sequence[Seen]
+    reasons: Sequence[str]
+    suite: Mapping[str, Any] = field(default_factory=dict)
+    records: Sequence[Mapping[str, Any]] = ()
+    margins: Mapping[str, float] = field(default_factory=dict)
+
+
+def write(baseline: Baseline, path: Path) -> None:
+    """Write it, whole or not at all."""
+    content = {
+        "schema": SCHEMA,
+        "reasons": list(baseline.reasons),
+        "environment": baseline.environment,
+        "margins": dict(baseline.margins),
+        "suite": dict(baseline.suite),
+        "seen": [{**asdict(seen), "values": _packed(seen)} for seen in baseline.seen],
+        "records": list(baseline.records),
+    }
+    records.write_whole(path, (json.dumps(records.seal(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def read(path: Path) -> Baseline:
+    """A baseline, checked against its own hash. Raises UserError for a file that is missing, damaged or of another schema."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        if content["schema"] != SCHEMA:
+            raise ValueError(f"schema is {content['schema']}, this version reads {SCHEMA}")
+        if content["sha256"] != records.digest({key: value for key, value in content.items() if key != "sha256"}):
+            raise ValueError("the content does not match its own sha256")
+        for record in content["records"]:
+            records.validate(record)
+        seen = [Seen(e["name"], e["layer"], e["kind"], _unpacked(e["kind"], **e["values"])) for e in content["seen"]]
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing: `t2ibench drift {path} --write` makes it") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError, zlib.error) as error:
+        raise UserError(f"{path}: not a sound baseline ({error}): get the file again, or write it anew") from error
+    keys = ("suite", "records", "margins")
+    return Baseline(content["environment"], seen, content["reasons"], **{key: content[key] for key in keys})
+
+
+def _packed(seen: Seen) -> dict[str, Any]:
+    array = np.ascontiguousarray(seen.values, DTYPES[seen.kind])
+    if array.size <= 8 and array.dtype.kind == "f":
+        return {"shape": list(array.shape), "numbers": array.reshape(-1).tolist()}
+    return {"shape": list(array.shape), "base64": base64.b64encode(zlib.compress(array.tobytes(), 9)).decode()}
+
+
+def _unpacked(kind: str, shape: Sequence[int], numbers: Sequence[float] | None = None, base64: str = "") -> np.ndarray:
+    if numbers is not None:
+        return np.array(numbers, DTYPES[kind]).reshape(shape)
+    return np.frombuffer(zlib.decompress(_decode(base64)), DTYPES[kind]).reshape(shape)
+
+
+def _decode(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)

@@ -1,0 +1,79 @@
+"""Who may have done it: what differs between the environment of a baseline and this one, most likely first for the layer that drifts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from t2ibench.drift.looks import Layer
+
+# What can change a layer; the earlier, the more likely. Files by the beginnings of their paths.
+PACKAGES: dict[Layer, tuple[str, ...]] = {
+    "decode": ("pillow", "jpg", "jpeg turbo", "zlib"),
+    "resize": ("pillow", "torch", "numpy", "open_clip_torch", "torchvision"),
+    "estimator": ("torch", "scipy", "numpy", "blas"),
+    "features": ("torch", "open_clip_torch", "numpy", "safetensors", "torchvision"),
+    "metrics": ("torch", "scipy", "numpy", "pandas", "open_clip_torch"),
+    "methods": ("torch", "numpy", "open_clip_torch", "dicebear-core", "dicebear-styles", "resvg-py", "scipy"),
+}
+FILES: dict[Layer, tuple[str, ...]] = {
+    "decode": ("images.py",),
+    "resize": ("backbones/clip/preprocess.py", "backbones/inception.py", "datasets/image_folder.py", "images.py"),
+    "estimator": ("frechet.py", "statistics.py", "metrics/"),
+    "features": ("backbones/", "extractors.py", "models.py", "zoo/", "images.py"),
+    "metrics": ("metrics/", "feature_sets.py", "evidence.py", "features.py", "statistics.py", "seeds.py"),
+    "methods": ("methods/", "backbones/", "seeds.py", "generation.py", "tracks/", "datasets/"),
+}
+
+
+KINDS = {"weights": "weights", "packages": "package", "libraries": "library", "switches": "switch", "files": "file", "machine": "machine"}
+
+
+@dataclass(frozen=True)
+class Change:
+    """what: package | library | weights | file | switch | machine."""
+
+    what: str
+    name: str
+    before: str
+    now: str
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.name}: {self.before or 'absent'} → {self.now or 'absent'}"
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
+    """Everything that differs, weights first, then packages, libraries, switches, files and the machine."""
+    found = []
+    for key, what in KINDS.items():
+        there, here = before.get(key, {}), now.get(key, {})
+        names = dict.fromkeys([*there, *here])
+        found += [Change(what, n, str(there.get(n, "")), str(here.get(n, ""))) for n in names if there.get(n, "") != here.get(n, "")]
+    return found
+
+
+def suspects(found: list[Change], layer: Layer, weights: frozenset[str] = frozenset()) -> list[Change]:
+    """The changes that can have moved a layer, most likely first. weights: the names of those that this layer uses."""
+    ranked = []
+    for change in found:
+        if change.what == "weights" and change.name in weights:
+            ranked.append((0, change))
+        elif change.what in ("package", "library") and change.name in PACKAGES[layer]:
+            ranked.append((1 + PACKAGES[layer].index(change.name), change))
+        elif change.what == "file" and change.name.startswith(FILES[layer]):
+            ranked.append((20, change))
+        elif change.what == "switch" and layer in ("features", "metrics", "methods", "estimator"):
+            ranked.append((30, change))
+        elif change.what == "machine":
+            ranked.append((40, change))
+    return [change for _, change in sorted(ranked, key=lambda pair: pair[0])]
+
+
+def verdict(found: list[Change], layer: Layer, weights: frozenset[str] = frozenset()) -> str:
+    """One line: the culprit where there is one suspect, the suspects in order where there are more, and what was ruled out."""
+    there = suspects(found, layer, weights)
+    if len(there) == 1:
+        return f"culprit: {there[0]}"
+    if there:
+        more = f"; and {len(there) - 4} more" if len(there) > 4 else ""
+        return "suspects, most likely first: " + "; ".join(map(str, there[:4])) + more
+    return "no package, weight, switch or file that this layer uses differs from the baseline's: the drift comes from outside them"

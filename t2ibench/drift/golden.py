@@ -1,0 +1,85 @@
+"""What is frozen: 48 real and 48 made faces with their captions, and a JPEG; in the package, to be looked at with any viewer.
+
+Real ones are validation images of `avatars`, made ones the answers of `gan-int-cls` to captions of test images, in 16 levels a channel.
+They are inputs, not expectations: it does not matter who made them, only that they stay as they are.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from t2ibench.cache import ArrayImages
+from t2ibench.data import Split
+from t2ibench.errors import UserError
+from t2ibench.evidence import Evidence, Samples
+from t2ibench.images import pixel_hash, read_image
+from t2ibench.models import Models
+from t2ibench.tracks import Prompt
+
+FOLDER = Path(__file__).parent / "golden"
+SIDE, COLUMNS = 64, 8
+SHEETS = {"real": "real.png", "made": "made.png"}
+JPEG = FOLDER / "photo.jpg"
+
+
+@dataclass(frozen=True)
+class Golden:
+    """real, made: uint8 [48, 3, 64, 64]. captions: of the made ones."""
+
+    real: np.ndarray
+    made: np.ndarray
+    captions: Sequence[str]
+
+    @cached_property
+    def scenes(self) -> dict[str, np.ndarray]:
+        """Pictures of other shapes, uint8 [3, H, W], cut from sheets of faces: tall, wide, and square but small or large."""
+        faces = sheet(self.real)
+        parts = {"tall": (0, 186, 0, 101), "wide": (7, 108, 3, 190), "small": (64, 104, 64, 104), "large": (0, 256, 0, 256)}
+        return {shape: faces[:, top:bottom, left:right] for shape, (top, bottom, left, right) in parts.items()}
+
+    def evidence(self, models: Models) -> Evidence:
+        """The made images as a cell's answers to their captions, the real ones as its reference."""
+        reference = _split("golden", self.real)
+        prompts = [Prompt(f"golden/{i}", text) for i, text in enumerate(self.captions)]
+        store = _store(self.made)
+        samples = Samples(prompts, [0] * len(prompts), np.ones(len(prompts), bool), store.digests(), store)
+        return Evidence(train=reference, reference=reference, prompts=prompts, samples={"captions": samples}, models=models)
+
+
+def load() -> Golden:
+    """The frozen inputs. Raises UserError where a file is missing or not the frozen one: nothing could be concluded then."""
+    try:
+        facts = json.loads((FOLDER / "golden.json").read_text("utf-8"))
+        for name, expected in facts["sha256"].items():
+            if hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() != expected:
+                raise UserError(f"{FOLDER / name} is not the frozen file: install the package again")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{FOLDER} is not whole ({error}): install the package again") from error
+    real, made = (tiles(read_image(FOLDER / SHEETS[name]).transpose(2, 0, 1)) for name in ("real", "made"))
+    return Golden(real, made, facts["captions"])
+
+
+def sheet(images: np.ndarray) -> np.ndarray:
+    """Images [N, 3, S, S] as one picture, uint8 [3, N / 8 S, 8 S], row by row."""
+    rows = images.reshape(-1, COLUMNS, 3, SIDE, SIDE)
+    return np.ascontiguousarray(rows.transpose(2, 0, 3, 1, 4).reshape(3, -1, COLUMNS * SIDE))
+
+
+def tiles(picture: np.ndarray) -> np.ndarray:
+    """What `sheet` was made of."""
+    rows = picture.reshape(3, -1, SIDE, COLUMNS, SIDE).transpose(1, 3, 0, 2, 4)
+    return np.ascontiguousarray(rows.reshape(-1, 3, SIDE, SIDE))
+
+
+def _store(images: np.ndarray) -> ArrayImages:
+    return ArrayImages(images, [pixel_hash(image) for image in images])
+
+
+def _split(name: str, images: np.ndarray) -> Split:
+    ids = [f"{name}-{i}" for i in range(len(images))]
+    return Split("golden", name, ids, _store(images), [() for _ in ids])

@@ -1,0 +1,144 @@
+"""What is looked at: named arrays, layer by layer, each of which changes where its own part of the machinery changes.
+
+decode: files to pixels. resize: pixels to other sizes, by the code that metrics and data sets call. estimator: fixed features, block means
+of the frozen images, to numbers; no network is involved. features: what each network sees. metrics: whole metrics on frozen images.
+The first layer that drifts is where to look: what follows it follows from it.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from t2ibench import frechet, plugins, statistics
+from t2ibench.backbones import inception
+from t2ibench.backbones.clip import Clip
+from t2ibench.backbones.clip.preprocess import Preprocess
+from t2ibench.drift.golden import FOLDER, JPEG, SHEETS, Golden
+from t2ibench.evidence import Evidence
+from t2ibench.extractors import find
+from t2ibench.images import read_image, to_float, to_uint8
+from t2ibench.metrics import kid, prdc, r_precision
+from t2ibench.models import JUDGE, JUDGE_CLIP, Models
+
+Layer = Literal["decode", "resize", "estimator", "features", "metrics", "methods"]
+LAYERS: tuple[Layer, ...] = ("decode", "resize", "estimator", "features", "metrics", "methods")
+TIERS: dict[Layer, int] = {"decode": 0, "resize": 0, "estimator": 0, "metrics": 0, "features": 1, "methods": 2}
+Kind = Literal["pixels", "floats", "features", "number", "share"]
+STEP = 251  # every so many values of a picture are kept
+FEATURED = 16  # images whose features are kept
+METRICS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {  # settings, and the values they make
+    "fid": ({"extractor": JUDGE, "fewest": 2}, ("fd_avatars",)),
+    "kid": ({"extractor": JUDGE, "fewest": 2}, ("kd_avatars",)),
+    "prdc": ({"extractor": JUDGE}, ("precision", "recall", "density", "coverage")),
+    "clip_score": ({"clip": JUDGE_CLIP}, ("clip_score",)),
+    "r_precision": ({"clip": JUDGE_CLIP, "pool": 32}, ("r_precision",)),
+}
+SHARES = ("precision", "recall", "coverage", "r_precision")
+
+
+@dataclass(frozen=True)
+class Look:
+    """One thing to look at. see: makes its array. kind: what its values are, and so how near they must stay."""
+
+    name: str
+    layer: Layer
+    kind: Kind
+    see: Callable[[], np.ndarray]
+
+    @property
+    def tier(self) -> int:
+        return TIERS[self.layer]
+
+
+class Looks:
+    """Everything that can be looked at with some models."""
+
+    def __init__(self, golden: Golden, models: Models) -> None:
+        self.golden, self.models = golden, models
+        self._scores: dict[str, dict[str, float]] = {}
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        return self.golden.evidence(self.models)
+
+    def all(self) -> Iterator[Look]:
+        """In the order of the layers; nothing is computed until a look is asked to see."""
+        yield Look("decode png", "decode", "pixels", lambda: _thin(read_image(FOLDER / SHEETS["made"])))
+        yield Look("decode jpeg", "decode", "pixels", lambda: _thin(read_image(JPEG)))
+        yield from self._resizing()
+        yield Look("to 8 bits", "resize", "pixels", lambda: to_uint8(torch.linspace(-1.01, 1.01, 4001)).numpy())
+        yield from (Look(f"estimator {name}", "estimator", kind, see) for name, kind, see in self._estimators())
+        yield from self._features()
+        for name, (_, ids) in METRICS.items():
+            for id in ids:
+                kind: Kind = "share" if id in SHARES else "number"
+                yield Look(f"metric {id}", "metrics", kind, lambda name=name, id=id: np.array([self._score(name)[id]]))  # type: ignore[misc]
+
+    def _resizing(self) -> Iterator[Look]:
+        for shape, picture in self.golden.scenes.items():
+            batch = torch.from_numpy(np.ascontiguousarray(picture))[None]
+            yield Look(f"clean-fid resize, {shape}", "resize", "floats", lambda p=picture: _thin(inception.clean_resize(p, inception.SIDE)))  # type: ignore[misc]
+            for mode in ("shortest", "squash"):
+                to = Preprocess(72, resize_mode=mode)  # type: ignore[arg-type]
+                yield Look(f"CLIP resize {mode}, {shape}", "resize", "pixels", lambda to=to, b=batch: _thin(to.resize(b).numpy()))  # type: ignore[misc]
+        to = Preprocess(72)
+        tall = torch.from_numpy(np.ascontiguousarray(self.golden.scenes["tall"]))[None]
+        yield Look("CLIP normalise, tall", "resize", "floats", lambda: _thin(to.normalise(to.resize(tall).float() / 255).numpy()))
+        yield Look("differentiable CLIP resize, tall", "resize", "floats", lambda: 255 * _thin(to.resize((to_float(tall) + 1) / 2).numpy()))
+        folder = plugins.load("datasets", "image_folder")
+        yield Look("image folder resize", "resize", "pixels", lambda: _thin(folder.Files([JPEG], 64).read([0])))
+
+    def _estimators(self) -> Iterator[tuple[str, Kind, Callable[[], np.ndarray]]]:
+        for blocks in (2, 4):  # 12 dimensions: full rank; 48: singular covariances
+            made, real = (torch.from_numpy(block_means(images, blocks)) for images in (self.golden.made, self.golden.real))
+            d = made.shape[1]
+            yield f"Fréchet distance, d={d}", "number", lambda a=made, b=real: np.array([frechet.frechet_distance(a, b)])  # type: ignore[misc]
+            yield f"kernel distance, d={d}", "number", lambda a=made, b=real: np.array([kid.kid(a, b)[0]])  # type: ignore[misc]
+            for id in ("precision", "recall", "density", "coverage"):
+                kind: Kind = "share" if id in SHARES else "number"
+                yield f"{id}, d={d}", kind, lambda a=made, b=real, id=id: np.array([prdc.prdc(b, a)[id]])  # type: ignore[misc]
+        made, real = (torch.from_numpy(block_means(images, 2)) for images in (self.golden.made, self.golden.real))
+        yield "Fréchet influence", "number", lambda: np.array([float(frechet.influence(made, frechet.Moments.of(real)).std())])
+        yield "Fréchet jackknife", "number", lambda: np.array(frechet.jackknife(made, real))
+        means = made[:, 0].numpy()
+        yield "bootstrap interval", "number", lambda: np.array(statistics.cluster_mean_interval(means, range(len(means)), 0, draws=2000))
+        yield "Wilson interval", "number", lambda: np.array([*statistics.wilson(37, 200), *statistics.wilson(0, 10)])
+        centred = torch.nn.functional.normalize(made - made.mean(0))
+        cosines = (centred @ centred.T).numpy()
+        yield "top-1 places", "share", lambda: np.array([float(r_precision.first_places(cosines[:, 5], cosines[:, 20:])[0].mean())])
+
+    def _features(self) -> Iterator[Look]:
+        images = torch.from_numpy(np.concatenate([self.golden.made[: FEATURED // 2], self.golden.real[: FEATURED // 2]]))
+        for name in (JUDGE, JUDGE_CLIP, *(["inception"] if inception.weights() else [])):
+            some = images if name != "inception" else images[::4]
+            yield Look(f"features {name}", "features", "features", lambda n=name, i=some: find(self.models, n).network(i).numpy())  # type: ignore[misc]
+        for shape in ("tall", "wide"):
+            scene = torch.from_numpy(np.ascontiguousarray(self.golden.scenes[shape]))[None]
+            yield Look(f"features {JUDGE_CLIP}, {shape}", "features", "features", lambda s=scene: self._clip().encode_images(s).numpy())  # type: ignore[misc]
+        texts = list(self.golden.captions[:FEATURED])
+        yield Look(f"features {JUDGE_CLIP}, texts", "features", "features", lambda: self._clip().encode_texts(texts).numpy())
+
+    def _clip(self) -> Clip:
+        return self.models.clip(JUDGE_CLIP)
+
+    def _score(self, name: str) -> dict[str, float]:
+        if name not in self._scores:
+            module = plugins.load("metrics", name)
+            found = module.score(self.evidence, plugins.configure(module.Config, METRICS[name][0], f"drift: {name}"))
+            self._scores[name] = {id: estimate.value for id, estimate in found.items()}
+        return self._scores[name]
+
+
+def block_means(images: np.ndarray, blocks: int) -> np.ndarray:
+    """Means over blocks x blocks parts of images uint8 [N, 3, H, W], over 255: float64 [N, 3 blocks^2], to the last bit on any machine."""
+    n, _, height, width = images.shape
+    parts = images.reshape(n, 3, blocks, height // blocks, blocks, width // blocks).astype(np.int64)
+    return parts.sum((3, 5)).reshape(n, -1) / (255.0 * (height // blocks) * (width // blocks))
+
+
+def _thin(picture: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(picture).reshape(-1)[::STEP]

@@ -1,0 +1,121 @@
+"""T2: do methods still do what they did? A small suite is run anew, its images included, and paired with the records of the baseline.
+
+Equal images, bit for bit, must have equal values (T0's limits): where they do not, a metric has changed and not a method. Other images
+need not be worse ones: another processor rounds differently, and so does another seed. Then each value of the suite's columns has an
+equivalence test, paired sample by sample (`t2ibench.differences`), with the margin that the baseline states, a share of the value:
+
+    pass           two one-sided tests show the difference to be within the margin, at 5 %
+    drift          an interval of 1 % for all values together lies beyond the margin as a whole
+    inconclusive   neither: the finding says with what chance so many pairs could have shown equality, and how to have more
+
+Equal methods are therefore called drift in at most 1 % of all runs, whatever the margin.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from t2ibench import runner, suite
+from t2ibench.differences import Difference, difference
+from t2ibench.drift.baseline import Baseline
+from t2ibench.drift.gate import LIMITS, Finding
+from t2ibench.errors import UserError
+from t2ibench.features import uncached
+from t2ibench.recording import difference as first_difference
+
+OTHERS = "*"  # the margin of values that have none of their own
+LEVEL, FALSE_ALARMS = 0.05, 0.01
+Record = Mapping[str, Any]
+
+
+def generate(content: Mapping[str, Any], folder: Path, seed: int | None = None, device: str = "cpu", batch: int = 64) -> list[Record]:
+    """The records of a suite's methods, made from nothing in an empty folder. seed: instead of the suite's."""
+    changed = dict(content) if seed is None else {**content, "seeds": [seed]}
+    wanted = suite.parse({**changed, "baselines": []}, "drift", "", "drift baseline")
+    with uncached():
+        return [done.record for done in runner.run(wanted, runner.Where(folder, folder, batch, device))]
+
+
+def examine(baseline: Baseline, records: Sequence[Record], same: bool) -> list[Finding]:
+    """Findings on records made anew. same: the platform is the baseline's."""
+    before = {(record["track"], record["method"]): record for record in baseline.records}
+    now = {(record["track"], record["method"]): record for record in records}
+    checks = sum(len(_columns(record)) for record in before.values())
+    findings = []
+    for key, then in before.items():
+        if key not in now:
+            findings.append(_finding(_name(then), "inconclusive", "it was not made"))
+        else:
+            findings += compare(then, now[key], baseline.margins, same, checks)
+    return findings
+
+
+def compare(then: Record, now: Record, margins: Mapping[str, float], same: bool, checks: int) -> list[Finding]:
+    """Findings on one method. checks: how many values are tested in all, over which false alarms are shared out."""
+    name = _name(then)
+    if then["counts"] != now["counts"]:
+        bad = ", ".join(f"{now['counts'][key]:,} {key} (before: {then['counts'][key]:,})" for key in ("ok", "black", "nan", "failed"))
+        return [_finding(name, "drift", f"outcomes differ: {bad}")]
+    if then["prompts"]["digest"] != now["prompts"]["digest"]:
+        return [_finding(f"{name}: prompts", "drift", "it was asked for other prompts, or in another order")]
+    equal = then["images"] == now["images"]
+    return [_value(f"{name}: {id}", id, then, now, margins, equal, same, checks) for id in _columns(then)]
+
+
+def zone(gap: Difference, margin: float, checks: int) -> tuple[str, float]:
+    """pass, drift or inconclusive, and the power of the test of equivalence."""
+    if gap.p_beyond(margin) <= LEVEL:
+        return "pass", gap.power(margin, LEVEL)
+    low, high = gap.interval(1 - FALSE_ALARMS / checks)
+    return "drift" if low > margin or high < -margin else "inconclusive", gap.power(margin, LEVEL)
+
+
+def _value(name: str, id: str, then: Record, now: Record, margins: Mapping[str, float], equal: bool, same: bool, checks: int) -> Finding:
+    if id not in now["values"]:
+        return _finding(name, "drift", "it has no such value any more")
+    old, new = then["values"][id], now["values"][id]
+    if old["protocol_id"] != new["protocol_id"]:
+        change = first_difference(old["protocol"], new["protocol"])
+        return _finding(name, "drift", f"another protocol, so the numbers do not compare: {change}")
+    moved = f"{new['value']:.6g}, baseline {old['value']:.6g}"
+    if equal:
+        size, limit = abs(new["value"] - old["value"]) / max(abs(old["value"]), 1e-6), LIMITS["number"][0 if same else 1]
+        status = "pass" if size <= limit else "drift"
+        said = "the images are the same bit by bit" + ("" if status == "pass" else f", but the value is not: {moved}")
+        return _finding(name, status, said, size, limit)
+    share = margins.get(id, margins.get(OTHERS, 0.01))
+    margin = share * abs(old["value"])
+    gap = difference([new], [old])
+    status, power = zone(gap, margin, checks)
+    unit = abs(old["value"]) or 1.0
+    low, high = (end / unit for end in gap.interval(1 - 2 * LEVEL))
+    said = f"{moved}: {gap.value / unit:+.2%} [{low:+.2%}, {high:+.2%}], margin {share:.2%}, {gap.n:,} {gap.rule} samples"
+    if status == "inconclusive":
+        said += f"; so many could have shown equality with a chance of {power:.0%}: more captions, or a wider margin"
+    return _finding(name, status, said, abs(gap.value) / unit, share)
+
+
+def names(baseline: Baseline) -> list[str]:
+    """What the findings of T2 are named by: its methods."""
+    return [_name(record) for record in baseline.records]
+
+
+def check(records: Sequence[Record]) -> None:
+    """Raises UserError where a baseline of these records could never conclude anything."""
+    for record in records:
+        if record["partial"]:
+            raise UserError(f"{record['method']}: coverage {record['coverage']:.1%}: a baseline needs images of nearly all prompts")
+        if not _columns(record):
+            raise UserError(f"{record['method']}: none of the suite's columns has a value: name some under `columns`")
+
+
+def _name(record: Record) -> str:
+    return f"{record['method']} ({record['track']})"
+
+
+def _columns(record: Record) -> list[str]:
+    return [id for id in record["columns"] or record["values"] if id in record["values"]]
+
+
+def _finding(name: str, status: Any, said: str, size: float | None = None, limit: float | None = None) -> Finding:
+    return Finding(name, 2, "methods", status, said, size, limit)

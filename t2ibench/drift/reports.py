@@ -1,0 +1,111 @@
+"""A verdict for people, programs, continuous integration and the code host: text, JSON, JUnit XML, annotations."""
+
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from t2ibench.drift.gate import INCONCLUSIVE, Finding, Verdict
+from t2ibench.drift.looks import LAYERS
+from t2ibench.records import write_whole
+
+MARKS = {"pass": ("✓", "green"), "drift": ("✗", "bold red"), "inconclusive": ("?", "yellow")}
+HEADLINES = {0: "no drift", 1: "drift", INCONCLUSIVE: "inconclusive"}
+
+
+def show(verdict: Verdict, console: Console, everything: bool = False) -> None:
+    """A line a layer, every finding that is no pass (or all), and the culprit."""
+    table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False, show_header=False)
+    for layer in LAYERS:
+        found = [finding for finding in verdict.findings if finding.layer == layer]
+        if not found:
+            continue
+        worst = _worst(found)
+        passed = sum(finding.status == "pass" for finding in found)
+        table.add_row(Text(*MARKS[worst]), Text(f"T{found[0].tier} {layer}", "bold"), f"{passed} of {len(found)} pass")
+        for finding in found:
+            if everything or finding.status != "pass":
+                table.add_row("", Text(f"  {finding.name}", MARKS[finding.status][1]), Text(finding.said))
+    console.print(table)
+    style = {0: "bold green", 1: "bold red"}.get(verdict.exit_code, "bold yellow")
+    console.print(Text(summary(verdict), style))
+    if verdict.culprit:
+        console.print(Text(verdict.culprit))
+
+
+def summary(verdict: Verdict) -> str:
+    """One line."""
+    counts = {status: sum(finding.status == status for finding in verdict.findings) for status in MARKS}
+    where = f", beginning with the layer {verdict.first_layer}" if verdict.first_layer else ""
+    platform = "" if verdict.same_platform else "; another platform than the baseline's, so its wider limits hold"
+    parts = f"{counts['pass']} checks pass, {counts['drift']} drift, {counts['inconclusive']} inconclusive"
+    return f"{HEADLINES[verdict.exit_code]} against {verdict.baseline}{where}: {parts}{platform}"
+
+
+def as_json(verdict: Verdict) -> dict[str, Any]:
+    """The verdict for another program."""
+    return {
+        "verdict": HEADLINES[verdict.exit_code],
+        "exit_code": verdict.exit_code,
+        "baseline": verdict.baseline,
+        "same_platform": verdict.same_platform,
+        "first_layer": verdict.first_layer,
+        "culprit": verdict.culprit,
+        "changes": [asdict(change) for change in verdict.changes],
+        "findings": [asdict(finding) for finding in verdict.findings],
+    }
+
+
+def junit(verdict: Verdict) -> bytes:
+    """JUnit XML: a suite a tier, a case a check; drift is a failure, inconclusive an error, since it is no pass."""
+    root = ET.Element("testsuites", name="t2ibench drift")
+    for tier in sorted({finding.tier for finding in verdict.findings}):
+        found = [finding for finding in verdict.findings if finding.tier == tier]
+        counts = {"failures": "drift", "errors": "inconclusive"}
+        numbers = {key: str(sum(finding.status == status for finding in found)) for key, status in counts.items()}
+        suite = ET.SubElement(root, "testsuite", name=f"T{tier}", tests=str(len(found)), **numbers)
+        for finding in found:
+            case = ET.SubElement(suite, "testcase", classname=f"t2ibench.drift.T{tier}.{finding.layer}", name=finding.name)
+            if finding.status != "pass":
+                kind = "failure" if finding.status == "drift" else "error"
+                ET.SubElement(case, kind, message=_plain(finding.said)).text = _plain("\n".join([finding.said, verdict.culprit]).strip())
+    ET.indent(root)
+    return ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+
+
+def write_junit(verdict: Verdict, path: Path) -> None:
+    write_whole(path, junit(verdict))
+
+
+def annotations(verdict: Verdict) -> Iterable[str]:
+    """Workflow commands of GitHub Actions: an error for each drift, a warning for what is inconclusive, a notice that sums up."""
+    for finding in verdict.findings:
+        if finding.status != "pass":
+            level = "error" if finding.status == "drift" else "warning"
+            yield f"::{level} title={_property(f'T{finding.tier} {finding.name}')}::{_message(finding.said)}"
+    level = "notice" if verdict.exit_code == 0 else "error"
+    yield f"::{level} title=t2ibench drift::{_message(' '.join([summary(verdict), verdict.culprit]).strip())}"
+
+
+def _worst(findings: Iterable[Finding]) -> str:
+    there = {finding.status for finding in findings}
+    return next(status for status in ("drift", "inconclusive", "pass") if status in there)
+
+
+def _message(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _message(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _plain(text: str) -> str:
+    """Without the control characters that XML cannot hold."""
+    return "".join(character for character in text if character in "\t\n" or ord(character) >= 32)
