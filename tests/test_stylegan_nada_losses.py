@@ -15,7 +15,7 @@ from t2ibench.backbones.stylegan2 import Config as Layout
 from t2ibench.backbones.stylegan2 import Generator
 from t2ibench.errors import UserError
 from t2ibench.methods.stylegan_nada import layers
-from t2ibench.methods.stylegan_nada.losses import direction_loss, global_loss, guides, text_direction, total_loss
+from t2ibench.methods.stylegan_nada.losses import direction_loss, global_loss, guides, text_direction, total_loss, views
 from t2ibench.methods.stylegan_nada.settings import PROFILES, Config
 
 LAYOUT = Layout(32, z_dim=8, w_dim=16, mapping_layers=2, channel_base=512, channel_max=16)  # eight rows, seven convolutions
@@ -56,6 +56,27 @@ def test_an_image_that_has_not_moved_costs_1_and_is_pulled_along_the_text():
 
 def test_the_global_loss_is_1_minus_the_cosine():
     torch.testing.assert_close(global_loss(at(0, 90, 180), EAST), torch.tensor([0.0, 1.0, 2.0]))
+
+
+def test_both_images_of_a_pair_are_seen_in_the_same_view():
+    before = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    first, second = views(before, before + 0.25, 3, 0.4, torch.Generator().manual_seed(2))
+    assert first.shape == (6, 3, 16, 16)
+    torch.testing.assert_close(second - first, torch.full_like(first, 0.25))  # moved alike, the same noise
+    assert not torch.allclose(first[0], first[2], atol=0.2)  # two views of one image
+    again, _ = views(before, before, 3, 0.4, torch.Generator().manual_seed(2))
+    assert torch.equal(first, again)
+
+
+def test_a_view_shows_a_part_of_the_image_with_a_little_noise():
+    flat = torch.full((64, 3, 16, 16), 0.5)
+    seen, _ = views(flat, flat, 1, 0.3, torch.Generator().manual_seed(0))
+    assert 0.045 < float((seen - 0.5).std()) < 0.055
+    ramp = torch.linspace(-1, 1, 16).expand(256, 3, 16, 16)
+    slopes = views(ramp, ramp, 1, 0.3, torch.Generator().manual_seed(0))[0][..., 4:12].diff(dim=-1).mean((1, 2, 3)) / (2 / 15)
+    assert 90 < int((slopes < 0).sum()) < 166  # about half are mirrored
+    assert 0.6 < float(slopes.abs().min()) < 0.8
+    assert 0.95 < float(slopes.abs().max()) < 1.1
 
 
 def test_the_text_direction_is_the_difference_of_means_over_templates_in_any_order():

@@ -81,6 +81,28 @@ def global_loss(features: Tensor, target: Tensor) -> Tensor:
     return 1 - features @ target
 
 
+def views(before: Tensor, after: Tensor, copies: int, scale: float, stream: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Both images of each pair [B, 3, H, W] as `copies` views of them, [copies * B, 3, H, W]; the same view of both images of a pair.
+
+    A view is a crop of 1 - scale to all of the sides, shifted by up to a twentieth of them beyond (the border goes on), mirrored or not,
+    with noise of deviation 0.05. A pattern that fools CLIP in one place does not survive that: the augmentation of CLIPDraw (Frans et
+    al., 2021) and FuseDream (Liu et al., 2021).
+    """
+    count, (height, width) = copies * len(before), before.shape[2:]
+    u = torch.rand(count, 6, generator=stream)
+    side, shift = 1 - scale * u[:, :1], 2 * u[:, 1:3] - 1
+    theta = torch.zeros(count, 2, 3)
+    theta[:, 0, 0], theta[:, 1, 1] = side[:, 0] * torch.where(u[:, 3] < 0.5, -1.0, 1.0), side[:, 0]
+    theta[:, :, 2] = (1 - side) * shift + 0.1 * (2 * u[:, 4:] - 1)
+    noise = 0.05 * torch.randn(count, 3, height, width, generator=stream).to(before.device)
+    where = F.affine_grid(theta.to(before.device), [count, 3, height, width], align_corners=False)
+
+    def seen(images: Tensor) -> Tensor:
+        return F.grid_sample(images.repeat(copies, 1, 1, 1), where, padding_mode="border", align_corners=False) + noise
+
+    return seen(before), seen(after)
+
+
 def total_loss(config: Config, guides: Sequence[Guide], before: Tensor, after: Tensor) -> dict[str, Tensor]:
     """Weighted sums over the guides, scalars, by name: "direction" and "global" as far as they have a weight, and "loss" of both.
 

@@ -34,6 +34,8 @@ class Config:
     templates: Literal["plain", "imagenet"] = "plain"  # around both texts; imagenet is the reference
     lambda_direction: float = 1.0
     lambda_global: float = 0.0  # the loss that chooses layers, here as a training loss: for ablations
+    views: int = 2  # ours, against images that fool one CLIP: it sees so many moved copies of each pair; 0: the pair as it is (reference)
+    view_scale: float = 0.3  # a view shows between 1 - view_scale of the sides and all
     floor: float = 1e-3  # displacements of features that are shorter count as of this length
     phase: Literal["default", "texture", "shape", "shape_expanded", "no_fine", "all"] = "default"  # what learns where `layers` is 0
     train_affine: bool = True  # the affine layers of what learns (reference for StyleGAN2)
@@ -67,6 +69,7 @@ class Config:
             ("steps", 1),
             ("keep_every", 0),
             ("batch", 1),
+            ("views", 0),
             ("layers", 0),
             ("layers_batch", 1),
             ("layers_every", 1),
@@ -80,6 +83,8 @@ class Config:
         for name in ("learning_rate", "floor"):
             if not getattr(self, name) > 0:
                 raise UserError(f"stylegan_nada: {name} is {getattr(self, name)}, expected more than 0")
+        if not 0 <= self.view_scale < 1:
+            raise UserError(f"stylegan_nada: view_scale is {self.view_scale}, expected a share in [0, 1)")
         if not 0 <= self.mixing <= 1:
             raise UserError(f"stylegan_nada: mixing is {self.mixing}, expected a share in [0, 1]")
         if len(self.clips) != len(self.clip_weights):

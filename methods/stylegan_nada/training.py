@@ -17,7 +17,7 @@ from t2ibench.backbones.stylegan2.difference import difference
 from t2ibench.images import to_uint8
 from t2ibench.methods.stylegan_nada import layers
 from t2ibench.methods.stylegan_nada.coding import encode
-from t2ibench.methods.stylegan_nada.losses import direction_loss, global_loss, guides, total_loss
+from t2ibench.methods.stylegan_nada.losses import direction_loss, global_loss, guides, total_loss, views
 from t2ibench.methods.stylegan_nada.settings import Config, training_settings
 from t2ibench.models import Models
 from t2ibench.seeds import derive_seed, latents
@@ -66,7 +66,10 @@ class AdaptationRecipe:
         learning = layers.parameters_of(self.child, self.learning, self.config.train_affine, self.config.train_kernels)
         for key, parameter in self.parameters.items():
             parameter.requires_grad_(key in learning)
-        before, after = self.pair(torch.Generator().manual_seed(derive_seed(self.seed, "step", index)))
+        stream = torch.Generator().manual_seed(derive_seed(self.seed, "step", index))
+        before, after = self.pair(stream)
+        if self.config.views:
+            before, after = views(before, after, self.config.views, self.config.view_scale, stream)
         losses = total_loss(self.config, self.guides, before, after)
         gradients = torch.autograd.grad(losses["loss"], list(learning.values()), allow_unused=True)
         for parameter, gradient in zip(learning.values(), gradients, strict=True):
