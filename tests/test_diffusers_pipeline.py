@@ -83,6 +83,9 @@ def test_every_setting_reaches_the_pipeline(config, change):
 
 def test_resolution(config):
     assert images(replace(config, height=24, width=32)).shape == (2, 3, 24, 32)
+    assert images(replace(config, side=8)).shape == (2, 3, 8, 8)
+    whole, scaled = (images(replace(config, side=side)).float() for side in (None, 8))
+    torch.testing.assert_close(scaled.mean((2, 3)), whole.mean((2, 3)), atol=3, rtol=0)  # grey levels
 
 
 def test_a_scheduler_that_draws_from_the_global_generator_is_seeded_by_the_request(config):
@@ -145,10 +148,9 @@ class Canned:
 @pytest.mark.parametrize("pass_size", [1, 2, 8])
 def test_other_rows_of_the_batch_are_kept(pass_size):
     rows = [{"prompt": text} for text in ("a", "flagged", "b", "nan", "c")]
-    with pytest.raises(PartlyFailed) as error:
-        draw(Canned(), rows, range(5), pass_size, {})
-    assert {row: reason.split(":")[0] for row, reason in error.value.reasons.items()} == {1: FLAGGED, 3: "the image holds NaN or infinity"}
-    assert error.value.images[:, 0, 0, 0].tolist() == [153, 0, 153, 0, 153]
+    drawn, reasons = draw(Canned(), rows, range(5), pass_size, {})
+    assert {row: reason.split(":")[0] for row, reason in reasons.items()} == {1: FLAGGED, 3: "the image holds NaN or infinity"}
+    assert drawn[:, 0, 0, 0].tolist() == [153, 0, 153, 0, 153]
 
 
 def test_an_answer_that_is_no_image_is_one_line():
@@ -175,6 +177,7 @@ def test_an_answer_that_is_no_image_is_one_line():
         ({"arguments": {"generator": 1}}, "generator is given by each request: take it out"),
         ({"weights_variant": "fp16"}, "cannot be read .*variant=fp16"),
         ({"lora": "nowhere"}, "lora: nowhere is missing"),
+        ({"controlnets": {"depth": "nowhere"}}, "controlnets: depth: nowhere is missing"),
     ],
 )
 def test_settings_that_cannot_be_are_one_line(config, change, line, tmp_path, monkeypatch):
@@ -182,6 +185,11 @@ def test_settings_that_cannot_be_are_one_line(config, change, line, tmp_path, mo
     with pytest.raises(UserError, match=line) as error:
         images(replace(config, **change))
     assert "\n" not in str(error.value)
+
+
+def test_a_controlnet_for_a_condition_that_is_not_there_is_one_line():
+    with pytest.raises(UserError, match="controlnets: no condition is called 'skech', did you mean 'sketch'"):
+        Config("x", controlnets={"skech": "y"})
 
 
 @pytest.mark.parametrize("change", [{"pass_size": 0}, {"steps": 0}, {"strength": 0.0}, {"width": -8}])

@@ -4,26 +4,32 @@
     {name: diffusers_pipeline, as: theirs, model: hub:owner/name, dtype: float16, scheduler: EulerDiscreteScheduler}
 
 Noise comes from a CPU generator of the request's seed, so it is the same on every device. An image that the pipeline's safety checker
-blackens is a failed sample with that reason. The track `edit` repaints the source by the pipeline's image-to-image form.
+blackens is a failed sample with that reason. In the track `edit` its image-to-image form repaints the source, in the track `compose` it
+reads maps through the ControlNets that the suite names.
 """
 
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
-from t2ibench.methods.diffusers_pipeline import loading, places
-from t2ibench.methods.diffusers_pipeline.drawing import draw
+from t2ibench.errors import UserError
+from t2ibench.methods.diffusers_pipeline import conditions, loading, places
+from t2ibench.methods.diffusers_pipeline.drawing import answer, draw, resized
 from t2ibench.methods.diffusers_pipeline.settings import Config
 from t2ibench.models import Models
-from t2ibench.tracks import TextToImage
+from t2ibench.tracks import Compose, Edit, TextToImage
 
 __all__ = ["Config", "Method"]
+KEPT = 512  # sources of edits that are kept: each is edited by every text
+Drawn = tuple[Tensor, dict[int, str]]  # images, uint8 [B, 3, H, W], and why those of some rows are not there
 
 
 class Method:
-    """Finds and hashes the pipeline at once; reads its weights when the first image is asked for."""
+    """Finds and hashes the models at once; reads their weights when the first image is asked for."""
 
     def __init__(self, config: Config, models: Models) -> None:
         """Raises UserError for a model that is missing, needs packages that are not installed, or brings code that nobody allowed."""
@@ -31,21 +37,86 @@ class Method:
         self.place = places.find_pipeline(config.model, config.weights_variant, config.trust_code)
         models.used[self.place.name] = self.place.used(places.pipeline_digest(self.place, config.weights_variant), config.trained_on)
         self.lora = places.find(config.lora, "lora") if config.lora else None
-        if self.lora is not None:
-            models.used[self.lora.name] = self.lora.used(places.digest_of(self.lora), config.trained_on)
+        self.controlnets = {name: places.find(address, f"controlnets: {name}") for name, address in config.controlnets.items()}
+        for use, place in {**({"lora": self.lora} if self.lora else {}), **self.controlnets}.items():
+            models.used[f"{use} {place.name}"] = place.used(places.digest_of(place), config.trained_on)
+        self._nets: dict[str, Any] = {}  # ControlNets
+        self._forms: dict[tuple[str, ...], Any] = {}  # of the pipeline, by the ControlNets in it
+        self._sources: dict[int, tuple[Tensor, str | None]] = {}
 
     @cached_property
     def pipeline(self) -> Any:
-        """Raises UserError where it cannot be read, or its call does not take what the settings give."""
-        return loading.load(self.place, self.config, self.lora, self.device)
+        """Raises UserError where it cannot be read, draws from no text, or does not take what the settings give."""
+        pipeline = loading.load(self.place, self.config, self.lora, self.device)
+        loading.check_call(pipeline, {"prompt": "draw from a text"}, self.config.call)
+        return pipeline
 
     @cached_property
-    def painter(self) -> Any:
-        """The pipeline, where it draws from texts."""
-        loading.check_call(self.pipeline, {"prompt": "draw from a text"}, self.config.call)
-        return self.pipeline
+    def size(self) -> tuple[int, int]:
+        return loading.native_size(self.pipeline, self.config)
 
     def text_to_image(self, requests: Sequence[TextToImage]) -> Tensor:
         """One image per request, uint8 [B, 3, H, W]: row i depends on requests[i] alone. Raises PartlyFailed where some were withheld."""
-        rows = [{"prompt": request.prompt} for request in requests]
-        return draw(self.painter, rows, [request.seed for request in requests], self.config.pass_size, self.config.call)
+        return answer(*self._of_texts([r.prompt for r in requests], [r.seed for r in requests]), self.config.side)
+
+    def unedited(self, requests: Sequence[Edit]) -> Tensor:
+        """What edits start from: the image of the seed under `source_prompt`, or the real one at the pipeline's size."""
+        return answer(*self._starts(requests), self.config.side)
+
+    def edit(self, requests: Sequence[Edit]) -> Tensor:
+        """The source, noised and repainted under the target text (SDEdit). One that has no source fails, too."""
+        images, lacking = self._starts(requests)
+        rows = [{"prompt": r.target, "image": image.float() / 255} for r, image in zip(requests, images, strict=True)]
+        sizeless = {name: value for name, value in self.config.call.items() if name not in ("height", "width")}
+        call = {**sizeless, "strength": self.config.strength}
+        edited, reasons = draw(self._repainter, rows, [r.seed for r in requests], self.config.pass_size, call)
+        return answer(edited, {**reasons, **lacking}, self.config.side)
+
+    def compose(self, requests: Sequence[Compose]) -> Tensor:
+        """Drawn from a text and from the maps that the suite has ControlNets for. Raises UserError for tasks of other conditions."""
+        if len({frozenset(request.task.given) for request in requests}) > 1:
+            raise ValueError("requests of one task at a time are composed")
+        for request in requests:
+            conditions.check(request.task, list(self.controlnets))
+        seeds, texts = [r.seed for r in requests], [conditions.prompt(r) for r in requests]
+        maps = [conditions.maps(r, self.size) for r in requests]
+        if not maps[0]:
+            return answer(*self._of_texts(texts, seeds), self.config.side)
+        form = self._conditioned(tuple(maps[0]))
+        argument = "control_image" if loading.takes(form, "control_image") else "image"
+        given = [next(iter(each.values())) if len(each) == 1 else list(each.values()) for each in maps]
+        rows = [{"prompt": text, argument: images} for text, images in zip(texts, given, strict=True)]
+        return answer(*draw(form, rows, seeds, self.config.pass_size, self.config.call), self.config.side)
+
+    def _of_texts(self, texts: Sequence[str], seeds: Sequence[int]) -> Drawn:
+        return draw(self.pipeline, [{"prompt": text} for text in texts], seeds, self.config.pass_size, self.config.call)
+
+    def _starts(self, requests: Sequence[Edit]) -> Drawn:
+        new = list(dict.fromkeys(r.seed for r in requests if r.image is None and r.seed not in self._sources))
+        if new:
+            if len(self._sources) + len(new) > KEPT:
+                self._sources.clear()
+                new = list(dict.fromkeys(r.seed for r in requests if r.image is None))
+            images, reasons = self._of_texts([self.config.source_prompt] * len(new), new)
+            self._sources |= {seed: (image, reasons.get(row)) for row, (seed, image) in enumerate(zip(new, images, strict=True))}
+        found = [self._sources[r.seed] if r.image is None else (self._sized(r.image), None) for r in requests]
+        return torch.stack([image for image, _ in found]), {row: reason for row, (_, reason) in enumerate(found) if reason is not None}
+
+    def _sized(self, image: np.ndarray) -> Tensor:
+        return (resized(torch.from_numpy(image)[None].float() / 255, *self.size)[0] * 255).round().to(torch.uint8)
+
+    @cached_property
+    def _repainter(self) -> Any:
+        if self.config.steps is not None and int(self.config.steps * self.config.strength) < 1:
+            raise UserError(f"diffusers_pipeline: {self.config.strength:g} of {self.config.steps} steps are none: use a larger strength")
+        form = loading.image_to_image(self.pipeline)
+        loading.check_call(form, {"prompt": "edit by a text", "image": "edit", "strength": "edit"}, {})
+        return form
+
+    def _conditioned(self, names: tuple[str, ...]) -> Any:
+        for name in names:
+            if name not in self._nets:
+                self._nets[name] = loading.controlnet(self.controlnets[name], self.config.dtype, self.device)
+        if names not in self._forms:
+            self._forms[names] = loading.with_controlnets(self.pipeline, [self._nets[name] for name in names])
+        return self._forms[names]

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from t2ibench.errors import PartlyFailed, UserError
@@ -13,11 +14,13 @@ FLAGGED = "the pipeline's safety checker withheld the image"
 NOT_FINITE = "the image holds NaN or infinity: use dtype float32 or bfloat16"
 
 
-def draw(pipeline: Any, rows: Sequence[Mapping[str, Any]], seeds: Sequence[int], pass_size: int, call: Mapping[str, Any]) -> Tensor:
-    """One image a row, uint8 [B, 3, H, W]: row i depends on rows[i] (arguments of the call) and seeds[i] alone.
+def draw(
+    pipeline: Any, rows: Sequence[Mapping[str, Any]], seeds: Sequence[int], pass_size: int, call: Mapping[str, Any]
+) -> tuple[Tensor, dict[int, str]]:
+    """One image a row, uint8 [B, 3, H, W], and the reasons of rows that the safety checker flagged or that are not finite.
 
-    call: arguments that all rows share. Raises PartlyFailed with the reasons of rows that the safety checker flagged or that are not
-    finite, ValueError for no row, UserError where the pipeline does not answer with RGB images.
+    Row i depends on rows[i] (arguments of the call; images are floats [3, H, W] in [0, 1], or lists of them) and seeds[i] alone. call:
+    arguments that all rows share. Raises ValueError for no row, UserError where the pipeline does not answer with RGB images.
     """
     if not rows:
         raise ValueError("at least one request is needed")
@@ -32,19 +35,18 @@ def draw(pipeline: Any, rows: Sequence[Mapping[str, Any]], seeds: Sequence[int],
             elif not np.isfinite(image).all():
                 reasons[row] = NOT_FINITE
             images.append(np.nan_to_num(image, posinf=1, neginf=0))
-    whole = to_uint8(images)
-    if reasons:
-        raise PartlyFailed(whole, reasons)
-    return whole
+    return to_uint8(images), reasons
 
 
 @torch.no_grad()
-def one_pass(pipeline: Any, rows: Sequence[Mapping[str, Any]], seeds: Sequence[int], call: Mapping[str, Any]) -> tuple[np.ndarray, list]:
+def one_pass(
+    pipeline: Any, rows: Sequence[Mapping[str, Any]], seeds: Sequence[int], call: Mapping[str, Any]
+) -> tuple[np.ndarray, list[bool]]:
     """Floats in [0, 1], [B, H, W, 3], and which of them the safety checker flagged.
 
     Some schedulers draw from the global generator whatever they are given: it is lent to them, seeded by the first row, and put back.
     """
-    given = {name: [row[name] for row in rows] for name in rows[0]}
+    given = {name: batched([row[name] for row in rows]) for name in rows[0]}
     shared = {name: [value] * len(rows) if name == "negative_prompt" else value for name, value in call.items()}
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     device = pipeline.device
@@ -61,9 +63,32 @@ def one_pass(pipeline: Any, rows: Sequence[Mapping[str, Any]], seeds: Sequence[i
         what = f"images of shape {list(shape)}" if found is not None else type(output).__name__
         raise UserError(f"diffusers_pipeline: {type(pipeline).__name__} answered with {what}, expected images [{len(rows)}, H, W, 3]")
     flagged = getattr(output, "nsfw_content_detected", None)
-    return np.asarray(found), [False] * len(rows) if flagged is None else list(flagged)
+    return np.asarray(found), [False] * len(rows) if flagged is None else [bool(flag) for flag in flagged]
+
+
+def batched(values: Sequence[Any]) -> Any:
+    """One argument of a call from those of its rows: images as one tensor, lists of images as a list of such, texts as they are."""
+    if isinstance(values[0], Tensor):
+        return torch.stack(list(values))
+    return [torch.stack(images) for images in zip(*values, strict=True)] if isinstance(values[0], list) else list(values)
 
 
 def to_uint8(images: Sequence[np.ndarray]) -> Tensor:
     """Floats in [0, 1], each [H, W, 3], to uint8 [B, 3, H, W], rounded as diffusers rounds."""
     return torch.from_numpy((np.stack(images).clip(0, 1) * 255).round().astype(np.uint8)).permute(0, 3, 1, 2).contiguous()
+
+
+def resized(images: Tensor, height: int, width: int) -> Tensor:
+    """Floats [B, C, H, W] in [0, 1] at another size: bicubic, without aliasing."""
+    if images.shape[2:] == (height, width):
+        return images
+    return F.interpolate(images, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def answer(images: Tensor, reasons: Mapping[int, str], side: int | None) -> Tensor:
+    """What a track is given, `side` pixels wide and high where it is set. Raises PartlyFailed where there are reasons."""
+    if side is not None:
+        images = (resized(images.float() / 255, side, side) * 255).round().to(torch.uint8)
+    if reasons:
+        raise PartlyFailed(images, reasons)
+    return images

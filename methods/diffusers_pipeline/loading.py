@@ -1,8 +1,10 @@
 """A pipeline as a suite wants it: read from disk, with its scheduler, its LoRA, and arguments that its call takes."""
 
 import inspect
+import json
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -13,7 +15,16 @@ from t2ibench.methods.diffusers_pipeline.places import INSTALL, Place, read_inde
 from t2ibench.methods.diffusers_pipeline.settings import Config
 
 BROKEN = (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, RuntimeError, SafetensorError)  # of files that do not fit
-OURS = ("prompt", "image", "generator", "output_type", "num_images_per_prompt", "return_dict", "strength")  # arguments of each request
+OURS = (
+    "prompt",
+    "image",
+    "control_image",
+    "generator",
+    "output_type",
+    "num_images_per_prompt",
+    "return_dict",
+    "strength",
+)  # arguments of each request
 T = TypeVar("T")
 
 
@@ -26,8 +37,7 @@ def load(place: Place, config: Config, lora: Place | None, device: torch.device)
         raise UserError(f"diffusers_pipeline: {place.path} is a {name}, which diffusers {diffusers.__version__} does not have: update it")
     options = {"torch_dtype": getattr(torch, config.dtype), "variant": config.weights_variant or None}
     options |= {"trust_remote_code": config.trust_code}
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*torch_dtype.* is deprecated")  # older versions of diffusers know no other name
+    with _older_names():
         pipeline = read(place, lambda: diffusers.DiffusionPipeline.from_pretrained(place.path, **options))
     if config.scheduler or config.scheduler_settings:
         pipeline.scheduler = scheduler(pipeline, config.scheduler, config.scheduler_settings)
@@ -38,6 +48,14 @@ def load(place: Place, config: Config, lora: Place | None, device: torch.device)
         return pipeline.to(device)
     except torch.OutOfMemoryError as error:
         raise UserError(f"diffusers_pipeline: {place.name} does not fit into the memory of {device}: use dtype: float16") from error
+
+
+@contextmanager
+def _older_names() -> Iterator[None]:
+    """Without the warning about `torch_dtype`, which older versions of diffusers know under no other name."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*torch_dtype.* is deprecated")
+        yield
 
 
 def read(place: Place, load: Callable[[], T]) -> T:
@@ -87,6 +105,62 @@ def add_lora(pipeline: Any, lora: Place, scale: float) -> None:
     read(lora, lambda: pipeline.load_lora_weights(lora.path))
     read(lora, lambda: pipeline.fuse_lora(lora_scale=scale))
     pipeline.unload_lora_weights()
+
+
+def image_to_image(pipeline: Any) -> Any:
+    """The form of a pipeline that repaints images, of the same networks. Raises UserError where diffusers has none."""
+    from diffusers import AutoPipelineForImage2Image
+
+    return _form(pipeline, AutoPipelineForImage2Image, "image-to-image form, so it cannot edit: keep it out by tracks: [text_to_image]")
+
+
+def with_controlnets(pipeline: Any, nets: Sequence[Any]) -> Any:
+    """The form of a pipeline that reads maps through ControlNets, of the same networks. Raises UserError where there is none."""
+    from diffusers import AutoPipelineForText2Image
+
+    given = nets[0] if len(nets) == 1 else list(nets)
+    return _form(pipeline, AutoPipelineForText2Image, "ControlNet form: take `controlnets` out", controlnet=given)
+
+
+def controlnet(place: Place, dtype: str, device: torch.device) -> Any:
+    """One ControlNet, of the class that its config names. Raises UserError for a folder that is none."""
+    import diffusers
+
+    path = place.path / "config.json"
+    name = read(place, lambda: json.loads(path.read_text("utf-8"))["_class_name"])
+    if not hasattr(diffusers, name) or "ControlNet" not in name:
+        raise UserError(f"diffusers_pipeline: controlnets: {place.path} is a {name}, expected a ControlNet that save_pretrained wrote")
+    with _older_names():
+        net = read(place, lambda: getattr(diffusers, name).from_pretrained(place.path, torch_dtype=getattr(torch, dtype)))
+    return net.to(device)
+
+
+def _form(pipeline: Any, auto: Any, lacking: str, **parts: Any) -> Any:
+    try:
+        with _older_names():
+            form = auto.from_pipe(pipeline, **parts)
+    except ValueError as error:
+        raise UserError(f"diffusers_pipeline: {type(pipeline).__name__} has no {lacking}") from error
+    form.set_progress_bar_config(disable=True)
+    return form
+
+
+def native_size(pipeline: Any, config: Config) -> tuple[int, int]:
+    """Height and width of the images that a pipeline draws. Raises UserError where it does not say."""
+    if config.height and config.width:
+        return config.height, config.width
+    network = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
+    latent = getattr(pipeline, "default_sample_size", None) or getattr(getattr(network, "config", None), "sample_size", None)
+    scale = getattr(pipeline, "vae_scale_factor", None)
+    if not latent or not scale:
+        raise UserError(f"diffusers_pipeline: {type(pipeline).__name__} does not say how large its images are: set height and width")
+    height, width = latent if isinstance(latent, list | tuple) else (latent, latent)
+    return config.height or height * scale, config.width or width * scale
+
+
+def takes(pipeline: Any, argument: str) -> bool:
+    """Whether a pipeline's call has an argument of this name."""
+    return argument in inspect.signature(type(pipeline).__call__).parameters
 
 
 def check_call(pipeline: Any, needed: Mapping[str, str], given: Mapping[str, Any]) -> None:

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from t2ibench.errors import UserError
+from t2ibench.errors import UserError, did_you_mean
+
+MAPS = ("sketch", "instances", "depth", "intensity")  # conditions that are maps
 
 
 @dataclass(frozen=True)
@@ -23,19 +25,24 @@ class Config:
     arguments: dict[str, Any] = field(default_factory=dict)  # whatever else the pipeline's call takes: {clip_skip: 1}
     lora: str = ""  # address of weights that `load_lora_weights` reads
     lora_scale: float = 1.0
+    controlnets: dict[str, str] = field(default_factory=dict)  # condition -> address: {sketch: hub:owner/name, depth: folder}
     source_prompt: str = "a person"  # what an edit starts from where no real image is given
     strength: float = 0.6  # of an edit, in (0, 1]: the share of the steps that are taken again
+    side: int | None = None  # pixels that finished images are scaled to, for a data set of smaller ones; None: as they are
     pass_size: int = 1  # images drawn at once, always as many: more is faster on a GPU, and other in the last bits
     trust_code: bool = False  # Python files of the model may be run
     trained_on: str = "unknown"  # for the record
 
     def __post_init__(self) -> None:
         """Raises UserError for numbers that cannot be."""
-        for name in ("pass_size", "steps", "height", "width"):
+        for name in ("pass_size", "steps", "height", "width", "side"):
             if (number := getattr(self, name)) is not None and number < 1:
                 raise UserError(f"diffusers_pipeline: {name} is {number}, expected at least 1")
         if not 0 < self.strength <= 1:
             raise UserError(f"diffusers_pipeline: strength is {self.strength:g}, expected a share in (0, 1]")
+        for name in self.controlnets:
+            if name not in MAPS:
+                raise UserError(f"diffusers_pipeline: controlnets: no condition is called {name!r}{did_you_mean(name, MAPS)}")
 
     @property
     def call(self) -> dict[str, Any]:
