@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from t2ibench import plugins, records, runner, suite
+from t2ibench import plan, plugins, records, runner, suite
 from t2ibench.errors import PartlyFailed, UserError
 from t2ibench.methods.diffusers_pipeline import Config, Method
 from t2ibench.methods.diffusers_pipeline.drawing import FLAGGED, draw
@@ -251,6 +251,17 @@ def test_withheld_images_are_no_scores(squares, config, tmp_path):
     assert record["partial"]
     assert record["failures"][0]["message"] == FLAGGED
     assert record["values"] == {}
+
+
+def test_the_suite_of_the_documentation_is_one(tmp_path, folder):
+    """With the folder put in, every method's settings are read, and the pipeline draws at the size of the data set."""
+    text = (Path(__file__).parent.parent / "docs/pipelines.md").read_text("utf-8")
+    (tmp_path / "mine.yaml").write_text(text.split("```yaml\n")[1].split("```")[0].replace("path/to/folder", str(folder)))
+    shown = suite.load(str(tmp_path / "mine.yaml"))
+    assert shown.title.startswith("My pipeline beside a GAN of the zoo")
+    for entry in shown.methods[:2]:
+        _, config = plan.configured(entry, shown.name)
+        assert images(replace(config, steps=2, dtype="float32")).shape == (2, 3, 64, 64)
 
 
 def test_the_method_is_listed():
