@@ -23,7 +23,7 @@ def alphas_bar() -> Tensor:
 
 def noised(x0: Tensor, noise: Tensor, t: Tensor, abar: Tensor) -> Tensor:
     """x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise; t: integers [B]."""
-    signal = abar.to(x0.device)[t].view(-1, 1, 1, 1)
+    signal = abar.to(x0.device)[t].view(-1, *[1] * (x0.ndim - 1))
     return signal.sqrt() * x0 + (1 - signal).sqrt() * noise
 
 
@@ -32,16 +32,29 @@ def loss(predicted: Tensor, noise: Tensor) -> Tensor:
     return F.mse_loss(predicted[:, :3].float(), noise, reduction="none").mean(dim=(1, 2, 3))
 
 
-def sampler(name: str, steps: int, threshold: float) -> Any:
-    """diffusers' scheduler for one run of sampling, with dynamic thresholding at the quantile `threshold` (0: none)."""
+def draws(seed: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Noise of the shape of `like`, [B, ...], and times in 0 ... 999, [B], for one step of training."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(like.shape, generator=generator)
+    return noise.to(like.device), torch.randint(TIMES, (len(like),), generator=generator).to(like.device)
+
+
+def sampler(name: str, steps: int, threshold: float, prediction: str = "epsilon") -> Any:
+    """diffusers' scheduler for one run of sampling, with dynamic thresholding at the quantile `threshold` (0: none).
+
+    prediction: what the network tells, "epsilon", or "sample": x_0 itself.
+    """
     from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
     limit = {"thresholding": threshold > 0, "dynamic_thresholding_ratio": threshold or 1.0, "sample_max_value": BEYOND}
+    process = {**COSINE, "prediction_type": prediction}
     scheduler: Any
     if name == "ddim":
-        scheduler = DDIMScheduler(**COSINE, **limit, clip_sample=False, timestep_spacing="leading")
+        scheduler = DDIMScheduler(**process, **limit, clip_sample=False, timestep_spacing="leading")
     else:
-        scheduler = DPMSolverMultistepScheduler(**COSINE, **limit, algorithm_type="dpmsolver++", solver_order=2, lambda_min_clipped=CLIPPED)
+        scheduler = DPMSolverMultistepScheduler(
+            **process, **limit, algorithm_type="dpmsolver++", solver_order=2, lambda_min_clipped=CLIPPED
+        )
     scheduler.set_timesteps(steps)
     return scheduler
 

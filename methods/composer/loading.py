@@ -1,22 +1,50 @@
-"""The base rebuilt from weights of the zoo and the config of their card alone."""
+"""The networks rebuilt from weights of the zoo and the config of their card alone."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from t2ibench import plugins
 from t2ibench.errors import UserError
 from t2ibench.methods.composer.network import Denoiser
-from t2ibench.methods.composer.settings import Shape
+from t2ibench.methods.composer.prior import Prior
+from t2ibench.methods.composer.sampling import Drawing
+from t2ibench.methods.composer.settings import Config, PriorShape, Shape, UpsamplerShape
+from t2ibench.methods.composer.upsampler import Upsampler
+from t2ibench.models import Models
 from t2ibench.zoo import Weights
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def load_drawing(config: Config, models: Models) -> Drawing:
+    """The base, and the upsampler and the prior where they are named. Raises UserError for weights that are missing or do not fit."""
+    upsampler = load_upsampler(models.weights(config.upsampler)).to(models.device) if config.upsampler else None
+    prior = load_prior(models.weights(config.prior)).to(models.device) if config.prior else None
+    return Drawing(load_denoiser(models.weights(config.weights)).to(models.device), config, upsampler, prior)
 
 
 def load_denoiser(weights: Weights) -> Denoiser:
-    """The denoiser in evaluation mode. Raises UserError where tensors and card do not fit."""
+    return rebuilt(weights, Shape, Denoiser)
+
+
+def load_upsampler(weights: Weights) -> Upsampler:
+    return rebuilt(weights, UpsamplerShape, Upsampler)
+
+
+def load_prior(weights: Weights) -> Prior:
+    return rebuilt(weights, PriorShape, Prior)
+
+
+def rebuilt(weights: Weights, shape: type[Any], build: Callable[[Any], Network]) -> Network:
+    """The network in evaluation mode. Raises UserError where tensors and card do not fit."""
     try:
-        shape = plugins.configure(Shape, {field.name: weights.config[field.name] for field in dataclasses.fields(Shape)}, weights.name)
+        given = plugins.configure(shape, {field.name: weights.config[field.name] for field in dataclasses.fields(shape)}, weights.name)
         with torch.device("meta"):  # no random number is drawn for parameters that are replaced at once
-            model = Denoiser(shape)
+            model = build(given)
         model.load_state_dict(dict(weights.tensors), assign=True)
     except (KeyError, RuntimeError) as error:
         line = str(error).splitlines()[-1].strip()

@@ -5,7 +5,7 @@ Every pass has BATCH rows, so that an image depends on its own noise and conditi
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,10 @@ from t2ibench.backbones.passes import in_passes
 from t2ibench.methods.composer import diffusion
 from t2ibench.methods.composer.conditions import Conditions
 from t2ibench.methods.composer.network import Denoiser
+from t2ibench.methods.composer.prior import Prior
 from t2ibench.methods.composer.settings import Config
+from t2ibench.methods.composer.upsampler import Upsampler
+from t2ibench.seeds import derive_seed, latents
 
 BATCH = 8
 Known = tuple[Tensor, Tensor]  # an image x_0 [B, 3, R, R] in [-1, 1], and k [B, 1, R, R]: 1 where it stays, 0 where it is drawn anew
@@ -24,8 +27,8 @@ Known = tuple[Tensor, Tensor]  # an image x_0 [B, 3, R, R] in [-1, 1], and k [B,
 class Drawing:
     """Images of sets of conditions, float [B, 3, R, R] on the device of the model; they may pass [-1, 1] a little."""
 
-    def __init__(self, model: Denoiser, config: Config) -> None:
-        self.model, self.config = model, config
+    def __init__(self, model: Denoiser, config: Config, upsampler: Upsampler | None = None, prior: Prior | None = None) -> None:
+        self.model, self.config, self.upsampler, self.prior = model, config, upsampler, prior
 
     def sample(self, noise: Tensor, c1: Conditions, c2: Conditions, scale: float, known: Known | None = None) -> Tensor:
         """Images of c2, guided away from c1 by scale w, from noise x_T; pixels that are known stay, bit for bit."""
@@ -54,6 +57,38 @@ class Drawing:
         """The second half of a reconfiguration, before known pixels are put back: DDIM on the grid of the inversion."""
         threshold = 0.0 if scale == 1 else self.config.threshold
         return self._run(lambda: diffusion.sampler("ddim", steps, threshold), noise, c1, c2, scale, known)
+
+    @torch.no_grad()
+    def upsample(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Images at the size of the upsampler, drawn anew; as they are where there is none. Clamped to [-1, 1] before."""
+        if self.upsampler is None:
+            return images
+        model, config, low = self.upsampler, self.config, images.clamp(-1, 1)
+        noise = latents(seeds, 3, model.shape.image_size, model.shape.image_size).to(images.device)
+
+        def one_pass(rows: Tensor) -> Tensor:
+            return model.sampled(noise[rows], low[rows], config.upsampler_steps, config.threshold)
+
+        return in_passes(one_pass, torch.arange(len(images), device=images.device), BATCH)
+
+    @torch.no_grad()
+    def embedding(self, sentences: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Image embeddings of captions by the prior, [B, D] of unit RMS: of several candidates the one nearest to its caption.
+
+        sentences: [B, D], of unit RMS.
+        """
+        model, config, found = self.prior, self.config, []
+        assert model is not None, "there is no prior: name one in the config"
+        for candidate in range(config.prior_candidates):
+            noise = latents([derive_seed(seed, "prior", candidate) for seed in seeds], model.shape.embed_dim).to(sentences.device)
+
+            def one_pass(rows: Tensor, noise: Tensor = noise) -> Tensor:
+                return model.sampled(noise[rows], sentences[rows], config.prior_steps, config.prior_scale)
+
+            found.append(in_passes(one_pass, torch.arange(len(sentences), device=sentences.device), BATCH))
+        candidates = torch.stack(found)  # [K, B, D]
+        best = (candidates * sentences).sum(2).argmax(0)
+        return candidates[best, torch.arange(len(sentences), device=best.device)]
 
     @torch.no_grad()
     def _run(

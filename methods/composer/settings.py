@@ -72,6 +72,53 @@ Size = Literal["xs", "s", "m", "paper"]
 
 
 @dataclass(frozen=True)
+class UpsamplerShape:
+    """A network from images of image_size / factor to images of image_size. No condition is among its inputs.
+
+    patch: pixels a side that are folded into the channels of one place of the trunk, at a quarter of the cost for 2.
+    """
+
+    image_size: int = 64
+    factor: int = 2
+    patch: int = 1
+    base_channels: int = 32
+    channel_mult: tuple[int, ...] = (1, 1, 2, 4)
+    num_res_blocks: int = 1
+    attention: tuple[int, ...] = (8,)  # sides of the maps that have attention
+    head_channels: int = 32
+    gn_groups: int = 32
+    dropout: float = 0.0
+    prediction: Literal["epsilon", "sample"] = "epsilon"  # "sample": the image, which a small training learns sooner
+
+
+# The paper's are 1.1B and 300M, their lists of channels unknown: those of the lab's earlier models, with more channels at the lowest sides
+# of the first, as the paper says of it. 320; 1, 2, 3, 5 would be 1.02B.
+UPSAMPLERS: dict[str, dict[str, Any]] = {
+    "xs": {"patch": 2, "channel_mult": (1, 2, 3), "attention": (), "prediction": "sample"},
+    "s": {"image_size": 128, "attention": (16,)},
+    "paper-256": {"image_size": 256, "factor": 4, "base_channels": 320, "channel_mult": (1, 2, 4, 5), "num_res_blocks": 3}
+    | {"attention": (32,), "head_channels": 64, "dropout": 0.1},
+    "paper-1024": {"image_size": 1024, "factor": 4, "base_channels": 192, "channel_mult": (1, 1, 2, 2, 4, 4), "num_res_blocks": 2}
+    | {"attention": ()},
+}
+UpsamplerSize = Literal["xs", "s", "paper-256", "paper-1024"]
+
+
+@dataclass(frozen=True)
+class PriorShape:
+    """A transformer from a sentence's embedding to an image's, both of embed_dim."""
+
+    embed_dim: int = 128
+    layers: int = 4
+    heads: int = 4
+    head_channels: int = 64
+
+
+PRIORS: dict[str, dict[str, Any]] = {"xs": {}, "paper": {"embed_dim": 768, "layers": 24, "heads": 32}}  # the paper's: 1B
+PriorSize = Literal["xs", "paper"]
+
+
+@dataclass(frozen=True)
 class Config:
     """How a trained base is sampled."""
 
@@ -80,13 +127,22 @@ class Config:
     sampler: Literal["dpmpp2m", "ddim"] = "dpmpp2m"
     steps: int = 25  # the paper: 50, solver not named
     threshold: float = 0.995  # quantile of |x0| to which each prediction is brought back
+    upsampler: str = ""  # weights; "": images have the size of the base
+    upsampler_steps: int = 10
+    prior: str = ""  # weights that make an image embedding of a caption; "": none
+    prior_steps: int = 25
+    prior_scale: float = 3.0
+    prior_candidates: int = 1  # of which the one nearest to the caption is taken
+    inversion_steps: int = 50  # of DDIM, there and back
+    edit_scale: float = 1.0  # w of the way back of an inversion
+    edit_keeps: str = ""  # letters of a source's own representations that hold while its caption changes
+    source_side: int = 64  # pixels at which images are taken apart: those that the network was trained on had so many
 
 
 @dataclass(frozen=True)
-class Training:
-    """One training of a base. Where the paper is silent the values are those of the lab's other models, or ours."""
+class Optimisation:
+    """What every training has. Where the paper is silent the values are those of the lab's other models, or ours."""
 
-    size: Size = "xs"
     seed: int = 0
     batch: int = 32
     learning_rate: float = 3e-4  # the larger ones: 2e-4
@@ -94,9 +150,16 @@ class Training:
     clip_norm: float = 1.0
     precision: Literal["float32", "bfloat16"] = "bfloat16"  # of the passes of training; weights, losses and sampling are float32
     ema: float = 0.999  # the paper's line: 0.9999, for a million steps
-    phase1_frac: float = 0.6  # share of the budget that sees the image embedding alone
     steps: int = 20_000  # the budget where `train` is told none
     images: int = 0  # the first so many of the split; 0: all
+
+
+@dataclass(frozen=True)
+class Training(Optimisation):
+    """One training of a base."""
+
+    size: Size = "xs"
+    phase1_frac: float = 0.6  # share of the budget that sees the image embedding alone
     p_none: float = 0.1  # every condition is dropped
     p_every: float = 0.1  # none is
     p_drop: float = 0.5  # each of the others by its own coin
@@ -106,3 +169,31 @@ class Training:
     sketch: str = "canny"
     instances: str = "parts"
     depth: str = "layers"
+
+
+@dataclass(frozen=True)
+class UpsamplerTraining(Optimisation):
+    """One training of an upsampler."""
+
+    size: UpsamplerSize = "xs"
+    batch: int = 16
+    learning_rate: float = 1e-3
+    warmup: int = 100
+    ema: float = 0.99
+    steps: int = 4_000
+    p_blur: float = 0.5  # of blurring the small image, as what the base draws is not quite sharp
+    judge: str = "attribute-judge-avatars"  # whose features say on the card how far images are from the originals
+
+
+@dataclass(frozen=True)
+class PriorTraining(Optimisation):
+    """One training of a prior."""
+
+    size: PriorSize = "xs"
+    batch: int = 256
+    warmup: int = 100
+    ema: float = 0.99
+    precision: Literal["float32", "bfloat16"] = "float32"
+    steps: int = 4_000
+    p_drop: float = 0.1  # of the caption, for guidance
+    clip: str = "clip-guide-avatars"

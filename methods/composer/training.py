@@ -3,7 +3,6 @@
 Two phases, as in the paper: the image embedding alone, then all eight with the joint dropout.
 """
 
-import copy
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +18,7 @@ from t2ibench.methods.composer import diffusion
 from t2ibench.methods.composer.conditions import LETTERS, Conditions, Dropout, chosen, joint_dropout
 from t2ibench.methods.composer.decompose import Decomposition, Extracted, Extractors, resized
 from t2ibench.methods.composer.decompose.semantics import text_embeddings
+from t2ibench.methods.composer.learner import Learner, card_facts
 from t2ibench.methods.composer.network import Denoiser
 from t2ibench.methods.composer.sampling import Drawing
 from t2ibench.methods.composer.settings import SHAPES, Config, Shape, Training
@@ -38,8 +38,6 @@ class ComposerRecipe:
 
     def __init__(self, config: Training, train: Split, val: Split, models: Models) -> None:
         """Takes the split apart, or finds that in the cache. Raises UserError for settings or data that do not go together."""
-        from diffusers.training_utils import EMAModel
-
         if config.images > len(train):
             raise UserError(f"composer: images is {config.images:,}, but {train.dataset} {train.name} has {len(train):,}: ask for fewer")
         self.config, self.device, self.steps = config, models.device, config.steps
@@ -52,8 +50,7 @@ class ComposerRecipe:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(config.seed, "weights"))
             self.model = Denoiser(self.shape).to(self.device)
-        self.ema = EMAModel(self.model.parameters(), decay=config.ema)
-        self.optimiser = torch.optim.AdamW(self.model.parameters(), config.learning_rate, weight_decay=0.0)
+        self.learner = Learner(self.model, config)
         self.abar = diffusion.alphas_bar()
         coins = tuple(config.p_drop_intensity if letter == "I" else config.p_drop for letter in LETTERS)
         self.dropout = Dropout(config.p_none, config.p_every, coins)
@@ -66,29 +63,19 @@ class ComposerRecipe:
 
     @property
     def facts(self) -> dict[str, Any]:
-        data = {"dataset": self.train.dataset, "train": self.train.name, "validation": self.val.name, "digest": self.digests["train"]}
-        return {"data": data, "seed": self.config.seed, "optimised_for": None}
+        return card_facts(self.train, self.val, self.digests["train"], self.config.seed)
 
     def step(self, index: int, progress: float) -> dict[str, float]:
-        self.optimiser.param_groups[0]["lr"] = self.config.learning_rate * min(1.0, (index + 1) / max(self.config.warmup, 1))
         seed = derive_seed(self.config.seed, "step", index)
         rows = batch_rows(derive_seed(self.config.seed, "rows"), index, len(self.train), self.config.batch)
         x0, conditions = self.batch(rows, seed, alone=progress < self.config.phase1_frac)
-        noise, t = self.noise(seed, len(rows))
-        self.model.train()
-        with (
-            torch.random.fork_rng(devices=[]),
-            torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"),
-        ):
-            torch.manual_seed(seed)  # of the units that dropout takes out
+        noise, t = diffusion.draws(derive_seed(seed, "noise"), x0)
+
+        def loss() -> Tensor:
             predicted = self.model(diffusion.noised(x0, noise, t, self.abar), t, conditions)
-        loss = diffusion.loss(predicted, noise).mean()
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
-        self.optimiser.step()
-        self.ema.step(self.model.parameters())
-        return {"loss": loss.item(), "gradient": norm.item()}
+            return diffusion.loss(predicted, noise).mean()
+
+        return self.learner.step(index, seed, loss)
 
     def batch(self, rows: np.ndarray, seed: int, alone: bool) -> tuple[Tensor, Conditions]:
         """x_0 in [-1, 1] and what is left of its conditions. alone: the image embedding is the only one there is."""
@@ -106,24 +93,14 @@ class ComposerRecipe:
             conditions = conditions.with_present(joint_dropout(kept, conditions.present, self.dropout))
         return to_float(resized(images, self.shape.image_size)).to(self.device), conditions.to(self.device)
 
-    def noise(self, seed: int, count: int) -> tuple[Tensor, Tensor]:
-        """Noise [B, 3, R, R], and times in 0 ... 999, [B]."""
-        generator = torch.Generator().manual_seed(derive_seed(seed, "noise"))
-        noise = torch.randn(count, 3, self.shape.image_size, self.shape.image_size, generator=generator)
-        return noise.to(self.device), torch.randint(diffusion.TIMES, (count,), generator=generator).to(self.device)
-
     def state(self) -> dict[str, Any]:
-        return {name: getattr(self, name).state_dict() for name in ("model", "ema", "optimiser")}
+        return self.learner.state()
 
     def load_state(self, state: dict[str, Any]) -> None:
-        for name, values in state.items():
-            getattr(self, name).load_state_dict(values)
+        self.learner.load_state(state)
 
     def averaged(self) -> Denoiser:
-        """The model that is sampled and shipped: averaged weights, evaluation mode."""
-        model = copy.deepcopy(self.model)
-        self.ema.copy_to(model.parameters())
-        return model.eval().requires_grad_(False)
+        return self.learner.averaged()
 
     @torch.no_grad()
     def held_out(self, count: int) -> tuple[Tensor, Conditions]:
@@ -157,7 +134,7 @@ class ComposerRecipe:
         """Held-out loss under subsets of the conditions, the same noise and evenly spread times for each."""
         model = self.averaged()
         x0, conditions = self.held_out(CHECKED)
-        noise, _ = self.noise(derive_seed(self.config.seed, "validate"), len(x0))
+        noise, _ = diffusion.draws(derive_seed(derive_seed(self.config.seed, "validate"), "noise"), x0)
         t = ((torch.arange(len(x0)) + 0.5) / len(x0) * diffusion.TIMES).long().to(self.device)
         x = diffusion.noised(x0, noise, t, self.abar)
         numbers: dict[str, Any] = {"images": len(x0)}

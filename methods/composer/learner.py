@@ -1,0 +1,58 @@
+"""What the three trainings of Composer share: AdamW with a warm-up, clipped gradients, and the average of the weights that is shipped."""
+
+import copy
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from t2ibench.data import Split
+from t2ibench.methods.composer.settings import Optimisation
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class Learner(Generic[Network]):
+    """One network being trained."""
+
+    def __init__(self, model: Network, config: Optimisation) -> None:
+        from diffusers.training_utils import EMAModel
+
+        self.model, self.config = model, config
+        self.ema = EMAModel(model.parameters(), decay=config.ema)
+        self.optimiser = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=0.0)
+
+    def step(self, index: int, seed: int, loss: Callable[[], Tensor], rate: float = 1.0) -> dict[str, float]:
+        """One step down `loss`, whose dropout is drawn from the seed; rate: share of the learning rate, beside that of the warm-up."""
+        device = next(self.model.parameters()).device.type
+        self.optimiser.param_groups[0]["lr"] = rate * self.config.learning_rate * min(1.0, (index + 1) / max(self.config.warmup, 1))
+        self.model.train()
+        with torch.random.fork_rng(devices=[]), torch.autocast(device, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+            torch.manual_seed(seed)
+            value = loss()
+        self.optimiser.zero_grad(set_to_none=True)
+        value.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        self.optimiser.step()
+        self.ema.step(self.model.parameters())
+        return {"loss": value.item(), "gradient": norm.item()}
+
+    def averaged(self) -> Network:
+        """The network that is sampled and shipped: averaged weights, evaluation mode."""
+        model = copy.deepcopy(self.model)
+        self.ema.copy_to(model.parameters())
+        return model.eval().requires_grad_(False)
+
+    def state(self) -> dict[str, Any]:
+        return {name: getattr(self, name).state_dict() for name in ("model", "ema", "optimiser")}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        for name, values in state.items():
+            getattr(self, name).load_state_dict(values)
+
+
+def card_facts(train: Split, val: Split, digest: str, seed: int) -> dict[str, Any]:
+    """What a card says of the data; nothing is trained to please a judge."""
+    data = {"dataset": train.dataset, "train": train.name, "validation": val.name, "digest": digest}
+    return {"data": data, "seed": seed, "optimised_for": None}
