@@ -13,6 +13,7 @@ from t2ibench.cells import Track, load_track
 from t2ibench.data import Split
 from t2ibench.errors import UserError
 from t2ibench.evidence import Regions, Render
+from t2ibench.held_out import dataset_of
 from t2ibench.models import Models
 from t2ibench.scoring import Metric, metrics_of
 from t2ibench.suite import Entry, Suite
@@ -106,8 +107,7 @@ def prepare(suite: Suite, device: str = "cpu") -> list[Plan]:
 
 def read(suite: Suite) -> Data:
     """The data set of a suite."""
-    module = plugins.load("datasets", suite.dataset.name)
-    config = plugins.configure(module.Config, suite.dataset.settings, f"{suite.name}: dataset")
+    module, config, told = dataset_of(suite.dataset.name, suite.dataset.settings, f"{suite.name}: dataset")
     train, reference = module.load(config, "train"), module.load(config, suite.reference.split)
     if suite.reference.limit is not None:
         reference = reference.take(range(min(suite.reference.limit, len(reference))))
@@ -135,7 +135,7 @@ def read(suite: Suite) -> Data:
 
     facts = {
         "name": suite.dataset.name,
-        "config": asdict(config),
+        "config": told,
         "train": {"images": len(train), "digest": train.digest},
         "reference": {"split": reference.name, "images": len(reference), "digest": reference.digest},
     }

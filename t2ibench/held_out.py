@@ -1,0 +1,189 @@
+"""Compositional splits of any data set with attributes: chosen pairs of values hardly or never occur in training, and are tested on.
+
+    dataset: {name: avatars, held_out: {pairs: 8}}
+    dataset: {name: image_folder, root: birds, held_out: {named: [wing=red+bill=long], kept: 5}}
+
+`train` and `val` are those of the data set without the images that show a held-out pair (`kept` of each stay in `train`). `test-unseen` has
+the test images that show one, `test-seen` as many that show none: for each of the former, by turns over its two values, one that has this
+value without the other and agrees with it in most attributes, so that both parts are as difficult but for the pair. `held-out` has what was
+taken out. Every other split is the data set's own. Which images these are follows from table and ids alone, not from their order.
+
+In the manner of C-CUB and C-Flowers (Park et al., NeurIPS 2021), which hold out adjective-noun pairs; their split files are not read.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from t2ibench import plugins
+from t2ibench.data import Split, join
+from t2ibench.errors import UserError, did_you_mean
+from t2ibench.literals import attribute_of, canonical, indicators
+from t2ibench.pairs import Names, Rules, capped, find_pairs
+from t2ibench.seeds import derive_seed
+
+KEY = "held_out"
+MADE = ("test-seen", "test-unseen", "held-out")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A data set that has no test (or no val) split of its own is first divided by a hash of its images' ids."""
+
+    named: tuple[str, ...] = ()  # "attribute=value+attribute=value"; none: `pairs` common ones are chosen from the training table
+    pairs: int = 8
+    kept: int = 0  # images of each pair that stay in training
+    test_share: float = 0.2
+    val_share: float = 0.1
+
+
+def dataset_of(name: str, settings: Mapping[str, Any], where: str) -> tuple[Any, Any, dict[str, Any]]:
+    """A data set plug-in, its settings, and both as a record tells them; `held_out` among them makes compositional splits of it.
+
+    Raises UserError, beginning with `where`, for a wrong setting.
+    """
+    module, own = plugins.load("datasets", name), {key: value for key, value in settings.items() if key != KEY}
+    config = plugins.configure(module.Config, own, where)
+    if KEY not in settings:
+        return module, config, asdict(config)
+    if not isinstance(settings[KEY], dict):
+        raise UserError(f"{where}: {KEY} is {settings[KEY]!r}, expected a mapping such as {{pairs: 8}}")
+    held = plugins.configure(Settings, settings[KEY], f"{where}: {KEY}")
+    if held.kept < 0 or (held.pairs < 1 and not held.named) or not (held.test_share > 0 and 0 < held.val_share < 1 - held.test_share):
+        raise UserError(f"{where}: {KEY}: expected pairs >= 1, kept >= 0 and positive shares that leave some for training, got {held}")
+    return Composed(module, held), config, {**asdict(config), KEY: asdict(held)}
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A data set plug-in with the splits above; all else that the plug-in can do, it still can."""
+
+    module: Any
+    settings: Settings
+    _parts: dict[str, dict[str, Split]] = field(default_factory=dict, compare=False)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.module, name)
+
+    def load(self, config: Any, split: str) -> Split:
+        """A split. Raises UserError where no pair can be held out, or too few test images are left to match."""
+        if split not in ("train", "val", "test", *MADE):
+            return self.module.load(config, split)
+        if repr(config) not in self._parts:
+            divided = self._divided(config)
+            self._parts[repr(config)] = {**parts_of(divided, self.settings), "test": divided["test"]}
+        return self._parts[repr(config)][split]
+
+    def splits(self, config: Any) -> list[str]:
+        return list(dict.fromkeys(["train", "val", "test", *self._own(config), *MADE]))
+
+    def _own(self, config: Any) -> Sequence[str]:
+        return self.module.splits(config) if hasattr(self.module, "splits") else ("train", "val", "test")
+
+    def _divided(self, config: Any) -> dict[str, Split]:
+        """Train, val and test before anything is held out."""
+        own, whole = self._own(config), self.module.load(config, "train")
+        shares = {"test": self.settings.test_share, "val": self.settings.val_share}
+        found = {name: self.module.load(config, name) for name in shares if name in own}
+        place = np.array([derive_seed("division", id) / 2**63 for id in whole.ids])
+        for name in [name for name in shares if name not in found]:
+            found[name] = replace(whole.take(np.flatnonzero(place < shares[name])), name=name)
+            whole, place = whole.take(np.flatnonzero(place >= shares[name])), place[place >= shares[name]] - shares[name]
+        return {"train": whole, **found}
+
+
+def parts_of(divided: Mapping[str, Split], settings: Settings) -> dict[str, Split]:
+    """The splits `train`, `val`, `test-seen`, `test-unseen` and `held-out` of a data set's train, val and test."""
+    train, val, test = divided["train"], divided["val"], divided["test"]
+    pairs = chosen(train, settings)
+    shown = {name: shows(split, pairs) for name, split in divided.items()}
+    stays = np.zeros(len(train), bool)
+    for own in shown["train"].T:
+        rows = np.flatnonzero(own)
+        stays[rows[np.argsort([derive_seed("kept", train.ids[row]) for row in rows], kind="stable")][: settings.kept]] = True
+    out = shown["train"].any(axis=1) & ~stays
+    unseen = np.flatnonzero(shown["test"].any(axis=1))
+    if len(unseen) == 0:
+        raise UserError(f"{test.dataset}: no test image shows {' or '.join('+'.join(names) for names in pairs)}: hold out other pairs")
+    seen = matched(test, unseen, shown["test"], pairs)
+    val_out = shown["val"].any(axis=1)
+    taken = [replace(split.take(np.flatnonzero(rows)), masks=None) for split, rows in ((train, out), (val, val_out)) if rows.any()]
+    if not taken:
+        raise UserError(f"{train.dataset}: no training image shows a held-out pair, or all are kept: there is nothing to hold out")
+    return {
+        "train": replace(train.take(np.flatnonzero(~out)), name="train-seen"),
+        "val": replace(val.take(np.flatnonzero(~val_out)), name="val-seen"),
+        "test-unseen": replace(test.take(unseen), name="test-unseen"),
+        "test-seen": replace(test.take(seen), name="test-seen"),
+        "held-out": replace(join(taken), name="held-out"),
+    }
+
+
+def chosen(train: Split, settings: Settings) -> tuple[Names, ...]:
+    """The held-out pairs: those named, or the common ones whose lift is nearest 1, no literal in two of them.
+
+    A pair is chosen only where either literal keeps half of its images. Raises UserError for a literal that no image shows, or too few
+    pairs.
+    """
+    if train.attributes is None or train.vocabulary is None:
+        raise UserError(f"{train.dataset} has no attributes: only a data set with an attribute table has pairs to hold out")
+    if settings.named:
+        return tuple(_named(name, train.attributes) for name in settings.named)
+    table = find_pairs(train.attributes, train.vocabulary, Rules()).table
+    fit = table[(table["stratum"] == "neutral") & (2 * table["n"] <= table[["n_i", "n_j"]].min(axis=1))]
+    ordered = fit.assign(away=np.log(fit["lift"]).abs()).sort_values(["away", "n", "i", "j"])
+    found = capped(zip(ordered["i"], ordered["j"], strict=True), settings.pairs, per_literal=1)
+    if len(found) < settings.pairs:
+        raise UserError(f"{train.dataset}: {len(found)} pairs are common enough to hold out, {settings.pairs} were asked for: name them")
+    return tuple(found)
+
+
+def _named(name: str, table: pd.DataFrame) -> Names:
+    literals = name.split("+")
+    if len(literals) != 2 or attribute_of(literals[0]) == attribute_of(literals[1]):
+        raise UserError(f"{KEY}: named: {name!r}, expected two attributes as attribute=value+attribute=value")
+    values = canonical(table, [attribute_of(literal) for literal in literals])
+    for literal in literals:
+        known = {f"{attribute_of(literal)}={value}" for value in values[attribute_of(literal)].dropna().unique()}
+        if literal not in known:
+            raise UserError(f"{KEY}: named: no training image shows {literal}{did_you_mean(literal, sorted(known))}")
+    return literals[0], literals[1]
+
+
+def shows(split: Split, pairs: Sequence[Names]) -> np.ndarray:
+    """Which images show which pairs, bool [N, P]."""
+    return np.stack([_has(split, names).all(axis=1) for names in pairs], axis=1)
+
+
+def _has(split: Split, literals: Sequence[str]) -> np.ndarray:
+    assert split.attributes is not None
+    return indicators(canonical(split.attributes, dict.fromkeys(map(attribute_of, literals))), literals)
+
+
+def matched(test: Split, unseen: np.ndarray, shown: np.ndarray, pairs: Sequence[Names]) -> np.ndarray:
+    """A row of `test` without a held-out pair for each row of `unseen`, each once, int in ascending order; see the module.
+
+    Raises UserError where fewer are left than are needed.
+    """
+    assert test.attributes is not None
+    free = ~shown.any(axis=1)
+    if free.sum() < len(unseen):
+        raise UserError(
+            f"{test.dataset}: {len(unseen):,} of {len(test):,} test images show these pairs, as many others are not there: name fewer"
+        )
+    values = canonical(test.attributes, map(str, test.attributes.columns))
+    codes = np.stack([pd.factorize(values[name])[0] for name in values], axis=1)  # -1: cannot be seen
+    has = {names: _has(test, names) for names in pairs}
+    rank = np.argsort(np.argsort([derive_seed("matched", id) for id in test.ids], kind="stable"), kind="stable")
+    taken = []
+    for turn, row in enumerate(sorted(unseen, key=lambda row: rank[row])):
+        own, first = has[pairs[int(np.argmax(shown[row]))]], turn % 2
+        wish = np.where(own[:, first] & ~own[:, 1 - first], 2, np.where(own.any(axis=1), 1, 0))
+        agree = (codes == codes[row]).sum(axis=1)
+        order = np.lexsort((rank, -agree, -wish, ~free))
+        taken.append(order[0])
+        free[order[0]] = False
+    return np.sort(np.array(taken))

@@ -1,0 +1,201 @@
+"""Compositional splits: what is held out, what stays, what is matched, of tables made here and of a folder of images."""
+
+import json
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from t2ibench import plan, suite
+from t2ibench.data import Split, Vocabulary
+from t2ibench.errors import UserError
+from t2ibench.held_out import Composed, Settings, chosen, dataset_of, shows
+from t2ibench.pairs import find_pairs
+
+VALUES = {"hat": ("red", "blue", "none"), "coat": ("long", "short"), "mood": ("glad", "grim"), "sky": ("clear", "dull")}
+VOCABULARY = Vocabulary({name: {value: [("has", f"{value} {name}")] * 2 for value in values} for name, values in VALUES.items()})
+PAIR = ("hat=red", "coat=long")
+NAMED = Settings(named=("hat=red+coat=long",))
+
+
+@dataclass(frozen=True)
+class NoImages:
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def read(self, indices):
+        raise AssertionError("no test reads pixels")
+
+    def digests(self):
+        return [str(index) for index in range(self.count)]
+
+
+def split(name: str, count: int, seed: int) -> Split:
+    """Every attribute uniform and independent; a tenth of the skies cannot be seen."""
+    rng = np.random.default_rng(seed)
+    table = pd.DataFrame({key: rng.choice(values, count) for key, values in VALUES.items()}, dtype=object)
+    table.loc[rng.random(count) < 0.1, "sky"] = None
+    ids = [f"{name}-{row}" for row in range(count)]
+    return Split("people", name, ids, NoImages(count), [("a person",)] * count, table.where(table.notna(), None), VOCABULARY)
+
+
+SPLITS = {"train": split("train", 3000, 0), "val": split("val", 300, 1), "test": split("test", 600, 2), "extra": split("extra", 50, 3)}
+PEOPLE = SimpleNamespace(load=lambda config, name: SPLITS[name], splits=lambda config: list(SPLITS), texts=lambda: "kept")
+
+
+def people(settings: Settings, module=PEOPLE) -> dict[str, Split]:
+    composed = Composed(module, settings)
+    return {name: composed.load("config", name) for name in ("train", "val", "test", "test-seen", "test-unseen", "held-out")}
+
+
+def test_training_never_shows_a_held_out_pair_and_nothing_else_is_lost():
+    made = people(NAMED)
+    assert not shows(made["train"], [PAIR]).any()
+    assert not shows(made["val"], [PAIR]).any()
+    assert shows(made["held-out"], [PAIR]).all()
+    assert len(made["train"]) + len(made["val"]) + len(made["held-out"]) == 3300
+    assert list(made["train"].ids) == [id for id in SPLITS["train"].ids if id in set(made["train"].ids)]  # in their order
+    assert shows(made["test-unseen"], [PAIR]).all()
+    assert len(made["test-unseen"]) == shows(SPLITS["test"], [PAIR]).sum()
+    assert made["test"] is SPLITS["test"]
+
+
+def test_a_few_images_may_stay_in_training():
+    made = people(replace(NAMED, kept=7))
+    assert shows(made["train"], [PAIR]).sum() == 7
+    assert not set(made["train"].ids) & {id.removeprefix("train/") for id in made["held-out"].ids}
+
+
+def test_seen_test_images_have_one_value_of_the_pair_by_turns_and_agree_otherwise():
+    made = people(NAMED)
+    seen, unseen = made["test-seen"], made["test-unseen"]
+    assert len(seen) == len(unseen) == len(set(seen.ids))
+    red, long = (seen.attributes["hat"] == "red").to_numpy(), (seen.attributes["coat"] == "long").to_numpy()
+    assert not (red & long).any()
+    assert (red ^ long).all()
+    assert abs(int(red.sum()) - int(long.sum())) <= 1
+    for attribute in ("mood", "sky"):  # as far as the data allow: 50 of each kind could not all be equal by chance
+        shares = [part.attributes[attribute].value_counts(normalize=True, dropna=False).sort_index() for part in (seen, unseen)]
+        assert abs(shares[0] - shares[1]).max() < 0.05
+
+
+def test_the_splits_follow_from_table_and_ids_not_from_their_order():
+    def turned(config, name):
+        return SPLITS[name].take(range(len(SPLITS[name]))[::-1])
+
+    one, other = people(replace(NAMED, kept=3)), people(replace(NAMED, kept=3), SimpleNamespace(load=turned, splits=PEOPLE.splits))
+    for name in ("train", "val", "test-seen", "test-unseen", "held-out"):
+        assert set(one[name].ids) == set(other[name].ids), name
+
+
+def test_pairs_that_nobody_names_are_common_share_no_value_and_leave_half_of_each():
+    pairs = chosen(SPLITS["train"], Settings(pairs=2))
+    literals = [literal for names in pairs for literal in names]
+    assert len(pairs) == 2
+    assert len(set(literals)) == 4
+    table = find_pairs(SPLITS["train"].attributes, VOCABULARY).table.set_index(["i", "j"])
+    lifts = [table.loc[names, "lift"] for names in pairs]
+    assert all(0.8 <= lift <= 1.25 for lift in lifts)
+    assert all(2 * table.loc[names, "n"] <= min(table.loc[names, "n_i"], table.loc[names, "n_j"]) for names in pairs)
+    assert "coat=long" not in [names[0] for names in pairs if names[1].startswith("sky")]  # half of all long coats stand before a clear sky
+
+
+def test_a_held_out_pair_becomes_the_rarest_of_the_table_that_is_left():
+    left = people(NAMED)["train"]
+    found = find_pairs(left.attributes, VOCABULARY)
+    assert (found.near_unseen[0].i, found.near_unseen[0].j) == PAIR
+    assert found.near_unseen[0].n == 0
+
+
+def test_what_else_a_data_set_can_do_it_still_can():
+    composed = Composed(PEOPLE, NAMED)
+    assert composed.texts() == "kept"
+    assert not hasattr(composed, "pair_images")
+    assert composed.load("config", "extra") is SPLITS["extra"]
+    assert composed.splits("config") == ["train", "val", "test", "extra", "test-seen", "test-unseen", "held-out"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (Settings(named=("hat=green+coat=long",)), "no training image shows hat=green"),
+        (Settings(named=("hat=red",)), "expected two attributes"),
+        (Settings(named=("hat=red+hat=blue",)), "expected two attributes"),
+        (Settings(named=("hut=red+coat=long",)), "no column 'hut', did you mean 'hat'"),
+        (Settings(pairs=20), "20 were asked for: name them"),
+        (Settings(named=("coat=long+mood=glad", "coat=long+mood=grim", "coat=short+mood=glad")), "as many others are not there"),
+        (replace(NAMED, kept=5000), "nothing to hold out"),
+    ],
+)
+def test_what_cannot_be_held_out_is_an_error(settings, message):
+    if settings.kept:  # val must not show the pair either, or it would be taken out
+        module = SimpleNamespace(load=lambda config, name: SPLITS["train"] if name != "val" else people(NAMED)["val"], splits=PEOPLE.splits)
+    else:
+        module = PEOPLE
+    with pytest.raises(UserError, match=message):
+        people(settings, module)
+
+
+def folder_of(root, splits):
+    """Coloured squares: red and blue, large and small, in a folder without or with split folders."""
+    for name in splits:
+        folder = root / name
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = []
+        for row in range(120):
+            colour, size = ("red", "blue")[row % 2], ("large", "small")[row // 2 % 2]
+            Image.new("RGB", (16, 16), {"red": (200, 0, 0), "blue": (0, 0, 200)}[colour]).save(folder / f"{row:03}.png")
+            lines.append(json.dumps({"file_name": f"{row:03}.png", "text": f"a {size} {colour} square", "colour": colour, "size": size}))
+        (folder / "metadata.jsonl").write_text("\n".join(lines), "utf-8")
+
+
+def test_a_suite_holds_pairs_out_of_a_folder_of_images(tmp_path):
+    folder_of(tmp_path, [""])
+    content = {
+        "dataset": {"name": "image_folder", "root": str(tmp_path), "size": 16, "held_out": {"named": ["colour=red+size=large"]}},
+        "methods": [],
+        "baselines": ["real"],
+        "metrics": [],
+        "reference": {"split": "test-seen"},
+        "prompts": {"split": "test-unseen", "captions": 3},
+    }
+    data = plan.read(suite.parse(content, "s", "", "s.yaml"))
+    assert not shows(data.train, [("colour=red", "size=large")]).any()
+    assert set(data.train.attributes["colour"]) == {"red", "blue"}
+    asked = data.split("test-unseen")
+    assert {text for texts in asked.captions for text in texts} == {"a large red square"}
+    assert len(data.reference) == len(asked) > 0
+    assert not set(data.train.ids) & (set(data.reference.ids) | set(asked.ids))
+    assert data.facts["config"]["held_out"]["named"] == ("colour=red+size=large",)
+    assert data.facts["train"]["digest"] == data.train.digest
+
+
+def test_a_folder_with_splits_keeps_them(tmp_path):
+    folder_of(tmp_path, ["train", "test"])
+    settings = {"root": str(tmp_path), "size": 16, "held_out": {"named": ["colour=red+size=large"], "kept": 2}}
+    module, config, _ = dataset_of("image_folder", settings, "here")
+    train, val = module.load(config, "train"), module.load(config, "val")
+    assert shows(train, [("colour=red", "size=large")]).sum() == 2
+    assert 0 < len(val) < 30  # a tenth of the training folder
+    assert len(module.load(config, "test")) == 120
+
+
+def test_without_the_key_a_data_set_is_itself_and_its_record_is_as_before(tmp_path):
+    module, config, told = dataset_of("image_folder", {"root": str(tmp_path)}, "here")
+    assert module.__name__ == "t2ibench.datasets.image_folder"
+    assert told == {"root": tmp_path, "size": 64}
+    assert config == module.Config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("held_out", "message"),
+    [("all", "expected a mapping"), ({"pair": 2}, "unknown key 'pair', did you mean 'pairs'"), ({"kept": -1}, "expected pairs >= 1")],
+)
+def test_wrong_settings_are_errors(tmp_path, held_out, message):
+    with pytest.raises(UserError, match=message):
+        dataset_of("image_folder", {"root": str(tmp_path), "held_out": held_out}, "here")
