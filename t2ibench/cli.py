@@ -54,6 +54,7 @@ class Kind(StrEnum):
     datasets = "datasets"
     suites = "suites"
     assets = "assets"
+    recipes = "recipes"
 
 
 @app.command()
@@ -171,6 +172,29 @@ def generate(
     if not prompts or source is not None:
         raise UserError("generate: a text is missing: give one or more, or --target for methods that adapt a generator")
     generate_sheet(method, prompts, seeds, out, set or [], device, neutral, image or [])
+
+
+@app.command()
+def compose(
+    recipe: Annotated[list[str], typer.Option(help="What to take from which source; see `t2ibench list recipes`. May be given again.")],
+    image: Annotated[str | None, typer.Option(help="A: an image file, or DATASET/SPLIT/ROW, which has a caption and exact parts.")] = None,
+    other: Annotated[str | None, typer.Option(help="B: another one.")] = None,
+    text: Annotated[str | None, typer.Option(help="A caption.")] = None,
+    mask: Annotated[str, typer.Option(help="middle, upper, lower, left, right, or an image: white is drawn anew.")] = "middle",
+    edit: Annotated[str | None, typer.Option(help="How an edited sketch or silhouette differs: other, shift, mirror, erase.")] = None,
+    sketch: Annotated[Path | None, typer.Option(help="Your own edited sketch: dark strokes on white.")] = None,
+    silhouette: Annotated[Path | None, typer.Option(help="Your own edited silhouette: white on black.")] = None,
+    method: Annotated[str, typer.Option(help="A method of the track compose.")] = "composer",
+    seeds: Annotated[str, typer.Option(help="Seeds of the images, as 0-15 or 0,3,7.")] = "0-3",
+    out: Annotated[Path, typer.Option(help="Folder of the images and of sheet.png.")] = Path("composed"),
+    set: Annotated[list[str] | None, typer.Option("--set", help="A setting of the method, key=value.")] = None,
+    device: Device = "cpu",
+) -> None:
+    """Put images together from conditions of your images and texts: colouring, variations, style, poses, regions and more."""
+    from t2ibench.commands.compose import Given, compose_images
+
+    given = Given(image, other, text, mask, edit, sketch, silhouette)
+    compose_images(recipe, given, method, seeds, out, set or [], device)
 
 
 @app.command()

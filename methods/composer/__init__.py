@@ -2,32 +2,43 @@
 
 An image is decomposed into caption, semantics, palette, sketch, instances, depth, intensity and a masked image; a UNet learns to put
 it together from any subset of them. No code or weights of the paper are public: what it does not say is ours, and says so.
-Here the base alone draws, at its own size, of a caption alone.
+It draws of captions, of any set of conditions of several sources, and edits by inversion under one caption and sampling under another.
 """
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from t2ibench import plugins
+from t2ibench.compositions import Task
 from t2ibench.data import Split
 from t2ibench.errors import UserError, did_you_mean
-from t2ibench.images import to_uint8
+from t2ibench.images import pixel_hash, to_float, to_uint8
 from t2ibench.methods.composer import diffusion
-from t2ibench.methods.composer.conditions import Conditions, of_captions
-from t2ibench.methods.composer.decompose.semantics import text_embeddings
-from t2ibench.methods.composer.loading import load_denoiser
-from t2ibench.methods.composer.sampling import BATCH, Drawing
-from t2ibench.methods.composer.settings import Config, Training
+from t2ibench.methods.composer.conditions import Conditions, chosen
+from t2ibench.methods.composer.decompose import Decomposition, Extractors, resized
+from t2ibench.methods.composer.loading import load_drawing
+from t2ibench.methods.composer.prior import PriorRecipe
+from t2ibench.methods.composer.sampling import Known, put_back
+from t2ibench.methods.composer.settings import Config, PriorTraining, Training, UpsamplerTraining
+from t2ibench.methods.composer.sources import Reader, against, holes, united
 from t2ibench.methods.composer.training import ComposerRecipe
+from t2ibench.methods.composer.upsampler import UpsamplerRecipe
 from t2ibench.models import Models
 from t2ibench.seeds import latents
-from t2ibench.tracks import TextToImage
+from t2ibench.tracks import Compose, Edit, Source, TextToImage
+from t2ibench.training import Recipe
 
 __all__ = ["PARTS", "Config", "Method", "recipe"]
-PARTS = ("composer",)
+TRAININGS: dict[str, tuple[Any, Any]] = {
+    "composer": (Training, ComposerRecipe),
+    "upsampler": (UpsamplerTraining, UpsamplerRecipe),
+    "prior": (PriorTraining, PriorRecipe),
+}
+PARTS = tuple(TRAININGS)
 
 
 class Method:
@@ -42,33 +53,126 @@ class Method:
             )
         self.config, self.models = config, models
         weights = models.weights(config.weights)
-        self.model = load_denoiser(weights).to(models.device)
-        self.drawing = Drawing(self.model, config)
-        self.clip = models.clip(weights.config["extractors"]["clip"])
+        self.drawing = load_drawing(config, models)
+        shape = self.drawing.model.shape
+        decomposition = Decomposition(Extractors(**weights.config["extractors"]), models, shape.cond_size)
+        self.reader = Reader(decomposition, config.source_side, shape.seg_channels)
         self.trained_on = [" ".join(weights.card["data"][key] for key in ("dataset", "train"))]
+        self._held: dict[tuple[str, ...], Tensor] = {}
+
+    @property
+    def needs_parts(self) -> bool:
+        """Whether instances and depth are those of exact parts, which an image file does not have."""
+        return self.reader.decomposition.exact
 
     def text_to_image(self, requests: Sequence[TextToImage]) -> Tensor:
         """One image per request, uint8 [B, 3, R, R]: row i depends on requests[i] alone. Raises ValueError for no request."""
         if not requests:
             raise ValueError("text_to_image needs at least one request")
-        images = []
-        for start in range(0, len(requests), BATCH):
-            some = requests[start : start + BATCH]
-            filled = [*some, *[some[-1]] * (BATCH - len(some))]
-            wanted = of_captions(*text_embeddings(self.clip, [request.prompt for request in filled]))
-            images.append(self.compose([request.seed for request in filled], wanted.only(""), wanted)[: len(some)])
-        return torch.cat(images)
+        c2 = self.foreseen(self.reader.captions([request.prompt for request in requests]), requests)
+        return self.finished(self.drawing.sample(self.noise(requests), c2.only(""), c2, self.config.guidance_scale), requests)
 
-    def compose(self, seeds: Sequence[int], c1: Conditions, c2: Conditions) -> Tensor:
-        """Images of c2, guided away from c1: uint8 [B, 3, R, R] on the CPU."""
-        side, device = self.model.shape.image_size, self.models.device
-        noise = latents(seeds, 3, side, side).to(device)
-        return to_uint8(self.drawing.sample(noise, c1.to(device), c2.to(device), self.config.guidance_scale)).cpu()
+    def compose(self, requests: Sequence[Compose]) -> Tensor:
+        """One image per request, uint8 [B, 3, R, R]: row i depends on requests[i] alone. Raises ValueError for no request.
+
+        Where the network reads exact parts, a source without leaves out instances and depth. Raises UserError for a source that lacks
+        anything else that its task takes from it.
+        """
+        if not requests:
+            raise ValueError("compose needs at least one request")
+        runs = itertools.groupby(requests, key=lambda request: request.task)
+        return torch.cat([self.composed(task, [*same]) for task, same in runs])
+
+    def composed(self, task: Task, requests: Sequence[Compose]) -> Tensor:
+        """Images of requests of one task."""
+        config, side = self.config, self.drawing.model.shape.image_size
+        c2 = self.reader.conditions(task.c2, requests).to(self.models.device)
+        known = self.known(requests, side) if task.keep else None
+        if task.c1:
+            x0 = self.images_of([request.sources["A"] for request in requests], side)
+            c1 = self.reader.conditions(task.c1, requests).to(self.models.device)
+            made = self.drawing.reconfigure(x0, c1, c2, config.edit_scale, config.inversion_steps, known)
+        else:
+            c2 = self.foreseen(c2, requests) if set(task.given) == {"T"} else c2
+            made = self.drawing.sample(self.noise(requests), against(task, c2), c2, config.guidance_scale, known)
+        return self.finished(made, requests, keep=task.keep)
+
+    def foreseen(self, captions: Conditions, requests: Sequence[Any]) -> Conditions:
+        """Captions, and the image embeddings that the prior makes of them where there is one."""
+        captions = captions.to(self.models.device)
+        if self.drawing.prior is None:
+            return captions
+        seen = self.drawing.embedding(captions.values["sentence"], [request.seed for request in requests])
+        return united([captions, Conditions({"E": seen}, chosen("E").to(seen.device).expand(len(seen), -1))], len(seen))
+
+    def unedited(self, requests: Sequence[Edit]) -> Tensor:
+        """What each edit starts from, uint8 [B, 3, R, R]: drawn of no condition at all, or the real image as the network sees it."""
+        return self.finished(self.starts(requests), requests)
+
+    def edit(self, requests: Sequence[Edit]) -> Tensor:
+        """Each source after its caption went from the neutral text to the target: inverted under the one, drawn under the other.
+
+        What else is kept of it are its own representations, `edit_keeps`. uint8 [B, 3, R, R]: row i depends on requests[i] alone.
+        """
+        x0, config, device = self.starts(requests), self.config, self.models.device
+        kept = self.reader.taken("the source", config.edit_keeps, [Source(image.numpy()) for image in to_uint8(x0).cpu()])
+        texts = (self.reader.captions([getattr(request, side) for request in requests]) for side in ("neutral", "target"))
+        c1, c2 = (united([kept, said], len(requests)).to(device) for said in texts)
+
+        def inverted(rows: Tensor) -> Tensor:
+            return self.drawing.invert(x0[rows], c1.rows(rows), config.inversion_steps)
+
+        noise = self.once([("inverted", request.neutral, *start_of(request)) for request in requests], inverted)
+        return self.finished(self.drawing.way_back(noise, c1, c2, config.edit_scale, config.inversion_steps), requests)
+
+    def starts(self, requests: Sequence[Edit]) -> Tensor:
+        """x_0 of what edits start from, float [B, 3, R, R] in [-1, 1]."""
+        side = self.drawing.model.shape.image_size
+
+        def made(rows: Tensor) -> Tensor:
+            some = [requests[int(row)] for row in rows]
+            nothing, noise = united([], len(some)).to(self.models.device), self.noise(some)
+            drawn = self.drawing.sample(noise, nothing, nothing, 1.0).clamp(-1, 1)
+            images = zip(drawn.split(1), some, strict=True)
+            return torch.cat([one if request.image is None else self.images_of([Source(request.image)], side) for one, request in images])
+
+        return self.once([("start", *start_of(request)) for request in requests], made)
+
+    def images_of(self, sources: Sequence[Source], side: int) -> Tensor:
+        """Images of sources at a size, float [B, 3, side, side]."""
+        return to_float(resized(self.reader.images("A", sources), side)).to(self.models.device)
+
+    def known(self, requests: Sequence[Compose], side: int) -> Known:
+        """A of each request, and where it stays."""
+        return self.images_of([request.sources["A"] for request in requests], side), holes(requests, side).to(self.models.device)
+
+    def noise(self, requests: Sequence[Any]) -> Tensor:
+        """x_T of the seeds of requests, [B, 3, R, R]."""
+        side = self.drawing.model.shape.image_size
+        return latents([request.seed for request in requests], 3, side, side).to(self.models.device)
+
+    def finished(self, images: Tensor, requests: Sequence[Any], *, keep: bool = False) -> Tensor:
+        """Images as they are handed out, enlarged where there is an upsampler: uint8, on the CPU. keep: known pixels are put back."""
+        images = self.drawing.upsample(images, [request.seed for request in requests])
+        return to_uint8(put_back(images, self.known(requests, images.shape[-1]) if keep else None)).cpu()
+
+    def once(self, keys: Sequence[tuple[str, ...]], make: Callable[[Tensor], Tensor]) -> Tensor:
+        """Rows [B, 3, R, R] by key; those that were not made before are made of the positions of their requests."""
+        missing = {key: row for row, key in enumerate(keys) if key not in self._held}
+        if missing:
+            rows = torch.tensor(list(missing.values()))
+            self._held |= dict(zip(missing, make(rows), strict=True))
+        return torch.stack([self._held[key] for key in keys])
 
 
-def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, models: Models, seed: int) -> ComposerRecipe:
-    """The training of the base. Raises UserError for an unknown part or key."""
-    if part not in PARTS:
+def start_of(request: Edit) -> tuple[str, ...]:
+    """What decides the image that an edit starts from."""
+    return (str(request.seed),) if request.image is None else ("real", pixel_hash(request.image))
+
+
+def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, models: Models, seed: int) -> Recipe:
+    """The training of the base, the upsampler or the prior. Raises UserError for an unknown part or key."""
+    if part not in TRAININGS:
         raise UserError(f"composer has no part {part!r}{did_you_mean(part, PARTS)}")
-    config = plugins.configure(Training, {"seed": seed, **settings}, f"composer {part}")
-    return ComposerRecipe(config, train, val, models)
+    config, made = TRAININGS[part]
+    return made(plugins.configure(config, {"seed": seed, **settings}, f"composer {part}"), train, val, models)

@@ -15,11 +15,11 @@ from t2ibench.images import read_image
 from t2ibench.plan import has_functions
 from t2ibench.progress import counter
 from t2ibench.suite import Entry
-from t2ibench.tracks import Adapt, Edit, TextToImage
+from t2ibench.tracks import Adapt, Compose, Edit, TextToImage
 
 BATCH, MOST = 64, 10_000
 TEXT_TO_IMAGE, EDIT, ADAPT = "text_to_image", "edit", "adapt"
-R = TypeVar("R", TextToImage, Edit, Adapt)
+R = TypeVar("R", TextToImage, Edit, Adapt, Compose)
 
 
 def generate_sheet(
@@ -45,12 +45,12 @@ def generate_sheet(
     rows = [("image", list(real))] if real else []
     if can_edit:
         starts = [Edit(before or "", before or "", seed, image) for seed, image in sources]
-        rows.append(("unedited", _made(id, maker.method.unedited, starts)))
+        rows.append(("unedited", made_by(id, maker.method.unedited, starts)))
     for text in prompts:
         if track == EDIT:
-            made = _made(id, maker.method.edit, [Edit(before or "", text, seed, image) for seed, image in sources])
+            made = made_by(id, maker.method.edit, [Edit(before or "", text, seed, image) for seed, image in sources])
         else:
-            made = _made(id, maker.method.text_to_image, [TextToImage(text, seed) for seed, _ in sources])
+            made = made_by(id, maker.method.text_to_image, [TextToImage(text, seed) for seed, _ in sources])
         rows.append((text, made))
     top = [path.name for path in images] or [f"seed {seed}" for seed, _ in sources]
     sheets.save(sheets.table([made for _, made in rows], [label for label, _ in rows], top, margin=220), out)
@@ -67,8 +67,8 @@ def generate_pairs(
     if before is None:
         raise UserError(f"{id} goes from what a source text says to what yours says: give the source, --source 'a face avatar'")
     numbers = seeds_of(seeds)
-    rows = [(before, _made(id, maker.method.unadapted, [Adapt(before, before, seed) for seed in numbers]))]
-    rows += [(text, _made(id, maker.method.adapt, [Adapt(before, text, seed) for seed in numbers])) for text in targets]
+    rows = [(before, made_by(id, maker.method.unadapted, [Adapt(before, before, seed) for seed in numbers]))]
+    rows += [(text, made_by(id, maker.method.adapt, [Adapt(before, text, seed) for seed in numbers])) for text in targets]
     top = [f"seed {seed}" for seed in numbers]
     sheets.save(sheets.table([made for _, made in rows], [label for label, _ in rows], top, margin=220), out)
     print(out)
@@ -83,7 +83,7 @@ def entry_of(id: str, settings: Sequence[str]) -> Entry:
     return Entry(id, plugin, {**variant, **settings_of(settings)}, "method")
 
 
-def _made(id: str, make: Callable[[Sequence[R]], Tensor], requests: Sequence[R]) -> list[np.ndarray]:
+def made_by(id: str, make: Callable[[Sequence[R]], Tensor], requests: Sequence[R]) -> list[np.ndarray]:
     """What a method makes of requests, in batches."""
     images: list[np.ndarray] = []
     with counter(f"{id}: images", total=len(requests)) as advance:

@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from t2ibench import assets, plugins, suite
+from t2ibench import assets, compositions, plugins, suite
 from t2ibench.commands.console import out, print_json
 
 
@@ -59,10 +59,17 @@ def _weights(name: str, path: Path) -> dict[str, Any]:
     }
 
 
+def recipes() -> list[dict[str, Any]]:
+    """Tasks of composition, with the sources that they need."""
+    found = compositions.recipes().items()
+    return [{"name": name, "mode": task.mode, "needs": ", ".join(sorted(task.needs)), "about": task.about} for name, task in found]
+
+
 ENTRIES = {
     "methods": methods,
     "metrics": lambda: of_plugins("metrics"),
     "datasets": lambda: of_plugins("datasets"),
     "suites": suites,
     "assets": weights,
+    "recipes": recipes,
 }

@@ -106,12 +106,14 @@ class AdaptMethod(Protocol):
 class Source:
     """What conditions are taken from, as far as it is known.
 
-    image: uint8 [3, H, W]. parts: the part that each pixel shows, uint8 [H, W], counted from the farthest, 0 is the background. strokes:
-    a sketch, float32 [H, W] in [0, 1], in place of that of the image. caption: its text.
+    image: uint8 [3, H, W]. parts: the part that each pixel shows, uint8 [H, W], counted from the farthest, 0 is the background; only where
+    they are exact. caption: its text. silhouette: uint8 [H, W] in {0, 1}, and strokes: float32 [H, W] in [0, 1], in place of what would
+    be found in the image.
     """
 
     image: np.ndarray | None = None
     parts: np.ndarray | None = None
+    silhouette: np.ndarray | None = None
     strokes: np.ndarray | None = None
     caption: str | None = None
 

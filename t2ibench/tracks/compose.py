@@ -130,24 +130,31 @@ class Inputs:
         return Source(self.images([i])[0], parts, caption=self.named["captions"][i])
 
 
-def request(task: Task, a: Source, b: Source | None, seed: int, hole: np.ndarray | None, position: float = 0.5) -> Compose:
-    """What a task asks of A and B, its text being a caption of theirs. hole: where A is known, bool [H, W]."""
+def request(
+    task: Task, a: Source, b: Source | None, seed: int, hole: np.ndarray | None, position: float = 0.5, drawn: Source | None = None
+) -> Compose:
+    """What a task asks of A and B, its text being a caption of theirs.
+
+    hole: where A is known, bool [H, W]. drawn: a sketch or a silhouette in place of the task's own edit.
+    """
     sources: dict[str, Source] = {"A": a} | ({} if b is None else {"B": b})
     if "edited" in task.c2:
-        sources["edited"] = changed(a, b, task.edit, task.c2["edited"])
+        sources["edited"] = changed(a, b, task.edit, task.c2["edited"]) if drawn is None else drawn
     if "text" in task.c2:
         sources["text"] = Source(caption=(b if said(task) == "B" and b is not None else a).caption)
     return Compose(task, {name: found for name, found in sources.items() if name in task.needs}, seed, hole, position)
 
 
 def changed(a: Source, b: Source | None, edit: str, letters: str) -> Source:
-    """A's sketch or instances after an edit; instances without exact parts are silhouettes."""
-    strokes = parts = None
+    """A's sketch or instances after an edit."""
+    parts = silhouette = strokes = None
     if "S" in letters:
         strokes = edited(sketch_of(a), None if b is None else sketch_of(b), edit)
     if "G" in letters:
-        parts = edited(parts_of(a), None if b is None else parts_of(b), edit)
-    return Source(None, parts, strokes)
+        silhouette = edited(silhouette_of(a), None if b is None else silhouette_of(b), edit)
+        if a.parts is not None and (b is None or b.parts is not None):
+            parts = edited(a.parts, None if b is None else b.parts, edit)
+    return Source(parts=parts, silhouette=silhouette, strokes=strokes)
 
 
 def sketch_of(source: Source) -> np.ndarray:
@@ -156,10 +163,10 @@ def sketch_of(source: Source) -> np.ndarray:
     return canny(torch.from_numpy(source.image)[None])[0, 0].numpy() if source.strokes is None else source.strokes
 
 
-def parts_of(source: Source) -> np.ndarray:
-    """Exact parts where they are known, else a silhouette: uint8 [H, W]."""
+def silhouette_of(source: Source) -> np.ndarray:
+    """uint8 [H, W] in {0, 1}."""
     assert source.image is not None
-    return silhouettes(torch.from_numpy(source.image)[None])[0].numpy() if source.parts is None else source.parts
+    return silhouettes(torch.from_numpy(source.image)[None])[0].numpy() if source.silhouette is None else source.silhouette
 
 
 class Ends:

@@ -98,20 +98,38 @@ class Decomposition:
 
         Raises UserError where exact parts are asked for and there are none.
         """
+        labels, parts = self.labels(images, labels, parts)
+        maps = [self.sketch(images, labels), instances.shrink(labels, self.side)[:, None], self.depth(images, labels, parts)]
+        return Extracted(palettes(images, self.extractors.palette), image_embeddings(self.clip, images), torch.cat(maps, 1))
+
+    @property
+    def exact(self) -> bool:
+        """Whether instances are exact parts, which no image has by itself."""
+        return self._labels is None
+
+    def labels(self, images: Tensor, labels: Tensor | None, parts: int) -> tuple[Tensor, int]:
+        """Which part each pixel shows, uint8 [B, H, W], and how many parts there are. Raises UserError as `extract` does."""
         if self._labels is not None:
-            labels, parts = self._labels(images), 2
+            return self._labels(images), 2
         if labels is None:
             raise UserError(
                 "composer: instances are 'parts', but these images have no exact part masks: use instances 'silhouette' or a file"
             )
-        near = depth.layers(labels, parts) if self.extractors.depth == "layers" else None
-        if near is None:
-            near = proxy(labels) if self._depth is None else self._depth(images)
-        strokes = instances.boundaries(labels)[:, None].float() if self._strokes is None else self._strokes(images)
-        maps = [self._resized(strokes), instances.shrink(labels, self.side)[:, None], self._resized(near)]
-        return Extracted(palettes(images, self.extractors.palette), image_embeddings(self.clip, images), torch.cat(maps, 1))
+        return labels, parts
 
-    def _resized(self, maps: Tensor) -> Tensor:
+    def sketch(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """S in 8 bits, [B, 1, R, R]. labels: for strokes that are boundaries of parts."""
+        if self._strokes is not None:
+            return self.in_bytes(self._strokes(images))
+        return self.in_bytes(instances.boundaries(self.labels(images, labels, 0)[0])[:, None].float())
+
+    def depth(self, images: Tensor, labels: Tensor, parts: int) -> Tensor:
+        """D in 8 bits, [B, 1, R, R], of images and what `labels` found in them."""
+        if self.extractors.depth == "layers":
+            return self.in_bytes(depth.layers(labels, parts))
+        return self.in_bytes(proxy(labels) if self._depth is None else self._depth(images))
+
+    def in_bytes(self, maps: Tensor) -> Tensor:
         """Maps in [0, 1], [B, 1, H, W], at R pixels in 8 bits; soft values stay."""
         small = F.interpolate(maps, (self.side, self.side), mode="area")
         return (small * 255).round().to(torch.uint8)

@@ -1,0 +1,138 @@
+"""From the sources of a request to conditions: what is taken from each, as the network reads it."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from t2ibench.compositions import Task
+from t2ibench.errors import UserError
+from t2ibench.images import to_float
+from t2ibench.methods.composer.conditions import GLOBALS, LETTERS, LOCALS, Conditions, between, chosen
+from t2ibench.methods.composer.decompose import Decomposition, resized
+from t2ibench.methods.composer.decompose.instances import planes, shrink
+from t2ibench.methods.composer.decompose.semantics import image_embeddings, text_embeddings
+from t2ibench.representations.intensity import REC601, intensity
+from t2ibench.representations.masks import masked
+from t2ibench.representations.palette import palettes
+from t2ibench.tracks import Compose, Source
+
+
+class Reader:
+    """Reads sources for one network. side: pixels at which images are taken apart, those of the images it was trained on."""
+
+    def __init__(self, decomposition: Decomposition, side: int, seg_channels: int) -> None:
+        self.decomposition, self.side, self.seg_channels = decomposition, side, seg_channels
+
+    def conditions(self, sets: Mapping[str, str], requests: Sequence[Compose]) -> Conditions:
+        """What c1 or c2 of one task takes from the sources of requests. Raises UserError where a source lacks what is taken from it."""
+
+        def of(name: str, letters: str) -> Conditions:
+            known = holes(requests, self.decomposition.side) if "M" in letters else None
+            return self.taken(name, letters, [request.sources[name] for request in requests], known)
+
+        def of_both(letters: str) -> Conditions:
+            return between(of("A", letters), of("B", letters), letters, torch.tensor([request.position for request in requests]))
+
+        found = [of_both(letters) if name == "between" else of(name, letters) for name, letters in sets.items()]
+        return united(found, len(requests))
+
+    def taken(self, name: str, letters: str, sources: Sequence[Source], known: Tensor | None = None) -> Conditions:
+        """Letters of sources. A caption that a source lacks is absent, and so are exact parts.
+
+        name: that of the sources, for error lines. known: of M, [B, 1, R, R].
+        """
+        values: dict[str, Tensor] = {}
+        present = chosen(letters).repeat(len(sources), 1)
+        if "T" in letters:
+            read = text_embeddings(self.decomposition.clip, [source.caption or "" for source in sources])
+            values |= dict(zip(("words", "word_mask", "sentence"), read, strict=True))
+            present[:, 0] = torch.tensor([source.caption is not None for source in sources])
+        if "E" in letters:
+            values["E"] = image_embeddings(self.decomposition.clip, self.images(name, sources))
+        if "P" in letters:
+            values["P"] = palettes(self.images(name, sources), self.decomposition.extractors.palette)
+        if "S" in letters:
+            values["S"] = self.strokes(name, sources).float() / 255
+        if set("GD") & set(letters):
+            values |= self.parts(name, letters, sources)
+            if self.decomposition.exact:
+                there = torch.tensor([source.parts is not None for source in sources])
+                present[:, [LETTERS.index("G"), LETTERS.index("D")]] &= there[:, None]
+        if set("IM") & set(letters):
+            small = to_float(resized(self.images(name, sources), self.decomposition.side))
+            values["I"] = intensity(small, torch.full((len(small),), REC601))
+            if known is not None:
+                values["M"] = masked(small, known)
+        return Conditions(values, present)
+
+    def captions(self, texts: Sequence[str]) -> Conditions:
+        """Texts and nothing else."""
+        return self.taken("the text", "T", [Source(caption=text) for text in texts])
+
+    def images(self, name: str, sources: Sequence[Source]) -> Tensor:
+        """uint8 [B, 3, side, side]. Raises UserError where a source has no image."""
+        found = []
+        for source in sources:
+            if source.image is None:
+                raise UserError(f"composer: {name} has no image, and a condition is to be taken from it: give one")
+            found.append(resized(torch.from_numpy(np.ascontiguousarray(source.image))[None], self.side))
+        return torch.cat(found)
+
+    def strokes(self, name: str, sources: Sequence[Source]) -> Tensor:
+        """S in 8 bits, [B, 1, R, R]: drawn ones where a source has such, else of its image."""
+        found = []
+        for source in sources:
+            if source.strokes is not None:
+                found.append(self.decomposition.in_bytes(torch.from_numpy(np.ascontiguousarray(source.strokes))[None, None].float()))
+            else:
+                labels = None if source.parts is None else torch.from_numpy(source.parts)[None]
+                found.append(self.decomposition.sketch(self.images(name, [source]), labels))
+        return torch.cat(found)
+
+    def parts(self, name: str, letters: str, sources: Sequence[Source]) -> dict[str, Tensor]:
+        """G and D, as far as they are taken. Raises UserError for parts that the network does not know."""
+        labels = torch.cat([self.labels(name, source) for source in sources])
+        if self.seg_channels > 1 and int(labels.max()) >= self.seg_channels - 1:
+            raise UserError(
+                f"composer: part {int(labels.max())} is in a source, the network knows {self.seg_channels - 1}: train one for it"
+            )
+        values = {"G": planes(shrink(labels, self.decomposition.side), self.seg_channels)} if "G" in letters else {}
+        if "D" in letters:
+            values["D"] = self.decomposition.depth(self.images(name, sources), labels, self.seg_channels - 1).float() / 255
+        return values
+
+    def labels(self, name: str, source: Source) -> Tensor:
+        """Which part each pixel shows, uint8 [1, side, side]; background alone where exact parts are read and the source has none."""
+        if self.decomposition.exact:
+            found = np.zeros((self.side, self.side), np.uint8) if source.parts is None else source.parts
+        elif source.silhouette is not None:
+            found = source.silhouette
+        else:
+            return self.decomposition.labels(self.images(name, [source]), None, 0)[0]
+        labels = torch.from_numpy(np.ascontiguousarray(found))[None]
+        return labels if labels.shape[1] == self.side else shrink(labels, self.side)
+
+
+def holes(requests: Sequence[Compose], side: int) -> Tensor:
+    """Where each A is known, float32 [B, 1, side, side] in {0, 1}: a pixel is where all that it covers is. Raises UserError for none."""
+    found = []
+    for request in requests:
+        if request.known is None:
+            raise UserError("composer: the task has a masked image, and the request says nothing of what is known: give a mask")
+        found.append(F.interpolate(torch.from_numpy(request.known)[None, None].float(), (side, side), mode="area") == 1)
+    return torch.cat(found).float()
+
+
+def united(found: Sequence[Conditions], count: int) -> Conditions:
+    """Conditions of several sources as one; of none, nothing."""
+    values = {name: value for one in found for name, value in one.values.items()}
+    present = torch.stack([one.present for one in found]).any(0) if found else torch.zeros(count, len(LETTERS), dtype=torch.bool)
+    return Conditions(values, present)
+
+
+def against(task: Task, c2: Conditions) -> Conditions:
+    """What sampling of c2 is guided away from: nothing where it has global conditions alone, else its local ones, which then weigh 1."""
+    return c2.only(LOCALS if set(task.given) & set(LOCALS) and set(task.given) & set(GLOBALS) else "")
