@@ -5,14 +5,19 @@ from typing import Any
 
 import pytest
 import torch
-from composer_tiny import conditions, denoiser
+from composer_tiny import conditions, denoiser, write_tiny_weights
 
+from t2ibench import zoo
 from t2ibench.errors import UserError
 from t2ibench.methods.composer.conditions import LETTERS, Conditions, between, chosen, slerp
 from t2ibench.methods.composer.diffusion import alphas_bar
+from t2ibench.methods.composer.loading import load_drawing
 from t2ibench.methods.composer.network import Denoiser
+from t2ibench.methods.composer.prior import Prior
 from t2ibench.methods.composer.sampling import Drawing, leak, put_back, renoised
-from t2ibench.methods.composer.settings import Config
+from t2ibench.methods.composer.settings import Config, PriorShape, UpsamplerShape
+from t2ibench.methods.composer.upsampler import Upsampler
+from t2ibench.models import Models
 
 CONFIG = Config(steps=3)
 
@@ -171,6 +176,21 @@ def test_nothing_lies_between_two_sketches_or_a_caption_and_none():
         between(given, given, "ES", 0.5)
     with pytest.raises(ValueError, match="one of them at one end alone"):
         between(given, given.only(LETTERS[1:]), "T", 0.5)
+
+
+def test_an_upsampler_of_other_sizes_and_a_prior_of_another_clip_are_one_line(monkeypatch, tmp_path):
+    monkeypatch.setenv("T2IBENCH_WEIGHTS", str(tmp_path))
+    write_tiny_weights(tmp_path)
+    up, prior = UpsamplerShape(patch=4, base_channels=8, channel_mult=(1, 2), attention=(), gn_groups=8), PriorShape(layers=1, heads=1)
+    for name, made, config in (
+        ("up", Upsampler(up), dataclasses.asdict(up)),
+        ("prior", Prior(prior), {**dataclasses.asdict(prior), "clip": "clip-judge-avatars"}),
+    ):
+        zoo.write(tmp_path / f"{name}.safetensors", made.state_dict(), config, {"data": {}, "optimised_for": None})
+    with pytest.raises(UserError, match="up enlarges images of 32 pixels, tiny-composer draws 16"):
+        load_drawing(Config(weights="tiny-composer", upsampler="up"), Models())
+    with pytest.raises(UserError, match="prior makes embeddings of clip-judge-avatars, tiny-composer reads those of clip-guide-avatars"):
+        load_drawing(Config(weights="tiny-composer", prior="prior"), Models())
 
 
 def test_rows_are_taken_in_the_order_of_their_index():

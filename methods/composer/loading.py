@@ -22,9 +22,17 @@ Network = TypeVar("Network", bound=nn.Module)
 
 def load_drawing(config: Config, models: Models) -> Drawing:
     """The base, and the upsampler and the prior where they are named. Raises UserError for weights that are missing or do not fit."""
-    upsampler = load_upsampler(models.weights(config.upsampler)).to(models.device) if config.upsampler else None
-    prior = load_prior(models.weights(config.prior)).to(models.device) if config.prior else None
-    return Drawing(load_denoiser(models.weights(config.weights)).to(models.device), config, upsampler, prior)
+    base, device = models.weights(config.weights), models.device
+    model, upsampler, prior = load_denoiser(base), None, None
+    if config.upsampler:
+        upsampler = load_upsampler(models.weights(config.upsampler)).to(device)
+        if (reads := upsampler.shape.image_size // upsampler.shape.factor) != model.shape.image_size:
+            raise UserError(f"{config.upsampler} enlarges images of {reads} pixels, {config.weights} draws {model.shape.image_size}")
+    if config.prior:
+        prior = load_prior(models.weights(config.prior)).to(device)
+        if (made := models.weights(config.prior).config["clip"]) != (read := base.config["extractors"]["clip"]):
+            raise UserError(f"{config.prior} makes embeddings of {made}, {config.weights} reads those of {read}: train a prior for it")
+    return Drawing(model.to(device), config, upsampler, prior)
 
 
 def load_denoiser(weights: Weights) -> Denoiser:
@@ -43,7 +51,7 @@ def rebuilt(weights: Weights, shape: type[Any], build: Callable[[Any], Network])
     """The network in evaluation mode. Raises UserError where tensors and card do not fit."""
     try:
         given = plugins.configure(shape, {field.name: weights.config[field.name] for field in dataclasses.fields(shape)}, weights.name)
-        with torch.device("meta"):  # no random number is drawn for parameters that are replaced at once
+        with torch.random.fork_rng(devices=[]):  # of weights that are replaced at once
             model = build(given)
         model.load_state_dict(dict(weights.tensors), assign=True)
     except (KeyError, RuntimeError) as error:
