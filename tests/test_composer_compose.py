@@ -1,0 +1,154 @@
+"""Composer in the tracks compose and edit: what it takes from which source, what it cannot see, and every recipe from end to end."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from composer_tiny import TINY, half_split, write_tiny_weights
+
+from t2ibench.compositions import find, recipes
+from t2ibench.errors import UserError
+from t2ibench.methods.composer import Config, Method
+from t2ibench.methods.composer.sources import Reader, against, holes
+from t2ibench.models import Models
+from t2ibench.tracks import Compose, ComposeMethod, Edit, EditMethod, Source
+from t2ibench.tracks.compose import request
+
+CONFIG = Config(weights="tiny-composer", steps=2, inversion_steps=2, source_side=16)
+HOLE = np.arange(256).reshape(16, 16) < 128  # the upper half is known
+
+
+@pytest.fixture(scope="module")
+def method(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("T2IBENCH_WEIGHTS", str(folder))
+        patch.setenv("T2IBENCH_CACHE", str(folder / "cache"))
+        write_tiny_weights(folder)
+        return Method(CONFIG, Models())
+
+
+def source(row: int, caption: str | None = "a red floor", parts: bool = True) -> Source:
+    split = half_split()
+    image = split.images.read([row])[0].copy()
+    image[:, 4:8, 4:12] = 20 * row  # something to draw
+    return Source(image, np.roll(split.masks.read([row])[0], row, 0) if parts else None, caption=caption)
+
+
+def asked(name: str, a: int = 0, b: int = 1, seed: int = 3, position: float = 0.5) -> Compose:
+    return request(find(name, "x"), source(a), source(b, "a blue floor"), seed, HOLE, position)
+
+
+def test_every_recipe_makes_an_image(method):
+    assert isinstance(method, ComposeMethod)
+    made = method.compose([asked(name) for name in recipes()])
+    assert (made.shape, made.dtype) == ((len(recipes()), 3, 16, 16), torch.uint8)
+    assert len({image.numpy().tobytes() for image in made}) == len(recipes())
+    with pytest.raises(ValueError, match="at least one request"):
+        method.compose([])
+
+
+@pytest.mark.parametrize("name", ["EPSDG", "color_interp", "region_var"])
+def test_an_image_does_not_depend_on_its_batch(method, name):
+    requests = [asked(name, a, (a + 1) % 4, a) for a in range(3)]
+    together, alone = method.compose(requests), method.compose(requests[2:])
+    assert (together[2:].int() - alone.int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize(("name", "reads"), [("S", "A"), ("style", "AB"), ("conflict_GS", "AB"), ("pose_S", "AB")])
+def test_an_image_depends_on_the_sources_its_task_takes_something_from_and_on_no_other(method, name, reads):
+    plain = asked(name)
+    for end in "AB":
+        other = source(3)
+        changed = request(find(name, "x"), *([other, source(1, "a blue floor")] if end == "A" else [source(0), other]), 3, HOLE)
+        same = torch.equal(method.compose([plain]), method.compose([changed]))
+        assert same == (end not in reads), end
+
+
+def test_known_pixels_stay_where_the_task_says_so(method):
+    x0 = source(0).image
+    kept = method.compose([asked("region_var")])[0].numpy()
+    np.testing.assert_array_equal(kept[:, HOLE], x0[:, HOLE])
+    assert (kept[:, ~HOLE] != x0[:, ~HOLE]).any()
+    assert (method.compose([asked("M")])[0].numpy()[:, HOLE] != x0[:, HOLE]).any()
+
+
+def test_the_ends_of_an_interpolation_are_the_images_of_a_and_of_b(method):
+    at_a, at_b = method.compose([asked("interp_free", position=0.0), asked("interp_free", position=1.0)])
+    assert torch.equal(at_a, method.compose([asked("E", 0)])[0])
+    assert torch.equal(at_b, method.compose([asked("E", 1)])[0])
+
+
+def test_a_drawn_sketch_stands_in_for_that_of_an_image(method):
+    a = source(0)
+    task = find("pose_S", "x")
+    strokes = np.zeros((16, 16), np.float32)
+    strokes[8] = 1
+    drawn = Compose(task, {"A": a, "edited": Source(strokes=strokes)}, 3)
+    c2 = method.reader.conditions(task.c2, [drawn])
+    assert c2.values["S"][0, 0, 8].eq(1).all()
+    assert c2.values["S"].sum() == 16
+    assert "".join(letter for letter, there in zip("TEPSGDIM", c2.present[0].tolist(), strict=True) if there) == "ES"
+
+
+def test_a_source_without_exact_parts_leaves_out_what_they_tell(method):
+    task = find("SDG", "x")
+    assert method.needs_parts
+    read = method.reader.conditions(task.c2, [Compose(task, {"A": source(0, parts=exact)}, 1) for exact in (True, False)])
+    assert read.present[:, 3:6].tolist() == [[True, True, True], [True, False, False]]
+
+
+def test_what_is_missing_is_one_line(method):
+    with pytest.raises(UserError, match="composer: A has no image, and a condition is to be taken from it"):
+        method.compose([Compose(find("E", "x"), {"A": Source(caption="x")}, 1)])
+    with pytest.raises(UserError, match="the request says nothing of what is known: give a mask"):
+        method.compose([Compose(find("M", "x"), {"A": source(0)}, 1)])
+    many = dataclasses.replace(source(0), parts=np.full((16, 16), 2, np.uint8))
+    with pytest.raises(UserError, match="composer: part 2 is in a source, the network knows 2"):
+        method.compose([Compose(find("G", "x"), {"A": many}, 1)])
+
+
+def test_a_pixel_of_a_hole_makes_a_small_pixel_unknown():
+    known = np.ones((16, 16), bool)
+    known[0, 0] = False
+    found = holes([Compose(find("M", "x"), {}, 1, known)], 8)
+    assert found.sum() == 63
+    assert found[0, 0, 0, 0] == 0
+
+
+@pytest.mark.parametrize(("name", "weighs_one"), [("E", ""), ("SD", ""), ("EPSD", "SD"), ("style", "SD"), ("t2i", "")])
+def test_local_conditions_are_on_both_sides_of_guidance_where_there_are_others(method, name, weighs_one):
+    task = find(name, "x")
+    c2 = method.reader.conditions(task.c2, [asked(name)])
+    present = against(task, c2).present[0].tolist()
+    assert "".join(letter for letter, there in zip("TEPSGDIM", present, strict=True) if there) == weighs_one
+
+
+def test_edits_start_from_an_image_of_the_seed_alone_and_the_same_texts_change_nothing_much(method):
+    assert isinstance(method, EditMethod)
+    requests = [Edit("a person", f"a person with {colour} hair", seed) for seed in (1, 2) for colour in ("red", "blond")]
+    sources, edited = method.unedited(requests), method.edit(requests)
+    assert torch.equal(sources[0], sources[1])
+    assert not torch.equal(sources[0], sources[2])
+    assert not torch.equal(edited[0], edited[1])
+    fine = Method(dataclasses.replace(CONFIG, inversion_steps=200), method.models)
+    same = [Edit("a person", "a person", seed) for seed in (1, 2)]
+    assert (fine.edit(same).int() - sources[[0, 2]].int()).abs().float().mean() < 4
+    alone = Method(CONFIG, method.models).edit(requests[3:])
+    assert (alone.int() - edited[3:].int()).abs().max() <= 1
+
+
+def test_a_real_image_is_edited_itself(method):
+    image = source(1).image
+    assert torch.equal(method.unedited([Edit("a person", "a person", 0, image)])[0], torch.from_numpy(image))
+    keeping = Method(dataclasses.replace(CONFIG, edit_keeps="PI"), method.models)
+    free, kept = (one.edit([Edit("a person", "a bald person", 0, image)]) for one in (method, keeping))
+    assert not torch.equal(free, kept)
+
+
+def test_images_of_another_size_are_read_at_that_of_the_training(method):
+    large = source(0).image.repeat(2, axis=1).repeat(2, axis=2)
+    reader: Reader = method.reader
+    assert reader.images("A", [Source(large)]).shape == (1, 3, 16, 16)
+    assert TINY.image_size == 16
