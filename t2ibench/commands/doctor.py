@@ -31,7 +31,7 @@ class Check:
 
 def examine(*, json: bool) -> int:
     """Print every check; returns the exit code: 1 where one failed."""
-    checks = [check for group in (installed, machine, folders, weights, suites) for check in group()]
+    checks = [check for group in (installed, machine, folders, weights, suites, metrics) for check in group()]
     if json:
         print_json([asdict(check) for check in checks])
     else:
@@ -108,6 +108,22 @@ def suites() -> Iterator[Check]:
     """The shipped suites: whether every plug-in they name is there."""
     for name in suite.available():
         yield _attempt(f"suite {name}", lambda name=name: suite.load(name).title, "mend the file, or install the package again")  # type: ignore[misc]
+
+
+def metrics() -> Iterator[Check]:
+    """Whether the metrics give the numbers on this machine that they gave on ours: the tiers 0 and 1 of `t2ibench drift`, in seconds."""
+    yield _attempt("metrics", _self_test, "see `t2ibench drift --all`; numbers made here do not compare with others'")
+
+
+def _self_test() -> str:
+    from t2ibench.drift import baseline, gate, reports
+
+    known = baseline.read(baseline.SHIPPED)
+    verdict = gate.verdict(list(gate.look_again(known, (0, 1))), known, "the shipped baseline")
+    said = " ".join([reports.summary(verdict), verdict.culprit]).strip()
+    if verdict.exit_code != 0:
+        raise UserError(said)
+    return said
 
 
 def _attempt(name: str, check: Callable[[], str], to_do: str) -> Check:
