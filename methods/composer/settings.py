@@ -180,7 +180,7 @@ class UpsamplerTraining(Optimisation):
     learning_rate: float = 1e-3
     warmup: int = 100
     ema: float = 0.99
-    steps: int = 4_000
+    steps: int = 2_000
     p_blur: float = 0.5  # of blurring the small image, as what the base draws is not quite sharp
     judge: str = "attribute-judge-avatars"  # whose features say on the card how far images are from the originals
 
@@ -190,10 +190,10 @@ class PriorTraining(Optimisation):
     """One training of a prior."""
 
     size: PriorSize = "xs"
-    batch: int = 256
+    batch: int = 128
+    learning_rate: float = 1e-3
     warmup: int = 100
     ema: float = 0.99
-    precision: Literal["float32", "bfloat16"] = "float32"
-    steps: int = 4_000
+    steps: int = 1_000
     p_drop: float = 0.1  # of the caption, for guidance
     clip: str = "clip-guide-avatars"
