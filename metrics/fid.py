@@ -4,7 +4,8 @@
 disk, and `fid_smalln` below 2,048 images a side, where the covariances are singular. Otherwise it is on the embedded attribute judge and
 called `fd_avatars`. Both sides' covariances divide by n - 1; nothing is added to a diagonal (`t2ibench.frechet`).
 
-In the track `adapt` it is the mean over the target domains, each to real images of its own; images of one latent count as one draw.
+In the track `adapt` it is the mean over the target domains, each to real images of its own; images of one latent count as one draw. In the
+track `compose` it is of the images of all tasks together; those of one input count as one draw.
 
 The interval is that of the value expected at this n, over both sides' sampling. It is not one of the limit n -> inf, which lies lower: for
 that see `debiased` in the details. The bootstrap's percentiles hold neither, since resampling adds the bias a second time.
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from t2ibench.composed import composed, pooled
 from t2ibench.evidence import Evidence
 from t2ibench.feature_sets import AUTO, FeatureSets, effects, feature_sets
 from t2ibench.frechet import Moments, frechet_distance, influence, jackknife
@@ -22,7 +24,7 @@ from t2ibench.records import Estimate
 from t2ibench.statistics import normal_interval, standard_error
 from t2ibench.target_sets import failures, mean_error, mean_error_of_real, protocol, target_sets
 
-TRACKS = ("text_to_image", "adapt")
+TRACKS = ("text_to_image", "adapt", "compose")
 FULL_RANK = 2048  # the dimension of pool3
 
 
@@ -55,10 +57,12 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     """`fid`, `fid_smalln` or `fd_…`; with the effects, by which two methods are paired. Raises UserError below `fewest` images a side."""
     if evidence.targets:
         return over_targets(evidence, config)
-    sets = feature_sets(evidence, config.extractor, config.group, config.fewest)
+    of_tasks = composed(evidence)
+    of_group = config.extractor, config.group, config.fewest
+    sets = pooled(evidence, config.extractor, config.fewest) if of_tasks else feature_sets(evidence, *of_group)
     found, d = distance(sets.fake, sets.real, sets.clusters), sets.fake.shape[1]
     low, high = normal_interval(found.value, found.se)
-    kept = {} if found.influences is None else {"effects": effects(evidence, config.group, *found.influences)}
+    kept = {} if found.influences is None or of_tasks else {"effects": effects(evidence, config.group, *found.influences)}
     estimate = Estimate(
         value=max(found.value, 0.0),
         ci=(max(low, 0.0), max(high, 0.0)),

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 
 from t2ibench.compositions import Task
 from t2ibench.edit_prompts import SOURCES
 from t2ibench.errors import UserError
 from t2ibench.evidence import Evidence, Samples
+from t2ibench.feature_sets import FeatureSets, extractor_of
 from t2ibench.records import digest
 from t2ibench.representations.masks import unpacked
 from t2ibench.seeds import derive_seed
@@ -74,6 +76,23 @@ def compositions(evidence: Evidence) -> Compositions:
         raise UserError(f"no task has images of two inputs, of {len(asked)} asked for: at least 2 are needed for an interval")
     captions = next(prompt.tags["inputs"]["captions"] for prompt in evidence.prompts)
     return Compositions(tasks, None if None in captions else captions, sources, asked)
+
+
+def composed(evidence: Evidence) -> bool:
+    """Whether a cell is of the track `compose`."""
+    return any(prompt.group.partition("/")[0] == COMPOSED for prompt in evidence.prompts)
+
+
+def pooled(evidence: Evidence, extractor: str, fewest: int) -> FeatureSets:
+    """The images of all tasks beside the reference images, seen by one extractor; clusters are inputs. Raises UserError below `fewest`."""
+    made, name = compositions(evidence), extractor_of(evidence, extractor)
+    inputs = [str(i) for one in made.tasks for i in one.a]
+    for side, count in (("made", len(inputs)), ("real", len(evidence.reference))):
+        if count < fewest:
+            raise UserError(f"{count:,} {side} images, at least {fewest:,} are needed: ask for more inputs, tasks and reference images")
+    fake, real = torch.cat([evidence.fake_features(name, one.group) for one in made.tasks]), evidence.real_features(name)
+    reference = {"reference": evidence.reference.digest, "reference_images": len(evidence.reference)}
+    return FeatureSets(name, fake, real, inputs, {**evidence.extractor_protocol(name), **made.protocol, **reference})
 
 
 def part(values: ArrayLike, inputs: np.ndarray, *seed: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from t2ibench.methods.composer.conditions import Conditions, chosen
 from t2ibench.methods.composer.decompose import Decomposition, Extractors, resized
 from t2ibench.methods.composer.loading import load_drawing
 from t2ibench.methods.composer.prior import PriorRecipe
-from t2ibench.methods.composer.sampling import Known, put_back
+from t2ibench.methods.composer.sampling import Known, put_back, renoised
 from t2ibench.methods.composer.settings import Config, PriorTraining, Training, UpsamplerTraining
 from t2ibench.methods.composer.sources import Reader, against, holes, united
 from t2ibench.methods.composer.training import ComposerRecipe
@@ -91,7 +91,8 @@ class Method:
         if task.c1:
             x0 = self.images_of([request.sources["A"] for request in requests], side)
             c1 = self.reader.conditions(task.c1, requests).to(self.models.device)
-            made = self.drawing.reconfigure(x0, c1, c2, config.edit_scale, config.inversion_steps, known)
+            noise = renoised(self.drawing.invert(x0, c1, config.inversion_steps), self.noise(requests), config.renoise)
+            made = put_back(self.drawing.way_back(noise, c1, c2, config.edit_scale, config.inversion_steps, known), known)
         else:
             c2 = self.foreseen(c2, requests) if set(task.given) == {"T"} else c2
             made = self.drawing.sample(self.noise(requests), against(task, c2), c2, config.guidance_scale, known)

@@ -128,13 +128,14 @@ class Config:
     steps: int = 25  # the paper: 50, solver not named
     threshold: float = 0.995  # quantile of |x0| to which each prediction is brought back
     upsampler: str = ""  # weights; "": images have the size of the base
-    upsampler_steps: int = 10
+    upsampler_steps: int = 4  # the paper: 20; more than 4 change nothing at 64 pixels
     prior: str = ""  # weights that make an image embedding of a caption; "": none
-    prior_steps: int = 25
+    prior_steps: int = 25  # the paper: 100
     prior_scale: float = 3.0
     prior_candidates: int = 1  # of which the one nearest to the caption is taken
     inversion_steps: int = 50  # of DDIM, there and back
     edit_scale: float = 1.0  # w of the way back of an inversion
+    renoise: float = 0.0  # r in [0, 1] of new noise in x_T before the way back, for variations of a reconfiguration
     edit_keeps: str = ""  # letters of a source's own representations that hold while its caption changes
     source_side: int = 64  # pixels at which images are taken apart: those that the network was trained on had so many
 

@@ -1,0 +1,93 @@
+"""How far a composed image lies from the image A that its conditions were taken from, and how much nearer one more condition brings it.
+
+`reconstruction_error`: distance of the features of both (attribute judge) over the mean distance of two of the sources: 0 is A itself, 1
+as far as another image. The mean over the tasks that draw anew of A alone; lower is better. `error_per_condition`: over all pairs of
+those tasks of which one has the conditions of the other and more, the difference of their errors for each condition that is added; below 0
+where conditions help. Which tasks are asked decides both, so they compare between methods on the same tasks only.
+"""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from t2ibench.composed import Composed, compositions, only_of_a, part
+from t2ibench.edit_pairs import per_source
+from t2ibench.edit_prompts import SOURCES
+from t2ibench.errors import UserError
+from t2ibench.evidence import Evidence
+from t2ibench.records import Estimate
+from t2ibench.seeds import derive_seed
+from t2ibench.statistics import cluster_mean_interval
+
+TRACKS = ("compose",)
+
+
+@dataclass(frozen=True)
+class Config:
+    pass
+
+
+def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
+    """`reconstruction_error`, and `error_per_condition` where two tasks are nested. Raises UserError where no task is of A alone."""
+    made = compositions(evidence)
+    tasks = [one for one in made.tasks if only_of_a(one.task) and len(set(one.a.tolist())) > 1]
+    if not tasks:
+        raise UserError("none of the tasks draws anew of A alone: ask for letters, such as E and EPSD, or leave reconstruction out")
+    sources = evidence.fake_features(evidence.judge, SOURCES).double().numpy()
+    unit = float(np.linalg.norm(sources - np.roll(sources, 1, 0), axis=1).mean())
+    seen = {one.name: evidence.fake_features(evidence.judge, one.group).double().numpy() for one in tasks}
+    errors = {one.name: np.linalg.norm(seen[one.name] - sources[one.a], axis=1) / unit for one in tasks}
+    values, inputs = np.concatenate(list(errors.values())), np.concatenate([one.a for one in tasks])
+    protocol = {
+        **evidence.extractor_protocol(evidence.judge),
+        **made.protocol,
+        "estimator": "distance of features over that of neighbouring sources",
+        "of": sorted(errors),
+    }
+    found = {
+        "reconstruction_error": Estimate(
+            value=float(values.mean()),
+            ci=cluster_mean_interval(values, inputs, derive_seed("reconstruction")),
+            n=len(values),
+            better="lower",
+            protocol=protocol,
+            interval="BCa bootstrap over inputs",
+            details={
+                "tasks": {one.name: part(errors[one.name], one.a, "reconstruction", one.name) for one in tasks},
+                "failed": made.failed,
+                "per_sample": per_source(values, inputs, [(prompt, i) for prompt, i in made.asked if prompt.tags["name"] in errors]),
+            },
+        )
+    }
+    by_pair = nested(tasks, errors)
+    if by_pair:
+        gains, which = (np.concatenate(parts) for parts in zip(*by_pair.values(), strict=True))
+        found["error_per_condition"] = Estimate(
+            value=float(gains.mean()),
+            ci=cluster_mean_interval(gains, which, derive_seed("reconstruction", "nested")),
+            n=len(gains),
+            better="lower",
+            protocol={**protocol, "pairs": sorted(by_pair)},
+            interval="BCa bootstrap over inputs",
+            details={"pairs": {name: part(*pair, "reconstruction", name) for name, pair in by_pair.items()}},
+        )
+    return found
+
+
+def nested(tasks: list[Composed], errors: Mapping[str, np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Of each pair of tasks of which one has all conditions of the other: the difference of the errors per condition, and its inputs.
+
+    An input of several images is their mean in each task.
+    """
+    found = {}
+    for less, more in itertools.permutations(tasks, 2):
+        few, many = set(less.task.given), set(more.task.given)
+        if few < many:
+            means = [{int(i): errors[one.name][one.a == i].mean() for i in np.unique(one.a)} for one in (less, more)]
+            both = sorted(set(means[0]) & set(means[1]))
+            if both:
+                differences = np.array([means[1][i] - means[0][i] for i in both]) / (len(many) - len(few))
+                found[f"{less.name} to {more.name}"] = differences, np.array(both)
+    return found
