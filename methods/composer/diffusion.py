@@ -39,14 +39,14 @@ def draws(seed: int, like: Tensor) -> tuple[Tensor, Tensor]:
     return noise.to(like.device), torch.randint(TIMES, (len(like),), generator=generator).to(like.device)
 
 
-def sampler(name: str, steps: int, threshold: float, prediction: str = "epsilon") -> Any:
+def sampler(name: str, steps: int, threshold: float, prediction: str = "epsilon", highest: float = BEYOND) -> Any:
     """diffusers' scheduler for one run of sampling, with dynamic thresholding at the quantile `threshold` (0: none).
 
-    prediction: what the network tells, "epsilon", or "sample": x_0 itself.
+    prediction: what the network tells, "epsilon", or "sample": x_0 itself. highest: the most that |x_0| is divided by; 1 clips it.
     """
     from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
-    limit = {"thresholding": threshold > 0, "dynamic_thresholding_ratio": threshold or 1.0, "sample_max_value": BEYOND}
+    limit = {"thresholding": threshold > 0, "dynamic_thresholding_ratio": threshold or 1.0, "sample_max_value": highest}
     process = {**COSINE, "prediction_type": prediction}
     scheduler: Any
     if name == "ddim":

@@ -67,7 +67,7 @@ class Drawing:
         noise = latents(seeds, 3, model.shape.image_size, model.shape.image_size).to(images.device)
 
         def one_pass(rows: Tensor) -> Tensor:
-            return model.sampled(noise[rows], low[rows], config.upsampler_steps, config.threshold)
+            return model.sampled(noise[rows], low[rows], config.upsampler_steps)
 
         return in_passes(one_pass, torch.arange(len(images), device=images.device), BATCH)
 
