@@ -4,7 +4,7 @@ The pairs are computed from the training table (`t2ibench.pairs`). An image hits
 is a miss. Beside the under-represented pairs stand matched controls, neutral and over-represented pairs, and each literal alone.
 Where the judge's errors are known on 50 real images of every cell, a stratum is corrected by them, otherwise it is labelled "uncorrected".
 Chance is how often the same method's images of ordinary captions hit the pair: for a method that ignores its prompt, its unconditional
-rate. Cross-fitted judges and human audits are not here.
+rate. A data set without a judge gets a cross-fitted one (`probe`). Human audits are not here.
 """
 
 from collections.abc import Sequence
@@ -20,6 +20,7 @@ from t2ibench.errors import UserError
 from t2ibench.evidence import Evidence
 from t2ibench.judge_gate import Gate, RealCells
 from t2ibench.literals import attribute_of, canonical, indicators
+from t2ibench.pair_judge import PairJudge, pair_judge
 from t2ibench.pair_rates import Rates
 from t2ibench.pair_summary import Summary
 from t2ibench.pairs import Names, PairList, Rules, find_pairs
@@ -37,6 +38,8 @@ class Config:
     over_pairs: int = 10
     neutral_pairs: int = 10
     calibration_images: int = 200  # real images rendered for a cell that the reference leaves short; 0: none
+    probe: str = ""  # an extractor on whose features a judge is cross-fitted, for data sets without one; none: the attribute judge
+    groups: str = ""  # the attribute (identity, species) whose images stay in one fold of a cross-fitted judge
     draws: int = 2000  # of the bootstrap
     seed: int = 0  # of the bootstrap
 
@@ -78,9 +81,9 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     parts = roles(found)
     literals = tuple(dict.fromkeys(literal for names in parts for literal in names))
     asked = [tuple(prompt.tags["literals"]) for prompt in evidence.samples(pair_prompts.GROUP).prompts]
-    hits, elsewhere = (literal_hits(evidence, group, literals) for group in (pair_prompts.GROUP, "captions"))
-    render = evidence.pair_images if evidence.can_render else None
-    real = RealCells(evidence.reference, evidence.real_attributes, evidence.real_probabilities, render, config.calibration_images, gate)
+    judge = pair_judge(evidence, config.probe, config.groups)
+    hits, elsewhere = (literal_hits(evidence, judge, group, literals) for group in (pair_prompts.GROUP, "captions"))
+    real = RealCells(judge.reference, judge.real, judge.probabilities, judge.render, config.calibration_images, gate)
     verdicts, confusions = zip(*(real.pair(*names) for names in parts), strict=True)
     chance = np.stack([count_cells(elsewhere, literals, names) for names in parts])
     outcomes = pair_outcomes(hits, asked, list(parts), literals)
@@ -91,13 +94,13 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     alone = {literal: single(hits, asked, literal, literals, real.single(literal)) for literal in literals if (literal,) in asked}
     protocol = {
         "train": evidence.train.digest,
-        "reference": evidence.reference.digest,
+        "reference": judge.reference.digest,
         "pairs": found.digest,
         "rules": asdict(found.rules),
         "prompts": _digest(evidence.prompts, pair_prompts.GROUP),
         "gate": asdict(gate),
-        "judge": evidence.extractor_protocol(evidence.judge),
-        "calibration_images": config.calibration_images if render else 0,
+        "judge": dict(judge.protocol),
+        "calibration_images": config.calibration_images if judge.render else 0,
     }
     return Summary(found, parts, rates, outcomes, alone, protocol, _digest(evidence.prompts, "captions")).estimates()
 
@@ -106,12 +109,12 @@ def _digest(prompts: Sequence[Prompt], group: str) -> str:
     return digest([[prompt.id, prompt.text, prompt.images] for prompt in prompts if prompt.group == group])
 
 
-def literal_hits(evidence: Evidence, group: str, literals: Sequence[str]) -> np.ndarray:
+def literal_hits(evidence: Evidence, judge: PairJudge, group: str, literals: Sequence[str]) -> np.ndarray:
     """Whether the judge sees each literal in each sample, bool [N, L]; a sample without an image has none, nor has an unknown attribute."""
     samples = evidence.samples(group)
     hits = np.zeros((len(samples.prompts), len(literals)), bool)
     if samples.ok.any():
-        judged = evidence.fake_attributes(group)
+        judged = judge.made(group)
         known = [index for index, literal in enumerate(literals) if attribute_of(literal) in judged]
         values = canonical(judged, dict.fromkeys(attribute_of(literals[index]) for index in known))
         hits[np.flatnonzero(samples.ok)[:, None], known] = indicators(values, [literals[index] for index in known])

@@ -15,6 +15,7 @@ from t2ibench import features
 from t2ibench.data import ImageStore, Split
 from t2ibench.errors import UserError, did_you_mean
 from t2ibench.extractors import Extractor, find
+from t2ibench.literals import likeliest
 from t2ibench.models import JUDGE, Models
 from t2ibench.seeds import derive_seed
 from t2ibench.tracks import ADAPTED, Prompt
@@ -194,11 +195,7 @@ class Evidence:
         return pd.DataFrame(self._looked_at(self.judge, store, rows, digest)[:, judge.dimension :].numpy(), columns=literals)
 
     def _values(self, probabilities: pd.DataFrame) -> pd.DataFrame:
-        columns = {}
-        for name, values in self.models.judge(self.judge).attributes.items():
-            best = probabilities[[f"{name}={value}" for value in values]].to_numpy().argmax(1)
-            columns[name] = np.array(values, dtype=object)[best]
-        return pd.DataFrame(columns)
+        return likeliest(probabilities, self.models.judge(self.judge).attributes)
 
     def _once(self, key: tuple[Any, ...], make: Callable[[], np.ndarray]) -> Tensor:
         if key not in self._held:

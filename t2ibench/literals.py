@@ -1,6 +1,6 @@
 """Literals, "attribute=value": which ones a vocabulary can name, and which images of an attribute table have them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,15 @@ def indicators(values: pd.DataFrame, literals: Sequence[str]) -> np.ndarray:
         attribute, _, value = literal.partition("=")
         present[:, column] = (values[attribute] == value).to_numpy(dtype=bool)
     return present
+
+
+def likeliest(probabilities: pd.DataFrame, attributes: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """The value of every attribute with the highest probability, from a column "attribute=value" for each."""
+    columns = {}
+    for name, values in attributes.items():
+        best = probabilities[[f"{name}={value}" for value in values]].to_numpy().argmax(1)
+        columns[name] = np.array(values, dtype=object)[best]
+    return pd.DataFrame(columns)
 
 
 def _strings(column: pd.Series) -> pd.Series:

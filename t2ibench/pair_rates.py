@@ -14,7 +14,7 @@ import numpy as np
 from t2ibench.correction import SINGULAR, columns, multinomial_draws, nearest_mixture, unmix
 from t2ibench.judge_gate import Gate, Verdict
 from t2ibench.seeds import derive_seed
-from t2ibench.statistics import Interval, difference_interval, mean_interval, score_interval, wilson
+from t2ibench.statistics import Interval, difference_interval, mean_interval, rate_mean_interval, score_interval, wilson
 
 EPSILON = 1e-6
 
@@ -166,7 +166,8 @@ class Mean:
 
 def macro(values: np.ndarray, draws: np.ndarray, images: int) -> Mean:
     """The unweighted mean of rates [K], of `images` each, given their bootstrap draws [B, K]; cut at 0 and 1."""
-    return _mean(values, rate_interval(values, draws, images), 0.0)
+    ci = rate_interval(values, draws, images)
+    return _mean(values, ci, rate_mean_interval(values) if len(values) > 1 else (0.0, 1.0), 0.0)
 
 
 def gap(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray], distinct: Sequence[int], images: int) -> Mean:
@@ -178,16 +179,20 @@ def gap(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarr
     one = weighted_interval(first[0][rows], first[1][:, rows], images, times / times.mean())
     other = weighted_interval(second[0], second[1], images, np.ones(len(second[0])))
     (a, b) = (min(1.0, max(0.0, value)) for value, _ in (one, other))
-    return _mean(first[0] - second[0], clipped(difference_interval((a, one[1]), (b, other[1])), -1.0), -1.0)
+    return _of_differences(first[0] - second[0], clipped(difference_interval((a, one[1]), (b, other[1])), -1.0))
 
 
 def above(values: np.ndarray, ci: Interval) -> Mean:
     """The mean of rates above chance [K] with its interval; in [-1, 1]."""
-    return _mean(values, ci, -1.0)
+    return _of_differences(values, ci)
 
 
-def _mean(values: np.ndarray, ci: Interval, low: float) -> Mean:
-    wide = clipped(mean_interval(values), low) if len(values) > 1 else (low, 1.0)  # one pair says nothing of others
+def _of_differences(values: np.ndarray, ci: Interval) -> Mean:
+    return _mean(values, ci, clipped(mean_interval(values), -1.0) if len(values) > 1 else (-1.0, 1.0), -1.0)
+
+
+def _mean(values: np.ndarray, ci: Interval, wide: Interval, low: float) -> Mean:
+    """wide: the interval over pairs; one pair says nothing of others."""
     return Mean(clipped((float(values.mean()),) * 2, low)[0], ci, (min(wide[0], ci[0]), max(wide[1], ci[1])))
 
 

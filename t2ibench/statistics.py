@@ -7,6 +7,7 @@ Wilson (JASA 1927); Newcombe, Interval estimation for the difference between ind
 Bootstrap Confidence Intervals (JASA 1987); McNemar (Psychometrika 1947); Holm (Scand. J. Stat. 1979).
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -28,13 +29,13 @@ def wilson(hits: float, n: int, confidence: float = 0.95) -> Interval:
     return (0.0 if hits == 0 else low), (1.0 if hits == n else high)
 
 
-def score_interval(p: float, n: float, extra: float = 0.0, confidence: float = 0.95) -> Interval:
+def score_interval(p: float, n: float, extra: float = 0.0, confidence: float = 0.95, freedom: float = math.inf) -> Interval:
     """All p' with (p - p')^2 <= z^2 (p' (1 - p') / n + extra), cut at 0 and 1: Wilson's interval of a rate that has errors of its own.
 
     n: images, or as many as would leave the same sampling error, which need not be whole. extra: variance beside sampling (of a judge's
-    error rates). With extra = 0 it is `wilson` of p n hits.
+    error rates). freedom: degrees of it, where n is itself an estimate. With n, p alone it is `wilson` of p n hits.
     """
-    z = float(stats.norm.ppf((1 + confidence) / 2))
+    z = float(stats.t.ppf((1 + confidence) / 2, freedom))
     a, b, c = 1 + z * z / n, 2 * p + z * z / n, p * p - z * z * extra
     root = max(b * b - 4 * a * c, 0.0) ** 0.5
     return max(0.0, (b - root) / (2 * a)), min(1.0, (b + root) / (2 * a))
@@ -53,6 +54,19 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
         raise ValueError(f"an interval over values needs at least 2 of them, got {len(values)}")
     half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * standard_error(values)
     return float(values.mean()) - half, float(values.mean()) + half
+
+
+def rate_mean_interval(rates: ArrayLike, confidence: float = 0.95) -> Interval:
+    """The interval of the mean of a population of rates that `rates` [N] are drawn from, in [0, 1].
+
+    A score interval, which follows the skew of rates near 0 or 1 as Student's does not; n is what leaves the rates' own standard error.
+    Raises ValueError below two rates.
+    """
+    values = np.asarray(rates, float)
+    if len(values) < 2:
+        raise ValueError(f"an interval over rates needs at least 2 of them, got {len(values)}")
+    p, se = min(1.0, max(0.0, float(values.mean()))), standard_error(values)
+    return score_interval(p, max(p * (1 - p), 1e-12) / se**2, confidence=confidence, freedom=len(values) - 1) if se else (p, p)
 
 
 def wilson_by_cluster(hits: ArrayLike, clusters: Sequence[object] | np.ndarray) -> Interval:

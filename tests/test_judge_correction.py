@@ -7,7 +7,7 @@ from scipy.optimize import minimize
 from t2ibench.correction import cell_index, columns, confusion, correct_cells, multinomial_draws, nearest_mixture, rogan_gladen
 from t2ibench.judge_gate import Gate, Verdict, balanced_accuracy, calibration_error, judge_pair
 from t2ibench.pair_rates import Rates, chance_normalised, gap, macro, rate_interval, read_outs, worst_decile
-from t2ibench.statistics import wilson
+from t2ibench.statistics import score_interval, wilson
 
 MATRIX_I = np.array([[0.97, 0.10], [0.03, 0.90]])  # column: truly 0, truly 1
 MATRIX_J = np.array([[0.95, 0.20], [0.05, 0.80]])
@@ -166,7 +166,10 @@ def test_an_interval_beyond_these_pairs_is_wide_where_pairs_differ_and_says_noth
     values = np.array([0.1, 0.9] * 5)
     draws = np.tile(values, (500, 1)) + np.random.default_rng(0).normal(0, 0.03, (500, 10))
     mean = macro(values, draws, images=200)
-    assert mean.ci_pairs == pytest.approx((0.5 - 2.262 * 0.4216 / 10**0.5, 0.5 + 2.262 * 0.4216 / 10**0.5), abs=1e-3)  # Student, 9 degrees
+    t, se = 2.2622, 0.4216 / 10**0.5  # nine degrees of freedom
+    assert mean.ci_pairs == pytest.approx(score_interval(0.5, 0.25 / se**2 * (1.96 / t) ** 2), abs=1e-3)
+    lost = gap((values, draws), (np.zeros(10), np.zeros((500, 10))), range(10), images=200)
+    assert lost.ci_pairs == pytest.approx((0.5 - t * se, 0.5 + t * se), abs=1e-3)
     assert mean.ci_pairs[1] - mean.ci_pairs[0] > 10 * (mean.ci[1] - mean.ci[0])
     assert macro(values[:1], draws[:, :1], images=200).ci_pairs == (0.0, 1.0)
 

@@ -1,0 +1,158 @@
+"""An attribute judge for a data set that has none: linear heads on frozen features, cross-fitted.
+
+Real images that a judge's errors are known by must not have trained it, and those of a rare pair are too few to be split. So images are
+put into five folds, each is judged by heads that the other four trained, and its errors are counted on those answers; made images are
+judged by the mean of all five. Images of one group (an identity, a species) stay in one fold.
+
+A head is a softmax over an attribute's values on standardised features: L2-regularised cross-entropy in which every value counts the
+same, however rare; the regularisation is chosen on the first fold by balanced accuracy, a temperature is fitted on the answers out of fold.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from t2ibench.backbones.attribute_judge.calibration import fit_temperature
+from t2ibench.errors import UserError
+from t2ibench.literals import canonical
+from t2ibench.seeds import derive_seed
+
+FOLDS = 5
+STRENGTHS = (0.1, 1.0, 10.0, 100.0)  # of the penalty |W|^2 / (2 N), that is 1 / C
+STEPS = 100  # of L-BFGS, at most
+
+
+@dataclass(frozen=True)
+class CrossFitted:
+    """attributes: the values of each. out_of_fold: P(literal) of every training image, a column "attribute=value" each.
+
+    heads: [F, D + 1, L], of features [D] less their `mean` by their `deviation`.
+    """
+
+    attributes: dict[str, list[str]]
+    out_of_fold: pd.DataFrame
+    heads: Tensor
+    mean: Tensor
+    deviation: Tensor
+    temperatures: dict[str, float]
+
+    def probabilities(self, features: Tensor) -> pd.DataFrame:
+        """P(literal) of new images, features [M, D]: the mean of the folds' heads."""
+        logits = _logits(((features.double() - self.mean) / self.deviation), self.heads)  # [F, M, L]
+        parts, start = [], 0
+        for name, values in self.attributes.items():
+            parts.append((logits[..., start : start + len(values)] / self.temperatures[name]).softmax(-1).mean(0))
+            start += len(values)
+        return pd.DataFrame(torch.cat(parts, 1).numpy(), columns=list(self.out_of_fold.columns))
+
+    def packed(self) -> np.ndarray:
+        """All but the answers out of fold, as one row of numbers; see `unpacked`."""
+        temperatures = torch.tensor([*self.temperatures.values()], dtype=torch.float64)
+        return torch.cat([self.mean, self.deviation, temperatures, self.heads.flatten()]).numpy()
+
+
+def unpacked(attributes: dict[str, list[str]], answers: np.ndarray, numbers: np.ndarray) -> CrossFitted:
+    """What `packed` and the answers out of fold [N, L] were made of."""
+    literals = [f"{name}={value}" for name, known in attributes.items() for value in known]
+    width = FOLDS * len(literals)
+    size = (len(numbers) - len(attributes) - width) // (2 + width)
+    parts = torch.from_numpy(np.array(numbers, np.float64)).split([size, size, len(attributes), (size + 1) * width])
+    mean, deviation, temperatures, heads = parts
+    table = pd.DataFrame(np.array(answers, np.float64), columns=literals)
+    named = dict(zip(attributes, temperatures.tolist(), strict=True))
+    return CrossFitted(attributes, table, heads.reshape(FOLDS, size + 1, len(literals)), mean, deviation, named)
+
+
+def values_of(table: pd.DataFrame) -> dict[str, list[str]]:
+    """The values of every attribute that has two or more."""
+    values = canonical(table, list(map(str, table.columns)))
+    return {name: sorted(values[name].dropna().unique()) for name in values if values[name].nunique() > 1}
+
+
+def folds(groups: Sequence[str], count: int = FOLDS) -> np.ndarray:
+    """The fold of each row, int [N], all rows of a group in one: groups in order of a hash go to the fold with the fewest rows.
+
+    Raises UserError for fewer groups than folds.
+    """
+    names, index, sizes = np.unique(np.array(groups, dtype=str), return_inverse=True, return_counts=True)
+    if len(names) < count:
+        raise UserError(f"{count} folds need as many groups, got {len(names)}")
+    filled, of_group = np.zeros(count, np.int64), np.zeros(len(names), np.int64)
+    hashes = [derive_seed("fold", str(name)) for name in names]
+    for group in sorted(range(len(names)), key=lambda g: (-sizes[g], hashes[g])):
+        of_group[group] = int(filled.argmin())
+        filled[of_group[group]] += sizes[group]
+    return of_group[index]
+
+
+def cross_fit(features: Tensor, table: pd.DataFrame, groups: Sequence[str]) -> CrossFitted:
+    """Heads for every attribute of a table with two values or more, from features [N, D] of its rows. A missing value is no label.
+
+    Raises UserError where no attribute has two values, a value's images are all of one fold, or there are fewer groups than folds.
+    """
+    fold = torch.from_numpy(folds(groups))
+    attributes, values = values_of(table), canonical(table, list(map(str, table.columns)))
+    if not attributes:
+        raise UserError("no attribute has two values: there is nothing for a judge to learn")
+    mean, deviation = features.double().mean(0), features.double().std(0).clamp(min=1e-6)
+    x = (features.double() - mean) / deviation
+    stated, heads, temperatures = [], [], {}
+    for name, known in attributes.items():
+        place = {value: index for index, value in enumerate(known)}
+        labels = torch.tensor([place.get(value, -1) for value in values[name]])
+        for value, index in place.items():
+            if len(fold[labels == index].unique()) < 2:
+                raise UserError(
+                    f"{name}={value}: all {int((labels == index).sum())} images of it are in one fold, none is left to learn from"
+                )
+        strength = _strength(x, labels, fold, len(known))
+        own = torch.stack([fit(x[fold != f], labels[fold != f], len(known), strength) for f in range(FOLDS)])  # [F, D + 1, V]
+        logits = torch.zeros(len(x), len(known), dtype=torch.float64)
+        for f in range(FOLDS):
+            logits[fold == f] = _logits(x[fold == f], own[f : f + 1])[0]
+        temperatures[name] = fit_temperature(logits[labels >= 0], labels[labels >= 0])
+        stated.append((logits / temperatures[name]).softmax(1))
+        heads.append(own)
+    literals = [f"{name}={value}" for name, known in attributes.items() for value in known]
+    out_of_fold = pd.DataFrame(torch.cat(stated, 1).numpy(), columns=literals)
+    return CrossFitted(attributes, out_of_fold, torch.cat(heads, 2), mean, deviation, temperatures)
+
+
+def fit(x: Tensor, labels: Tensor, count: int, strength: float) -> Tensor:
+    """A softmax head [D + 1, count], its last row the bias, of standardised features [N, D]; label -1 is none."""
+    x, labels = x[labels >= 0], labels[labels >= 0]
+    weight = 1 / F.one_hot(labels, count).double().mean(0).clamp(min=1e-9) / count
+    head = torch.zeros(x.shape[1] + 1, count, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([head], max_iter=STEPS, tolerance_grad=1e-6, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        logits = _logits(x, head[None])[0]
+        value = (F.cross_entropy(logits, labels, reduction="none") * weight[labels]).mean()
+        value = value + strength * (head[:-1] ** 2).sum() / (2 * len(x))
+        value.backward()
+        return value
+
+    with torch.enable_grad():
+        optimizer.step(loss)
+    return head.detach()
+
+
+def _strength(x: Tensor, labels: Tensor, fold: Tensor, count: int) -> float:
+    """The strength with the best balanced accuracy on the first fold, the strongest among equals."""
+    held = (fold == 0) & (labels >= 0)
+    scores = {}
+    for strength in STRENGTHS:
+        right = _logits(x[held], fit(x[fold != 0], labels[fold != 0], count, strength)[None])[0].argmax(1) == labels[held]
+        scores[strength] = float(np.mean([right[labels[held] == v].double().mean() for v in labels[held].unique()])) if held.any() else 0.0
+    return max(STRENGTHS, key=lambda strength: (round(scores[strength], 4), strength))
+
+
+def _logits(x: Tensor, heads: Tensor) -> Tensor:
+    """Features [M, D] by heads [F, D + 1, V]: [F, M, V]."""
+    return x @ heads[:, :-1] + heads[:, -1:]
