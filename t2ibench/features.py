@@ -6,6 +6,7 @@ A file is a float32 `.npy` followed by the sha256 of its bytes, written whole or
 import hashlib
 import io
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -22,6 +23,7 @@ from t2ibench.records import digest, write_whole
 
 log = logging.getLogger(__name__)
 BATCH = 250
+CHUNK = 2**24  # bytes that are hashed, read and written at once
 _fresh: ContextVar[bool] = ContextVar("fresh", default=False)
 
 
@@ -46,21 +48,35 @@ def cached(key: Sequence[Any], make: Callable[[], np.ndarray], folder: Path | No
     if (found := _read(path)) is not None:
         return found
     array = np.ascontiguousarray(make(), dtype=np.float32)
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    content = buffer.getvalue()
-    write_whole(path, content + hashlib.sha256(content).digest())
+    write_whole(path, _content(array))
     return array
+
+
+def _content(array: np.ndarray) -> Iterator[bytes | memoryview]:
+    """The bytes of a cache file, in parts, so that features are never in memory twice."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    body = array.reshape(-1).view(np.uint8).data
+    sha256 = hashlib.sha256()
+    for part in (header.getvalue(), *(body[start : start + CHUNK] for start in range(0, len(body), CHUNK))):
+        sha256.update(part)
+        yield part
+    yield sha256.digest()
 
 
 def _read(path: Path) -> np.ndarray | None:
     if not path.exists():
         return None
-    content = path.read_bytes()
-    if hashlib.sha256(content[:-32]).digest() != content[-32:]:
-        log.warning("%s is damaged; it is made again", path)
-        return None
-    return np.load(io.BytesIO(content[:-32]), allow_pickle=False)
+    with path.open("rb") as file:
+        sha256, left = hashlib.sha256(), os.fstat(file.fileno()).st_size - 32
+        while left > 0 and (part := file.read(min(left, CHUNK))):
+            sha256.update(part)
+            left -= len(part)
+        if left or file.read() != sha256.digest():
+            log.warning("%s is damaged; it is made again", path)
+            return None
+        file.seek(0)
+        return np.load(file, allow_pickle=False)
 
 
 @torch.no_grad()
@@ -68,6 +84,12 @@ def extract(
     network: Callable[[Tensor], Tensor], read: Callable[[Any], np.ndarray], rows: Sequence[int] | np.ndarray, what: str, batch: int = BATCH
 ) -> np.ndarray:
     """A network's answer to each image, float32 [N, …], batch by batch. network: uint8 [B, 3, H, W] to floats [B, …]."""
-    blocks = [rows[start : start + batch] for start in range(0, len(rows), batch)]
-    answers = [network(torch.from_numpy(np.ascontiguousarray(read(block)))).float().cpu().numpy() for block in track(blocks, what)]
-    return np.concatenate(answers)
+    answers: np.ndarray | None = None  # one array from the first batch on: parts and their sum would be twice as much
+    for start in track(range(0, len(rows), batch), what):
+        made = network(torch.from_numpy(np.ascontiguousarray(read(rows[start : start + batch])))).float().cpu().numpy()
+        if answers is None:
+            answers = np.empty((len(rows), *made.shape[1:]), np.float32)
+        answers[start : start + len(made)] = made
+    if answers is None:
+        raise ValueError(f"{what}: there is no image to look at")
+    return answers

@@ -139,13 +139,16 @@ def write(record: Mapping[str, Any], path: Path, *, replace: bool = False) -> No
     write_whole(path, (json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """A file that is there whole or not at all, also after power is lost. Raises UserError where the folder cannot be written."""
+def write_whole(path: Path, content: bytes | Iterable[bytes | memoryview]) -> None:
+    """A file that is there whole or not at all, also after power is lost; content may come in parts.
+
+    Raises UserError where the folder cannot be written.
+    """
     part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
-            file.write(content)
+            file.writelines([content] if isinstance(content, bytes) else content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)

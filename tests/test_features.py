@@ -1,0 +1,110 @@
+"""t2ibench/features.py: a cache file holds what was extracted, damage is found, and memory holds features once and images in parts."""
+
+import hashlib
+import io
+import json
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from t2ibench import features
+from t2ibench.commands.score import images_of, outcomes_of, samples_of
+
+KEY = ["images", "a"]
+
+
+@contextmanager
+def peak() -> Iterator[Callable[[], int]]:
+    """Yields how many bytes were held at most, of those allocated inside."""
+    tracemalloc.start()
+    try:
+        yield lambda: tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def never() -> np.ndarray:
+    raise AssertionError("it is in the cache")
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (0, 3), (7,), (2, 3, 4)])
+def test_a_cache_file_is_what_numpy_saves_and_its_hash(tmp_path, shape):
+    array = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    np.testing.assert_array_equal(features.cached(KEY, lambda: array, tmp_path), array)
+    [path] = tmp_path.glob("*.npy")
+    saved = io.BytesIO()
+    np.save(saved, array)
+    assert path.read_bytes() == saved.getvalue() + hashlib.sha256(saved.getvalue()).digest()
+    read = features.cached(KEY, never, tmp_path)
+    np.testing.assert_array_equal(read, array)
+    assert read.flags.writeable
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[:-1], lambda b: b[:200] + b"x" + b[201:], lambda b: b[:20], lambda b: b"", lambda b: b + b"x"]
+)
+def test_a_damaged_file_is_made_again(tmp_path, damage, monkeypatch):
+    monkeypatch.setattr(features, "CHUNK", 64)
+    array = np.arange(100, dtype=np.float32)
+    features.cached(KEY, lambda: array, tmp_path)
+    [path] = tmp_path.glob("*.npy")
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    np.testing.assert_array_equal(features.cached(KEY, lambda: array, tmp_path), array)
+    assert path.read_bytes() == whole
+
+
+def test_features_are_in_memory_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "CHUNK", 2**16)
+    size = 250 * 40 * 512 * 4
+
+    def make() -> np.ndarray:
+        return features.extract(
+            lambda x: x[:, :1].expand(-1, 512).float(), lambda rows: np.zeros((len(rows), 1), np.uint8), range(10_000), "x"
+        )
+
+    with peak() as most:
+        features.cached(KEY, make, tmp_path)
+        assert most() < 1.2 * size
+    with peak() as most:
+        features.cached(KEY, never, tmp_path)
+        assert most() < 1.2 * size
+
+
+def test_nothing_to_look_at_is_said():
+    with pytest.raises(ValueError, match="nothing: there is no image to look at"):
+        features.extract(lambda x: x.float(), lambda rows: np.zeros((len(rows), 1), np.uint8), [], "nothing")
+
+
+def folder(path: Path, count: int, side: int) -> Path:
+    """Ten images under `count` names."""
+    path.mkdir()
+    pixels = np.random.default_rng(0).integers(3, 256, (10, side, side, 3), np.uint8)
+    for i in range(count):
+        if i < 10:
+            Image.fromarray(pixels[i]).save(path / f"{i:06}.png")
+        else:
+            (path / f"{i:06}.png").hardlink_to(path / f"{i % 10:06}.png")
+    (path / "metadata.jsonl").write_text(
+        "".join(json.dumps({"file_name": f"{i:06}.png", "text": "a red square"}) + "\n" for i in range(count))
+    )
+    return path
+
+
+def test_a_folder_of_images_streams(tmp_path):
+    """From 600 images to 1,500 the peak grows by names, texts and hashes: under 2 kB an image, whose pixels are 12 kB."""
+    side, peaks = 64, []
+    for count in (600, 1500):
+        path = folder(tmp_path / str(count), count, side)
+        with peak() as most:
+            made = images_of(path, None, side)
+            samples = samples_of(made)
+            features.extract(lambda x: x.float().mean((2, 3)), samples.store.read, samples.rows, "images")
+            assert len(outcomes_of(samples, made)) == samples.ok.sum() == count
+            peaks.append(most())
+    assert peaks[1] - peaks[0] < 900 * 2000
