@@ -41,7 +41,7 @@ def stable_diffusion(folder: Path, checker: StableDiffusionSafetyChecker | None 
     scheduler = DDIMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, clip_sample=False, steps_offset=1)
     extractor = None if checker is None else CLIPImageProcessor(size={"shortest_edge": 4}, crop_size={"height": 4, "width": 4})
     parts: dict[str, Any] = {"vae": vae, "text_encoder": text, "tokenizer": tokenizer, "unet": unet, "scheduler": scheduler}
-    pipeline = StableDiffusionPipeline(
+    pipeline: Any = StableDiffusionPipeline(
         **parts, safety_checker=checker, feature_extractor=extractor, requires_safety_checker=checker is not None
     )
     pipeline.save_pretrained(folder)
@@ -57,7 +57,13 @@ def text_parts(folder: Path) -> tuple[CLIPTextModel, CLIPTokenizer]:
     merges.write_text("#version: 0.2\n")
     tokenizer = CLIPTokenizer(str(vocabulary), str(merges), model_max_length=24)
     last = len(words) - 1
-    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 24}
+    sizes: dict[str, Any] = {
+        "hidden_size": 8,
+        "intermediate_size": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 24,
+    }
     config = CLIPTextConfig(vocab_size=len(words), bos_token_id=last - 1, eos_token_id=last, pad_token_id=last, **sizes)
     return CLIPTextModel(config), tokenizer
 
@@ -66,7 +72,7 @@ def controlnet(folder: Path, seed: int = 1) -> Path:
     """A ControlNet that fits the tiny UNet; its last layers are not zero, as those of a trained one are not."""
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
-        model = ControlNetModel(**UNET, conditioning_embedding_out_channels=(8, 8))
+        model: Any = ControlNetModel(**UNET, conditioning_embedding_out_channels=(8, 8))
         for parameter in model.parameters():
             torch.nn.init.normal_(parameter, std=0.3)
     model.save_pretrained(folder)

@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import diffusers
 import diffusers_tiny
@@ -220,7 +221,8 @@ def test_a_package_that_is_missing_is_named_with_its_installation(config, folder
 def test_a_pipeline_that_reads_no_text_is_one_line(config, tmp_path):
     blocks = {"down_block_types": ("DownBlock2D", "DownBlock2D"), "up_block_types": ("UpBlock2D", "UpBlock2D")}
     unet = diffusers.UNet2DModel(8, 3, 3, block_out_channels=(8, 8), norm_num_groups=4, layers_per_block=1, **blocks)
-    diffusers.DDPMPipeline(unet, diffusers.DDPMScheduler()).save_pretrained(tmp_path / "ddpm")
+    pipeline: Any = diffusers.DDPMPipeline(unet, diffusers.DDPMScheduler())
+    pipeline.save_pretrained(tmp_path / "ddpm")
     with pytest.raises(UserError, match="DDPMPipeline takes no prompt, so it cannot draw from a text"):
         images(Config(str(tmp_path / "ddpm")))
 

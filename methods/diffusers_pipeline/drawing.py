@@ -57,7 +57,7 @@ def one_pass(
         except torch.OutOfMemoryError as error:
             what = f"{len(rows)} images at once do not fit into the memory of {device}"
             raise UserError(f"diffusers_pipeline: {what}: use a smaller pass_size, or dtype: float16") from error
-    found = getattr(output, "images", None)
+    found: Any = getattr(output, "images", None)
     shape = np.shape(found)
     if found is None or len(shape) != 4 or (shape[0], shape[3]) != (len(rows), 3):
         what = f"images of shape {list(shape)}" if found is not None else type(output).__name__

@@ -70,13 +70,12 @@ def read(place: Place, load: Callable[[], T]) -> T:
 def scheduler(pipeline: Any, name: str, settings: Mapping[str, Any]) -> Any:
     """A scheduler with the noise of the pipeline's own; name "": the same class. Raises UserError for one that does not fit."""
     import diffusers
-    from diffusers import SchedulerMixin
 
-    own = getattr(pipeline, "scheduler", None)
+    own: Any = getattr(pipeline, "scheduler", None)
     if own is None:
         raise UserError(f"diffusers_pipeline: {type(pipeline).__name__} has no scheduler: take `scheduler` out")
-    cls = getattr(diffusers, name, None) if name else type(own)
-    fitting = {fit.__name__: fit for fit in own.compatibles} if isinstance(own, SchedulerMixin) else {}
+    cls: Any = getattr(diffusers, name, None) if name else type(own)
+    fitting = {fit.__name__: fit for fit in getattr(own, "compatibles", [])}
     if not inspect.isclass(cls) or not (cls in fitting.values() or issubclass(cls, type(own)) or type(own).__name__ in _named(cls)):
         raise UserError(f"diffusers_pipeline: no scheduler of {type(pipeline).__name__} is called {name!r}{did_you_mean(name, fitting)}")
     takes = inspect.signature(cls.__init__).parameters

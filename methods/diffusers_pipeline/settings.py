@@ -48,5 +48,5 @@ class Config:
     def call(self) -> dict[str, Any]:
         """The keyword arguments of a pipeline's call that are set, under diffusers' names."""
         named = {"num_inference_steps": self.steps, "guidance_scale": self.guidance_scale, "height": self.height, "width": self.width}
-        named["negative_prompt"] = self.negative_prompt or None
-        return {**self.arguments, **{name: value for name, value in named.items() if value is not None}}
+        given = {**named, "negative_prompt": self.negative_prompt or None}
+        return {**self.arguments, **{name: value for name, value in given.items() if value is not None}}
