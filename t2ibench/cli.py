@@ -154,7 +154,9 @@ def generate(
     out: Annotated[Path, typer.Option(help="The PNG to write: a row a prompt, a column a seed.")] = Path("sheet.png"),
     set: Annotated[list[str] | None, typer.Option("--set", help="A setting of the method, key=value.")] = None,
     neutral: Annotated[str | None, typer.Option(help="Edit from this text to yours; for methods that edit.")] = None,
-    image: Annotated[list[Path] | None, typer.Option(help="Edit this image instead of the seeds'; may be given again.")] = None,
+    image: Annotated[
+        list[Path] | None, typer.Option(help="Edit this image (or take its style) instead of the seeds'; may be given again.")
+    ] = None,
     source: Annotated[str | None, typer.Option(help="Adapt a generator of what this text says; see --target.")] = None,
     target: Annotated[list[str] | None, typer.Option(help="Adapt it to what this text says; may be given again.")] = None,
     device: Device = "cpu",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from t2ibench import plugins, records, runner, sheets, suite
@@ -19,7 +20,7 @@ from t2ibench.tracks import Adapt, Compose, Edit, TextToImage
 
 BATCH, MOST = 64, 10_000
 TEXT_TO_IMAGE, EDIT, ADAPT = "text_to_image", "edit", "adapt"
-R = TypeVar("R", TextToImage, Edit, Adapt, Compose)
+R = TypeVar("R", TextToImage, Edit, Adapt, Compose, np.ndarray)
 
 
 def generate_sheet(
@@ -35,6 +36,9 @@ def generate_sheet(
     """A row a prompt, a column a seed or a real image; of a method that edits, the first row is what the edits start from."""
     entry = entry_of(id, settings)
     can_edit = has_functions(entry, EDIT)
+    if images and neutral is None and not can_edit and hasattr(plugins.load("methods", entry.name).Method, "transfer_style"):
+        generate_transfers(entry, prompts, images, out, device)
+        return
     track = EDIT if neutral is not None or images or (can_edit and not has_functions(entry, TEXT_TO_IMAGE)) else TEXT_TO_IMAGE
     maker = runner.method_maker(entry, track, "generate", device)
     before = maker.identity["config"].get("neutral") if neutral is None else neutral
@@ -54,6 +58,21 @@ def generate_sheet(
         rows.append((text, made))
     top = [path.name for path in images] or [f"seed {seed}" for seed, _ in sources]
     sheets.save(sheets.table([made for _, made in rows], [label for label, _ in rows], top, margin=220), out)
+    print(out)
+
+
+def generate_transfers(entry: Entry, prompts: Sequence[str], images: Sequence[Path], out: Path, device: str) -> None:
+    """Of a method that reads the style off an image: a column an image, and under it a row for each text drawn in its style."""
+    maker = runner.method_maker(entry, TEXT_TO_IMAGE, "generate", device)
+    real = [np.ascontiguousarray(read_image(path).transpose(2, 0, 1)) for path in images]
+    rows = [("image", real)]
+    for text in prompts:
+
+        def drawn(sources: Sequence[np.ndarray], text: str = text) -> Tensor:
+            return torch.cat([maker.method.transfer_style(torch.from_numpy(source[None]), [text]) for source in sources])
+
+        rows.append((text, made_by(entry.id, drawn, real)))
+    sheets.save(sheets.table([made for _, made in rows], [label for label, _ in rows], [path.name for path in images], margin=220), out)
     print(out)
 
 
