@@ -7,6 +7,7 @@ import pytest
 import torch
 from composer_tiny import TINY, half_split, write_tiny_weights
 
+from t2ibench import plugins, suite
 from t2ibench.compositions import find, recipes
 from t2ibench.errors import UserError
 from t2ibench.methods.composer import Config, Method
@@ -145,6 +146,30 @@ def test_a_real_image_is_edited_itself(method):
     keeping = Method(dataclasses.replace(CONFIG, edit_keeps="PI"), method.models)
     free, kept = (one.edit([Edit("a person", "a bald person", 0, image)]) for one in (method, keeping))
     assert not torch.equal(free, kept)
+
+
+def test_what_is_ignored_is_never_looked_at(method):
+    blind = Method(dataclasses.replace(CONFIG, ignores="PS"), method.models)
+    assert torch.equal(blind.compose([asked("EPS")]), method.compose([asked("E")]))
+    assert not torch.equal(blind.compose([asked("EPS")]), method.compose([asked("EPS")]))
+    with pytest.raises(UserError, match="no condition is called 'X'"):
+        Method(dataclasses.replace(CONFIG, ignores="X"), method.models)
+
+
+def test_every_claim_names_entries_and_a_metric_of_the_ablations():
+    sheet = plugins.paper("composer")
+    source = plugins.sources("methods")["composer"]
+    ablations = suite.load(str(source.with_name(sheet["suite"])))
+    entries = {entry.id: entry for entry in [*ablations.methods, *ablations.baselines]}
+    for claim in sheet["claims"]:
+        pair = claim.get("equal", [claim.get("better"), claim.get("worse")])
+        assert len(pair) == 2
+        assert set(pair) <= set(entries), claim["id"]
+        assert claim["metric"] in ablations.columns, claim["id"]
+    given = "".join(ablations.compose.tasks)
+    for entry in ablations.methods:
+        plugins.configure(Config, entry.settings, entry.id)
+        assert set(entry.settings.get("ignores", "")) <= {*given, *"IM"}
 
 
 def test_images_of_another_size_are_read_at_that_of_the_training(method):

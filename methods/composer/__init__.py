@@ -56,7 +56,7 @@ class Method:
         self.drawing = load_drawing(config, models)
         shape = self.drawing.model.shape
         decomposition = Decomposition(Extractors(**weights.config["extractors"]), models, shape.cond_size)
-        self.reader = Reader(decomposition, config.source_side, shape.seg_channels)
+        self.reader = Reader(decomposition, config.source_side, shape.seg_channels, config.ignores)
         self.trained_on = [" ".join(weights.card["data"][key] for key in ("dataset", "train"))]
         self._held: dict[tuple[str, ...], Tensor] = {}
 

@@ -137,6 +137,7 @@ class Config:
     edit_scale: float = 1.0  # w of the way back of an inversion
     renoise: float = 0.0  # r in [0, 1] of new noise in x_T before the way back, for variations of a reconfiguration
     edit_keeps: str = ""  # letters of a source's own representations that hold while its caption changes
+    ignores: str = ""  # letters of conditions that are never looked at, for ablations
     source_side: int = 64  # pixels at which images are taken apart: those that the network was trained on had so many
 
 

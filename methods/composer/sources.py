@@ -21,10 +21,14 @@ from t2ibench.tracks import Compose, Source
 
 
 class Reader:
-    """Reads sources for one network. side: pixels at which images are taken apart, those of the images it was trained on."""
+    """Reads sources for one network.
 
-    def __init__(self, decomposition: Decomposition, side: int, seg_channels: int) -> None:
-        self.decomposition, self.side, self.seg_channels = decomposition, side, seg_channels
+    side: pixels at which images are taken apart, those of the images it was trained on. ignores: letters that no task gets.
+    """
+
+    def __init__(self, decomposition: Decomposition, side: int, seg_channels: int, ignores: str = "") -> None:
+        """Raises UserError for a letter that is none."""
+        self.decomposition, self.side, self.seg_channels, self.ignored = decomposition, side, seg_channels, chosen(ignores)
 
     def conditions(self, sets: Mapping[str, str], requests: Sequence[Compose]) -> Conditions:
         """What c1 or c2 of one task takes from the sources of requests. Raises UserError where a source lacks what is taken from it."""
@@ -37,7 +41,8 @@ class Reader:
             return between(of("A", letters), of("B", letters), letters, torch.tensor([request.position for request in requests]))
 
         found = [of_both(letters) if name == "between" else of(name, letters) for name, letters in sets.items()]
-        return united(found, len(requests))
+        whole = united(found, len(requests))
+        return whole.with_present(whole.present & ~self.ignored)
 
     def taken(self, name: str, letters: str, sources: Sequence[Source], known: Tensor | None = None) -> Conditions:
         """Letters of sources. A caption that a source lacks is absent, and so are exact parts.
