@@ -52,17 +52,17 @@ def attribute(**settings: Any) -> AttributeRecipe:
 def network(**shape: Any) -> DirectionNetwork:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return DirectionNetwork(
-            Shape(**{"rows": 6, "w_dim": 4, "word_size": 5, "text_width": 8, **shape}), KNOWN, learned_vectors(KNOWN, 5)
-        )
+        made = Shape(**{"rows": 6, "w_dim": 4, "word_size": 5, "text_width": 8, **shape})
+        return DirectionNetwork(made, TextEncoder(KNOWN, learned_vectors(KNOWN, 5), made.text_width, learned=True))
 
 
 def test_the_released_network_has_the_released_size():
     with torch.device("meta"):
-        made = DirectionNetwork(Shape(), KNOWN, torch.zeros(5, 300))
-        assert sum(p.numel() for p in made.text.gru.parameters()) == 2_500_608
+        text = TextEncoder(KNOWN, torch.zeros(5, 300), 512, learned=False)
+        made = DirectionNetwork(Shape(), text)
+        assert sum(p.numel() for p in text.gru.parameters()) == 2_500_608
         assert sum(p.numel() for p in made.layers.parameters()) == 110_121_984
-        in_w = DirectionNetwork(Shape(space="w"), KNOWN, torch.zeros(5, 300))
+        in_w = DirectionNetwork(Shape(space="w"), text)
     assert [layer.out_features for layer in in_w.layers] == [512, 512, 512]  # type: ignore[union-attr]
 
 

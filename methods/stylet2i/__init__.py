@@ -78,7 +78,7 @@ class Method:
     def _network(self, name: str) -> tuple[DirectionNetwork, float]:
         """The network of weights, and the truncation that it was trained at."""
         weights, generator = self.models.weights(name), self.models.used[self.config.generator]["sha256"]
-        network = load(weights).to(self.models.device)
+        network = load(weights, self.models)
         if weights.config["generator_sha256"] != generator:
             made = f"{weights.config['generator']} with sha256 {weights.config['generator_sha256'][:12]}…"
             raise UserError(f"{name} was trained for {made}, {self.config.generator} has {generator[:12]}…: train it again")

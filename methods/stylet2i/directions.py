@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from t2ibench.backbones.passes import in_passes
 from t2ibench.errors import UserError
-from t2ibench.methods.stylet2i.text import TextEncoder
+from t2ibench.methods.stylet2i.text import ClipText, TextEncoder
+from t2ibench.models import Models
 from t2ibench.zoo import Weights
 
 
@@ -31,6 +32,7 @@ class Shape:
     space: Literal["w_plus", "w"] = "w_plus"  # w: one step for all rows
     learned_words: bool = False
     inputs: Literal["reference", "normalized"] = "reference"  # normalized: sentence vector and w each to mean 0 and deviation 1
+    text: Literal["words", "clip"] = "words"  # clip: the sentence vector is the guide's (ours)
 
     @property
     def out(self) -> int:
@@ -40,10 +42,9 @@ class Shape:
 class DirectionNetwork(nn.Module):
     """s = MLP(sentence vector, w): steps [B, L, w_dim] from texts and latents w [B, w_dim]."""
 
-    def __init__(self, shape: Shape, known: Sequence[str], vectors: Tensor) -> None:
+    def __init__(self, shape: Shape, text: TextEncoder | ClipText) -> None:
         super().__init__()
-        self.shape = shape
-        self.text = TextEncoder(known, vectors, shape.text_width, shape.learned_words)
+        self.shape, self.text = shape, text
         sizes = [shape.text_width + shape.w_dim, shape.width or shape.out, shape.width or shape.out, shape.out]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
 
@@ -70,17 +71,25 @@ class DirectionNetwork(nn.Module):
 
     def facts(self) -> dict[str, Any]:
         """What `load` builds the network from."""
-        return {"shape": asdict(self.shape), "words": list(self.text.known)}
+        return {"shape": asdict(self.shape), **self.text.facts()}
 
 
-def load(weights: Weights) -> DirectionNetwork:
-    """A frozen network from weights. Raises UserError where they do not fit the config of their card."""
+def load(weights: Weights, models: Models) -> DirectionNetwork:
+    """A frozen network from weights. Raises UserError where they, or the CLIP here, do not fit the config of their card."""
     try:
         config: Mapping[str, Any] = weights.config
         shape = Shape(**config["shape"])
-        network = DirectionNetwork(shape, config["words"], torch.zeros(len(config["words"]), shape.word_size))
+        text: TextEncoder | ClipText
+        if shape.text == "clip":
+            text = ClipText(models.clip(config["clip"]))
+            if text.clip.sha256 != config["clip_sha256"]:
+                raise UserError(f"{weights.name} was trained with another {config['clip']} than the one here: train it again")
+        else:
+            words = config["words"]
+            text = TextEncoder(words, torch.zeros(len(words), shape.word_size), shape.text_width, shape.learned_words)
+        network = DirectionNetwork(shape, text)
         network.load_state_dict(dict(weights.tensors))
     except (KeyError, TypeError, RuntimeError) as error:
         line = str(error).splitlines()[-1].strip()
         raise UserError(f"{weights.name}: weights do not fit the config of their card ({line}): train or fetch them again") from error
-    return network.eval().requires_grad_(False)
+    return network.eval().requires_grad_(False).to(models.device)

@@ -45,6 +45,7 @@ class Training:
     width: int = 0  # of the hidden layers; 0: that of the output
     space: Literal["w_plus", "w"] = "w_plus"
     inputs: Literal["reference", "normalized"] = "reference"  # of the hidden layers; normalized: both texts and w of one scale
+    text: Literal["words", "clip"] = "words"  # of sentences: word vectors and GRU (paper), or the guide's own features (ours)
     theta: float = 8.0  # length of a direction that costs nothing
     lambda_norm: float = 1.0  # 0: no norm penalty
     batch: int = 40
@@ -53,7 +54,15 @@ class Training:
     steps: int = 60_000  # where `train` is told neither steps nor minutes
 
     def __post_init__(self) -> None:
-        for name, low in (("batch", 1), ("word_size", 1), ("text_width", 1), ("steps", 1), ("theta", 0), ("lambda_norm", 0), ("width", 0)):
+        for name, low in (
+            ("batch", 1),
+            ("word_size", 1),
+            ("text_width", 1),
+            ("steps", 1),
+            ("theta", 0),
+            ("lambda_norm", 0),
+            ("width", 0),
+        ):
             if not getattr(self, name) >= low:
                 raise UserError(f"stylet2i: {name} is {getattr(self, name)}, expected at least {low}")
 
@@ -64,12 +73,16 @@ class SentenceSettings(Training):
 
     loss: Literal["contrastive", "cosine"] = "contrastive"  # cosine: without the other texts of the batch
     contrastive_scale: Literal["reference", "paper", "exp"] = "reference"  # CLIP's stored ln(scale) | 1 | CLIP's scale
+    warm_images: int = 0  # ours: so many generated images of each kind stand for captions before the first step (see warm_start.py)
     captions: Literal["all", "first"] = "all"  # first: one caption an image, what the released reader of CUB does
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.loss == "contrastive" and self.batch < 2:
             raise UserError(f"stylet2i: batch is {self.batch}, the contrastive loss needs at least 2")
+        if self.warm_images < 0 or (self.warm_images and self.text != "clip"):
+            found = f"warm_images is {self.warm_images} and text {self.text!r}"
+            raise UserError(f"stylet2i: {found}, expected at least 0, and text 'clip', in whose space images stand for texts")
 
 
 @dataclass(frozen=True)
@@ -124,13 +137,14 @@ SMALL = {
     "text_width": 128,
     "width": 384,
     "inputs": "normalized",
+    "text": "clip",
     "batch": 16,
     "learning_rate": 1e-3,
     "schedule": "cosine",
 }
 EMBEDDED: dict[type, dict[str, Any]] = {
-    SentenceSettings: {**SMALL, "contrastive_scale": "exp", "steps": 3000},
-    AttributeSettings: {**SMALL, "phrase": "sentence", "masks": "either", "steps": 2000},
+    SentenceSettings: {**SMALL, "contrastive_scale": "exp", "warm_images": 4000, "theta": 18.0, "learning_rate": 3e-4, "steps": 1200},
+    AttributeSettings: {**SMALL, "phrase": "sentence", "masks": "either", "steps": 800},
     PartsSettings: {},
     ClipSettings: {"batch": 64, "steps": 1000},
 }

@@ -1,16 +1,19 @@
-"""The text encoder: word vectors, one layer of a bidirectional GRU, and the mean of its two final states (as the released code has it).
+"""The text encoders. Released: word vectors, one layer of a bidirectional GRU, and the mean of its two final states. Ours: the guide's.
 
 The released code takes GloVe's vectors, frozen, and zeros for a word that has none. Without such a file the vectors are learned from the
 training's captions; a word that is not among theirs is zeros all the same.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from t2ibench.backbones.clip import Clip
 from t2ibench.errors import UserError
 from t2ibench.methods.stylet2i.attributes import words
 
@@ -42,11 +45,37 @@ class TextEncoder(nn.Module):
         _, final = self.gru(pack_padded_sequence(table[numbers], lengths, batch_first=True, enforce_sorted=False))
         return final.mean(0)
 
+    def facts(self) -> dict[str, Any]:
+        """Of the card."""
+        return {"words": list(self.known)}
+
     @torch.no_grad()
     def embed(self, texts: Sequence[str]) -> Tensor:
         """Sentence vectors [B, hidden], each read alone, so that none depends on its batch in any bit."""
         read = {text: self([text]) for text in dict.fromkeys(texts)}
         return torch.cat([read[text] for text in texts])
+
+
+class ClipText(nn.Module):
+    """The guide's text features as sentence vectors [B, D], of mean square 1; nothing here is trained, or kept with the weights (ours)."""
+
+    def __init__(self, clip: Clip) -> None:
+        super().__init__()
+        self.clip = clip
+
+    def forward(self, texts: Sequence[str]) -> Tensor:
+        return self.scaled(self.clip.encode_texts(texts).to(self.clip.device))
+
+    embed = forward  # row i depends on text i alone
+
+    @staticmethod
+    def scaled(features: Tensor) -> Tensor:
+        """Unit features [B, D] as vectors of mean square 1."""
+        return math.sqrt(features.shape[1]) * features
+
+    def facts(self) -> dict[str, Any]:
+        """Of the card."""
+        return {"clip": self.clip.name, "clip_sha256": self.clip.sha256}
 
 
 def known_words(texts: Iterable[str]) -> list[str]:

@@ -16,7 +16,7 @@ from t2ibench.images import to_uint8
 from t2ibench.methods.stylet2i.directions import DirectionNetwork, Shape
 from t2ibench.methods.stylet2i.losses import norm_penalty
 from t2ibench.methods.stylet2i.settings import Training
-from t2ibench.methods.stylet2i.text import file_vectors, known_words, learned_vectors
+from t2ibench.methods.stylet2i.text import ClipText, TextEncoder, file_vectors, known_words, learned_vectors
 from t2ibench.models import Models
 from t2ibench.seeds import derive_seed, latents
 from t2ibench.training import warmup_cosine
@@ -107,9 +107,13 @@ class DirectionRecipe:
 
     def _new_network(self, known: list[str]) -> DirectionNetwork:
         own, config = self.own, self.generator.config
-        shape = Shape(config.rows, config.w_dim, own.word_size, own.text_width, own.width, own.space, not own.vectors, own.inputs)
+        by_clip = own.text == "clip"
+        size = self.clip.encode_texts([""]).shape[1] if by_clip else own.text_width
+        shape = Shape(config.rows, config.w_dim, own.word_size, size, own.width, own.space, not own.vectors, own.inputs, own.text)
+        if by_clip:
+            return DirectionNetwork(shape, ClipText(self.clip))
         if own.vectors:
             known, vectors = file_vectors(known, Path(own.vectors), own.word_size)
         else:
             vectors = learned_vectors(known, own.word_size)
-        return DirectionNetwork(shape, known, vectors)
+        return DirectionNetwork(shape, TextEncoder(known, vectors, size, shape.learned_words))
