@@ -75,9 +75,10 @@ def images(recipe: Recipe, make: Callable[[Path], dict[str, Any]]) -> tuple[Arra
 
 
 def write_images(path: Path, chunks: Iterable[np.ndarray], shape: tuple[int, ...]) -> None:
-    """Write chunks of uint8 images as one .npy of `shape`, whole or not at all."""
+    """Write chunks of uint8 images as one .npy of `shape`, whole or not at all. Raises UserError where the disk has no room for it."""
     part = path.with_suffix(".part.npy")
     array, row = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape), 0
+    _reserve(part)
     for chunk in chunks:
         array[row : row + len(chunk)] = chunk
         row += len(chunk)
@@ -86,6 +87,20 @@ def write_images(path: Path, chunks: Iterable[np.ndarray], shape: tuple[int, ...
     array.flush()
     del array
     os.replace(part, path)
+
+
+def _reserve(part: Path) -> None:
+    """Take all of a file's room now: to write into a map of a file that the disk has no room for kills the process."""
+    if hasattr(os, "posix_fallocate"):
+        size = part.stat().st_size
+        with part.open("r+b") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, size)
+            except OSError as error:
+                part.unlink()
+                raise UserError(
+                    f"{part} cannot be written ({error.strerror}): {size / 1e6:,.0f} MB are needed; free some, or set T2IBENCH_CACHE"
+                ) from error
 
 
 def _file_hash(path: Path) -> str:

@@ -7,11 +7,12 @@ most the batch in flight: what the journal does not name is made again, and so i
 import json
 import logging
 import os
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 Status = Literal["ok", "black", "nan", "failed"]
 BLACK = 2  # an image whose brightest channel value is at most this counts as black
 READERS = 4
+CHECK = "crc32"  # of a line of the journal
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,19 @@ class Store:
         return np.stack(images)
 
     def outcomes(self) -> dict[str, Outcome]:
-        """What the journal holds, the last line of a sample counting. A torn or damaged line is as if it had not been written."""
+        """What the journal holds, the last line of a sample counting. A torn or damaged line is as if it had not been written.
+
+        A line carries a checksum of itself; those of journals from before it did are believed.
+        """
         found: dict[str, Outcome] = {}
         if self.path.exists():
             for line in self.path.read_bytes().split(b"\n"):
                 try:
-                    outcome = Outcome(**json.loads(line))
-                except (ValueError, TypeError):
+                    content = json.loads(line)
+                    if content.pop(CHECK, None) not in (None, checksum(content)):
+                        raise ValueError("the line does not match its checksum")
+                    outcome = Outcome(**content)
+                except (ValueError, TypeError, AttributeError):
                     if line:
                         log.warning("%s: a line of %d bytes is damaged; its sample is made again", self.path, len(line))
                     continue
@@ -116,7 +124,8 @@ class Store:
 
     def append(self, outcomes: Iterable[Outcome]) -> None:
         """Add a batch to the journal, in one write that has reached the disk on return; a torn line before it is ended first."""
-        content = b"".join(json.dumps(asdict(outcome), ensure_ascii=False).encode() + b"\n" for outcome in outcomes)
+        lines = ({**asdict(outcome), CHECK: checksum(asdict(outcome))} for outcome in outcomes)
+        content = b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines)
         try:
             with self.path.open("ab+") as file:
                 if file.seek(0, os.SEEK_END) and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
@@ -126,3 +135,8 @@ class Store:
                 os.fsync(file.fileno())
         except OSError as error:
             raise UserError(f"{self.path} cannot be written ({error.strerror}): free some space, or choose another --work") from error
+
+
+def checksum(content: Mapping[str, Any]) -> str:
+    """CRC-32 of the content of a line."""
+    return f"{zlib.crc32(json.dumps(content, sort_keys=True, ensure_ascii=False).encode('utf-8', 'surrogatepass')):08x}"
