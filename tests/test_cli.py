@@ -278,7 +278,7 @@ def test_doctor_finds_a_damaged_weights_file(squares, monkeypatch, tmp_path):
     assert result.exit_code == 1
     assert not checks["thing"]["ok"]
     assert "0 bytes" in checks["thing"]["found"]
-    assert all(checks[name]["ok"] for name in ("python", "torch", "cache"))
+    assert all(checks[name]["ok"] for name in ("python", "torch", "cache", "metrics"))
 
 
 @pytest.mark.parametrize(("text", "seeds"), [("0-3", [0, 1, 2, 3]), ("7", [7]), ("1,3-4, 9", [1, 3, 4, 9])])

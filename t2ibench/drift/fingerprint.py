@@ -25,6 +25,7 @@ def fingerprint(device: str = "cpu") -> dict[str, Any]:
             "system": platform.system(),
             "architecture": platform.machine(),
             "processor": known["processor"],
+            "instructions": torch.backends.cpu.get_cpu_capability(),
             "device": known["device"],
         },
         "packages": {"python": known["python"], **known["packages"], **{name: environment.version(name) for name in MORE}},
