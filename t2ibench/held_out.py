@@ -103,7 +103,7 @@ def parts_of(divided: Mapping[str, Split], settings: Settings) -> dict[str, Spli
     stays = np.zeros(len(train), bool)
     for own in shown["train"].T:
         rows = np.flatnonzero(own)
-        stays[rows[np.argsort([derive_seed("kept", train.ids[row]) for row in rows], kind="stable")][: settings.kept]] = True
+        stays[rows[np.argsort([derive_seed("kept", train.ids[int(row)]) for row in rows], kind="stable")][: settings.kept]] = True
     out = shown["train"].any(axis=1) & ~stays
     unseen = np.flatnonzero(shown["test"].any(axis=1))
     if len(unseen) == 0:
@@ -169,7 +169,7 @@ def matched(test: Split, unseen: np.ndarray, shown: np.ndarray, pairs: Sequence[
     Raises UserError where fewer are left than are needed.
     """
     assert test.attributes is not None
-    free = ~shown.any(axis=1)
+    free = np.asarray(~shown.any(axis=1))
     if free.sum() < len(unseen):
         raise UserError(
             f"{test.dataset}: {len(unseen):,} of {len(test):,} test images show these pairs, as many others are not there: name fewer"

@@ -40,8 +40,8 @@ class Summary:
         for role in ("rare", "near_unseen", "control", "neutral", "over"):
             if members := self._judged(role):
                 point, draws, corrected = self.rates.accuracy(members)
-                value = self._mean(role, members, macro(point, draws, self.rates.images), corrected)
-                values[f"ca_{role}"] = replace(value, details={**value.details, "per_sample": self._per_sample(members, corrected)})
+                mean = self._mean(role, members, macro(point, draws, self.rates.images), corrected)
+                values[f"ca_{role}"] = replace(mean, details={**mean.details, "per_sample": self._per_sample(members, corrected)})
         for role, pairs, name in (("rare", self.found.rare, "ca_gap"), ("near_unseen", self.found.near_unseen, "ca_gap_near_unseen")):
             if matched := self._matched(pairs):
                 members, controls = (list(side) for side in zip(*matched, strict=True))
