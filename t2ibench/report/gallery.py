@@ -10,9 +10,9 @@ import numpy as np
 
 from t2ibench import records, table
 from t2ibench.journal import Outcome, Store
-from t2ibench.tracks import ADAPTED, TRACKS
+from t2ibench.tracks import ADAPTED, COMPOSED, TRACKS
 
-MOST, OTHERS = {"captions": 8, ADAPTED: 12}, 6  # prompts shown of these groups, and of every other
+MOST, OTHERS = {"captions": 8, ADAPTED: 12, COMPOSED: 12}, 6  # prompts shown of these groups, and of every other
 
 
 @dataclass(frozen=True)
