@@ -1,13 +1,15 @@
 """The method GAN-CLS: images depend on their own request alone, weights that do not fit are one line, features write figures."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
 from gan_cls_data import TINY, colour_split, write_tiny_weights
 from PIL import Image
 
-from t2ibench import plugins, zoo
+from t2ibench import plugins, sheets, zoo
+from t2ibench.commands.generate import generate_sheet
 from t2ibench.errors import UserError
 from t2ibench.methods.gan_cls import Config, Method
 from t2ibench.methods.gan_cls.figures import save_noise_interpolation, save_sentence_interpolation, save_style_transfer
@@ -82,8 +84,8 @@ def test_loading_leaves_the_global_random_state_alone(models):
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-def train_style_encoder(folder, models, steps=3):
-    given = {"generator": "tiny-gan", "width": 2, "batch": 4}
+def train_style_encoder(folder, models, steps=3, **settings):
+    given = {"generator": "tiny-gan", "width": 2, "batch": 4, **settings}
     trained = recipe("style-encoder", given, colour_split(), colour_split(8, "val"), models, seed=0)
     losses = [trained.step(i, i / steps) for i in range(steps)]
     zoo.write(folder / "tiny-style.safetensors", *trained.result(), {"data": None, "optimised_for": None})
@@ -107,12 +109,43 @@ def test_interpolations_begin_and_end_with_plain_images(models):
         assert (found.int() - expected.int()).abs().max() <= 1
 
 
+@pytest.mark.parametrize("network", ["trunk", "whitened"])
+def test_the_style_of_an_image_does_not_depend_on_its_batch(models, tmp_path, network):
+    train_style_encoder(tmp_path, models, network=network, components=4, fitted_on=8)
+    method = Method(CONFIG, models)
+    images = torch.from_numpy(colour_split(3).images.read([0, 1, 2]))
+    styles = method.style_of(images)
+    assert styles.shape == (3, WIDE.nz)
+    assert torch.equal(method.style_of(images[1:2]), styles[1:2])
+    assert torch.equal(method.transfer_style(images, ["a", "b", "c"])[2:], method.draw(styles[2:], method.encoder.embed(["c"])))
+
+
+def test_generate_draws_texts_in_the_style_of_images(models, tmp_path, monkeypatch):
+    train_style_encoder(tmp_path, models)
+    monkeypatch.chdir(tmp_path)
+    images = torch.from_numpy(colour_split(2).images.read([0, 1]))
+    for name, image in zip("ab", images, strict=True):
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(f"{name}.png")
+    settings = ["weights=tiny-gan", "style_encoder=tiny-style"]
+    generate_sheet("gan-int-cls", ["a card"], "0", Path("sheet.png"), settings, "cpu", images=[Path("a.png"), Path("b.png")])
+    made = Method(CONFIG, models).transfer_style(images, ["a card", "a card"])
+    sheets.save(
+        sheets.table([list(images.numpy()), list(made.numpy())], ["image", "a card"], ["a.png", "b.png"], margin=220), Path("expected.png")
+    )
+    assert Path("sheet.png").read_bytes() == Path("expected.png").read_bytes()
+
+
 def test_a_style_encoder_of_another_generator_is_one_line(models, tmp_path):
     train_style_encoder(tmp_path, models)
-    weights = models.weights("tiny-style")
-    zoo.write(tmp_path / "other-style.safetensors", weights.tensors, {**weights.config, "nz": 9}, {"data": None, "optimised_for": None})
-    method = Method(dataclasses.replace(CONFIG, style_encoder="other-style"), models)
-    with pytest.raises(UserError, match="other-style recovers 9 noise dimensions, this generator has 16"):
+    weights = models.weights("tiny-gan")
+    zoo.write(
+        tmp_path / "other-gan.safetensors",
+        {k: v * 1.5 for k, v in weights.tensors.items()},
+        weights.config,
+        {"data": weights.card["data"], "optimised_for": None},
+    )
+    method = Method(dataclasses.replace(CONFIG, weights="other-gan"), models)
+    with pytest.raises(UserError, match="tiny-style recovers the noise of tiny-gan as it was then, not of this other-gan: train one by"):
         method.transfer_style(torch.zeros(1, 3, 64, 64, dtype=torch.uint8), ["a"])
 
 

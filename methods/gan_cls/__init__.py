@@ -38,7 +38,7 @@ class Method:
     def __init__(self, config: Config, models: Models) -> None:
         """Raises UserError for weights that are missing, damaged, or do not fit their config."""
         self.config, self.models = config, models
-        weights = models.weights(config.weights or f"{config.variant}-avatars")
+        self.weights = weights = models.weights(config.weights or f"{config.variant}-avatars")
         self.generator = load_generator(weights).to(models.device)
         self.encoder = load_encoder(models.weights(weights.config["text_encoder"]))
         self.nz, self.noise_kind = weights.config["nz"], weights.config["noise"]
@@ -67,10 +67,17 @@ class Method:
         return torch.cat([to_uint8(self.generator(a.to(device), b.to(device))).cpu() for a, b in parts])[:count]
 
     @torch.no_grad()
+    def style_of(self, images: Tensor) -> Tensor:
+        """S(x) (section 4.4): the noise that images, uint8 [B, 3, H, W], seem to be made of, [B, nz]; each image's depends on it alone.
+
+        Raises UserError where there is no style encoder of this generator.
+        """
+        style_encoder = load_style_encoder(self.models.weights(self.config.style_encoder), self.weights)
+        return torch.cat([style_encoder(prepare(image[None].numpy(), "none")) for image in images])
+
     def transfer_style(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
         """G(S(x), phi(t)) (section 4.4): the style of images, uint8 [B, 3, H, W], the content of prompts. Returns uint8 [B, 3, 64, 64]."""
-        style_encoder = load_style_encoder(self.models.weights(self.config.style_encoder), self.nz)
-        return self.draw(style_encoder(prepare(images.numpy(), "none")), self.encoder.embed(prompts, BATCH))
+        return self.draw(self.style_of(images), self.encoder.embed(prompts, BATCH))
 
     def interpolate_sentences(self, first: str, second: str, steps: int, seed: int) -> Tensor:
         """One noise, texts on the line from `first` to `second`: uint8 [steps, 3, 64, 64]."""

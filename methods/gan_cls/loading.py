@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from t2ibench.errors import UserError
 from t2ibench.methods.gan_cls.networks import Generator, ImageEncoder, Shape
 from t2ibench.methods.gan_cls.settings import shape_of
+from t2ibench.methods.gan_cls.style_network import WhitenedEncoder, style_encoder
 from t2ibench.methods.gan_cls.text_encoder import EncoderShape, TextEncoder
 from t2ibench.zoo import Weights
 
@@ -33,11 +34,15 @@ def load_image_side(weights: Weights) -> ImageEncoder | None:
     return _restore(weights, lambda config: ImageEncoder(width, config["out"]), _under("image.", weights.tensors))
 
 
-def load_style_encoder(weights: Weights, nz: int) -> ImageEncoder:
-    """S. Raises UserError where it was trained for a generator with another noise width than `nz`."""
-    if weights.config["nz"] != nz:
-        raise UserError(f"{weights.name} recovers {weights.config['nz']} noise dimensions, this generator has {nz}: train one for it")
-    return _restore(weights, lambda config: ImageEncoder(config["width"], config["nz"]), weights.tensors)
+def load_style_encoder(weights: Weights, generator: Weights) -> ImageEncoder | WhitenedEncoder:
+    """S. Raises UserError where it was trained on another generator: noise of one says nothing to another."""
+    config = weights.config
+    if config.get("generator_sha256") != generator.sha256:
+        raise UserError(
+            f"{weights.name} recovers the noise of {config.get('generator')} as it was then, not of this {generator.name}: train one by "
+            f"`t2ibench train gan_cls --variant style-encoder --set generator={generator.name}`"
+        )
+    return _restore(weights, lambda config: style_encoder(config, config["nz"]), weights.tensors)
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

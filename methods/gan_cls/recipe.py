@@ -31,10 +31,12 @@ def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, mod
         return TextRecipe(text, train, val, _fixed_features(text.image_side, train, val, models), models.device, seed)
     if part == "style-encoder":
         style = choose(StyleSettings, dataset, {"generator": f"gan-int-cls-{dataset}"}, settings, where)
+        if style.network == "whitened" and style.fitted_on <= style.components:
+            raise UserError(f"{where}: fitted_on is {style.fitted_on}, expected more images than the {style.components} components")
         weights = models.weights(style.generator)
         generator = load_generator(weights)
         encoder = load_encoder(models.weights(weights.config["text_encoder"]))
-        return StyleRecipe(style, train, val, encoder, generator, models.device, seed)
+        return StyleRecipe(style, train, val, encoder, generator, weights.sha256, models.device, seed)
     fixed = {"text_encoder": f"char-cnn-rnn-{dataset}", **VARIANTS[part]}
     gan = choose(GanSettings, dataset, fixed, settings, where)
     weights = models.weights(gan.text_encoder)

@@ -1,6 +1,7 @@
 """Training of the style encoder S: it recovers the noise of generated images, || z - S(G(z, phi(t))) ||^2 (paper, section 4.4).
 
-The paper gives this loss and nothing more; the network, Adam and the evaluation-mode generator are our choices.
+The paper gives this loss and nothing more; the network, Adam, the evaluation-mode generator and images of 8 bits are our choices. So is
+`emphasis`: an image shows some directions of z and hides others, and every direction counts the same in the paper's loss.
 """
 
 import dataclasses
@@ -11,17 +12,22 @@ import torch
 from torch import Tensor
 
 from t2ibench.data import Split
+from t2ibench.images import to_float, to_uint8
 from t2ibench.methods.gan_cls.embeddings import embed_captions, rectangular
-from t2ibench.methods.gan_cls.networks import Generator, ImageEncoder
+from t2ibench.methods.gan_cls.networks import Generator
 from t2ibench.methods.gan_cls.recipe_text import seeded
 from t2ibench.methods.gan_cls.settings import StyleSettings, card_facts
+from t2ibench.methods.gan_cls.style_network import WhitenedEncoder, style_encoder
 from t2ibench.methods.gan_cls.text_encoder import TextEncoder
 from t2ibench.seeds import derive_seed, latents, uniform
-from t2ibench.training import warmup_cosine
+from t2ibench.training import batch_rows, warmup_cosine
+
+PASS = 256  # images drawn at once
+PROBES, PROBED = 2, 512  # random changes of an image, and images, that the strongest directions are read from
 
 
 class StyleRecipe:
-    """One step: `batch` fresh noises, a caption each, their images, and the squared error of the noise read off them."""
+    """One step: the squared error of the noise read off `batch` images, each of fresh noise and a caption of the data."""
 
     def __init__(
         self,
@@ -30,37 +36,69 @@ class StyleRecipe:
         val: Split,
         encoder: TextEncoder,
         generator: Generator,
+        generator_sha256: str,
         device: torch.device,
         seed: int,
     ) -> None:
-        self.config, self.generator, self.device, self.seed = settings, generator.to(device).eval(), device, seed
-        self.nz = generator.shape.nz
+        self.config, self.device, self.seed = settings, device, seed
+        self.generator = generator.to(device).to(memory_format=torch.channels_last).eval()
+        self.nz, self.generator_sha256 = generator.shape.nz, generator_sha256
         self.settings: Mapping[str, Any] = {**dataclasses.asdict(settings), "seed": seed, "data": train.digest}
         self.facts = card_facts(train, val, seed, [settings.generator])
-        self.embeddings = embed_captions(encoder, train)  # [N, K, T]
+        self.embeddings = embed_captions(encoder, train).flatten(0, 1)  # [N * K, T]
         self.held_out = encoder.embed([captions[0] for captions in rectangular(val.captions)])
         with seeded(derive_seed(seed, "init")):
-            self.network = ImageEncoder(settings.width, self.nz)
+            self.network = style_encoder(dataclasses.asdict(settings), self.nz)
+        if isinstance(self.network, WhitenedEncoder):
+            self.network.fit(to_float(self.draw(derive_seed(seed, "fit"), settings.fitted_on)[1]))
         self.network.to(device).to(memory_format=torch.channels_last)
+        z, text = self.noise(derive_seed(seed, "directions"), PROBED)
+        self.change, self.basis = directions(self.generator, z, text, derive_seed(seed, "probes"))
+        self.weights = (self.change / self.change.mean()).pow(settings.emphasis)
+        self.weights /= self.weights.mean()
         self.optimiser = torch.optim.Adam(self.network.parameters(), settings.learning_rate, (settings.beta1, 0.999))
+        self.pool: tuple[int, Tensor, Tensor] | None = None  # its number, noise and images
+
+    def noise(self, seed: int, count: int) -> tuple[Tensor, Tensor]:
+        """Noise [B, nz], and embeddings [B, T] of captions drawn uniformly."""
+        picks = torch.from_numpy((uniform(seed, count) * len(self.embeddings)).astype(int))
+        z = latents([derive_seed(seed, "noise")], count, self.nz)[0]
+        return z.to(self.device), self.embeddings[picks].to(self.device)
+
+    def draw(self, seed: int, count: int) -> tuple[Tensor, Tensor]:
+        """Noise [B, nz] and the images it makes with captions, uint8 [B, 3, 64, 64]."""
+        z, text = self.noise(seed, count)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+            return z, self.images(z, text)
+
+    @torch.no_grad()
+    def images(self, z: Tensor, text: Tensor) -> Tensor:
+        """What is saved of G(z, text): uint8 [B, 3, 64, 64]."""
+        return torch.cat([to_uint8(self.generator(a, b)) for a, b in zip(z.split(PASS), text.split(PASS), strict=True)])
+
+    def batch(self, index: int) -> tuple[Tensor, Tensor]:
+        """Noise and images of step `index`; with a pool, every image of it is read `reuse` times before the next is drawn."""
+        config = self.config
+        if not config.pool:
+            return self.draw(derive_seed(self.seed, "step", index), config.batch)
+        number, step = divmod(index, max(1, config.pool * config.reuse // config.batch))
+        if self.pool is None or self.pool[0] != number:
+            self.pool = (number, *self.draw(derive_seed(self.seed, "pool", number), config.pool))
+        rows = torch.from_numpy(batch_rows(derive_seed(self.seed, "rows", number), step, config.pool, config.batch))
+        return self.pool[1][rows], self.pool[2][rows]
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         if self.config.schedule == "progress":
             self.optimiser.param_groups[0]["lr"] = self.config.learning_rate * warmup_cosine(progress)
-        seed = derive_seed(self.seed, "step", index)
-        images, captions = self.embeddings.shape[:2]
-        picks = torch.from_numpy((uniform(seed, self.config.batch) * images * captions).astype(int))
-        text = self.embeddings.flatten(0, 1)[picks].to(self.device)
-        z = latents([derive_seed(seed, "noise")], len(text), self.nz)[0].to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
-            with torch.no_grad():
-                images_made = self.generator(z, text)
-            recovered = self.network(images_made)
-        loss = style_loss(z, recovered.float())
+        z, images = self.batch(index)
+        bfloat16 = self.config.precision == "bfloat16" and self.config.network == "trunk"  # it would round faint components away
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
+            recovered = self.network(to_float(images))
+        error = ((z - recovered.float()) @ self.basis).square().mean(0)  # [nz], strongest direction first
         self.optimiser.zero_grad()
-        loss.backward()
+        (error * self.weights).sum().backward()
         self.optimiser.step()
-        return {"style": loss.item(), "per_dimension": loss.item() / self.nz}
+        return {"per_dimension": error.mean().item(), "strongest": error[0].item(), "strongest_8": error[:8].mean().item()}
 
     def state(self) -> dict[str, Any]:
         return {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
@@ -73,19 +111,50 @@ class StyleRecipe:
         return None
 
     def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        return dict(self.network.state_dict()), {"width": self.config.width, "nz": self.nz, "generator": self.config.generator}
+        names = ("generator", "network", "width", "components", "blocks")
+        config = {name: getattr(self.config, name) for name in names}
+        return dict(self.network.state_dict()), {**config, "nz": self.nz, "generator_sha256": self.generator_sha256}
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
-        """Squared error a dimension on held-out captions and fresh noise; to say nothing (S = 0) gives 1."""
-        z = latents([derive_seed(self.seed, "validate")], len(self.held_out), self.nz)[0]
-        network = self.network.eval()
-        parts = zip(z.split(64), self.held_out.split(64), strict=True)
-        recovered = torch.cat([network(self.generator(a.to(self.device), b.to(self.device))).cpu() for a, b in parts])
+        """On held-out captions and fresh noise: squared errors of z (to say nothing, S = 0, gives 1), and what they do to images.
+
+        The differences are mean grey levels from the image that the true noise makes, with its own caption and with another image's.
+        """
+        text = self.held_out.to(self.device)
+        z, fresh = (latents([derive_seed(self.seed, name)], len(text), self.nz)[0].to(self.device) for name in ("validate", "fresh"))
+        images, network = self.images(z, text), self.network.eval()
+        recovered = torch.cat([network(to_float(part)) for part in images.split(PASS)])
         network.train()
-        return {"mse_per_dimension": style_loss(z, recovered).item() / self.nz, "images": len(z)}
+        error = ((z - recovered) @ self.basis).square().mean(0)
+        numbers: dict[str, Any] = {
+            "images": len(z),
+            "mse_per_dimension": error.mean().item(),
+            "mse_strongest": error[0].item(),
+            "mse_strongest_8": error[:8].mean().item(),
+            "change_in_strongest_8": (self.change[:8].sum() / self.change.sum()).item(),
+        }
+        for name, other in (("same_caption", text), ("another_caption", text.roll(1, 0))):
+            true = self.images(z, other).float()
+            makers = {"recovered": recovered, "no_noise": torch.zeros_like(z), "fresh_noise": fresh}
+            numbers[name] = {key: (self.images(made, other) - true).abs().mean().item() for key, made in makers.items()}
+        return numbers
 
 
-def style_loss(z: Tensor, recovered: Tensor) -> Tensor:
-    """Squared distance, summed over the dimensions and averaged over the batch; both [B, nz]."""
-    return (z - recovered).square().sum(dim=1).mean()
+def directions(generator: Generator, z: Tensor, text: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """Directions of z by the image change they make: E[J^T J] over noise [B, nz], embeddings [B, T] and probes of random signs v.
+
+    Returns its eigenvalues [nz], descending, and eigenvectors as columns, [nz, nz].
+    """
+    gram = z.new_zeros(z.shape[1], z.shape[1], dtype=torch.float64)
+    for part, (a, b) in enumerate(zip(z.split(64), text.split(64), strict=True)):
+        with torch.enable_grad():
+            given = a.detach().requires_grad_()
+            images = generator(given, b)
+        for probe in range(PROBES):
+            signs = uniform(derive_seed(seed, part, probe), images.numel()) < 0.5
+            v = (2.0 * torch.from_numpy(signs) - 1).view_as(images).to(z)
+            [pulled] = torch.autograd.grad(images, given, v, retain_graph=probe < PROBES - 1)  # J^T v
+            gram += pulled.double().T @ pulled.double()
+    values, vectors = torch.linalg.eigh(gram / (len(z) * PROBES))
+    return values.flip(0).clamp_min(0).float(), vectors.flip(1).float()

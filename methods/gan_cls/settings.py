@@ -76,7 +76,14 @@ class StyleSettings:
     """Ours: the paper gives the loss and nothing else."""
 
     generator: str = ""  # weights of the zoo; "" takes gan-int-cls-<data set>
-    width: int = 64
+    network: Literal["trunk", "whitened"] = "trunk"  # D's image trunk, or principal components and a perceptron (style_network.py)
+    width: int = 64  # channels of the trunk's first convolution; units of a layer of the perceptron
+    components: int = 512  # of `whitened`
+    blocks: int = 3
+    fitted_on: int = 6000  # images the components are taken of
+    emphasis: float = 0.0  # directions of z weigh as the image change they make, to this power; 0: the paper's loss
+    pool: int = 0  # images that are drawn at once and read `reuse` times each, in batches; 0: every batch is drawn anew
+    reuse: int = 1
     batch: int = 64
     learning_rate: float = 2e-4
     beta1: float = 0.5
@@ -117,7 +124,18 @@ EMBEDDED: dict[type, dict[str, Any]] = {
         "epochs": 200,
         "decay": 0.98,
     },
-    StyleSettings: {"width": 24, "batch": 32, "learning_rate": 5e-4, "schedule": "progress", "precision": "bfloat16"},
+    StyleSettings: {
+        "network": "whitened",
+        "width": 384,
+        "emphasis": 0.5,
+        "pool": 8192,
+        "reuse": 2,
+        "batch": 256,
+        "learning_rate": 2e-3,
+        "beta1": 0.9,
+        "schedule": "progress",
+        "precision": "bfloat16",
+    },
 }
 T = TypeVar("T")
 

@@ -1,0 +1,114 @@
+"""Does the noise of the GAN-CLS family hold style? Images are drawn again from another caption, with their own noise and with fresh noise.
+
+    python benchmarks/gan_cls_style.py [--images 500] [--out results/gan_cls_style]
+
+For each GAN of the zoo, on test captions: the share of visible attributes left open by the new caption that stay (judged), the change in
+grey levels, and how often it is smaller than with fresh noise. The true noise is the ceiling of style transfer. A generator that has a
+style encoder gets its row as well. About 2 minutes.
+"""
+
+import argparse
+import contextlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from t2ibench.datasets import avatars
+from t2ibench.errors import UserError
+from t2ibench.literals import likeliest
+from t2ibench.methods.gan_cls import BATCH, Config, Method
+from t2ibench.methods.gan_cls.settings import VARIANTS
+from t2ibench.methods.gan_cls.style_transfer import Recaption, change, kept, one_said_otherwise, other_captions
+from t2ibench.models import Models
+from t2ibench.progress import track
+from t2ibench.records import write_whole
+from t2ibench.seeds import derive_seed
+from t2ibench.statistics import paired_difference
+from t2ibench.visibility import Covers, covers
+
+KINDS = {"one attribute said otherwise": one_said_otherwise, "another image's caption": other_captions}
+COLUMNS = ("generator", "new caption", "noise", "images", "open attributes kept", "more than fresh noise", "grey levels changed", "nearer")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=500)
+    parser.add_argument("--out", type=Path, help="also write OUT.json and OUT.md")
+    arguments = parser.parse_args()
+    train, test = (avatars.load(avatars.Config(), split) for split in ("train", "test"))
+    assert train.attributes is not None
+    covered_by, models = covers(train.attributes), Models()
+    asked = {kind: make(test, seed=0)[: arguments.images] for kind, make in KINDS.items()}
+    rows = []
+    for variant in track(VARIANTS, "generators"):
+        method = Method(Config(variant=variant), models)
+        for kind, recaptions in asked.items():
+            rows += [{"generator": variant, "new caption": kind, **row} for row in compared(method, recaptions, covered_by)]
+    lines = [[written(row[name]) for name in COLUMNS] for row in rows]
+    table = Table(*COLUMNS)
+    for line in lines:
+        table.add_row(*line)
+    Console().print(table)
+    if arguments.out:
+        markdown = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|", *(f"| {' | '.join(line)} |" for line in lines)]
+        write_whole(arguments.out.with_suffix(".json"), (json.dumps(rows, indent=1) + "\n").encode())
+        write_whole(arguments.out.with_suffix(".md"), ("\n".join(markdown) + "\n").encode())
+
+
+def compared(method: Method, recaptions: list[Recaption], covered_by: Covers) -> list[dict[str, Any]]:
+    """A row for each noise: the true one, S of the image where this generator has an S, and fresh noise."""
+    first, second = (method.encoder.embed(texts, BATCH) for texts in zip(*((r.before, r.after) for r in recaptions), strict=True))
+    z, fresh = (method.noise([derive_seed(name, k) for k in range(len(recaptions))]) for name in ("style", "fresh"))
+    source = method.draw(z, first)
+    noises = {"true": z, "fresh": fresh}
+    with contextlib.suppress(UserError):  # there is no style encoder of this generator
+        noises["S(image)"] = method.style_of(source)
+    values, values_after, changed = judged(method, source), {}, {}
+    for name, noise in noises.items():
+        images = method.draw(noise, second)
+        values_after[name], changed[name] = kept(values, judged(method, images), recaptions, covered_by), change(source, images)
+    counts = ~np.isnan(values_after["true"])
+    rows = []
+    for name in noises:
+        share, base = values_after[name][counts], values_after["fresh"][counts]
+        row: dict[str, Any] = {"noise": name, "images": int(counts.sum()), "open attributes kept": float(share.mean())}
+        row["grey levels changed"] = float(changed[name].mean())
+        if name == "fresh":
+            row |= {"more than fresh noise": None, "nearer": None}
+        else:
+            gap = paired_difference(share, base, np.arange(len(share)), seed=0)
+            row["more than fresh noise"] = {"value": gap.value, "ci": list(gap.ci), "p": gap.p}
+            row["nearer"] = float((changed[name] < changed["fresh"]).mean())
+        rows.append(row)
+    return rows
+
+
+def judged(method: Method, images: Tensor) -> pd.DataFrame:
+    """The judge's value of every attribute."""
+    judge = method.models.judge()
+    found = judge.predict(images)
+    columns = {f"{name}={value}": p[:, i].numpy() for name, p in found.items() for i, value in enumerate(judge.attributes[name])}
+    return likeliest(pd.DataFrame(columns), judge.attributes)
+
+
+def written(value: str | int | float | Mapping[str, Any] | None) -> str:
+    """A cell of the table."""
+    if isinstance(value, Mapping):
+        low, high = value["ci"]
+        return f"{value['value']:+.3f} [{low:+.3f}, {high:+.3f}]"
+    if isinstance(value, float):
+        return f"{value:.1f}" if value > 1 else f"{value:.3f}"
+    return "—" if value is None else f"{value}"
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(min(2, torch.get_num_threads()))
+    main()
