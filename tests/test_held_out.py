@@ -16,7 +16,7 @@ from t2ibench.held_out import Composed, Settings, chosen, dataset_of, shows
 from t2ibench.pairs import find_pairs
 
 VALUES = {"hat": ("red", "blue", "none"), "coat": ("long", "short"), "mood": ("glad", "grim"), "sky": ("clear", "dull")}
-VOCABULARY = Vocabulary({name: {value: [("has", f"{value} {name}")] * 2 for value in values} for name, values in VALUES.items()})
+VOCABULARY = Vocabulary({name: {value: [("has", f"{value} {name}")] * 2 for value in options} for name, options in VALUES.items()})
 PAIR = ("hat=red", "coat=long")
 NAMED = Settings(named=("hat=red+coat=long",))
 
@@ -38,7 +38,7 @@ class NoImages:
 def split(name: str, count: int, seed: int) -> Split:
     """Every attribute uniform and independent; a tenth of the skies cannot be seen."""
     rng = np.random.default_rng(seed)
-    table = pd.DataFrame({key: rng.choice(values, count) for key, values in VALUES.items()}, dtype=object)
+    table = pd.DataFrame({key: rng.choice(options, count) for key, options in VALUES.items()}, dtype=object)
     table.loc[rng.random(count) < 0.1, "sky"] = None
     ids = [f"{name}-{row}" for row in range(count)]
     return Split("people", name, ids, NoImages(count), [("a person",)] * count, table.where(table.notna(), None), VOCABULARY)
@@ -46,6 +46,11 @@ def split(name: str, count: int, seed: int) -> Split:
 
 SPLITS = {"train": split("train", 3000, 0), "val": split("val", 300, 1), "test": split("test", 600, 2), "extra": split("extra", 50, 3)}
 PEOPLE = SimpleNamespace(load=lambda config, name: SPLITS[name], splits=lambda config: list(SPLITS), texts=lambda: "kept")
+
+
+def values(split: Split, attribute: str) -> pd.Series:
+    assert split.attributes is not None
+    return split.attributes[attribute]
 
 
 def people(settings: Settings, module=PEOPLE) -> dict[str, Split]:
@@ -75,12 +80,12 @@ def test_seen_test_images_have_one_value_of_the_pair_by_turns_and_agree_otherwis
     made = people(NAMED)
     seen, unseen = made["test-seen"], made["test-unseen"]
     assert len(seen) == len(unseen) == len(set(seen.ids))
-    red, long = (seen.attributes["hat"] == "red").to_numpy(), (seen.attributes["coat"] == "long").to_numpy()
+    red, long = (values(seen, "hat") == "red").to_numpy(), (values(seen, "coat") == "long").to_numpy()
     assert not (red & long).any()
     assert (red ^ long).all()
     assert abs(int(red.sum()) - int(long.sum())) <= 1
     for attribute in ("mood", "sky"):  # as far as the data allow: 50 of each kind could not all be equal by chance
-        shares = [part.attributes[attribute].value_counts(normalize=True, dropna=False).sort_index() for part in (seen, unseen)]
+        shares = [values(part, attribute).value_counts(normalize=True, dropna=False).sort_index() for part in (seen, unseen)]
         assert abs(shares[0] - shares[1]).max() < 0.05
 
 
@@ -166,7 +171,7 @@ def test_a_suite_holds_pairs_out_of_a_folder_of_images(tmp_path):
     }
     data = plan.read(suite.parse(content, "s", "", "s.yaml"))
     assert not shows(data.train, [("colour=red", "size=large")]).any()
-    assert set(data.train.attributes["colour"]) == {"red", "blue"}
+    assert set(values(data.train, "colour")) == {"red", "blue"}
     asked = data.split("test-unseen")
     assert {text for texts in asked.captions for text in texts} == {"a large red square"}
     assert len(data.reference) == len(asked) > 0

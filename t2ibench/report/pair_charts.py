@@ -100,8 +100,8 @@ def heat_map(pairs: Pairs) -> Markup:
     width, parts, y, heading = LABEL + CELL * len(pairs.methods), [], HEAD, ""
     for column, (method, kind) in enumerate(pairs.methods):
         x = LABEL + CELL * column + CELL / 2
-        for line, words in enumerate(_broken(method)):
-            parts.append(f'<text class="{kind}" x="{x}" y="{HEAD - 46 + 13 * line}" text-anchor="middle">{escape(words)}</text>')
+        for place, words in enumerate(_broken(method)):
+            parts.append(f'<text class="{kind}" x="{x}" y="{HEAD - 46 + 13 * place}" text-anchor="middle">{escape(words)}</text>')
     parts.append(f'<text class="tick" x="{LABEL - 8}" y="{HEAD - 46}" text-anchor="end">images in training</text>')
     for line in pairs.lines:
         if line.heading != heading:
