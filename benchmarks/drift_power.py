@@ -2,11 +2,11 @@
 
     python benchmarks/drift_power.py [--parts machinery methods other_seeds] [--seeds 1 100] [--out results/drift_power.json]
 
-machinery: T0 and T1 are asked about faults of metrics and networks, against the shipped baseline. methods: T2 is asked about faults of a
-method (`gan-int-cls`, 250 captions) under equal seeds; of small ones so few samples may also be unable to tell (exit code 3), but they do not
-pass. other_seeds: T2 is asked about the method unchanged under other run seeds, where every image is another one; what --out holds is not
-made again. Exit code 1 where a fault passes or is found elsewhere than expected, where the unchanged method under its own seeds does not
-pass, or where other seeds raise more than one alarm in a hundred.
+machinery: T0 and T1 are asked about faults of metrics and networks, against the shipped baseline. methods: T2 is asked about faults of
+a method (`gan-int-cls`, 250 captions) under equal seeds; of small ones so few samples may also be unable to tell (exit code 3), but they
+do not pass. other_seeds: T2 is asked about the method unchanged under other run seeds, where every image is another one; what --out
+holds is not made again. Exit code 1 where a fault passes or is found elsewhere than expected, where the unchanged method under its own
+seeds does not pass, or where other seeds raise more than one alarm in a hundred.
 """
 
 import argparse
