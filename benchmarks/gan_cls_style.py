@@ -1,6 +1,6 @@
 """Does the noise of the GAN-CLS family hold style? Images are drawn again from another caption, with their own noise and with fresh noise.
 
-    python benchmarks/gan_cls_style.py [--images 500] [--out results/gan_cls_style]
+    python benchmarks/gan_cls_style.py [--images 400] [--out results/gan_cls_style]
 
 For each GAN of the zoo, on test captions: the share of visible attributes left open by the new caption that stay (judged), the change in
 grey levels, and how often it is smaller than with fresh noise. The true noise is the ceiling of style transfer. A generator that has a
@@ -40,7 +40,7 @@ COLUMNS = ("generator", "new caption", "noise", "images", "open attributes kept"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=500)
+    parser.add_argument("--images", type=int, default=400)
     parser.add_argument("--out", type=Path, help="also write OUT.json and OUT.md")
     arguments = parser.parse_args()
     train, test = (avatars.load(avatars.Config(), split) for split in ("train", "test"))
