@@ -44,7 +44,7 @@ VARIANTS = (
     "learning_rate=0.004 phase=all train_kernels=false",
     "learning_rate=0.01 phase=all train_kernels=false",
 )
-LOOKS = (25, 50, 75, 100, 150, 200, 300, 400, 600, 800, 1000, 1500, 2000)
+LOOKS = (25, 50, 100, 150, 200, 300, 400, 600, 800, 1000, 1500, 2000)
 DRAWN = 1_000_003  # seed of the real images: that of no split, reference or baseline
 IMAGES, REAL = 400, 1000
 

@@ -29,7 +29,7 @@ class Config:
     steps: int = 300
     keep_every: int = 50  # weights are also kept after every so many steps; 0: only the last
     batch: int = 4
-    learning_rate: float = 0.0016  # of Adam: the reference's 0.002 * 4/5
+    learning_rate: float = 0.01  # of Adam; the reference has 0.002 * 4/5, with the kernels
     seed: int = 0
     templates: Literal["plain", "imagenet"] = "plain"  # around both texts; imagenet is the reference
     lambda_direction: float = 1.0
@@ -37,9 +37,9 @@ class Config:
     views: int = 2  # ours, against images that fool one CLIP: it sees so many moved copies of each pair; 0: the pair as it is (reference)
     view_scale: float = 0.3  # a view shows between 1 - view_scale of the sides and all
     floor: float = 1e-3  # displacements of features that are shorter count as of this length
-    phase: Literal["default", "texture", "shape", "shape_expanded", "no_fine", "all"] = "default"  # what learns where `layers` is 0
+    phase: Literal["default", "texture", "shape", "shape_expanded", "no_fine", "all"] = "all"  # what learns where `layers` is 0; reference: default
     train_affine: bool = True  # the affine layers of what learns (reference for StyleGAN2)
-    train_kernels: bool = True  # its convolutions (reference); False: only what shifts and scales them
+    train_kernels: bool = False  # its convolutions (reference); False: only what shifts and scales them, less that can fool a CLIP
     layers: float = 0.0  # k: this many layers are chosen anew and alone learn (below 1: this share of W+'s rows); 0: those of `phase`
     layers_every: int = 1  # steps between choices
     layers_iterations: int = 1  # steps of descent on the latents behind a choice
