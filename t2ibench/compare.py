@@ -113,7 +113,8 @@ def compare(
         Line(
             id,
             sides[0][0]["better"],
-            *(fmean(value["value"] for value in side) for side in sides),
+            fmean(value["value"] for value in sides[0]),
+            fmean(value["value"] for value in sides[1]),
             gap,
             p[id],
             of_margin[id],

@@ -155,10 +155,10 @@ def paired(values: Sequence[Sequence[Value]]) -> bool:
     flat = [value for seeds in values for value in seeds]
     if len({len(seeds) for seeds in values}) != 1:
         return False
-    sizes = {None if (kept := per_sample(value)) is None else len(kept) for value in flat}
-    if None in sizes:
-        sizes = {None if (kept := effects(value)) is None else tuple(map(len, kept)) for value in flat}
-    return len(sizes) == 1 and None not in sizes
+    kept: list[tuple[np.ndarray, ...] | None] = [None if (rows := per_sample(value)) is None else (rows,) for value in flat]
+    if any(arrays is None for arrays in kept):
+        kept = [effects(value) for value in flat]
+    return len({None if arrays is None else tuple(map(len, arrays)) for arrays in kept}) == 1 and kept[0] is not None
 
 
 def _means(sides: Sequence[Sequence[np.ndarray | None]], centred: bool = False) -> list[np.ndarray] | None:

@@ -66,10 +66,10 @@ def _cells(line: Line) -> list[str]:
     gap = line.difference
     low, high = gap.interval()
     decimals = decimals_of((high - low) / 2)
-    a, b, value, low, high = (f"{number:.{decimals}f}".replace("-", "−") for number in (line.a, line.b, gap.value, low, high))
+    a, b, value, *ends = (f"{number:.{decimals}f}".replace("-", "−") for number in (line.a, line.b, gap.value, low, high))
     effect = "" if gap.effect is None else f"{gap.effect:.2f}".replace("-", "−")
     mark = "" if gap.rule == "paired" else "~"
-    return [a, b, f"{value}{mark} [{low}, {high}]", effect, _p(line.p), f"{line.margin:.2g}", _p(line.p_beyond)]
+    return [a, b, f"{value}{mark} [{', '.join(ends)}]", effect, _p(line.p), f"{line.margin:.2g}", _p(line.p_beyond)]
 
 
 def _p(p: float) -> str:
