@@ -21,7 +21,7 @@ WORDS = Vocabulary(
 
 def said() -> Split:
     captions = [("a person with short hair", "a bald person"), ("on a blue background, a person", "a person"), ("a person", "someone")]
-    mentions = [[["hair=short"], ["hair=bald"]], [["background=blue"], []], [[], []]]
+    mentions: list[list[list[str]]] = [[["hair=short"], ["hair=bald"]], [["background=blue"], []], [[], []]]
     return dataclasses.replace(colour_split(3), captions=captions, vocabulary=WORDS, mentions=mentions)
 
 
