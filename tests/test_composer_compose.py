@@ -45,8 +45,10 @@ def test_every_recipe_makes_an_image(method):
     assert isinstance(method, ComposeMethod)
     made = method.compose([asked(name) for name in recipes()])
     assert (made.shape, made.dtype) == ((len(recipes()), 3, 16, 16), torch.uint8)
-    drawn = [image.numpy().tobytes() for image, task in zip(made, recipes().values(), strict=True) if task.mode != "reconfigure"]
-    assert len(set(drawn)) == len(drawn)
+    alike = {"style": "compose_ESD", "colorize_direct": "compose_PI"}  # the same conditions, once as a task and once as a combination
+    images = dict(zip(recipes(), made, strict=True))
+    assert all(torch.equal(images[one], images[other]) for one, other in alike.items())
+    assert len({image.numpy().tobytes() for image in made}) == len(recipes()) - len(alike)
     with pytest.raises(ValueError, match="at least one request"):
         method.compose([])
 
@@ -127,16 +129,13 @@ def test_local_conditions_are_on_both_sides_of_guidance_where_there_are_others(m
     assert "".join(letter for letter, there in zip("TEPSGDIM", present, strict=True) if there) == weighs_one
 
 
-def test_edits_start_from_an_image_of_the_seed_alone_and_the_same_texts_change_nothing_much(method):
+def test_edits_start_from_an_image_of_the_seed_alone(method):
     assert isinstance(method, EditMethod)
     requests = [Edit("a person", f"a person with {colour} hair", seed) for seed in (1, 2) for colour in ("red", "blond")]
     sources, edited = method.unedited(requests), method.edit(requests)
     assert torch.equal(sources[0], sources[1])
     assert not torch.equal(sources[0], sources[2])
     assert not torch.equal(edited[0], edited[1])
-    fine = Method(dataclasses.replace(CONFIG, inversion_steps=200), method.models)
-    same = [Edit("a person", "a person", seed) for seed in (1, 2)]
-    assert (fine.edit(same).int() - sources[[0, 2]].int()).abs().float().mean() < 4
     alone = Method(CONFIG, method.models).edit(requests[3:])
     assert (alone.int() - edited[3:].int()).abs().max() <= 1
 
