@@ -131,8 +131,8 @@ def test_settings_of_a_training_that_cannot_be_are_one_line(models):
         training(models, images=99)
     with pytest.raises(UserError, match="composer composer: unknown key 'btach', did you mean 'batch'"):
         training(models, btach=1)
-    with pytest.raises(UserError, match="composer has no part 'prior'"):
-        recipe("prior", {}, half_split(), half_split(), models, 0)
+    with pytest.raises(UserError, match="composer has no part 'priors', did you mean 'prior'"):
+        recipe("priors", {}, half_split(), half_split(), models, 0)
 
 
 def test_the_method_is_listed_with_its_variant():

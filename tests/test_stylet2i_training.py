@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from styleclip_tiny import TinyModels
 from stylet2i_tiny import WORDS, Trained, squares, tiny_recipe, train_all
+from torch import Tensor
 
 from t2ibench.data import Vocabulary
 from t2ibench.errors import UserError
@@ -20,7 +22,8 @@ from t2ibench.methods.stylet2i.losses import contrastive_loss
 from t2ibench.methods.stylet2i.parts import PartsRecipe
 from t2ibench.methods.stylet2i.segmentation import PartSegmenter, segmenter
 from t2ibench.methods.stylet2i.sentence import SentenceRecipe, clip_scale
-from t2ibench.methods.stylet2i.text import TextEncoder, file_vectors, learned_vectors
+from t2ibench.methods.stylet2i.text import ClipText, TextEncoder, file_vectors, learned_vectors
+from t2ibench.methods.stylet2i.warm_start import RIDGE, drawn, regression, warm_start
 from t2ibench.seeds import derive_seed, latents
 
 KNOWN = ["a", "bob", "hair", "hat", "long"]
@@ -287,3 +290,62 @@ def test_a_split_keeps_its_masks_with_its_rows():
     assert part.masks.read([0]).sum() == 12 * 32  # row 0 of the whole: with a hat
     assert part.masks.of["hat"] == ("hat",)
     assert part.vocabulary is WORDS
+
+
+def test_a_regression_of_latents_on_features_finds_a_linear_map():
+    stream = torch.Generator().manual_seed(0)
+    features, known = torch.randn(2000, 3, generator=stream), torch.tensor([[1.0, -2.0], [0.5, 0.0], [0.0, 3.0]])
+    found = regression(features + 5, features @ known - 7)  # means are of no account
+    torch.testing.assert_close(found, known / (1 + RIDGE), atol=0.01, rtol=0)
+
+
+class Line:
+    """A generator whose images are their latents, and a guide that sees them through a fixed map; texts lie at one place for it."""
+
+    device = torch.device("cpu")
+    config = SimpleNamespace(z_dim=4, rows=6)
+    through = torch.randn(4, 8, generator=torch.Generator().manual_seed(3))
+
+    def __init__(self) -> None:
+        self.mapping = lambda z: z
+        self.mapping.w_avg = torch.zeros(4)  # type: ignore[attr-defined]
+
+    def style(self, rows: Tensor) -> Tensor:
+        return rows.mean(1)
+
+    synthesis = staticmethod(lambda s: s)
+
+    def image_features(self, images: Tensor) -> Tensor:
+        return F.normalize(images @ self.through, dim=1)
+
+    def encode_texts(self, texts: Sequence[str]) -> Tensor:
+        return F.one_hot(torch.zeros(len(texts), dtype=torch.int64), 8).float()
+
+
+def test_a_warm_start_leads_where_the_guide_sees_what_is_asked():
+    line: Any = Line()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = DirectionNetwork(Shape(rows=6, w_dim=4, text_width=8, width=32, inputs="normalized", text="clip"), ClipText(line))
+    warm_start(made, line, line, ["a person"], images=256, psi=0.7, seed=0)
+    (w, shown), (_, wanted) = drawn(line, line, 64, 0.7, 11), drawn(line, line, 64, 1.0, 12)
+    texts = wanted + line.encode_texts(["a person"])  # the mean of images is 0 here: captions lie elsewhere by as much
+    with torch.no_grad():
+        moved = w + made.step(made.inputs(ClipText.scaled(texts), w))[:, 0]
+    reached = (line.image_features(moved) * wanted).sum(1).mean()
+    assert float((shown * wanted).sum(1).mean()) < 0.3
+    assert float(reached) > 0.85
+
+
+def test_images_stand_for_texts_in_the_guides_space_alone():
+    with pytest.raises(UserError, match="warm_images is 4 and text 'words', expected at least 0, and text 'clip'"):
+        sentence(warm_images=4)
+
+
+def test_sentences_read_by_the_guide_keep_nothing_with_the_weights(tmp_path):
+    made = sentence(text="clip")
+    tensors, config = made.result()
+    assert all(key.startswith("layers") for key in tensors)
+    assert config["clip_sha256"] == made.clip.sha256
+    texts = ["a person", "a hat"]
+    torch.testing.assert_close(made.network.text(texts).square().mean(1), torch.ones(2))

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from t2ibench.methods.composer import diffusion
 from t2ibench.methods.composer.conditioner import Conditioner, Context
 from t2ibench.methods.composer.conditions import Conditions
 from t2ibench.methods.composer.settings import Shape
@@ -19,18 +20,22 @@ class Denoiser(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.shape, self.conditioner, self.trunk = shape, Conditioner(shape), build_trunk(shape)
+        self.shape, self.conditioner, self.trunk, self.abar = shape, Conditioner(shape), build_trunk(shape), diffusion.alphas_bar()
 
     def forward(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
         """Predicted noise [B, 3 or 6, R, R] of x_t, [B, 3, R, R], at integer times [B] in 0 ... 999."""
         return self.predict(x, t, self.conditioner(conditions))
 
     def predict(self, x: Tensor, t: Tensor, context: Context) -> Tensor:
-        """The same, of conditions that are embedded already."""
+        """The same, of conditions that are embedded already. A trunk that predicts v tells sqrt(1 - abar) x_t + sqrt(abar) v."""
         inputs = torch.cat([x, context.local], 1)
-        return self.trunk(
+        told = self.trunk(
             inputs, t, encoder_hidden_states=context.tokens, class_labels=context.vector, encoder_attention_mask=context.mask
         ).sample
+        if self.shape.prediction == "epsilon":
+            return told
+        signal = self.abar.to(x.device)[t].view(-1, 1, 1, 1)
+        return (1 - signal).sqrt() * x + signal.sqrt() * told[:, :3].float()
 
     def guided(self, x: Tensor, t: Tensor, c1: Context, c2: Context, scale: float) -> Tensor:
         """w * eps(x_t, c2) + (1 - w) * eps(x_t, c1) for two sets of conditions, [B, 3, R, R].

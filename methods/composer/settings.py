@@ -33,6 +33,7 @@ class Shape:
     cond_size: int = 64  # side of the maps that are read: image_size, or four times that
     seg_channels: int = 1  # 1: a silhouette; else one channel a part and one of their boundaries
     palette: int = 156
+    prediction: Literal["epsilon", "v"] = "epsilon"  # of the trunk; v: what a small training needs, or images keep the tint of their noise
 
     def __post_init__(self) -> None:
         """Raises UserError for sizes that no network can have."""
@@ -61,7 +62,7 @@ class Shape:
 
 SHAPES: dict[str, dict[str, Any]] = {
     "xs": {"image_size": 32, "base_channels": 32, "channel_mult": (1, 2, 3), "head_channels": 32, "gn_groups": 32, "ctx_dim": 128}
-    | {"dropout": 0.0, "cond_size": 32},
+    | {"dropout": 0.0, "cond_size": 32, "prediction": "v"},
     "s": {},
     "m": {"base_channels": 64, "num_res_blocks": 2, "attention": (32, 16, 8), "head_channels": 64, "gn_groups": 32, "ctx_dim": 256}
     | {"max_words": 77, "cond_size": 256},
@@ -95,7 +96,7 @@ class UpsamplerShape:
 # of the first, as the paper says of it. 320; 1, 2, 3, 5 would be 1.02B.
 UPSAMPLERS: dict[str, dict[str, Any]] = {
     "xs": {"patch": 2, "channel_mult": (1, 2, 3), "attention": (), "prediction": "sample"},
-    "s": {"image_size": 128, "attention": (16,)},
+    "s": {"image_size": 128, "attention": (16,), "gn_groups": 8},
     "paper-256": {"image_size": 256, "factor": 4, "base_channels": 320, "channel_mult": (1, 2, 4, 5), "num_res_blocks": 3}
     | {"attention": (32,), "head_channels": 64, "dropout": 0.1},
     "paper-1024": {"image_size": 1024, "factor": 4, "base_channels": 192, "channel_mult": (1, 1, 2, 2, 4, 4), "num_res_blocks": 2}

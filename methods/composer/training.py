@@ -73,7 +73,7 @@ class ComposerRecipe:
 
         def loss() -> Tensor:
             predicted = self.model(diffusion.noised(x0, noise, t, self.abar), t, conditions)
-            return diffusion.loss(predicted, noise).mean()
+            return self.error(predicted, noise, t).mean()
 
         return self.learner.step(index, seed, loss)
 
@@ -92,6 +92,14 @@ class ComposerRecipe:
             conditions = self.decomposition.conditions(whole, extracted, texts, seeds, self.shape.seg_channels)
             conditions = conditions.with_present(joint_dropout(kept, conditions.present, self.dropout))
         return to_float(resized(images, self.shape.image_size)).to(self.device), conditions.to(self.device)
+
+    def error(self, predicted: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """Mean squared error of each sample, [B]: of the noise (eq. 1 of the paper), or of v = sqrt(abar) noise - sqrt(1 - abar) x_0.
+
+        The latter (Salimans and Ho, ICLR 2022) is the former over abar: where there is little signal, errors count as errors of the image.
+        """
+        error = diffusion.loss(predicted, noise)
+        return error if self.shape.prediction == "epsilon" else error / self.abar.to(t.device)[t]
 
     def state(self) -> dict[str, Any]:
         return self.learner.state()
@@ -142,7 +150,7 @@ class ComposerRecipe:
             present = conditions.only(letters).present
             encoded = model.conditioner.encode(conditions)
             predicted = model.predict(x, t, model.conditioner.context(encoded, present))
-            numbers[f"loss_{name}"] = round(diffusion.loss(predicted, noise).mean().item(), 5)
+            numbers[f"loss_{name}"] = round(self.error(predicted, noise, t).mean().item(), 5)
         return numbers
 
 

@@ -37,7 +37,7 @@ class Config:
     views: int = 2  # ours, against images that fool one CLIP: it sees so many moved copies of each pair; 0: the pair as it is (reference)
     view_scale: float = 0.3  # a view shows between 1 - view_scale of the sides and all
     floor: float = 1e-3  # displacements of features that are shorter count as of this length
-    phase: Literal["default", "texture", "shape", "shape_expanded", "no_fine", "all"] = "all"  # what learns where `layers` is 0; reference: default
+    phase: Literal["default", "texture", "shape", "shape_expanded", "no_fine", "all"] = "all"  # what learns where `layers` is 0
     train_affine: bool = True  # the affine layers of what learns (reference for StyleGAN2)
     train_kernels: bool = False  # its convolutions (reference); False: only what shifts and scales them, less that can fool a CLIP
     layers: float = 0.0  # k: this many layers are chosen anew and alone learn (below 1: this share of W+'s rows); 0: those of `phase`
