@@ -49,7 +49,7 @@ def main() -> None:
     asked = {kind: make(test, seed=0)[: arguments.images] for kind, make in KINDS.items()}
     rows = []
     for variant in track(VARIANTS, "generators"):
-        method = Method(Config(variant=variant), models)
+        method = Method(Config(weights=f"{variant}-avatars"), models)
         for kind, recaptions in asked.items():
             rows += [{"generator": variant, "new caption": kind, **row} for row in compared(method, recaptions, covered_by)]
     lines = [[written(row[name]) for name in COLUMNS] for row in rows]
