@@ -1,6 +1,7 @@
 """t2ibench/differences.py and compare.py: closed forms, simulated levels, pairs that find what intervals cannot, and honest refusals."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def kept(values, better="higher", protocol="p") -> dict:
     return estimate.to_json("m")
 
 
-def method(name: str, seed: int = 0, **values) -> dict:
+def method(name: str, seed: int = 0, **values: Any) -> dict:
     return record(name, values, seed=seed)
 
 
@@ -109,8 +110,9 @@ def test_holm_is_over_the_metrics():
     base = rng.normal(size=(6, 30))
     gaps = base + rng.normal(0.35, 1, (6, 30))
     sides = [{f"m{i}": kept(row) for i, row in enumerate(rows)} for rows in (gaps, base)]
-    many = compare([method("a", **sides[0])], [method("b", **sides[1])], ABSOLUTE)
-    alone = {f"m{i}": compare([method("a", **sides[0])], [method("b", **sides[1])], ABSOLUTE, [f"m{i}"]).lines[0].p for i in range(6)}
+    a, b = ([record(name, values)] for name, values in zip("ab", sides, strict=True))
+    many = compare(a, b, ABSOLUTE)
+    alone = {f"m{i}": compare(a, b, ABSOLUTE, [f"m{i}"]).lines[0].p for i in range(6)}
     least = min(alone, key=lambda id: alone[id])
     assert {line.metric: line.p for line in many.lines}[least] == pytest.approx(min(1, 6 * alone[least]))
 
@@ -146,13 +148,13 @@ def test_a_paired_difference_of_distances_has_the_error_it_has_over_fresh_draws(
     for _ in range(60):
         common, real = rng.normal(size=(400, 4)), torch.from_numpy(rng.normal(size=(400, 4)))
         fakes = [torch.from_numpy(common + 0.3 * rng.normal(size=common.shape) + shift) for shift in (0.6, 0.7)]
-        values = {
+        values: dict[str, list[tuple[Any, Any, Any]]] = {
             "fid": [(frechet_distance(fake, real), *fid.influences(fake, real)) for fake in fakes],
             "kid": [kid.kid(fake, real) for fake in fakes],
         }
-        for name, ((a, *effects_a), (b, *effects_b)) in values.items():
-            (made_a, real_a), (made_b, real_b) = (list(map(np.asarray, pair)) for pair in (effects_a, effects_b))
-            gap = between_effects(a - b, (made_a, made_b), (real_a, real_b))
+        for name, sides in values.items():
+            (a, made_a, real_a), (b, made_b, real_b) = (tuple(map(np.asarray, side)) for side in sides)
+            gap = between_effects(float(a - b), (made_a, made_b), (real_a, real_b))
             found[name].append((gap.value, gap.se, np.hypot(standard_error(made_a), standard_error(made_b))))
     for rows in found.values():
         gaps, errors, apart = np.array(rows).T
@@ -164,7 +166,9 @@ def test_equal_image_sets_have_equal_effects_and_no_difference():
     rng = np.random.default_rng(8)
     fake, real = (torch.from_numpy(rng.normal(size=(300, 5))).float() for _ in range(2))
     found = fid.score(FakeEvidence(fake, real, ok=[True] * 300 + [False]), fid.Config())["fd_avatars"].to_json("fid")
-    made, of_real = effects(found)
+    kept_effects = effects(found)
+    assert kept_effects is not None
+    made, of_real = kept_effects
     assert (len(made), int(np.isnan(made).sum()), len(of_real)) == (301, 1, 300)
     gap = difference([found], [found])
     assert (gap.value, gap.se, gap.p) == (0.0, 0.0, 1.0)

@@ -69,7 +69,7 @@ def junit(verdict: Verdict) -> bytes:
         found = [finding for finding in verdict.findings if finding.tier == tier]
         counts = {"failures": "drift", "errors": "inconclusive"}
         numbers = {key: str(sum(finding.status == status for finding in found)) for key, status in counts.items()}
-        suite = ET.SubElement(root, "testsuite", name=f"T{tier}", tests=str(len(found)), **numbers)
+        suite = ET.SubElement(root, "testsuite", {"name": f"T{tier}", "tests": str(len(found)), **numbers})
         for finding in found:
             case = ET.SubElement(suite, "testcase", classname=f"t2ibench.drift.T{tier}.{finding.layer}", name=finding.name)
             if finding.status != "pass":
