@@ -20,7 +20,7 @@ class Shape:
     num_res_blocks: int = 1
     attention: tuple[int, ...] = (16, 8)  # sides of the maps that have attention
     head_channels: int = 48
-    gn_groups: int = 16
+    gn_groups: int = 16  # of several channels each: a channel that is a group of its own loses its mean, and with it the tint of x_t
     dropout: float = 0.1
     out_channels: int = 3  # 6: the noise, and the range of its variance (which DDIM and DPM-Solver do not read)
     ctx_dim: int = 192
@@ -61,7 +61,7 @@ class Shape:
 
 
 SHAPES: dict[str, dict[str, Any]] = {
-    "xs": {"image_size": 32, "base_channels": 32, "channel_mult": (1, 2, 3), "head_channels": 32, "gn_groups": 32, "ctx_dim": 128}
+    "xs": {"image_size": 32, "base_channels": 32, "channel_mult": (1, 2, 3), "head_channels": 32, "gn_groups": 8, "ctx_dim": 128}
     | {"dropout": 0.0, "cond_size": 32, "prediction": "v"},
     "s": {},
     "m": {"base_channels": 64, "num_res_blocks": 2, "attention": (32, 16, 8), "head_channels": 64, "gn_groups": 32, "ctx_dim": 256}
