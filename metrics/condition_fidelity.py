@@ -68,7 +68,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     texts = None if made.captions is None else evidence.text_features(config.clip, made.captions).double().numpy()
     looked = {one.group: one.samples for one in made.tasks} | {SOURCES: made.sources}
     seen = extracted(looked, {group: evidence.fake_image_features(config.clip, group).double().numpy() for group in looked})
-    wanted = Seen({letter: values for letter, values in (seen[SOURCES].of | {"T": texts}).items() if values is not None})
+    wanted = Seen({**seen[SOURCES].of, **({} if texts is None else {"T": texts})})
     found = [row for one in made.tasks for row in compared(one, seen[one.group], wanted)]
     unrelated = wanted.rows((np.arange(len(made.sources)) + 1) % len(made.sources))
     another = {letter: float(fidelity(letter, seen[SOURCES], unrelated, None).mean()) for letter in wanted.of}
@@ -117,7 +117,7 @@ def compared(one: Composed, made: Seen, sources: Seen) -> list[Compared]:
         if giver == "between" or (letter == "M" and one.known is None):
             continue
         if giver == "edited":
-            wanted = Seen({letter: edited(*(end.of[letter] for end in ends.values()), one.task.edit)})
+            wanted = Seen({letter: edited(ends["A"].of[letter], ends["B"].of[letter], one.task.edit)})
         else:
             wanted = ends[giver or "A"]
         values, nearer = fidelity(letter, made, wanted, one.known), None
@@ -181,7 +181,7 @@ def extracted(groups: Mapping[str, Samples], features: Mapping[str, np.ndarray])
     """
     size = groups[SOURCES].images.shape[2:]
     places: dict[str, int] = {}
-    distinct = []
+    distinct: list[torch.Tensor] = []
     for samples in groups.values():
         for row, image in zip(samples.rows, samples.images, strict=True):
             if samples.hashes[row] not in places:

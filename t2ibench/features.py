@@ -56,7 +56,7 @@ def _content(array: np.ndarray) -> Iterator[bytes | memoryview]:
     """The bytes of a cache file, in parts, so that features are never in memory twice."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
-    body = memoryview(array.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
+    body: Any = memoryview(array.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
     sha256 = hashlib.sha256()
     for part in (header.getvalue(), *(body[start : start + CHUNK] for start in range(0, len(body), CHUNK))):
         sha256.update(part)

@@ -1,6 +1,7 @@
 """`t2ibench compose`: what is made of files and of images of data sets, and what is said where something is missing."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,7 +61,8 @@ def test_your_own_sketch_text_mask_and_edit_reach_the_method(run):
     run("--recipe", "pose_S", "--image", "wide.png", "--sketch", "wide.png", "--seeds", "0")  # needs no other image then
     run("--recipe", "reconf_G", "--image", "wide.png", "--edit", "mirror", "--seeds", "0")
     run("--recipe", "M", "--image", "wide.png", "--mask", "lower", "--seeds", "0")
-    pose, moved, masked = Method.asked
+    asked: Any = Method.asked
+    pose, moved, masked = asked
     assert pose.sources["edited"].strokes.max() == pytest.approx(1 - 40 / 255)  # dark is a stroke
     assert moved.task.edit == "mirror"
     assert moved.sources["edited"].silhouette.shape == (8, 8)

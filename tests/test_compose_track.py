@@ -1,6 +1,7 @@
 """t2ibench/tracks/compose.py in a suite: who gives what, what a method may see, and what the baselines answer."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,7 +90,7 @@ def test_a_method_sees_the_sources_its_task_takes_something_from_and_nothing_els
             assert one.seed == derive_seed(0, "source", k)
             assert (one.known is None) == (name != "ME")
     np.testing.assert_array_equal(asked["style"][4].sources["B"].image, sources[0])  # the ring closes
-    drawn = asked["reconf_S"][0].sources["edited"]
+    drawn: Any = asked["reconf_S"][0].sources["edited"]
     assert drawn.image is None
     assert drawn.strokes.shape == (8, 8)
 

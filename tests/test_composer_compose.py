@@ -1,6 +1,7 @@
 """Composer in the tracks compose and edit: what it takes from which source, what it cannot see, and every recipe from end to end."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def method(tmp_path_factory):
 
 
 def source(row: int, caption: str | None = "a red floor", parts: bool = True) -> Source:
-    split = half_split()
+    split: Any = half_split()
     image = split.images.read([row])[0].copy()
     image[:, 4:8, 4:12] = 20 * row  # something to draw
     return Source(image, np.roll(split.masks.read([row])[0], row, 0) if parts else None, caption=caption)
@@ -65,13 +66,14 @@ def test_an_image_depends_on_the_sources_its_task_takes_something_from_and_on_no
     plain = asked(name)
     for end in "AB":
         other = source(3)
-        changed = request(find(name, "x"), *([other, source(1, "a blue floor")] if end == "A" else [source(0), other]), 3, HOLE)
+        a, b = (other, source(1, "a blue floor")) if end == "A" else (source(0), other)
+        changed = request(find(name, "x"), a, b, 3, HOLE)
         same = torch.equal(method.compose([plain]), method.compose([changed]))
         assert same == (end not in reads), end
 
 
 def test_known_pixels_stay_where_the_task_says_so(method):
-    x0 = source(0).image
+    x0: Any = source(0).image
     kept = method.compose([asked("region_var")])[0].numpy()
     np.testing.assert_array_equal(kept[:, HOLE], x0[:, HOLE])
     assert (kept[:, ~HOLE] != x0[:, ~HOLE]).any()
@@ -129,14 +131,15 @@ def test_local_conditions_are_on_both_sides_of_guidance_where_there_are_others(m
     assert "".join(letter for letter, there in zip("TEPSGDIM", present, strict=True) if there) == weighs_one
 
 
-def test_edits_start_from_an_image_of_the_seed_alone(method):
+def test_edits_start_from_an_image_of_the_seed_alone(method: Any):
     assert isinstance(method, EditMethod)
+    models = method.models  # type: ignore[attr-defined]
     requests = [Edit("a person", f"a person with {colour} hair", seed) for seed in (1, 2) for colour in ("red", "blond")]
     sources, edited = method.unedited(requests), method.edit(requests)
     assert torch.equal(sources[0], sources[1])
     assert not torch.equal(sources[0], sources[2])
     assert not torch.equal(edited[0], edited[1])
-    alone = Method(CONFIG, method.models).edit(requests[3:])
+    alone = Method(CONFIG, models).edit(requests[3:])
     assert (alone.int() - edited[3:].int()).abs().max() <= 1
 
 
@@ -158,8 +161,8 @@ def test_what_is_ignored_is_never_looked_at(method):
 
 def test_every_claim_names_entries_and_a_metric_of_the_ablations():
     sheet = plugins.paper("composer")
-    source = plugins.sources("methods")["composer"]
-    ablations = suite.load(str(source.with_name(sheet["suite"])))
+    where: Any = plugins.sources("methods")["composer"]
+    ablations = suite.load(str(where.with_name(sheet["suite"])))
     entries = {entry.id: entry for entry in [*ablations.methods, *ablations.baselines]}
     for claim in sheet["claims"]:
         pair = claim.get("equal", [claim.get("better"), claim.get("worse")])
@@ -173,7 +176,8 @@ def test_every_claim_names_entries_and_a_metric_of_the_ablations():
 
 
 def test_images_of_another_size_are_read_at_that_of_the_training(method):
-    large = source(0).image.repeat(2, axis=1).repeat(2, axis=2)
+    small: Any = source(0).image
+    large = small.repeat(2, axis=1).repeat(2, axis=2)
     reader: Reader = method.reader
     assert reader.images("A", [Source(large)]).shape == (1, 3, 16, 16)
     assert TINY.image_size == 16

@@ -155,7 +155,7 @@ def test_between_two_images_the_embedding_turns_and_palette_and_sentence_are_ave
         dataclasses.replace(c, values={**c.values, "E": c.values["E"] / c.values["E"].square().mean(1, keepdim=True).sqrt()})
         for c in (a, b)
     ]
-    made = between(*unit, "TEP", torch.tensor([0.25, 0.75]))
+    made = between(unit[0], unit[1], "TEP", torch.tensor([0.25, 0.75]))
     torch.testing.assert_close(made.values["E"].square().mean(1), torch.ones(2))
     torch.testing.assert_close(made.values["P"][1], 0.25 * a.values["P"][1] + 0.75 * b.values["P"][1])
     torch.testing.assert_close(made.values["sentence"][0], 0.75 * a.values["sentence"][0] + 0.25 * b.values["sentence"][0])

@@ -1,5 +1,7 @@
 """metrics/condition_fidelity.py: closed forms of each comparison, and who is held to whom."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -143,6 +145,7 @@ def test_the_rise_of_a_condition_is_by_input_and_of_tasks_of_a_alone():
     given = [row for row in compared(task("S"), sources, sources) if row.letter == "S"]
     absent = [row for row in compared(task("P"), blank, sources) if row.letter == "S"]
     other = [row for row in compared(task("colorize_direct"), sources, sources) if row.letter == "S"]
-    found = risen("fidelity_sketch", given, [*absent, *other])["rise"]["by input"]
+    rise: Any = risen("fidelity_sketch", given, [*absent, *other])["rise"]
+    found = rise["by input"]
     assert (found["n"], found["mean"]) == (4, 1)
     assert risen("fidelity_sketch", given, other) == {}

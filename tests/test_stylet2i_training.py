@@ -111,10 +111,11 @@ def test_word_vectors_come_from_a_file_and_stay_as_they_are(tmp_path):
     file.write_text("hat 1 2 3\n. . 4 5 6\nlong 7 8 9\n")
     assert [len(file_vectors(["hat", "long", "bob"], file, 3)[0]), file_vectors(["hat"], file, 3)[1].tolist()] == [2, [[1.0, 2.0, 3.0]]]
     made = sentence(vectors=str(file), word_size=3)
-    before = made.network.text.vectors.clone()
+    reader: Any = made.network.text
+    before = reader.vectors.clone()
     made.step(0, 0.0)
-    assert torch.equal(made.network.text.vectors, before)
-    assert list(made.network.text.known) == ["hat", "long"]
+    assert torch.equal(reader.vectors, before)
+    assert list(reader.known) == ["hat", "long"]
     file.write_text("hat 1 2 x\n")
     with pytest.raises(UserError, match=r"glove.txt: line 1 is not a word and 3 numbers \(could not convert .*\): give a file"):
         file_vectors(["hat"], file, 3)

@@ -47,9 +47,10 @@ class Prior(nn.Module):
             additional_embeddings=4,
             encoder_hid_proj_type=None,
         )
-        for parameter in (self.trunk.positional_embedding, self.trunk.prd_embedding):
+        trunk: Any = self.trunk
+        for parameter in (trunk.positional_embedding, trunk.prd_embedding):
             nn.init.normal_(parameter, std=0.02)  # diffusers starts both at zero
-        nn.init.normal_(self.trunk.proj_to_clip_embeddings.weight, std=0.02 / (2 * shape.layers) ** 0.5)
+        nn.init.normal_(trunk.proj_to_clip_embeddings.weight, std=0.02 / (2 * shape.layers) ** 0.5)
 
     def forward(self, x: Tensor, t: Tensor, sentences: Tensor) -> Tensor:
         """Of x_t [B, D] at integer times [B] and sentences [B, D] of unit RMS: E, [B, D]."""

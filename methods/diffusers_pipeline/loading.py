@@ -83,7 +83,8 @@ def scheduler(pipeline: Any, name: str, settings: Mapping[str, Any]) -> Any:
         if key not in takes:
             raise UserError(f"diffusers_pipeline: scheduler_settings: {cls.__name__} has no {key!r}{did_you_mean(key, takes)}")
     try:
-        return cls.from_config(own.config, **settings)
+        chosen: Any = cls
+        return chosen.from_config(own.config, **settings)
     except (ImportError, ValueError, NotImplementedError) as error:
         raise UserError(f"diffusers_pipeline: {cls.__name__} cannot be made ({' '.join(str(error).split())[:200]})") from error
 

@@ -5,6 +5,8 @@ linear map from embeddings to latents has a closed form, and the network begins 
 what the start shows. No image is drawn in its training, so that a thousand steps cost as much as a few dozen of the others.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -31,13 +33,14 @@ def warm_start(
     goals, wanted = drawn(generator, clip, images, 1.0, derive_seed(seed, "goals"))
     steps = (wanted - wanted.mean(0)) @ regression(wanted, goals)  # s of a goal, less s of the mean
     back = (shown - wanted.mean(0)) @ regression(wanted, goals)
+    read: Any = network.text  # ClipText
     texts = wanted - wanted.mean(0) + clip.encode_texts(captions[:CAPTIONS]).to(clip.device).mean(0)
     optimizer = torch.optim.Adam(network.parameters(), RATE)
     stream = torch.Generator().manual_seed(derive_seed(seed, "pairs"))
     for index in track(range(STEPS), "warm start", STEPS):
         optimizer.param_groups[0]["lr"] = RATE * (1 - index / STEPS)
         a, b = torch.randint(images, (2, BATCH), generator=stream)
-        s = network.step(network.inputs(network.text.scaled(texts[b]), starts[a]))
+        s = network.step(network.inputs(read.scaled(texts[b]), starts[a]))
         loss = (s - (steps[b] - back[a])[:, None]).square().mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -71,7 +71,7 @@ def edited(task: Task, edit: str | None) -> Task:
         return task
     if edit not in compositions.EDITS:
         raise UserError(f"--edit {edit!r}: expected one of {', '.join(compositions.EDITS)}{did_you_mean(edit, compositions.EDITS)}")
-    return replace(task, edit=edit)
+    return replace(task, edit=edit)  # type: ignore[arg-type]  # one of EDITS
 
 
 def check(name: str, task: Task, given: Given) -> None:
@@ -132,7 +132,7 @@ def known(mask: str, side: int) -> np.ndarray:
     """Where A is known, bool [side, side]: a hole in the middle, a half of the image, or where a file is not white."""
     found = middle(1, side)[0, 0].numpy() > 0
     half = side // 2
-    halves = {"upper": np.s_[:half], "lower": np.s_[half:], "left": np.s_[:, :half], "right": np.s_[:, half:]}
+    halves: dict[str, Any] = {"upper": np.s_[:half], "lower": np.s_[half:], "left": np.s_[:, :half], "right": np.s_[:, half:]}
     if mask in halves:
         found[:] = True
         found[halves[mask]] = False

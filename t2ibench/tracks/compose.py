@@ -42,13 +42,13 @@ def prompts(suite: Suite, data: Data, further: Sequence[Prompt]) -> list[Prompt]
     rows = [int(row) for row in permutation(derive_seed("inputs", split.dataset, split.name), len(split))[: plan.inputs]]
     inputs = {"split": plan.split, "rows": rows, "digest": split.digest, "captions": [caption(split, row) for row in rows]}
     side = split.images.read(rows[:1]).shape[-1]
-    asked = [Prompt("source", "the source", SOURCES, plan.inputs, None, {"inputs": inputs})]
+    made = [Prompt("source", "the source", SOURCES, plan.inputs, None, {"inputs": inputs})]
     for name in plan.tasks:
         task = compositions.find(name, f"{where}: tasks")
         hole = packed(known(task.hole, data, side)) if task.has_hole else None
         tags = {"inputs": inputs, "name": name, "task": asdict(task), "known": hole}
-        asked.append(Prompt(f"{COMPOSED}/{name}", f"{name}: {task.about}", f"{COMPOSED}/{name}", plan.inputs * plan.images, None, tags))
-    return asked
+        made.append(Prompt(f"{COMPOSED}/{name}", f"{name}: {task.about}", f"{COMPOSED}/{name}", plan.inputs * plan.images, None, tags))
+    return made
 
 
 def caption(split: Split, row: int) -> str | None:
