@@ -45,7 +45,10 @@ def tiny_clip(seed: int) -> Clip:
 
 
 def config(**settings: Any) -> Config:
-    return Config(**{"generator": "tiny", "clips": ("clip-1",), "batch": 2, "keep_every": 0, "steps": 3, "layers_batch": 2, **settings})
+    """The released training, small."""
+    released = {"learning_rate": 0.0016, "phase": "default", "train_kernels": True, "train_noise": True, "views": 0}
+    small = {"generator": "tiny", "clips": ("clip-1",), "batch": 2, "keep_every": 0, "steps": 3, "layers_batch": 2}
+    return Config(**{**released, **small, **settings})
 
 
 def recipe(models: Models | None = None, **settings: Any) -> AdaptationRecipe:

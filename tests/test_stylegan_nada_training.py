@@ -62,6 +62,16 @@ def test_without_kernels_only_what_shifts_and_scales_learns():
     assert not layers.is_kernel("mapping.layers.0.weight")
 
 
+def test_without_noise_no_noise_map_gets_stronger():
+    made = recipe(train_noise=False)
+    trained(made, 2)
+    assert changed(made)
+    assert not [key for key in changed(made) if "noise" in key]
+    free = recipe()
+    trained(free, 2)
+    assert [key for key in changed(free) if key.endswith(".noise_strength")]
+
+
 def test_only_chosen_layers_change_and_the_first_torgb_only_under_the_released_map():
     made = recipe(layers=2.0)
     before = copied(made.child.state_dict())

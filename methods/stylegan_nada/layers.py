@@ -61,7 +61,7 @@ def row_scores(loss: Callable[[Tensor], Tensor], w_plus: Tensor, iterations: int
 
 
 def parameters_of(
-    generator: Generator, layers: list[str], train_affine: bool = True, train_kernels: bool = True
+    generator: Generator, layers: list[str], train_affine: bool = True, train_kernels: bool = True, train_noise: bool = True
 ) -> dict[str, nn.Parameter]:
     """The parameters of layers, by key. Raises UserError where none is left."""
     found = {key: value for key, value in generator.named_parameters() if layer_of(key) in layers}
@@ -69,6 +69,8 @@ def parameters_of(
         found = {key: value for key, value in found.items() if ".affine." not in key}
     if not train_kernels:
         found = {key: value for key, value in found.items() if not is_kernel(key)}
+    if not train_noise:
+        found = {key: value for key, value in found.items() if not key.endswith(".noise_strength")}
     if not found:
         raise UserError("stylegan_nada: no parameter is left to learn: set `layers` or another `phase`")
     return found

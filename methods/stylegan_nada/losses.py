@@ -85,8 +85,9 @@ def views(before: Tensor, after: Tensor, copies: int, scale: float, stream: torc
     """Both images of each pair [B, 3, H, W] as `copies` views of them, [copies * B, 3, H, W]; the same view of both images of a pair.
 
     A view is a crop of 1 - scale to all of the sides, shifted by up to a twentieth of them beyond (the border goes on), mirrored or not,
-    with noise of deviation 0.05. A pattern that fools CLIP in one place does not survive that: the augmentation of CLIPDraw (Frans et
-    al., 2021) and FuseDream (Liu et al., 2021).
+    with noise of deviation 0.05, at a resolution from a third to all of the image's, which all views of a step share. A pattern that
+    fools CLIP in one place or by its texture does not survive that: augmentation as in CLIPDraw (Frans et al., 2021) and FuseDream (Liu
+    et al., 2021).
     """
     count, (height, width) = copies * len(before), before.shape[2:]
     u = torch.rand(count, 6, generator=stream)
@@ -97,8 +98,13 @@ def views(before: Tensor, after: Tensor, copies: int, scale: float, stream: torc
     noise = 0.05 * torch.randn(count, 3, height, width, generator=stream).to(before.device)
     where = F.affine_grid(theta.to(before.device), [count, 3, height, width], align_corners=False)
 
+    share = int(torch.randint(max(1, round(height / 3)), height + 1, (), generator=stream)) / height
+    coarse = [max(1, round(share * height)), max(1, round(share * width))]
+
     def seen(images: Tensor) -> Tensor:
-        return F.grid_sample(images.repeat(copies, 1, 1, 1), where, padding_mode="border", align_corners=False) + noise
+        moved = F.grid_sample(images.repeat(copies, 1, 1, 1), where, padding_mode="border", align_corners=False)
+        small = F.interpolate(moved, coarse, mode="bicubic", antialias=True)
+        return F.interpolate(small, [height, width], mode="bicubic") + noise
 
     return seen(before), seen(after)
 

@@ -40,6 +40,7 @@ class Config:
     phase: Literal["default", "texture", "shape", "shape_expanded", "no_fine", "all"] = "all"  # what learns where `layers` is 0
     train_affine: bool = True  # the affine layers of what learns (reference for StyleGAN2)
     train_kernels: bool = False  # its convolutions (reference); False: only what shifts and scales them, less that can fool a CLIP
+    train_noise: bool = False  # the strength of its noise maps (reference); False: no target can be reached by noise
     layers: float = 0.0  # k: this many layers are chosen anew and alone learn (below 1: this share of W+'s rows); 0: those of `phase`
     layers_every: int = 1  # steps between choices
     layers_iterations: int = 1  # steps of descent on the latents behind a choice

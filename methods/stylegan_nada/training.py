@@ -44,7 +44,7 @@ class AdaptationRecipe:
         self.learning = self.table if config.layers else layers.phase_layers(layout, config.phase)
         self.layer_steps: dict[str, int] = {}  # in how many steps each layer learned
         self.parameters = dict(self.child.named_parameters())
-        layers.parameters_of(self.child, self.learning, config.train_affine, config.train_kernels)
+        self._learned()  # refuses an empty set before anything is made
         self.optimiser = torch.optim.Adam(self.parameters.values(), config.learning_rate, betas=BETAS, eps=EPS)
         self.settings = settings_of(config, source, target, models)
 
@@ -63,7 +63,7 @@ class AdaptationRecipe:
     def step(self, index: int, progress: float) -> dict[str, float]:
         started = time.perf_counter()
         self._choose(index)
-        learning = layers.parameters_of(self.child, self.learning, self.config.train_affine, self.config.train_kernels)
+        learning = self._learned()
         for key, parameter in self.parameters.items():
             parameter.requires_grad_(key in learning)
         stream = torch.Generator().manual_seed(derive_seed(self.seed, "step", index))
@@ -81,6 +81,11 @@ class AdaptationRecipe:
             self.layer_steps[layer] = self.layer_steps.get(layer, 0) + 1
         self.seconds += time.perf_counter() - started
         return {key: value.item() for key, value in losses.items()}
+
+    def _learned(self) -> dict[str, torch.nn.Parameter]:
+        """The parameters of the layers that learn, as far as they may."""
+        config = self.config
+        return layers.parameters_of(self.child, self.learning, config.train_affine, config.train_kernels, config.train_noise)
 
     def pair(self, stream: torch.Generator) -> tuple[Tensor, Tensor]:
         """Images of the frozen and of the learning generator from the same latents, floats [batch, 3, H, W]; all randomness is `stream`'s.
