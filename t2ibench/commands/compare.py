@@ -44,8 +44,8 @@ def _show(found: Comparison) -> None:
     )
     table.add_column("", no_wrap=True)
     for name in (found.a, found.b, "difference", "effect", "p", "margin", "p beyond"):
-        table.add_column(name, justify="right", no_wrap=name not in (found.a, found.b))
-    table.add_column("verdict")
+        table.add_column(name, justify="right", no_wrap=name not in (found.a, found.b, "difference"))
+    table.add_column("verdict", no_wrap=True)
     for line in found.lines:
         table.add_row(Text(line.metric + ARROWS.get(line.better, ""), "bold"), *_cells(line), _verdict(line))
     out().print(table)
