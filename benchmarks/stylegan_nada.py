@@ -1,7 +1,7 @@
 """StyleGAN-NADA's rate, choice of layers and number of steps: what each variant comes to on the way, for several targets.
 
     python benchmarks/stylegan_nada.py [--generator stylegan2-avatars] [--targets sepia pencil-sketch …] [--steps 600] [--out FOLDER]
-                                       [--variants "learning_rate=0.004 phase=all" "train_kernels=false" …]
+                                       [--variants "learning_rate=0.005" "train_noise=true" …]
 
 Every variant is trained once for each target, and looked at after 50, 100, 150, 200, 300, … steps: the Fréchet distance to real images of
 the target, over that of the unadapted generator (half is what we ask for), and the diversity over that of the sources, both in the judge's
@@ -38,11 +38,12 @@ from t2ibench.seeds import derive_seed, latents
 TARGETS = ("sepia", "pencil-sketch", "pixel-art", "micah", "open-peeps", "lorelei")
 VARIANTS = (
     "",
-    "learning_rate=0.004",
-    "learning_rate=0.004 phase=all",
-    "learning_rate=0.004 layers=0.667",
-    "learning_rate=0.004 phase=all train_kernels=false",
-    "learning_rate=0.01 phase=all train_kernels=false",
+    "learning_rate=0.005",
+    "learning_rate=0.02",
+    "views=0",
+    "train_noise=true",
+    "learning_rate=0.004 train_kernels=true",
+    "learning_rate=0.004 train_kernels=true layers=0.667",
 )
 LOOKS = (25, 50, 100, 150, 200, 300, 400, 600, 800, 1000, 1500, 2000)
 DRAWN = 1_000_003  # seed of the real images: that of no split, reference or baseline

@@ -1,8 +1,9 @@
 """A small Composer, small splits with exact parts, and conditions of random values, for the tests of the method."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -88,3 +89,13 @@ def write_tiny_weights(folder: Path, shape: Shape = TINY) -> None:
     config = {**dataclasses.asdict(shape), "extractors": {"clip": "clip-guide-avatars"}, "parts": []}
     card = {"data": {"dataset": "halves", "train": "train"}, "optimised_for": None}
     zoo.write(folder / "tiny-composer.safetensors", denoiser(shape).state_dict(), config, card)
+
+
+def assert_resumes(training: Callable[[], Any]) -> None:
+    """Two steps, and two more of another recipe from their state, come to what four steps come to."""
+    whole, first, second = training(), training(), training()
+    [whole.step(i, i / 4) for i in range(4)]
+    [first.step(i, i / 4) for i in range(2)]
+    second.load_state(first.state())
+    [second.step(i, i / 4) for i in range(2, 4)]
+    torch.testing.assert_close(second.result()[0], whole.result()[0], atol=1e-6, rtol=1e-5)

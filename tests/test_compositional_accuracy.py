@@ -2,12 +2,13 @@
 
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from no_images import NoImages
 
 from t2ibench.data import Split, Vocabulary
 from t2ibench.errors import UserError
@@ -26,22 +27,6 @@ WORDS = {
 }
 VOCABULARY = Vocabulary({name: {"yes": [(verb, text), (verb, f"{text} indeed")]} for name, (verb, text) in WORDS.items()})
 Row = Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class NoImages:
-    """A store that has hashes, and no pixels: nothing here looks at any."""
-
-    count: int
-
-    def __len__(self) -> int:
-        return self.count
-
-    def read(self, indices):
-        raise AssertionError("no test reads pixels")
-
-    def digests(self):
-        return [str(index) for index in range(self.count)]
 
 
 def split(name: str, table: pd.DataFrame) -> Split:

@@ -1,12 +1,13 @@
 """Compositional splits: what is held out, what stays, what is matched, of tables made here and of a folder of images."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from no_images import NoImages
 from PIL import Image
 
 from t2ibench import plan, suite
@@ -19,20 +20,6 @@ VALUES = {"hat": ("red", "blue", "none"), "coat": ("long", "short"), "mood": ("g
 VOCABULARY = Vocabulary({name: {value: [("has", f"{value} {name}")] * 2 for value in options} for name, options in VALUES.items()})
 PAIR = ("hat=red", "coat=long")
 NAMED = Settings(named=("hat=red+coat=long",))
-
-
-@dataclass(frozen=True)
-class NoImages:
-    count: int
-
-    def __len__(self) -> int:
-        return self.count
-
-    def read(self, indices):
-        raise AssertionError("no test reads pixels")
-
-    def digests(self):
-        return [str(index) for index in range(self.count)]
 
 
 def split(name: str, count: int, seed: int) -> Split:

@@ -3,6 +3,7 @@
 Generator and CLIP stay as they are; no real image is looked at. Whatever step i draws comes from the seed and i.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -24,7 +25,7 @@ from t2ibench.training import warmup_cosine
 HELD_OUT = 64  # texts behind the numbers of a card
 
 
-class DirectionRecipe:
+class DirectionRecipe(ABC):
     """Trains one network of directions; a `training.Recipe`. texts: all that it may be asked in training, for its words."""
 
     def __init__(self, own: Training, texts: Iterable[str], train: Split, val: Split, models: Models, seed: int, name: str) -> None:
@@ -48,9 +49,9 @@ class DirectionRecipe:
         data = {"dataset": train.dataset, "train": train.name, "validation": val.name, "digest": train.digest}
         self.facts: dict[str, Any] = {"data": data, "seed": seed, "optimised_for": clip}
 
+    @abstractmethod
     def losses(self, index: int) -> dict[str, Tensor]:
         """The weighted terms of step `index`."""
-        raise NotImplementedError
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         self.optimizer.param_groups[0]["lr"] = self.own.learning_rate * (warmup_cosine(progress) if self.own.schedule == "cosine" else 1.0)
@@ -89,9 +90,9 @@ class DirectionRecipe:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
 
+    @abstractmethod
     def asked(self, count: int) -> list[str]:
         """Held-out texts, for preview and validation."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def preview(self) -> Tensor:

@@ -31,17 +31,17 @@ def warm_start(
     """
     starts, shown = drawn(generator, clip, images, psi, derive_seed(seed, "starts"))
     goals, wanted = drawn(generator, clip, images, 1.0, derive_seed(seed, "goals"))
-    steps = (wanted - wanted.mean(0)) @ regression(wanted, goals)  # s of a goal, less s of the mean
-    back = (shown - wanted.mean(0)) @ regression(wanted, goals)
+    onto, mean = regression(wanted, goals), wanted.mean(0)
+    there, here = (wanted - mean) @ onto, (shown - mean) @ onto  # where the guide sees goals and starts to be, [N, w_dim]
     read: Any = network.text  # ClipText
-    texts = wanted - wanted.mean(0) + clip.encode_texts(captions[:CAPTIONS]).to(clip.device).mean(0)
+    texts = wanted - mean + clip.encode_texts(captions[:CAPTIONS]).to(clip.device).mean(0)
     optimizer = torch.optim.Adam(network.parameters(), RATE)
     stream = torch.Generator().manual_seed(derive_seed(seed, "pairs"))
     for index in track(range(STEPS), "warm start", STEPS):
         optimizer.param_groups[0]["lr"] = RATE * (1 - index / STEPS)
         a, b = torch.randint(images, (2, BATCH), generator=stream)
         s = network.step(network.inputs(read.scaled(texts[b]), starts[a]))
-        loss = (s - (steps[b] - back[a])[:, None]).square().mean()
+        loss = (s - (there[b] - here[a])[:, None]).square().mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
