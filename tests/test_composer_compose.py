@@ -17,7 +17,7 @@ from t2ibench.models import Models
 from t2ibench.tracks import Compose, ComposeMethod, Edit, EditMethod, Source
 from t2ibench.tracks.compose import request
 
-CONFIG = Config(weights="tiny-composer", steps=2, inversion_steps=2, source_side=16)
+CONFIG = Config(weights="tiny-composer", upsampler="", prior="", steps=2, inversion_steps=2, source_side=16)
 HOLE = np.arange(256).reshape(16, 16) < 128  # the upper half is known
 
 

@@ -15,7 +15,7 @@ from t2ibench.models import Models
 from t2ibench.tracks import TextToImage, TextToImageMethod
 from t2ibench.training import fit
 
-CONFIG = Config(weights="tiny-composer", steps=2)
+CONFIG = Config(weights="tiny-composer", upsampler="", prior="", steps=2)
 SMALL = {"size": "xs", "batch": 4, "warmup": 1, "learning_rate": 0.003, "ema": 0.5}
 
 
@@ -113,7 +113,7 @@ def test_training_lowers_the_loss_and_writes_weights_that_draw(models, tmp_path)
     assert card["data"]["dataset"] == "halves"
     assert card["recipe"]["extractors"]["G"] == "parts"
     assert made.preview().shape == (16, 3, 16, 16)
-    assert Method(Config(weights="trained", steps=2), models).text_to_image(requests(1)).shape == (1, 3, 16, 16)
+    assert Method(Config(weights="trained", upsampler="", prior="", steps=2), models).text_to_image(requests(1)).shape == (1, 3, 16, 16)
 
 
 def test_a_batch_depends_on_its_step_alone(models):

@@ -188,9 +188,9 @@ def test_an_upsampler_of_other_sizes_and_a_prior_of_another_clip_are_one_line(mo
     ):
         zoo.write(tmp_path / f"{name}.safetensors", made.state_dict(), config, {"data": {}, "optimised_for": None})
     with pytest.raises(UserError, match="up enlarges images of 32 pixels, tiny-composer draws 16"):
-        load_drawing(Config(weights="tiny-composer", upsampler="up"), Models())
+        load_drawing(Config(weights="tiny-composer", upsampler="up", prior=""), Models())
     with pytest.raises(UserError, match="prior makes embeddings of clip-judge-avatars, tiny-composer reads those of clip-guide-avatars"):
-        load_drawing(Config(weights="tiny-composer", prior="prior"), Models())
+        load_drawing(Config(weights="tiny-composer", upsampler="", prior="prior"), Models())
 
 
 def test_rows_are_taken_in_the_order_of_their_index():

@@ -124,18 +124,18 @@ class Config:
     """How a trained base is sampled."""
 
     weights: str = "composer-avatars"
-    guidance_scale: float = 3.0  # w of w * eps(c2) + (1 - w) * eps(c1)
+    guidance_scale: float = 1.5  # w of w * eps(c2) + (1 - w) * eps(c1); the paper: 3, which is too much for the small base
     sampler: Literal["dpmpp2m", "ddim"] = "dpmpp2m"
-    steps: int = 25  # the paper: 50, solver not named
+    steps: int = 6  # the paper: 50, solver not named; more than 6 change little at 32 pixels
     threshold: float = 0.995  # quantile of |x0| to which each prediction is brought back
-    upsampler: str = ""  # weights; "": images have the size of the base
-    upsampler_steps: int = 4  # the paper: 20; more than 4 change nothing at 64 pixels
-    prior: str = ""  # weights that make an image embedding of a caption; "": none
-    prior_steps: int = 25  # the paper: 100
+    upsampler: str = "composer-upsampler-avatars"  # weights; "": images have the size of the base
+    upsampler_steps: int = 1  # of a network that tells the image at once; the paper: 20
+    prior: str = "composer-prior-avatars"  # weights that make an image embedding of a caption; "": none
+    prior_steps: int = 10  # the paper: 100
     prior_scale: float = 3.0
     prior_candidates: int = 1  # of which the one nearest to the caption is taken
-    inversion_steps: int = 50  # of DDIM, there and back
-    edit_scale: float = 1.0  # w of the way back of an inversion
+    inversion_steps: int = 20  # of DDIM, there and back
+    edit_scale: float = 2.0  # w of the way back of an inversion: at 1 few edits reach their target
     renoise: float = 0.0  # r in [0, 1] of new noise in x_T before the way back, for variations of a reconfiguration
     edit_keeps: str = ""  # letters of a source's own representations that hold while its caption changes
     ignores: str = ""  # letters of conditions that are never looked at, for ablations
