@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from t2ibench.progress import track
 from t2ibench.records import digest, write_whole
 
 log = logging.getLogger(__name__)
-BATCH = 250
+BATCH = 64  # the activations of more leave the processor's cache
 CHUNK = 2**24  # bytes that are hashed, read and written at once
 _fresh: ContextVar[bool] = ContextVar("fresh", default=False)
 
@@ -83,13 +84,18 @@ def _read(path: Path) -> np.ndarray | None:
 def extract(
     network: Callable[[Tensor], Tensor], read: Callable[[Any], np.ndarray], rows: Sequence[int] | np.ndarray, what: str, batch: int = BATCH
 ) -> np.ndarray:
-    """A network's answer to each image, float32 [N, …], batch by batch. network: uint8 [B, 3, H, W] to floats [B, …]."""
+    """A network's answer to each image, float32 [N, …], in equal parts of at most `batch`. network: uint8 [B, 3, H, W] to floats [B, …].
+
+    Equal, since a last part of few images would go through other kernels, which round differently.
+    """
     answers: np.ndarray | None = None  # one array from the first batch on: parts and their sum would be twice as much
-    for start in track(range(0, len(rows), batch), what):
-        made = network(torch.from_numpy(np.ascontiguousarray(read(rows[start : start + batch])))).float().cpu().numpy()
+    parts = -(-len(rows) // batch)
+    ends = [len(rows) * part // parts for part in range(parts + 1)] if parts else [0]
+    for start, end in track(list(pairwise(ends)), what):
+        made = network(torch.from_numpy(np.ascontiguousarray(read(rows[start:end])))).float().cpu().numpy()
         if answers is None:
             answers = np.empty((len(rows), *made.shape[1:]), np.float32)
-        answers[start : start + len(made)] = made
+        answers[start:end] = made
     if answers is None:
         raise ValueError(f"{what}: there is no image to look at")
     return answers

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 Status = Literal["ok", "black", "nan", "failed"]
 BLACK = 2  # an image whose brightest channel value is at most this counts as black
 READERS = 4
+KEPT = 2**26  # bytes of pixels that a store keeps in memory of what it has just saved
 CHECK = "crc32"  # of a line of the journal
 
 
@@ -52,6 +53,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.images, self.path = folder, folder / "images", folder / "journal.jsonl"
+        self._kept: dict[str, np.ndarray] = {}
         try:
             self.images.mkdir(parents=True, exist_ok=True)
             for part in self.images.glob("*.part"):  # what a killed run had in flight
@@ -64,8 +66,10 @@ class Store:
 
     def read(self, samples: Sequence[str]) -> np.ndarray:
         """The images of samples, uint8 [B, 3, H, W]. Raises UserError naming a file that cannot be read."""
+        missing = [sample for sample in samples if sample not in self._kept]
         with ThreadPoolExecutor(READERS) as pool:
-            images = list(pool.map(lambda sample: read_image(self.image_path(sample)).transpose(2, 0, 1), samples))
+            decoded = dict(zip(missing, pool.map(self._decoded, missing), strict=True))
+        images = [self._kept[sample] if sample in self._kept else decoded[sample] for sample in samples]
         if len(sizes := {image.shape for image in images}) > 1:
             found = " and ".join(f"{width}x{height}" for _, height, width in sorted(sizes))
             raise UserError(f"{self.images}: images of {found} pixels, expected one size: let the method make one")
@@ -100,11 +104,14 @@ class Store:
             held = list(track(pool.map(self._holds, found), f"check {len(found):,} images", len(found)))
         return {outcome.sample: outcome for outcome, holds in zip(found, held, strict=True) if holds}
 
+    def _decoded(self, sample: str) -> np.ndarray:
+        return read_image(self.image_path(sample)).transpose(2, 0, 1)
+
     def _holds(self, outcome: Outcome) -> bool:
         if not outcome.sha256:
             return True
         try:
-            return pixel_hash(read_image(self.image_path(outcome.sample)).transpose(2, 0, 1)) == outcome.sha256
+            return pixel_hash(self._decoded(outcome.sample)) == outcome.sha256
         except UserError as error:
             log.warning("%s; it is made again", error)
             return False
@@ -120,6 +127,9 @@ class Store:
             raise UserError(
                 f"{path} cannot be written ({error.strerror}): free some space, or choose another folder with --work"
             ) from error
+        self._kept.pop(sample, None)
+        if (len(self._kept) + 1) * image.nbytes <= KEPT:
+            self._kept[sample] = image.copy()  # as the lossless file has it; a view would keep its whole batch
         return pixel_hash(image)
 
     def append(self, outcomes: Iterable[Outcome]) -> None:

@@ -34,17 +34,19 @@ def canonical(table: pd.DataFrame, attributes: Iterable[str]) -> pd.DataFrame:
 def indicators(values: pd.DataFrame, literals: Sequence[str]) -> np.ndarray:
     """bool [N, L]: whether an image has a literal. A missing value has none of its attribute's literals."""
     present = np.zeros((len(values), len(literals)), bool)
+    coded = {name: pd.factorize(values[name]) for name in dict.fromkeys(map(attribute_of, literals))}  # strings are compared once
     for column, literal in enumerate(literals):
         attribute, _, value = literal.partition("=")
-        present[:, column] = (values[attribute] == value).to_numpy(dtype=bool)
+        codes, unique = coded[attribute]
+        present[:, column] = np.isin(codes, np.flatnonzero(unique == value))
     return present
 
 
 def likeliest(probabilities: pd.DataFrame, attributes: Mapping[str, Sequence[str]]) -> pd.DataFrame:
     """The value of every attribute with the highest probability, from a column "attribute=value" for each."""
-    columns = {}
+    columns, numbers, place = {}, probabilities.to_numpy(), {name: k for k, name in enumerate(probabilities)}
     for name, values in attributes.items():
-        best = probabilities[[f"{name}={value}" for value in values]].to_numpy().argmax(1)
+        best = numbers[:, [place[f"{name}={value}"] for value in values]].argmax(1)
         columns[name] = np.array(values, dtype=object)[best]
     return pd.DataFrame(columns)
 

@@ -116,8 +116,12 @@ def read(suite: Suite) -> Data:
     def split(name: str | None) -> Split:
         return reference if name is None else module.load(config, name)
 
+    @functools.cache
+    def rendered(conditions: tuple[tuple[str, str], ...], count: int, seed: int) -> Split:
+        return module.pair_images(config, dict(conditions), count, seed)
+
     def render(conditions: Mapping[str, str], count: int, seed: int) -> Split:
-        return module.pair_images(config, conditions, count, seed)
+        return rendered(tuple(conditions.items()), count, seed)  # every cell's judge is tested on the same images
 
     @functools.cache
     def regions(attribute: str, values: tuple[str, ...]) -> np.ndarray:

@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from dicebear import Avatar
 
 from t2ibench import cache, pairs
 from t2ibench.datasets import avatars
@@ -123,6 +124,22 @@ def test_two_loads_are_the_same_bytes_and_damage_is_mended(small):
     again = avatars.load(small, "test")
     assert path.read_bytes() == before
     assert again.digest == first.digest
+
+
+@pytest.mark.parametrize("layer", [None, "mouth"])
+def test_unchecked_options_draw_what_the_package_draws(layer):
+    """`draw` takes the package apart to pass over its schema, which would be found valid here."""
+    model, drawing = read_model(), draw.style(draw.STYLE, layer)
+    for seed in range(5):
+        options = model.options(model.sample(seed, balanced=True), seed)
+        checked = Avatar(drawing, {"seed": "", **options}).to_string()
+        assert draw.to_svg({"style": draw.STYLE, "layer": layer, "options": options}) == checked
+
+
+@pytest.mark.parametrize("style", sorted({style for style, _, _ in domains.DOMAINS.values()}))
+def test_the_options_of_every_domain_pass_the_check_of_the_package(style):
+    options = {**domains.OPTIONS.get(style, {}), "seed": "1", "backgroundColor": domains.background(1)}
+    assert draw.to_svg({"style": style, "options": options}) == Avatar(draw.style(style), options).to_string()
 
 
 def test_drawing_in_processes_equals_drawing_here(monkeypatch):

@@ -76,6 +76,21 @@ def test_features_are_in_memory_once(tmp_path, monkeypatch):
         assert most() < 1.2 * size
 
 
+@pytest.mark.parametrize(("count", "sizes"), [(3, [3]), (4, [4]), (5, [2, 3]), (9, [3, 3, 3]), (10, [3, 3, 4])])
+def test_images_are_looked_at_in_equal_parts(count, sizes):
+    """A last part of one or two would go through other kernels, which round differently."""
+    seen = []
+
+    def network(images):
+        seen.append(len(images))
+        return images.float().mean((1, 2, 3))[:, None]
+
+    images = np.arange(count, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 2, 2), np.uint8)
+    found = features.extract(network, lambda rows: images[list(rows)], range(count), "images", batch=4)
+    assert seen == sizes
+    assert found[:, 0].tolist() == list(range(count))
+
+
 def test_nothing_to_look_at_is_said():
     with pytest.raises(ValueError, match="nothing: there is no image to look at"):
         features.extract(lambda x: x.float(), lambda rows: np.zeros((len(rows), 1), np.uint8), [], "nothing")

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from t2ibench import journal
 from t2ibench.errors import UserError
 from t2ibench.journal import Outcome, Store
 
@@ -21,7 +22,17 @@ def test_images_come_back_pixel_for_pixel_in_the_order_asked(tmp_path):
     store, noise = Store(tmp_path), np.random.default_rng(0).integers(0, 256, (3, 4, 5), np.uint8)
     store.save("a", noise)
     store.save("b", image(7))
-    np.testing.assert_array_equal(store.read(["b", "a"]), np.stack([image(7), noise]))
+    for reader in (store, Store(tmp_path)):  # from what it has just saved, and from the files
+        np.testing.assert_array_equal(reader.read(["b", "a"]), np.stack([image(7), noise]))
+
+
+def test_a_store_keeps_no_more_pixels_than_it_may(tmp_path, monkeypatch):
+    monkeypatch.setattr(journal, "KEPT", 2 * image(0).nbytes)
+    store = Store(tmp_path)
+    for value, name in enumerate("abca"):  # the second `a` takes the place of the first
+        store.save(name, image(value))
+    assert sorted(store._kept) == ["a", "b"]
+    np.testing.assert_array_equal(store.read(["a", "b", "c"]), np.stack([image(3), image(1), image(2)]))
 
 
 def test_a_torn_last_line_is_as_if_it_had_not_been_written_and_the_next_batch_follows_whole(tmp_path):

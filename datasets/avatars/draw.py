@@ -19,7 +19,10 @@ from typing import Any
 
 import numpy as np
 import resvg_py
-from dicebear import Avatar, Style
+from dicebear import Style
+from dicebear.options import Options
+from dicebear.renderer import Renderer
+from dicebear.resolver import Resolver
 from PIL import Image
 
 STYLE = "avataaars"
@@ -52,9 +55,22 @@ def rasterise(svg: str, size: int) -> np.ndarray:
         return np.asarray(image.convert("RGBA"))
 
 
+class Known(Options):
+    """Options that this package has chosen itself: to check each drawing's by a JSON schema takes a quarter of the drawing's time."""
+
+    def __init__(self, data: dict[str, Any]) -> None:
+        self._data, self._tags = data, None
+
+
+def to_svg(job: Job) -> str:
+    """What `dicebear.Avatar` makes of a job."""
+    drawing = style(job["style"], job.get("layer"))
+    return Renderer(drawing, Resolver(drawing, Known({"seed": "", **job["options"]}))).render()
+
+
 def draw(job: Job, size: int) -> np.ndarray:
     """One drawing as straight-alpha RGBA, uint8 [size, size, 4]."""
-    svg = Avatar(style(job["style"], job.get("layer")), {"seed": "", **job["options"]}).to_string()
+    svg = to_svg(job)
     if job["style"] == STYLE:
         left, top, side = CROP
         svg = svg.replace('viewBox="0 0 280 280"', f'viewBox="{left} {top} {side} {side}"', 1)
