@@ -2,7 +2,10 @@
 
 `fid` (Heusel et al., NeurIPS 2017) is on Inception's pool3 by clean-FID's protocol (Parmar et al., CVPR 2022) where its weights are on
 disk, and `fid_smalln` below 2,048 images a side, where the covariances are singular. Otherwise it is on the embedded attribute judge and
-called `fd_avatars`. Both sides' covariances divide by n - 1; nothing is added to a diagonal (`t2ibench.frechet`).
+called `fd_avatars`. Other ways to bring an image to Inception give other numbers under names of their own: `fid_legacy_tf`,
+`fid_legacy_pt`, `fid_tm_aa` (`t2ibench.backbones.inception`). `fd_dinov2_…` is on DINOv2's class token (extractor `dinov2:FILE`), and
+`fd_clip_…` on image embeddings of a CLIP, of unit norm, which clean-fid's CLIP-FID does not bring them to. Both sides' covariances divide
+by n - 1; nothing is added to a diagonal (`t2ibench.frechet`).
 
 In the track `adapt` it is the mean over the target domains, each to real images of its own; images of one latent count as one draw. In the
 track `compose` it is of the images of all tasks together; those of one input count as one draw.
@@ -26,11 +29,12 @@ from t2ibench.target_sets import failures, mean_error, mean_error_of_real, proto
 
 TRACKS = ("text_to_image", "adapt", "compose")
 FULL_RANK = 2048  # the dimension of pool3
+NAMES = {"inception": "fid"} | {f"inception-{way}": f"fid_{way.replace('-', '_')}" for way in ("legacy-tf", "legacy-pt", "tm-aa")}
 
 
 @dataclass(frozen=True)
 class Config:
-    extractor: str = AUTO  # or `inception`, an attribute judge, a CLIP
+    extractor: str = AUTO  # or `inception`, `inception-legacy-tf` …, an attribute judge, `dinov2:FILE`, a CLIP
     group: str = "captions"
     fewest: int = 100  # images a side
 
@@ -110,9 +114,9 @@ def over_targets(evidence: Evidence, config: Config) -> dict[str, Estimate]:
 
 def name(sets: FeatureSets) -> str:
     """The one name under which this number may appear."""
-    if sets.extractor != "inception":
+    if sets.extractor not in NAMES:
         return f"fd_{sets.suffix}"
-    return "fid" if min(len(sets.fake), len(sets.real)) >= FULL_RANK else "fid_smalln"
+    return NAMES[sets.extractor] + ("" if min(len(sets.fake), len(sets.real)) >= FULL_RANK else "_smalln")
 
 
 def distance(fake: Tensor, real: Tensor, clusters: list[str]) -> Distance:

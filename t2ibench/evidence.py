@@ -186,7 +186,7 @@ class Evidence:
         extractor = self._extractor(name)
         if len(rows) == 0:
             raise UserError(f"{name}: there is no image to look at")
-        key = ("images", digest, extractor.sha256, extractor.resize)
+        key = ("images", digest, extractor.sha256, extractor.resize, *([extractor.output] if extractor.output else []))
         return self._once(key, lambda: features.extract(extractor.network, store.read, rows, f"{name}: {len(rows):,} images"))
 
     def _judged(self, store: ImageStore, rows: Sequence[int] | np.ndarray, digest: str) -> pd.DataFrame:

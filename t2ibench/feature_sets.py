@@ -1,6 +1,8 @@
 """Two sets of features to compare, and what decides the number besides the images; shared by the metrics that need either."""
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -28,8 +30,15 @@ class FeatureSets:
 
     @property
     def suffix(self) -> str:
-        """What a metric's name says of an extractor that is not Inception: `avatars` of `attribute-judge-avatars`."""
-        return self.extractor.removeprefix("attribute-judge-").replace("-", "_")
+        """What a metric's name says of an extractor that is not Inception.
+
+        `avatars` of attribute-judge-avatars, `dinov2_vitl14`, `clip_vit_b_32_quickgelu_openai` of ViT-B-32-quickgelu:openai.
+        """
+        name = str(self.protocol["extractor"]).removeprefix("attribute-judge-")
+        architecture, colon, source = name.partition(":")
+        if colon:
+            name = f"clip-{architecture}-{Path(source).stem}".lower()
+        return re.sub(r"\W+", "_", name)
 
 
 def feature_sets(evidence: Evidence, extractor: str, group: str, fewest: int) -> FeatureSets:
