@@ -98,7 +98,7 @@ def test_features_serve_every_metric_that_compares_sets(tmp_path):
 
 def test_moments_alone_do_not_serve_a_kernel_distance():
     evidence = Evidence(torch.randn(200, 16), reference_statistics.load(FOLDER / "stats_pytorch_fid.npz"))
-    with pytest.raises(UserError, match="stats_pytorch_fid.npz has no features, only their mean and covariance"):
+    with pytest.raises(UserError, match=r"stats_pytorch_fid\.npz has no features, only their mean and covariance"):
         kid.score(evidence, kid.Config(extractor="inception"))
 
 
@@ -124,15 +124,14 @@ def test_2048_dimensions_are_taken_for_inceptions(tmp_path):
 def test_another_way_to_inception_than_the_files_is_refused(tmp_path):
     file = reference_statistics.load(written(tmp_path / "ffhq_legacy_pytorch_train_256.npz", feats=np.eye(4)))
     file.check("inception-legacy-pt", 4)
-    with pytest.raises(UserError, match="made by clean-fid's mode legacy_pytorch: use --extractor inception-legacy-pt, not inception$"):
+    with pytest.raises(UserError, match=r"made by clean-fid's mode legacy_pytorch: use --extractor inception-legacy-pt, not inception$"):
         file.check("inception", 4)
 
 
 def test_another_dimension_than_the_extractors_is_refused_before_any_image_is_looked_at():
     evidence = Evidence(torch.randn(200, 8), reference_statistics.load(FOLDER / "stats_pytorch_fid.npz"))
-    for config in (fid.Config(extractor="inception"), kid.Config(extractor="inception")):
-        with pytest.raises(UserError, match="16 dimensions, the extractor inception gives 8|has no features"):
-            (fid if isinstance(config, fid.Config) else kid).score(evidence, config)
+    with pytest.raises(UserError, match="16 dimensions, the extractor inception gives 8"):
+        fid.score(evidence, fid.Config(extractor="inception"))
 
 
 def spoiled(what: str):
