@@ -1,6 +1,7 @@
 """Statistics that other packages wrote: read, used as the reference of a Fréchet distance, and refused where they cannot be one."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +12,27 @@ from goldens import FOLDER, VALUES, tensors
 from t2ibench import reference_statistics
 from t2ibench.data import Split
 from t2ibench.errors import UserError
-from t2ibench.frechet import Moments, frechet_distance, jackknife
+from t2ibench.frechet import Gaussian, Moments, frechet_distance, jackknife
 from t2ibench.metrics import fid, kid, prdc
 
 FULL = tensors("features_full")
-FEATURES = reference_statistics.load(FOLDER / "stats_cleanfid_kid.npz").features
 WITH_MOMENTS = ("stats_pytorch_fid.npz", "stats_adm.npz", "stats_torch_fidelity.pt")
+
+
+def gaussian_of(path: Path) -> Gaussian:
+    found = reference_statistics.load(path).gaussian
+    assert found is not None
+    return found
+
+
+def features_of(path: Path) -> torch.Tensor:
+    found = reference_statistics.load(path).features
+    assert found is not None
+    return found
+
+
+FEATURES = features_of(FOLDER / "stats_cleanfid_kid.npz")
+JUDGE = "attribute-judge-avatars"
 
 
 def written(path, **arrays):
@@ -30,36 +46,36 @@ class Evidence(FakeEvidence):
     def __init__(self, fake, file, **settings):
         super().__init__(fake, **settings)
         ids = [str(row) for row in range(len(file))]
+        self.file = file
         self.reference = Split("file", "statistics", ids, file, [("",)] * len(ids))
 
     def dimension(self, extractor, group="captions"):
         return self.fake.shape[1]
 
     def real_features(self, extractor, split=None):
-        return self.reference.images.features
+        return self.file.features
 
 
 @pytest.mark.parametrize("name", WITH_MOMENTS)
 def test_moments_of_every_format_are_those_of_its_features(name):
     file, own = reference_statistics.load(FOLDER / name), Moments.of(FEATURES)
-    torch.testing.assert_close(file.gaussian.mean, own.mean, atol=1e-6, rtol=0)
-    torch.testing.assert_close(file.gaussian.covariance, own.covariance, atol=1e-6, rtol=0)
-    assert (file.dimension, file.gaussian.rank, file.gaussian.n, len(file)) == (16, 16, np.inf, 0)
-    assert frechet_distance(file.gaussian, FEATURES) == pytest.approx(0, abs=1e-9)
+    found = gaussian_of(FOLDER / name)
+    torch.testing.assert_close(found.mean, own.mean, atol=1e-6, rtol=0)
+    torch.testing.assert_close(found.covariance, own.covariance, atol=1e-6, rtol=0)
+    assert (file.dimension, found.rank, found.n, len(file)) == (16, 16, np.inf, 0)
+    assert frechet_distance(found, FEATURES) == pytest.approx(0, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", ["stats_cleanfid_kid.npz", "features_torch_fidelity.pt"])
 def test_files_of_features_hold_all_of_them(name):
     file = reference_statistics.load(FOLDER / name)
-    assert (file.features.shape, len(file), file.dimension) == ((60, 16), 60, 16)
-    torch.testing.assert_close(file.features, FEATURES, atol=0, rtol=0)
+    assert (len(file), file.dimension) == (60, 16)
+    torch.testing.assert_close(features_of(FOLDER / name), FEATURES, atol=0, rtol=0)
 
 
 def test_the_distance_to_stored_statistics_is_that_of_pytorch_fid(tmp_path):
     path = written(tmp_path / "x.npz", mu=FULL["mu_x"].numpy(), sigma=FULL["sigma_x"].numpy())
-    ((key, estimate),) = fid.score(
-        Evidence(FULL["y"], reference_statistics.load(path)), fid.Config(extractor="attribute-judge-avatars")
-    ).items()
+    ((key, estimate),) = fid.score(Evidence(FULL["y"], reference_statistics.load(path)), fid.Config(extractor=JUDGE)).items()
     assert key == "fd_avatars"
     assert estimate.value == pytest.approx(VALUES["fid_full"]["fid_pytorch_fid_xy"], abs=1e-9)
     assert "reference fixed" in estimate.interval
@@ -79,10 +95,10 @@ def test_a_singular_covariance_gives_the_exact_distance(tmp_path):
     low = tensors("features_lowrank")
     own = Moments.of(low["y"])
     path = written(tmp_path / "low.npz", mu=own.mean.numpy(), sigma=own.covariance.numpy())
-    file = reference_statistics.load(path)
-    assert file.gaussian.rank == 99
-    assert frechet_distance(low["x"], file.gaussian) == pytest.approx(VALUES["fid_lowrank"]["fid_mpmath_xy"], abs=1e-9)
-    bias, se = jackknife(low["x"], file.gaussian)
+    file = gaussian_of(path)
+    assert file.rank == 99
+    assert frechet_distance(low["x"], file) == pytest.approx(VALUES["fid_lowrank"]["fid_mpmath_xy"], abs=1e-9)
+    bias, se = jackknife(low["x"], file)
     assert bias > 0
     assert 0 < se < jackknife(low["x"], low["y"])[1]
 
@@ -90,10 +106,11 @@ def test_a_singular_covariance_gives_the_exact_distance(tmp_path):
 def test_features_serve_every_metric_that_compares_sets(tmp_path):
     path = written(tmp_path / "set_clean_custom_na_kid.npz", feats=FULL["x"].numpy())
     evidence = Evidence(FULL["y"], reference_statistics.load(path))
-    judge = {"extractor": "attribute-judge-avatars"}
-    assert kid.score(evidence, kid.Config(**judge))["kd_avatars"].value == pytest.approx(VALUES["kid"]["full_unbiased_f64"], abs=1e-12)
-    assert prdc.score(evidence, prdc.Config(**judge))["recall"].value == VALUES["prdc"]["recall_k5_real_x_fake_y"]
-    assert fid.score(evidence, fid.Config(**judge))["fd_avatars"].value == pytest.approx(0.2786321320279, abs=1e-9)
+    assert kid.score(evidence, kid.Config(extractor=JUDGE))["kd_avatars"].value == pytest.approx(
+        VALUES["kid"]["full_unbiased_f64"], abs=1e-12
+    )
+    assert prdc.score(evidence, prdc.Config(extractor=JUDGE))["recall"].value == VALUES["prdc"]["recall_k5_real_x_fake_y"]
+    assert fid.score(evidence, fid.Config(extractor=JUDGE))["fd_avatars"].value == pytest.approx(0.2786321320279, abs=1e-9)
 
 
 def test_moments_alone_do_not_serve_a_kernel_distance():
