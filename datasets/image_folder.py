@@ -6,7 +6,7 @@
 `text` (or `caption`, `prompt`) is a string or a list of strings; lines of one `file_name` are merged in order. Without metadata.jsonl,
 captions.jsonl, metadata.csv, or side-car files `0001.txt` with one caption a line are read. Other keys are attributes; an empty one is
 "cannot be seen". Split names `validation` and `val` are the same. A folder without split folders has one split, whatever it is asked for.
-Images are squashed to `size` with Pillow's bicubic filter when they are read.
+Images are squashed to `size` with Pillow's bicubic filter when they are read; with `size: null` they stay as they are.
 """
 
 import hashlib
@@ -33,32 +33,42 @@ ALIASES = {"val": ("val", "validation", "valid"), "train": ("train", "training")
 @dataclass(frozen=True)
 class Config:
     root: Path
-    size: int = 64  # pixels a side
+    size: int | None = 64  # pixels a side; null: as they are, all of one size
 
 
 @dataclass(frozen=True)
 class Files:
-    """Images read from their files when they are asked for: RGB uint8 [B, 3, size, size]."""
+    """Images read from their files when they are asked for: RGB uint8 [B, 3, size, size]; without a size, as they are."""
 
     paths: Sequence[Path]
-    size: int
+    size: int | None
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        return np.stack([self._read(self.paths[int(index)]) for index in indices])
+        images = [self._read(self.paths[int(index)]) for index in indices]
+        for index, image in zip(indices, images, strict=True):
+            if image.shape != self._shape:
+                (height, width), (other, wide) = self._shape[1:], image.shape[1:]
+                path = self.paths[int(index)]
+                raise UserError(f"{path} is {wide}x{other}, {self.paths[0]} {width}x{height}: bring them to one size, or give a size")
+        return np.stack(images)
 
     def digests(self) -> Sequence[str]:
         return self._digests
 
     @cached_property
     def _digests(self) -> list[str]:
-        return [f"{hashlib.sha256(path.read_bytes()).hexdigest()}@{self.size}" for path in self.paths]
+        return [f"{hashlib.sha256(path.read_bytes()).hexdigest()}@{self.size or 'own'}" for path in self.paths]
+
+    @cached_property
+    def _shape(self) -> tuple[int, ...]:
+        return (3, self.size, self.size) if self.size else self._read(self.paths[0]).shape
 
     def _read(self, path: Path) -> np.ndarray:
         pixels = read_image(path)
-        if pixels.shape[:2] != (self.size, self.size):
+        if self.size and pixels.shape[:2] != (self.size, self.size):
             pixels = np.asarray(Image.fromarray(pixels).resize((self.size, self.size), Image.Resampling.BICUBIC))
         return pixels.transpose(2, 0, 1)
 

@@ -18,6 +18,8 @@ from t2ibench.records import Estimate
 from t2ibench.seeds import derive_seed
 from t2ibench.statistics import cluster_mean_interval
 
+READS_TEXTS = True
+
 
 @dataclass(frozen=True)
 class Config:

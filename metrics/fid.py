@@ -2,7 +2,10 @@
 
 `fid` (Heusel et al., NeurIPS 2017) is on Inception's pool3 by clean-FID's protocol (Parmar et al., CVPR 2022) where its weights are on
 disk, and `fid_smalln` below 2,048 images a side, where the covariances are singular. Otherwise it is on the embedded attribute judge and
-called `fd_avatars`. Both sides' covariances divide by n - 1; nothing is added to a diagonal (`t2ibench.frechet`).
+called `fd_avatars`. Other ways to bring an image to Inception give other numbers under names of their own: `fid_legacy_tf`,
+`fid_legacy_pt`, `fid_tm_aa` (`t2ibench.backbones.inception`). `fd_dinov2_…` is on DINOv2's class token (extractor `dinov2:FILE`), and
+`fd_clip_…` on image embeddings of a CLIP, of unit norm, which clean-fid's CLIP-FID does not bring them to. Both sides' covariances divide
+by n - 1; nothing is added to a diagonal (`t2ibench.frechet`).
 
 In the track `adapt` it is the mean over the target domains, each to real images of its own; images of one latent count as one draw. In the
 track `compose` it is of the images of all tasks together; those of one input count as one draw.
@@ -14,23 +17,28 @@ that see `debiased` in the details. The bootstrap's percentiles hold neither, si
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from t2ibench.composed import composed, pooled
+from t2ibench.errors import UserError
 from t2ibench.evidence import Evidence
-from t2ibench.feature_sets import AUTO, FeatureSets, effects, feature_sets
-from t2ibench.frechet import Moments, frechet_distance, influence, jackknife
+from t2ibench.feature_sets import AUTO, FeatureSets, clusters, effects, extractor_of, feature_sets, made_for, reference_file
+from t2ibench.feature_sets import protocol as protocol_of
+from t2ibench.frechet import Gaussian, Moments, frechet_distance, influence, jackknife
 from t2ibench.records import Estimate
+from t2ibench.reference_statistics import ReferenceFile
 from t2ibench.statistics import normal_interval, standard_error
 from t2ibench.target_sets import failures, mean_error, mean_error_of_real, protocol, target_sets
 
 TRACKS = ("text_to_image", "adapt", "compose")
 FULL_RANK = 2048  # the dimension of pool3
+NAMES = {"inception": "fid"} | {f"inception-{way}": f"fid_{way.replace('-', '_')}" for way in ("legacy-tf", "legacy-pt", "tm-aa")}
 
 
 @dataclass(frozen=True)
 class Config:
-    extractor: str = AUTO  # or `inception`, an attribute judge, a CLIP
+    extractor: str = AUTO  # or `inception`, `inception-legacy-tf` …, an attribute judge, `dinov2:FILE`, a CLIP
     group: str = "captions"
     fewest: int = 100  # images a side
 
@@ -57,6 +65,8 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     """`fid`, `fid_smalln` or `fd_…`; with the effects, by which two methods are paired. Raises UserError below `fewest` images a side."""
     if evidence.targets:
         return over_targets(evidence, config)
+    if (file := reference_file(evidence.reference)) is not None and file.gaussian is not None:
+        return to_statistics(evidence, config, file)
     of_tasks = composed(evidence)
     of_group = config.extractor, config.group, config.fewest
     sets = pooled(evidence, config.extractor, config.fewest) if of_tasks else feature_sets(evidence, *of_group)
@@ -73,6 +83,30 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         details={**found.details, "dimensions": d, "enough": min(len(sets.fake), len(sets.real)) >= 10 * d, **kept},
     )
     return {name(sets): estimate}
+
+
+def to_statistics(evidence: Evidence, config: Config, file: ReferenceFile) -> dict[str, Estimate]:
+    """The distance to a mean and a covariance, which are held fixed: the interval is over the made images alone."""
+    extractor, ids = extractor_of(evidence, config.extractor), made_for(evidence, config.group)
+    if len(ids) < config.fewest:
+        raise UserError(f"{len(ids):,} made images of {config.group!r}, at least {config.fewest:,} are needed: ask for more captions")
+    file.check(extractor, evidence.dimension(extractor, config.group))
+    fake, reference = evidence.fake_features(extractor, config.group), file.gaussian
+    assert reference is not None
+    found, d = distance(fake, reference, clusters(ids)), fake.shape[1]
+    low, high = normal_interval(found.value, found.se)
+    known = protocol_of(evidence, extractor, config.group)
+    fewest = int(min(len(fake), reference.n))
+    estimate = Estimate(
+        value=max(found.value, 0.0),
+        ci=(max(low, 0.0), max(high, 0.0)),
+        n=len(fake),
+        better="lower",
+        protocol={**known, "estimator": "frechet", "ddof": 1},
+        interval=f"value +- 1.96 se, {found.error}, reference fixed; of the value expected at this n",
+        details={**found.details, "dimensions": d, "enough": fewest >= 10 * d, "reference_rank": reference.rank},
+    )
+    return {name(FeatureSets(extractor, fake, torch.empty(0), ids, known), fewest): estimate}
 
 
 def over_targets(evidence: Evidence, config: Config) -> dict[str, Estimate]:
@@ -108,19 +142,24 @@ def over_targets(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     return {name(min(sets.values(), key=lambda own: min(len(own.fake), len(own.real)))): estimate}
 
 
-def name(sets: FeatureSets) -> str:
-    """The one name under which this number may appear."""
-    if sets.extractor != "inception":
+def name(sets: FeatureSets, fewest: int | None = None) -> str:
+    """The one name under which this number may appear. fewest: images on the smaller side, where the sets do not say."""
+    if sets.extractor not in NAMES:
         return f"fd_{sets.suffix}"
-    return "fid" if min(len(sets.fake), len(sets.real)) >= FULL_RANK else "fid_smalln"
+    return NAMES[sets.extractor] + ("" if (fewest or min(len(sets.fake), len(sets.real))) >= FULL_RANK else "_smalln")
 
 
-def distance(fake: Tensor, real: Tensor, clusters: list[str]) -> Distance:
-    """FD between features [M, D] and [N, D]; the fakes of one cluster count as one draw.
+def distance(fake: Tensor, real: Tensor | Gaussian, clusters: list[str]) -> Distance:
+    """FD between features [M, D] and [N, D], or to a Gaussian; the fakes of one cluster count as one draw.
 
-    Its error sums both sides' influence functions, which exist where both have more than D rows; otherwise it is the jackknife's.
+    Its error sums both sides' influence functions, which exist where both have more than D rows; otherwise it is the jackknife's. A
+    Gaussian has none.
     """
     value, (bias, se) = frechet_distance(fake, real), jackknife(fake, real, clusters)
+    if isinstance(real, Gaussian):
+        if min(len(fake), real.n) <= fake.shape[1]:
+            return Distance(value, se, value - bias, "jackknife over 20 groups")
+        return Distance(value, standard_error(influence(fake, real).numpy(), clusters), value - bias, "influence function")
     if not has_influence(fake, real):
         return Distance(value, se, value - bias, "jackknife over 20 groups a side")
     of_fake, of_real = influences(fake, real)

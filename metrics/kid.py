@@ -7,7 +7,6 @@ which other packages call KID, is noisier and its spread is not its error; `kid_
 In the track `adapt` it is the mean over the target domains, each to real images of its own; images of one latent count as one draw.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,14 +15,12 @@ from torch import Tensor
 
 from t2ibench.evidence import Evidence
 from t2ibench.feature_sets import AUTO, FeatureSets, effects, feature_sets
+from t2ibench.mmd import Kernel, unbiased
 from t2ibench.records import Estimate
 from t2ibench.statistics import normal_interval, standard_error
 from t2ibench.target_sets import failures, mean_error, mean_error_of_real, protocol, target_sets
 
 TRACKS = ("text_to_image", "adapt")
-Kernel = Callable[[Tensor, Tensor], Tensor]  # [a, d], [b, d] -> [a, b]
-
-
 ESTIMATOR = {"estimator": "unbiased U-statistic", "kernel": "(x.y/d + 1)^3"}
 
 
@@ -93,46 +90,8 @@ def polynomial(x: Tensor, y: Tensor) -> Tensor:
 
 
 def kid(fake: Tensor, real: Tensor, kernel: Kernel = polynomial, block: int = 1000) -> tuple[float, Tensor, Tensor]:
-    """Unbiased squared MMD of features [M, d] and [N, d], and each sample's first-order effect on it, [M] and [N].
-
-    An effect is 2 (h_i - mean h), h_i = mean_{j != i} k(x_i, x_j) - mean_j k(x_i, y_j), so that sd / sqrt(n) is one side's standard error.
-    Where the two distributions are equal the effects vanish and the error is only roughly right. Raises ValueError below 2 samples a side.
-    """
-    if min(len(fake), len(real)) < 2 or fake.shape[1] != real.shape[1]:
-        raise ValueError(
-            f"a kernel distance needs 2 or more samples of equal dimension a side, got {list(fake.shape)} and {list(real.shape)}"
-        )
-    fake, real = fake.double(), real.double()
-    own_fake, own_real = mean_to_others(fake, kernel, block), mean_to_others(real, kernel, block)
-    to_real, to_fake = mean_across(fake, real, kernel, block)
-    value = own_fake.mean() + own_real.mean() - 2 * to_real.mean()
-    effects = [2 * (h - h.mean()) for h in (own_fake - to_real, own_real - to_fake)]
-    return float(value), effects[0], effects[1]
-
-
-def mean_to_others(x: Tensor, kernel: Kernel, block: int) -> Tensor:
-    """Mean kernel value of each row to every other row, [n]; each pair of blocks is computed once."""
-    total = torch.zeros(len(x), dtype=x.dtype)
-    for i in range(0, len(x), block):
-        for j in range(i, len(x), block):
-            values = kernel(x[i : i + block], x[j : j + block])
-            if i == j:
-                values.fill_diagonal_(0.0)
-            else:
-                total[j : j + block] += values.sum(0)
-            total[i : i + block] += values.sum(1)
-    return total / (len(x) - 1)
-
-
-def mean_across(x: Tensor, y: Tensor, kernel: Kernel, block: int) -> tuple[Tensor, Tensor]:
-    """Mean kernel value of each row of x to all of y, and of each row of y to all of x."""
-    to_y, to_x = torch.zeros(len(x), dtype=x.dtype), torch.zeros(len(y), dtype=x.dtype)
-    for i in range(0, len(x), block):
-        for j in range(0, len(y), block):
-            values = kernel(x[i : i + block], y[j : j + block])
-            to_y[i : i + block] += values.sum(1)
-            to_x[j : j + block] += values.sum(0)
-    return to_y / len(y), to_x / len(x)
+    """Unbiased squared MMD of features [M, d] and [N, d], and each sample's first-order effect on it, [M] and [N]: see `mmd.unbiased`."""
+    return unbiased(fake, real, kernel, block)
 
 
 def kid_subsets(

@@ -24,6 +24,8 @@ from t2ibench.retrieval import distractors, first_places
 from t2ibench.seeds import derive_seed
 from t2ibench.statistics import wilson_by_cluster
 
+READS_TEXTS = True
+
 
 @dataclass(frozen=True)
 class Config:

@@ -213,12 +213,21 @@ def prompts(
 
 @app.command()
 def score(
-    folder: Annotated[Path, typer.Argument(help="A folder of images.")],
+    folder: Annotated[Path, typer.Argument(help="A folder of images, or a .npz of them (arr_0).")],
     prompts: Annotated[
         Path | None, typer.Option(help="Their texts: one a line, in the order of the file names; or metadata.jsonl.")
     ] = None,
     metrics: Annotated[str, typer.Option(help="Names, separated by commas.")] = "fid,kid,prdc,clip_score,r_precision",
-    dataset: Annotated[str, typer.Option(help="The real images: a data set, or a folder of images.")] = "avatars",
+    dataset: Annotated[str, typer.Option(help="The real images: a data set, or a folder of images with captions.")] = "avatars",
+    reference: Annotated[
+        Path | None, typer.Option(help="The real images instead: any folder of images, or another package's statistics (.npz, .pt).")
+    ] = None,
+    extractor: Annotated[
+        str | None, typer.Option(help="Whose features are compared: inception, inception-legacy-tf, dinov2:FILE, model:tag …")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(min=1, help="Pixels a side to squash images to; else the data set's, or with --reference their own.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the record to this file.")] = None,
     device: Device = "cpu",
     json: Json = False,
@@ -226,7 +235,7 @@ def score(
     """Score images that somebody else made, by the same metrics and on the same path."""
     from t2ibench.commands.score import score_folder
 
-    score_folder(folder, prompts, metrics.split(","), dataset, out, device, json=json)
+    score_folder(folder, prompts, metrics.split(","), dataset, reference, extractor, size, out, device, json=json)
 
 
 @app.command()

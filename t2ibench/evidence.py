@@ -17,6 +17,7 @@ from t2ibench.errors import UserError, did_you_mean
 from t2ibench.extractors import Extractor, find
 from t2ibench.literals import likeliest
 from t2ibench.models import JUDGE, Models
+from t2ibench.reference_statistics import ReferenceFile
 from t2ibench.seeds import derive_seed
 from t2ibench.tracks import ADAPTED, Prompt
 
@@ -92,9 +93,19 @@ class Evidence:
         return self._features(extractor, samples.store, samples.rows, samples.digest)
 
     def real_features(self, extractor: str, split: Split | None = None) -> Tensor:
-        """Features of the images of a split (the reference), float32 [N, D]."""
+        """Features of the images of a split (the reference), float32 [N, D]; of a file of features, those."""
         split = split or self.reference
+        if isinstance(split.images, ReferenceFile) and split.images.features is not None:
+            return split.images.features
         return self._features(extractor, split.images, range(len(split)), _digest(split.images.digests()))
+
+    def dimension(self, extractor: str, group: str = "captions") -> int:
+        """How many features an extractor gives of an image; looks at one."""
+        samples = self.samples(group)
+        if extractor.startswith("attribute-judge"):
+            return self.models.judge(extractor).dimension
+        with torch.no_grad():
+            return self._extractor(extractor).network(torch.from_numpy(samples.store.read(samples.rows[:1]))).shape[1]
 
     def fake_image_features(self, clip: str, group: str = "captions") -> Tensor:
         """CLIP embeddings of the made images, of unit norm, float32 [M, D]; rows as in `fake_features`."""
@@ -107,6 +118,8 @@ class Evidence:
     def text_features(self, clip: str, texts: Sequence[str]) -> Tensor:
         """CLIP embeddings of texts, of unit norm, float32 [len(texts), D]; equal texts are embedded once."""
         unique = list(dict.fromkeys(texts))
+        if "" in unique:
+            raise UserError("the images came without texts: give --prompts, or metrics that read none")
         network = self.models.clip(clip)
         rows = self._once(("texts", _digest(unique), network.sha256), lambda: network.encode_texts(unique).float().cpu().numpy())
         place = {text: i for i, text in enumerate(unique)}
@@ -186,7 +199,7 @@ class Evidence:
         extractor = self._extractor(name)
         if len(rows) == 0:
             raise UserError(f"{name}: there is no image to look at")
-        key = ("images", digest, extractor.sha256, extractor.resize)
+        key = ("images", digest, extractor.sha256, extractor.resize, *([extractor.output] if extractor.output else []))
         return self._once(key, lambda: features.extract(extractor.network, store.read, rows, f"{name}: {len(rows):,} images"))
 
     def _judged(self, store: ImageStore, rows: Sequence[int] | np.ndarray, digest: str) -> pd.DataFrame:

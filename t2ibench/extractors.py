@@ -1,4 +1,4 @@
-"""The networks whose features metrics compare, by name: an attribute judge, Inception, ArcFace, or a CLIP."""
+"""The networks whose features metrics compare, by name: an attribute judge, Inception, DINOv2, ArcFace, or a CLIP."""
 
 import hashlib
 from collections.abc import Callable
@@ -15,30 +15,34 @@ from t2ibench.models import Models
 
 @dataclass(frozen=True)
 class Extractor:
-    """network: uint8 [B, 3, H, W] to float32 [B, D]. sha256 and resize decide, with the images, what comes out."""
+    """network: uint8 [B, 3, H, W] to float32 [B, D]. sha256, resize and output decide, with the images, what comes out.
+
+    output: which of a network's answers, where it has several; empty for features.
+    """
 
     name: str
     sha256: str
     resize: str
     network: Callable[[Tensor], Tensor]
+    output: str = ""
 
     @property
     def protocol(self) -> dict[str, Any]:
-        return {"extractor": self.name, "sha256": self.sha256, "resize": self.resize}
+        return {"extractor": self.name, "sha256": self.sha256, "resize": self.resize} | ({"output": self.output} if self.output else {})
 
 
 def find(models: Models, name: str) -> Extractor:
-    """An extractor by name: `inception`, an attribute judge of the zoo, `arcface:FILE`, a CLIP of the zoo, or `model:tag` of open_clip.
+    """An extractor by name: `inception…`, an attribute judge, `dinov2:FILE`, `arcface:FILE`, a CLIP of the zoo, `model:tag` of open_clip.
 
     Of a judge it is its features and its probabilities, side by side:
     [B, features + the values of all attributes], so that one pass serves both.
     """
-    if name == "inception":
+    if name.startswith("inception"):
         from t2ibench.backbones.inception import Inception
 
-        inception = Inception(models.device)
+        inception = Inception(models.device, name)
         models.used[name] = {"sha256": inception.sha256, "data": "ImageNet", "optimised_for": None}
-        return Extractor(name, inception.sha256, inception.resize, inception.features)
+        return Extractor(name, inception.sha256, inception.resize, inception.features, inception.output)
     if name.startswith("attribute-judge"):
         judge = models.judge(name)
 
@@ -47,10 +51,20 @@ def find(models: Models, name: str) -> Extractor:
             return torch.cat([features, *probabilities.values()], dim=1)
 
         return Extractor(name, judge.sha256, f"none{judge.size}", read)
+    if name.startswith("dinov2:"):
+        return _dinov2(models, Path(name.removeprefix("dinov2:")))
     if name.startswith("arcface:"):
         return _arcface(models, Path(name.removeprefix("arcface:")))
     clip = models.clip(name)
     return Extractor(name, clip.sha256, clip.preprocess.id, clip.encode_images)
+
+
+def _dinov2(models: Models, path: Path) -> Extractor:
+    from t2ibench.backbones.dinov2 import DINOv2
+
+    network = DINOv2.from_file(path, models.device)
+    models.used[network.name] = {"sha256": network.sha256, "data": "LVD-142M", "optimised_for": None}
+    return Extractor(network.name, network.sha256, network.resize, network.features)
 
 
 def _arcface(models: Models, path: Path) -> Extractor:

@@ -1,6 +1,8 @@
 """Two sets of features to compare, and what decides the number besides the images; shared by the metrics that need either."""
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -12,6 +14,7 @@ from t2ibench.differences import by_prompt, spell
 from t2ibench.errors import UserError
 from t2ibench.evidence import Evidence
 from t2ibench.records import digest
+from t2ibench.reference_statistics import ReferenceFile
 
 AUTO = "auto"  # Inception where its weights are on disk, else the embedded attribute judge
 
@@ -28,8 +31,15 @@ class FeatureSets:
 
     @property
     def suffix(self) -> str:
-        """What a metric's name says of an extractor that is not Inception: `avatars` of `attribute-judge-avatars`."""
-        return self.extractor.removeprefix("attribute-judge-").replace("-", "_")
+        """What a metric's name says of an extractor that is not Inception.
+
+        `avatars` of attribute-judge-avatars, `dinov2_vitl14`, `clip_vit_b_32_quickgelu_openai` of ViT-B-32-quickgelu:openai.
+        """
+        name = str(self.protocol["extractor"]).removeprefix("attribute-judge-")
+        architecture, colon, source = name.partition(":")
+        if colon:
+            name = f"clip-{architecture}-{Path(source).stem}".lower()
+        return re.sub(r"\W+", "_", name)
 
 
 def feature_sets(evidence: Evidence, extractor: str, group: str, fewest: int) -> FeatureSets:
@@ -42,11 +52,23 @@ def extractor_of(evidence: Evidence, extractor: str) -> str:
     """What `AUTO` means here; any other extractor is itself."""
     if extractor != AUTO:
         return extractor
+    if (file := reference_file(evidence.reference)) is not None and file.extractor is not None:
+        return file.extractor
     return "inception" if inception.weights() is not None else evidence.judge
+
+
+def reference_file(reference: Split) -> ReferenceFile | None:
+    """The statistics that stand for a reference, or None where there are images."""
+    images = getattr(reference, "images", None)
+    return images if isinstance(images, ReferenceFile) else None
 
 
 def sets_of(evidence: Evidence, extractor: str, group: str, reference: Split, clusters: list[str], fewest: int) -> FeatureSets:
     """The made images of a group, of these clusters, and any real images. Raises UserError below `fewest` images on a side."""
+    if (file := reference_file(reference)) is not None:
+        if file.features is None:
+            raise UserError(f"{file.path} has no features, only their mean and covariance, to which a Fréchet distance alone compares")
+        file.check(extractor, evidence.dimension(extractor, group))
     for side, count in (("made", len(clusters)), ("real", len(reference))):
         if count < fewest:
             raise UserError(
@@ -77,11 +99,12 @@ def protocol(evidence: Evidence, extractor: str, group: str, reference: Split | 
     """Extractor (name, hash, resize), reference (digest and count), prompts (digest and images asked for) of a number."""
     samples, reference = evidence.samples(group), reference or evidence.reference
     asked = [[prompt.id, prompt.text, k] for prompt, k in zip(samples.prompts, samples.k, strict=True)]
+    file = reference_file(reference)
     return {
         **evidence.extractor_protocol(extractor),
         "group": group,
         "prompts": digest(asked),
         "images": len(asked),
         "reference": reference.digest,
-        "reference_images": len(reference),
+        "reference_images": "unknown" if file is not None and file.features is None else len(reference),
     }

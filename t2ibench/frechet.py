@@ -5,9 +5,11 @@ trace is a sum of square roots of eigenvalues of a symmetric matrix, and the nuc
 general matrix square root, nor a complex number, nor an epsilon on the diagonal is needed. Covariances divide by n - 1; all is float64.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -53,8 +55,22 @@ class Moments:
         return self.scatter / (self.n - 1)
 
 
-def frechet_distance(fake: Tensor | Moments, real: Tensor | Moments) -> float:
-    """FD between two sides, each features [n, d] or Moments. Lower is better; 0 for equal Gaussians, up to rounding to either side of it.
+@dataclass(frozen=True, eq=False)
+class Gaussian:
+    """Somebody else's fit, float64: mean [d], covariance [d, d] and its rank, of nobody knows how many samples."""
+
+    mean: Tensor
+    covariance: Tensor
+    rank: int
+
+    @property
+    def n(self) -> float:
+        """As many samples as such a rank takes; any number where it is full."""
+        return self.rank + 1 if self.rank < len(self.mean) else math.inf
+
+
+def frechet_distance(fake: Tensor | Moments | Gaussian, real: Tensor | Moments | Gaussian) -> float:
+    """FD between two sides, each features [n, d], Moments or a Gaussian. Lower is better; 0 for equal ones, up to rounding to either side.
 
     Raises ValueError below 2 samples, for unequal dimensions or values that are not finite.
     """
@@ -75,7 +91,7 @@ def frechet_distance(fake: Tensor | Moments, real: Tensor | Moments) -> float:
 class _Side:
     """One side of a distance: centred rows / sqrt(n - 1) [n, d] where n <= d and they are at hand, else a covariance [d, d]."""
 
-    n: int
+    n: float
     mean: Tensor
     trace: Tensor
     rows: Tensor | None
@@ -112,12 +128,12 @@ def _product_eigenvalues(a: _Side, b: _Side) -> Tensor:
     return torch.linalg.eigvalsh(other.seen_through(through.root()))
 
 
-def _side(side: Tensor | Moments) -> _Side:
+def _side(side: Tensor | Moments | Gaussian) -> _Side:
     if isinstance(side, Tensor) and len(side) <= side.shape[1]:
         mean = side.double().mean(0)
         rows = (side.double() - mean) / (len(side) - 1) ** 0.5
         return _Side(len(side), mean, rows.square().sum(), rows, None)
-    moments = side if isinstance(side, Moments) else Moments.of(side)
+    moments = Moments.of(side) if isinstance(side, Tensor) else side
     return _Side(moments.n, moments.mean, moments.covariance.trace(), None, moments.covariance)
 
 
@@ -126,7 +142,7 @@ def _roots(eigenvalues: Tensor) -> Tensor:
     return torch.where(eigenvalues > len(eigenvalues) * EPS * eigenvalues.max(), eigenvalues, 0.0).sqrt()
 
 
-def influence(features: Tensor, other: Moments) -> Tensor:
+def influence(features: Tensor, other: Moments | Gaussian) -> Tensor:
     """First-order effect of each row on FD(features, other): phi [n], of mean 0 (to 1/n), so that the standard error is sd(phi) / sqrt(n).
 
     phi_i = 2 (x_i - m1).(m1 - m2) + (x_i - m1)^T D (x_i - m1) - tr(D S1), D = I - T, with T the optimal map from this Gaussian to the other
@@ -148,15 +164,18 @@ def influence(features: Tensor, other: Moments) -> Tensor:
     return 2 * centred @ (features.double().mean(0) - other.mean) + quadratic - (change * covariance).sum()
 
 
-def jackknife(fake: Tensor, real: Tensor, clusters: Sequence[object] | np.ndarray | None = None, groups: int = 20) -> tuple[float, float]:
-    """Bias and standard error of FD(fake, real), by leaving out one of `groups` parts of one side at a time.
+def jackknife(
+    fake: Tensor, real: Tensor | Gaussian, clusters: Sequence[object] | np.ndarray | None = None, groups: int = 20
+) -> tuple[float, float]:
+    """Bias and standard error of FD(fake, real), by leaving out one of `groups` parts of one side at a time; a Gaussian is held fixed.
 
     clusters: one label a fake, those of one label leave together. The bias, always upwards, falls like 1/n and is not small: at n = 8 d it
     can be most of the value. The error also holds for n <= d, on the wide side; resampling with replacement would be some three times too
     wide there, because repeated rows change the rank.
     """
     whole, bias, variance = frechet_distance(fake, real), 0.0, 0.0
-    for features, other, labels, is_fake in ((fake, real, clusters, True), (real, fake, None, False)):
+    of_fake: tuple[Any, ...] = (fake, real, clusters, True)
+    for features, other, labels, is_fake in (of_fake,) if isinstance(real, Gaussian) else (of_fake, (real, fake, None, False)):
         index = np.unique(np.arange(len(features)) if labels is None else np.asarray(labels), return_inverse=True)[1]
         count, fixed = min(groups, int(index.max()) + 1), _compact(other)
         left = [frechet_distance(*((part, fixed) if is_fake else (fixed, part))) for part in _left_out(features, index % count)]
@@ -165,8 +184,8 @@ def jackknife(fake: Tensor, real: Tensor, clusters: Sequence[object] | np.ndarra
     return bias, variance**0.5
 
 
-def _compact(features: Tensor) -> Tensor | Moments:
-    return features if len(features) <= features.shape[1] else Moments.of(features)
+def _compact(features: Tensor | Gaussian) -> Tensor | Moments | Gaussian:
+    return features if isinstance(features, Gaussian) or len(features) <= features.shape[1] else Moments.of(features)
 
 
 def _left_out(features: Tensor, group: np.ndarray) -> Iterator[Tensor | Moments]:

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from t2ibench import features
-from t2ibench.commands.score import images_of, outcomes_of, samples_of
+from t2ibench.commands.score import outcomes_of
+from t2ibench.given_images import made_images, samples_of
 
 KEY = ["images", "a"]
 
@@ -117,7 +118,7 @@ def test_a_folder_of_images_streams(tmp_path):
     for count in (600, 1500):
         path = folder(tmp_path / str(count), count, side)
         with peak() as most:
-            made = images_of(path, None, side)
+            made = made_images(path, None, side)
             samples = samples_of(made)
             features.extract(lambda x: x.float().mean((2, 3)), samples.store.read, samples.rows, "images")
             assert len(outcomes_of(samples, made)) == samples.ok.sum() == count

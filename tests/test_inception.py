@@ -10,7 +10,7 @@ import torch
 from goldens import FOLDER, tensors
 
 from t2ibench.backbones import inception
-from t2ibench.backbones.inception import FILE, Inception, clean_resize, weights
+from t2ibench.backbones.inception import FILE, Inception, clean_resize, resized, weights
 from t2ibench.errors import UserError
 
 IMAGES = {name: image.numpy() for name, image in tensors("images").items()}  # uint8 [H, W, 3]
@@ -34,11 +34,20 @@ def test_the_resize_has_a_known_hash(name):
 
 
 class StandIn(torch.nn.Module):
-    """Stands where the TorchScript network does: `layers` answers with the mean of each channel, as 2,048 equal parts."""
+    """Stands where the TorchScript network does: `layers` answers with the mean of each channel, as 2,048 equal parts.
+
+    Called itself, it says what it was asked for, as features of 1s or as the mean of the image in 1,008 places.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.layers = Means()
+
+    def forward(self, images: torch.Tensor, return_features: bool = False, no_output_bias: bool = False) -> torch.Tensor:
+        means = images.float().mean(dim=[1, 2, 3])[:, None]
+        if return_features:
+            return means.repeat(1, 2048)
+        return means.repeat(1, 1008) / 255 if no_output_bias else means.repeat(1, 1008) * 0 - 1
 
 
 class Means(torch.nn.Module):
@@ -64,6 +73,42 @@ def test_images_reach_the_network_scaled_and_one_by_one(stand_in):
     assert (found.shape, found.dtype) == ((3, 2048), torch.float32)
     torch.testing.assert_close(found[:, 0], torch.tensor([-1.0, 0.0, 127 / 128]), atol=1e-6, rtol=0)
     torch.testing.assert_close(extractor.features(images[2:]), found[2:], atol=0, rtol=0)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("inception", 127 / 128),
+        ("inception-tm-aa", 127 / 128),
+        ("inception-legacy-pt", 1.0),
+        ("inception-legacy-tf", 255.0),
+        ("inception-probabilities", 1.0),
+    ],
+)
+def test_white_arrives_as_each_protocol_says(stand_in, name, expected):
+    extractor = Inception(name=name)
+    found = extractor.features(torch.full((2, 3, 20, 30), 255, dtype=torch.uint8))
+    assert found.shape == (2, 1008 if name == "inception-probabilities" else 2048)
+    torch.testing.assert_close(found, torch.full_like(found, expected), atol=1e-6, rtol=0)
+
+
+RESIZED_BY = {"inception-legacy-pt": "cleanfid_legacy_pytorch299", "inception-tm-aa": "torch_bilinear_antialias299"}
+
+
+@pytest.mark.parametrize("name", RESIZED_BY)
+@pytest.mark.parametrize("image", sorted(IMAGES))
+def test_other_resizes_agree_with_stored_ones(name, image):
+    seen = resized(torch.from_numpy(IMAGES[image].transpose(2, 0, 1).copy())[None], name)[0].permute(1, 2, 0)
+    pixels = (seen + 1) / 2 * 255 if name == "inception-legacy-pt" else seen * 128 + 128
+    with np.load(FOLDER / "images_resized_every13.npz") as stored:
+        np.testing.assert_allclose(pixels.numpy()[::13, ::13], stored[f"{RESIZED_BY[name]}_{image}__every13"], atol=1e-3)
+
+
+def test_an_unknown_protocol_is_refused():
+    with pytest.raises(UserError, match="no extractor is called 'inception-legacy', did you mean 'inception-legacy-"):
+        Inception(name="inception-legacy")
 
 
 def test_weights_are_found_in_the_cache_folder_or_where_the_environment_says(tmp_path, monkeypatch):

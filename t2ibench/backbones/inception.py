@@ -1,8 +1,15 @@
-"""The InceptionV3 that FID means: pool3 features [2048] of the TensorFlow graph of 2015-12-05, by clean-FID's protocol.
+"""The InceptionV3 that FID means: pool3 features [2048], or class probabilities [1008], of the TensorFlow graph of 2015-12-05.
 
-Its 1008 outputs, padding-free average pools and one max pool make it another network than torchvision's. Each channel is resized to
-299 x 299 in float by Pillow's BICUBIC, which antialiases, clipped to [0, 255] and not rounded (Parmar et al., CVPR 2022); the network
-sees (x - 128) / 128.
+Its 1008 outputs, padding-free average pools and one max pool make it another network than torchvision's. What it says depends on how an
+image comes to 299 x 299 pixels, so each way is an extractor of its own:
+
+    inception                 each channel in float by Pillow's BICUBIC, which antialiases, clipped to [0, 255] and not rounded; it
+                              sees (x - 128) / 128: clean-FID's protocol (Parmar et al., CVPR 2022)
+    inception-legacy-tf       TensorFlow 1's bilinear, which neither antialiases nor centres pixels, inside the network: the protocol of
+                              TTUR, ADM, StyleGAN2-ADA and torch-fidelity
+    inception-legacy-pt       PyTorch's bilinear without antialiasing; it sees 2 x / 255 - 1: pytorch-fid's protocol
+    inception-tm-aa           PyTorch's bilinear, antialiased; it sees (x - 128) / 128: torchmetrics from 1.8.0 on
+    inception-probabilities   inception-legacy-tf, the softmax of the outputs without their bias: what the Inception Score is made of
 
 The weights are NVIDIA's TorchScript file, which t2ibench neither ships nor downloads: put `inception-2015-12-05.pt` into the cache folder,
 or name it in the environment variable T2IBENCH_INCEPTION.
@@ -15,15 +22,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from t2ibench import cache
-from t2ibench.errors import UserError
+from t2ibench.errors import UserError, did_you_mean
 
 FILE = "inception-2015-12-05.pt"
 SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
 SIDE = 299
+PROBABILITIES = "inception-probabilities"
+RESIZES = {
+    "inception": f"clean{SIDE}",
+    "inception-legacy-tf": f"legacy_tf{SIDE}",
+    "inception-legacy-pt": f"legacy_pt{SIDE}",
+    "inception-tm-aa": f"tm_aa{SIDE}",
+    PROBABILITIES: f"legacy_tf{SIDE}",
+}
 
 
 def weights() -> Path | None:
@@ -37,14 +53,16 @@ def weights() -> Path | None:
 
 
 class Inception:
-    """The extractor `inception`. Raises UserError where its weights are absent or not the published file."""
+    """The extractors `inception…`. Raises UserError for an unknown one, and where the weights are absent or not the published file."""
 
-    name, sha256, resize = "inception", SHA256, f"clean{SIDE}"
+    sha256 = SHA256
 
-    def __init__(self, device: torch.device | str = "cpu") -> None:
+    def __init__(self, device: torch.device | str = "cpu", name: str = "inception") -> None:
+        if name not in RESIZES:
+            raise UserError(f"no extractor is called {name!r}{did_you_mean(name, RESIZES)}")
         path = weights()
         if path is None:
-            raise UserError(f"inception: {cache.folder() / FILE} is missing: put the weights there, or name them in T2IBENCH_INCEPTION")
+            raise UserError(f"{name}: {cache.folder() / FILE} is missing: put the weights there, or name them in T2IBENCH_INCEPTION")
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != SHA256:
@@ -52,13 +70,31 @@ class Inception:
         with warnings.catch_warnings():  # TorchScript is deprecated, but it is what the published file is made of
             warnings.simplefilter("ignore", FutureWarning)
             self.device, self.network = device, torch.jit.load(path, map_location=device).eval()
+        self.name, self.resize, self.output = name, RESIZES[name], "probabilities" if name == PROBABILITIES else ""
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
-        """pool3 of images, uint8 [B, 3, H, W]: float32 [B, 2048] on the CPU, in full float32 also where TF32 is on by default."""
-        resized = torch.from_numpy(np.stack([clean_resize(image, SIDE) for image in images.cpu().numpy()]))
+        """pool3 [B, 2048] or probabilities [B, 1008] of images, uint8 [B, 3, H, W], on the CPU.
+
+        In full float32 also where TF32 is on by default.
+        """
         with torch.backends.cudnn.flags(allow_tf32=False):
-            return self.network.layers((resized.to(self.device) - 128) / 128).flatten(1).float().cpu()
+            if self.name == PROBABILITIES:
+                found = self.network(images.to(self.device), no_output_bias=True)
+            elif self.name == "inception-legacy-tf":
+                found = self.network(images.to(self.device), return_features=True)
+            else:
+                found = self.network.layers(resized(images, self.name).to(self.device))
+        return found.flatten(1).float().cpu()
+
+
+def resized(images: Tensor, name: str) -> Tensor:
+    """Images, uint8 [B, 3, H, W], as the layers of the network read them, float32 [B, 3, 299, 299]; for extractors that resize outside."""
+    if name == "inception":
+        return (torch.from_numpy(np.stack([clean_resize(image, SIDE) for image in images.cpu().numpy()])) - 128) / 128
+    antialias = name == "inception-tm-aa"
+    pixels = F.interpolate(images.float(), (SIDE, SIDE), mode="bilinear", align_corners=False, antialias=antialias)
+    return (pixels - 128) / 128 if antialias else 2 * (pixels / 255) - 1
 
 
 def clean_resize(image: np.ndarray, side: int) -> np.ndarray:

@@ -18,9 +18,9 @@ PACKAGES: dict[Layer, tuple[str, ...]] = {
 FILES: dict[Layer, tuple[str, ...]] = {
     "decode": ("images.py",),
     "resize": ("backbones/clip/preprocess.py", "backbones/inception.py", "datasets/image_folder.py", "images.py"),
-    "estimator": ("frechet.py", "statistics.py", "metrics/"),
+    "estimator": ("frechet.py", "mmd.py", "statistics.py", "metrics/"),
     "features": ("backbones/", "extractors.py", "models.py", "zoo/", "images.py"),
-    "metrics": ("metrics/", "feature_sets.py", "evidence.py", "features.py", "statistics.py", "seeds.py"),
+    "metrics": ("metrics/", "feature_sets.py", "evidence.py", "features.py", "statistics.py", "mmd.py", "seeds.py"),
     "methods": ("methods/", "backbones/", "seeds.py", "generation.py", "tracks/", "datasets/"),
 }
 

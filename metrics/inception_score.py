@@ -1,0 +1,89 @@
+"""Inception Score (Salimans et al., NeurIPS 2016): exp of the mean KL(p(y|x) || p(y)). Higher is better, in [1, number of classes].
+
+p(y|x) are the probabilities of ImageNet's classes by the Inception of 2015-12-05, whose bias of the last layer is left out, as in
+torch-fidelity, ADM and StyleGAN2-ADA; it resizes images itself, as TensorFlow 1 did. p(y) is their mean over a split; the value is the
+mean over `splits` parts of the images, in the order that torch-fidelity shuffles them to. It grows with the size of a split, by a third
+from 100 to 1,000 images of 1,000 classes: the conventional number has 10 splits of 5,000. It looks at no reference and no text, and says
+nothing of images that ImageNet has no classes for, as faces.
+
+The interval is value +- 1.96 standard errors over prompts. As the mean of p minimises the mean KL to it, the first-order effect of an
+image on log IS of its split is its own KL less the mean of all.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from t2ibench.backbones.inception import PROBABILITIES
+from t2ibench.errors import UserError
+from t2ibench.evidence import Evidence
+from t2ibench.feature_sets import clusters, made_for, protocol
+from t2ibench.records import Estimate
+from t2ibench.statistics import normal_interval, standard_error
+
+CONVENTIONAL = 50_000  # images
+SHUFFLE = 2020  # torch-fidelity's seed
+
+
+@dataclass(frozen=True)
+class Config:
+    splits: int = 10
+    group: str = "captions"
+    fewest: int = 1000  # images
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """value: the mean over splits. sd: over splits, divided by their number. effects [N]: what each image adds, to first order."""
+
+    value: float
+    sd: float
+    effects: Tensor
+
+
+def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
+    """`inception_score`. Raises UserError below `fewest` images, and without Inception's weights."""
+    ids = made_for(evidence, config.group)
+    if len(ids) < max(config.fewest, config.splits):
+        raise UserError(f"{len(ids):,} made images of {config.group!r}, at least {config.fewest:,} are needed: ask for more captions")
+    order = np.random.RandomState(SHUFFLE).permutation(len(ids))
+    found = inception_score(evidence.fake_features(PROBABILITIES, config.group)[torch.from_numpy(order)], config.splits)
+    labels = clusters(ids)
+    se = standard_error(found.effects.numpy(), [labels[row] for row in order])
+    low, high = normal_interval(found.value, se)
+    estimate = Estimate(
+        value=found.value,
+        ci=(max(low, 1.0), max(high, 1.0)),
+        n=len(ids),
+        better="higher",
+        protocol={
+            **{key: value for key, value in protocol(evidence, PROBABILITIES, config.group).items() if not key.startswith("reference")},
+            "estimator": "exp of the mean KL",
+            "splits": config.splits,
+            "shuffle": SHUFFLE,
+        },
+        interval="value +- 1.96 se, first-order effects over prompts; of the value expected at this size of a split",
+        details={"se": se, "sd_of_splits": found.sd, "split": len(ids) // config.splits, "enough": len(ids) >= CONVENTIONAL},
+    )
+    return {"inception_score": estimate}
+
+
+def inception_score(probabilities: Tensor, splits: int = 10) -> Score:
+    """IS of rows [N, C] that each sum to 1, in float64; split s has rows s N // S to (s + 1) N // S.
+
+    Raises ValueError for fewer rows than splits, and for rows that are no probabilities.
+    """
+    if not 1 <= splits <= len(probabilities):
+        raise ValueError(f"an Inception Score of {splits} splits needs as many images, got {len(probabilities)}")
+    p = probabilities.double()
+    if not ((p >= 0).all() and ((p.sum(1) - 1).abs() < 1e-3).all()):
+        raise ValueError("an Inception Score needs probabilities: rows of numbers from 0 on that sum to 1")
+    values, effects = [], []
+    for s in range(splits):
+        part = p[s * len(p) // splits : (s + 1) * len(p) // splits]
+        divergence = torch.special.xlogy(part, part).sum(1) - torch.special.xlogy(part, part.mean(0)).sum(1)
+        values.append(float(divergence.mean().exp()))
+        effects.append(values[-1] * (divergence - divergence.mean()))
+    return Score(float(np.mean(values)), float(np.std(values)), torch.cat(effects))

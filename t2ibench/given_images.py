@@ -1,0 +1,201 @@
+"""Images that are there already, from whoever made them, scored against real images or their statistics; no data set is needed.
+
+A set of images is a folder, a `.npz` of ADM's samples (arr_0, uint8 [N, H, W, 3]), or uint8 [N, 3, H, W] in memory. Its images are looked
+at as they are: extractors resize, so nothing else does.
+"""
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from t2ibench import plugins, reference_statistics
+from t2ibench.cache import ArrayImages
+from t2ibench.data import ImageStore, Split
+from t2ibench.errors import UserError, did_you_mean
+from t2ibench.evidence import Evidence, Samples
+from t2ibench.images import pixel_hash
+from t2ibench.journal import BLACK
+from t2ibench.models import JUDGE, Models
+from t2ibench.progress import track
+from t2ibench.records import Estimate
+from t2ibench.scoring import Metric, metrics_of
+from t2ibench.suite import Entry
+from t2ibench.tracks import Prompt
+
+TRACK = "text_to_image"
+Images = str | Path | np.ndarray | Tensor
+Texts = str | Path | Sequence[str]
+
+
+def score_images(
+    images: Images,
+    reference: Images,
+    metrics: Sequence[str] = ("fid", "kid", "prdc"),
+    prompts: Texts | None = None,
+    *,
+    extractor: str | None = None,
+    size: int | None = None,
+    device: str = "cpu",
+) -> dict[str, Estimate]:
+    """Score images against real ones: metric id -> value, interval, n and protocol.
+
+    images, reference: a folder, a `.npz`, or uint8 [N, 3, H, W]; the reference may be statistics that another package wrote. prompts: one
+    text an image, or a file of them, for metrics that read texts. extractor: whose features are compared (`inception`, `dinov2:FILE`, …).
+    size: pixels a side that images of folders are squashed to; as they are unless given. Raises UserError for what cannot be scored.
+    """
+    asked = asked_metrics(metrics, extractor)
+    evidence = evidence_of(made_images(images, prompts, size), real_images(reference, size), Models(device), asked)
+    found: dict[str, Estimate] = {}
+    for metric in asked:
+        try:
+            found |= metric.module.score(evidence, metric.config)
+        except ValueError as error:
+            raise UserError(f"{metric.name}: {error}") from error
+    return found
+
+
+def asked_metrics(names: Sequence[str], extractor: str | None = None) -> list[Metric]:
+    """Metrics by name, those that compare features of an extractor with that one. Raises UserError for a name that cannot be asked."""
+    there = plugins.sources("metrics")
+    for name in names:
+        if name not in there:
+            raise UserError(f"--metrics: no metric is called {name!r}{did_you_mean(name, there)}")
+    entries = [Entry(name, name, {} if extractor is None else of_extractor(name, extractor), "metric") for name in names]
+    metrics = metrics_of(entries, "score")
+    for metric in metrics:
+        if TRACK not in metric.tracks:
+            raise UserError(f"--metrics: {metric.name} scores the track {' and '.join(metric.tracks)}, a folder holds images of texts")
+    return metrics
+
+
+def of_extractor(name: str, extractor: str) -> Mapping[str, Any]:
+    """The settings that make a metric compare features of an extractor; none where it has one of its own."""
+    config = plugins.load("metrics", name).Config
+    return {"extractor": extractor} if "extractor" in {field.name for field in fields(config)} else {}
+
+
+def evidence_of(made: Split, reference: Split, models: Models, metrics: Sequence[Metric], train: Split | None = None) -> Evidence:
+    """What metrics see of given images. Raises UserError where one reads texts and there are none."""
+    if unread := [m.name for m in metrics if getattr(m.module, "READS_TEXTS", False) and not all(any(texts) for texts in made.captions)]:
+        raise UserError(f"{unread[0]} reads the texts of the images, and there are none: give --prompts, or leave it out of --metrics")
+    samples = samples_of(made)
+    return Evidence(
+        train=train or reference, reference=reference, prompts=samples.prompts, samples={"captions": samples}, models=models, judge=JUDGE
+    )
+
+
+def samples_of(made: Split) -> Samples:
+    """One sample an image, asked for by the first of its texts; black images do not count as ok."""
+    prompts = [Prompt(f"captions/{id}", texts[0]) for id, texts in zip(made.ids, made.captions, strict=True)]
+    blocks = [range(start, min(start + 256, len(made))) for start in range(0, len(made), 256)]
+    bright = [made.images.read(block).reshape(len(block), -1).max(1) > BLACK for block in track(blocks, "read images")]
+    return Samples(prompts, [0] * len(made), np.concatenate(bright), made.images.digests(), made.images)
+
+
+def made_images(images: Images, prompts: Texts | None, size: int | None) -> Split:
+    """Images with their texts: of metadata.jsonl and its like, or one a line of a text file, in the order of the names; "" without any."""
+    folder = Path(images) if isinstance(images, str | Path) else None
+    described = plugins.load("datasets", "image_folder")
+    if folder is not None and folder.is_dir():
+        if isinstance(prompts, str | Path) and Path(prompts).name.startswith("metadata."):
+            return described.load(described.Config(root=Path(prompts).parent, size=size), "test")
+        if prompts is None and has_captions(folder):
+            return described.load(described.Config(root=folder, size=size), "test")
+    name, names, store = store_of(images, size)
+    if prompts is None:
+        texts = [""] * len(names)
+    else:
+        texts = lines_of(Path(prompts)) if isinstance(prompts, str | Path) else [text.strip() for text in prompts]
+        source = prompts if isinstance(prompts, str | Path) else "prompts"
+        if len(texts) != len(names) or not texts:
+            raise UserError(f"{source} has {len(texts):,} lines, {name} has {len(names):,} images: expected a line an image, by file name")
+        for number, text in enumerate(texts, 1):
+            if not text:
+                raise UserError(f"{source}:{number} is empty, expected the text of {names[number - 1]}")
+    return Split(name, "folder", names, store, [(text,) for text in texts])
+
+
+def real_images(reference: Images, size: int | None) -> Split:
+    """A reference without captions. Raises UserError for a file that is neither statistics nor images."""
+    path = Path(reference) if isinstance(reference, str | Path) else None
+    if path is not None and path.is_file() and path.suffix in (".pkl", *reference_statistics.SUFFIXES) and not only_images(path):
+        file = reference_statistics.load(path)
+        ids = [str(row) for row in range(len(file))]
+        return Split(path.name, "statistics", ids, file, [("",)] * len(ids))
+    name, names, store = store_of(reference, size)
+    return Split(name, "reference", names, store, [("",)] * len(names))
+
+
+def store_of(images: Images, size: int | None) -> tuple[str, list[str], ImageStore]:
+    """A set of images: what to call it, the names of the images, and their pixels, which stay on the disk where they lie there."""
+    if isinstance(images, str | Path):
+        path, described = Path(images), plugins.load("datasets", "image_folder")
+        if path.suffix == ".npz" and path.is_file():
+            array = mapped(path)
+        elif path.is_dir():
+            paths = sorted(found for found in path.rglob("*") if found.suffix.lower() in described.SUFFIXES)
+            if not paths:
+                raise UserError(f"{path}: no image found ({', '.join(described.SUFFIXES)})")
+            return path.name, [found.relative_to(path).as_posix() for found in paths], described.Files(paths, size)
+        else:
+            raise UserError(
+                f"{path} is no folder of images, nor a file of them or of statistics ({', '.join(reference_statistics.SUFFIXES)})"
+            )
+        name = path.name
+    else:
+        array, name = images.cpu().numpy() if isinstance(images, Tensor) else images, "array"
+    if array.dtype != np.uint8 or array.ndim != 4 or array.shape[1] != 3 or not len(array):
+        raise UserError(f"{name}: images are {array.dtype} {list(array.shape)}, expected uint8 [N, 3, H, W]: round them to 0 to 255")
+    return name, [f"{row:07}" for row in range(len(array))], ArrayImages(array, [pixel_hash(image) for image in array])
+
+
+def mapped(path: Path) -> np.ndarray:
+    """The images `arr_0` of an archive as uint8 [N, 3, H, W]: mapped from the file where they are not compressed there."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            member = archive.getinfo("arr_0.npy")
+        with path.open("rb") as file:
+            file.seek(member.header_offset + 26)
+            name, extra = (int.from_bytes(file.read(2), "little") for _ in range(2))
+            file.seek(member.header_offset + 30 + name + extra)
+            if member.compress_type == zipfile.ZIP_STORED and np.lib.format.read_magic(file) == (1, 0):
+                shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+                array: np.ndarray = np.memmap(file, dtype, "r", file.tell(), shape, "F" if fortran else "C")
+            else:
+                array = np.load(path, allow_pickle=False)["arr_0"]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: holds no images arr_0 ({error}): expected uint8 [N, H, W, 3]") from error
+    if array.ndim != 4 or array.shape[-1] != 3:
+        raise UserError(f"{path}: arr_0 is {array.dtype} {list(array.shape)}, expected uint8 [N, H, W, 3]")
+    return array.transpose(0, 3, 1, 2)
+
+
+def only_images(path: Path) -> bool:
+    """Whether an archive holds images and no statistics."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
+    return "arr_0.npy" in names and "mu.npy" not in names
+
+
+def has_captions(folder: Path) -> bool:
+    """Whether texts come with the images: metadata, split folders, or a text file beside the first image."""
+    named = ("metadata.jsonl", "captions.jsonl", "metadata.csv", "train", "val", "test")
+    images = (path for path in folder.rglob("*") if path.suffix.lower() in plugins.load("datasets", "image_folder").SUFFIXES)
+    first = next(images, None)
+    return any((folder / name).exists() for name in named) or (first is not None and first.with_suffix(".txt").exists())
+
+
+def lines_of(path: Path) -> list[str]:
+    """The texts of a file, one a line."""
+    try:
+        return [line.strip() for line in path.read_text("utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read ({error})") from error

@@ -1,0 +1,191 @@
+"""The metrics as `torchmetrics.Metric` objects, for training loops: update by batches, on any number of processes, and merge.
+
+    fd = FrechetDistance(network, dimension=2048)
+    fd.update(real_images, real=True); fd.update(made_images, real=False); fd.compute()
+
+`features`: any module or function from a batch to features [B, d]; none where `update` is given features. What `compute` returns equals
+what the function of the same metric says of all features together, up to the order of sums; numbers are float64. A distance of few
+images is biased upwards: between epochs compare equal counts only.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from t2ibench.frechet import Moments, frechet_distance
+from t2ibench.metrics.cmmd import cmmd
+from t2ibench.metrics.kid import kid
+from t2ibench.metrics.prdc import prdc
+
+Features = Callable[[Tensor], Tensor]
+
+
+class FrechetDistance(Metric):
+    """The Fréchet distance of `t2ibench.frechet`, from moments alone: memory does not grow with the images. Lower is better.
+
+    dimension: of the features. reset_real: whether `reset` forgets the real images, too.
+    """
+
+    is_differentiable, higher_is_better, full_state_update = False, False, False
+    real: Tensor
+    made: Tensor
+
+    def __init__(self, features: Features | None = None, *, dimension: int, reset_real: bool = True, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.features, self.dimension, self.reset_real = _module(features), dimension, reset_real
+        for side in ("real", "made"):
+            self.add_state(side, torch.zeros(1 + dimension + dimension**2, dtype=torch.float64), dist_reduce_fx=merged)
+
+    def update(self, batch: Tensor, real: bool) -> None:
+        found = _features(self.features, batch)
+        if found.shape[1] != self.dimension:
+            raise ValueError(f"features have {found.shape[1]} dimensions, FrechetDistance was made for {self.dimension}")
+        side = "real" if real else "made"
+        setattr(self, side, merged(torch.stack([getattr(self, side), packed(Moments.of(found))])))
+
+    def compute(self) -> Tensor:
+        """A float64 scalar. Raises ValueError below 2 images a side."""
+        return torch.tensor(frechet_distance(unpacked(self.made.cpu()), unpacked(self.real.cpu())), dtype=torch.float64)
+
+    def reset(self) -> None:
+        kept = self.real
+        super().reset()
+        if not self.reset_real:
+            self.real = kept
+
+
+def packed(moments: Moments) -> Tensor:
+    """Moments as one vector [1 + d + d^2]: only a whole state can be reduced."""
+    return torch.cat([moments.mean.new_tensor([moments.n]), moments.mean, moments.scatter.flatten()])
+
+
+def unpacked(state: Tensor) -> Moments:
+    d = round((state.numel() - 0.75) ** 0.5 - 0.5)
+    return Moments(int(state[0]), state[1 : 1 + d], state[1 + d :].view(d, d))
+
+
+def merged(states: Tensor) -> Tensor:
+    """The moments of all parts [k, 1 + d + d^2] together, in their order; parts without images add nothing."""
+    whole, *others = [state for state in states if state[0] > 0] or [states[0]]
+    if not others:
+        return whole
+    moments = unpacked(whole)
+    for other in others:
+        moments = moments.merge(unpacked(other))
+    return packed(moments)
+
+
+class FeatureMetric(Metric):
+    """A metric that needs every feature of both sides: they are kept, float32, 4 bytes x d an image."""
+
+    is_differentiable, full_state_update = False, False
+    real: list[Tensor]
+    made: list[Tensor]
+
+    def __init__(self, features: Features | None = None, *, reset_real: bool = True, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.features, self.reset_real = _module(features), reset_real
+        for side in ("real", "made"):
+            self.add_state(side, [], dist_reduce_fx="cat")
+
+    def update(self, batch: Tensor, real: bool) -> None:
+        (self.real if real else self.made).append(_features(self.features, batch))
+
+    def sides(self) -> tuple[Tensor, Tensor]:
+        """All features of made and of real images, on the CPU. Raises ValueError where a side has none."""
+        for name, side in (("made", self.made), ("real", self.real)):
+            if len(side) == 0:
+                raise ValueError(f"{type(self).__name__} has seen no {name} images: update it first")
+        return dim_zero_cat(self.made).cpu(), dim_zero_cat(self.real).cpu()
+
+    def reset(self) -> None:
+        kept = list(self.real)  # the list itself is emptied
+        super().reset()
+        if not self.reset_real:
+            self.real = kept
+
+
+class KernelDistance(FeatureMetric):
+    """Unbiased KID over all samples (`t2ibench.metrics.kid`), not over random subsets. Lower is better; it may pass below 0."""
+
+    higher_is_better = False
+
+    def compute(self) -> Tensor:
+        return torch.tensor(kid(*self.sides())[0], dtype=torch.float64)
+
+
+class CMMD(FeatureMetric):
+    """CMMD of CLIP image embeddings (`t2ibench.metrics.cmmd`). Lower is better."""
+
+    higher_is_better = False
+
+    def compute(self) -> Tensor:
+        return torch.tensor(cmmd(*self.sides()).value, dtype=torch.float64)
+
+
+class PrecisionRecall(FeatureMetric):
+    """Precision, recall, density and coverage (`t2ibench.metrics.prdc`), by name. Higher is better."""
+
+    higher_is_better = True
+
+    def __init__(self, features: Features | None = None, *, k: int = 5, reset_real: bool = True, **settings: Any) -> None:
+        super().__init__(features, reset_real=reset_real, **settings)
+        self.k = k
+
+    def compute(self) -> dict[str, Tensor]:
+        made, real = self.sides()
+        return {name: torch.tensor(value, dtype=torch.float64) for name, value in prdc(real, made, self.k).items()}
+
+
+class ClipScore(Metric):
+    """The mean cosine of image and text embeddings, unscaled, in [-1, 1] (`t2ibench.metrics.clip_score`). Higher is better."""
+
+    is_differentiable, higher_is_better, full_state_update = False, True, False
+    total: Tensor
+    count: Tensor
+
+    def __init__(self, images: Features | None = None, texts: Callable[[Any], Tensor] | None = None, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.images, self.texts = _module(images), _module(texts)
+        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
+
+    def update(self, images: Tensor, texts: Any) -> None:
+        """images: a batch, or embeddings [B, D]; texts: what `texts` reads, or embeddings [B, D]."""
+        of_images, of_texts = _features(self.images, images).double(), _features(self.texts, texts).double()
+        if of_images.shape != of_texts.shape:
+            raise ValueError(f"image embeddings are {list(of_images.shape)}, text embeddings {list(of_texts.shape)}: expected equal shapes")
+        self.total += nn.functional.cosine_similarity(of_images, of_texts.to(of_images.device)).sum()
+        self.count += len(of_images)
+
+    def compute(self) -> Tensor:
+        if self.count == 0:
+            raise ValueError("ClipScore has seen no images: update it first")
+        return self.total / self.count
+
+
+class _Function(nn.Module):
+    """A function where a module is expected."""
+
+    def __init__(self, function: Callable[[Any], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, batch: Any) -> Tensor:
+        return self.function(batch)
+
+
+def _module(function: Callable[[Any], Tensor] | None) -> nn.Module | None:
+    return function if function is None or isinstance(function, nn.Module) else _Function(function)
+
+
+@torch.no_grad()
+def _features(network: nn.Module | None, batch: Any) -> Tensor:
+    found = batch if network is None else network(batch)
+    if found.ndim != 2 or not found.is_floating_point():
+        raise ValueError(f"features are {found.dtype} {list(found.shape)}, expected floats [B, d]: give the network that makes them")
+    return found.detach()
