@@ -16,7 +16,7 @@ GAP, PAD = 6, 14
 def table(
     rows: Sequence[Sequence[np.ndarray | None]], left: Sequence[str], top: Sequence[str], side: int = 112, margin: int = 150
 ) -> Image.Image:
-    """Images (uint8 [3, H, W]; None leaves a gap) under column labels and beside row labels, each `side` pixels wide."""
+    """Images (uint8 [3, H, W]; None leaves a dash) under column labels and beside row labels, each `side` pixels wide."""
     small, font = _font(12), _font(14)
     margin = max([margin, *(int(font.getlength(word)) + 12 for text in left for word in text.split())])  # whole words beside the images
     head = max((len(lines) for lines in (_wrap(text, small, side) for text in top)), default=0) * 15 + (GAP if any(top) else 0)
@@ -34,7 +34,7 @@ def table(
         for column, image in enumerate(images):
             x = PAD + margin + column * (side + GAP)
             if image is None:
-                draw.rectangle((x, y, x + side - 1, y + side - 1), outline=FAINT)
+                draw.line((x + side // 2 - 4, y + side // 2, x + side // 2 + 4, y + side // 2), fill=FAINT)
             else:
                 sheet.paste(_scaled(image, side), (x, y))
     return sheet
