@@ -142,7 +142,9 @@ def _compared(paper: Paper, claim: Claim, of: Mapping[str, Sequence[Record]], mi
     sides = [of[id] for id in claim.pair]
     if absent := [id for id, side in zip(claim.pair, sides, strict=True) if not side]:
         makes = "" if claim.needs else f", which `t2ibench reproduce {paper.name}` makes"
-        return _not_run(claim, "; ".join(missing.get(id) or f"no record of {id}{makes}" for id in absent))
+        unseen = " and ".join(id for id in absent if id not in missing)
+        reasons = [missing[id] for id in absent if id in missing] + ([f"no record of {unseen}{makes}"] if unseen else [])
+        return _not_run(claim, "; ".join(reasons))
     places = [{(record["suite"], record["track"]) for record in side} for side in sides]
     groups = {place: [[r for r in side if (r["suite"], r["track"]) == place] for side in sides] for place in sorted(places[0] & places[1])}
     if not groups:
