@@ -109,6 +109,29 @@ def compare(
 
 
 @app.command()
+def reproduce(
+    paper: Annotated[str, typer.Argument(help="A method whose paper makes claims: gan_cls, styleclip …")],
+    folder: Annotated[Path | None, typer.Option(help="Judge the records of this folder, and run nothing.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of records, images and ledger; runs/reproduce/PAPER unless given.")] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(help="The Markdown file to write; reproduce-PAPER.md beside the records unless given.")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Images made at once; changes no image.")] = 64,
+    device: Device = "cpu",
+    replace: Annotated[bool, typer.Option(help="Write over records that were made with other settings.")] = False,
+    json: Json = False,
+) -> None:
+    """Run a paper's ablations and test what it claims. Exit code 0: fine, 1: a claim is refuted, 3: it cannot be said of one, or of any."""
+    from t2ibench.commands.reproduce import reproduce_paper
+    from t2ibench.runner import Where
+
+    if folder is not None and out is not None:
+        raise UserError("reproduce: --folder runs nothing and --out is where runs go: leave one of them out")
+    runs = out or Path("runs") / "reproduce" / paper
+    raise typer.Exit(reproduce_paper(paper, folder, Where(runs, runs, batch, device, replace), ledger, json=json))
+
+
+@app.command()
 def drift(
     baseline: Annotated[Path | None, typer.Argument(help="A baseline file; unless given, the shipped one of the metrics.")] = None,
     tiers: Annotated[str, typer.Option(help="0: metrics, 1: features, 2: methods.")] = "0,1,2",

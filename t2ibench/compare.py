@@ -15,6 +15,7 @@ from t2ibench import records
 from t2ibench.differences import Difference, difference
 from t2ibench.errors import UserError, did_you_mean
 from t2ibench.statistics import holm
+from t2ibench.table import decimals_of
 
 LEVEL = 0.05
 Verdict = Literal["better", "worse", "differs", "equivalent", "no difference shown"]
@@ -173,13 +174,27 @@ def margins_of(texts: Sequence[str]) -> Margins:
 
 def as_json(found: Comparison) -> dict[str, Any]:
     """The comparison for another program; intervals of 95 %."""
-    lines = []
-    for line in found.lines:
-        content = asdict(line)
-        gap = content.pop("difference")
-        gap["freedom"] = None if gap["freedom"] == float("inf") else gap["freedom"]
-        lines.append({**content, "difference": {**gap, "ci": list(line.difference.interval()), "effect": line.difference.effect}})
-    return {**asdict(found), "lines": lines}
+    return {**asdict(found), "lines": [line_as_json(line) for line in found.lines]}
+
+
+def line_as_json(line: Line) -> dict[str, Any]:
+    content = asdict(line)
+    gap = content.pop("difference")
+    gap["freedom"] = None if gap["freedom"] == float("inf") else gap["freedom"]
+    return {**content, "difference": {**gap, "ci": list(line.difference.interval()), "effect": line.difference.effect}}
+
+
+def figures(line: Line) -> list[str]:
+    """A, B, and their difference with its interval, as text with as many decimals as the interval is worth; ~ where nothing is paired."""
+    gap = line.difference
+    low, high = gap.interval()
+    decimals = decimals_of((high - low) / 2)
+    a, b, value, *ends = (f"{number:.{decimals}f}".replace("-", "−") for number in (line.a, line.b, gap.value, low, high))
+    return [a, b, f"{value}{'' if gap.rule == 'paired' else '~'} [{', '.join(ends)}]"]
+
+
+def p_text(p: float) -> str:
+    return "<1e-4" if p < 1e-4 else f"{p:.2g}"
 
 
 def _grouped(word: str, folder: Path, suite: str | None, track: str | None) -> dict[tuple[str, str], list[Record]]:

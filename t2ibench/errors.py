@@ -14,6 +14,10 @@ class UserError(Exception):
     """The command, a file or a folder is wrong. The message says where, what was found, what was expected, what to do."""
 
 
+class MissingWeights(UserError):
+    """Weights that somebody has to train or fetch first."""
+
+
 class PartlyFailed(ValueError):
     """Some images of a batch failed: reasons by row. images: uint8 [B, 3, H, W], sound in every other row, so that none is made twice."""
 

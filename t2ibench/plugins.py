@@ -54,9 +54,26 @@ def load(kind: str, name: str) -> types.ModuleType:
 
 def paper(name: str) -> dict[str, Any]:
     """The `paper.yaml` beside a method (citation, variants, reported numbers, claims); empty where it has none."""
-    path = sources("methods").get(name)
-    sheet = path.with_name("paper.yaml") if path is not None and path.name == "__init__.py" else None
-    return yaml.safe_load(sheet.read_text("utf-8")) if sheet is not None and sheet.exists() else {}
+    path = sheet(name)
+    return {} if path is None else yaml.safe_load(path.read_text("utf-8"))
+
+
+def sheet(name: str) -> Path | None:
+    """Where a method's `paper.yaml` lies, also in another package, whose code is not imported; None where it has none."""
+    known = sources("methods")
+    if (path := known.get(name)) is not None:
+        folders = [path.parent] if path.name == "__init__.py" else []
+    else:
+        modules = [point.value for point in importlib.metadata.entry_points(group="t2ibench.methods") if point.name == name]
+        folders = [folder for module in modules for folder in _folders(module)]
+    return next((folder / "paper.yaml" for folder in folders if (folder / "paper.yaml").exists()), None)
+
+
+def _folders(module: str) -> list[Path]:
+    """The folders of a package that is installed."""
+    top, *rest = module.split(".")
+    spec = importlib.util.find_spec(top)
+    return [Path(place, *rest) for place in (spec.submodule_search_locations or [])] if spec is not None else []
 
 
 def method_ids() -> dict[str, tuple[str, dict[str, Any]]]:

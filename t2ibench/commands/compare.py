@@ -8,8 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from t2ibench.commands.console import out, print_json
-from t2ibench.compare import Comparison, Line, as_json, compare, margins_of, pairs
-from t2ibench.table import decimals_of
+from t2ibench.compare import Comparison, Line, as_json, compare, figures, margins_of, p_text, pairs
 
 STYLES = {"better": "green", "worse": "red", "differs": "yellow", "equivalent": "cyan"}
 ARROWS = {"higher": " ↑", "lower": " ↓"}
@@ -63,17 +62,8 @@ def _show(found: Comparison) -> None:
 
 
 def _cells(line: Line) -> list[str]:
-    gap = line.difference
-    low, high = gap.interval()
-    decimals = decimals_of((high - low) / 2)
-    a, b, value, *ends = (f"{number:.{decimals}f}".replace("-", "−") for number in (line.a, line.b, gap.value, low, high))
-    effect = "" if gap.effect is None else f"{gap.effect:.2f}".replace("-", "−")
-    mark = "" if gap.rule == "paired" else "~"
-    return [a, b, f"{value}{mark} [{', '.join(ends)}]", effect, _p(line.p), f"{line.margin:.2g}", _p(line.p_beyond)]
-
-
-def _p(p: float) -> str:
-    return "<1e-4" if p < 1e-4 else f"{p:.2g}"
+    effect = "" if line.difference.effect is None else f"{line.difference.effect:.2f}".replace("-", "−")
+    return [*figures(line), effect, p_text(line.p), f"{line.margin:.2g}", p_text(line.p_beyond)]
 
 
 def _verdict(line: Line) -> Text:

@@ -19,7 +19,7 @@ def run_suite(name: str, where: runner.Where, *, json: bool) -> None:
     done = []
     for cell in runner.run(wanted, where):
         done.append(cell)
-        say(_line(cell))
+        say(progress_line(cell))
     found = [{**cell.record, "columns": list(wanted.columns)} for cell in done]  # the suite's columns may have changed since
     written = report.write(found, where.work, where.work / wanted.name) + report.write_boards(found, where.out / wanted.name)
     boards = table.boards(found)
@@ -33,7 +33,8 @@ def run_suite(name: str, where: runner.Where, *, json: bool) -> None:
     )
 
 
-def _line(cell: runner.Done) -> str:
+def progress_line(cell: runner.Done) -> str:
+    """What a person at a terminal reads of a cell that is done."""
     record, counts = cell.record, cell.record["counts"]
     what = f"{counts['ok']:,} of {counts['requested']:,} images" + (" [bold red]partial[/]" if record["partial"] else "")
     when = f"{cell.seconds:.0f} s" if cell.fresh else "[dim]recorded before[/]"

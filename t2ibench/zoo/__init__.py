@@ -20,7 +20,7 @@ from torch import Tensor
 
 from t2ibench import assets
 from t2ibench.assets import available, folders
-from t2ibench.errors import UserError, did_you_mean
+from t2ibench.errors import MissingWeights, UserError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class Weights:
 
 
 def load(name: str) -> Weights:
-    """Read weights and card. Raises UserError for an unknown name, a damaged file, or one that is not what its card says."""
+    """Read weights and card. Raises MissingWeights for an unknown name, UserError for a file that is damaged or not what its card says."""
     files = available()
     if name not in files:
         where = f"{', '.join(map(str, folders()))}{did_you_mean(name, files)}"
-        raise UserError(f"no weights are called {name!r} in {where}; `t2ibench train` makes them, T2IBENCH_WEIGHTS names more folders")
+        raise MissingWeights(f"no weights are called {name!r} in {where}; `t2ibench train` makes them, T2IBENCH_WEIGHTS names more folders")
     return read(files[name])
 
 

@@ -1,0 +1,206 @@
+"""A paper's claims, tested: what can run here is run, and each claim is judged by the paired test that `compare` uses.
+
+A claim has one p-value, two-sided, Holm-adjusted over the claims that could be judged: of an ordering, that there is no difference;
+of an equality, twice the smaller of that the difference is as large as the margin and that it is not. At 5 % a claim is confirmed or
+refuted, by the side that the difference falls on; else it is inconclusive. What is not judged is not run, with what is missing. A verdict
+is about the suite's data, weights and seeds.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from t2ibench import plan, records
+from t2ibench.claims import Claim, Paper, Reported
+from t2ibench.compare import LEVEL, Line, Margins, compare
+from t2ibench.errors import MissingWeights, UserError
+from t2ibench.runner import Done, Where, run_cell
+from t2ibench.statistics import holm
+from t2ibench.suite import Entry, Suite
+
+Verdict = Literal["confirmed", "refuted", "inconclusive", "not run"]
+Record = Mapping[str, Any]
+FINE, REFUTED, INCONCLUSIVE = 0, 1, 3  # exit codes
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim and what became of it. line: the comparison of its pair, of records of this suite, track and seeds; p: adjusted.
+
+    missing: why it was not run.
+    """
+
+    claim: Claim
+    verdict: Verdict
+    line: Line | None = None
+    p: float | None = None
+    missing: str = ""
+    suite: str = ""
+    track: str = ""
+    seeds: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A reported number, and what the records have under the same protocol, or why nothing there compares with it."""
+
+    reported: Reported
+    here: float | None
+    incomparable: str
+
+
+@dataclass(frozen=True)
+class Ledger:
+    paper: Paper
+    claims: tuple[Judged, ...]
+    reported: tuple[Beside, ...]
+
+    def count(self, verdict: Verdict) -> int:
+        return sum(judged.verdict == verdict for judged in self.claims)
+
+    @property
+    def exit_code(self) -> int:
+        """1 where a claim is refuted; 3 where one is inconclusive, or none could be judged; else 0."""
+        if self.count("refuted"):
+            return REFUTED
+        return INCONCLUSIVE if self.count("inconclusive") or not self.count("confirmed") else FINE
+
+
+def wanted(paper: Paper) -> Suite:
+    """The paper's suite without the entries that no claim is about."""
+    named = {id for claim in paper.claims for id in claim.pair}
+    baselines = tuple(entry for entry in paper.suite.baselines if entry.id in named)
+    named |= {str(entry.settings.get("of")) for entry in baselines}
+    return replace(paper.suite, baselines=baselines, methods=tuple(entry for entry in paper.suite.methods if entry.id in named))
+
+
+def run(paper: Paper, where: Where, missing: dict[str, str]) -> Iterator[Done]:
+    """Every cell that a claim is about, as `t2ibench run` makes it. missing: gets the entries whose weights are not here, and which."""
+    records.check_folder(where.out)
+    for of_track in plan.prepare(wanted(paper), where.device):
+        for seed in of_track.suite.seeds:
+            for entry in of_track.entries:
+                try:
+                    done = run_cell(of_track, entry, seed, where)
+                except MissingWeights as error:
+                    missing[entry.id] = str(error)
+                    continue
+                yield done
+
+
+def judge(paper: Paper, found: Sequence[Record], missing: Mapping[str, str] | None = None) -> Ledger:
+    """The ledger of a paper from records. missing: entries that could not be run, and why.
+
+    Raises UserError where a claim of an ordering is about a value of which neither side is better.
+    """
+    of = _by_entry(paper, found)
+    judged = [_compared(paper, claim, of, missing or {}) for claim in paper.claims]
+    tests = {i: test(entry.claim, entry.line) for i, entry in enumerate(judged) if entry.line is not None}
+    for i, p in zip(tests, holm([p for p, _ in tests.values()]), strict=True):
+        verdict: Verdict = "inconclusive" if p > LEVEL else "confirmed" if tests[i][1] else "refuted"
+        judged[i] = replace(judged[i], verdict=verdict, p=p)
+    return Ledger(paper, tuple(judged), tuple(beside(reported, of[reported.method]) for reported in paper.reported))
+
+
+def test(claim: Claim, line: Line) -> tuple[float, bool]:
+    """A claim's p-value before adjustment, and whether it is the claim that the difference speaks for."""
+    gap = line.difference
+    if claim.equal:
+        beyond = gap.p_beyond(line.margin)
+        return min(1.0, 2 * min(beyond, 1 - beyond)), beyond <= 0.5
+    if line.better == "none":
+        raise UserError(f"claims: {claim.id}: of {claim.metric} neither more nor less is better: use `equal`, or another metric")
+    return gap.p, (gap.value > 0) == (line.better == "higher")
+
+
+def beside(reported: Reported, of_method: Sequence[Record]) -> Beside:
+    """A reported number and the one of its method's records that has its protocol id."""
+    of_dataset = [record for record in of_method if record["dataset"].get("name") == reported.dataset]
+    values = [record["values"][reported.metric] for record in of_dataset if reported.metric in record["values"]]
+    equal = [value["value"] for value in values if value["protocol_id"] == reported.protocol_id]
+    if equal:
+        return Beside(reported, sum(equal) / len(equal), "")
+    if not of_method:
+        return Beside(reported, None, f"no record of {reported.method}")
+    if not of_dataset:
+        there = sorted({str(record["dataset"].get("name")) for record in of_method})
+        return Beside(reported, None, f"the records are of {' and '.join(there)}, not of {reported.dataset}")
+    if not values:
+        return Beside(reported, None, f"the records have no {reported.metric}")
+    ours = " and ".join(sorted({value["protocol_id"] for value in values}))
+    return Beside(reported, None, f"protocol {reported.protocol_id or 'of no id of ours'} there, {ours} here")
+
+
+def load(folder: Path) -> list[dict[str, Any]]:
+    """The records of a folder that a run wrote; none where it wrote none."""
+    return records.load(folder) if (folder / "records").is_dir() else []
+
+
+def _compared(paper: Paper, claim: Claim, of: Mapping[str, Sequence[Record]], missing: Mapping[str, str]) -> Judged:
+    """A claim with the comparison of its pair, or not run."""
+    sides = [of[id] for id in claim.pair]
+    if absent := [id for id, side in zip(claim.pair, sides, strict=True) if not side]:
+        makes = "" if claim.needs else f", which `t2ibench reproduce {paper.name}` makes"
+        unseen = " and ".join(id for id in absent if id not in missing)
+        reasons = [missing[id] for id in absent if id in missing] + ([f"no record of {unseen}{makes}"] if unseen else [])
+        return _not_run(claim, "; ".join(reasons))
+    places = [{(record["suite"], record["track"]) for record in side} for side in sides]
+    groups = {place: [[r for r in side if (r["suite"], r["track"]) == place] for side in sides] for place in sorted(places[0] & places[1])}
+    if not groups:
+        return _not_run(claim, "the records of the two are of different suites")
+    with_value = {
+        place: pair for place, pair in groups.items() if all(claim.metric in record["values"] for side in pair for record in side)
+    }
+    if not with_value:
+        return _not_run(claim, f"the records have no {claim.metric}")
+
+    def size(place: tuple[str, str]) -> tuple[int, bool]:
+        return sum(r["values"][claim.metric]["n"] for r in with_value[place][0]), place[0] == paper.name
+
+    place = max(with_value, key=size)
+    a, b = with_value[place]
+    for record in (*a, *b):
+        if record["partial"]:
+            counts = record["counts"]
+            return _not_run(claim, f"{record['method']} is partial: {counts['ok']:,} of {counts['requested']:,} images")
+        if claim.metric in record["judge_overlap"]:
+            return _not_run(claim, f"{record['method']} was made for the judge of {claim.metric}")
+    comparison = compare(a, b, Margins(claim.limit), [claim.metric])
+    if claim.metric in comparison.left_out:
+        return _not_run(claim, comparison.left_out[claim.metric])
+    return Judged(claim, "inconclusive", comparison.lines[0], suite=place[0], track=place[1], seeds=comparison.seeds)
+
+
+def _not_run(claim: Claim, reason: str) -> Judged:
+    return Judged(claim, "not run", missing="; ".join(part for part in (reason, claim.needs) if part))
+
+
+def _by_entry(paper: Paper, found: Sequence[Record]) -> dict[str, list[Record]]:
+    """The records of every entry that a claim or a reported number is about: by what made the images, whatever it is called there.
+
+    By name where the suite has no such entry.
+    """
+    ids = dict.fromkeys([id for claim in paper.claims for id in claim.pair] + [reported.method for reported in paper.reported])
+    of = {}
+    for id in ids:
+        facts = _facts(paper.suite, paper.entries[id]) if id in paper.entries else None
+        of[id] = [record for record in found if (record["method"] == id if facts is None else _holds(record["config"], facts))]
+    return of
+
+
+def _facts(suite: Suite, entry: Entry) -> dict[str, Any]:
+    """What a record says of who made its images, but for the weights."""
+    if entry.kind == "method":
+        return {"name": entry.name, "config": asdict(plan.configured(entry, suite.name)[1])}
+    of = entry.settings.get("of")
+    if of is None:
+        return {"name": entry.name}
+    return {"name": entry.name, "of": {"name": "real"} if of == "real" else _facts(suite, plan.entry_of(suite, str(of)))}
+
+
+def _holds(content: Any, facts: Any) -> bool:
+    """Whether JSON content has all of `facts`."""
+    if isinstance(facts, Mapping):
+        return isinstance(content, Mapping) and all(key in content and _holds(content[key], value) for key, value in facts.items())
+    return records.canonical(content) == records.canonical(facts)
