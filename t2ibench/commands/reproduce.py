@@ -56,9 +56,8 @@ def show(made: reproduce.Ledger) -> None:
     out().print(table)
     comparable = [beside for beside in made.reported if beside.here is not None]
     for beside in comparable:
-        out().print(
-            f"{beside.reported.source}: {beside.reported.metric} {ledger.value(beside)} ({beside.reported.status}), here {ledger.here(beside)}"
-        )
+        said = beside.reported
+        out().print(f"{said.source}: {said.metric} {ledger.value(beside)} ({said.status}), here {ledger.here(beside)}")
     out().print(
         Text(f"{ledger.summary(made)}; of {len(made.reported)} reported numbers {len(comparable)} compare with the records", "bold")
     )
