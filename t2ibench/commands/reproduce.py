@@ -54,11 +54,10 @@ def show(made: reproduce.Ledger) -> None:
             claim.append(f"; {ledger.where(entry)}", "dim")
         table.add_row(Text(entry.verdict, STYLES[entry.verdict]), claim, entry.claim.metric, *figures_, p)
     out().print(table)
-    comparable = [entry for entry in made.reported if entry.here is not None]
-    for entry in comparable:
-        out().print(
-            f"{entry.reported.source}: {entry.reported.metric} {ledger.value(entry)} ({entry.reported.status}), here {ledger.here(entry)}"
-        )
+    comparable = [beside for beside in made.reported if beside.here is not None]
+    for beside in comparable:
+        said = beside.reported
+        out().print(f"{said.source}: {said.metric} {ledger.value(beside)} ({said.status}), here {ledger.here(beside)}")
     out().print(
         Text(f"{ledger.summary(made)}; of {len(made.reported)} reported numbers {len(comparable)} compare with the records", "bold")
     )
