@@ -365,9 +365,11 @@ def test_shipped_clips_reach_their_target(name: str):
     assert numbers["of_oracle"] >= 0.95
 
 
-def test_the_shipped_guide_and_judge_differ():
-    guide, judge = (Models().clip(f"clip-{part}-avatars") for part in ("guide", "judge"))
+@pytest.mark.parametrize("part", ["guide", "guide-styles"])
+def test_the_shipped_guides_and_judge_differ(part: str):
+    guide, judge = (Models().clip(f"clip-{name}-avatars") for name in (part, "judge"))
     assert guide.sha256 != judge.sha256
+    assert zoo.load(guide.name).card["optimised_for"] == "guiding"
     assert zoo.load(guide.name).config["vision_cfg"] != zoo.load(judge.name).config["vision_cfg"]
 
 
