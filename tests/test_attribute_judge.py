@@ -14,7 +14,7 @@ from t2ibench.backbones.attribute_judge import AttributeJudge, recipe
 from t2ibench.backbones.attribute_judge.calibration import calibration_error, encode_labels, fit_temperature, report
 from t2ibench.backbones.attribute_judge.judge import probabilities
 from t2ibench.backbones.attribute_judge.training import masked_loss
-from t2ibench.backbones.augment import augment
+from t2ibench.backbones.augment import augment, cropped, recoloured
 from t2ibench.data import Split
 from t2ibench.errors import UserError
 from t2ibench.models import Models
@@ -183,6 +183,25 @@ def test_augmentation_moves_by_whole_pixels_and_repeats_the_edge():
     shift = float(moved[8] - images[0, 0, 5, 8]) * 16
     assert shift in (-2, -1, 0, 1, 2)
     torch.testing.assert_close(moved, (torch.arange(16.0) + shift).clamp(0, 15) / 16)
+
+
+def test_crops_are_parts_of_their_image_and_the_others_stay():
+    images = torch.linspace(0, 1, 32).expand(64, 3, 32, 32)
+    seen, chosen = cropped(images, 1, 0.5, least=0.5)
+    assert 10 < chosen.sum() < 54
+    assert torch.equal(seen[~chosen], images[~chosen])
+    span = seen[chosen][:, 0, 0, -1] - seen[chosen][:, 0, 0, 0]
+    assert (span > 0.45).all()  # from half of the side
+    assert (span < 1).all()
+    assert torch.equal(cropped(images, 1, 0.5)[0], seen)
+
+
+def test_other_colours_keep_the_shapes():
+    images = torch.where(torch.arange(16) < 8, -0.5, 0.5).expand(64, 3, 16, 16)  # grey: any mean of its channels is itself
+    seen, chosen = recoloured(images, 1, 0.6)
+    assert torch.equal(seen[~chosen], images[~chosen])
+    torch.testing.assert_close(seen[chosen].abs(), images[chosen].abs())
+    assert (seen[chosen][:, 0, 0, 0] > 0).any()  # negatives
 
 
 @pytest.fixture(scope="module")

@@ -248,6 +248,14 @@ def test_every_domain_draws_and_names_itself(small, name):
     assert len(split.captions[0]) == 5
 
 
+def test_captions_of_a_domain_say_its_words_and_what_else_is_seen():
+    texts = ("a line art face", "a portrait")
+    colour = domains.BACKGROUNDS[domains.background(3)[0][1:]]
+    assert domains.background_captions(texts, 3)[0] == f"a line art face on a {colour} background"
+    assert domains.background_captions(texts, 3)[2:] == domains.captions(texts, 3)
+    assert domains.joined_captions(texts, ["has a hat"], 3)[0] == "a line art face, has a hat"
+
+
 def test_filters_do_what_they_are_called():
     flat = np.full((1, 3, 64, 64), 200, np.uint8)
     assert domains.pencil(flat).min() >= 250  # no edge, no line

@@ -221,11 +221,36 @@ def test_a_stopped_training_equals_an_uninterrupted_one(tmp_path: Path):
         torch.testing.assert_close(second.result()[0][key], value, atol=0, rtol=0)
 
 
-def test_guide_and_judge_begin_apart():
+@pytest.mark.parametrize("part", ["guide", "guide-styles"])
+def test_guides_and_judge_begin_apart(part: str):
     data = squares(40, size=64)
-    guide, judge = (recipe(part, {"batch": 8}, data, data, Models(), 0) for part in ("guide", "judge"))
+    guide, judge = (recipe(part, {"batch": 8}, data, data, Models(), 0) for part in (part, "judge"))
     assert guide.seed != judge.seed
     assert guide.network != judge.network
+
+
+def test_images_in_other_colours_are_called_so():
+    split = squares(30)
+    texts, rows, coloured = Texts(split, 20, coloured=True), np.arange(30), torch.arange(30) % 2 == 0
+    drawn, plain = texts.draw(rows, 1, 0.0, coloured), texts.draw(rows, 1, 0.0)
+    said = {text: tokens_of([text, "in other colours, " + text], 20) for text in texts.index}
+    assert torch.equal(drawn[1::2], plain[1::2])
+    for before, after in zip(plain[::2], drawn[::2], strict=True):
+        [(_, other)] = [pair for pair in said.values() if torch.equal(pair[0], before)]
+        assert torch.equal(after, other)
+
+
+def test_a_styles_guide_learns_also_from_images_that_were_made_hard_for_it():
+    data, settings = squares(80, size=32), {**TINY, "batch": 8, "crops": 0.5, "recoloured": 0.5, "attributes": 1.0}
+    trained = recipe("guide-styles", settings, data, data, Models(), 0)
+    losses = trained.step(0, 0.0)
+    assert losses["adversarial"] != losses["loss"]
+    again, easy = (
+        recipe("guide-styles", settings, data, data, Models(), 0),
+        recipe("guide-styles", {**settings, "adversarial": 0.0}, data, data, Models(), 0),
+    )
+    assert again.step(0, 0.0) == losses
+    assert "adversarial" not in easy.step(0, 0.0)
 
 
 def test_bad_recipes_are_one_line():
@@ -340,9 +365,11 @@ def test_shipped_clips_reach_their_target(name: str):
     assert numbers["of_oracle"] >= 0.95
 
 
-def test_the_shipped_guide_and_judge_differ():
-    guide, judge = (Models().clip(f"clip-{part}-avatars") for part in ("guide", "judge"))
+@pytest.mark.parametrize("part", ["guide", "guide-styles"])
+def test_the_shipped_guides_and_judge_differ(part: str):
+    guide, judge = (Models().clip(f"clip-{name}-avatars") for name in (part, "judge"))
     assert guide.sha256 != judge.sha256
+    assert zoo.load(guide.name).card["optimised_for"] == "guiding"
     assert zoo.load(guide.name).config["vision_cfg"] != zoo.load(judge.name).config["vision_cfg"]
 
 

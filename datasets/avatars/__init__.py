@@ -4,7 +4,8 @@ Drawn by the `avataaars` style of the package dicebear-styles (Pablo Stanley), 6
 memory-mapped array a split, checked by its hash at every load. The training distribution has a long tail on purpose
 (`attributes.yaml`); `balanced-*` splits draw every attribute uniformly and independently, for judges. CARD.md has licences and counts.
 
-Splits: train 20,000, val 2,000, test 2,000, balanced-train 20,000, balanced-val 2,000, balanced-test 4,000.
+Splits: train 20,000, val 2,000, test 2,000, balanced-train 20,000, balanced-val 2,000, balanced-test 4,000. Of
+all domains together: domains-train, whose captions name the domain; styles-train and styles-val, whose captions also say what is seen.
 """
 
 import functools
@@ -32,6 +33,7 @@ from t2ibench.seeds import derive_seed
 SPLITS = {"train": 20_000, "val": 2_000, "test": 2_000, "balanced-train": 20_000, "balanced-val": 2_000, "balanced-test": 4_000}
 VERSION = "1"  # of the drawing and the grammar: a test holds the pixels of the first images to it
 DOMAINS_SPLIT = "domains-train"  # 400 images of each domain, in one split
+STYLES_SPLITS = {"styles-train": (2500, 0), "styles-val": (100, 1_000_004)}  # images of each domain, and their seed
 PARTS = ("background", "skin", "clothes", "mouth", "nose", "eyes", "eyebrows", "hair", "facial_hair", "accessories", "headwear")
 
 # Where an attribute shows. Hair's colour is also that of moustache and beard.
@@ -69,13 +71,15 @@ class Parts:
 
 
 def splits(config: Config) -> list[str]:
-    return [*SPLITS, DOMAINS_SPLIT]
+    return [*SPLITS, DOMAINS_SPLIT, *STYLES_SPLITS]
 
 
 def load(config: Config, split: str) -> Split:
     """A split, drawn on first use. Raises UserError for an unknown split or a size outside 16 … 1024."""
     if split == DOMAINS_SPLIT:  # of words and pixels alone: only some domains have attributes
         return join([replace(domain_images(config, domain, 400), attributes=None, vocabulary=None) for domain in domain_names()])
+    if split in STYLES_SPLITS:
+        return join([_described(config, domain, *STYLES_SPLITS[split]) for domain in domain_names()])
     if split not in SPLITS:
         raise UserError(f"avatars: no split is called {split!r}{did_you_mean(split, splits(config))}")
     seeds = [derive_seed("avatars", split, index) for index in range(SPLITS[split])]
@@ -166,6 +170,18 @@ def domain_images(config: Config, domain: str, count: int, seed: int = 0) -> Spl
 
     images, _ = cache.images(_recipe(config, name, count), make)
     return Split("avatars", name, [str(i) for i in range(count)], images, [domains.captions(texts, s) for s in seeds], table, vocabulary)
+
+
+def _described(config: Config, domain: str, count: int, seed: int) -> Split:
+    """A domain's images with captions that also say what is seen: of filtered avatars their attributes, of others the background."""
+    split, model, (_, _, texts) = domain_images(config, domain, count, seed), read_model(), domains.DOMAINS[domain]
+    seeds = [derive_seed("avatars", "domain", domain, seed, index) for index in range(count)]
+    if split.attributes is None:
+        said = [domains.background_captions(texts, s) for s in seeds]
+    else:
+        rows = [{str(name): value for name, value in row.items()} for row in split.attributes.to_dict("records")]
+        said = [domains.joined_captions(texts, captions(model, row, s)[0], s) for row, s in zip(rows, seeds, strict=True)]
+    return replace(split, captions=said)
 
 
 def masks(config: Config, split: str, indices: Sequence[int]) -> np.ndarray:

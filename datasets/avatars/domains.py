@@ -1,6 +1,6 @@
 """Other domains of `avatars`: faces by other artists (styles of dicebear-styles) and image filters, each with captions that name it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from scipy import ndimage
@@ -8,12 +8,12 @@ from scipy import ndimage
 from t2ibench.datasets.avatars.draw import STYLE
 from t2ibench.seeds import derive_seed, uniform
 
-BACKGROUNDS = ("ffffff", "a9d5f5", "ffc2d1", "bfe8b5", "bba6e6", "8f969c")
+BACKGROUNDS = {"ffffff": "white", "a9d5f5": "light blue", "ffc2d1": "pink", "bfe8b5": "light green", "bba6e6": "purple", "8f969c": "grey"}
 OPTIONS: Mapping[str, dict] = {"personas": {}, "big-smile": {}}
 
 
 def background(seed: int) -> list[str]:
-    return ["#" + BACKGROUNDS[int(uniform(derive_seed("background", seed), 1)[0] * len(BACKGROUNDS))]]
+    return ["#" + [*BACKGROUNDS][int(uniform(derive_seed("background", seed), 1)[0] * len(BACKGROUNDS))]]
 
 
 def pencil(images: np.ndarray) -> np.ndarray:
@@ -61,6 +61,18 @@ def captions(texts: tuple[str, ...], seed: int) -> tuple[str, ...]:
     openings = ("", "", "this is ", "an image of ", "a picture of ")
     first = int(uniform(derive_seed("domain caption", seed), 1)[0] * len(texts))
     return tuple(opening + texts[(first + k) % len(texts)] for k, opening in enumerate(openings))
+
+
+def background_captions(texts: tuple[str, ...], seed: int) -> tuple[str, ...]:
+    """Captions of one image of an artist's style: the domain's words alone, or with the colour of the background."""
+    colour = BACKGROUNDS[background(seed)[0][1:]]
+    return (*(f"{text} on a {colour} background" for text in texts), *captions(texts, seed))
+
+
+def joined_captions(texts: tuple[str, ...], said: Sequence[str], seed: int) -> tuple[str, ...]:
+    """Captions of one filtered avatar: the domain's words alone, or before what `said` tells of it."""
+    told = tuple(f"{texts[k % len(texts)]}, {text}" for k, text in enumerate(said))
+    return (*told, *captions(texts, seed))
 
 
 def _grey(images: np.ndarray) -> np.ndarray:

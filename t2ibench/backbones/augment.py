@@ -1,4 +1,7 @@
-"""Light augmentation for networks that judge or guide: what a generator gets slightly wrong must not change their verdict."""
+"""Augmentation for networks that judge or guide: what a generator gets slightly wrong must not change their verdict.
+
+A guide that is to know styles by their shapes also sees parts of images, and images in colours that are not their own.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -27,3 +30,35 @@ def augment(images: Tensor, seed: int, shift: int = 2, noise: float = 0.03, blur
     strength = torch.rand(count, 1, 1, 1, generator=stream) * noise
     images = images * (1 + contrast) + brightness + strength * torch.randn(images.shape, generator=stream)
     return images.clamp(-1, 1)
+
+
+def cropped(images: Tensor, seed: int, share: float, least: float = 0.5) -> tuple[Tensor, Tensor]:
+    """Some floats [B, 3, H, W] as a square part of `least` to all of their sides, scaled up again, and which they are, bool [B]."""
+    stream = torch.Generator().manual_seed(seed)
+    u = torch.rand(len(images), 4, generator=stream)
+    chosen = u[:, 0] < share
+    side, shift = 1 - (1 - least) * u[chosen, 1:2], 2 * u[chosen, 2:] - 1
+    theta = torch.zeros(len(side), 2, 3)
+    theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = side[:, 0], side[:, 0], (1 - side) * shift
+    where = F.affine_grid(theta, [len(side), *images.shape[1:]], align_corners=False)
+    images = images.clone()
+    images[chosen] = F.grid_sample(images[chosen], where, padding_mode="border", align_corners=False)
+    return images, chosen
+
+
+def recoloured(images: Tensor, seed: int, share: float) -> tuple[Tensor, Tensor]:
+    """Some floats in [-1, 1], [B, 3, H, W], with their channels mixed at random, and which they are, bool [B].
+
+    A third becomes grey, a third a negative; all keep the edges, and little of the colours.
+    """
+    stream = torch.Generator().manual_seed(seed)
+    count = len(images)
+    chosen, kind = torch.rand(2, count, generator=stream)
+    mixed = torch.rand(count, 3, 3, generator=stream)
+    mixed = torch.where(kind[:, None, None] < 1 / 3, mixed[:, :1].expand(-1, 3, -1), mixed.pow(3))
+    mixed = mixed / mixed.sum(2, keepdim=True)  # each new channel a mean of the old ones
+    mixed = torch.where(kind[:, None, None] > 2 / 3, -mixed, mixed)
+    rows = chosen < share
+    images = images.clone()
+    images[rows] = torch.einsum("boc,bchw->bohw", mixed[rows], images[rows])
+    return images, rows

@@ -22,7 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from t2ibench import plugins, zoo
 from t2ibench.backbones.attribute_judge.training import masked_loss
-from t2ibench.backbones.augment import augment
+from t2ibench.backbones.augment import augment, cropped, recoloured
 from t2ibench.backbones.clip.model import Clip
 from t2ibench.backbones.clip.network import build, tokens_of
 from t2ibench.backbones.clip.preprocess import Preprocess
@@ -34,9 +34,12 @@ from t2ibench.models import Models
 from t2ibench.seeds import derive_seed, uniform
 from t2ibench.training import batch_rows, warmup_cosine
 
-PARTS = ("guide", "judge")
+PARTS = ("guide", "judge", "guide-styles")
 NAMES = {part: f"clip-{part}" for part in PARTS}  # of the weights, before "-<data set>"
-SPLITS = {part: (("train", "balanced-train", "domains-train"), "test") for part in PARTS}
+SPLITS = {part: (("train", "balanced-train", "domains-train"), "test") for part in PARTS} | {
+    "guide-styles": (("styles-train",), "styles-val"),
+}
+OTHER_COLOURS = "in other colours, "  # before the captions of images whose colours were changed
 END = 49407  # the end token of the standard tokeniser, the largest of all, so open_clip finds it by argmax
 START = 49406
 
@@ -56,32 +59,43 @@ class Config:
     attributes: float = 1.0  # weight of the loss over the values of each attribute, beside that over captions
     short: float = 0.15  # share of captions replaced by texts about one or two attributes, as prompts for edits and pairs are
     unknown: float = 0.02  # share of tokens replaced by the unknown word, so that it comes to mean nothing
+    crops: float = 0.0  # share of images of which a part is seen, scaled up
+    recoloured: float = 0.0  # share of images whose colours are changed, which their captions say
+    adversarial: float = 0.0  # images are learned a second time after a step of this length [-1, 1] up the loss; 0: they are not
     bfloat16: bool = True  # multiply in bfloat16 while training
 
 
-DEFAULTS: Mapping[str, Config] = {"guide": Config(), "judge": Config(layers=(1, 2, 2, 1), embedding=160)}
+DEFAULTS: Mapping[str, Config] = {
+    "guide": Config(),
+    "judge": Config(layers=(1, 2, 2, 1), embedding=160),
+    "guide-styles": Config(layers=(2, 2, 1, 1), image_size=64, attributes=0.0, crops=0.3, recoloured=0.3, adversarial=5.0),
+}
 
 
 class Texts:
-    """All texts of a split as tokens: its captions, and short texts made from what is visible in an image."""
+    """All texts of a split as tokens: its captions, and short texts made from what is visible in an image.
 
-    def __init__(self, split: Split, context_length: int) -> None:
+    coloured: also each of them as the text of an image in other colours.
+    """
+
+    def __init__(self, split: Split, context_length: int, coloured: bool = False) -> None:
         self.index: dict[str, int] = {}
         self.captions = [[self._number(text) for text in captions] for captions in split.captions]
         self.short = [[self._number(text) for text in texts] for texts in _short_texts(split)]
         self.tokens = tokens_of(self.index, context_length)  # [distinct texts, L]
+        self.coloured = tokens_of([OTHER_COLOURS + text for text in self.index], context_length) if coloured else self.tokens
 
     def _number(self, text: str) -> int:
         return self.index.setdefault(text, len(self.index))
 
-    def draw(self, rows: np.ndarray, seed: int, short: float) -> Tensor:
-        """Tokens of one text of each image, int64 [B, L]; with probability `short` a short one."""
+    def draw(self, rows: np.ndarray, seed: int, short: float, coloured: Tensor | None = None) -> Tensor:
+        """Tokens of one text of each image, int64 [B, L]; with probability `short` a short one. coloured: which say so, bool [B]."""
         numbers = uniform(seed, 2 * len(rows)).reshape(-1, 2)
         chosen = []
         for row, (kind, which) in zip(rows, numbers, strict=True):
             options = self.short[row] if kind < short and self.short[row] else self.captions[row]
             chosen.append(options[int(which * len(options))])
-        return self.tokens[chosen]
+        return self.tokens[chosen] if coloured is None else torch.where(coloured[:, None], self.coloured[chosen], self.tokens[chosen])
 
 
 def _short_texts(split: Split) -> list[list[str]]:
@@ -108,10 +122,10 @@ def _single_texts(vocabulary: Vocabulary, phrase: tuple[str, str]) -> tuple[str,
 
 
 class Values:
-    """For each attribute the texts that name its values, and which value each image shows; empty where nothing is labelled."""
+    """For each attribute the texts that name its values, and which value each image shows; empty where none is labelled or wanted."""
 
-    def __init__(self, split: Split, context_length: int) -> None:
-        phrases = split.vocabulary.phrases if split.vocabulary is not None and split.attributes is not None else {}
+    def __init__(self, split: Split, context_length: int, wanted: bool = True) -> None:
+        phrases = split.vocabulary.phrases if split.vocabulary is not None and split.attributes is not None and wanted else {}
         self.names = {name: list(values) for name, values in phrases.items() if len(values) > 1}
         self.tokens: list[Tensor] = []  # [wordings, L] of each value
         columns = []
@@ -122,7 +136,8 @@ class Values:
                 texts = [text for phrase in phrases[name][value] for text in _single_texts(split.vocabulary, phrase)]
                 self.tokens.append(tokens_of(texts, context_length))
             columns.append([values.index(value) if value in values else -1 for value in split.attributes[name]])
-        self.labels = torch.tensor(columns).T.contiguous()  # [N, attributes], -1: not to be seen, or not nameable
+        labels = torch.tensor(columns, dtype=torch.int64).view(len(columns), len(split))
+        self.labels = labels.T.contiguous()  # [N, attributes], -1: not to be seen, or not nameable
 
     def draw(self, seed: int) -> Tensor:
         """One wording of each value, int64 [values, L]."""
@@ -162,13 +177,13 @@ class ClipRecipe:
                 f"{train.dataset} {train.name} has {len(train)} images, a batch of CLIP's recipe is {config.batch}: lower `batch`"
             )
         self.part, self.config, self.train, self.val, self.seed = part, config, train, val, derive_seed(seed, "clip", part)
-        self.texts = Texts(train, config.context_length)
+        self.texts = Texts(train, config.context_length, config.recoloured > 0)
         vision = {"layers": list(config.layers), "width": config.width, "head_width": 64, "image_size": config.image_size}
         text = {"context_length": config.context_length, "width": config.text_width, "heads": 4, "layers": config.text_layers}
-        self.values = Values(train, config.context_length)
+        self.values = Values(train, config.context_length, config.attributes > 0)
         self.preprocess = Preprocess(config.image_size)
         self.network = {"embed_dim": config.embedding, "vision_cfg": vision, "text_cfg": text, "preprocess": self.preprocess.facts()}
-        said = torch.cat([self.texts.tokens, *self.values.tokens])
+        said = torch.cat([self.texts.tokens, self.texts.coloured, *self.values.tokens])
         known = sorted(set(said.unique().tolist()) - {0})
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
@@ -188,34 +203,55 @@ class ClipRecipe:
         self.facts = {
             "data": {"dataset": train.dataset, "train": train.name, "validation": val.name, "digest": train.digest},
             "seed": seed,
-            "optimised_for": {"guide": "guiding", "judge": "scoring"}[part],
+            "optimised_for": {"guide": "guiding", "judge": "scoring", "guide-styles": "guiding"}[part],
         }
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         rows = batch_rows(self.seed, index, len(self.train), self.config.batch)
-        images = augment(to_float(torch.from_numpy(self.train.images.read(rows))), derive_seed(self.seed, "images", index))
-        images = self.preprocess.normalise(self.preprocess.resize((images.to(self.device) + 1) / 2)).contiguous(
-            memory_format=torch.channels_last
-        )
-        tokens = self.texts.draw(rows, derive_seed(self.seed, "texts", index), self.config.short)
+        config, images, parts, coloured = self.config, to_float(torch.from_numpy(self.train.images.read(rows))), None, None
+        if config.crops:
+            images, parts = cropped(images, derive_seed(self.seed, "crops", index), config.crops)
+        if config.recoloured:
+            images, coloured = recoloured(images, derive_seed(self.seed, "colours", index), config.recoloured)
+        images = augment(images, derive_seed(self.seed, "images", index)).to(self.device)
+        tokens = self.texts.draw(rows, derive_seed(self.seed, "texts", index), config.short, coloured)
         same = (tokens[:, None] == tokens[None]).all(2)
         if self.values.names:
             tokens = torch.cat([tokens, self.values.draw(derive_seed(self.seed, "values", index))])
         stream = torch.Generator().manual_seed(derive_seed(self.seed, "unknown", index))
         forgotten = (torch.rand(tokens.shape, generator=stream) < self.config.unknown) & (tokens < START)
         tokens, same = tokens.masked_fill(forgotten, -1).to(self.device), same.to(self.device)
+        labels = None
+        if self.values.names:
+            labels = self.values.labels[torch.from_numpy(rows)]
+            for hidden in (parts, coloured):  # neither shows all that the whole does
+                labels = labels if hidden is None else labels.masked_fill(hidden[:, None], -1)
+            labels = labels.to(self.device)
         for group in self.optimizer.param_groups:
-            group["lr"] = group["share"] * self.config.learning_rate * warmup_cosine(progress)
+            group["lr"] = group["share"] * config.learning_rate * warmup_cosine(progress)
         self.model.train()
+        losses, gradient = self._learn(images, tokens, same, labels)
+        if config.adversarial:
+            step = config.adversarial * F.normalize(gradient.flatten(1), dim=1).view_as(images)
+            harder, _ = self._learn((images + step).clamp(-1, 1), tokens[: len(rows)], same, None)
+            losses |= {"adversarial": harder["loss"], "adversarial_accuracy": harder["accuracy"]}
+        return losses
+
+    def _learn(self, images: Tensor, tokens: Tensor, same: Tensor, labels: Tensor | None) -> tuple[dict[str, float], Tensor]:
+        """One update on floats [B, 3, H, W]: its losses, and the gradient of the images where it is asked for.
+
+        tokens [B, L] of a text each, behind them those of the values where there are labels.
+        """
+        count, images = len(images), images.detach().requires_grad_(self.config.adversarial > 0)
+        seen = self.preprocess.normalise(self.preprocess.resize((images + 1) / 2)).contiguous(memory_format=torch.channels_last)
         # the flash kernel is slower than plain matrix products on sequences this short: a fifth of a step on CPUs
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16), sdpa_kernel(SDPBackend.MATH):
-            image_features, text_features = self.model.visual(images), encode_texts(self.model, tokens)
+            image_features, text_features = self.model.visual(seen), encode_texts(self.model, tokens)
         image_features, text_features = F.normalize(image_features.float(), dim=1), F.normalize(text_features.float(), dim=1)
-        value_features, text_features = text_features[len(rows) :], text_features[: len(rows)]
+        value_features, text_features = text_features[count:], text_features[:count]
         scale = self.model.logit_scale.exp()
         losses = {"loss": contrastive_loss(image_features, text_features, scale, same)}
-        if self.values.names:
-            labels = self.values.labels[torch.from_numpy(rows)].to(self.device)
+        if labels is not None:
             summed = masked_loss(scale * image_features @ value_features.T, labels, self.values.names)
             losses["attributes"] = summed / len(self.values.names)
         loss = losses["loss"] + self.config.attributes * losses.get("attributes", 0.0)
@@ -225,12 +261,13 @@ class ClipRecipe:
         self.optimizer.step()
         with torch.no_grad():
             self.model.logit_scale.clamp_(0, math.log(100))
-            right = same[torch.arange(len(rows), device=self.device), (image_features @ text_features.T).argmax(1)].float().mean()
-        return {
+            right = same[torch.arange(count, device=self.device), (image_features @ text_features.T).argmax(1)].float().mean()
+        numbers = {
             **{key: float(value.detach()) for key, value in losses.items()},
             "accuracy": float(right),
             "scale": float(self.model.logit_scale.detach().exp()),
         }
+        return numbers, torch.zeros_like(images) if images.grad is None else images.grad
 
     def state(self) -> dict[str, Any]:
         return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
