@@ -208,7 +208,9 @@ class ClipRecipe:
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         rows = batch_rows(self.seed, index, len(self.train), self.config.batch)
-        config, images, parts, coloured = self.config, to_float(torch.from_numpy(self.train.images.read(rows))), None, None
+        config, images = self.config, to_float(torch.from_numpy(self.train.images.read(rows)))
+        parts: Tensor | None = None
+        coloured: Tensor | None = None
         if config.crops:
             images, parts = cropped(images, derive_seed(self.seed, "crops", index), config.crops)
         if config.recoloured:
@@ -221,11 +223,12 @@ class ClipRecipe:
         stream = torch.Generator().manual_seed(derive_seed(self.seed, "unknown", index))
         forgotten = (torch.rand(tokens.shape, generator=stream) < self.config.unknown) & (tokens < START)
         tokens, same = tokens.masked_fill(forgotten, -1).to(self.device), same.to(self.device)
-        labels = None
+        labels: Tensor | None = None
         if self.values.names:
             labels = self.values.labels[torch.from_numpy(rows)]
             for hidden in (parts, coloured):  # neither shows all that the whole does
-                labels = labels if hidden is None else labels.masked_fill(hidden[:, None], -1)
+                if hidden is not None:
+                    labels = labels.masked_fill(hidden[:, None], -1)
             labels = labels.to(self.device)
         for group in self.optimizer.param_groups:
             group["lr"] = group["share"] * config.learning_rate * warmup_cosine(progress)
