@@ -13,11 +13,13 @@ def colour(sheet, right: int, below: int) -> tuple[int, ...]:
     return sheet.getpixel((x, y))
 
 
-def test_rows_and_columns_stand_where_they_belong_and_gaps_stay_white():
+def test_rows_and_columns_stand_where_they_belong_and_a_gap_holds_a_dash():
     sheet = sheets.table([[RED, BLUE], [BLUE, None]], ["one", "two"], ["first", "a second, longer label of a column"])
     assert colour(sheet, 1, 1) == (255, 0, 0)
     assert colour(sheet, 0, 1) == colour(sheet, 1, 0) == (0, 0, 255)
-    assert colour(sheet, 0, 0) == sheets.PAPER
+    assert colour(sheet, 0, 0) == sheets.FAINT
+    gap = np.asarray(sheet)[-sheets.PAD - 112 : -sheets.PAD, -sheets.PAD - 112 : -sheets.PAD]
+    assert (gap != sheets.PAPER).any(2).sum() == 9  # the rest is paper
 
 
 def test_a_long_row_label_widens_the_margin():
