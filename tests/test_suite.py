@@ -6,6 +6,16 @@ import pytest
 
 from t2ibench import suite
 from t2ibench.errors import UserError
+from t2ibench.pair_prompts import TEMPLATES
+
+
+@pytest.mark.parametrize("name", sorted(suite.available()))
+def test_a_shipped_suite_asks_for_images_that_every_template_gets_equally_many_of(name):
+    for metric in suite.load(name).metrics:
+        if metric.name == "compositional_accuracy":
+            counts = [metric.settings[key] for key in ("images", "single_images") if key in metric.settings]
+            assert counts
+            assert not [count for count in counts if count % TEMPLATES]
 
 
 @pytest.mark.parametrize("name", sorted(suite.available()))
