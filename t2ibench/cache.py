@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,26 +53,65 @@ class ArrayImages:
         return self.hashes
 
 
+@dataclass(frozen=True)
+class ImagesToMake:
+    """Images whose hashes are known before they exist: all are made when the first is read, as `images` makes them.
+
+    Raises UserError where those that are made have other hashes.
+    """
+
+    recipe: Recipe
+    make: Callable[[Path], dict[str, Any]]
+    hashes: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.hashes)
+
+    @cached_property
+    def made(self) -> ArrayImages:
+        found, _ = images(self.recipe, self.make)
+        other = [row for row, pair in enumerate(zip(found.hashes, self.hashes, strict=True)) if pair[0] != pair[1]]
+        if other:
+            raise UserError(
+                f"{self.recipe.path}: {len(other):,} of {len(self):,} images were made otherwise than they are known, the first in row "
+                f"{other[0]}: a library that draws differs from the one of its version elsewhere"
+            )
+        return found
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        return self.made.read(indices)
+
+    def digests(self) -> Sequence[str]:
+        return self.hashes
+
+
 def images(recipe: Recipe, make: Callable[[Path], dict[str, Any]]) -> tuple[ArrayImages, dict[str, Any]]:
     """A cached image set and the facts about it. `make(path)` writes the array with `write_images` and returns the facts (JSON).
 
     A set that is damaged is made again. Two processes that want the same set make it once.
     """
-    path, sheet = recipe.path, recipe.path.with_suffix(".json")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{path.parent} cannot be written ({error.strerror}): set T2IBENCH_CACHE to a folder that can") from error
+    path = _with_folder(recipe.path)
+    sheet = path.with_suffix(".json")
     with FileLock(path.with_suffix(".lock")):
         facts = json.loads(sheet.read_text("utf-8")) if sheet.exists() and path.exists() else None
         if facts is None or _file_hash(path) != facts["sha256"]:
             facts = make(path)
             array = np.load(path, mmap_mode="r")
             facts |= {"key": recipe.key, "sha256": _file_hash(path), "hashes": [pixel_hash(image) for image in array]}
-            part = sheet.with_suffix(".json.part")
-            part.write_text(json.dumps(facts, ensure_ascii=False), "utf-8")
-            os.replace(part, sheet)
+            _write_text(sheet, json.dumps(facts, ensure_ascii=False))
     return ArrayImages(np.load(path, mmap_mode="r"), facts["hashes"]), facts
+
+
+def facts(recipe: Recipe, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Facts (JSON) that are made once; a file that is damaged, by the hash in its first line, is made again."""
+    path = _with_folder(recipe.path).with_suffix(".facts")
+    with FileLock(path.with_suffix(".lock")):
+        told, _, text = path.read_text("utf-8", errors="replace").partition("\n") if path.exists() else ("", "", "")
+        if hashlib.sha256(text.encode()).hexdigest() != told:
+            text = json.dumps(make(), ensure_ascii=False)
+            _write_text(path, f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}")
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 def write_images(path: Path, chunks: Iterable[np.ndarray], shape: tuple[int, ...]) -> None:
@@ -86,6 +126,20 @@ def write_images(path: Path, chunks: Iterable[np.ndarray], shape: tuple[int, ...
         raise ValueError(f"{path}: {row} images were made, {len(array)} expected")
     array.flush()
     del array
+    os.replace(part, path)
+
+
+def _with_folder(path: Path) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path.parent} cannot be written ({error.strerror}): set T2IBENCH_CACHE to a folder that can") from error
+    return path
+
+
+def _write_text(path: Path, text: str) -> None:
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(text, "utf-8")
     os.replace(part, path)
 
 

@@ -9,7 +9,7 @@ from dicebear import Avatar
 
 from t2ibench import cache, pairs
 from t2ibench.datasets import avatars
-from t2ibench.datasets.avatars import domains, draw, grammar
+from t2ibench.datasets.avatars import domains, draw, grammar, known
 from t2ibench.datasets.avatars.model import read_model
 from t2ibench.errors import UserError
 from t2ibench.seeds import derive_seed
@@ -124,6 +124,44 @@ def test_two_loads_are_the_same_bytes_and_damage_is_mended(small):
     again = avatars.load(small, "test")
     assert path.read_bytes() == before
     assert again.digest == first.digest
+
+
+def test_training_images_are_drawn_when_read_and_are_those_that_are_known(monkeypatch, tmp_path):
+    """A thousandth of the shipped hashes against pixels; and a split of that size that says so before it is drawn."""
+    config, every = avatars.Config(), 1000
+    hashes = known.hashes(avatars.recipe_of(config, "train", 20_000).key)
+    assert len(hashes) == 20_000
+    seeds = [derive_seed("avatars", "train", index) for index in range(0, 20_000, every)]
+    model = read_model()
+    jobs = [{"style": draw.STYLE, "options": model.options(model.sample(seed), seed)} for seed in seeds]
+    assert known.holds(hashes[::every], jobs, config.size)
+
+    monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(avatars, "SPLITS", {"train": 40})
+    drawn_at_once = avatars.load(config, "train")
+    monkeypatch.setattr(known, "hashes", lambda key: list(drawn_at_once.images.digests()))
+    for array in tmp_path.rglob("*.npy"):
+        array.unlink()
+    later = avatars.load(config, "train")
+    assert later.digest == drawn_at_once.digest
+    assert later.mentions == drawn_at_once.mentions
+    assert not list(tmp_path.rglob("*.npy"))
+    assert later.images.read([3]).shape == (1, 3, 64, 64)
+    assert len(list(tmp_path.rglob("*.npy"))) == 1
+
+
+def test_images_that_are_not_as_known_are_drawn_at_once_or_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(avatars, "SPLITS", {"train": 40})
+    monkeypatch.setattr(known, "hashes", lambda key: ["0" * 64] * 40)
+    own = avatars.load(avatars.Config(), "train")
+    assert "0" * 64 not in own.images.digests()
+    monkeypatch.setattr(known, "hashes", lambda key: [*own.images.digests()[:38], "0" * 64, own.images.digests()[39]])  # no probe
+    for facts in tmp_path.rglob("*.facts"):
+        facts.write_text("damaged")
+    other = avatars.load(avatars.Config(), "train")
+    with pytest.raises(UserError, match="1 of 40 images were made otherwise than they are known, the first in row 38"):
+        other.images.read([0])
 
 
 @pytest.mark.parametrize("layer", [None, "mouth"])

@@ -1,7 +1,8 @@
 """Avatars: faces drawn by artists and put together from parts, so that attributes, captions and part masks are exact (embedded).
 
 Drawn by the `avataaars` style of the package dicebear-styles (Pablo Stanley), 64x64 unless asked otherwise, and cached as one
-memory-mapped array a split, checked by its hash at every load. The training distribution has a long tail on purpose
+memory-mapped array a split, checked by its hash at every load; the training images only when one is read, since the hash of each is
+known (`known.py`). The training distribution has a long tail on purpose
 (`attributes.yaml`); `balanced-*` splits draw every attribute uniformly and independently, for judges. CARD.md has licences and counts.
 
 Splits: train 20,000, val 2,000, test 2,000, balanced-train 20,000, balanced-val 2,000, balanced-test 4,000. Of
@@ -23,8 +24,8 @@ import numpy as np
 import pandas as pd
 
 from t2ibench import cache
-from t2ibench.data import Split, join
-from t2ibench.datasets.avatars import domains, draw
+from t2ibench.data import ImageStore, Split, join
+from t2ibench.datasets.avatars import domains, draw, known
 from t2ibench.datasets.avatars.grammar import captions
 from t2ibench.datasets.avatars.model import Model, read_model
 from t2ibench.errors import UserError, did_you_mean
@@ -168,7 +169,7 @@ def domain_images(config: Config, domain: str, count: int, seed: int = 0) -> Spl
         cache.write_images(path, _drawn(jobs, config.size, f"draw {name}", image_filter), (count, 3, config.size, config.size))
         return {}
 
-    images, _ = cache.images(_recipe(config, name, count), make)
+    images, _ = cache.images(recipe_of(config, name, count), make)
     return Split("avatars", name, [str(i) for i in range(count)], images, [domains.captions(texts, s) for s in seeds], table, vocabulary)
 
 
@@ -225,7 +226,7 @@ def regions(config: Config, attribute: str, values: Sequence[str]) -> np.ndarray
         cache.write_images(path, chunks, (len(rows), config.size, config.size))
         return {}
 
-    labels, _ = cache.images(_recipe(config, f"parts {REGIONS_SPLIT}", len(rows)), make)
+    labels, _ = cache.images(recipe_of(config, f"parts {REGIONS_SPLIT}", len(rows)), make)
     shown = [index for index in rows if model.visible(drawn[index])[attribute] in values]
     return np.asarray(np.isin(labels.read(shown), [PARTS.index(part) for part in PARTS_OF[attribute]]).any(axis=0))
 
@@ -243,11 +244,15 @@ def _faces(config: Config, name: str, seeds: Sequence[int], *, balanced: bool = 
     if not 16 <= config.size <= 1024:
         raise UserError(f"avatars: size is {config.size}, expected 16 to 1024 pixels")
 
-    def make(path: Path) -> dict[str, Any]:
-        drawn = [model.sample(seed, balanced=balanced, given=given) for seed in seeds]
-        jobs = [{"style": draw.STYLE, "options": model.options(row, seed)} for row, seed in zip(drawn, seeds, strict=True)]
-        cache.write_images(path, _drawn(jobs, config.size, f"draw avatars {name}"), (len(jobs), 3, config.size, config.size))
-        visible = [model.visible(row) for row in drawn]
+    @functools.cache
+    def drawn() -> list[dict[str, str]]:
+        return [model.sample(seed, balanced=balanced, given=given) for seed in seeds]
+
+    def jobs() -> list[draw.Job]:
+        return [{"style": draw.STYLE, "options": model.options(row, seed)} for row, seed in zip(drawn(), seeds, strict=True)]
+
+    def words() -> dict[str, Any]:
+        visible = [model.visible(row) for row in drawn()]
         said = [captions(model, row, seed) for row, seed in zip(visible, seeds, strict=True)]
         return {
             "attributes": {attribute.name: [row[attribute.name] for row in visible] for attribute in model.attributes},
@@ -255,7 +260,17 @@ def _faces(config: Config, name: str, seeds: Sequence[int], *, balanced: bool = 
             "mentions": [mentions for _, mentions in said],
         }
 
-    images, facts = cache.images(_recipe(config, name, len(seeds)), make)
+    def make(path: Path) -> dict[str, Any]:
+        cache.write_images(path, _drawn(jobs(), config.size, f"draw avatars {name}"), (len(seeds), 3, config.size, config.size))
+        return words()
+
+    recipe = recipe_of(config, name, len(seeds))
+    images: ImageStore | None = None
+    if hashes := known.hashes(recipe.key):
+        facts = cache.facts(recipe, lambda: {**words(), "as_known": known.holds(hashes, jobs(), config.size)})
+        images = cache.ImagesToMake(recipe, make, hashes) if facts["as_known"] else None
+    if images is None:
+        images, facts = cache.images(recipe, make)
     table = pd.DataFrame(facts["attributes"], dtype=object)
     texts = [tuple(texts) for texts in facts["captions"]]
     ids = [f"{name.replace(' ', '-')}-{index:05d}" for index in range(len(seeds))]
@@ -276,6 +291,7 @@ def _version() -> list[str]:
     return [VERSION, files(__package__).joinpath("attributes.yaml").read_text("utf-8"), *packages]
 
 
-def _recipe(config: Config, name: str, count: int) -> cache.Recipe:
+def recipe_of(config: Config, name: str, count: int) -> cache.Recipe:
+    """What a set of this data set is called in the cache; everything that decides its pixels and words is in the key."""
     key = hashlib.sha256(json.dumps([_version(), name, count, config.size]).encode()).hexdigest()
     return cache.Recipe("avatars", f"{name} {config.size}", key)

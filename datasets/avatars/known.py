@@ -1,0 +1,45 @@
+"""The hashes of images that ship with this package, so that a run that reads no pixel of a large split need not draw it.
+
+One file a split, of 32 bytes an image, named by the key of its recipe: other drawing packages, or another sheet, have another key, and
+such splits are drawn at once. `python -c "from t2ibench.datasets.avatars import known; known.write()"` writes the file of the training
+split where there is none yet.
+"""
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from t2ibench.datasets.avatars import draw
+from t2ibench.images import pixel_hash
+
+FOLDER = files(__package__).joinpath("known")
+PROBES = 16  # images that are drawn to see whether this machine draws as it is known
+
+
+def name_of(key: str) -> str:
+    return f"{key[:16]}.sha256"
+
+
+def hashes(key: str) -> list[str]:
+    """sha256 of the pixels of every image of a recipe, in hexadecimal; none where they do not ship."""
+    file = FOLDER.joinpath(name_of(key))
+    content = file.read_bytes() if file.is_file() else b""
+    return [content[start : start + 32].hex() for start in range(0, len(content), 32)]
+
+
+def holds(hashes: Sequence[str], jobs: Sequence[draw.Job], size: int) -> bool:
+    """Whether some of the images, drawn here, have these hashes."""
+    rows = range(0, len(jobs), -(-len(jobs) // PROBES))
+    return len(hashes) == len(jobs) and all(pixel_hash(draw.on_white(draw.draw(jobs[row], size))) == hashes[row] for row in rows)
+
+
+def write() -> None:
+    """Write the file of the training split from its images, drawn here."""
+    from t2ibench.datasets import avatars
+
+    images = avatars.load(avatars.Config(), "train").images
+    key = avatars.recipe_of(avatars.Config(), "train", len(images)).key
+    path = Path(str(FOLDER)) / name_of(key)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"".join(map(bytes.fromhex, images.digests())))
+    print(f"wrote {path}: {len(images):,} hashes")
