@@ -21,7 +21,7 @@ from t2ibench.drift.golden import FOLDER, JPEG, SHEETS, Golden
 from t2ibench.evidence import Evidence
 from t2ibench.extractors import find
 from t2ibench.images import read_image, to_float, to_uint8
-from t2ibench.metrics import kid, prdc, r_precision
+from t2ibench.metrics import cmmd, inception_score, kid, prdc, r_precision
 from t2ibench.models import JUDGE, JUDGE_CLIP, Models
 
 Layer = Literal["decode", "resize", "estimator", "features", "metrics", "methods"]
@@ -33,6 +33,7 @@ FEATURED = 16  # images whose features are kept
 METRICS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {  # settings, and the values they make
     "fid": ({"extractor": JUDGE, "fewest": 2}, ("fd_avatars",)),
     "kid": ({"extractor": JUDGE, "fewest": 2}, ("kd_avatars",)),
+    "cmmd": ({"clip": JUDGE_CLIP, "fewest": 2}, ("cmmd_avatars",)),
     "prdc": ({"extractor": JUDGE}, ("precision", "recall", "density", "coverage")),
     "clip_score": ({"clip": JUDGE_CLIP}, ("clip_score",)),
     "r_precision": ({"clip": JUDGE_CLIP, "pool": 32}, ("r_precision",)),
@@ -102,6 +103,8 @@ class Looks:
                 kind: Kind = "share" if id in SHARES else "number"
                 yield f"{id}, d={d}", kind, lambda a=made, b=real, id=id: np.array([prdc.prdc(b, a)[id]])  # type: ignore[misc]
         made, real = (torch.from_numpy(block_means(images, 2)) for images in (self.golden.made, self.golden.real))
+        yield "CMMD", "number", lambda: np.array([cmmd.cmmd(made - 0.5, real - 0.5).value])
+        yield "Inception Score", "number", lambda: np.array([inception_score.inception_score(made / made.sum(1, keepdim=True), 4).value])
         yield "Fréchet influence", "number", lambda: np.array([float(frechet.influence(made, frechet.Moments.of(real)).std())])
         yield "Fréchet jackknife", "number", lambda: np.array(frechet.jackknife(made, real))
         means = made[:, 0].numpy()
