@@ -19,13 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from t2ibench.differences import spell
 from t2ibench.edit_prompts import SOURCES
 from t2ibench.errors import UserError
 from t2ibench.evidence import Evidence, Samples
 from t2ibench.feature_sets import AUTO, extractor_of
 from t2ibench.records import Estimate, digest
 from t2ibench.statistics import Interval, normal_interval, standard_error
-from t2ibench.target_sets import failures, mean_error
+from t2ibench.target_sets import failures, mean_error, with_sources
 
 TRACKS = ("adapt",)
 
@@ -39,16 +40,13 @@ class Config:
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     """`diversity`. Raises UserError below `fewest` latents, and where the sources do not differ from one another."""
     extractor, sources = extractor_of(evidence, config.extractor), evidence.samples(SOURCES)
-    if len(sources) < config.fewest:
-        raise UserError(f"diversity: {len(sources)} latents, at least {config.fewest} are needed: ask for more images")
+    targets = with_sources(evidence, sources, "diversity", config.fewest)
     before, to_others = spread(evidence.fake_features(extractor, SOURCES), sources)
     if before == 0:
         raise UserError("diversity: the images before the adaptation are all the same, so nothing can be said beside them")
     latents, found, effects, real = [str(k) for k in sources.k], {}, {}, {}
-    for domain, group in evidence.targets.items():
-        samples = evidence.samples(group)
-        if list(samples.k) != list(sources.k):
-            raise UserError(f"diversity: {domain} has other latents than the sources: ask for as many of each")
+    for domain, samples in targets.items():
+        group = evidence.targets[domain]
         after, own = spread(evidence.fake_features(extractor, group), samples) if samples.ok.any() else (0.0, np.zeros(len(samples)))
         found[domain] = after / before
         effects[domain] = ratio_effects(after, own, before, to_others)
@@ -78,6 +76,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
                 "distance_of_sources": before,
                 "collapsed": sorted(domain for domain, ratio in found.items() if ratio < 0.5),
                 "failed": failures(evidence),
+                "effects": {"made": spell(np.mean(list(effects.values()), axis=0))},
             },
         )
     }

@@ -29,7 +29,7 @@ from t2ibench.frechet import Gaussian, Moments, frechet_distance, influence, jac
 from t2ibench.records import Estimate
 from t2ibench.reference_statistics import ReferenceFile
 from t2ibench.statistics import normal_interval, standard_error
-from t2ibench.target_sets import failures, mean_error, mean_error_of_real, protocol, target_sets
+from t2ibench.target_sets import effects_on_mean, failures, mean_error, mean_error_of_real, protocol, target_sets
 
 TRACKS = ("text_to_image", "adapt", "compose")
 FULL_RANK = 2048  # the dimension of pool3
@@ -117,12 +117,13 @@ def over_targets(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     """
     sets = target_sets(evidence, config.extractor, config.fewest)
     found = {domain: distance(own.fake, own.real, own.clusters) for domain, own in sets.items()}
-    value = float(np.mean([max(distance.value, 0.0) for distance in found.values()]))
+    value, kept = float(np.mean([max(distance.value, 0.0) for distance in found.values()])), {}
     if all(has_influence(own.fake, own.real) for own in sets.values()):
         effects = {domain: influences(own.fake, own.real) for domain, own in sets.items()}
         latents = {domain: own.clusters for domain, own in sets.items()}
         of_fake, of_real = ({domain: pair[side] for domain, pair in effects.items()} for side in (0, 1))
         se, how = float(np.hypot(mean_error(of_fake, latents), mean_error_of_real(of_real))), "influence functions over latents"
+        kept = {"effects": effects_on_mean(evidence, of_fake, of_real)}
     else:
         se, how = float(np.mean([distance.se for distance in found.values()])), "the mean of the targets' errors"
     low, high = normal_interval(value, se)
@@ -137,7 +138,7 @@ def over_targets(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         better="lower",
         protocol={**protocol(sets), "estimator": "frechet", "ddof": 1},
         interval=f"value +- 1.96 se, {how}; of the value expected at this n",
-        details={"targets": targets, "failed": failures(evidence), "dimensions": next(iter(sets.values())).fake.shape[1]},
+        details={"targets": targets, "failed": failures(evidence), "dimensions": next(iter(sets.values())).fake.shape[1], **kept},
     )
     return {name(min(sets.values(), key=lambda own: min(len(own.fake), len(own.real)))): estimate}
 

@@ -18,7 +18,7 @@ from t2ibench.feature_sets import AUTO, FeatureSets, effects, feature_sets
 from t2ibench.mmd import Kernel, unbiased
 from t2ibench.records import Estimate
 from t2ibench.statistics import normal_interval, standard_error
-from t2ibench.target_sets import failures, mean_error, mean_error_of_real, protocol, target_sets
+from t2ibench.target_sets import effects_on_mean, failures, mean_error, mean_error_of_real, protocol, target_sets
 
 TRACKS = ("text_to_image", "adapt")
 ESTIMATOR = {"estimator": "unbiased U-statistic", "kernel": "(x.y/d + 1)^3"}
@@ -75,7 +75,7 @@ def over_targets(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         better="lower",
         protocol={**protocol(sets), **ESTIMATOR},
         interval="value +- 1.96 se, Hájek projections of both sides over latents",
-        details={"se": se, "targets": targets, "failed": failures(evidence)},
+        details={"se": se, "targets": targets, "failed": failures(evidence), "effects": effects_on_mean(evidence, of_fake, of_real)},
     )
     return {name(next(iter(sets.values()))): estimate}
 

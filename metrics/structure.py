@@ -16,13 +16,13 @@ import torch
 from scipy.stats import rankdata
 from torch import Tensor
 
+from t2ibench.differences import spell
 from t2ibench.edit_prompts import SOURCES
-from t2ibench.errors import UserError
 from t2ibench.evidence import Evidence, Samples
 from t2ibench.feature_sets import AUTO, extractor_of
 from t2ibench.records import Estimate, digest
 from t2ibench.statistics import Interval, normal_interval
-from t2ibench.target_sets import failures
+from t2ibench.target_sets import failures, with_sources
 
 TRACKS = ("adapt",)
 
@@ -36,15 +36,11 @@ class Config:
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     """`structure_kept`. Raises UserError below `fewest` latents."""
     extractor, sources = extractor_of(evidence, config.extractor), evidence.samples(SOURCES)
-    if len(sources) < config.fewest:
-        raise UserError(f"structure: {len(sources)} latents, at least {config.fewest} are needed: ask for more images")
+    targets = with_sources(evidence, sources, "structure", config.fewest)
     before = ranks(evidence.fake_features(extractor, SOURCES), sources)
     found, without = {}, {}
-    for domain, group in evidence.targets.items():
-        samples = evidence.samples(group)
-        if list(samples.k) != list(sources.k):
-            raise UserError(f"structure: {domain} has other latents than the sources: ask for as many of each")
-        after = ranks(evidence.fake_features(extractor, group), samples) if samples.ok.any() else np.zeros_like(before)
+    for domain, samples in targets.items():
+        after = ranks(evidence.fake_features(extractor, evidence.targets[domain]), samples) if samples.ok.any() else np.zeros_like(before)
         found[domain], without[domain] = correlation(before, after)
     value, leaving = float(np.mean(list(found.values()))), np.mean(list(without.values()), axis=0)
     asked = [[prompt.id, prompt.text, prompt.images] for prompt in evidence.prompts]
@@ -65,6 +61,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
             details={
                 "targets": {domain: {"n": len(sources), "value": found[domain], "ci": list(own[domain])} for domain in found},
                 "failed": failures(evidence),
+                "effects": {"made": spell((len(leaving) - 1) * (leaving.mean() - leaving))},
             },
         )
     }

@@ -99,9 +99,12 @@ def per_sample(value: Value) -> np.ndarray | None:
 
 
 def effects(value: Value) -> tuple[np.ndarray, np.ndarray] | None:
-    """A value's effects, of prompts and of real images, float64 [N] and [R]; None where the record does not keep them."""
+    """A value's effects, of prompts and of real images, float64 [N] and [R]; None where the record does not keep them.
+
+    Those of real images are 0 where a value looks at none.
+    """
     kept = value["details"].get("effects")
-    found = [read(kept.get(side)) for side in SIDES] if isinstance(kept, Mapping) else []
+    found = [read(kept.get(side, "00" if side == "real" else None)) for side in SIDES] if isinstance(kept, Mapping) else []
     made, real = found if len(found) == len(SIDES) else (None, None)
     return None if made is None or real is None else (made, real)
 

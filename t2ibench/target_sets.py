@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from t2ibench.evidence import Evidence
+from t2ibench.differences import by_prompt, spell
+from t2ibench.errors import UserError
+from t2ibench.evidence import Evidence, Samples
 from t2ibench.feature_sets import FeatureSets, extractor_of, sets_of
 from t2ibench.records import digest
 from t2ibench.statistics import standard_error
@@ -23,6 +25,17 @@ def target_sets(evidence: Evidence, extractor: str, fewest: int) -> dict[str, Fe
         samples = evidence.samples(group)
         latents = [str(samples.k[row]) for row in samples.rows]
         found[domain] = sets_of(evidence, extractor_of(evidence, extractor), group, evidence.target(domain), latents, fewest)
+    return found
+
+
+def with_sources(evidence: Evidence, sources: Samples, metric: str, fewest: int) -> dict[str, Samples]:
+    """By domain, the images of a target, all of the latents of the sources. Raises UserError below `fewest` latents, and for others."""
+    if len(sources) < fewest:
+        raise UserError(f"{metric}: {len(sources)} latents, at least {fewest} are needed: ask for more images")
+    found = {domain: evidence.samples(group) for domain, group in evidence.targets.items()}
+    for domain, samples in found.items():
+        if list(samples.k) != list(sources.k):
+            raise UserError(f"{metric}: {domain} has other latents than the sources: ask for as many of each")
     return found
 
 
@@ -47,12 +60,27 @@ def failures(evidence: Evidence) -> dict[str, int]:
 
 def mean_error(effects: Mapping[str, ArrayLike], latents: Mapping[str, list[str]]) -> float:
     """Standard error, over latents, of a mean over targets. effects: by target, how much each image moves its value (influence, [n])."""
-    total = sum(len(labels) for labels in latents.values())
-    scaled = [np.asarray(effects[domain], float) * total / (len(effects) * len(latents[domain])) for domain in effects]
-    return standard_error(np.concatenate(scaled), [label for domain in effects for label in latents[domain]])
+    return standard_error(_of_mean(effects), [label for domain in effects for label in latents[domain]])
 
 
 def mean_error_of_real(effects: Mapping[str, ArrayLike]) -> float:
     """Standard error, over real images, of a mean over targets, each with images of its own."""
     errors = [standard_error(values) for values in effects.values()]
     return float(np.hypot.reduce(errors) / len(errors))
+
+
+def effects_on_mean(evidence: Evidence, of_fake: Mapping[str, ArrayLike], of_real: Mapping[str, ArrayLike]) -> dict[str, str]:
+    """First-order effects on a mean over targets as a record keeps them for pairs: of every latent (all its images), of every real image.
+
+    of_fake, of_real: by target, of the made images [n] and of the real ones [m].
+    """
+    samples = [evidence.samples(evidence.targets[domain]) for domain in of_fake]
+    latents, ok = [str(k) for own in samples for k in own.k], np.concatenate([own.ok for own in samples])
+    return {"made": by_prompt(_of_mean(of_fake), latents, ok), "real": spell(np.concatenate([np.asarray(of_real[d]) for d in of_fake]))}
+
+
+def _of_mean(effects: Mapping[str, ArrayLike]) -> np.ndarray:
+    """Effects [n] on each target's value as effects on the mean of the values, one after the other."""
+    arrays = [np.asarray(own, float) for own in effects.values()]
+    total = sum(map(len, arrays))
+    return np.concatenate([own * total / (len(arrays) * len(own)) for own in arrays])

@@ -8,9 +8,10 @@ import torch
 from fake_targets import FakeTargets
 from torch import Tensor
 
+from t2ibench.differences import difference, effects
 from t2ibench.errors import UserError
 from t2ibench.frechet import frechet_distance
-from t2ibench.metrics import fid, kid
+from t2ibench.metrics import diversity, fid, kid, structure
 from t2ibench.statistics import standard_error
 from t2ibench.target_sets import mean_error, mean_error_of_real
 
@@ -53,6 +54,26 @@ def test_each_target_is_held_to_its_own_real_images(metric, key):
     assert (estimate.n, estimate.better, estimate.protocol["of"], estimate.details["failed"]) == (120, "lower", 2, {})
     for row in estimate.details["targets"].values():
         assert row["ci"][0] < row["value"] < row["ci"][1]
+
+
+@pytest.mark.parametrize(
+    ("metric", "key"), [(fid, "fd_avatars"), (kid, "kd_avatars"), (diversity, "diversity"), (structure, "structure_kept")]
+)
+def test_the_effects_that_are_kept_have_the_error_of_the_value(metric, key):
+    """So two adaptations of the same latents are paired: a copy differs by nothing, a change of one target by less than other latents."""
+    estimate = metric.score(of(features()), metric.Config())[key]
+    kept = effects({"details": estimate.details})
+    assert kept is not None
+    made, real = kept
+    assert len(made) == 120
+    se = np.hypot(standard_error(made), standard_error(real))
+    assert (estimate.ci[1] - estimate.ci[0]) / 2 / 1.96 == pytest.approx(se, rel=0.01)
+    seen = features()
+    other = metric.score(of({**seen, SKETCH: seen[SKETCH] + 0.1 * draw(120, 9)}), metric.Config())[key]
+    a, b = ({"value": found.value, "ci": found.ci, "n": found.n, "details": found.details} for found in (estimate, other))
+    assert difference([a], [a]).se == 0
+    assert difference([a], [b]).rule == "paired"
+    assert 0 < difference([a], [b]).se < 0.7 * np.sqrt(2) * se
 
 
 def test_other_real_images_are_another_protocol():
