@@ -38,6 +38,12 @@ def _device(name: str) -> str:
     return name
 
 
+def _png(path: Path | None) -> Path | None:
+    if path is not None and (path.suffix.lower() != ".png" or path.is_dir()):
+        raise UserError(f"--out {path}: a sheet is one PNG, so a file name that ends in .png is expected: {path / 'sheet.png'}")
+    return path
+
+
 Device = Annotated[str, typer.Option(callback=_device, help="cpu, cuda or cuda:N.")]
 
 
@@ -174,7 +180,7 @@ def generate(
     method: Annotated[str, typer.Argument(help="A method; see `t2ibench list methods`.")],
     prompts: Annotated[list[str] | None, typer.Argument(help="One or more texts.")] = None,
     seeds: Annotated[str, typer.Option(help="Seeds of the images, as 0-15 or 0,3,7.")] = "0-7",
-    out: Annotated[Path, typer.Option(help="The PNG to write: a row a prompt, a column a seed.")] = Path("sheet.png"),
+    out: Annotated[Path, typer.Option(callback=_png, help="The PNG to write: a row a prompt, a column a seed.")] = Path("sheet.png"),
     set: Annotated[list[str] | None, typer.Option("--set", help="A setting of the method, key=value.")] = None,
     neutral: Annotated[str | None, typer.Option(help="Edit from this text to yours; for methods that edit.")] = None,
     image: Annotated[
@@ -310,7 +316,7 @@ def show(
     split: Annotated[str, typer.Option(help="Which split.")] = "test",
     count: Annotated[int, typer.Option(min=1, max=400, help="How many images.")] = 24,
     columns: Annotated[int, typer.Option(min=1, max=40, help="Images in a row.")] = 6,
-    out: Annotated[Path | None, typer.Option(help="The PNG to write; NAME-SPLIT.png unless given.")] = None,
+    out: Annotated[Path | None, typer.Option(callback=_png, help="The PNG to write; NAME-SPLIT.png unless given.")] = None,
 ) -> None:
     """Write a sheet of a data set's images with their captions."""
     from t2ibench.commands.generate import show_dataset

@@ -114,6 +114,7 @@ def test_run_shows_the_board_writes_everything_and_is_quiet_in_a_pipe(squares, t
         (["generate", "pointer", "a text"], "no method is called 'pointer', did you mean 'painter'?"),
         (["generate", "painter", "a text", "--seeds", "3-1"], "--seeds '3-1'"),
         (["generate", "retoucher", "a text"], "give the neutral one, --neutral 'a person'"),
+        (["generate", "painter", "a text", "--out", "sheets"], "--out sheets: a sheet is one PNG"),
         (["generate", "painter"], "generate: a text is missing: give one or more, or --target"),
         (["generate", "painter", "--target", "a text"], "painter has no adapt and unadapted"),
         (["generate", "tinter", "a text", "--target", "a grey square"], "generate: --target adapts a generator"),
