@@ -43,6 +43,14 @@ class Config:
     draws: int = 2000  # of the bootstrap
     seed: int = 0  # of the bootstrap
 
+    def __post_init__(self) -> None:
+        for name, count in (("images", self.images), ("single_images", self.single_images)):
+            if count % pair_prompts.TEMPLATES or count < 0 or (name == "images" and count == 0):
+                raise UserError(
+                    f"compositional_accuracy: {name} is {count}, expected a multiple of {pair_prompts.TEMPLATES}: every template gets "
+                    "equally many"
+                )
+
 
 def prompts(train: Split, reference: Split, config: Config) -> list[Prompt]:
     """Four templates of every pair, and of the literals alone. Raises UserError for a data set without attributes or rare pairs."""
