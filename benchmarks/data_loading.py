@@ -10,7 +10,6 @@ import numpy as np
 
 from t2ibench.datasets import avatars
 
-
 RATE = 20_000
 
 

@@ -2,8 +2,8 @@
 
     python benchmarks/shared_features.py [images]
 
-Real images stand in for generated ones (`balanced-val` of avatars for `val`); every round begins with an empty feature cache. Exit code 1 where all
-metrics take more than 1.2 times the slowest extractor alone.
+Real images stand in for generated ones (`balanced-val` of avatars for `val`); every round begins with an empty feature cache. Exit code 1
+where all metrics take more than 1.2 times the slowest extractor alone.
 """
 
 import os

@@ -1,4 +1,6 @@
-"""Seconds until `t2ibench --help` has answered, as a fresh process, beside an interpreter that does nothing. Expected: 0.4 or less, or exit code 1.
+"""Seconds until `t2ibench --help` has answered, as a fresh process, beside an interpreter that does nothing.
+
+Expected: 0.4 or less, else exit code 1.
 
 python benchmarks/startup.py
 """
