@@ -115,36 +115,6 @@ def compare(
 
 
 @app.command()
-def audit(
-    suite: Annotated[str | None, typer.Argument(help="A suite with compositional_accuracy.")] = None,
-    method: Annotated[str | None, typer.Argument(help="Whose images.")] = None,
-    images: Annotated[int, typer.Option(min=4, help="How many images, as many of each judged cell.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
-    out: Annotated[Path, typer.Option(help="Folder of the form, its images and the key.")] = Path("audit"),
-    work: Work = Path("runs"),
-    device: Device = "cpu",
-    read: Annotated[Path | None, typer.Option(help="Read the answers to the audit in this folder.")] = None,
-    answers: Annotated[list[Path] | None, typer.Option(help="With --read: a rater's CSV file; once for every rater.")] = None,
-    results: Annotated[
-        Path | None, typer.Option(help="With --read: also keep the verdict in this folder of records, for its boards.")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Have people look at what the judge judged: write a form of a method's images, then --read what they saw."""
-    from t2ibench.commands.audit import make_audit, read_audit
-    from t2ibench.runner import Where
-
-    if read is not None:
-        if suite is not None:
-            raise UserError("audit: SUITE and METHOD make an audit, --read reads one: leave one of them out")
-        read_audit(read, answers or [], results, json=json)
-    elif suite is None or method is None:
-        raise UserError("audit: name a suite and a method, as in `t2ibench audit quick gan-int-cls`, or --read the answers to one")
-    else:
-        make_audit(suite, method, images, seed, out, Where(work=work, device=device))
-
-
-@app.command()
 def reproduce(
     paper: Annotated[str, typer.Argument(help="A method whose paper makes claims: gan_cls, styleclip …")],
     folder: Annotated[Path | None, typer.Option(help="Judge the records of this folder, and run nothing.")] = None,

@@ -100,7 +100,7 @@ def run_cell(plan: Plan, entry: Entry, seed: int, where: Where, columns: Collect
     path = records.path_of(where.out, plan.suite.name, plan.track, entry.id, seed)
     if (found := recorded(path, identity_of, where.replace)) is not None:
         return Done(found, path, False, time.perf_counter() - started)
-    folder = folder_of(where, plan, entry, seed, maker)
+    folder = where.work / plan.suite.name / plan.track / entry.id / f"{seed}-{records.digest(maker.identity)[:8]}"
     samples = plan.of_track.samples(plan.prompts, seed)
     environment.reset_peak_memory()
     with locked(folder):
@@ -124,11 +124,6 @@ def run_cell(plan: Plan, entry: Entry, seed: int, where: Where, columns: Collect
         )
         records.write(record, path, replace=where.replace)
     return Done(record, path, True, time.perf_counter() - started)
-
-
-def folder_of(where: Where, plan: Plan, entry: Entry, seed: int, maker: Maker) -> Path:
-    """Where the images of a cell lie."""
-    return where.work / plan.suite.name / plan.track / entry.id / f"{seed}-{records.digest(maker.identity)[:8]}"
 
 
 def judge_of(train: Split) -> str:

@@ -78,10 +78,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Board:
-    """off: methods that are not on the board, and why. said: what else stands under it.
-
-    Rows stand in the order of their mean rank over the headline columns.
-    """
+    """off: methods that are not on the board, and why. Rows stand in the order of their mean rank over the headline columns."""
 
     suite: str
     track: str
@@ -89,7 +86,6 @@ class Board:
     methods: Sequence[Row]
     baselines: Sequence[Row]
     off: Sequence[tuple[str, str]]
-    said: Sequence[str] = ()
 
     @property
     def rows(self) -> list[Row]:

@@ -2,14 +2,12 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
 
 from t2ibench import formats, records, report, runner, suite, table
-from t2ibench.audit import reading
 from t2ibench.commands.console import out, print_json, say
 from t2ibench.errors import UserError, did_you_mean
 
@@ -45,7 +43,7 @@ def progress_line(cell: runner.Done) -> str:
 
 def show_table(folder: Path, format: str, name: str | None, *, everything: bool, json: bool) -> None:
     """Show the boards of a folder of records."""
-    boards = [with_audits(board, folder) for board in table.boards(_of_suite(records.load(folder), name, folder))]
+    boards = table.boards(_of_suite(records.load(folder), name, folder))
     if json:
         print_json(formats.as_json(boards))
     elif format == "terminal":
@@ -54,11 +52,6 @@ def show_table(folder: Path, format: str, name: str | None, *, everything: bool,
         print(formats.as_csv(boards), end="")
     else:
         print("\n".join((formats.markdown if format == "markdown" else formats.latex)(board, everything) for board in boards), end="")
-
-
-def with_audits(board: table.Board, folder: Path) -> table.Board:
-    """A board of attribute pairs with what people said of the judge."""
-    return replace(board, said=reading.sentences(folder, board.suite)) if board.track == "text_to_image" else board
 
 
 def write_report(name: str, folder: Path, work: Path) -> None:
