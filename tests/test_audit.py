@@ -127,14 +127,20 @@ def test_where_all_images_count_alike_the_interval_is_wilsons():
 
 
 def test_intervals_hold_the_truth_at_least_as_often_as_they_say():
-    """People agree with the judge less, the rarer the cell; every image of the method would be the truth."""
-    rng, sizes, truth = np.random.default_rng(0), np.array([7000, 1500, 1200, 300]), np.array([0.7, 0.9, 0.9, 0.95])
+    """People agree with the judge more, the rarer its cell; the truth is what they say of every image of the method."""
+    rng, sizes, right = np.random.default_rng(0), [7000, 1500, 1200, 300], np.array([0.7, 0.9, 0.9, 0.95])
+    judged = np.repeat(range(4), sizes)
+    mistaken = [rng.random(10_000) > rate for rate in (right[judged], 0.97, 0.97)]  # both together, then each alone
+    seen = [(judged + mistaken[0] + mistaken[rater]) % 4 for rater in (1, 2)]
+    agreed, everything = np.mean([judged == said for said in seen], 0), np.ones(10_000)
+    truths = (agreed.mean(), kappa(seen[0], seen[1], everything)["kappa"], kappa(judged, seen[0], everything)["kappa"])
     inside = []
-    for _ in range(500):
-        agreed = np.concatenate([rng.random(25) < rate for rate in truth]).astype(float)
-        low, high = share(agreed, np.repeat(sizes / 25, 25))["ci"]
-        inside.append(low <= truth @ sizes / sizes.sum() <= high)
-    assert np.mean(inside) >= 0.93
+    for _ in range(400):
+        rows = np.concatenate([rng.choice(np.flatnonzero(judged == cell), 25, replace=False) for cell in range(4)])
+        weights = np.repeat(np.array(sizes) / 25, 25)
+        found = (share(agreed[rows], weights), kappa(seen[0][rows], seen[1][rows], weights), kappa(judged[rows], seen[0][rows], weights))
+        inside.append([made["ci"][0] <= truth <= made["ci"][1] for made, truth in zip(found, truths, strict=True)])
+    assert (np.mean(inside, 0) >= 0.93).all()
 
 
 def test_images_that_a_rater_could_not_tell_are_left_out_of_what_they_concern():
@@ -244,9 +250,9 @@ def test_an_audit_stands_beside_the_records_and_under_the_board(drawn, t2ibench)
 
     before = t2ibench("table", "--format", "markdown").stdout
     assert "human audit" not in before
-    read = t2ibench("audit", "read", "a", answer(drawn, "Ann"), answer(drawn, "Bo", one_is_wrong))
+    read = t2ibench("audit", "read", "a", answer(drawn, "Ann"), answer(drawn, "Bo [x]", one_is_wrong))
     assert (read.returncode, read.stderr) == (0, "")
-    assert "kappa of Ann and Bo" in read.stdout
+    assert "kappa of Ann and Bo [x]" in read.stdout
     [made] = board.load(Path("runs"))
     assert made["agreement"]["cell"]["n"] == 24
     assert made["kappa"]["judge"][0]["kappa"] == pytest.approx(1)
@@ -254,7 +260,7 @@ def test_an_audit_stands_beside_the_records_and_under_the_board(drawn, t2ibench)
     said = t2ibench("table", "--format", "markdown").stdout
     assert f"human audit of shuffled-real: agreement {made['agreement']['cell']['value']:.2f} [" in said
     assert said.replace("  \n" + board.line(made, {made["images"]}), "") == before
-    shown = t2ibench("audit", "read", "a", "Ann.csv", "Bo.csv", "--json").stdout
+    shown = t2ibench("audit", "read", "a", "Ann.csv", "Bo [x].csv", "--json").stdout
     assert json.loads(shown) == records.seal(made)
     assert t2ibench("report", "faces").returncode == 0
     assert "human audit of shuffled-real" in Path("runs/faces/report.html").read_text("utf-8")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -45,7 +46,7 @@ def read_audit(folder: Path, paths: Sequence[Path], out: Path, *, json: bool) ->
 def show(made: Mapping[str, Any]) -> None:
     """An audit on the terminal."""
     table = Table(
-        title=f"{made['suite']} · {made['method']}: human audit of {made['drawn']} images by {', '.join(made['raters'])}",
+        title=escape(f"{made['suite']} · {made['method']}: human audit of {made['drawn']} images by {', '.join(made['raters'])}"),
         title_justify="left",
         title_style="bold",
         header_style="bold",
@@ -64,13 +65,14 @@ def show(made: Mapping[str, Any]) -> None:
         table.add_row(name, *_figures("value", found), Text(found["verdict"], STYLES[found["verdict"]]))
     table.add_section()
     for found in (*made["kappa"]["raters"], *made["kappa"]["judge"]):
-        table.add_row(f"kappa of {' and '.join(found['of'])}", *_figures("kappa", found))
+        table.add_row(Text(f"kappa of {' and '.join(found['of'])}"), *_figures("kappa", found))
     stdout().print(table)
+    few = len(made["pairs"]) - len(spoken)
     rule, unsure = made["rule"], ", ".join(f"{name} {said['cannot_tell']}" for name, said in made["raters"].items())
     for line in (
         f"images weighted by the shares of the judged cells; those left out that a rater could not tell: {unsure}",
-        f"a pair is withheld where its agreement is below {rule['agreement']}; of {len(made['pairs']) - len(spoken)} of the "
-        f"{len(made['pairs'])} pairs nothing can be said, which have fewer than {rule['images']} images: draw more with --images",
+        f"a pair is withheld where its agreement is below {rule['agreement']}",
+        *([f"{few} of {len(made['pairs'])} pairs have fewer than {rule['images']} images, so nothing is said of them"] if few else []),
         *made["notes"],
     ):
         stdout().print(Text(line, "dim"))
