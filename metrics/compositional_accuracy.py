@@ -4,7 +4,7 @@ The pairs are computed from the training table (`t2ibench.pairs`). An image hits
 is a miss. Beside the under-represented pairs stand matched controls, neutral and over-represented pairs, and each literal alone.
 Where the judge's errors are known on 50 real images of every cell, a stratum is corrected by them, otherwise it is labelled "uncorrected".
 Chance is how often the same method's images of ordinary captions hit the pair: for a method that ignores its prompt, its unconditional
-rate. A data set without a judge gets a cross-fitted one (`probe`). Human audits are not here.
+rate. A data set without a judge gets a cross-fitted one (`probe`). Whether people agree with the judge: `t2ibench.audit`.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,7 @@ from t2ibench.data import Split
 from t2ibench.errors import UserError
 from t2ibench.evidence import Evidence
 from t2ibench.judge_gate import Gate, RealCells
-from t2ibench.literals import attribute_of, canonical, indicators
-from t2ibench.pair_judge import PairJudge, pair_judge
+from t2ibench.pair_judge import literal_hits, pair_judge
 from t2ibench.pair_rates import Rates
 from t2ibench.pair_summary import Summary
 from t2ibench.pairs import Names, PairList, Rules, find_pairs
@@ -115,18 +114,6 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
 
 def _digest(prompts: Sequence[Prompt], group: str) -> str:
     return digest([[prompt.id, prompt.text, prompt.images] for prompt in prompts if prompt.group == group])
-
-
-def literal_hits(evidence: Evidence, judge: PairJudge, group: str, literals: Sequence[str]) -> np.ndarray:
-    """Whether the judge sees each literal in each sample, bool [N, L]; a sample without an image has none, nor has an unknown attribute."""
-    samples = evidence.samples(group)
-    hits = np.zeros((len(samples.prompts), len(literals)), bool)
-    if samples.ok.any():
-        judged = judge.made(group)
-        known = [index for index, literal in enumerate(literals) if attribute_of(literal) in judged]
-        values = canonical(judged, dict.fromkeys(attribute_of(literals[index]) for index in known))
-        hits[np.flatnonzero(samples.ok)[:, None], known] = indicators(values, [literals[index] for index in known])
-    return hits
 
 
 def count_cells(hits: np.ndarray, literals: Sequence[str], names: Names) -> np.ndarray:

@@ -163,6 +163,38 @@ def drift(
     raise typer.Exit(check_drift(baseline, tiers, seed, junit, device, github=github, everything=everything, json=json))
 
 
+audit = typer.Typer(help="Have people check what the attribute judge says of a method's images.", no_args_is_help=True)
+app.add_typer(audit, name="audit")
+
+
+@audit.command("draw")
+def audit_draw(
+    suite: Annotated[str, typer.Argument(help="A suite that was run and asks for attribute pairs.")],
+    method: Annotated[str, typer.Argument(help="The method, or baseline, whose images are looked at.")],
+    images: Annotated[int, typer.Option(min=4, help="How many, of all judged cells and pairs.")] = 100,
+    folder: Annotated[Path | None, typer.Option(help="What to write: raters/ for the raters, key.json; audit-… unless given.")] = None,
+    out: Out = Path("runs"),
+    work: Work = Path("runs"),
+) -> None:
+    """Draw images of a finished cell and write a form for raters, who learn neither the method nor what the judge said."""
+    from t2ibench.commands.audit import draw_audit
+
+    draw_audit(suite, method, images, out, work, folder)
+
+
+@audit.command("read")
+def audit_read(
+    folder: Annotated[Path, typer.Argument(help="What `t2ibench audit draw` wrote.")],
+    answers: Annotated[list[Path], typer.Argument(help="A CSV file of each rater.")],
+    out: Out = Path("runs"),
+    json: Json = False,
+) -> None:
+    """Agreement of raters and judge, kappas, and the pairs withheld; written to OUT/audits, where `table` finds it."""
+    from t2ibench.commands.audit import read_audit
+
+    read_audit(folder, answers, out, json=json)
+
+
 @app.command()
 def report(
     suite: Annotated[str, typer.Argument(help="The name of a suite that was run.")] = "quick",

@@ -33,7 +33,7 @@ def notes(board: Board, everything: bool = True) -> list[str]:
     ]
     hidden = sorted({row.method for row in board.rows for cell in row.cells.values() if cell.note == "made for this judge"})
     found += [f"{method}: a value is hidden (‡) where the method used its judge, or was optimised for it" for method in hidden]
-    return found + [f"off the board: {method}, {why}" for method, why in board.off]
+    return [*found, *board.audits, *(f"off the board: {method}, {why}" for method, why in board.off)]
 
 
 def rules(columns: Sequence[Column]) -> str:

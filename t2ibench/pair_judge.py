@@ -1,10 +1,11 @@
 """Who says which attributes an image shows: the attribute judge of a data set, or heads cross-fitted on features that it has none for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from t2ibench import features
@@ -12,7 +13,7 @@ from t2ibench.cross_fit import FOLDS, STEPS, STRENGTHS, CrossFitted, cross_fit, 
 from t2ibench.data import Split
 from t2ibench.errors import UserError, did_you_mean
 from t2ibench.evidence import Evidence
-from t2ibench.literals import likeliest
+from t2ibench.literals import attribute_of, canonical, indicators, likeliest
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,18 @@ def pair_judge(evidence: Evidence, probe: str, groups: str) -> PairJudge:
         return fitted.out_of_fold
 
     return PairJudge(train, made, lambda split: likeliest(out_of_fold(split), fitted.attributes), out_of_fold, None, own)
+
+
+def literal_hits(evidence: Evidence, judge: PairJudge, group: str, literals: Sequence[str]) -> np.ndarray:
+    """Whether the judge sees each literal in each sample, bool [N, L]; a sample without an image has none, nor has an unknown attribute."""
+    samples = evidence.samples(group)
+    hits = np.zeros((len(samples.prompts), len(literals)), bool)
+    if samples.ok.any():
+        judged = judge.made(group)
+        known = [index for index, literal in enumerate(literals) if attribute_of(literal) in judged]
+        values = canonical(judged, dict.fromkeys(attribute_of(literals[index]) for index in known))
+        hits[np.flatnonzero(samples.ok)[:, None], known] = indicators(values, [literals[index] for index in known])
+    return hits
 
 
 def stored(fit: Callable[[], CrossFitted], table: pd.DataFrame, key: Mapping[str, Any]) -> CrossFitted:

@@ -179,6 +179,19 @@ def read(path: Path) -> dict[str, Any]:
     return record
 
 
+def read_sealed(path: Path, kind: str) -> dict[str, Any]:
+    """JSON that `seal` closed and that says it is of this kind. Raises UserError where it is missing, damaged or something else."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        if content["kind"] != kind or content.pop("sha256") != digest(content):
+            raise ValueError("the content does not match its own sha256")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): it should be an {kind}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: not a sound {kind} ({error}): make it again") from error
+    return content
+
+
 def load(folder: Path) -> list[dict[str, Any]]:
     """Every record under an output folder (or a `records` folder, or one file), in the order of their paths."""
     if not folder.exists():

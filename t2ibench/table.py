@@ -14,6 +14,7 @@ from statistics import fmean, median
 from typing import Any
 
 from t2ibench import records
+from t2ibench.audit.board import line
 from t2ibench.differences import Rule
 from t2ibench.ranks import ranks
 from t2ibench.tracks import TRACKS
@@ -78,7 +79,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Board:
-    """off: methods that are not on the board, and why. Rows stand in the order of their mean rank over the headline columns."""
+    """off: methods that are not on the board, and why. audits: what people who looked at a method's images say of its judge, a line each.
+
+    Rows stand in the order of their mean rank over the headline columns.
+    """
 
     suite: str
     track: str
@@ -86,6 +90,7 @@ class Board:
     methods: Sequence[Row]
     baselines: Sequence[Row]
     off: Sequence[tuple[str, str]]
+    audits: Sequence[str] = ()
 
     @property
     def rows(self) -> list[Row]:
@@ -98,12 +103,12 @@ class Board:
         return ["seconds_per_image", *paid] if paid else []
 
 
-def boards(found: Sequence[Mapping[str, Any]]) -> list[Board]:
-    """Every board of a set of records."""
-    return [board(suite, track, group) for (suite, track), group in records.suites(found).items()]
+def boards(found: Sequence[Mapping[str, Any]], audits: Sequence[Mapping[str, Any]] = ()) -> list[Board]:
+    """Every board of a set of records, and what the human audits beside them say."""
+    return [board(suite, track, group, audits) for (suite, track), group in records.suites(found).items()]
 
 
-def board(suite: str, track: str, found: Sequence[Mapping[str, Any]]) -> Board:
+def board(suite: str, track: str, found: Sequence[Mapping[str, Any]], audits: Sequence[Mapping[str, Any]] = ()) -> Board:
     """The board of one suite and track."""
     sound = [record for record in found if not record["partial"]]
     off = [(record["method"], _why_off(record)) for record in found if record["partial"]]
@@ -132,7 +137,9 @@ def board(suite: str, track: str, found: Sequence[Mapping[str, Any]]) -> Board:
     methods = sorted((row for row in rows if row.kind == "method"), key=lambda row: (_mean_rank(row, shown), row.method))
     order = {name: place for place, name in enumerate(TRACKS[track].baselines if track in TRACKS else ())}
     baselines = sorted((row for row in rows if row.kind != "method"), key=lambda row: (order.get(row.method.split("-")[0], 9), row.method))
-    return Board(suite, track, columns, methods, baselines, off)
+    own = [audit for audit in audits if (audit["suite"], audit["track"]) == (suite, track) and audit["method"] in by_method]
+    said = [line(audit, {record["images"] for record in by_method[audit["method"]]}) for audit in own]
+    return Board(suite, track, columns, methods, baselines, off, said)
 
 
 def decimals_of(half: float) -> int:

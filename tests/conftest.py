@@ -1,10 +1,14 @@
 """Fixtures that several test files share."""
 
 import os
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from t2ibench import cli
 
 PLUGINS = Path(__file__).parent / "plugins"
 SQUARES = """# Squares in three colours. A second.
@@ -34,3 +38,27 @@ def squares(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Pa
         return path
 
     return write
+
+
+@dataclass(frozen=True)
+class Answer:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def t2ibench(monkeypatch, capsys) -> Callable[..., Answer]:
+    """Runs a command in this process, as the shell would: arguments in, exit code and both outputs out."""
+
+    def call(*arguments: str) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["t2ibench", *arguments])
+        capsys.readouterr()
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return Answer(code, *capsys.readouterr())
+
+    return call

@@ -5,8 +5,6 @@ import subprocess
 import sys
 import time
 import types
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,37 +19,13 @@ from t2ibench.commands.train import part_of, splits_of
 from t2ibench.errors import UserError
 
 
-@dataclass(frozen=True)
-class Answer:
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def t2ibench(monkeypatch, capsys) -> Callable[..., Answer]:
-    """Runs a command in this process, as the shell would: arguments in, exit code and both outputs out."""
-
-    def call(*arguments: str) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["t2ibench", *arguments])
-        capsys.readouterr()
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return Answer(code, *capsys.readouterr())
-
-    return call
-
-
 def test_help_and_lists_import_neither_torch_nor_pandas():
     code = """
 import sys
 from typer.testing import CliRunner
 from t2ibench.cli import app
 kinds = ("methods", "metrics", "datasets", "suites", "assets")
-for words in (["--help"], ["run", "--help"], *(["list", kind, "--json"] for kind in kinds)):
+for words in (["--help"], ["run", "--help"], ["audit", "draw", "--help"], *(["list", kind, "--json"] for kind in kinds)):
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, (words, result.output)
 heavy = {"torch", "pandas", "numpy", "scipy", "matplotlib"} & set(sys.modules)

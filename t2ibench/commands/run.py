@@ -8,6 +8,7 @@ from typing import Any
 from rich.markup import escape
 
 from t2ibench import formats, records, report, runner, suite, table
+from t2ibench.audit.board import load as audits_of
 from t2ibench.commands.console import out, print_json, say
 from t2ibench.errors import UserError, did_you_mean
 
@@ -21,8 +22,10 @@ def run_suite(name: str, where: runner.Where, *, json: bool) -> None:
         done.append(cell)
         say(progress_line(cell))
     found = [{**cell.record, "columns": list(wanted.columns)} for cell in done]  # the suite's columns may have changed since
-    written = report.write(found, where.work, where.work / wanted.name) + report.write_boards(found, where.out / wanted.name)
-    boards = table.boards(found)
+    audits = audits_of(where.out)
+    written = report.write(found, where.work, where.work / wanted.name, audits)
+    written += report.write_boards(found, where.out / wanted.name, audits)
+    boards = table.boards(found, audits)
     if json:
         print_json(formats.as_json(boards))
         return
@@ -43,7 +46,7 @@ def progress_line(cell: runner.Done) -> str:
 
 def show_table(folder: Path, format: str, name: str | None, *, everything: bool, json: bool) -> None:
     """Show the boards of a folder of records."""
-    boards = table.boards(_of_suite(records.load(folder), name, folder))
+    boards = table.boards(_of_suite(records.load(folder), name, folder), audits_of(folder))
     if json:
         print_json(formats.as_json(boards))
     elif format == "terminal":
@@ -56,8 +59,8 @@ def show_table(folder: Path, format: str, name: str | None, *, everything: bool,
 
 def write_report(name: str, folder: Path, work: Path) -> None:
     """Write the page of a suite that was run."""
-    found = _of_suite(records.load(folder), name, folder)
-    written = report.write(found, work, work / name) + report.write_boards(found, folder / name)
+    found, audits = _of_suite(records.load(folder), name, folder), audits_of(folder)
+    written = report.write(found, work, work / name, audits) + report.write_boards(found, folder / name, audits)
     print("\n".join(map(str, written)))
 
 

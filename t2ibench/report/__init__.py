@@ -22,12 +22,12 @@ from t2ibench.report.plots import curve, intervals
 from t2ibench.report.sweeps import sweeps
 
 
-def write(found: Sequence[Mapping[str, Any]], work: Path, folder: Path) -> list[Path]:
+def write(found: Sequence[Mapping[str, Any]], work: Path, folder: Path, audits: Sequence[Mapping[str, Any]] = ()) -> list[Path]:
     """Write `report.html`, and a sheet of samples for each track whose images are there, for the records of one suite.
 
     Returns what was written.
     """
-    boards = table.boards(found)
+    boards = table.boards(found, audits)
     galleries = [gallery for board in boards for gallery in galleries_of(board, found, work)]
     page = folder / "report.html"
     records.write_whole(page, render(found, boards, galleries).encode())
@@ -41,9 +41,9 @@ def write(found: Sequence[Mapping[str, Any]], work: Path, folder: Path) -> list[
     return [page, *paths]
 
 
-def write_boards(found: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
+def write_boards(found: Sequence[Mapping[str, Any]], folder: Path, audits: Sequence[Mapping[str, Any]] = ()) -> list[Path]:
     """Write the leaderboard of a suite as Markdown and CSV, and figures of its attribute pairs as SVG; returns what was written."""
-    boards = table.boards(found)
+    boards = table.boards(found, audits)
     paths = [folder / "leaderboard.md", folder / "leaderboard.csv"]
     texts = ["\n".join(formats.markdown(board, everything=True) for board in boards), formats.as_csv(boards)]
     for board in boards:

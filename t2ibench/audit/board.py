@@ -1,0 +1,37 @@
+"""Where finished audits lie beside the records, and the line that a leaderboard says of one."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from t2ibench import records
+
+KIND = "audit"
+
+
+def path_of(out: Path, suite: str, method: str) -> Path:
+    """Where the audit of a method lies under an output folder."""
+    return out / "audits" / suite / f"{method}.json"
+
+
+def load(out: Path) -> list[dict[str, Any]]:
+    """Every audit under an output folder. Raises UserError for a damaged one."""
+    return [records.read_sealed(path, KIND) for path in sorted((out / "audits").glob("*/*.json"))]
+
+
+def line(audit: Mapping[str, Any], images: Collection[str]) -> str:
+    """What stands under the board; `images`: the digests of those that the board's records of the method are about."""
+    start = f"human audit of {audit['method']}: "
+    if audit["images"] not in images:
+        return f"{start}of other images than these, audit it again"
+    agreement, between = audit["agreement"]["cell"], audit["kappa"]["raters"]
+    low, high = agreement["ci"]
+    kappa = ", ".join(figure(entry["kappa"]) for entry in between) or "not there, one rater"
+    spoken = sum("value" in pair for pair in audit["pairs"].values())
+    withheld = ", ".join(audit["withheld"]) or f"none of {spoken} pairs with at least {audit['rule']['images']} images"
+    return f"{start}agreement {agreement['value']:.2f} [{low:.2f}, {high:.2f}], kappa {kappa}, n = {agreement['n']}, withheld: {withheld}"
+
+
+def figure(value: float | None) -> str:
+    """A kappa, or a dash where there is none because everybody always said the same."""
+    return "—" if value is None else f"{value:.2f}".replace("-", "−")

@@ -1,0 +1,54 @@
+"""What a rater gets: a page that holds everything and asks nothing of a network, or the images and a spreadsheet. Neither says who drew."""
+
+import base64
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+
+from t2ibench import records
+
+COLUMNS = ("audit", "rater", "image", "question_1", "answer_1", "question_2", "answer_2")
+ANSWERS = {"yes": True, "no": False, "cannot tell": None}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An image to be looked at, as PNG, and what is asked of it."""
+
+    name: str
+    png: bytes
+    questions: Sequence[str]
+
+
+def write(folder: Path, audit: str, entries: Sequence[Entry]) -> None:
+    """Write `audit.html`, `answers.csv` and `images/` into a folder for raters."""
+    for entry in entries:
+        records.write_whole(folder / "images" / f"{entry.name}.png", entry.png)
+    records.write_whole(folder / "answers.csv", spreadsheet(audit, entries).encode("utf-8-sig"))
+    records.write_whole(folder / "audit.html", page(audit, entries).encode())
+
+
+def spreadsheet(audit: str, entries: Sequence[Entry]) -> str:
+    """The rows that a rater fills in: a name, and two answers of ANSWERS."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([audit, "", entry.name, entry.questions[0], "", entry.questions[1], ""] for entry in entries)
+    return buffer.getvalue()
+
+
+def page(audit: str, entries: Sequence[Entry]) -> str:
+    """The form: one image at a time, answered by keys or buttons; it hands over the same columns as the spreadsheet."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("t2ibench", "audit"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    images = [{"name": entry.name, "questions": list(entry.questions), "png": base64.b64encode(entry.png).decode()} for entry in entries]
+    return environment.get_template("form.html.j2").render(audit=audit, images=images, columns=COLUMNS, answers=list(ANSWERS))

@@ -1,0 +1,85 @@
+"""`audit draw` and `audit read`: images and a form for raters, and what their answers say of the judge."""
+
+import json as json_
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from t2ibench import records, suite
+from t2ibench.audit import board
+from t2ibench.audit.agreement import audit_of
+from t2ibench.audit.answers import read_all
+from t2ibench.audit.draw import draw, read_key
+from t2ibench.commands.console import out as stdout
+from t2ibench.commands.console import print_json
+from t2ibench.errors import UserError
+
+STYLES = {"withheld": "red", "kept": "green"}
+
+
+def draw_audit(name: str, method: str, images: int, out: Path, work: Path, folder: Path | None) -> None:
+    """Write what raters need and the key."""
+    made = draw(suite.load(name), method, images, out, work, folder)
+    print(f"{made / 'raters'}: give this folder, and nothing else, to two raters; {made / 'key.json'} is for `t2ibench audit read`")
+
+
+def read_audit(folder: Path, paths: Sequence[Path], out: Path, *, json: bool) -> None:
+    """Hold the judge to the answers, write the audit beside the records and show it."""
+    key = read_key(folder)
+    made = records.seal(audit_of(key, read_all(paths, key)))
+    path = board.path_of(out, made["suite"], made["method"])
+    if path.exists() and records.read_sealed(path, board.KIND)["audit"] != made["audit"]:
+        raise UserError(f"{path} holds an audit of other images: remove it, or name another --out")
+    records.write_whole(path, (json_.dumps(made, indent=1, ensure_ascii=False) + "\n").encode())
+    if json:
+        print_json(made)
+        return
+    show(made)
+    stdout().print(Text(str(path), "dim"))
+
+
+def show(made: Mapping[str, Any]) -> None:
+    """An audit on the terminal."""
+    table = Table(
+        title=escape(f"{made['suite']} · {made['method']}: human audit of {made['drawn']} images by {', '.join(made['raters'])}"),
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+        box=box.SIMPLE,
+        show_edge=False,
+        pad_edge=False,
+    )
+    for column in ("", "agreement", "95 % interval", "n", "verdict"):
+        table.add_column(column, justify="left" if column in ("", "verdict") else "right", no_wrap=True)
+    table.add_row(Text("cell of the pair", "bold"), *_figures("value", made["agreement"]["cell"]))
+    for name, found in made["agreement"]["attributes"].items():
+        table.add_row(name, *_figures("value", found))
+    table.add_section()
+    spoken = {name: found for name, found in made["pairs"].items() if "value" in found}
+    for name, found in spoken.items():
+        table.add_row(name, *_figures("value", found), Text(found["verdict"], STYLES[found["verdict"]]))
+    table.add_section()
+    for found in (*made["kappa"]["raters"], *made["kappa"]["judge"]):
+        table.add_row(Text(f"kappa of {' and '.join(found['of'])}"), *_figures("kappa", found))
+    stdout().print(table)
+    few = len(made["pairs"]) - len(spoken)
+    rule, unsure = made["rule"], ", ".join(f"{name} {said['cannot_tell']}" for name, said in made["raters"].items())
+    for line in (
+        f"images weighted by the shares of the judged cells; those left out that a rater could not tell: {unsure}",
+        f"a pair is withheld where its agreement is below {rule['agreement']}",
+        *([f"{few} of {len(made['pairs'])} pairs have fewer than {rule['images']} images, so nothing is said of them"] if few else []),
+        *made["notes"],
+    ):
+        stdout().print(Text(line, "dim"))
+
+
+def _figures(value: str, found: Mapping[str, Any]) -> tuple[str, str, str]:
+    if found.get(value) is None:
+        return "—", "", str(found["n"])
+    low, high = map(board.figure, found["ci"])
+    return board.figure(found[value]), f"[{low}, {high}]", str(found["n"])
