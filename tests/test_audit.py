@@ -172,6 +172,9 @@ def test_one_rater_is_allowed_and_said_to_be_too_few():
     assert made["kappa"]["raters"] == []
     assert "the protocol asks for two" in made["notes"][0]
     assert "kappa not there, one rater" in board.line(made, {"d"})
+    assert "do not believe" not in board.line(made, {"d"})
+    made["agreement"]["cell"]["value"] = 0.84
+    assert "] below 0.85, so do not believe its pairs, kappa" in board.line(made, {"d"})
 
 
 def test_questions_are_in_the_words_of_the_data_set():
