@@ -219,8 +219,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"steps": 0}, "steps is 0, expected at least 1"),
     ({"mixing": 1.5}, "mixing is 1.5, expected a share"),
     ({"learning_rate": 0.0}, "learning_rate is 0.0, expected more than 0"),
-    ({"clips": ("a", "b")}, "2 clips with 1 clip_weights"),
-    ({"clip_weights": (0.0,)}, "clip_weights are"),
+    ({"clips": ("a", "b"), "clip_weights": (1.0,)}, "2 clips with 1 clip_weights"),
+    ({"clips": ("a",), "clip_weights": (0.0,)}, "clip_weights are"),
     ({"lambda_direction": 0.0}, "expected none below 0 and one above"),
     ({"layers": -1.0}, "layers is -1.0"),
 ]

@@ -224,7 +224,8 @@ def test_what_a_command_can_train():
     made = of_settings(
         "stylegan_nada", {"generator": "tiny", "clips": ["clip-1"], "target": SKETCH, "source": FACE}, nothing, nothing, TinyModels(), 7
     )
-    assert (made.name, made.config.seed, made.keep_every) == ("stylegan-nada-a-pencil-sketch-of-a-face", 7, 50)
+    assert (made.name, made.config.seed, made.keep_every) == ("stylegan-nada-a-pencil-sketch-of-a-face", 7, 100)
+    assert made.config.clip_weights == (1.0,)
     assert "fast" in PARTS
     with pytest.raises(UserError, match=r"target is missing: name the domain, --set target="):
         of_settings("fast", {}, nothing, nothing, TinyModels(), 0)

@@ -14,8 +14,11 @@ from t2ibench.errors import UserError
 @dataclass(frozen=True)
 class Config:
     generator: str = "stylegan2-avatars"  # of the zoo, or a file: .pkl, .pt or .safetensors
-    clips: tuple[str, ...] = ("clip-guide-avatars",)  # of the zoo, or model:tag of open_clip; never the one that scores
-    clip_weights: tuple[float, ...] = (1.0,)  # of each clip's loss; a clip of weight 0 is not loaded
+    clips: tuple[str, ...] = (
+        "clip-guide-avatars",
+        "clip-guide-styles-avatars",
+    )  # of the zoo, or model:tag of open_clip; never the one that scores
+    clip_weights: tuple[float, ...] = ()  # of each clip's loss, 1 unless given; a clip of weight 0 is not loaded
 
     # images
     truncation_psi: float = 0.7  # towards the parent's stored mean w, in parent and child alike
@@ -26,20 +29,20 @@ class Config:
     domains: tuple[str, ...] = ()  # targets that a prompt may name, beside those in the zoo
 
     # training
-    steps: int = 300
-    keep_every: int = 50  # weights are also kept after every so many steps; 0: only the last
-    batch: int = 4
-    learning_rate: float = 0.01  # of Adam; the reference has 0.002 * 4/5, with the kernels
+    steps: int = 600
+    keep_every: int = 100  # weights are also kept after every so many steps; 0: only the last
+    batch: int = 8  # the reference has 2 to 4
+    learning_rate: float = 0.002  # of Adam; the reference has 0.002 * 4/5
     seed: int = 0
     templates: Literal["plain", "imagenet"] = "plain"  # around both texts; imagenet is the reference
     lambda_direction: float = 1.0
     lambda_global: float = 0.0  # the loss that chooses layers, here as a training loss: for ablations
-    views: int = 2  # ours, against images that fool one CLIP: it sees so many moved copies of each pair; 0: the pair as it is (reference)
+    views: int = 4  # ours, against images that fool one CLIP: it sees so many moved copies of each pair; 0: the pair as it is (reference)
     view_scale: float = 0.3  # a view shows between 1 - view_scale of the sides and all
     floor: float = 1e-3  # displacements of features that are shorter count as of this length
     phase: Literal["default", "texture", "shape", "shape_expanded", "no_fine", "all"] = "all"  # what learns where `layers` is 0
     train_affine: bool = True  # the affine layers of what learns (reference for StyleGAN2)
-    train_kernels: bool = False  # its convolutions (reference); False: only what shifts and scales them, less that can fool a CLIP
+    train_kernels: bool = True  # its convolutions (reference); False: only what shifts and scales them, which draws no strokes
     train_noise: bool = False  # the strength of its noise maps (reference); False: no target can be reached by noise
     layers: float = 0.0  # k: this many layers are chosen anew and alone learn (below 1: this share of W+'s rows); 0: those of `phase`
     layers_every: int = 1  # steps between choices
@@ -66,6 +69,7 @@ class Config:
     identity: str = "guide"  # features of the identity term: of the first CLIP ("guide"), or the file of ArcFace's weights
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "clip_weights", self.clip_weights or (1.0,) * len(self.clips))  # the class is frozen
         for name, low in (
             ("steps", 1),
             ("keep_every", 0),
