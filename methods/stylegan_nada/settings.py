@@ -29,7 +29,7 @@ class Config:
     domains: tuple[str, ...] = ()  # targets that a prompt may name, beside those in the zoo
 
     # training
-    steps: int = 600
+    steps: int = 500
     keep_every: int = 100  # weights are also kept after every so many steps; 0: only the last
     batch: int = 8  # the reference has 2 to 4
     learning_rate: float = 0.002  # of Adam; the reference has 0.002 * 4/5
