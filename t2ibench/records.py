@@ -128,6 +128,11 @@ def path_of(folder: Path, suite: str, track: str, method: str, seed: int) -> Pat
     return folder / "records" / suite / track / method / f"{seed}.json"
 
 
+def images_of(work: Path, suite: str, track: str, method: str, seed: int, identity: Mapping[str, Any]) -> Path:
+    """Where the images of a cell lie under a work folder. identity: of who makes them, a record's `config`."""
+    return work / suite / track / method / f"{seed}-{digest(identity)[:8]}"
+
+
 def write(record: Mapping[str, Any], path: Path, *, replace: bool = False) -> None:
     """Write a sealed record: to `.part`, to the disk, then renamed.
 

@@ -100,7 +100,7 @@ def run_cell(plan: Plan, entry: Entry, seed: int, where: Where, columns: Collect
     path = records.path_of(where.out, plan.suite.name, plan.track, entry.id, seed)
     if (found := recorded(path, identity_of, where.replace)) is not None:
         return Done(found, path, False, time.perf_counter() - started)
-    folder = where.work / plan.suite.name / plan.track / entry.id / f"{seed}-{records.digest(maker.identity)[:8]}"
+    folder = records.images_of(where.work, plan.suite.name, plan.track, entry.id, seed, maker.identity)
     samples = plan.of_track.samples(plan.prompts, seed)
     environment.reset_peak_memory()
     with locked(folder):

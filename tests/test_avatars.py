@@ -134,7 +134,7 @@ def test_training_images_are_drawn_when_read_and_are_those_that_are_known(monkey
     seeds = [derive_seed("avatars", "train", index) for index in range(0, 20_000, every)]
     model = read_model()
     jobs = [{"style": draw.STYLE, "options": model.options(model.sample(seed), seed)} for seed in seeds]
-    assert known.holds(hashes[::every], jobs, config.size)
+    assert known.holds(hashes[::every], jobs.__getitem__, config.size)
 
     monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path))
     monkeypatch.setattr(avatars, "SPLITS", {"train": 40})

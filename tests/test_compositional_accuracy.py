@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from face_words import VOCABULARY, WORDS, has
 from no_images import NoImages
 
 from t2ibench.data import Split, Vocabulary
@@ -21,14 +22,6 @@ from t2ibench.tracks import Prompt
 
 ROOT = Path(__file__).parent.parent
 SMALL = Config(images=8, single_images=4, draws=200)
-WORDS = {
-    "hat": ("wears", "a hat"),
-    "beard": ("has", "a beard"),
-    "scarf": ("wears", "a scarf"),
-    "smile": ("is", "smiling"),
-    "tie": ("wears", "a tie"),
-}
-VOCABULARY = Vocabulary({name: {"yes": [(verb, text), (verb, f"{text} indeed")]} for name, (verb, text) in WORDS.items()})
 Row = Mapping[str, str]
 
 
@@ -38,14 +31,8 @@ def split(name: str, table: pd.DataFrame) -> Split:
 
 
 def faces(count: int, seed: int) -> pd.DataFrame:
-    """hat + beard and hat + smile are rare; scarf goes with beard; tie goes with nothing."""
-    u = np.random.default_rng(seed).random((count, 5))
-    hat = u[:, 0] < 0.25
-    beard = u[:, 1] < np.where(hat, 0.02, 0.4)
-    scarf = u[:, 2] < np.where(beard, 0.7, 0.2)
-    smile = u[:, 3] < np.where(hat, 0.01, 0.4)
-    tie = u[:, 4] < 0.4
-    return pd.DataFrame(np.where(np.stack([hat, beard, scarf, smile, tie], 1), "yes", "no"), columns=list(WORDS))
+    """hat + beard and hat + smile are rare."""
+    return pd.DataFrame(np.where(has(np.random.default_rng(seed).random((count, 5))), "yes", "no"), columns=list(WORDS))
 
 
 TABLE = faces(10_000, 0)

@@ -1,5 +1,6 @@
 """README.md says what the code and the records say."""
 
+import json
 import re
 import subprocess
 import sys
@@ -16,6 +17,17 @@ def test_the_board_is_the_one_of_the_committed_records():
     command = [sys.executable, "-m", "t2ibench.cli", "table", str(ROOT / "results"), "--format", "markdown"]
     made = subprocess.run(command, capture_output=True, text=True, check=True, encoding="utf-8").stdout
     assert shown.strip() == made.strip()
+
+
+def test_the_table_of_adaptations_is_that_of_its_record():
+    """docs/adapt.md, of the adaptations that the package has."""
+    rows = {row["target"]: row for row in json.loads((ROOT / "results/stylegan_nada.json").read_text("utf-8"))}
+    text = (ROOT / "docs/adapt.md").read_text("utf-8")
+    said = re.findall(r"^\| ([\w -]+) \| [\d.]+, [\d.]+ \| ([\d.]+), ([\d.]+) \|", text, re.M)
+    assert len(said) == len(rows) == 6
+    for target, distance, diversity in said:
+        row = rows[target.replace(" ", "-")]
+        assert (distance, diversity) == (f"{row['of_unadapted']:.2f}", f"{row['diversity']:.2f}")
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))

@@ -248,8 +248,8 @@ def _faces(config: Config, name: str, seeds: Sequence[int], *, balanced: bool = 
     def drawn() -> list[dict[str, str]]:
         return [model.sample(seed, balanced=balanced, given=given) for seed in seeds]
 
-    def jobs() -> list[draw.Job]:
-        return [{"style": draw.STYLE, "options": model.options(row, seed)} for row, seed in zip(drawn(), seeds, strict=True)]
+    def job(row: int) -> draw.Job:
+        return {"style": draw.STYLE, "options": model.options(drawn()[row], seeds[row])}
 
     def words() -> dict[str, Any]:
         visible = [model.visible(row) for row in drawn()]
@@ -261,13 +261,14 @@ def _faces(config: Config, name: str, seeds: Sequence[int], *, balanced: bool = 
         }
 
     def make(path: Path) -> dict[str, Any]:
-        cache.write_images(path, _drawn(jobs(), config.size, f"draw avatars {name}"), (len(seeds), 3, config.size, config.size))
+        jobs = [job(row) for row in range(len(seeds))]
+        cache.write_images(path, _drawn(jobs, config.size, f"draw avatars {name}"), (len(seeds), 3, config.size, config.size))
         return words()
 
     recipe = recipe_of(config, name, len(seeds))
     images: ImageStore | None = None
     if hashes := known.hashes(recipe.key):
-        facts = cache.facts(recipe, lambda: {**words(), "as_known": known.holds(hashes, jobs(), config.size)})
+        facts = cache.facts(recipe, lambda: {**words(), "as_known": known.holds(hashes, job, config.size)})
         images = cache.ImagesToMake(recipe, make, hashes) if facts["as_known"] else None
     if images is None:
         images, facts = cache.images(recipe, make)

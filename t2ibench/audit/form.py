@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
-
 from t2ibench import records
+from t2ibench.pages import environment
 
 COLUMNS = ("audit", "rater", "image", "question_1", "answer_1", "question_2", "answer_2")
 ANSWERS = {"yes": True, "no": False, "cannot tell": None}
@@ -43,12 +42,5 @@ def spreadsheet(audit: str, entries: Sequence[Entry]) -> str:
 
 def page(audit: str, entries: Sequence[Entry]) -> str:
     """The form: one image at a time, answered by keys or buttons; it hands over the same columns as the spreadsheet."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("t2ibench", "audit"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     images = [{"name": entry.name, "questions": list(entry.questions), "png": base64.b64encode(entry.png).decode()} for entry in entries]
-    return environment.get_template("form.html.j2").render(audit=audit, images=images, columns=COLUMNS, answers=list(ANSWERS))
+    return environment("audit").get_template("form.html.j2").render(audit=audit, images=images, columns=COLUMNS, answers=list(ANSWERS))

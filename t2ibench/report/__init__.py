@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from t2ibench import formats, records, sheets, suite, table
+from t2ibench import formats, pages, records, sheets, suite, table
 from t2ibench.report.breakdown import breakdowns
 from t2ibench.report.gallery import Gallery, galleries_of
 from t2ibench.report.pair_charts import STYLE, Pairs, heat_map, pairs_of, rare_against_control, standalone
@@ -62,8 +61,7 @@ def pair_figures(board: table.Board, pairs: Pairs | None) -> list[tuple[str, Mar
 
 def render(found: Sequence[Mapping[str, Any]], boards: Sequence[table.Board], galleries: Sequence[Gallery]) -> str:
     """The page."""
-    loader = jinja2.PackageLoader("t2ibench", "report")
-    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment = pages.environment("report")
     environment.filters |= {"number": table.number, "rank": table.rank_text, "data": _data_uri}
     environment.globals |= {"mark": formats.mark, "canonical": records.canonical, "cost": formats.cost, "costs": table.COSTS}
     name = found[0]["suite"]

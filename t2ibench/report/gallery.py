@@ -74,7 +74,7 @@ def _family(outcome: Outcome) -> str:
 
 def cell_folder(work: Path, record: Mapping[str, Any]) -> Path:
     """Where the runner keeps the images of a record's cell."""
-    return work / record["suite"] / record["track"] / record["method"] / f"{record['seed']}-{records.digest(record['config'])[:8]}"
+    return records.images_of(work, *(record[key] for key in ("suite", "track", "method", "seed", "config")))
 
 
 def _gallery(track: str, group: str, asked: Sequence[Outcome], made: Mapping[str, Made], above: str | None) -> Gallery:

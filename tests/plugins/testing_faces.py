@@ -1,23 +1,17 @@
-"""Faces: 8x8 images with a bright column for each attribute that a face has. Hats hardly ever go with beards or smiles."""
+"""Faces: 8x8 images with a bright column for each attribute that a face has."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from face_words import VOCABULARY, WORDS, has
 
 from t2ibench.cache import ArrayImages
-from t2ibench.data import Split, Vocabulary
+from t2ibench.data import Split
 from t2ibench.images import pixel_hash
 from t2ibench.seeds import derive_seed, uniform
 
-WORDS = {
-    "hat": ("wears", "a hat"),
-    "beard": ("has", "a beard"),
-    "scarf": ("wears", "a scarf"),
-    "smile": ("is", "smiling"),
-    "tie": ("wears", "a tie"),
-}
 SIZES = {"train": 6000, "test": 200}
 
 
@@ -35,14 +29,10 @@ def pair_images(config: Config, conditions: Mapping[str, str], count: int, seed:
 
 
 def _split(name: str, count: int, conditions: Mapping[str, str], seed: int) -> Split:
-    u = uniform(seed, 5 * count).reshape(count, 5)
-    hat = u[:, 0] < 0.25
-    beard = u[:, 1] < np.where(hat, 0.02, 0.4)
-    has = np.stack([hat, beard, u[:, 2] < np.where(beard, 0.7, 0.2), u[:, 3] < np.where(hat, 0.01, 0.4), u[:, 4] < 0.4], 1)
-    table = pd.DataFrame(np.where(has, "yes", "no"), columns=list(WORDS)).assign(**conditions)
+    shown = has(uniform(seed, 5 * count).reshape(count, 5))
+    table = pd.DataFrame(np.where(shown, "yes", "no"), columns=list(WORDS)).assign(**conditions)
     images = np.full((count, 3, 8, 8), 20, np.uint8)
     images[:, :, 0, 5:] = (np.arange(count) % 200)[:, None, None]  # no two of a few are the same
     images[..., :5] = np.where(table == "yes", 220, 20)[:, None, None]
-    words = Vocabulary({name: {"yes": [(verb, text), (verb, f"{text} indeed")]} for name, (verb, text) in WORDS.items()})
     ids, store = [f"{name}-{i}" for i in range(count)], ArrayImages(images, [pixel_hash(image) for image in images])
-    return Split("faces", name, ids, store, [("a face",)] * count, table, words)
+    return Split("faces", name, ids, store, [("a face",)] * count, table, VOCABULARY)
