@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 EPS = torch.finfo(torch.float64).eps
+BLOCK = 4096  # rows that are in float64 at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,10 +31,15 @@ class Moments:
     @classmethod
     def of(cls, features: Tensor) -> "Moments":
         """Of features [n, d]. Centring first keeps all digits where the features sit far from zero; sums of raw squares would not."""
-        features = features.double()
-        mean = features.mean(0)
-        centred = features - mean
-        return cls(len(features), mean, centred.T @ centred)
+        d = features.shape[1]
+        mean, scatter = torch.zeros(d, dtype=torch.float64), torch.zeros(d, d, dtype=torch.float64)
+        for part in features.split(BLOCK):
+            mean += part.double().sum(0)
+        mean /= len(features)
+        for part in features.split(BLOCK):
+            centred = part.double() - mean
+            scatter.addmm_(centred.T, centred)
+        return cls(len(features), mean, scatter)
 
     def merge(self, other: "Moments") -> "Moments":
         """Of both sets together (Chan, Golub and LeVeque 1979). Raises ValueError where the dimensions differ."""
@@ -151,17 +157,19 @@ def influence(features: Tensor, other: Moments | Gaussian) -> Tensor:
     n, d = features.shape
     if min(n, other.n) <= d:
         raise ValueError(f"the influence function needs more than d={d} samples on both sides, got {n} and {other.n}")
-    centred = features.double() - features.double().mean(0)
-    covariance = centred.T @ centred / (n - 1)
-    values, vectors = torch.linalg.eigh(covariance)
+    of = Moments.of(features)
+    values, vectors = torch.linalg.eigh(of.covariance)
     root = _roots(values)
     inverse = torch.where(root > 0, 1 / root, 0.0)  # a direction without variance holds no sample either
     half, half_inverse = (vectors * root) @ vectors.T, (vectors * inverse) @ vectors.T
     values, vectors = torch.linalg.eigh(half @ other.covariance @ half)
     transport = half_inverse @ ((vectors * _roots(values)) @ vectors.T) @ half_inverse
     change = torch.eye(d, dtype=torch.float64) - transport
-    quadratic = ((centred @ change) * centred).sum(1)
-    return 2 * centred @ (features.double().mean(0) - other.mean) + quadratic - (change * covariance).sum()
+    gap, level, effects = of.mean - other.mean, (change * of.covariance).sum(), []
+    for part in features.split(BLOCK):
+        centred = part.double() - of.mean
+        effects.append(2 * centred @ gap + ((centred @ change) * centred).sum(1) - level)
+    return torch.cat(effects)
 
 
 def jackknife(
