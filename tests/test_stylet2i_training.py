@@ -23,7 +23,7 @@ from t2ibench.methods.stylet2i.parts import PartsRecipe
 from t2ibench.methods.stylet2i.segmentation import PartSegmenter, segmenter
 from t2ibench.methods.stylet2i.sentence import SentenceRecipe, clip_scale
 from t2ibench.methods.stylet2i.text import ClipText, TextEncoder, file_vectors, learned_vectors
-from t2ibench.methods.stylet2i.warm_start import RIDGE, drawn, regression, warm_start
+from t2ibench.methods.stylet2i.warm_start import RIDGE, attribute_start, drawn, regression, sentence_start
 from t2ibench.seeds import derive_seed, latents
 
 KNOWN = ["a", "bob", "hair", "hat", "long"]
@@ -323,12 +323,23 @@ class Line:
         return F.one_hot(torch.zeros(len(texts), dtype=torch.int64), 8).float()
 
 
-def test_a_warm_start_leads_where_the_guide_sees_what_is_asked():
-    line: Any = Line()
+class Axes(Line):
+    """A text is the number of an axis of the latents, beside which nothing counts."""
+
+    def encode_texts(self, texts: Sequence[str]) -> Tensor:
+        return self.image_features(torch.eye(4)[[int(text) for text in texts]])
+
+
+def read_by(guide: Any) -> DirectionNetwork:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        made = DirectionNetwork(Shape(rows=6, w_dim=4, text_width=8, width=32, inputs="normalized", text="clip"), ClipText(line))
-    warm_start(made, line, line, ["a person"], images=256, psi=0.7, seed=0)
+        return DirectionNetwork(Shape(rows=6, w_dim=4, text_width=8, width=32, inputs="normalized", text="clip"), ClipText(guide))
+
+
+def test_a_warm_start_for_sentences_leads_where_the_guide_sees_what_is_asked():
+    line: Any = Line()
+    made = read_by(line)
+    sentence_start(made, line, line, ["a person"], images=256, psi=0.7, seed=0)
     (w, shown), (_, wanted) = drawn(line, line, 64, 0.7, 11), drawn(line, line, 64, 1.0, 12)
     texts = wanted + line.encode_texts(["a person"])  # the mean of images is 0 here: captions lie elsewhere by as much
     with torch.no_grad():
@@ -336,6 +347,17 @@ def test_a_warm_start_leads_where_the_guide_sees_what_is_asked():
     reached = (line.image_features(moved) * wanted).sum(1).mean()
     assert float((shown * wanted).sum(1).mean()) < 0.3
     assert float(reached) > 0.85
+
+
+def test_a_warm_start_for_attributes_goes_the_way_that_tells_a_text_from_the_others_from_wherever_it_starts():
+    axes: Any = Axes()
+    made, texts = read_by(axes), ["0", "1", "2", "3"]
+    attribute_start(made, axes, axes, texts, images=256, psi=0.7, length=5.0, seed=0)
+    w = latents(range(40), 4)
+    steps = made.apart(texts * 10, w)
+    away = F.normalize(torch.eye(4) - 0.25, dim=1).repeat(10, 1)  # from the mean of the four texts
+    assert torch.linalg.vector_norm(steps.flatten(1), dim=1).mean() == pytest.approx(5.0, rel=0.1)
+    assert float(F.cosine_similarity(steps[:, 0], away).min()) > 0.75
 
 
 def test_images_stand_for_texts_in_the_guides_space_alone():

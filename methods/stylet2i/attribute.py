@@ -19,6 +19,7 @@ from t2ibench.methods.stylet2i.segmentation import Segmenter, segmenter
 from t2ibench.methods.stylet2i.sentence import mean_length
 from t2ibench.methods.stylet2i.settings import AttributeSettings
 from t2ibench.methods.stylet2i.training import DirectionRecipe
+from t2ibench.methods.stylet2i.warm_start import attribute_start
 from t2ibench.models import Models
 from t2ibench.seeds import derive_seed, uniform
 
@@ -34,13 +35,20 @@ class AttributeRecipe(DirectionRecipe):
             raise UserError(f"stylet2i {name}: {train.dataset} has no vocabulary, so its attributes cannot be said: use another data set")
         self.vocabulary, self.lexicon = train.vocabulary, Lexicon.of(train.vocabulary)
         self.literals = list(self.lexicon.said)
-        texts = [attribute_text(self.lexicon, literal, k, own.phrase) for literal in self.literals for k in range(self._wordings(literal))]
-        super().__init__(own, texts, train, val, models, seed, name)
+        self.phrase = own.phrase
+        self.texts = [
+            attribute_text(self.lexicon, literal, k, own.phrase) for literal in self.literals for k in range(self._wordings(literal))
+        ]
+        super().__init__(own, self.texts, train, val, models, seed, name)
         self.segmenter: Segmenter | None = None
         if own.lambda_spatial:
             where = own.segmenter or f"stylet2i-parts-{train.dataset}"
             self.segmenter, said = segmenter(where, train.dataset, models)
             self.settings = {**self.settings, "segmenter": said}
+
+    def warm_start(self) -> None:
+        of = self.own.warm_images, self.own.truncation_psi, self.own.theta, self.seed
+        attribute_start(self.network, self.generator, self.clip, self.texts, *of)
 
     def losses(self, index: int) -> dict[str, Tensor]:
         literals, texts = self._draw(index)
@@ -81,7 +89,7 @@ class AttributeRecipe(DirectionRecipe):
         numbers = uniform(derive_seed(self.seed, "attributes", index), 2 * self.own.batch).reshape(-1, 2)
         literals = [self.literals[int(u * len(self.literals))] for u in numbers[:, 0]]
         wordings = [int(u * self._wordings(literal)) for u, literal in zip(numbers[:, 1], literals, strict=True)]
-        return literals, [attribute_text(self.lexicon, lit, k, self.own.phrase) for lit, k in zip(literals, wordings, strict=True)]
+        return literals, [attribute_text(self.lexicon, lit, k, self.phrase) for lit, k in zip(literals, wordings, strict=True)]
 
     def _others(self, index: int, literals: Sequence[str]) -> list[str]:
         """For each literal the text of another value of its attribute; of any other literal where it has but one."""
@@ -89,22 +97,22 @@ class AttributeRecipe(DirectionRecipe):
         for literal, u in zip(literals, uniform(derive_seed(self.seed, "others", index), len(literals)), strict=True):
             rest = [other for other in self.literals if other != literal]
             near = [other for other in rest if other.partition("=")[0] == literal.partition("=")[0]] or rest
-            texts.append(attribute_text(self.lexicon, near[int(u * len(near))], 0, self.own.phrase))
+            texts.append(attribute_text(self.lexicon, near[int(u * len(near))], 0, self.phrase))
         return texts
 
     def asked(self, count: int) -> list[str]:
         step = max(1, len(self.literals) // count)
-        return [attribute_text(self.lexicon, literal, 0, self.own.phrase) for literal in self.literals[::step][:count]]
+        return [attribute_text(self.lexicon, literal, 0, self.phrase) for literal in self.literals[::step][:count]]
 
     def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors, config = super().result()
-        return tensors, {**config, "phrase": self.own.phrase, "vocabulary": attributes.facts(self.vocabulary)}
+        return tensors, {**config, "phrase": self.phrase, "vocabulary": attributes.facts(self.vocabulary)}
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
         """Over all literals, under the CLIP that was optimised: the cosine with the text forward less that back, and the mean length;
         with a segmenter also the share of the change that lies in the mask, and the mask's share of the image."""
-        texts = [attribute_text(self.lexicon, literal, 0, self.own.phrase) for literal in self.literals]
+        texts = [attribute_text(self.lexicon, literal, 0, self.phrase) for literal in self.literals]
         w = self.latents("held out", len(texts))
         d, said = self.network(texts, w), self.text_features(texts)
         positive, negative = self.render(w, d), self.render(w, -d)

@@ -12,7 +12,7 @@ from t2ibench.errors import UserError
 from t2ibench.methods.stylet2i.losses import contrastive_loss, cosine_loss
 from t2ibench.methods.stylet2i.settings import SentenceSettings
 from t2ibench.methods.stylet2i.training import HELD_OUT, DirectionRecipe
-from t2ibench.methods.stylet2i.warm_start import warm_start
+from t2ibench.methods.stylet2i.warm_start import sentence_start
 from t2ibench.models import Models
 from t2ibench.seeds import derive_seed, uniform
 from t2ibench.training import batch_rows
@@ -34,11 +34,9 @@ class SentenceRecipe(DirectionRecipe):
         super().__init__(own, (text for texts in train.captions for text in texts), train, val, models, seed, name)
         self.scale = clip_scale(self.clip, own.contrastive_scale)
 
-    def step(self, index: int, progress: float) -> dict[str, float]:
-        if index == 0 and self.own.warm_images:
-            captions = [texts[0] for texts in self.train.captions]
-            warm_start(self.network, self.generator, self.clip, captions, self.own.warm_images, self.own.truncation_psi, self.seed)
-        return super().step(index, progress)
+    def warm_start(self) -> None:
+        captions = [texts[0] for texts in self.train.captions]
+        sentence_start(self.network, self.generator, self.clip, captions, self.own.warm_images, self.own.truncation_psi, self.seed)
 
     def losses(self, index: int) -> dict[str, Tensor]:
         texts, w = self._captions(index), self.latents(index, self.own.batch)

@@ -51,6 +51,7 @@ class Training:
     batch: int = 40
     learning_rate: float = 1e-4
     schedule: Literal["constant", "cosine"] = "constant"
+    warm_images: int = 0  # ours: so many generated images of each kind stand for texts before the first step (see warm_start.py)
     steps: int = 60_000  # where `train` is told neither steps nor minutes
 
     def __post_init__(self) -> None:
@@ -65,6 +66,9 @@ class Training:
         ):
             if not getattr(self, name) >= low:
                 raise UserError(f"stylet2i: {name} is {getattr(self, name)}, expected at least {low}")
+        if self.warm_images < 0 or (self.warm_images and self.text != "clip"):
+            found = f"warm_images is {self.warm_images} and text {self.text!r}"
+            raise UserError(f"stylet2i: {found}, expected at least 0, and text 'clip', in whose space images stand for texts")
 
 
 @dataclass(frozen=True)
@@ -73,16 +77,12 @@ class SentenceSettings(Training):
 
     loss: Literal["contrastive", "cosine"] = "contrastive"  # cosine: without the other texts of the batch
     contrastive_scale: Literal["reference", "paper", "exp"] = "reference"  # CLIP's stored ln(scale) | 1 | CLIP's scale
-    warm_images: int = 0  # ours: so many generated images of each kind stand for captions before the first step (see warm_start.py)
     captions: Literal["all", "first"] = "all"  # first: one caption an image, what the released reader of CUB does
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.loss == "contrastive" and self.batch < 2:
             raise UserError(f"stylet2i: batch is {self.batch}, the contrastive loss needs at least 2")
-        if self.warm_images < 0 or (self.warm_images and self.text != "clip"):
-            found = f"warm_images is {self.warm_images} and text {self.text!r}"
-            raise UserError(f"stylet2i: {found}, expected at least 0, and text 'clip', in whose space images stand for texts")
 
 
 @dataclass(frozen=True)
@@ -133,17 +133,19 @@ class ClipSettings:
 
 SMALL = {
     "truncation_psi": 0.7,
+    "theta": 18.0,
     "word_size": 64,
     "text_width": 128,
     "width": 384,
     "inputs": "normalized",
     "text": "clip",
     "batch": 16,
-    "learning_rate": 1e-3,
+    "learning_rate": 3e-4,
     "schedule": "cosine",
+    "warm_images": 4000,
 }
 EMBEDDED: dict[type, dict[str, Any]] = {
-    SentenceSettings: {**SMALL, "contrastive_scale": "exp", "warm_images": 4000, "theta": 18.0, "learning_rate": 3e-4, "steps": 1200},
+    SentenceSettings: {**SMALL, "contrastive_scale": "exp", "steps": 1200},
     AttributeSettings: {**SMALL, "phrase": "sentence", "masks": "either", "steps": 800},
     PartsSettings: {},
     ClipSettings: {"batch": 64, "steps": 1000},

@@ -53,7 +53,13 @@ class DirectionRecipe(ABC):
     def losses(self, index: int) -> dict[str, Tensor]:
         """The weighted terms of step `index`."""
 
+    @abstractmethod
+    def warm_start(self) -> None:
+        """Bring the network to where `warm_images` generated images lead."""
+
     def step(self, index: int, progress: float) -> dict[str, float]:
+        if index == 0 and self.own.warm_images:
+            self.warm_start()
         self.optimizer.param_groups[0]["lr"] = self.own.learning_rate * (warmup_cosine(progress) if self.own.schedule == "cosine" else 1.0)
         terms = self.losses(index)
         loss = torch.stack(list(terms.values())).sum()

@@ -1,10 +1,12 @@
-"""A start from which a small budget gets somewhere: the guide's embeddings of generated images stand for captions (ours).
+"""A start from which a small budget gets somewhere, by what the guide sees in generated images (ours).
 
 Image and text have one space in CLIP (LAFITE, Zhou et al., CVPR 2022, trains on that), and of a generated image the latent is known. So a
-linear map from embeddings to latents has a closed form, and the network begins as that map of the difference between what is asked and
-what the start shows. No image is drawn in its training, so that a thousand steps cost as much as a few dozen of the others.
+linear map from embeddings to latents has a closed form, and the network begins as that map: for sentences, which say all of an image, of
+the difference between what is asked and what the start shows; for attributes, beside which the rest is to stay, of what tells one text from
+the others. No image is drawn in its training, so that a thousand steps cost as much as a few dozen of the others.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -22,10 +24,10 @@ RIDGE = 0.003  # per image, beside features of unit norm
 STEPS, BATCH, RATE = 1500, 64, 1e-3
 
 
-def warm_start(
-    network: DirectionNetwork, generator: Generator, clip: Clip, captions: list[str], images: int, psi: float, seed: int
+def sentence_start(
+    network: DirectionNetwork, generator: Generator, clip: Clip, captions: Sequence[str], images: int, psi: float, seed: int
 ) -> None:
-    """Trains `network`, in place, to go from w to where the guide sees what another generated image shows.
+    """Trains `network`, in place, to go from w to where the guide sees what another generated image shows, which stands for a caption.
 
     images: how many are drawn of each kind, truncated by psi to start from and untruncated to go to.
     """
@@ -33,15 +35,35 @@ def warm_start(
     goals, wanted = drawn(generator, clip, images, 1.0, derive_seed(seed, "goals"))
     onto, mean = regression(wanted, goals), wanted.mean(0)
     there, here = (wanted - mean) @ onto, (shown - mean) @ onto  # where the guide sees goals and starts to be, [N, w_dim]
+    asked = wanted - mean + clip.encode_texts(captions[:CAPTIONS]).to(clip.device).mean(0)
+    _fit(network, asked, starts, lambda b, a: there[b] - here[a], seed)
+
+
+def attribute_start(
+    network: DirectionNetwork, generator: Generator, clip: Clip, texts: Sequence[str], images: int, psi: float, length: float, seed: int
+) -> None:
+    """Trains `network`, in place, to step `length` the way that the guide's embedding of a text leads, beyond that of the mean text.
+
+    images: how many are drawn for that, untruncated; and to start from, truncated by psi.
+    """
+    starts, _ = drawn(generator, clip, images, psi, derive_seed(seed, "starts"))
+    goals, wanted = drawn(generator, clip, images, 1.0, derive_seed(seed, "goals"))
+    asked = clip.encode_texts(texts).to(clip.device)
+    ways = (asked - asked.mean(0)) @ regression(wanted, goals)
+    ways *= length / (network.shape.rows**0.5 * torch.linalg.vector_norm(ways, dim=1, keepdim=True).clamp_min(1e-12))
+    _fit(network, asked, starts, lambda b, _: ways[b], seed)
+
+
+def _fit(network: DirectionNetwork, asked: Tensor, starts: Tensor, step: Callable[[Tensor, Tensor], Tensor], seed: int) -> None:
+    """Least squares to steps [B, w_dim], of rows of `asked` and of rows of `starts`, alike in every row of W+."""
     read: Any = network.text  # ClipText
-    texts = wanted - mean + clip.encode_texts(captions[:CAPTIONS]).to(clip.device).mean(0)
     optimizer = torch.optim.Adam(network.parameters(), RATE)
     stream = torch.Generator().manual_seed(derive_seed(seed, "pairs"))
     for index in track(range(STEPS), "warm start", STEPS):
         optimizer.param_groups[0]["lr"] = RATE * (1 - index / STEPS)
-        a, b = torch.randint(images, (2, BATCH), generator=stream)
-        s = network.step(network.inputs(read.scaled(texts[b]), starts[a]))
-        loss = (s - (there[b] - here[a])[:, None]).square().mean()
+        a, b = (torch.randint(len(rows), (BATCH,), generator=stream) for rows in (starts, asked))
+        s = network.step(network.inputs(read.scaled(asked[b]), starts[a]))
+        loss = (s - step(b, a)[:, None]).square().mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
