@@ -1,5 +1,9 @@
-"""Progress bars with rate and remaining time on a terminal; silence anywhere else. Bars inside bars share one display."""
+"""Progress bars with rate and remaining time on a terminal, where bars inside bars share one display. A log gets a line a minute of trainings.
 
+Whatever else takes long has a bar on a terminal and says nothing anywhere else.
+"""
+
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
@@ -8,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 T = TypeVar("T")
+EVERY = 60.0  # seconds between two lines of a log
 console = Console(stderr=True)
 _shown: list[Progress] = []  # the display of the outermost bar
 
@@ -64,13 +69,16 @@ def bar(
 ) -> Iterator[Callable[[float, Mapping[str, float]], None]]:
     """A bar for training: by minutes where they are given, by steps otherwise; shows the losses. Yields advance(seconds, losses)."""
     with _task(what, 60 * minutes if minutes else total, 0 if minutes else done) as (progress, task):
-        count = done
+        count, told = done, float("-inf")
 
         def advance(seconds: float, losses: Mapping[str, float]) -> None:
-            nonlocal count
+            nonlocal count, told
             count += 1
+            note = " ".join((f"step {count:,}", *(f"{key} {value:.3f}" for key, value in losses.items())))
             if not progress.disable:
-                note = f"step {count:,} " + " ".join(f"{key} {value:.3f}" for key, value in losses.items())
                 progress.update(task, completed=seconds if minutes else count, note=note)
+            elif time.monotonic() - told >= EVERY:
+                told = time.monotonic()
+                console.print(f"{what}, {f'{minutes:g} minutes' if minutes else f'{total:,} steps'}: {note}", soft_wrap=True, highlight=False)
 
         yield advance

@@ -33,6 +33,17 @@ def test_only_a_terminal_is_written_to(screen):
     assert ("images" in screen.getvalue()) == progress.console.is_terminal
 
 
+def test_a_log_gets_a_line_of_a_training_at_once_and_then_one_a_minute(screen, monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    with progress.bar("train a", total=1200) as step:
+        for index in range(6):
+            now = 25.0 * index
+            step(now, {"loss": 0.5})
+    if not progress.console.is_terminal:
+        assert screen.getvalue().splitlines() == [f"train a, 1,200 steps: step {count} loss 0.500" for count in (1, 4)]
+
+
 def test_an_error_inside_leaves_no_bar_behind(screen):
     with pytest.raises(ValueError, match="why"), progress.counter("images", total=10):
         raise ValueError("why")
