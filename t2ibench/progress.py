@@ -1,6 +1,6 @@
-"""Progress bars with rate and remaining time on a terminal, where bars inside bars share one display. A log gets a line a minute of trainings.
+"""Progress bars with rate and remaining time on a terminal, where bars inside bars share one display.
 
-Whatever else takes long has a bar on a terminal and says nothing anywhere else.
+Anywhere else a training writes a line a minute, and whatever else takes long says nothing.
 """
 
 import time
@@ -70,6 +70,7 @@ def bar(
     """A bar for training: by minutes where they are given, by steps otherwise; shows the losses. Yields advance(seconds, losses)."""
     with _task(what, 60 * minutes if minutes else total, 0 if minutes else done) as (progress, task):
         count, told = done, float("-inf")
+        whole = f"{minutes:g} minutes" if minutes else f"{total:,} steps"
 
         def advance(seconds: float, losses: Mapping[str, float]) -> None:
             nonlocal count, told
@@ -79,6 +80,6 @@ def bar(
                 progress.update(task, completed=seconds if minutes else count, note=note)
             elif time.monotonic() - told >= EVERY:
                 told = time.monotonic()
-                console.print(f"{what}, {f'{minutes:g} minutes' if minutes else f'{total:,} steps'}: {note}", soft_wrap=True, highlight=False)
+                console.print(f"{what}, {whole}: {note}", soft_wrap=True, highlight=False)
 
         yield advance
