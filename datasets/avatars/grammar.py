@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-import numpy as np
-
 from t2ibench.datasets.avatars.model import Model, Phrase
 from t2ibench.seeds import derive_seed, uniform
 
@@ -35,13 +33,14 @@ class Choices:
     """Successive choices from one stream."""
 
     def __init__(self, seed: int) -> None:
-        self._numbers = iter(uniform(seed, 64))
+        self._numbers = iter(uniform(seed, 64).tolist())
 
     def one(self, options: Sequence[T]) -> T:
         return options[int(next(self._numbers) * len(options))]
 
     def shuffled(self, items: Sequence[T]) -> list[T]:
-        return [items[i] for i in np.argsort([next(self._numbers) for _ in items], kind="stable")]
+        keys = [next(self._numbers) for _ in items]
+        return [items[i] for i in sorted(range(len(items)), key=keys.__getitem__)]
 
 
 def captions(model: Model, visible: Mapping[str, str | None], seed: int) -> tuple[list[str], list[list[str]]]:

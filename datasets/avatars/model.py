@@ -1,5 +1,6 @@
 """The attribute model of `avatars`: a Bayesian network read from `attributes.yaml`, and the words for its values."""
 
+import bisect
 import functools
 import itertools
 from collections.abc import Mapping
@@ -43,6 +44,23 @@ class Attribute:
                 weights *= [by.get(name, 1.0) for name in self.values]
         return weights / weights.sum()
 
+    @functools.cached_property
+    def parents(self) -> tuple[str, ...]:
+        """The attributes above that change its weights."""
+        return tuple(dict.fromkeys(name for when, _ in self.factors for name in when))
+
+    @functools.cached_property
+    def _steps(self) -> dict[tuple[str, ...], list[float]]:
+        """What `steps` has found, by the values of the parents."""
+        return {}
+
+    def steps(self, above: Mapping[str, str]) -> list[float]:
+        """The cumulated `weights`."""
+        key = tuple(above[name] for name in self.parents)
+        if key not in self._steps:
+            self._steps[key] = np.cumsum(self.weights(above)).tolist()
+        return self._steps[key]
+
     def is_hidden(self, drawn: Mapping[str, str]) -> bool:
         """Whether other attributes cover this one, so that nobody could tell its value from the image."""
         return any(drawn[name] in values for name, values in self.hidden.items())
@@ -61,10 +79,10 @@ class Model:
         Each attribute has its own number of the stream, so fixing one leaves the chance behind the others unchanged.
         """
         drawn: dict[str, str] = {}
-        for attribute, u in zip(self.attributes, uniform(derive_seed("attributes", seed), len(self.attributes)), strict=True):
+        for attribute, u in zip(self.attributes, uniform(derive_seed("attributes", seed), len(self.attributes)).tolist(), strict=True):
             names = list(attribute.values)
-            weights = np.full(len(names), 1 / len(names)) if balanced else attribute.weights(drawn)
-            choice = names[min(int(np.searchsorted(np.cumsum(weights), u, side="right")), len(names) - 1)]
+            steps = np.cumsum(np.full(len(names), 1 / len(names))).tolist() if balanced else attribute.steps(drawn)
+            choice = names[min(bisect.bisect_right(steps, u), len(names) - 1)]
             drawn[attribute.name] = (given or {}).get(attribute.name, choice)
         return drawn
 
