@@ -4,7 +4,7 @@
 
 On the rare and near-unseen pairs of avatars, from seeds of no suite: how often the direction of an attribute alone draws it, how often the
 sentence's direction draws what the adjustment adds (cosine of at most 0) and what it leaves alone, and pairs drawn whole by the length
-added (the paper: 1). Some 4 minutes for each 16 images a pair.
+added (the paper: 1). A minute or two.
 """
 
 import argparse
@@ -19,22 +19,17 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from t2ibench.backbones.passes import in_passes
 from t2ibench.datasets import avatars
-from t2ibench.images import to_uint8
 from t2ibench.methods.stylet2i import Config, Method
 from t2ibench.methods.stylet2i.adjustment import adjust
-from t2ibench.methods.stylet2i.attribute import attribute_text
 from t2ibench.models import Models
 from t2ibench.pair_prompts import TEMPLATES, pair_text
 from t2ibench.pairs import find_pairs
-from t2ibench.progress import track
 from t2ibench.records import write_whole
 from t2ibench.seeds import derive_seed
 from t2ibench.statistics import paired_difference
 
 SCALES = (1.0, 2.0, 4.0, 8.0)
-PASS = 64
 
 
 def main() -> None:
@@ -75,19 +70,11 @@ class Probe:
         self.literals = [[row[side] for row in asked] for side in (0, 1)]
         self.w = self.method.latents([derive_seed("adjustment", *row) for row in asked])
         self.sentence = self.method.sentence.apart(self.prompts, self.w)
-        self.attributes = torch.stack([self._directions(literals) for literals in self.literals])
+        self.attributes = torch.stack([self.method.directions(literals, self.w) for literals in self.literals])
 
-    def _directions(self, literals: list[str]) -> Tensor:
-        method = self.method
-        return method.attribute.apart([attribute_text(method.lexicon, literal, 0, method.phrase) for literal in literals], self.w)
-
-    @torch.no_grad()
     def drawn(self, steps: Tensor) -> np.ndarray:
         """Whether w plus steps [N, L, w_dim] shows the first and the second attribute, by the judge: bool [2, N]."""
-        generator, judge = self.method.generator, self.method.models.judge()
-        parts = zip(self.w.split(PASS), steps.split(PASS), strict=True)
-        styles = (in_passes(generator.style, w[:, None] + step) for w, step in parts)
-        images = torch.cat([to_uint8(in_passes(generator.synthesis, s)) for s in track(styles, "draw", -(-len(steps) // PASS))])
+        judge, images = self.method.models.judge(), self.method.drawn(self.w, steps)
         said = {name: p.argmax(1).tolist() for name, p in judge.predict(images).items()}
 
         def shows(literal: str, row: int) -> bool:

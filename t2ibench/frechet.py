@@ -32,7 +32,7 @@ class Moments:
     def of(cls, features: Tensor) -> "Moments":
         """Of features [n, d]. Centring first keeps all digits where the features sit far from zero; sums of raw squares would not."""
         d = features.shape[1]
-        mean, scatter = torch.zeros(d, dtype=torch.float64), torch.zeros(d, d, dtype=torch.float64)
+        mean, scatter = (features.new_zeros(shape, dtype=torch.float64) for shape in ((d,), (d, d)))
         for part in features.split(BLOCK):
             mean += part.double().sum(0)
         mean /= len(features)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from goldens import VALUES, pair
 
+from t2ibench import frechet
 from t2ibench.frechet import Moments, frechet_distance, influence, jackknife
 from t2ibench.statistics import normal_interval, standard_error
 
@@ -167,3 +168,15 @@ def test_images_of_one_prompt_leave_the_jackknife_together():
     twice, prompts = x.repeat_interleave(2, 0), np.repeat(np.arange(100), 2)
     assert jackknife(twice, y, prompts)[1] == pytest.approx(jackknife(x, y)[1], rel=0.05)
     assert jackknife(twice, y)[1] < 0.9 * jackknife(x, y)[1]
+
+
+def test_moments_stay_on_the_device_of_the_features_and_do_not_depend_on_blocks(monkeypatch):
+    made = Moments.of(torch.empty(5, 3, device="meta"))
+    assert (made.mean.device.type, made.scatter.device.type) == ("meta", "meta")
+    features = 100 + torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
+    whole, effects = Moments.of(features), influence(features, Moments.of(features[:20]))
+    monkeypatch.setattr(frechet, "BLOCK", 7)
+    parts = Moments.of(features)
+    torch.testing.assert_close(parts.mean, whole.mean, rtol=1e-14, atol=0)
+    torch.testing.assert_close(parts.scatter, whole.scatter, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(influence(features, Moments.of(features[:20])), effects, rtol=1e-9, atol=1e-10)

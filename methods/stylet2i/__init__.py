@@ -51,7 +51,11 @@ class Method:
         if not requests:
             raise ValueError("text_to_image needs at least one request")
         w = self.latents([request.seed for request in requests])
-        s = self.steps([request.prompt for request in requests], w)
+        return self.drawn(w, self.steps([request.prompt for request in requests], w))
+
+    @torch.no_grad()
+    def drawn(self, w: Tensor, s: Tensor) -> Tensor:
+        """Images of w [B, w_dim] in every row plus steps [B, L, w_dim], uint8 [B, 3, H, W] on the CPU."""
         styles = in_passes(self.generator.style, w[:, None] + s)
         return to_uint8(in_passes(self.generator.synthesis, styles)).cpu()
 
@@ -70,10 +74,13 @@ class Method:
         owner = [row for row, literals in enumerate(named) for _ in literals]
         if not owner:
             return s
-        texts = [attribute_text(self.lexicon, literal, 0, self.phrase) for literals in named for literal in literals]
-        directions = self.attribute.apart(texts, w[owner])
+        directions = self.directions([literal for literals in named for literal in literals], w[owner])
         rows = [[directions[k] for k, of in enumerate(owner) if of == row] for row in range(len(prompts))]
         return torch.stack([adjust(step, of, self.config.caa_scale, self.config.caa_space) for step, of in zip(s, rows, strict=True)])
+
+    def directions(self, literals: Sequence[str], w: Tensor) -> Tensor:
+        """The step of one literal `attribute=value` from each latent w [B, w_dim]: [B, L, w_dim]."""
+        return self.attribute.apart([attribute_text(self.lexicon, literal, 0, self.phrase) for literal in literals], w)
 
     def _network(self, name: str) -> tuple[DirectionNetwork, float]:
         """The network of weights, and the truncation that it was trained at."""

@@ -35,7 +35,6 @@ class AttributeRecipe(DirectionRecipe):
             raise UserError(f"stylet2i {name}: {train.dataset} has no vocabulary, so its attributes cannot be said: use another data set")
         self.vocabulary, self.lexicon = train.vocabulary, Lexicon.of(train.vocabulary)
         self.literals = list(self.lexicon.said)
-        self.phrase = own.phrase
         self.texts = [
             attribute_text(self.lexicon, literal, k, own.phrase) for literal in self.literals for k in range(self._wordings(literal))
         ]
@@ -89,7 +88,7 @@ class AttributeRecipe(DirectionRecipe):
         numbers = uniform(derive_seed(self.seed, "attributes", index), 2 * self.own.batch).reshape(-1, 2)
         literals = [self.literals[int(u * len(self.literals))] for u in numbers[:, 0]]
         wordings = [int(u * self._wordings(literal)) for u, literal in zip(numbers[:, 1], literals, strict=True)]
-        return literals, [attribute_text(self.lexicon, lit, k, self.phrase) for lit, k in zip(literals, wordings, strict=True)]
+        return literals, [attribute_text(self.lexicon, lit, k, self.own.phrase) for lit, k in zip(literals, wordings, strict=True)]
 
     def _others(self, index: int, literals: Sequence[str]) -> list[str]:
         """For each literal the text of another value of its attribute; of any other literal where it has but one."""
@@ -97,22 +96,22 @@ class AttributeRecipe(DirectionRecipe):
         for literal, u in zip(literals, uniform(derive_seed(self.seed, "others", index), len(literals)), strict=True):
             rest = [other for other in self.literals if other != literal]
             near = [other for other in rest if other.partition("=")[0] == literal.partition("=")[0]] or rest
-            texts.append(attribute_text(self.lexicon, near[int(u * len(near))], 0, self.phrase))
+            texts.append(attribute_text(self.lexicon, near[int(u * len(near))], 0, self.own.phrase))
         return texts
 
     def asked(self, count: int) -> list[str]:
         step = max(1, len(self.literals) // count)
-        return [attribute_text(self.lexicon, literal, 0, self.phrase) for literal in self.literals[::step][:count]]
+        return [attribute_text(self.lexicon, literal, 0, self.own.phrase) for literal in self.literals[::step][:count]]
 
     def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors, config = super().result()
-        return tensors, {**config, "phrase": self.phrase, "vocabulary": attributes.facts(self.vocabulary)}
+        return tensors, {**config, "phrase": self.own.phrase, "vocabulary": attributes.facts(self.vocabulary)}
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
         """Over all literals, under the CLIP that was optimised: the cosine with the text forward less that back, and the mean length;
         with a segmenter also the share of the change that lies in the mask, and the mask's share of the image."""
-        texts = [attribute_text(self.lexicon, literal, 0, self.phrase) for literal in self.literals]
+        texts = [attribute_text(self.lexicon, literal, 0, self.own.phrase) for literal in self.literals]
         w = self.latents("held out", len(texts))
         d, said = self.network(texts, w), self.text_features(texts)
         positive, negative = self.render(w, d), self.render(w, -d)
