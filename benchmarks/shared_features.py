@@ -31,7 +31,7 @@ DISTANCES = ("fid", "kid", "prdc")
 
 def metrics(extractor: str) -> dict[str, dict[str, str]]:
     """Settings by metric; the distances on one extractor, the others on the CLIP that judges."""
-    return {**{name: {"extractor": extractor} for name in DISTANCES}, "clip_score": {}, "r_precision": {}}
+    return {**{name: {"extractor": extractor} for name in DISTANCES}, "clip_score": {"clip": CLIP}, "r_precision": {"clip": CLIP}}
 
 
 def evidence(count: int) -> Evidence:
@@ -40,7 +40,7 @@ def evidence(count: int) -> Evidence:
     real, fake = avatars.load(config, "val").take(range(count)), avatars.load(config, "balanced-val").take(range(count))
     prompts = [Prompt(id, captions[0]) for id, captions in zip(fake.ids, fake.captions, strict=True)]
     samples = Samples(prompts, [0] * count, np.ones(count, bool), fake.images.digests(), fake.images)
-    return Evidence(train=real, reference=real, prompts=prompts, samples={"captions": samples}, models=Models())
+    return Evidence(train=real, reference=real, prompts=prompts, samples={"captions": samples}, models=Models(), judge=JUDGE)
 
 
 def seconds(work) -> float:

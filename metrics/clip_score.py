@@ -12,8 +12,7 @@ from torch import Tensor
 
 from t2ibench.errors import UserError
 from t2ibench.evidence import Evidence
-from t2ibench.feature_sets import clusters, made_for, protocol
-from t2ibench.models import JUDGE_CLIP
+from t2ibench.feature_sets import AUTO, clusters, made_for, protocol
 from t2ibench.records import Estimate
 from t2ibench.seeds import derive_seed
 from t2ibench.statistics import cluster_mean_interval
@@ -23,7 +22,7 @@ READS_TEXTS = True
 
 @dataclass(frozen=True)
 class Config:
-    clip: str = JUDGE_CLIP  # or `model:tag` of open_clip
+    clip: str = AUTO  # the data set's CLIP, else ViT-L/14 of OpenAI; or any by name: `model:tag` of open_clip, `model:FILE`, the zoo's
     group: str = "captions"
 
 
@@ -41,7 +40,12 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         better="higher",
         protocol={**protocol(evidence, config.clip, config.group), "estimator": "mean cosine", "prefix": ""},
         interval="BCa bootstrap over prompts",
-        details={**views(values), "sd": float(values.std(ddof=1)), "per_sample": spelled(values, samples.ok)},
+        details={
+            **views(values),
+            **evidence.words(config.clip, texts),
+            "sd": float(values.std(ddof=1)),
+            "per_sample": spelled(values, samples.ok),
+        },
     )
     return {"clip_score": estimate}
 

@@ -19,9 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from t2ibench.evidence import Evidence
-from t2ibench.feature_sets import FeatureSets, effects, feature_sets
+from t2ibench.feature_sets import AUTO, FeatureSets, effects, feature_sets
 from t2ibench.mmd import parts
-from t2ibench.models import JUDGE_CLIP
 from t2ibench.records import Estimate
 from t2ibench.statistics import normal_interval, standard_error
 
@@ -32,7 +31,7 @@ ENOUGH = 1000  # images a side
 
 @dataclass(frozen=True)
 class Config:
-    clip: str = JUDGE_CLIP  # or `model:tag` of open_clip; the published number takes ViT-L-14-336-quickgelu:openai
+    clip: str = AUTO  # the data set's CLIP, else PUBLISHED; or any by name: `model:tag` of open_clip, `model:FILE`, the zoo's
     group: str = "captions"
     fewest: int = 100  # images a side
 

@@ -18,7 +18,7 @@ they say something of one object before a plain ground. `another` is what an unr
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ from t2ibench.edit_pairs import per_source
 from t2ibench.edit_prompts import SOURCES
 from t2ibench.errors import UserError
 from t2ibench.evidence import Evidence, Samples
-from t2ibench.models import JUDGE_CLIP
+from t2ibench.feature_sets import AUTO
 from t2ibench.records import Estimate
 from t2ibench.representations.depth import proxy
 from t2ibench.representations.edits import edited
@@ -49,7 +49,7 @@ ROUNDING = 1 / 12  # mean squared error of rounding to grey levels: no PSNR coun
 
 @dataclass(frozen=True)
 class Config:
-    clip: str = JUDGE_CLIP  # or `model:tag` of open_clip
+    clip: str = AUTO  # the data set's CLIP, else ViT-L/14 of OpenAI; or any by name: `model:tag` of open_clip, `model:FILE`, the zoo's
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +83,9 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         for kind in ("fidelity", "transfer"):
             if rows := [row for row in found if row.letter == letter and row.kind == kind]:
                 others = [row for row in found if row.letter == letter and row.kind in ("", "kept")]
-                estimates[f"{kind}_{name}"] = estimate(f"{kind}_{name}", rows, others, another[letter], made, protocol)
+                found_here = estimate(f"{kind}_{name}", rows, others, another[letter], made, protocol)
+                words = evidence.words(config.clip, made.captions) if letter == "T" and made.captions is not None else {}
+                estimates[f"{kind}_{name}"] = replace(found_here, details={**found_here.details, **words})
     if not estimates:
         raise UserError("none of the tasks takes a condition from A, B, a text or an edit: ask for others, such as SD or style")
     return estimates

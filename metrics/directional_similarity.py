@@ -18,7 +18,7 @@ from torch import Tensor
 from t2ibench.edit_pairs import edit_pairs, interval, per_source
 from t2ibench.errors import UserError
 from t2ibench.evidence import Evidence
-from t2ibench.models import JUDGE_CLIP
+from t2ibench.feature_sets import AUTO
 from t2ibench.records import Estimate
 from t2ibench.seeds import derive_seed
 
@@ -28,7 +28,7 @@ STILL = 1e-3  # unit embeddings nearer than this did not move: their direction i
 
 @dataclass(frozen=True)
 class Config:
-    clip: str = JUDGE_CLIP  # or `model:tag` of open_clip
+    clip: str = AUTO  # the data set's CLIP, else ViT-L/14 of OpenAI; or any by name: `model:tag` of open_clip, `model:FILE`, the zoo's
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
@@ -54,6 +54,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         interval="BCa bootstrap over sources",
         details={
             **pairs.counts,
+            **evidence.words(config.clip, [*target, *neutral]),
             "unmoved": int((~moved).sum()),
             "mean_of_moved": float(values[moved].mean()) if moved.any() else None,
             "image_similarity": float(F.cosine_similarity(edited.double(), source.double()).mean()),

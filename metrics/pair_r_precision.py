@@ -18,9 +18,8 @@ from t2ibench import pair_prompts
 from t2ibench.data import Split, Vocabulary
 from t2ibench.errors import UserError
 from t2ibench.evidence import Evidence, Samples
-from t2ibench.feature_sets import protocol
+from t2ibench.feature_sets import AUTO, protocol
 from t2ibench.literals import attribute_of, canonical, indicators, literal_set
-from t2ibench.models import JUDGE_CLIP
 from t2ibench.pair_rates import rate_interval
 from t2ibench.pairs import Names, count
 from t2ibench.records import Estimate
@@ -32,7 +31,7 @@ HARD = 4
 
 @dataclass(frozen=True)
 class Config:
-    clip: str = JUDGE_CLIP  # or `model:tag` of open_clip
+    clip: str = AUTO  # the data set's CLIP, else ViT-L/14 of OpenAI; or any by name: `model:tag` of open_clip, `model:FILE`, the zoo's
     pool: int = 100  # texts of the second number
     seed: int = 0  # of its pools
 
@@ -59,6 +58,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         HARD: hard_hits(evidence, config, samples, asked, others),
         config.pool: pool_hits(evidence, config, samples, asked),
     }
+    words = evidence.words(config.clip, [prompt.text for prompt in samples.prompts])
     lists = [samples.prompts[row].tags["roles"] for row in asked.rows[:, 0]]
     found = {}
     for pool, hit in hits.items():
@@ -67,7 +67,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
             if members:
                 left = ["+".join(n) for p, n in enumerate(asked.pairs) if role in lists[p] and p not in members]
                 settings = {**protocol(evidence, config.clip, pair_prompts.GROUP), "list": role, "pool": pool, "seed": config.seed}
-                found[f"r_precision_{pool}_{role}"] = estimate(hit[members], [asked.pairs[p] for p in members], left, pool, settings)
+                found[f"r_precision_{pool}_{role}"] = estimate(hit[members], [asked.pairs[p] for p in members], left, pool, settings, words)
     return found
 
 
@@ -158,8 +158,10 @@ def _cosines(evidence: Evidence, clip: str, samples: Samples, texts: Sequence[st
     return (images @ evidence.text_features(clip, texts).double().T).numpy(), there
 
 
-def estimate(hits: np.ndarray, pairs: Sequence[Names], left: Sequence[str], pool: int, settings: Mapping[str, Any]) -> Estimate:
-    """The mean over pairs of hits [K, n]. left: pairs of the list that cannot be exchanged, so are not in it."""
+def estimate(
+    hits: np.ndarray, pairs: Sequence[Names], left: Sequence[str], pool: int, settings: Mapping[str, Any], words: Mapping[str, float]
+) -> Estimate:
+    """The mean over pairs of hits [K, n]. left: pairs of the list that cannot be exchanged, so are not in it. words: for the details."""
     rates, n = hits.mean(axis=1), hits.shape[1]
     marks = "".join(str(int(hit)) for hit in hits.ravel())
     return Estimate(
@@ -169,5 +171,5 @@ def estimate(hits: np.ndarray, pairs: Sequence[Names], left: Sequence[str], pool
         better="higher",
         protocol={**settings, "pairs": ["+".join(names) for names in pairs], "estimator": "top-1", "ties": "fail"},
         interval="score interval over the images of these pairs",
-        details={"chance": 1 / pool, "cannot_be_exchanged": list(left), "per_sample": marks},
+        details={"chance": 1 / pool, **words, "cannot_be_exchanged": list(left), "per_sample": marks},
     )

@@ -17,8 +17,7 @@ from scipy.stats import hypergeom
 
 from t2ibench.errors import UserError
 from t2ibench.evidence import Evidence
-from t2ibench.feature_sets import made_for, protocol
-from t2ibench.models import JUDGE_CLIP
+from t2ibench.feature_sets import AUTO, made_for, protocol
 from t2ibench.records import Estimate
 from t2ibench.retrieval import distractors, first_places
 from t2ibench.seeds import derive_seed
@@ -29,7 +28,7 @@ READS_TEXTS = True
 
 @dataclass(frozen=True)
 class Config:
-    clip: str = JUDGE_CLIP  # or `model:tag` of open_clip
+    clip: str = AUTO  # the data set's CLIP, else ViT-L/14 of OpenAI; or any by name: `model:tag` of open_clip, `model:FILE`, the zoo's
     group: str = "captions"
     pool: int = 100
     ties: Literal["fail", "random"] = "fail"  # random: one in as many as share the first place
@@ -65,6 +64,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
             "ties_fail": float(failing.mean()),
             "ties_random": float(drawn.mean()),
             "chance": 1 / config.pool,
+            **evidence.words(config.clip, texts),
             "per_sample": "".join(str(next(marks)) if there else "-" for there in samples.ok),
         },
     )

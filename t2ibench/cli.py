@@ -278,13 +278,21 @@ def score(
     prompts: Annotated[
         Path | None, typer.Option(help="Their texts: one a line, in the order of the file names; or metadata.jsonl.")
     ] = None,
-    metrics: Annotated[str, typer.Option(help="Names, separated by commas.")] = "fid,kid,prdc,clip_score,r_precision",
-    dataset: Annotated[str, typer.Option(help="The real images: a data set, or a folder of images with captions.")] = "avatars",
+    metrics: Annotated[
+        str | None, typer.Option(help="Names, separated by commas; unless given clip_score,r_precision, and with real images fid,kid,prdc.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="The real images: a data set, whose networks then score, or a folder of images with captions.")
+    ] = None,
     reference: Annotated[
         Path | None, typer.Option(help="The real images instead: any folder of images, or another package's statistics (.npz, .pt).")
     ] = None,
     extractor: Annotated[
         str | None, typer.Option(help="Whose features are compared: inception, inception-legacy-tf, dinov2:FILE, model:tag …")
+    ] = None,
+    clip: Annotated[
+        str | None,
+        typer.Option(help="Which CLIP scores: model:tag or model:FILE of open_clip, the zoo's; else the published one."),
     ] = None,
     size: Annotated[
         int | None, typer.Option(min=1, help="Pixels a side to squash images to; else the data set's, or with --reference their own.")
@@ -296,7 +304,9 @@ def score(
     """Score images that somebody else made, by the same metrics and on the same path."""
     from t2ibench.commands.score import score_folder
 
-    score_folder(folder, prompts, metrics.split(","), dataset, reference, extractor, size, out, device, json=json)
+    score_folder(
+        folder, prompts, metrics.split(",") if metrics else None, dataset, reference, extractor, clip, size, out, device, json=json
+    )
 
 
 @app.command()

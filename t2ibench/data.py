@@ -89,6 +89,17 @@ class Vocabulary:
     qualifies: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Networks:
+    """The networks that a data set brings to score images of its own kind, by the names of their weights; None where it has none.
+
+    judge: reads the attributes of an image, and its features are what `fd_…` compares. clip: scores images against texts.
+    """
+
+    judge: str | None = None
+    clip: str | None = None
+
+
 class PartMasks(Protocol):
     """Which part of its image each pixel shows, where a data set knows. parts: their names. of: the parts each attribute shows in."""
 

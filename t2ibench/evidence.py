@@ -1,6 +1,7 @@
 """What a metric may look at: the made images, the real ones, their prompts, and what the judges say of them, each computed once."""
 
 import hashlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,11 +17,14 @@ from t2ibench.data import ImageStore, Split
 from t2ibench.errors import UserError, did_you_mean
 from t2ibench.extractors import Extractor, find
 from t2ibench.literals import likeliest
-from t2ibench.models import JUDGE, Models
+from t2ibench.models import Models
 from t2ibench.reference_statistics import ReferenceFile
 from t2ibench.seeds import derive_seed
 from t2ibench.tracks import ADAPTED, Prompt
 
+MANY_UNKNOWN = 0.2  # the share of words that a network may not know before its numbers come with a warning
+NO_REAL_IMAGES = "there are no real images to compare with: give --reference, or --dataset"
+log = logging.getLogger(__name__)
 Regions = Callable[[str, tuple[str, ...]], np.ndarray]  # attribute, values: where images that show one of them have it, bool [H, W]
 Render = Callable[[Mapping[str, str], int, int], Split]  # conditions (attribute -> value), count, seed: real images that carry them
 
@@ -57,7 +61,8 @@ class Samples:
 class Evidence:
     """Handed to `score` of every metric of a cell. `reference`: the real test images. `seed` names the random choices of a metric.
 
-    judge: the name of the attribute judge. can_render: whether real images of any attribute values can be made (`pair_images`).
+    judge: the name of the data set's attribute judge, None where it has none.
+    can_render: whether real images of any attribute values can be made (`pair_images`).
     """
 
     def __init__(
@@ -69,17 +74,31 @@ class Evidence:
         samples: Mapping[str, Samples],
         models: Models,
         seed: int = 0,
-        judge: str = JUDGE,
+        judge: str | None = None,
         render: Render | None = None,
         regions: Regions | None = None,
         target: Callable[[str], Split] | None = None,
         lessons: Callable[[str, int], Split] | None = None,
     ) -> None:
         self.train, self.reference, self.prompts = train, reference, list(prompts)
-        self.models, self.seed, self.judge, self._samples = models, seed, judge, samples
+        self.models, self.seed, self._judge, self._samples = models, seed, judge, samples
         self._render, self._regions, self._target, self._lessons = render, regions, target, lessons
         self._held: dict[tuple[Any, ...], Tensor] = {}
         self._extractors: dict[str, Extractor] = {}
+
+    @property
+    def judge(self) -> str:
+        """The name of the attribute judge. Raises UserError where the data set has none: that of another one would be wrong."""
+        if self._judge is None:
+            raise UserError(
+                f"{self.train.dataset} has no attribute judge, and that of another data set never saw such images: "
+                "train one (`t2ibench train attribute_judge --dataset …`), or take a metric that needs none"
+            )
+        return self._judge
+
+    @property
+    def has_judge(self) -> bool:
+        return self._judge is not None
 
     def samples(self, group: str = "captions") -> Samples:
         """The samples of a group of prompts. Raises UserError where the suite asked for none."""
@@ -95,6 +114,8 @@ class Evidence:
     def real_features(self, extractor: str, split: Split | None = None) -> Tensor:
         """Features of the images of a split (the reference), float32 [N, D]; of a file of features, those."""
         split = split or self.reference
+        if not len(split):
+            raise UserError(NO_REAL_IMAGES)
         if isinstance(split.images, ReferenceFile) and split.images.features is not None:
             return split.images.features
         return self._features(extractor, split.images, range(len(split)), _digest(split.images.digests()))
@@ -121,9 +142,35 @@ class Evidence:
         if "" in unique:
             raise UserError("the images came without texts: give --prompts, or metrics that read none")
         network = self.models.clip(clip)
+        self._check_words(clip, unique)
         rows = self._once(("texts", _digest(unique), network.sha256), lambda: network.encode_texts(unique).float().cpu().numpy())
         place = {text: i for i, text in enumerate(unique)}
         return rows[[place[text] for text in texts]]
+
+    def words(self, clip: str, texts: Sequence[str]) -> dict[str, float]:
+        """For the details of a value: `unknown_words`, the share of the words of texts that a CLIP never learned.
+
+        Empty for a CLIP that knows every word, as published ones do.
+        """
+        counts = self.models.clip(clip).unknown_words(list(dict.fromkeys(texts)))
+        if counts is None:
+            return {}
+        unknown, total = (sum(column) for column in zip(*counts, strict=True))
+        return {"unknown_words": round(unknown / max(total, 1), 4)}
+
+    def _check_words(self, clip: str, texts: Sequence[str]) -> None:
+        """Raises UserError for a text of which a CLIP knows no word; warns where it knows less than four fifths of all words."""
+        counts = self.models.clip(clip).unknown_words(texts)
+        if counts is None:
+            return
+        for text, (unknown, total) in zip(texts, counts, strict=True):
+            if unknown == total:
+                raise UserError(
+                    f"{clip} knows no word of {text!r}, so it would read it as any other such text: name a CLIP that does, "
+                    f"with `clip` (--clip), such as ViT-L-14-quickgelu:openai or model:FILE"
+                )
+        if (share := self.words(clip, texts)["unknown_words"]) > MANY_UNKNOWN:
+            log.warning("%s never learned %.0f %% of the words of these texts: its scores say little of them", clip, 100 * share)
 
     def fake_attributes(self, group: str = "captions") -> pd.DataFrame:
         """The judge's value of every attribute, one row for each of `samples(group).rows`, which are its index."""

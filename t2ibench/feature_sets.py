@@ -12,11 +12,11 @@ from t2ibench.backbones import inception
 from t2ibench.data import Split
 from t2ibench.differences import by_prompt, spell
 from t2ibench.errors import UserError
-from t2ibench.evidence import Evidence
+from t2ibench.evidence import NO_REAL_IMAGES, Evidence
 from t2ibench.records import digest
 from t2ibench.reference_statistics import ReferenceFile
 
-AUTO = "auto"  # Inception where its weights are on disk, else the embedded attribute judge
+AUTO = "auto"  # the extractor: Inception where its weights are on disk, else the data set's judge. A CLIP: see default_networks
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,14 @@ def extractor_of(evidence: Evidence, extractor: str) -> str:
         return extractor
     if (file := reference_file(evidence.reference)) is not None and file.extractor is not None:
         return file.extractor
-    return "inception" if inception.weights() is not None else evidence.judge
+    if inception.weights() is not None:
+        return "inception"
+    if not evidence.has_judge:
+        raise UserError(
+            f"{inception.missing()}; or name another extractor (`extractor`, --extractor): dinov2:FILE, a CLIP as model:FILE, or "
+            f"weights of the zoo; {evidence.train.dataset} brings none of its own"
+        )
+    return evidence.judge
 
 
 def reference_file(reference: Split) -> ReferenceFile | None:
@@ -69,6 +76,8 @@ def sets_of(evidence: Evidence, extractor: str, group: str, reference: Split, cl
         if file.features is None:
             raise UserError(f"{file.path} has no features, only their mean and covariance, to which a Fréchet distance alone compares")
         file.check(extractor, evidence.dimension(extractor, group))
+    if not len(reference):
+        raise UserError(NO_REAL_IMAGES)
     for side, count in (("made", len(clusters)), ("real", len(reference))):
         if count < fewest:
             raise UserError(

@@ -5,22 +5,21 @@ at as they are: extractors resize, so nothing else does.
 """
 
 import zipfile
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from t2ibench import plugins, reference_statistics
 from t2ibench.cache import ArrayImages
-from t2ibench.data import ImageStore, Split
+from t2ibench.data import ImageStore, Networks, Split
+from t2ibench.default_networks import settled, takes
 from t2ibench.errors import UserError, did_you_mean
 from t2ibench.evidence import Evidence, Samples
 from t2ibench.images import pixel_hash
 from t2ibench.journal import BLACK
-from t2ibench.models import JUDGE, Models
+from t2ibench.models import Models
 from t2ibench.progress import track
 from t2ibench.records import Estimate
 from t2ibench.scoring import Metric, metrics_of
@@ -39,6 +38,7 @@ def score_images(
     prompts: Texts | None = None,
     *,
     extractor: str | None = None,
+    clip: str | None = None,
     size: int | None = None,
     device: str = "cpu",
 ) -> dict[str, Estimate]:
@@ -46,10 +46,14 @@ def score_images(
 
     images, reference: a folder, a `.npz`, or uint8 [N, 3, H, W]; the reference may be statistics that another package wrote. prompts: one
     text an image, or a file of them, for metrics that read texts. extractor: whose features are compared (`inception`, `dinov2:FILE`, …).
+    clip: which CLIP judges (`ViT-L-14-quickgelu:openai`, `model:FILE`, …). Unless they are named, the published ones are taken, where they
+    lie on this disk.
     size: pixels a side that images of folders are squashed to; as they are unless given. Raises UserError for what cannot be scored.
     """
-    asked = asked_metrics(metrics, extractor)
-    evidence = evidence_of(made_images(images, prompts, size), real_images(reference, size), Models(device), asked)
+    asked, made = asked_metrics(metrics, extractor, clip), made_images(images, prompts, size)
+    check_texts(made, asked)
+    asked = settled(asked, Networks(), made.dataset, "score_images")
+    evidence = evidence_of(made, real_images(reference, size), Models(device))
     found: dict[str, Estimate] = {}
     for metric in asked:
         try:
@@ -59,33 +63,38 @@ def score_images(
     return found
 
 
-def asked_metrics(names: Sequence[str], extractor: str | None = None) -> list[Metric]:
-    """Metrics by name, those that compare features of an extractor with that one. Raises UserError for a name that cannot be asked."""
+def asked_metrics(names: Sequence[str], extractor: str | None = None, clip: str | None = None) -> list[Metric]:
+    """Metrics by name, with the extractor and the CLIP for those that take one.
+
+    Raises UserError for a name that cannot be asked, and for an extractor or a CLIP that none of the metrics takes.
+    """
     there = plugins.sources("metrics")
     for name in names:
         if name not in there:
             raise UserError(f"--metrics: no metric is called {name!r}{did_you_mean(name, there)}")
-    entries = [Entry(name, name, {} if extractor is None else of_extractor(name, extractor), "metric") for name in names]
-    metrics = metrics_of(entries, "score")
+    options = {key: value for key, value in (("extractor", extractor), ("clip", clip)) if value is not None}
+    able = {name: [key for key in options if takes(plugins.load("metrics", name), key)] for name in names}
+    metrics = metrics_of([Entry(name, name, {key: options[key] for key in able[name]}, "metric") for name in names], "score")
     for metric in metrics:
         if TRACK not in metric.tracks:
             raise UserError(f"--metrics: {metric.name} scores the track {' and '.join(metric.tracks)}, a folder holds images of texts")
+    for key in options:
+        if not any(key in keys for keys in able.values()):
+            raise UserError(f"--{key}: none of the metrics {', '.join(names)} takes it: leave it out, or add one that does to --metrics")
     return metrics
 
 
-def of_extractor(name: str, extractor: str) -> Mapping[str, Any]:
-    """The settings that make a metric compare features of an extractor; none where it has one of its own."""
-    config = plugins.load("metrics", name).Config
-    return {"extractor": extractor} if "extractor" in {field.name for field in fields(config)} else {}
-
-
-def evidence_of(made: Split, reference: Split, models: Models, metrics: Sequence[Metric], train: Split | None = None) -> Evidence:
-    """What metrics see of given images. Raises UserError where one reads texts and there are none."""
+def check_texts(made: Split, metrics: Sequence[Metric]) -> None:
+    """Raises UserError where a metric reads texts and the images came without any."""
     if unread := [m.name for m in metrics if getattr(m.module, "READS_TEXTS", False) and not all(any(texts) for texts in made.captions)]:
         raise UserError(f"{unread[0]} reads the texts of the images, and there are none: give --prompts, or leave it out of --metrics")
+
+
+def evidence_of(made: Split, reference: Split, models: Models, train: Split | None = None, judge: str | None = None) -> Evidence:
+    """What metrics see of given images. judge: of the data set that they are scored beside, where that has one."""
     samples = samples_of(made)
     return Evidence(
-        train=train or reference, reference=reference, prompts=samples.prompts, samples={"captions": samples}, models=models, judge=JUDGE
+        train=train or reference, reference=reference, prompts=samples.prompts, samples={"captions": samples}, models=models, judge=judge
     )
 
 
@@ -118,6 +127,11 @@ def made_images(images: Images, prompts: Texts | None, size: int | None) -> Spli
             if not text:
                 raise UserError(f"{source}:{number} is empty, expected the text of {names[number - 1]}")
     return Split(name, "folder", names, store, [(text,) for text in texts])
+
+
+def no_images() -> Split:
+    """In place of a reference, for metrics that compare with none."""
+    return Split("no reference", "none", [], ArrayImages(np.empty((0, 3, 1, 1), np.uint8), []), [])
 
 
 def real_images(reference: Images, size: int | None) -> Split:

@@ -10,7 +10,8 @@ import numpy as np
 
 from t2ibench import plugins, records
 from t2ibench.cells import Track, load_track
-from t2ibench.data import Split
+from t2ibench.data import Networks, Split
+from t2ibench.default_networks import networks_of, settled
 from t2ibench.errors import UserError
 from t2ibench.evidence import Regions, Render
 from t2ibench.held_out import dataset_of
@@ -29,7 +30,7 @@ class Data:
 
     What only some data sets can: render real images of chosen attributes; say where an attribute shows; make, of seeds, images that
     differ from those of the same seeds by chosen attributes alone; and draw real images of other domains (domain, count, seed; those of
-    seed 0 may be in a training split), whose texts are `domains`, that of its own splits first.
+    seed 0 may be in a training split), whose texts are `domains`, that of its own splits first. networks: that score its images.
     """
 
     facts: Mapping[str, Any]
@@ -41,6 +42,7 @@ class Data:
     edited: Callable[[Sequence[int], Sequence[Mapping[str, str]]], np.ndarray] | None
     domain: Callable[[str, int, int], Split] | None = None
     domains: Mapping[str, str] = field(default_factory=dict)
+    networks: Networks = field(default_factory=Networks)
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ def prepare(suite: Suite, device: str = "cpu") -> list[Plan]:
                 f"{suite.name}: metrics: {metric.name} can score {' and '.join(metric.tracks)}, expected one of {', '.join(suite.tracks)}"
             )
     data = read(suite)
+    metrics = settled(metrics, data.networks, data.train.dataset, f"{suite.name}: metrics")
     plans = []
     for track in suite.tracks:
         able = [metric for metric in metrics if track in metric.tracks]
@@ -144,7 +147,8 @@ def read(suite: Suite) -> Data:
         "reference": {"split": reference.name, "images": len(reference), "digest": reference.digest},
     }
     can = (able("pair_images", render), able("regions", regions), able("edited_images", edited), able("domain_images", domain))
-    return Data(facts, train, reference, split, *can, module.domain_texts(config) if hasattr(module, "domain_texts") else {})
+    texts = module.domain_texts(config) if hasattr(module, "domain_texts") else {}
+    return Data(facts, train, reference, split, *can, texts, networks_of(module, train.dataset))
 
 
 def check_methods(suite: Suite) -> None:

@@ -9,14 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from t2ibench import assets, environment, records
+from t2ibench import environment, records
 from t2ibench.cells import Maker, Method, load_track
-from t2ibench.data import Split
 from t2ibench.errors import UserError, did_you_mean
 from t2ibench.evidence import Evidence, Samples
 from t2ibench.generation import BATCH, generate, locked, samples_by_group
 from t2ibench.journal import Store
-from t2ibench.models import JUDGE, Models
+from t2ibench.models import Models
 from t2ibench.plan import Data, Plan, configured, entry_of, has_functions, needed, prepare
 from t2ibench.recording import assemble, coverage, recorded
 from t2ibench.scoring import score
@@ -126,12 +125,6 @@ def run_cell(plan: Plan, entry: Entry, seed: int, where: Where, columns: Collect
     return Done(record, path, True, time.perf_counter() - started)
 
 
-def judge_of(train: Split) -> str:
-    """The attribute judge of a data set, by name; the embedded one where it has none of its own."""
-    own = f"attribute-judge-{train.dataset}"
-    return own if own in assets.available() else JUDGE
-
-
 def check_columns(suite: Suite, columns: Collection[str], values: Mapping[str, Any]) -> None:
     """Raises UserError for a column of the suite's board that none of its metrics makes."""
     for column in sorted(columns):
@@ -147,7 +140,7 @@ def evidence_of(plan: Plan, samples: Mapping[str, Samples]) -> Evidence:
         prompts=plan.prompts,
         samples=samples,
         models=plan.models,
-        judge=judge_of(plan.data.train),
+        judge=plan.data.networks.judge,
         render=plan.data.render,
         regions=plan.data.regions,
         target=plan.target,

@@ -55,7 +55,7 @@ class FakeEdits(Evidence):
         ok: Mapping[str, Sequence[bool]] | None = None,
         prompts: Sequence[Prompt] | None = None,
     ) -> None:
-        self.seed, self.judge, self._render = 0, JUDGE, None
+        self.seed, self._judge, self._render = 0, JUDGE, None
         asked = list(prompts or [prompt(literal, sources) for literal in literals])
         source = Prompt("source", "a person", SOURCES, sources, None, {"neutral": "a person"})
         self.features: Mapping[Any, Tensor] = features or {}
@@ -98,6 +98,9 @@ class FakeEdits(Evidence):
 
     def region(self, attribute: str) -> np.ndarray | None:
         return self.regions.get(attribute)
+
+    def words(self, clip: str, texts: Sequence[str]) -> dict[str, float]:
+        return {}
 
     def extractor_protocol(self, name: str) -> dict[str, Any]:
         return {"extractor": name, "sha256": "0" * 64, "resize": "none"}

@@ -25,7 +25,7 @@ class FakeEvidence(Evidence):
         images_each: int = 1,
         ok: list[bool] | None = None,
     ) -> None:
-        self.seed, self.judge, self.prompts = 0, JUDGE, []
+        self.seed, self._judge, self.prompts = 0, JUDGE, []
         self.ok = np.ones(len(fake), bool) if ok is None else np.array(ok)
         words = list(texts or {f"text {i}": torch.ones(2) for i in range(-(-len(self.ok) // images_each))})
         prompts = [Prompt(f"p{i:04}", text, images=images_each) for i, text in enumerate(words)]
@@ -48,6 +48,9 @@ class FakeEvidence(Evidence):
 
     def text_features(self, clip: str, texts: Sequence[str]) -> Tensor:
         return torch.stack([self.texts[text] for text in texts])
+
+    def words(self, clip: str, texts: Sequence[str]) -> dict[str, float]:
+        return {}
 
     def extractor_protocol(self, name: str) -> dict[str, Any]:
         return {"extractor": name, "sha256": "0" * 64, "resize": "none"}

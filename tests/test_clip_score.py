@@ -45,7 +45,7 @@ def test_score_is_the_unscaled_mean_with_every_sample_kept():
     ok = [True] * 64
     ok[3] = False
     images = unit(EMBEDDINGS["img"])[torch.tensor(ok)]
-    estimate = score(FakeEvidence(images, texts=texts, ok=ok), Config())["clip_score"]
+    estimate = score(FakeEvidence(images, texts=texts, ok=ok), Config(clip="clip-judge-avatars"))["clip_score"]
     expected = cosines(EMBEDDINGS["img"], EMBEDDINGS["txt"])[np.array(ok)]
     assert estimate.value == pytest.approx(expected.mean(), abs=1e-7)
     assert (estimate.n, estimate.better, estimate.protocol["extractor"]) == (63, "higher", "clip-judge-avatars")

@@ -83,6 +83,6 @@ def test_equal_texts_and_too_few_sources_are_one_line():
     texts = {"a person with glasses": NORTH, "a person with glasses with glasses": NORTH}
     evidence = FakeEdits((), 2, features={"edits": at(0, 1), "sources": at(5, 6)}, texts=texts, prompts=same)
     with pytest.raises(UserError, match="has no direction under clip-judge-avatars"):
-        score(evidence, Config())
+        score(evidence, Config(clip="clip-judge-avatars"))
     with pytest.raises(UserError, match="at least 2 sources are needed"):
         of(at(90), at(0))

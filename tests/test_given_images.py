@@ -140,5 +140,5 @@ def test_an_unknown_extractor_is_refused(monkeypatch):
     monkeypatch.setattr("t2ibench.evidence.find", extractors.find)
     with pytest.raises(UserError, match="patches"):
         t2ibench.score_images(MADE, REAL, ["fid"], extractor="patches")
-    with pytest.raises(UserError, match=r"inception: .* is missing: put the weights there"):
+    with pytest.raises(UserError, match=r"inception: .* is missing: put NVIDIA's TorchScript file"):
         t2ibench.score_images(MADE, REAL, ["fid"], extractor="inception")

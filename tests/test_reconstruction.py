@@ -24,7 +24,7 @@ class FakeCompositions(Evidence):
     """Tasks whose images lie at given distances from their source; an image of each of four inputs."""
 
     def __init__(self, away: dict[str, float], ok: dict[str, list[bool]] | None = None) -> None:
-        self.seed, self.judge, count = 0, JUDGE, len(PLACES)
+        self.seed, self._judge, count = 0, JUDGE, len(PLACES)
         inputs = {"captions": ["x"] * count}
         self.prompts = [Prompt("source", "", SOURCES, count, None, {"inputs": inputs})]
         for name in away:

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from t2ibench import cache
-from t2ibench.data import ImageStore, Split, join
+from t2ibench.data import ImageStore, Networks, Split, join
 from t2ibench.datasets.avatars import domains, draw, known
 from t2ibench.datasets.avatars.grammar import captions
 from t2ibench.datasets.avatars.model import Model, read_model
@@ -69,6 +69,9 @@ class Parts:
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         return masks(self.config, self.split, [int(index) for index in indices])
+
+
+NETWORKS = Networks(judge="attribute-judge-avatars", clip="clip-judge-avatars")
 
 
 def splits(config: Config) -> list[str]:

@@ -52,6 +52,11 @@ def weights() -> Path | None:
     return path if path.is_file() else None
 
 
+def missing() -> str:
+    """What to say where the weights are not there."""
+    return f"{cache.folder() / FILE} is missing: put NVIDIA's TorchScript file of that name there, or name it in T2IBENCH_INCEPTION"
+
+
 class Inception:
     """The extractors `inception…`. Raises UserError for an unknown one, and where the weights are absent or not the published file."""
 
@@ -62,7 +67,7 @@ class Inception:
             raise UserError(f"no extractor is called {name!r}{did_you_mean(name, RESIZES)}")
         path = weights()
         if path is None:
-            raise UserError(f"{name}: {cache.folder() / FILE} is missing: put the weights there, or name them in T2IBENCH_INCEPTION")
+            raise UserError(f"{name}: {missing()}")
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != SHA256:

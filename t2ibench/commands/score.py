@@ -14,26 +14,32 @@ from t2ibench import records
 from t2ibench.cells import Sample
 from t2ibench.commands.console import out as stdout
 from t2ibench.commands.console import print_json
-from t2ibench.commands.datasets import opened
-from t2ibench.data import Split
+from t2ibench.commands.datasets import configured
+from t2ibench.data import Networks, Split
+from t2ibench.default_networks import networks_of, settled
 from t2ibench.errors import UserError
 from t2ibench.evidence import Samples
-from t2ibench.given_images import TRACK, asked_metrics, evidence_of, made_images, real_images
+from t2ibench.given_images import TRACK, asked_metrics, check_texts, evidence_of, made_images, no_images, real_images
 from t2ibench.journal import Outcome
 from t2ibench.models import Models
 from t2ibench.recording import assemble
-from t2ibench.runner import FULL_COVERAGE, judge_of
+from t2ibench.reference_statistics import ReferenceFile
+from t2ibench.runner import FULL_COVERAGE
 from t2ibench.scoring import score
 from t2ibench.table import decimals_of
+
+WITHOUT_REFERENCE = ("clip_score", "r_precision")
+WITH_REFERENCE = ("fid", "kid", "prdc", *WITHOUT_REFERENCE)
 
 
 def score_folder(
     folder: Path,
     prompts: Path | None,
-    metrics: Sequence[str],
-    dataset: str,
+    metrics: Sequence[str] | None,
+    dataset: str | None,
     reference: Path | None,
     extractor: str | None,
+    clip: str | None,
     size: int | None,
     out: Path | None,
     device: str,
@@ -42,20 +48,25 @@ def score_folder(
 ) -> None:
     """Score images against a reference, or the test split of a data set; prints the values, and the record with --json or --out.
 
-    Beside a data set the images are squashed to the size of the real ones where theirs is another; the record names it.
+    Beside a data set the images are squashed to the size of the real ones where theirs is another, and its networks score them; the record
+    names both. Without either, metrics that compare with no real images can be asked.
     """
-    asked = asked_metrics(metrics, extractor)
-    models = Models(device)
-    if reference is not None:
-        real = real_images(reference, size)
-        train, facts = real, {"name": real.name, "config": {"reference": reference.name, "size": size}}
+    if reference is not None and dataset is not None:
+        raise UserError(f"score: --reference {reference} and --dataset {dataset} both name the real images: leave one of them out")
+    alone = reference is None and dataset is None
+    asked = asked_metrics(metrics or (WITHOUT_REFERENCE if alone else WITH_REFERENCE), extractor, clip)
+    models, networks = Models(device), Networks()
+    if dataset is not None:
+        name, module, config, told = configured(dataset, None)
+        train, real, facts = module.load(config, "train"), module.load(config, "test"), {"name": name, "config": told}
+        networks, size = networks_of(module, train.dataset), size or int(real.images.read([0]).shape[-1])
     else:
-        load, facts = opened(dataset)
-        train, real = load("train"), load("test")
-        size = size or int(real.images.read([0]).shape[-1])
+        train = real = no_images() if reference is None else real_images(reference, size)
+        facts = {"name": real.name, "config": {"reference": None if reference is None else reference.name, "size": size}}
     made = made_images(folder, prompts, size)
-    evidence = evidence_of(made, real, models, asked, train)
-    evidence.judge = judge_of(train)
+    check_texts(made, asked)
+    asked = settled(asked, networks, train.dataset if dataset is not None else made.dataset, "score")
+    evidence = evidence_of(made, real, models, train, networks.judge)
     samples = evidence.samples()
     outcomes = outcomes_of(samples, made)
     partial = bool(samples.ok.mean() < FULL_COVERAGE)
@@ -83,7 +94,7 @@ def score_folder(
     )
     if out is not None:
         records.write(record, out, replace=True)
-    print_json(record) if json else _show(record)
+    print_json(record) if json else _show(record, described(record, made, real, size))
 
 
 @dataclass(frozen=True)
@@ -108,7 +119,29 @@ def outcomes_of(samples: Samples, made: Split) -> list[Outcome]:
     return [Outcome(p.id, p.id, p.group, p.text, 0, "file", "ok" if ok else "black", sha256, 0.0) for p, ok, sha256 in rows]
 
 
-def _show(record: Mapping[str, Any]) -> None:
+def described(record: Mapping[str, Any], made: Split, real: Split, size: int | None) -> list[str]:
+    """Two lines that say what the numbers are of: the networks with their resizing; the reference and the images, with their sizes."""
+    networks: dict[str, list[str]] = {}
+    for name, value in record["values"].items():
+        own = value["protocol"]
+        if "extractor" in own:
+            networks.setdefault(f"{own['extractor']} ({own['resize']}, sha256 {own['sha256'][:12]}…)", []).append(name)
+    of_networks = "; ".join(f"{network}: {', '.join(names)}" for network, names in networks.items()) or "none by name"
+    sides = [f"{len(split):,} images{_side(split)}" for split in (real, made)]
+    compared = f"{real.name if real.dataset == real.name else f'{real.dataset} {real.name}'}, {sides[0]}" if len(real) else "none"
+    squashed = f", squashed to {size}x{size}" if size else ", as they are"
+    return [f"networks: {of_networks}", f"reference: {compared}; scored: {sides[1]}{squashed}"]
+
+
+def _side(split: Split) -> str:
+    """How large the images of a split are, as the metrics get them."""
+    if not len(split) or isinstance(split.images, ReferenceFile):
+        return ""
+    height, width = split.images.read([0]).shape[2:]
+    return f" of {width}x{height}"
+
+
+def _show(record: Mapping[str, Any], lines: Sequence[str]) -> None:
     table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False, header_style="bold", title=f"{record['method']}", title_justify="left")
     for name in ("metric", "value", "95 % interval", "n", "protocol"):
         table.add_column(name, justify="left" if name in ("metric", "protocol") else "right", no_wrap=True)
@@ -119,6 +152,8 @@ def _show(record: Mapping[str, Any]) -> None:
         figures = (f"{value['value']:.{decimals}f}", f"[{low:.{decimals}f}, {high:.{decimals}f}]", f"{value['n']:,}", value["protocol_id"])
         table.add_row(Text(name + arrows.get(value["better"], ""), "bold"), *figures)
     stdout().print(table)
+    for line in lines:
+        stdout().print(Text(line), style="dim")
     counts = record["counts"]
     stdout().print(f"{counts['ok']:,} of {counts['requested']:,} images; {counts['black']:,} black", style="dim")
     for name, reason in record["unscored"].items():

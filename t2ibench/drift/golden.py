@@ -18,7 +18,7 @@ from t2ibench.data import Split
 from t2ibench.errors import UserError
 from t2ibench.evidence import Evidence, Samples
 from t2ibench.images import pixel_hash, read_image
-from t2ibench.models import Models
+from t2ibench.models import JUDGE, Models
 from t2ibench.tracks import Prompt
 
 FOLDER = Path(__file__).parent / "golden"
@@ -48,7 +48,7 @@ class Golden:
         prompts = [Prompt(f"golden/{i}", text) for i, text in enumerate(self.captions)]
         store = _store(self.made)
         samples = Samples(prompts, [0] * len(prompts), np.ones(len(prompts), bool), store.digests(), store)
-        return Evidence(train=reference, reference=reference, prompts=prompts, samples={"captions": samples}, models=models)
+        return Evidence(train=reference, reference=reference, prompts=prompts, samples={"captions": samples}, models=models, judge=JUDGE)
 
 
 def load() -> Golden:

@@ -18,8 +18,9 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from t2ibench import zoo
-from t2ibench.backbones.clip.network import build
+from t2ibench.backbones.clip.network import TokenTable, build
 from t2ibench.backbones.clip.preprocess import Preprocess
+from t2ibench.backbones.clip.published import on_disk
 from t2ibench.backbones.clip.templates import PLAIN, fill
 from t2ibench.errors import UserError, did_you_mean
 
@@ -67,8 +68,9 @@ class Clip:
         architecture, _, source = name.partition(":")
         if architecture not in open_clip.list_models():
             raise UserError(f"open_clip has no model {architecture!r}{did_you_mean(architecture, open_clip.list_models())}")
-        if Path(source).is_file():
-            published = _published_as(Path(source))
+        path: Path | None = Path(source) if Path(source).is_file() else None
+        if path is not None:
+            published = _published_as(path)
         else:
             published = open_clip.get_pretrained_cfg(architecture, source) or open_clip.get_pretrained_cfg(
                 f"{architecture}-quickgelu", source
@@ -76,15 +78,16 @@ class Clip:
             if not published:
                 tags = open_clip.list_pretrained_tags_by_model(architecture)
                 raise UserError(f"{name}: {source!r} is neither a file nor a pretrained tag of {architecture}{did_you_mean(source, tags)}")
+            path = on_disk(name)
         _check_activation(name, architecture, published)
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)
             try:
-                model = open_clip.create_model(architecture, source, weights_only=True)
+                model = open_clip.create_model(architecture, source if path is None else str(path), weights_only=True)
             except (OSError, RuntimeError, SafetensorError, UserWarning, EOFError, KeyError) as error:
                 reason = str(error).partition("\n")[0] or type(error).__name__
                 raise UserError(f"{name}: weights cannot be loaded ({reason}): give a whole file of this model") from error
-        preprocess = Preprocess.of(model.visual.preprocess_cfg, name)
+        preprocess = Preprocess.of(model.visual.preprocess_cfg | _preprocessing(published), name)
         return cls(name, model, open_clip.get_tokenizer(architecture), preprocess, state_hash(model), device or torch.device("cpu"))
 
     @property
@@ -120,6 +123,28 @@ class Clip:
         parts = [F.normalize(self.model.encode_text(chunk.to(self.device)), dim=-1).cpu() for chunk in tokens.split(batch)]  # type: ignore[operator]
         return torch.cat(parts)
 
+    def unknown_words(self, texts: Sequence[str]) -> list[tuple[int, int]] | None:
+        """For each text how many of its words the network never learned, and how many words it has.
+
+        None for a network that knows every token, as published ones do. A word is unknown where one of its tokens is.
+        """
+        table = getattr(self.model, "token_embedding", None)
+        if not isinstance(table, TokenTable):
+            return None
+        known, tokenizer = set(table.ids.tolist()), SimpleTokenizer()
+        counts = []
+        for text in texts:
+            words, tokens, spelling = [], [], ""
+            for token in tokenizer.encode(text):
+                tokens.append(token)
+                spelling += tokenizer.decoder[token]
+                if spelling.endswith("</w>"):
+                    if any(character.isalnum() for character in spelling.removesuffix("</w>")):
+                        words.append(known.issuperset(tokens))
+                    tokens, spelling = [], ""
+            counts.append((words.count(False), len(words)))
+        return counts
+
     def class_features(self, texts: Sequence[str], templates: Sequence[str] = PLAIN) -> Tensor:
         """Unit features [B, D] of texts, each the mean direction of all templates around it; row i depends on text i alone."""
         means = [self.encode_texts([fill(template, text) for template in templates]).mean(0) for text in texts]
@@ -147,6 +172,11 @@ def state_hash(model: nn.Module) -> str:
     for key, value in sorted(model.state_dict().items()):
         digest.update(f"{key} {value.dtype} {list(value.shape)}".encode() + value.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _preprocessing(published: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a published model expects of its images, where that is not what its architecture does by default."""
+    return {key: value for key, value in (published or {}).items() if key in ("size", "mean", "std", "interpolation", "resize_mode")}
 
 
 def _check_activation(name: str, architecture: str, source: Mapping[str, Any] | None) -> None:
