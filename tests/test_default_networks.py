@@ -65,8 +65,8 @@ def small_clip(monkeypatch, tmp_path):
     monkeypatch.setitem(known, architecture, config)
     torch.manual_seed(0)
     folder = tmp_path / "weights"
-    folder.mkdir()
-    save_file(open_clip.create_model(architecture).state_dict(), folder / f"{CLIP.replace(':', '-')}.safetensors")
+    (folder / "open_clip").mkdir(parents=True)
+    save_file(open_clip.create_model(architecture).state_dict(), folder / "open_clip" / f"{CLIP.replace(':', '-')}.safetensors")
     monkeypatch.setenv("T2IBENCH_WEIGHTS", str(folder))
     return folder
 

@@ -1,8 +1,8 @@
 """Where the weights of a published CLIP lie on this disk; nothing is downloaded and no connection is opened.
 
 A model and its tag are named as open_clip names them, `ViT-L-14-quickgelu:openai`. Its file is looked for in the folders of
-T2IBENCH_WEIGHTS, as `ViT-L-14-quickgelu-openai.safetensors` (or `.pt`, `.bin`), and then in the two caches in which open_clip keeps what
-it has downloaded: that of huggingface_hub, and `~/.cache/clip`.
+T2IBENCH_WEIGHTS, as `open_clip/ViT-L-14-quickgelu-openai.safetensors` (or `.pt`, `.bin`), and then in the two caches in which open_clip
+keeps what it has downloaded: that of huggingface_hub, and `~/.cache/clip`.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from huggingface_hub import try_to_load_from_cache
 
 from t2ibench import assets
 
+FOLDER = "open_clip"  # inside a folder of T2IBENCH_WEIGHTS: these files have no card
 SUFFIXES = (".safetensors", ".pt", ".bin")
 HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # in this order, where the tag names none
 
@@ -29,8 +30,8 @@ def on_disk(name: str) -> Path | None:
     stem = name.replace(":", "-")
     for folder in assets.folders():
         for suffix in SUFFIXES:
-            if (folder / f"{stem}{suffix}").is_file():
-                return folder / f"{stem}{suffix}"
+            if (path := folder / FOLDER / f"{stem}{suffix}").is_file():
+                return path
     return _in_caches(facts(name))
 
 
@@ -50,4 +51,4 @@ def advice(name: str) -> str:
     """Where the weights of `model:tag` come from and where to put them."""
     repository = facts(name).get("hf_hub", "").rpartition("/")[0]
     origin = f"download {HUB_FILES[0]} of {repository} from the Hugging Face hub" if repository else "download them"
-    return f"{origin} and put it as {name.replace(':', '-')}.safetensors into a folder that T2IBENCH_WEIGHTS names"
+    return f"{origin} and put it as {FOLDER}/{name.replace(':', '-')}.safetensors into a folder that T2IBENCH_WEIGHTS names"
