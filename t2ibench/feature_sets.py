@@ -44,6 +44,8 @@ class FeatureSets:
 
 def feature_sets(evidence: Evidence, extractor: str, group: str, fewest: int) -> FeatureSets:
     """The made images of a group and the reference images, seen by one extractor. Raises UserError below `fewest` images on a side."""
+    if not len(evidence.reference):
+        raise UserError(NO_REAL_IMAGES)
     ids = made_for(evidence, group)
     return sets_of(evidence, extractor_of(evidence, extractor), group, evidence.reference, clusters(ids), fewest)
 
@@ -76,8 +78,6 @@ def sets_of(evidence: Evidence, extractor: str, group: str, reference: Split, cl
         if file.features is None:
             raise UserError(f"{file.path} has no features, only their mean and covariance, to which a Fréchet distance alone compares")
         file.check(extractor, evidence.dimension(extractor, group))
-    if not len(reference):
-        raise UserError(NO_REAL_IMAGES)
     for side, count in (("made", len(clusters)), ("real", len(reference))):
         if count < fewest:
             raise UserError(

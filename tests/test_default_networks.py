@@ -144,7 +144,7 @@ def test_two_sources_of_real_images_are_an_error(photographs):
 
 
 def test_a_distance_without_real_images_is_one_line(photographs):
-    result = run("score", photographs, "--metrics", "fid", "--extractor", "attribute-judge-avatars")
+    result = run("score", photographs, "--metrics", "fid")
     assert "there are no real images to compare with" in str(result.exception)
 
 
