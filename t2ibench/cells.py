@@ -59,7 +59,7 @@ class Maker(Protocol):
         ...
 
     def make(self, samples: Sequence[Sample]) -> Tensor:
-        """The images of samples, all of one group of prompts: uint8 [B, 3, H, W]; row i depends on sample i alone."""
+        """The images of samples, all of one group of prompts: uint8 [B, 3, H, W]; row i depends on sample i alone (see t2ibench/tracks)."""
         ...
 
 

@@ -68,7 +68,9 @@ def run(
     suite: Annotated[str, typer.Argument(help="A shipped suite (quick, avatars) or a YAML file.")] = "quick",
     out: Out = Path("runs"),
     work: Work = Path("runs"),
-    batch: Annotated[int, typer.Option(min=1, help="Images made at once; changes no image.")] = 64,
+    batch: Annotated[
+        int, typer.Option(min=1, help="Images made at once. Another number may move a pixel by one grey level, no further.")
+    ] = 64,
     device: Device = "cpu",
     replace: Annotated[bool, typer.Option(help="Write over records that were made with other settings.")] = False,
     json: Json = False,
@@ -122,7 +124,9 @@ def reproduce(
     ledger: Annotated[
         Path | None, typer.Option(help="The Markdown file to write; reproduce-PAPER.md beside the records unless given.")
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images made at once; changes no image.")] = 64,
+    batch: Annotated[
+        int, typer.Option(min=1, help="Images made at once. Another number may move a pixel by one grey level, no further.")
+    ] = 64,
     device: Device = "cpu",
     replace: Annotated[bool, typer.Option(help="Write over records that were made with other settings.")] = False,
     json: Json = False,

@@ -1,7 +1,8 @@
 """Making the images of a cell: in batches, each sample's outcome written down, whatever it is.
 
-The batches are always the same parts of the sample list, each of one group of prompts, also after a kill: a batch of which something is
-missing is made again as a whole, so that not even the order of a sum can differ from an uninterrupted run.
+The batches of one size are always the same parts of the sample list, each of one group of prompts, also after a kill: a batch of which
+something is missing is made again as a whole. So the images of a resumed run are those of an uninterrupted one, bit for bit; batches of
+another size may move a pixel by one grey level.
 """
 
 import itertools

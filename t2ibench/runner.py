@@ -26,7 +26,10 @@ FULL_COVERAGE = 0.99  # a record with a smaller share of ok samples is partial, 
 
 @dataclass(frozen=True)
 class Where:
-    """Folders and machine of a run; none of it changes a number. out: records and boards. work: images and journals."""
+    """Folders and machine of a run; none of it is part of a record's identity. out: records and boards. work: images and journals.
+
+    The folders change no number. Another batch may move a pixel by one grey level, and with it the last digits of a value.
+    """
 
     out: Path = Path("runs")
     work: Path = Path("runs")

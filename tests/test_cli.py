@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 import types
 from pathlib import Path
 
@@ -32,15 +31,6 @@ heavy = {"torch", "pandas", "numpy", "scipy", "matplotlib"} & set(sys.modules)
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-
-
-def test_help_answers_at_once():
-    times = []
-    for _ in range(3):
-        started = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "t2ibench.cli", "--help"], capture_output=True, check=True, timeout=60)
-        times.append(time.perf_counter() - started)
-    assert min(times) < 1.0  # 0.3 s on an idle machine; the benchmark holds it to 0.4
 
 
 @pytest.mark.parametrize("kind", ["methods", "metrics", "datasets", "suites", "assets"])

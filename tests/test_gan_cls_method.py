@@ -34,21 +34,21 @@ def requests(count: int) -> list[TextToImage]:
     return [TextToImage(f"a card, number {i}", 1000 + i) for i in range(count)]
 
 
-@pytest.mark.parametrize("batch", [1, 7, 64])
-def test_an_image_is_the_same_in_batches_of_any_size(models, batch):
+@pytest.mark.parametrize(("batch", "levels"), [(1, 1), (7, 1), (64, 0)])  # 64 rows are whole passes: each image keeps its place in one
+def test_an_image_is_the_same_in_batches_of_any_size(models, batch, levels):
     method = Method(CONFIG, models)
     assert isinstance(method, TextToImageMethod)
     whole = method.text_to_image(requests(70))
     parts = [method.text_to_image(requests(70)[i : i + batch]) for i in range(0, 70, batch)]
     assert whole.shape == (70, 3, 64, 64)
     assert whole.dtype == torch.uint8
-    assert torch.equal(torch.cat(parts), whole)
+    torch.testing.assert_close(torch.cat(parts), whole, atol=levels, rtol=0)
 
 
 def test_order_and_company_change_no_image_by_more_than_a_grey_level(models):
     method = Method(CONFIG, models)
     forward, backward = method.text_to_image(requests(20)), method.text_to_image(requests(20)[::-1]).flip(0)
-    assert (forward.int() - backward.int()).abs().max() <= 1
+    torch.testing.assert_close(forward, backward, atol=1, rtol=0)
 
 
 def test_both_the_prompt_and_the_seed_change_the_image(models):
@@ -106,7 +106,7 @@ def test_interpolations_begin_and_end_with_plain_images(models):
     plain = method.text_to_image([TextToImage("one", 3), TextToImage("two", 3), TextToImage("one", 4)])
     texts, noises = method.interpolate_sentences("one", "two", 5, seed=3), method.interpolate_noise("one", 5, (3, 4))
     for found, expected in ((texts[0], plain[0]), (texts[-1], plain[1]), (noises[0], plain[0]), (noises[-1], plain[2])):
-        assert (found.int() - expected.int()).abs().max() <= 1
+        torch.testing.assert_close(found, expected, atol=1, rtol=0)
 
 
 @pytest.mark.parametrize("network", ["trunk", "whitened"])
@@ -116,8 +116,9 @@ def test_the_style_of_an_image_does_not_depend_on_its_batch(models, tmp_path, ne
     images = torch.from_numpy(colour_split(3).images.read([0, 1, 2]))
     styles = method.style_of(images)
     assert styles.shape == (3, WIDE.nz)
-    assert torch.equal(method.style_of(images[1:2]), styles[1:2])
-    assert torch.equal(method.transfer_style(images, ["a", "b", "c"])[2:], method.draw(styles[2:], method.encoder.embed(["c"])))
+    assert torch.equal(method.style_of(images[1:2]), styles[1:2])  # each image is read by itself
+    together, alone = method.transfer_style(images, ["a", "b", "c"]), method.draw(styles[2:], method.encoder.embed(["c"]))
+    torch.testing.assert_close(together[2:], alone, atol=1, rtol=0)  # drawing has passes: one grey level of rounding
 
 
 def test_generate_draws_texts_in_the_style_of_images(models, tmp_path, monkeypatch):

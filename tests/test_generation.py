@@ -1,19 +1,25 @@
-"""t2ibench/generation.py: what becomes of a batch of which only some samples can be made."""
+"""t2ibench/generation.py: what becomes of a batch of which only some samples can be made, and which images are equal to what bits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from gan_cls_data import TINY, write_tiny_weights
 from torch import Tensor
 
-from t2ibench.cells import Sample
+from t2ibench.cells import Method, Sample, load_track
 from t2ibench.errors import PartlyFailed, UserError
 from t2ibench.generation import generate
 from t2ibench.journal import Store
+from t2ibench.methods import gan_cls
+from t2ibench.models import Models
 from t2ibench.tracks import Prompt
 
 SAMPLES = [Sample(Prompt(text, text), 0, seed) for seed, text in enumerate(["a", "banana", "b", "c"])]
+CARDS = [Sample(Prompt(f"{seed}", f"card {seed}"), 0, seed) for seed in range(40)]
 
 
 class Maker:
@@ -58,3 +64,40 @@ def test_another_error_is_traced_to_its_sample(tmp_path):
 def test_what_partly_failed_must_be_images(tmp_path):
     with pytest.raises(UserError, match=r"the method returned torch.float32 \[4, 3, 2, 2\], expected uint8"):
         statuses(Maker(PartlyFailed(torch.zeros(4, 3, 2, 2), {1: "withheld"})), tmp_path)
+
+
+@pytest.fixture
+def gan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], Method]:
+    """Makes a method with networks in it, anew each time."""
+    monkeypatch.setenv("T2IBENCH_WEIGHTS", str(tmp_path))
+    write_tiny_weights(tmp_path, TINY)
+    return lambda: Method(gan_cls.Method(gan_cls.Config(weights="tiny-gan"), Models()), load_track("text_to_image"), {})
+
+
+def images(maker: Method, folder: Path, batch: int) -> np.ndarray:
+    store = Store(folder)
+    return store.read([outcome.sample for outcome in generate(maker, CARDS, store, "made", batch)])
+
+
+def test_a_cell_that_was_stopped_ends_in_the_same_images_bit_for_bit(gan, monkeypatch, tmp_path):
+    whole, drawn, made = images(gan(), tmp_path / "whole", 12), gan_cls.Method.text_to_image, []
+
+    def text_to_image(self: gan_cls.Method, requests: Sequence[Any]) -> Tensor:
+        made.append(len(requests))
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        return drawn(self, requests)
+
+    monkeypatch.setattr(gan_cls.Method, "text_to_image", text_to_image)
+    with pytest.raises(KeyboardInterrupt):
+        images(gan(), tmp_path / "stopped", 12)
+    first = min((tmp_path / "stopped/images").glob("*.png"))
+    first.unlink()  # its batch is made again as a whole, not the image alone
+    np.testing.assert_array_equal(images(gan(), tmp_path / "stopped", 12), whole)
+    assert made == [12, 12, 12, 12, 12, 4]
+
+
+@pytest.mark.parametrize("batch", [1, 7])
+def test_another_batch_size_moves_no_image_by_more_than_a_grey_level(gan, tmp_path, batch):
+    whole, parts = images(gan(), tmp_path / "whole", 64), images(gan(), tmp_path / "parts", batch)
+    assert np.abs(parts.astype(int) - whole).max() <= 1

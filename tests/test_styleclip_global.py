@@ -169,9 +169,10 @@ def test_the_same_seed_gives_the_same_image_also_in_another_batch(relevance):
     images = first.edit(requests)
     assert images.shape == (18, 3, 32, 32)
     assert digest(images) == digest(second.edit(requests))
-    assert torch.equal(images[5:7], second.edit(requests[5:7]))
-    assert torch.equal(first.unedited(requests[5:7]), first.unedited(requests)[5:7])
-    assert torch.equal(first.unedited(requests)[0], first.unedited(requests)[1])  # texts do not matter
+    torch.testing.assert_close(images[5:7], second.edit(requests[5:7]), atol=1, rtol=0)  # one grey level of rounding
+    sources = first.unedited(requests)
+    torch.testing.assert_close(first.unedited(requests[5:7]), sources[5:7], atol=1, rtol=0)
+    assert torch.equal(first.unedited([Edit("a", "b", request.seed) for request in requests]), sources)  # texts do not matter
     prompts = [TextToImage(request.target, request.seed) for request in requests]
     assert torch.equal(images, first.text_to_image(prompts))
 

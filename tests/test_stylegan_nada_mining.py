@@ -46,7 +46,7 @@ def test_mined_images_are_others_from_the_same_sources_and_are_trained_once(monk
     assert (images != straight.adapt(REQUESTS)).flatten(1).any(1).all()
     assert len(names) == 4  # an adaptation and a mapper for each of two texts; those of `straight` are the same
     again = method()
-    assert torch.equal(again.adapt(REQUESTS[1:]), images[1:])
+    torch.testing.assert_close(again.adapt(REQUESTS[1:]), images[1:], atol=1, rtol=0)  # one grey level of rounding
     assert len(names) == 4
     assert again.cost["spent_seconds"] == 0
     assert again.cost["training_seconds"] == pytest.approx(mined.cost["training_seconds"])

@@ -1,6 +1,6 @@
 """Drawing with trained networks: guided sampling, inversion and the way back, regions that stay as they are (section 8 of the sheet).
 
-Every pass has BATCH rows, so that an image depends on its own noise and conditions alone, never on how many are drawn.
+Every pass has BATCH rows, so that the same kernels run however many images are drawn: see t2ibench/backbones/passes.py.
 """
 
 import functools

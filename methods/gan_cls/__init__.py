@@ -22,7 +22,7 @@ from t2ibench.tracks import TextToImage
 
 __all__ = ["NAMES", "PARTS", "Config", "Method", "recipe"]
 NAMES = {"text-encoder": "char-cnn-rnn"}  # weights that are not called as their part is
-BATCH = 16  # every pass has this many rows, so that an image never depends on how many were asked for
+BATCH = 16  # rows of every pass, so that the same kernels run however many images are asked for
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ class TextEncoder(nn.Module):
 
     @torch.no_grad()
     def embed(self, texts: Sequence[str], batch: int = 64) -> Tensor:
-        """Embeddings of texts, float32 [len(texts), out], on the CPU. Batches have one size: a row depends on its text alone."""
+        """Embeddings of texts, float32 [len(texts), out], on the CPU. Batches have one size; row i depends on text i alone."""
         codes = characters(texts, self.shape.length)
         filled = torch.cat([codes, codes.new_zeros(-len(codes) % batch, codes.shape[1])])
         device = self.out.weight.device

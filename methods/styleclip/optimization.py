@@ -23,7 +23,7 @@ RAMP_UP, RAMP_DOWN = 0.05, 0.25  # shares of the steps in which the learning rat
 
 
 class Optimization:
-    """Edits codes by descent, `batch` at a time, so that a code never depends on how many were asked for."""
+    """Edits codes by descent, always `batch` at a time, so that the same kernels run however many codes are asked for."""
 
     def __init__(self, config: Config, models: Models) -> None:
         """Raises UserError for rows that the generator does not have."""

@@ -66,7 +66,7 @@ class DirectionNetwork(nn.Module):
 
     @torch.no_grad()
     def apart(self, texts: Sequence[str], w: Tensor) -> Tensor:
-        """`forward` without gradients; row i depends on row i alone, bit for bit."""
+        """`forward` without gradients, in passes of one size; row i depends on row i alone."""
         return in_passes(self.step, self.inputs(self.text.embed(texts), w))
 
     def facts(self) -> dict[str, Any]:

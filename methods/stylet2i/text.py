@@ -51,7 +51,7 @@ class TextEncoder(nn.Module):
 
     @torch.no_grad()
     def embed(self, texts: Sequence[str]) -> Tensor:
-        """Sentence vectors [B, hidden], each read alone, so that none depends on its batch in any bit."""
+        """Sentence vectors [B, hidden], each read by itself: the same bit for bit, whatever texts are beside it."""
         read = {text: self([text]) for text in dict.fromkeys(texts)}
         return torch.cat([read[text] for text in texts])
 

@@ -2,6 +2,10 @@
 
 A method takes part in a track by having its functions. Images cross this boundary as uint8 [B, 3, H, W]: what is scored is what is
 saved. How a track asks for its samples is in the module of its name, t2ibench/tracks/<track>.py.
+
+"Row i depends on request i alone" is said of what a method may look at. The requests beside it may move a pixel by one grey level, since
+kernels add in an order that depends on the shape of a batch and the place of a row in it. The same requests in the same order give the
+same images, bit for bit, on one machine with the same number of threads.
 """
 
 from __future__ import annotations
@@ -51,7 +55,7 @@ class TextToImage:
 @runtime_checkable
 class TextToImageMethod(Protocol):
     def text_to_image(self, requests: Sequence[TextToImage]) -> Tensor:
-        """One image per request: uint8, [B, 3, H, W]. An image depends on its own request alone, never on its batch."""
+        """One image per request: uint8, [B, 3, H, W]. Row i depends on request i alone."""
         ...
 
 
@@ -71,7 +75,7 @@ class Edit:
 @runtime_checkable
 class EditMethod(Protocol):
     def edit(self, requests: Sequence[Edit]) -> Tensor:
-        """The edited image of each request: uint8, [B, 3, H, W]. An image depends on its own request alone, never on its batch."""
+        """The edited image of each request: uint8, [B, 3, H, W]. Row i depends on request i alone."""
         ...
 
     def unedited(self, requests: Sequence[Edit]) -> Tensor:
@@ -94,7 +98,7 @@ class Adapt:
 @runtime_checkable
 class AdaptMethod(Protocol):
     def adapt(self, requests: Sequence[Adapt]) -> Tensor:
-        """One image of the target domain per request: uint8, [B, 3, H, W]. An image depends on its own request alone."""
+        """One image of the target domain per request: uint8, [B, 3, H, W]. Row i depends on request i alone."""
         ...
 
     def unadapted(self, requests: Sequence[Adapt]) -> Tensor:
@@ -136,7 +140,7 @@ class Compose:
 @runtime_checkable
 class ComposeMethod(Protocol):
     def compose(self, requests: Sequence[Compose]) -> Tensor:
-        """One image per request: uint8, [B, 3, H, W]. An image depends on its own request alone, never on its batch."""
+        """One image per request: uint8, [B, 3, H, W]. Row i depends on request i alone."""
         ...
 
 
