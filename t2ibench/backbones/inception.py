@@ -45,7 +45,7 @@ RESIZES = {
 def weights() -> Path | None:
     """Where the weights lie, or None. Raises UserError where T2IBENCH_INCEPTION names a place without them."""
     named = os.environ.get("T2IBENCH_INCEPTION")
-    path = Path(named) if named else cache.folder() / FILE
+    path = Path(named) if named else cache.home() / FILE
     path = path / FILE if path.is_dir() else path
     if named and not path.is_file():
         raise UserError(f"T2IBENCH_INCEPTION is {named}: there is no file {path}; name {FILE} or its folder, or unset it")
@@ -62,7 +62,7 @@ class Inception:
             raise UserError(f"no extractor is called {name!r}{did_you_mean(name, RESIZES)}")
         path = weights()
         if path is None:
-            raise UserError(f"{name}: {cache.folder() / FILE} is missing: put the weights there, or name them in T2IBENCH_INCEPTION")
+            raise UserError(f"{name}: {cache.home() / FILE} is missing: put the weights there, or name them in T2IBENCH_INCEPTION")
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != SHA256:
