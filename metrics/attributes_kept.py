@@ -29,6 +29,7 @@ from t2ibench.visibility import covers
 
 TRACKS = ("adapt",)
 UNKNOWN = "no attributes of its real images are known"
+QUESTIONS = {"attributes_kept": "how much of what an image showed is still there after the adaptation?"}
 
 
 @dataclass(frozen=True)

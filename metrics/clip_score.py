@@ -18,6 +18,7 @@ from t2ibench.seeds import derive_seed
 from t2ibench.statistics import cluster_mean_interval
 
 READS_TEXTS = True
+QUESTIONS = {"clip_score*": "how near is an image to its text, as a CLIP sees both?"}
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from t2ibench.statistics import normal_interval, standard_error
 PUBLISHED = "ViT-L-14-336-quickgelu:openai"
 SIGMA, SCALE = 10.0, 1000.0
 ENOUGH = 1000  # images a side
+QUESTIONS = {"cmmd*": "how far are the images from real ones, as a CLIP sees them?"}
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,18 @@ from t2ibench.records import Estimate, digest
 from t2ibench.statistics import wilson
 from t2ibench.tracks import Prompt
 
+QUESTIONS = {
+    "ca_rare": "how often does an image show both attributes of a pair that is rare in the training data?",
+    "ca_near_unseen": "how often does an image show both attributes of a pair that the training data hardly ever shows?",
+    "ca_control": "how often does an image show both attributes of a common pair?",
+    "ca_neutral": "how often does an image show both attributes of a pair that is as frequent as chance would have it?",
+    "ca_over": "how often does an image show both attributes of a pair that the training data shows far more often than chance?",
+    "ca_gap": "how much more often does an image show a common pair than a rare one?",
+    "ca_gap_near_unseen": "how much more often does an image show a common pair than one that the training data hardly ever shows?",
+    "ca_above_chance": "how much more often does an image show a rare pair when asked for it than otherwise?",
+    "ca_worst": "how often does an image show the rare pairs that the method draws least?",
+}
+
 
 @dataclass(frozen=True)
 class Config:

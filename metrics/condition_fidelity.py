@@ -45,6 +45,24 @@ from t2ibench.tracks.compose import said
 TRACKS = ("compose",)
 TOLERANCE = 2  # pixels between two edges that match
 ROUNDING = 1 / 12  # mean squared error of rounding to grey levels: no PSNR counts as larger than that of it, 58.9 dB
+QUESTIONS = {
+    "fidelity_caption": "does an image show what its text says?",
+    "fidelity_embedding": "does an image look to a CLIP like the image that its embedding was taken from?",
+    "fidelity_palette": "does an image have the colours of the image that its palette was taken from?",
+    "fidelity_sketch": "does an image have the edges of the image that its sketch was taken from?",
+    "fidelity_instances": "does an image have the silhouette of the image that its instances were taken from?",
+    "fidelity_depth": "is in front what is in front in the image that the depth was taken from?",
+    "fidelity_intensity": "is an image as light and dark as the image that its intensity was taken from?",
+    "fidelity_known": "does an image keep the pixels that it was given?",
+    "transfer_caption": "does an image show what its text says, where the rest comes from another image?",
+    "transfer_embedding": "does an image look to a CLIP like a second image, whose embedding it was given?",
+    "transfer_palette": "does an image have the colours of a second image, whose palette it was given?",
+    "transfer_sketch": "does an image have the edges of a second image, whose sketch it was given?",
+    "transfer_instances": "does an image have the silhouette of a second image, whose instances it was given?",
+    "transfer_depth": "is in front what is in front in a second image, whose depth was given?",
+    "transfer_intensity": "is an image as light and dark as a second image, whose intensity it was given?",
+    "transfer_known": "does an image keep the pixels that it was given of a second image?",
+}
 
 
 @dataclass(frozen=True)

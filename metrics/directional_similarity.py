@@ -24,6 +24,7 @@ from t2ibench.seeds import derive_seed
 
 TRACKS = ("edit", "adapt")
 STILL = 1e-3  # unit embeddings nearer than this did not move: their direction is that of rounding
+QUESTIONS = {"directional_similarity*": "does an image change the way its text does?"}
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from t2ibench.statistics import Interval, normal_interval, standard_error
 from t2ibench.target_sets import failures, mean_error, with_sources
 
 TRACKS = ("adapt",)
+QUESTIONS = {"diversity": "how varied are the images still, compared with those before the adaptation?"}
 
 
 @dataclass(frozen=True)

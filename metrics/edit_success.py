@@ -35,6 +35,11 @@ TRACKS = ("edit",)
 AT_ITS_WORD = np.eye(2, dtype=int)  # confusion counts of a judge without errors, for rates that are not corrected
 ELSE = ", Wilson where all agree"
 Judges = Mapping[str, tuple[Verdict, np.ndarray]]  # of each edit's literal: the gate's verdict, and confusion counts on real images
+QUESTIONS = {
+    "edit_success": "how often is what the edit asked for there?",
+    "attributes_kept": "how much of the rest is as it was before the edit?",
+    "edit_exact": "how often is what the edit asked for there, and all the rest as it was?",
+}
 
 
 @dataclass(frozen=True)

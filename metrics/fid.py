@@ -34,6 +34,7 @@ from t2ibench.target_sets import effects_on_mean, failures, mean_error, mean_err
 TRACKS = ("text_to_image", "adapt", "compose")
 FULL_RANK = 2048  # the dimension of pool3
 NAMES = {"inception": "fid"} | {f"inception-{way}": f"fid_{way.replace('-', '_')}" for way in ("legacy-tf", "legacy-pt", "tm-aa")}
+QUESTIONS = {"fid*": "how far are the images from real ones?", "fd_*": "how far are the images from real ones?"}
 
 
 @dataclass(frozen=True)

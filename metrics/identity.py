@@ -34,6 +34,7 @@ from t2ibench.visibility import covers
 
 TRACKS = ("edit",)
 ROUNDING = 1e-6  # directions shorter than this share of the longest do not count
+QUESTIONS = {"face_similarity": "is it still the same person?", "arcface_similarity": "is it still the same person?"}
 
 
 @dataclass(frozen=True)

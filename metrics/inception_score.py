@@ -25,6 +25,7 @@ from t2ibench.statistics import normal_interval, standard_error
 
 CONVENTIONAL = 50_000  # images
 SHUFFLE = 2020  # torch-fidelity's seed
+QUESTIONS = {"inception_score": "are the images clear, and of many kinds?"}
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from t2ibench.target_sets import effects_on_mean, failures, mean_error, mean_err
 
 TRACKS = ("text_to_image", "adapt")
 ESTIMATOR = {"estimator": "unbiased U-statistic", "kernel": "(x.y/d + 1)^3"}
+QUESTIONS = {"k*d*": "how far are the images from real ones?"}
 
 
 @dataclass(frozen=True)

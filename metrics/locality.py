@@ -20,6 +20,7 @@ from t2ibench.seeds import derive_seed
 
 TRACKS = ("edit",)
 BATCH = 64  # pairs in memory at once
+QUESTIONS = {"change_outside": "how much changes outside the part that was to be edited?"}
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,10 @@ from t2ibench.retrieval import distractors, first_places
 from t2ibench.seeds import derive_seed
 
 HARD = 4
+QUESTIONS = {
+    "r_precision_4_*": "how often does an image fit the pair that it was asked for best, of 4 texts that differ by a word or two?",
+    "r_precision_*": "how often does an image fit the pair that it was asked for best, of texts that ask for any pairs?",
+}
 
 
 @dataclass(frozen=True)

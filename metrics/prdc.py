@@ -24,6 +24,12 @@ from t2ibench.seeds import derive_seed, permutation
 from t2ibench.statistics import cluster_mean_interval, wilson, wilson_by_cluster
 
 TIE = 1e-12  # of the largest squared norm: squared distances that differ by less are equal
+QUESTIONS = {
+    "precision": "how many of the images look like real ones?",
+    "recall": "how much of the variety of real images is drawn?",
+    "density": "how near are the images to many real ones?",
+    "coverage": "how many of the real images have a drawn one near them?",
+}
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from t2ibench.seeds import derive_seed
 from t2ibench.statistics import wilson_by_cluster
 
 READS_TEXTS = True
+QUESTIONS = {"r_precision": "how often does an image fit its own text better than the other texts of a pool?"}
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,10 @@ from t2ibench.seeds import derive_seed
 from t2ibench.statistics import cluster_mean_interval
 
 TRACKS = ("compose",)
+QUESTIONS = {
+    "reconstruction_error": "how far is an image from the one that all its conditions were taken from?",
+    "error_per_condition": "how much nearer does one more condition bring an image to the one that they were taken from?",
+}
 
 
 @dataclass(frozen=True)

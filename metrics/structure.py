@@ -25,6 +25,7 @@ from t2ibench.statistics import Interval, normal_interval
 from t2ibench.target_sets import failures, with_sources
 
 TRACKS = ("adapt",)
+QUESTIONS = {"structure_kept": "do images that were alike before the adaptation stay alike?"}
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,16 @@
-"""Image sets that are made once: one memory-mapped array on disk with its hash, made whole or not at all, checked at every load."""
+"""Where caches lie, and the switch that leaves them out; and image sets that are made once.
+
+An image set is one memory-mapped array on disk with its hash, made whole or not at all, checked at every load.
+"""
 
 import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,10 +23,32 @@ from filelock import FileLock
 from t2ibench.errors import UserError
 from t2ibench.images import pixel_hash
 
+_instead: ContextVar[Path | None] = ContextVar("instead", default=None)  # of the user's folder, inside `uncached`
+
+
+def home() -> Path:
+    """The user's folder: the environment variable T2IBENCH_CACHE, or the usual one. Weights that a user puts there are no cache."""
+    return Path(os.environ.get("T2IBENCH_CACHE") or platformdirs.user_cache_dir("t2ibench"))
+
 
 def folder() -> Path:
-    """Where caches lie: the environment variable T2IBENCH_CACHE, or the user's cache folder."""
-    return Path(os.environ.get("T2IBENCH_CACHE") or platformdirs.user_cache_dir("t2ibench"))
+    """Where everything that is made once and kept lies: `home()`, or inside `uncached` a folder that was empty at its beginning."""
+    return _instead.get() or home()
+
+
+@contextmanager
+def uncached() -> Iterator[None]:
+    """Inside, nothing that was kept before is found, and what is kept now is gone afterwards.
+
+    It is for whoever asks whether code still does the same: what is kept is known by its images, weights and settings, not by the code
+    and the packages that made it. The images of data sets stay where they are, since they are inputs, checked by their hash.
+    """
+    with tempfile.TemporaryDirectory(prefix="t2ibench-", ignore_cleanup_errors=True) as empty:
+        token = _instead.set(Path(empty))
+        try:
+            yield
+        finally:
+            _instead.reset(token)
 
 
 @dataclass(frozen=True)
@@ -33,7 +61,7 @@ class Recipe:
 
     @property
     def path(self) -> Path:
-        return folder() / self.owner / f"{re.sub(r'[^A-Za-z0-9]+', '-', self.name)[:80]}-{self.key[:16]}.npy"
+        return home() / self.owner / f"{re.sub(r'[^A-Za-z0-9]+', '-', self.name)[:80]}-{self.key[:16]}.npy"
 
 
 @dataclass(frozen=True)

@@ -87,13 +87,16 @@ def table(
     folder: Annotated[Path, typer.Argument(help="What `t2ibench run` wrote (its --out), or any folder of records.")] = Path("runs"),
     format: Annotated[Format, typer.Option("--format", "-f", help="How to write it.")] = Format.terminal,
     suite: Annotated[str | None, typer.Option(help="Only the boards of this suite.")] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Only these, in this order, separated by commas, and what each of them answers.")
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every number, not only the suite's columns.")] = False,
     json: Json = False,
 ) -> None:
     """Show the leaderboards of recorded runs."""
     from t2ibench.commands.run import show_table
 
-    show_table(folder, format.value, suite, everything=everything, json=json)
+    show_table(folder, format.value, suite, columns, everything=everything, json=json)
 
 
 @app.command()

@@ -8,8 +8,6 @@ import io
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,27 +23,11 @@ from t2ibench.records import digest, write_whole
 log = logging.getLogger(__name__)
 BATCH = 64  # the activations of more leave the processor's cache
 CHUNK = 2**24  # bytes that are hashed, read and written at once
-_fresh: ContextVar[bool] = ContextVar("fresh", default=False)
 
 
-@contextmanager
-def uncached() -> Iterator[None]:
-    """Inside, no feature is read from the cache or written to it: for whoever asks whether a network still says the same.
-
-    A cached feature is known by its images, its weights and its resize, not by the packages that computed it.
-    """
-    token = _fresh.set(True)
-    try:
-        yield
-    finally:
-        _fresh.reset(token)
-
-
-def cached(key: Sequence[Any], make: Callable[[], np.ndarray], folder: Path | None = None) -> np.ndarray:
+def cached(key: Sequence[Any], make: Callable[[], np.ndarray]) -> np.ndarray:
     """The array of a key (JSON content that decides it), float32, from the cache or from `make`."""
-    if _fresh.get():
-        return np.ascontiguousarray(make(), dtype=np.float32)
-    path = (folder or cache.folder() / "features") / f"{digest(list(key))[:40]}.npy"
+    path = cache.folder() / "features" / f"{digest(list(key))[:40]}.npy"
     if (found := _read(path)) is not None:
         return found
     array = np.ascontiguousarray(make(), dtype=np.float32)

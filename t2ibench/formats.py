@@ -24,7 +24,7 @@ def columns_of(board: Board, everything: bool) -> list[Column]:
 def notes(board: Board, everything: bool = True) -> list[str]:
     """What has to be said under a board, of the columns it shows."""
     columns = columns_of(board, everything)
-    found = [rules(columns)] if board.methods else []
+    found = [rules(columns)] if board.methods and columns else []
     found += labels(columns)
     found += [
         f"{column.id}: {column.protocols} protocols, the rarer ones (†) do not compare with the rest"
@@ -34,6 +34,11 @@ def notes(board: Board, everything: bool = True) -> list[str]:
     hidden = sorted({row.method for row in board.rows for cell in row.cells.values() if cell.note == "made for this judge"})
     found += [f"{method}: a value is hidden (‡) where the method used its judge, or was optimised for it" for method in hidden]
     return [*found, *board.audits, *(f"off the board: {method}, {why}" for method, why in board.off)]
+
+
+def questions(board: Board) -> list[str]:
+    """What the columns answer, a line each, where they were chosen by name."""
+    return [f"{title}: {question}" for title, question in board.questions.items()]
 
 
 def rules(columns: Sequence[Column]) -> str:
@@ -91,7 +96,7 @@ def terminal(board: Board, width: int, everything: bool = False) -> Group:
         for row in board.methods:
             table.add_row(Text(row.method, "bold"), *(cost(row, key) for key in board.costs))
         parts.append(Padding(table, (1, 0, 0, 0)))
-    lines = [Text(line, "dim") for line in [LEGEND, *notes(board, everything)]]
+    lines = [*map(Text, questions(board)), *(Text(line, "dim") for line in [LEGEND, *notes(board, everything)])]
     return Group(*parts, Text(), *lines)
 
 
@@ -129,7 +134,8 @@ def markdown(board: Board, everything: bool = False) -> str:
     """One table, methods first, then baselines in italics."""
     columns = columns_of(board, everything)
     titles = ["method", *(column.title for column in columns), *(COSTS[key] for key in board.costs)]
-    lines = [f"### {board.suite}: {board.track}", "", "| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
+    asked = [*(f"- {line}" for line in questions(board)), ""] if board.questions else []
+    lines = [f"### {board.suite}: {board.track}", "", *asked, "| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
     for row in board.rows:
         name = row.method if row.kind == "method" else f"*{row.method}*"
         cells = [*(_markdown(row.cells.get(column.id), column) for column in columns), *(cost(row, key) for key in board.costs)]
@@ -159,7 +165,8 @@ def latex(board: Board, everything: bool = False) -> str:
     for part in (board.methods, board.baselines):
         lines += [" & ".join([_name(row), *_latex_cells(row, columns, board.costs)]) + r" \\" for row in part]
         lines += [r"\midrule"] if part is board.methods and board.methods and board.baselines else []
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *(f"% {line}" for line in notes(board, everything))]) + "\n"
+    comments = [f"% {line}" for line in [*questions(board), *notes(board, everything)]]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *comments]) + "\n"
 
 
 def _latex_cells(row: Row, columns: Sequence[Column], costs: Sequence[str]) -> list[str]:
@@ -236,6 +243,7 @@ def as_json(boards: Iterable[Board]) -> list[dict[str, Any]]:
             "values": tidy(board),
             "off": [{"method": method, "why": why} for method, why in board.off],
             "notes": notes(board),
+            "questions": dict(board.questions),
         }
         for board in boards
     ]

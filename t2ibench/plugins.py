@@ -41,6 +41,28 @@ def describe(kind: str, name: str) -> str:
     return (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").split("\n")[0]
 
 
+def questions(metric: str) -> dict[str, str]:
+    """What the values of a metric answer, by id, in which * stands for anything: its `QUESTIONS`, read without importing it.
+
+    Empty where it says nothing, or is not here.
+    """
+    known = sources("metrics")
+    path = known.get(metric) or (_elsewhere(metric) if metric in known else None)
+    if path is None:
+        return {}
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["QUESTIONS"]:
+            return dict(ast.literal_eval(node.value))
+    return {}
+
+
+def _elsewhere(metric: str) -> Path | None:
+    """The file of a metric that another package brings."""
+    [point] = [point for point in importlib.metadata.entry_points(group="t2ibench.metrics") if point.name == metric]
+    spec = importlib.util.find_spec(point.module)
+    return None if spec is None or spec.origin is None else Path(spec.origin)
+
+
 def load(kind: str, name: str) -> types.ModuleType:
     """Import one plug-in. Raises UserError with the nearest known name where there is none of this one."""
     known = sources(kind)

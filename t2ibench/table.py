@@ -9,13 +9,15 @@ A partial record (coverage below 99 %) is off the board and listed under it. A v
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from statistics import fmean, median
 from typing import Any
 
-from t2ibench import records
+from t2ibench import plugins, records
 from t2ibench.audit.board import line
 from t2ibench.differences import Rule
+from t2ibench.errors import UserError, did_you_mean
 from t2ibench.ranks import ranks
 from t2ibench.tracks import TRACKS
 
@@ -59,6 +61,11 @@ class Column:
 
 
 COSTS = {"seconds_per_image": "s / image", "training_seconds_per_prompt": "training s / prompt", "preparation_seconds": "preparation s"}
+COST_QUESTIONS = {
+    "seconds_per_image": "how long does an image take, once everything is prepared?",
+    "training_seconds_per_prompt": "how long does a method train for each text?",
+    "preparation_seconds": "how long does a method prepare, once for all texts?",
+}
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,8 @@ class Row:
 class Board:
     """off: methods that are not on the board, and why. audits: what people who looked at a method's images say of its judge, a line each.
 
-    Rows stand in the order of their mean rank over the headline columns.
+    Rows stand in the order of their mean rank over the headline columns. named: the keys of COSTS to show, where somebody chose.
+    questions: what a chosen column or cost answers, by its title.
     """
 
     suite: str
@@ -91,6 +99,8 @@ class Board:
     baselines: Sequence[Row]
     off: Sequence[tuple[str, str]]
     audits: Sequence[str] = ()
+    named: Sequence[str] | None = None
+    questions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> list[Row]:
@@ -98,7 +108,9 @@ class Board:
 
     @property
     def costs(self) -> list[str]:
-        """The keys of COSTS that this board shows: none where no method trains or prepares anything for its prompts."""
+        """The keys of COSTS that this board shows: those named, or none where no method trains or prepares anything for its prompts."""
+        if self.named is not None:
+            return list(self.named)
         paid = [key for key in COSTS if key != "seconds_per_image" and any(row.cost.get(key) for row in self.methods)]
         return ["seconds_per_image", *paid] if paid else []
 
@@ -134,12 +146,39 @@ def board(suite: str, track: str, found: Sequence[Mapping[str, Any]], audits: Se
         for method, group in by_method.items()
     ]
     shown = [column.id for column in columns if column.headline]
-    methods = sorted((row for row in rows if row.kind == "method"), key=lambda row: (_mean_rank(row, shown), row.method))
+    methods = _ordered([row for row in rows if row.kind == "method"], shown)
     order = {name: place for place, name in enumerate(TRACKS[track].baselines if track in TRACKS else ())}
     baselines = sorted((row for row in rows if row.kind != "method"), key=lambda row: (order.get(row.method.split("-")[0], 9), row.method))
     own = [audit for audit in audits if (audit["suite"], audit["track"]) == (suite, track) and audit["method"] in by_method]
     said = [line(audit, {record["images"] for record in by_method[audit["method"]]}) for audit in own]
     return Board(suite, track, columns, methods, baselines, off, said)
+
+
+def chosen(found: Sequence[Board], names: Sequence[str]) -> list[Board]:
+    """The boards with these columns (ids of values, keys of COSTS) alone, in this order, rows in the order of their ranks in them.
+
+    A board that has none of the values is left out. Raises UserError for a name that no board has.
+    """
+    known = {column.id for one in found for column in one.columns} | COSTS.keys()
+    for name in names:
+        if name not in known:
+            raise UserError(f"--columns: no board has a column {name!r}{did_you_mean(name, known)}")
+    values = [name for name in names if name not in COSTS]
+    return [_chosen(one, names) for one in found if not values or any(column.id in values for column in one.columns)]
+
+
+def _chosen(whole: Board, names: Sequence[str]) -> Board:
+    there = {column.id: column for column in whole.columns}
+    columns = [replace(there[name], headline=True) for name in names if name in there]
+    costs = [name for name in names if name in COSTS and any(row.cost.get(name) for row in whole.methods)]
+    said = {column.title: text for column in columns if (text := question(column))} | {COSTS[key]: COST_QUESTIONS[key] for key in costs}
+    methods = _ordered(whole.methods, [column.id for column in columns])
+    return replace(whole, columns=columns, methods=methods, named=costs, questions=said)
+
+
+def question(column: Column) -> str:
+    """What the numbers of a column answer, in its metric's own words; empty where that says nothing of them."""
+    return next((said for ids, said in plugins.questions(column.group).items() if fnmatchcase(column.id, ids)), "")
 
 
 def decimals_of(half: float) -> int:
@@ -201,6 +240,10 @@ def _rank(column: Column, raw: dict[str, dict[str, Cell]], groups: Mapping[str, 
     for method, rank in zip(ranked, found, strict=True):
         raw[method][column.id] = replace(cells[method], rank=rank)
     return replace(column, rule=rule)
+
+
+def _ordered(rows: Sequence[Row], columns: Sequence[str]) -> list[Row]:
+    return sorted(rows, key=lambda row: (_mean_rank(row, columns), row.method))
 
 
 def _mean_rank(row: Row, columns: Sequence[str]) -> float:

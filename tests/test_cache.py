@@ -1,9 +1,10 @@
-"""t2ibench/cache.py: an image set is made once, whole, and checked whenever it is opened."""
+"""t2ibench/cache.py: an image set is made once, whole, and checked whenever it is opened; `uncached` leaves out what was kept."""
 
 import numpy as np
 import pytest
 
-from t2ibench import cache
+from t2ibench import cache, features
+from t2ibench.backbones import inception
 from t2ibench.errors import UserError
 
 PIXELS = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
@@ -60,3 +61,30 @@ def test_a_folder_that_cannot_be_written_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path / "file"))
     with pytest.raises(UserError, match=r"cannot be written .* set T2IBENCH_CACHE"):
         cache.images(cache.Recipe("owner", "n", "k"), lambda path: {})
+
+
+def test_inside_uncached_nothing_kept_before_is_found_and_nothing_is_left_behind(monkeypatch, tmp_path):
+    monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path))
+    assert features.cached(["k"], lambda: np.ones(2)).tolist() == [1, 1]
+    with cache.uncached():
+        assert features.cached(["k"], lambda: np.zeros(2)).tolist() == [0, 0]
+        assert features.cached(["k"], lambda: np.ones(2)).tolist() == [0, 0]  # of now, once
+        with cache.uncached():
+            assert features.cached(["k"], lambda: np.full(2, 7)).tolist() == [7, 7]
+        empty = cache.folder()
+        assert empty != tmp_path
+    assert not empty.exists()
+    assert cache.folder() == tmp_path
+    assert features.cached(["k"], lambda: np.zeros(2)).tolist() == [1, 1]
+
+
+def test_weights_and_images_of_data_sets_are_inputs_also_inside_uncached(made, monkeypatch, tmp_path):
+    calls, make = made
+    monkeypatch.delenv("T2IBENCH_INCEPTION", raising=False)
+    (tmp_path / inception.FILE).write_bytes(b"x")
+    recipe = cache.Recipe("owner", "a name", "k" * 64)
+    cache.images(recipe, make)
+    with cache.uncached():
+        np.testing.assert_array_equal(cache.images(recipe, make)[0].read([1]), PIXELS[1:])
+        assert inception.weights() == tmp_path / inception.FILE
+    assert len(calls) == 1

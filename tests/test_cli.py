@@ -62,6 +62,12 @@ def test_run_shows_the_board_writes_everything_and_is_quiet_in_a_pipe(squares, t
     tables = {form: t2ibench("table", "results", "--format", form).stdout for form in ("terminal", "markdown", "csv", "latex")}
     assert all("unconditional-painter" in text for text in tables.values())
     assert json.loads(t2ibench("table", "results", "--json").stdout)[0]["suite"] == "squares"
+    columns = t2ibench("table", "results", "--columns", "pair_hue, hue", "--format", "markdown").stdout
+    assert "- hue ↑: is an image of the colour that its text names?" in columns
+    assert columns.index("| pair_hue ↑ | hue ↑ |") > columns.index("- hue ↑")
+    unknown, both = (t2ibench("table", "results", "--columns", *words) for words in (["hoe"], ["hue", "--all"]))
+    assert (unknown.returncode, unknown.stderr) == (2, "t2ibench: --columns: no board has a column 'hoe', did you mean 'hue'?\n")
+    assert (both.returncode, both.stderr.count("\n")) == (2, 1)
     Path("made/squares/report.html").unlink()
     assert t2ibench("report", "squares", "--out", "results", "--work", "made").returncode == 0
     assert Path("made/squares/report.html").exists()

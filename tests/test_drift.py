@@ -13,7 +13,7 @@ from rich.console import Console
 from test_records import record
 from typer.testing import CliRunner
 
-from t2ibench import cli, features
+from t2ibench import cli
 from t2ibench.commands.drift import examine, shares_of, tiers_of
 from t2ibench.differences import between_samples, spell
 from t2ibench.drift import baseline, culprit, gate, golden, methods, reports
@@ -60,14 +60,6 @@ def test_a_fault_of_a_network_is_found_in_its_features(shipped, name):
     with fault():
         verdict = found(of_layers(shipped, "features"))
     assert (verdict.exit_code, verdict.first_layer) == (1, layer)
-
-
-def test_a_fault_is_not_hidden_by_a_cached_feature(shipped, tmp_path, monkeypatch):
-    monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path))
-    assert features.cached(["k"], lambda: np.ones(2)).tolist() == [1, 1]
-    with features.uncached():
-        assert features.cached(["k"], lambda: np.zeros(2)).tolist() == [0, 0]
-    assert features.cached(["k"], lambda: np.zeros(2)).tolist() == [1, 1]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,11 @@ from t2ibench.given_images import made_images, samples_of
 KEY = ["images", "a"]
 
 
+@pytest.fixture(autouse=True)
+def cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path))
+
+
 @contextmanager
 def peak() -> Iterator[Callable[[], int]]:
     """Yields how many bytes were held at most, of those allocated inside."""
@@ -36,12 +41,12 @@ def never() -> np.ndarray:
 @pytest.mark.parametrize("shape", [(5, 3), (0, 3), (7,), (2, 3, 4)])
 def test_a_cache_file_is_what_numpy_saves_and_its_hash(tmp_path, shape):
     array = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    np.testing.assert_array_equal(features.cached(KEY, lambda: array, tmp_path), array)
-    [path] = tmp_path.glob("*.npy")
+    np.testing.assert_array_equal(features.cached(KEY, lambda: array), array)
+    [path] = tmp_path.glob("features/*.npy")
     saved = io.BytesIO()
     np.save(saved, array)
     assert path.read_bytes() == saved.getvalue() + hashlib.sha256(saved.getvalue()).digest()
-    read = features.cached(KEY, never, tmp_path)
+    read = features.cached(KEY, never)
     np.testing.assert_array_equal(read, array)
     assert read.flags.writeable
 
@@ -52,11 +57,11 @@ def test_a_cache_file_is_what_numpy_saves_and_its_hash(tmp_path, shape):
 def test_a_damaged_file_is_made_again(tmp_path, damage, monkeypatch):
     monkeypatch.setattr(features, "CHUNK", 64)
     array = np.arange(100, dtype=np.float32)
-    features.cached(KEY, lambda: array, tmp_path)
-    [path] = tmp_path.glob("*.npy")
+    features.cached(KEY, lambda: array)
+    [path] = tmp_path.glob("features/*.npy")
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
-    np.testing.assert_array_equal(features.cached(KEY, lambda: array, tmp_path), array)
+    np.testing.assert_array_equal(features.cached(KEY, lambda: array), array)
     assert path.read_bytes() == whole
 
 
@@ -70,10 +75,10 @@ def test_features_are_in_memory_once(tmp_path, monkeypatch):
         )
 
     with peak() as most:
-        features.cached(KEY, make, tmp_path)
+        features.cached(KEY, make)
         assert most() < 1.2 * size
     with peak() as most:
-        features.cached(KEY, never, tmp_path)
+        features.cached(KEY, never)
         assert most() < 1.2 * size
 
 

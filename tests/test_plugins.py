@@ -31,6 +31,13 @@ def test_every_file_of_the_folders_is_a_plugin_with_a_first_line():
             assert hasattr(plugins.load(kind, name), "Config"), f"{kind}/{name} has no Config"
 
 
+def test_every_metric_says_what_it_answers_and_one_that_is_not_here_nothing():
+    for name in plugins.sources("metrics"):
+        assert plugins.questions(name), f"metrics/{name} has no QUESTIONS"
+        assert plugins.questions(name) == plugins.load("metrics", name).QUESTIONS
+    assert plugins.questions("absent") == {}
+
+
 def test_listing_imports_no_plugin_and_no_torch():
     code = """
 import sys

@@ -12,11 +12,16 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 
 
-def test_the_board_is_the_one_of_the_committed_records():
-    shown = README.split("<!-- board: t2ibench table results --format markdown -->")[1].split("<!-- end of board -->")[0]
-    command = [sys.executable, "-m", "t2ibench.cli", "table", str(ROOT / "results"), "--format", "markdown"]
-    made = subprocess.run(command, capture_output=True, text=True, check=True, encoding="utf-8").stdout
+def test_the_board_is_the_one_of_the_committed_records_and_has_six_columns_at_most():
+    [(command, shown)] = re.findall(r"<!-- board: t2ibench (table results .*?) -->(.*?)<!-- end of board -->", README, re.S)
+    made = subprocess.run(
+        [sys.executable, "-m", "t2ibench", *command.split()], capture_output=True, text=True, check=True, encoding="utf-8", cwd=ROOT
+    ).stdout
     assert shown.strip() == made.strip()
+    heads = re.findall(r"^\| method \|(.*)\|$", shown, re.M)
+    columns = [head.count("|") + 1 for head in heads]
+    assert 1 <= max(columns) <= 6
+    assert len(re.findall(r"^- .*\?$", shown, re.M)) == sum(columns)  # what each answers
 
 
 def test_the_table_of_adaptations_is_that_of_its_record():

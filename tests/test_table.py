@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from rich.console import Console
 from scipy import stats
 from test_records import record, value
 
-from t2ibench import formats, table
+from t2ibench import formats, records, table
 from t2ibench.differences import between_samples, per_sample
+from t2ibench.errors import UserError
 from t2ibench.ranks import above_by_differences, above_by_intervals, rank_intervals
 from t2ibench.records import Estimate
 
@@ -155,6 +157,38 @@ def test_headline_columns_come_first_and_the_others_on_request():
     [board] = table.boards([record("a", values, columns=["shade", "hue"])])
     assert [column.id for column in formats.columns_of(board, False)] == ["shade", "hue"]
     assert [column.id for column in formats.columns_of(board, True)] == ["shade", "hue", "tone"]
+
+
+def test_chosen_columns_alone_are_shown_in_their_order_and_order_the_rows():
+    paid = {"seconds_per_image": 0.25, "training_seconds_per_prompt": 3.0}
+    values = [{"hue": value(x), "tone": value(1 - x), "shade": value(x)} for x in (0.9, 0.1)]
+    found = [record(name, one, columns=["hue"], cost=paid) for name, one in zip("ab", values, strict=True)]
+    whole = table.boards([*found, record("c", {"moved": value()}, track="edit")])
+    assert [row.method for row in whole[0].methods] == ["a", "b"]
+    [board] = table.chosen(whole, ["tone", "hue", "seconds_per_image"])  # the track edit has neither of the two values
+    assert [row.method for row in table.chosen(whole, ["tone"])[0].methods] == ["b", "a"]
+    assert [column.id for column in formats.columns_of(board, False)] == ["tone", "hue"]
+    assert "| method | tone ↑ | hue ↑ | s / image |" in formats.markdown(board)
+    assert "method & tone $\\uparrow$ & hue $\\uparrow$ & s / image" in formats.latex(board)
+    assert [row["metric"] for row in csv.DictReader(io.StringIO(formats.as_csv([board])))] == ["tone", "hue"] * 2
+    assert [entry["metric"] for entry in formats.as_json([board])[0]["values"]] == ["tone", "hue"] * 2
+    console = Console(width=80, record=True, file=io.StringIO())
+    formats.show([board], console)
+    text = console.export_text()
+    assert text.index("tone ↑") < text.index("hue ↑")
+    assert "shade" not in text
+    assert [board.track for board in table.chosen(whole, ["seconds_per_image"])] == ["text_to_image", "edit"]
+
+
+@pytest.mark.parametrize(("name", "said"), [("hoe", "did you mean 'hue'"), ("", "known: hue, preparation_seconds")])
+def test_a_column_that_no_board_has_is_refused(name, said):
+    with pytest.raises(UserError, match=f"--columns: no board has a column '{name}'.*{said}"):
+        table.chosen(table.boards(methods(a=0.5)), ["hue", name])
+
+
+def test_every_number_of_the_committed_records_says_what_it_answers():
+    boards = table.boards(records.load(Path(__file__).parent.parent / "results"))
+    assert [column.id for board in boards for column in board.columns if not table.question(column)] == []
 
 
 def test_every_format_holds_every_number():

@@ -45,7 +45,7 @@ RESIZES = {
 def weights() -> Path | None:
     """Where the weights lie, or None. Raises UserError where T2IBENCH_INCEPTION names a place without them."""
     named = os.environ.get("T2IBENCH_INCEPTION")
-    path = Path(named) if named else cache.folder() / FILE
+    path = Path(named) if named else cache.home() / FILE
     path = path / FILE if path.is_dir() else path
     if named and not path.is_file():
         raise UserError(f"T2IBENCH_INCEPTION is {named}: there is no file {path}; name {FILE} or its folder, or unset it")
@@ -54,7 +54,7 @@ def weights() -> Path | None:
 
 def missing() -> str:
     """What to say where the weights are not there."""
-    return f"{cache.folder() / FILE} is missing: put NVIDIA's TorchScript file of that name there, or name it in T2IBENCH_INCEPTION"
+    return f"{cache.home() / FILE} is missing: put NVIDIA's TorchScript file of that name there, or name it in T2IBENCH_INCEPTION"
 
 
 class Inception:

@@ -70,7 +70,7 @@ def machine() -> Iterator[Check]:
 def folders() -> Iterator[Check]:
     """Where data sets and runs are written."""
     for name, path, to_do in (
-        ("cache", cache.folder(), "set T2IBENCH_CACHE to a folder that can be written"),
+        ("cache", cache.home(), "set T2IBENCH_CACHE to a folder that can be written"),
         ("current folder", Path.cwd(), "use another folder, or --out and --work"),
     ):
         yield _attempt(name, lambda path=path: _writable(path), to_do)  # type: ignore[misc]

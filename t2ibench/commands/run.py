@@ -44,9 +44,14 @@ def progress_line(cell: runner.Done) -> str:
     return f"  {'[green]●[/]' if cell.fresh else '[dim]○[/]'} {escape(record['method'])} seed {record['seed']}  {what}  {when}"
 
 
-def show_table(folder: Path, format: str, name: str | None, *, everything: bool, json: bool) -> None:
-    """Show the boards of a folder of records."""
+def show_table(folder: Path, format: str, name: str | None, columns: str | None, *, everything: bool, json: bool) -> None:
+    """Show the boards of a folder of records. columns: names separated by commas, None: those of the suite, or `everything`."""
     boards = table.boards(_of_suite(records.load(folder), name, folder), audits_of(folder))
+    if columns is not None:
+        names = list(dict.fromkeys(part.strip() for part in columns.split(",")))
+        if everything:
+            raise UserError("--columns and --all exclude each other: name columns, or show every number")
+        boards = table.chosen(boards, names)
     if json:
         print_json(formats.as_json(boards))
     elif format == "terminal":

@@ -15,12 +15,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from t2ibench.cache import uncached
 from t2ibench.drift import culprit, golden
 from t2ibench.drift.baseline import Baseline, Seen
 from t2ibench.drift.fingerprint import fingerprint
 from t2ibench.drift.looks import LAYERS, TIERS, Layer, Look, Looks
 from t2ibench.errors import UserError
-from t2ibench.features import uncached
 from t2ibench.models import JUDGE, JUDGE_CLIP, Models
 
 Status = Literal["pass", "drift", "inconclusive"]
@@ -138,7 +138,7 @@ def distance(now: np.ndarray, then: np.ndarray, kind: str) -> float:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """One thread, so that the order of a sum does not depend on the number of cores, and no cached feature."""
+    """One thread, so that the order of a sum does not depend on the number of cores, and nothing from a cache."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

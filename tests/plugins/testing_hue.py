@@ -10,6 +10,8 @@ from t2ibench.evidence import Evidence
 from t2ibench.records import Estimate
 from t2ibench.statistics import wilson
 
+QUESTIONS = {"hue": "is an image of the colour that its text names?"}
+
 
 @dataclass(frozen=True)
 class Config:

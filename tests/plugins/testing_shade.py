@@ -1,0 +1,17 @@
+"""Shade: the mean grey level of the images, known without error, so that any other mean is a difference. No direction."""
+
+from dataclasses import dataclass
+
+from t2ibench.evidence import Evidence
+from t2ibench.records import Estimate
+
+
+@dataclass(frozen=True)
+class Config:
+    pass
+
+
+def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
+    images = evidence.samples("captions").images
+    mean = float(images.mean())
+    return {"shade": Estimate(mean, (mean, mean), len(images), "none", {"levels": 256}, "none")}
