@@ -1,7 +1,8 @@
 """Intervals and comparisons: Wilson, of differences of rates, bootstrap over clusters, BCa, paired differences, McNemar, Holm.
 
 A cluster is what was drawn independently, here a prompt: its images share a text, so they are resampled together. Every draw comes from an
-explicit seed through `t2ibench.seeds`, so an interval has the same draws on every machine. Levels are 95 % unless `confidence` says otherwise.
+explicit seed through `t2ibench.seeds`, so an interval has the same draws on every machine. Levels are 95 % unless
+`confidence` says otherwise.
 
 Wilson (JASA 1927); Newcombe, Interval estimation for the difference between independent proportions (Stat. Med. 1998); Efron, Better
 Bootstrap Confidence Intervals (JASA 1987); McNemar (Psychometrika 1947); Holm (Scand. J. Stat. 1979).
