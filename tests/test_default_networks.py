@@ -3,6 +3,7 @@
 import json
 import logging
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -116,7 +117,7 @@ def test_no_distance_takes_the_judge_of_another_data_set(photographs, metric):
 
 
 def test_a_text_of_unknown_words_is_refused_and_many_of_them_are_warned_of(photographs, tmp_path, caplog):
-    named = {"clip": "clip-judge-avatars", "metrics": ["clip_score"]}
+    named: dict[str, Any] = {"clip": "clip-judge-avatars", "metrics": ["clip_score"]}
     with pytest.raises(UserError, match="clip-judge-avatars knows no word of 'zebras'"):
         t2ibench.score_images(photographs, photographs, prompts=["zebras", *CAPTIONS[1:]], **named)
     with caplog.at_level(logging.WARNING):
