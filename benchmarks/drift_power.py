@@ -30,16 +30,17 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from t2ibench import environment, frechet, runner, suite
+from t2ibench import frechet, runner, suite
 from t2ibench.backbones.attribute_judge import AttributeJudge
 from t2ibench.backbones.clip import model, preprocess
+from t2ibench.core import environment
+from t2ibench.core.files import write_whole
+from t2ibench.core.progress import track
 from t2ibench.drift import baseline, gate, methods, reports
 from t2ibench.evidence import Evidence
 from t2ibench.journal import Store
 from t2ibench.methods import gan_cls
 from t2ibench.metrics import clip_score
-from t2ibench.progress import track
-from t2ibench.records import write_whole
 
 SUITE = {
     "dataset": {"name": "avatars"},

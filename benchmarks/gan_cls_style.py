@@ -21,16 +21,16 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from t2ibench.core.errors import UserError
+from t2ibench.core.files import write_whole
+from t2ibench.core.progress import track
+from t2ibench.core.seeds import derive_seed
 from t2ibench.datasets import avatars
-from t2ibench.errors import UserError
 from t2ibench.literals import likeliest
 from t2ibench.methods.gan_cls import BATCH, Config, Method
 from t2ibench.methods.gan_cls.settings import VARIANTS
 from t2ibench.methods.gan_cls.style_transfer import Recaption, change, kept, one_said_otherwise, other_captions
 from t2ibench.models import Models
-from t2ibench.progress import track
-from t2ibench.records import write_whole
-from t2ibench.seeds import derive_seed
 from t2ibench.statistics import paired_difference
 from t2ibench.visibility import Covers, covers
 

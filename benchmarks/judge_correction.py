@@ -20,8 +20,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from t2ibench import records
 from t2ibench.backbones.attribute_judge import AttributeJudge
+from t2ibench.core import files
+from t2ibench.core.progress import track
+from t2ibench.core.seeds import derive_seed, latents, uniform
 from t2ibench.correction import cell_index, columns, unmix
 from t2ibench.data import Split
 from t2ibench.datasets import avatars
@@ -31,8 +33,6 @@ from t2ibench.metrics.compositional_accuracy import Config, pair_list
 from t2ibench.models import JUDGE
 from t2ibench.pair_rates import Rates, macro, rate_interval
 from t2ibench.pairs import Names
-from t2ibench.progress import track
-from t2ibench.seeds import derive_seed, latents, uniform
 from t2ibench.statistics import wilson
 from t2ibench.zoo import Weights, load
 
@@ -88,8 +88,8 @@ def main() -> None:
     }
     text = "\n".join(markdown(content)) + "\n"
     if arguments.out is not None:
-        records.write_whole(arguments.out / "judge_correction.json", (json.dumps(content, indent=1) + "\n").encode())
-        records.write_whole(arguments.out / "judge_correction.md", text.encode())
+        files.write_whole(arguments.out / "judge_correction.json", (json.dumps(content, indent=1) + "\n").encode())
+        files.write_whole(arguments.out / "judge_correction.md", text.encode())
     print(text)
 
 

@@ -22,7 +22,7 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from t2ibench import environment, records
+from t2ibench.core import environment, files
 from t2ibench.frechet import Moments, frechet_distance
 from t2ibench.metrics.kid import kid
 from t2ibench.metrics.prdc import prdc
@@ -122,7 +122,7 @@ def main() -> None:
             "seconds": "of processor time",
             "environment": environment.fingerprint("cpu"),
         }
-        records.write_whole(arguments.out, (json.dumps({**facts, "compared": found}, indent=1) + "\n").encode())
+        files.write_whole(arguments.out, (json.dumps({**facts, "compared": found}, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

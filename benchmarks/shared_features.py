@@ -18,7 +18,8 @@ import numpy as np
 import timm
 import torch
 
-from t2ibench import cache, plugins
+from t2ibench.core import cache, plugins
+from t2ibench.core.settings import configure
 from t2ibench.datasets import avatars
 from t2ibench.evidence import Evidence, Samples
 from t2ibench.models import Models
@@ -64,7 +65,7 @@ def score(settings: dict[str, dict[str, str]], count: int) -> None:
     shared = evidence(count)
     for name, own in settings.items():
         module = plugins.load("metrics", name)
-        module.score(shared, plugins.configure(module.Config, own, name))
+        module.score(shared, configure(module.Config, own, name))
 
 
 def extract(name: str, count: int) -> None:

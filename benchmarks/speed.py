@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from t2ibench import environment, records
+from t2ibench.core import environment, files
 
 FOLDER = Path(__file__).parent
 COMMANDS = ("startup.py", "data_loading.py", "frechet.py", "shared_features.py", "stylegan2.py", "metrics_speed.py")
@@ -40,7 +40,7 @@ def main() -> int:
         page.append(text)
         failed |= code
     if arguments.out is not None:
-        records.write_whole(arguments.out, "\n".join(page).encode())
+        files.write_whole(arguments.out, "\n".join(page).encode())
     return int(failed != 0)
 
 

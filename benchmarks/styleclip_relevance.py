@@ -18,11 +18,12 @@ import torch.nn.functional as F
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from t2ibench import records
 from t2ibench.backbones.clip import Clip
 from t2ibench.backbones.clip.templates import TEMPLATES
 from t2ibench.backbones.passes import in_passes
-from t2ibench.images import to_uint8
+from t2ibench.core import files
+from t2ibench.core.images import to_uint8
+from t2ibench.core.seeds import derive_seed, permutation
 from t2ibench.methods.styleclip.directions import channel_directions, directed
 from t2ibench.methods.styleclip.global_directions import gradients
 from t2ibench.methods.styleclip.relevance import jacobian_directions
@@ -31,7 +32,6 @@ from t2ibench.methods.styleclip.settings import Config
 from t2ibench.methods.styleclip.sources import Sources
 from t2ibench.methods.styleclip.space import PASS, StyleSpace
 from t2ibench.models import JUDGE_CLIP, Models
-from t2ibench.seeds import derive_seed, permutation
 
 TEXTS = (
     "a person wearing glasses",
@@ -74,9 +74,9 @@ def main(out: Path, count: int | None) -> None:
         "against_table": {name: agreement(relevance["table"], relevance[name], config) for name in ("jacobian", "vjp")},
         "edits": {name: edit_quality(space, found, s, judge, config) for name, found in relevance.items()},
     }
-    records.write_whole(out / "styleclip_relevance.json", (json.dumps(content, indent=1) + "\n").encode())
+    files.write_whole(out / "styleclip_relevance.json", (json.dumps(content, indent=1) + "\n").encode())
     text = "\n".join(markdown(content)) + "\n"
-    records.write_whole(out / "styleclip_relevance.md", text.encode())
+    files.write_whole(out / "styleclip_relevance.md", text.encode())
     print(text)
 
 

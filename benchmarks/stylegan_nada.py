@@ -22,20 +22,20 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from t2ibench import plugins, records
 from t2ibench.backbones.passes import in_passes
 from t2ibench.backbones.stylegan2 import Generator
-from t2ibench.commands.datasets import settings_of
+from t2ibench.core import files, settings
+from t2ibench.core.images import to_uint8
+from t2ibench.core.progress import track
+from t2ibench.core.seeds import derive_seed, latents
+from t2ibench.core.settings import settings_of
 from t2ibench.datasets import avatars
 from t2ibench.frechet import Moments, frechet_distance
-from t2ibench.images import to_uint8
 from t2ibench.methods.stylegan_nada.adaptations import Adaptations
 from t2ibench.methods.stylegan_nada.settings import Config
 from t2ibench.methods.stylegan_nada.training import AdaptationRecipe
 from t2ibench.metrics.diversity import mean_distances
 from t2ibench.models import Models
-from t2ibench.progress import track
-from t2ibench.seeds import derive_seed, latents
 
 TARGETS = ("sepia", "pencil-sketch", "pixel-art", "micah", "open-peeps", "lorelei")
 VARIANTS = (
@@ -132,7 +132,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     shared = {"generator": arguments.generator, "steps": arguments.steps}
-    configs = {text: plugins.configure(Config, {**shared, **settings_of(text.split())}, text) for text in arguments.variants}
+    configs = {text: settings.configure(Config, {**shared, **settings_of(text.split())}, text) for text in arguments.variants}
     looks = Looks(Models(arguments.device), arguments.generator)
     texts, rows = avatars.domain_texts(avatars.Config()), []
     found = shipped(looks, texts, arguments.targets) if arguments.shipped else trained(looks, texts, arguments.targets, configs)
@@ -140,7 +140,7 @@ def main() -> None:
         rows.append(row)
         print(json.dumps(row), flush=True)
         if arguments.out is not None:
-            records.write_whole(arguments.out / "stylegan_nada.json", (json.dumps(rows, indent=1) + "\n").encode())
+            files.write_whole(arguments.out / "stylegan_nada.json", (json.dumps(rows, indent=1) + "\n").encode())
     Console().print(table(rows))
 
 

@@ -21,9 +21,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from t2ibench.core.errors import UserError
+from t2ibench.core.images import read_image
 from t2ibench.data import Split, Vocabulary
-from t2ibench.errors import UserError
-from t2ibench.images import read_image
 
 TEXT_KEYS = ("text", "caption", "prompt")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from t2ibench.errors import UserError
-from t2ibench.images import read_image
+from t2ibench.core.errors import UserError
+from t2ibench.core.images import read_image
 from t2ibench.models import Models
 from t2ibench.tracks import TextToImage
 

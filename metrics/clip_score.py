@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
+from t2ibench.core.records import Estimate
+from t2ibench.core.seeds import derive_seed
 from t2ibench.evidence import Evidence
 from t2ibench.feature_sets import AUTO, clusters, made_for, protocol
-from t2ibench.records import Estimate
-from t2ibench.seeds import derive_seed
 from t2ibench.statistics import cluster_mean_interval
 
 READS_TEXTS = True

@@ -18,10 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from t2ibench.core.records import Estimate
 from t2ibench.evidence import Evidence
 from t2ibench.feature_sets import AUTO, FeatureSets, effects, feature_sets
 from t2ibench.mmd import parts
-from t2ibench.records import Estimate
 from t2ibench.statistics import normal_interval, standard_error
 
 PUBLISHED = "ViT-L-14-336-quickgelu:openai"

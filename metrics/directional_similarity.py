@@ -15,12 +15,12 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
+from t2ibench.core.errors import UserError
+from t2ibench.core.records import Estimate
+from t2ibench.core.seeds import derive_seed
 from t2ibench.edit_pairs import edit_pairs, interval, per_source
-from t2ibench.errors import UserError
 from t2ibench.evidence import Evidence
 from t2ibench.feature_sets import AUTO
-from t2ibench.records import Estimate
-from t2ibench.seeds import derive_seed
 
 TRACKS = ("edit", "adapt")
 STILL = 1e-3  # unit embeddings nearer than this did not move: their direction is that of rounding

@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from t2ibench.core.errors import UserError
+from t2ibench.core.records import Estimate, digest
 from t2ibench.differences import spell
 from t2ibench.edit_prompts import SOURCES
-from t2ibench.errors import UserError
 from t2ibench.evidence import Evidence, Samples
 from t2ibench.feature_sets import AUTO, extractor_of
-from t2ibench.records import Estimate, digest
 from t2ibench.statistics import Interval, normal_interval, standard_error
 from t2ibench.target_sets import failures, mean_error, with_sources
 

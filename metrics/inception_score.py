@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from t2ibench.backbones.inception import PROBABILITIES
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
+from t2ibench.core.records import Estimate
 from t2ibench.evidence import Evidence
 from t2ibench.feature_sets import clusters, made_for, protocol
-from t2ibench.records import Estimate
 from t2ibench.statistics import normal_interval, standard_error
 
 CONVENTIONAL = 50_000  # images

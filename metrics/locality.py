@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from t2ibench.core.errors import UserError
+from t2ibench.core.records import Estimate, digest
+from t2ibench.core.seeds import derive_seed
 from t2ibench.edit_pairs import EditPairs, edit_pairs, interval, literal, means_by, per_source
 from t2ibench.edit_prompts import EDITS, SOURCES
-from t2ibench.errors import UserError
 from t2ibench.evidence import Evidence, Samples
-from t2ibench.records import Estimate, digest
-from t2ibench.seeds import derive_seed
 
 TRACKS = ("edit",)
 BATCH = 64  # pairs in memory at once

@@ -15,12 +15,12 @@ from typing import Literal
 import numpy as np
 from scipy.stats import hypergeom
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
+from t2ibench.core.records import Estimate
+from t2ibench.core.seeds import derive_seed
 from t2ibench.evidence import Evidence
 from t2ibench.feature_sets import AUTO, made_for, protocol
-from t2ibench.records import Estimate
 from t2ibench.retrieval import distractors, first_places
-from t2ibench.seeds import derive_seed
 from t2ibench.statistics import wilson_by_cluster
 
 READS_TEXTS = True

@@ -6,11 +6,12 @@ score_images("made/", "real/", metrics=["fid", "prdc"])["fid"].ci
 
 from typing import TYPE_CHECKING, Any
 
+from t2ibench.core.version import __version__
+
 if TYPE_CHECKING:
     from t2ibench.given_images import score_images
 
 __all__ = ["__version__", "score_images"]
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 
 SHIPPED = Path(__file__).parent / "zoo"
 

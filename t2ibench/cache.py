@@ -7,48 +7,18 @@ import hashlib
 import json
 import os
 import re
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 from filelock import FileLock
 
-from t2ibench.errors import UserError
-from t2ibench.images import pixel_hash
-
-_instead: ContextVar[Path | None] = ContextVar("instead", default=None)  # of the user's folder, inside `uncached`
-
-
-def home() -> Path:
-    """The user's folder: the environment variable T2IBENCH_CACHE, or the usual one. Weights that a user puts there are no cache."""
-    return Path(os.environ.get("T2IBENCH_CACHE") or platformdirs.user_cache_dir("t2ibench"))
-
-
-def folder() -> Path:
-    """Where everything that is made once and kept lies: `home()`, or inside `uncached` a folder that was empty at its beginning."""
-    return _instead.get() or home()
-
-
-@contextmanager
-def uncached() -> Iterator[None]:
-    """Inside, nothing that was kept before is found, and what is kept now is gone afterwards.
-
-    It is for whoever asks whether code still does the same: what is kept is known by its images, weights and settings, not by the code
-    and the packages that made it. The images of data sets stay where they are, since they are inputs, checked by their hash.
-    """
-    with tempfile.TemporaryDirectory(prefix="t2ibench-", ignore_cleanup_errors=True) as empty:
-        token = _instead.set(Path(empty))
-        try:
-            yield
-        finally:
-            _instead.reset(token)
+from t2ibench.core.cache import home
+from t2ibench.core.errors import UserError
+from t2ibench.core.images import pixel_hash
 
 
 @dataclass(frozen=True)

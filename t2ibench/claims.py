@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from t2ibench import plugins, suite
+from t2ibench import suite
 from t2ibench.compare import Margin, margins_of
-from t2ibench.errors import UserError, did_you_mean
-from t2ibench.suite import Entry, Suite
+from t2ibench.core import plugins, settings
+from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.plugins import Entry
+from t2ibench.suite import Suite
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def _suite(name: str, path: Path) -> Suite:
 def _claim(entry: Any, of: Suite, where: str) -> Claim:
     if not isinstance(entry, Mapping):
         raise UserError(f"{where}: claims: found {entry!r}, expected {{id: …, text: …, better: …, worse: …, metric: …}}")
-    claim = plugins.configure(Claim, entry, f"{where}: claims: {entry.get('id', '?')}")
+    claim = settings.configure(Claim, entry, f"{where}: claims: {entry.get('id', '?')}")
     at = f"{where}: claims: {claim.id}"
     if len(claim.equal) not in (0, 2) or bool(claim.equal) == bool(claim.better or claim.worse) or not all(claim.pair):
         raise UserError(f"{at}: expected either `better` and `worse`, or two entries that are `equal`")
@@ -132,7 +134,7 @@ def _reported(entry: Any, variants: Mapping[str, Any], where: str) -> Reported:
         raise UserError(
             f"{where}: reported: found {entry!r}, expected {{source: …, method: …, dataset: …, metric: …, value: …, status: …}}"
         )
-    reported = plugins.configure(Reported, entry, f"{where}: reported: {entry.get('metric', '?')} of {entry.get('method', '?')}")
+    reported = settings.configure(Reported, entry, f"{where}: reported: {entry.get('metric', '?')} of {entry.get('method', '?')}")
     if reported.method not in variants:
         raise UserError(f"{where}: reported: no variant is called {reported.method!r}{did_you_mean(reported.method, variants)}")
     return reported

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from t2ibench import __version__
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
+from t2ibench.core.version import __version__
 
 # Idle threads of numerical libraries sleep instead of spinning. On busy cores a Fréchet distance took 60 s before, and takes 1 s so.
 PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_THREAD_TIMEOUT": "4"}

@@ -11,9 +11,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
-from t2ibench import records
+from t2ibench.core import records
+from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.differences import Difference, difference
-from t2ibench.errors import UserError, did_you_mean
 from t2ibench.statistics import holm
 from t2ibench.table import decimals_of
 

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import ArrayLike
 
 from t2ibench.compositions import Task
+from t2ibench.core.errors import UserError
+from t2ibench.core.records import digest
+from t2ibench.core.seeds import derive_seed
 from t2ibench.edit_prompts import SOURCES
-from t2ibench.errors import UserError
 from t2ibench.evidence import Evidence, Samples
 from t2ibench.feature_sets import FeatureSets, extractor_of
-from t2ibench.records import digest
 from t2ibench.representations.masks import unpacked
-from t2ibench.seeds import derive_seed
 from t2ibench.statistics import cluster_mean_interval
 from t2ibench.tracks import COMPOSED, Prompt
 

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import yaml
 
-from t2ibench import plugins
-from t2ibench.errors import UserError, did_you_mean
+from t2ibench.core import settings
+from t2ibench.core.errors import UserError, did_you_mean
 
 NAMES = {"T": "caption", "E": "embedding", "P": "palette", "S": "sketch", "G": "instances", "D": "depth", "I": "intensity", "M": "known"}
 LETTERS = "".join(NAMES)
@@ -97,7 +97,7 @@ def tasks(text: str) -> dict[str, Task]:
 
 def task(where: str, row: Mapping[str, Any]) -> Task:
     """One row. Raises UserError for unknown keys, sources and letters, a letter that two sources give, and an edit without a kind."""
-    made = plugins.configure(Task, {"from_" if key == "from" else key: value for key, value in row.items()}, where)
+    made = settings.configure(Task, {"from_" if key == "from" else key: value for key, value in row.items()}, where)
     for name, sets in (("c1", made.c1), ("c2", made.c2)):
         for source, letters in sets.items():
             if source not in SOURCES:

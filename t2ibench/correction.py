@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from t2ibench.seeds import uniform
+from t2ibench.core.seeds import uniform
 
 CELLS = ("00", "01", "10", "11")
 SINGULAR = 1e-9  # a determinant this near zero: the judge cannot tell two cells apart

@@ -9,8 +9,8 @@ from dataclasses import fields, replace
 from typing import Any
 
 from t2ibench import assets
+from t2ibench.core.errors import UserError
 from t2ibench.data import Networks
-from t2ibench.errors import UserError
 from t2ibench.feature_sets import AUTO
 from t2ibench.scoring import Metric
 

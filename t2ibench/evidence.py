@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from t2ibench import features
+from t2ibench.core import cache
+from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.seeds import derive_seed
 from t2ibench.data import ImageStore, Split
-from t2ibench.errors import UserError, did_you_mean
 from t2ibench.extractors import Extractor, find
 from t2ibench.literals import likeliest
 from t2ibench.models import Models
 from t2ibench.reference_statistics import ReferenceFile
-from t2ibench.seeds import derive_seed
 from t2ibench.tracks import ADAPTED, Prompt
 
 MANY_UNKNOWN = 0.2  # the share of words that a network may not know before its numbers come with a warning
@@ -259,7 +260,7 @@ class Evidence:
 
     def _once(self, key: tuple[Any, ...], make: Callable[[], np.ndarray]) -> Tensor:
         if key not in self._held:
-            self._held[key] = torch.from_numpy(features.cached(key, make))
+            self._held[key] = torch.from_numpy(cache.cached(key, make))
         return self._held[key]
 
 

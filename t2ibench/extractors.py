@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from t2ibench.images import to_float
+from t2ibench.core.images import to_float
 from t2ibench.models import Models
 
 

@@ -18,10 +18,11 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from t2ibench.cells import Maker, Sample
-from t2ibench.errors import PartlyFailed, UserError
+from t2ibench.core.errors import PartlyFailed, UserError
+from t2ibench.core.images import BLACK
+from t2ibench.core.progress import counter
 from t2ibench.evidence import Samples
-from t2ibench.journal import BLACK, Outcome, Status, Store
-from t2ibench.progress import counter
+from t2ibench.journal import Outcome, Status, Store
 
 BATCH = 64
 SPENT = "spent_seconds"  # of a maker's cost: what this process has spent so far on preparing and training, which no image is charged with
@@ -118,7 +119,7 @@ def _checked(images: Tensor, count: int) -> np.ndarray:
         raise ValueError("an image holds NaN or infinity")
     if not isinstance(images, Tensor) or images.dtype != torch.uint8 or images.dim() != 4 or images.shape[:2] != (count, 3):
         found = f"{images.dtype} {list(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
-        raise UserError(f"the method returned {found}, expected uint8 [{count}, 3, H, W]: see to_uint8 in t2ibench/images.py")
+        raise UserError(f"the method returned {found}, expected uint8 [{count}, 3, H, W]: see to_uint8 in t2ibench/core/images.py")
     return images.cpu().numpy()
 
 

@@ -11,19 +11,19 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from t2ibench import plugins, reference_statistics
+from t2ibench import reference_statistics
 from t2ibench.cache import ArrayImages
+from t2ibench.core import plugins
+from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.images import BLACK, pixel_hash
+from t2ibench.core.plugins import Entry
+from t2ibench.core.progress import track
+from t2ibench.core.records import Estimate
 from t2ibench.data import ImageStore, Networks, Split
 from t2ibench.default_networks import settled, takes
-from t2ibench.errors import UserError, did_you_mean
 from t2ibench.evidence import Evidence, Samples
-from t2ibench.images import pixel_hash
-from t2ibench.journal import BLACK
 from t2ibench.models import Models
-from t2ibench.progress import track
-from t2ibench.records import Estimate
 from t2ibench.scoring import Metric, metrics_of
-from t2ibench.suite import Entry
 from t2ibench.tracks import Prompt
 
 TRACK = "text_to_image"

@@ -16,13 +16,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from t2ibench.errors import UserError
-from t2ibench.images import encode_png, pixel_hash, read_image
-from t2ibench.progress import track
+from t2ibench.core.errors import UserError
+from t2ibench.core.images import encode_png, pixel_hash, read_image
+from t2ibench.core.progress import track
 
 log = logging.getLogger(__name__)
 Status = Literal["ok", "black", "nan", "failed"]
-BLACK = 2  # an image whose brightest channel value is at most this counts as black
 READERS = 4
 KEPT = 2**26  # bytes of pixels that a store keeps in memory of what it has just saved
 CHECK = "crc32"  # of a line of the journal

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from t2ibench.core.errors import UserError
 from t2ibench.correction import cell_index, confusion
 from t2ibench.data import Split
-from t2ibench.errors import UserError
 from t2ibench.literals import attribute_of, canonical, indicators
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.data import Vocabulary
-from t2ibench.errors import UserError, did_you_mean
 
 
 def literal_set(vocabulary: Vocabulary) -> tuple[str, ...]:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from t2ibench import features
+from t2ibench.core.cache import cached
+from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.cross_fit import FOLDS, STEPS, STRENGTHS, CrossFitted, cross_fit, unpacked, values_of
 from t2ibench.data import Split
-from t2ibench.errors import UserError, did_you_mean
 from t2ibench.evidence import Evidence
 from t2ibench.literals import attribute_of, canonical, indicators, likeliest
 
@@ -76,8 +76,8 @@ def literal_hits(evidence: Evidence, judge: PairJudge, group: str, literals: Seq
 
 
 def stored(fit: Callable[[], CrossFitted], table: pd.DataFrame, key: Mapping[str, Any]) -> CrossFitted:
-    """Heads that are fitted once for all methods, of what `features.cached` keeps of them (float32, also the first time)."""
+    """Heads that are fitted once for all methods, of what `cache.cached` keeps of them (float32, also the first time)."""
     made = cache(fit)
-    answers = features.cached(["cross-fit", "answers", dict(key)], lambda: made().out_of_fold.to_numpy())
-    heads = features.cached(["cross-fit", "heads", dict(key)], lambda: made().packed())
+    answers = cached(["cross-fit", "answers", dict(key)], lambda: made().out_of_fold.to_numpy())
+    heads = cached(["cross-fit", "heads", dict(key)], lambda: made().packed())
     return unpacked(values_of(table), answers, heads)

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from t2ibench.core.seeds import derive_seed
 from t2ibench.correction import SINGULAR, columns, multinomial_draws, nearest_mixture, unmix
 from t2ibench.judge_gate import Gate, Verdict
-from t2ibench.seeds import derive_seed
 from t2ibench.statistics import Interval, difference_interval, mean_interval, rate_mean_interval, score_interval, wilson
 
 EPSILON = 1e-6

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from t2ibench.core.errors import UserError
 from t2ibench.data import Vocabulary
-from t2ibench.errors import UserError
 from t2ibench.literals import attribute_of, canonical, indicators, literal_set
 
 Names = tuple[str, str]  # the literals of a pair, i first

@@ -8,16 +8,17 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from t2ibench import plugins, records
 from t2ibench.cells import Track, load_track
+from t2ibench.core import plugins, records, settings
+from t2ibench.core.errors import UserError
+from t2ibench.core.plugins import Entry
 from t2ibench.data import Networks, Split
 from t2ibench.default_networks import networks_of, settled
-from t2ibench.errors import UserError
 from t2ibench.evidence import Regions, Render
 from t2ibench.held_out import dataset_of
 from t2ibench.models import Models
 from t2ibench.scoring import Metric, metrics_of
-from t2ibench.suite import Entry, Suite
+from t2ibench.suite import Suite
 from t2ibench.tracks import TRACKS, Prompt
 
 F = TypeVar("F", bound=Callable)
@@ -192,4 +193,4 @@ def entry_of(suite: Suite, id: str) -> Entry:
 def configured(entry: Entry, where: str) -> tuple[Any, Any]:
     """A method's module and its settings, checked; nothing is loaded yet."""
     module = plugins.load("methods", entry.name)
-    return module, plugins.configure(module.Config, entry.settings, f"{where}: {entry.id}")
+    return module, settings.configure(module.Config, entry.settings, f"{where}: {entry.id}")

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from t2ibench.core.seeds import derive_seed, normal
 from t2ibench.literals import canonical
-from t2ibench.seeds import derive_seed, normal
 
 HIDDEN = 600  # random features
 RIDGE = 10.0  # on weights of features that are scaled to a variance of 1

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.frechet import EPS, Gaussian
 
 SUFFIXES = (".npz", ".pt", ".pth")

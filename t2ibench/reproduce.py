@@ -11,13 +11,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from t2ibench import plan, records
+from t2ibench import plan
 from t2ibench.claims import Claim, Paper, Reported
 from t2ibench.compare import LEVEL, Line, Margins, compare
-from t2ibench.errors import MissingWeights, UserError
+from t2ibench.core import files, records
+from t2ibench.core.errors import MissingWeights, UserError
+from t2ibench.core.plugins import Entry
 from t2ibench.runner import Done, Where, run_cell
 from t2ibench.statistics import holm
-from t2ibench.suite import Entry, Suite
+from t2ibench.suite import Suite
 
 Verdict = Literal["confirmed", "refuted", "inconclusive", "not run"]
 Record = Mapping[str, Any]
@@ -77,7 +79,7 @@ def wanted(paper: Paper) -> Suite:
 
 def run(paper: Paper, where: Where, missing: dict[str, str]) -> Iterator[Done]:
     """Every cell that a claim is about, as `t2ibench run` makes it. missing: gets the entries whose weights are not here, and which."""
-    records.check_folder(where.out)
+    files.check_folder(where.out)
     for of_track in plan.prepare(wanted(paper), where.device):
         for seed in of_track.suite.seeds:
             for entry in of_track.entries:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from t2ibench.errors import UserError
-from t2ibench.seeds import permutation
+from t2ibench.core.errors import UserError
+from t2ibench.core.seeds import permutation
 
 TIE = 1e-6  # cosines nearer than this are equal: float32 embeddings say no more
 

@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from t2ibench import environment, records
 from t2ibench.cells import Maker, Method, load_track
-from t2ibench.errors import UserError, did_you_mean
+from t2ibench.core import environment, files, records
+from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.plugins import Entry
 from t2ibench.evidence import Evidence, Samples
 from t2ibench.generation import BATCH, generate, locked, samples_by_group
 from t2ibench.journal import Store
@@ -19,7 +20,7 @@ from t2ibench.models import Models
 from t2ibench.plan import Data, Plan, configured, entry_of, has_functions, needed, prepare
 from t2ibench.recording import assemble, coverage, recorded
 from t2ibench.scoring import score
-from t2ibench.suite import Entry, Suite
+from t2ibench.suite import Suite
 
 FULL_COVERAGE = 0.99  # a record with a smaller share of ok samples is partial, and kept off the board
 
@@ -54,7 +55,7 @@ def run(suite: Suite, where: Where) -> Iterator[Done]:
     Raises UserError where the user has to mend something; what is done stays.
     """
     for folder in (where.out, where.work):
-        records.check_folder(folder)
+        files.check_folder(folder)
     plans = prepare(suite, where.device)
     missing = set(suite.columns)  # what no track has made so far
     for plan in plans:

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from t2ibench import plugins
+from t2ibench.core import plugins, settings
+from t2ibench.core.errors import UserError
+from t2ibench.core.plugins import Entry
+from t2ibench.core.progress import track
+from t2ibench.core.records import Estimate, canonical
 from t2ibench.data import Split
-from t2ibench.errors import UserError
 from t2ibench.evidence import Evidence
-from t2ibench.progress import track
-from t2ibench.records import Estimate, canonical
-from t2ibench.suite import Entry
 from t2ibench.tracks import Prompt
 
 
@@ -42,7 +42,7 @@ def metrics_of(entries: Sequence[Entry], where: str) -> list[Metric]:
     metrics = []
     for entry in entries:
         module = plugins.load("metrics", entry.name)
-        metrics.append(Metric(entry.name, module, plugins.configure(module.Config, entry.settings, f"{where}: {entry.name}")))
+        metrics.append(Metric(entry.name, module, settings.configure(module.Config, entry.settings, f"{where}: {entry.name}")))
     return metrics
 
 

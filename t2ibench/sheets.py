@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from t2ibench.records import write_whole
+from t2ibench.core.files import write_whole
 
 INK, FAINT, PAPER = (25, 25, 30), (130, 130, 140), (255, 255, 255)
 GAP, PAD = 6, 14

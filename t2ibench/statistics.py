@@ -1,7 +1,7 @@
 """Intervals and comparisons: Wilson, of differences of rates, bootstrap over clusters, BCa, paired differences, McNemar, Holm.
 
 A cluster is what was drawn independently, here a prompt: its images share a text, so they are resampled together. Every draw comes from an
-explicit seed through `t2ibench.seeds`, so an interval has the same draws on every machine. Levels are 95 % unless
+explicit seed through `t2ibench.core.seeds`, so an interval has the same draws on every machine. Levels are 95 % unless
 `confidence` says otherwise.
 
 Wilson (JASA 1927); Newcombe, Interval estimation for the difference between independent proportions (Stat. Med. 1998); Efron, Better
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from t2ibench.seeds import derive_seed, uniform
+from t2ibench.core.seeds import derive_seed, uniform
 
 Interval = tuple[float, float]
 CHUNK = 4_000_000  # resampled indices held at once

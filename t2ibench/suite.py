@@ -9,12 +9,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
-from t2ibench import plugins
-from t2ibench.errors import UserError, did_you_mean
+from t2ibench.core import plugins
+from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.plugins import Entry
+from t2ibench.core.settings import configure
 from t2ibench.tracks import TRACKS
 
 SHIPPED = Path(__file__).parent / "suites"
@@ -92,17 +94,6 @@ class File:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A plug-in, or a baseline, with its settings. `id` is its name on the board and in the path of its record."""
-
-    id: str
-    name: str
-    settings: Mapping[str, Any]
-    kind: Literal["method", "baseline", "metric", "dataset"]
-    tracks: tuple[str, ...] = ()  # of a method: those it is kept to; none: all that it has the functions for
-
-
-@dataclass(frozen=True)
 class Suite:
     name: str
     title: str  # the first line of the file
@@ -155,7 +146,7 @@ def load(suite: str) -> Suite:
 
 def parse(content: Mapping[str, Any], name: str, title: str, where: str) -> Suite:
     """A suite from the content of its file; `where` begins error lines."""
-    file = plugins.configure(File, {key: value for key, value in content.items() if value is not None}, where)
+    file = configure(File, {key: value for key, value in content.items() if value is not None}, where)
     known = plugins.method_ids()
     methods = tuple(_method(entry, known, f"{where}: methods") for entry in file.methods)
     ids = [*known, *(entry.id for entry in methods)]
@@ -169,11 +160,11 @@ def parse(content: Mapping[str, Any], name: str, title: str, where: str) -> Suit
         baselines=tuple(_baseline(entry, ids, f"{where}: baselines") for entry in baselines),
         metrics=tuple(_plugin(entry, "metrics", f"{where}: metrics") for entry in file.metrics),
         seeds=tuple(file.seeds),
-        reference=plugins.configure(Reference, file.reference, f"{where}: reference"),
-        prompts=plugins.configure(PromptPlan, file.prompts, f"{where}: prompts"),
-        edits=plugins.configure(EditPlan, file.edits, f"{where}: edits"),
-        adapt=plugins.configure(AdaptPlan, file.adapt, f"{where}: adapt"),
-        compose=plugins.configure(ComposePlan, file.compose, f"{where}: compose"),
+        reference=configure(Reference, file.reference, f"{where}: reference"),
+        prompts=configure(PromptPlan, file.prompts, f"{where}: prompts"),
+        edits=configure(EditPlan, file.edits, f"{where}: edits"),
+        adapt=configure(AdaptPlan, file.adapt, f"{where}: adapt"),
+        compose=configure(ComposePlan, file.compose, f"{where}: compose"),
         columns=tuple(file.columns),
     )
     _check(suite, where)
@@ -266,7 +257,7 @@ def _baseline(entry: Any, methods: Sequence[str], where: str) -> Entry:
         return Entry(name, name, {}, "baseline")
     of_method = BASELINES[name] == "method"
     allowed = [*methods] if of_method else ["real", *methods]
-    content: Any = plugins.configure(_OfMethod if of_method else _OfAnything, settings, f"{where}: {name}")
+    content: Any = configure(_OfMethod if of_method else _OfAnything, settings, f"{where}: {name}")
     if content.of not in allowed:
         raise UserError(f"{where}: {name}: no method is called {content.of!r}{did_you_mean(content.of, allowed)}")
     return Entry(f"{name}-{content.of}", name, {"of": content.of}, "baseline")

@@ -14,10 +14,10 @@ from fnmatch import fnmatchcase
 from statistics import fmean, median
 from typing import Any
 
-from t2ibench import plugins, records
 from t2ibench.audit.board import line
+from t2ibench.core import plugins, records
+from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.differences import Rule
-from t2ibench.errors import UserError, did_you_mean
 from t2ibench.ranks import ranks
 from t2ibench.tracks import TRACKS
 

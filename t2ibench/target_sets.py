@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from t2ibench.core.errors import UserError
+from t2ibench.core.records import digest
 from t2ibench.differences import by_prompt, spell
-from t2ibench.errors import UserError
 from t2ibench.evidence import Evidence, Samples
 from t2ibench.feature_sets import FeatureSets, extractor_of, sets_of
-from t2ibench.records import digest
 from t2ibench.statistics import standard_error
 
 

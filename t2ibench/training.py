@@ -23,9 +23,10 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from t2ibench import __version__, zoo
-from t2ibench.errors import UserError
-from t2ibench.seeds import derive_seed, permutation
+from t2ibench import zoo
+from t2ibench.core.errors import UserError
+from t2ibench.core.seeds import derive_seed, permutation
+from t2ibench.core.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +129,7 @@ def _fit(
     index, spent = _resume(recipe, folder / "checkpoint.pt")
     keep_every = getattr(recipe, "keep_every", 0)
     saved = time.monotonic()
-    from t2ibench.progress import bar
+    from t2ibench.core.progress import bar
 
     with _stop_flag() as stop, bar(f"train {name}", total=steps, minutes=minutes, done=index) as advance:
         while (steps is None or index < steps) and (minutes is None or spent < 60 * minutes) and not stop:
@@ -185,7 +186,7 @@ def _save(recipe: Recipe, folder: Path, index: int, spent: float, losses: dict[s
         with (folder / "log.jsonl").open("a") as file:
             file.write(json.dumps({"step": index, "seconds": round(spent, 1), **losses}) + "\n")
     if (images := recipe.preview()) is not None:
-        from t2ibench.images import save_grid
+        from t2ibench.core.images import save_grid
 
         save_grid(images, folder / "progress.png")
 

@@ -19,8 +19,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from t2ibench import records, runner, suite
-from t2ibench.errors import UserError
+from t2ibench import runner, suite
+from t2ibench.core import records
+from t2ibench.core.errors import UserError
 
 
 def run(path: Path, folder: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 from goldens import FOLDER
 
 from t2ibench.backbones.stylegan2 import Config, Generator, checkpoints, nvlabs, shapes
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 
 GOLDEN = ("stylegan2_32", "stylegan2_16_clamp")
 VERSION = 6  # of NVlabs' persistence

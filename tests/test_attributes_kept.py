@@ -9,7 +9,7 @@ import torch
 from fake_targets import FakeTargets
 from torch import Tensor
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.metrics import directional_similarity
 from t2ibench.metrics.attributes_kept import UNKNOWN, Config, score
 from t2ibench.reader import Reader

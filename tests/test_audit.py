@@ -13,13 +13,14 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from t2ibench import cli, records, runner, suite
+from t2ibench import cli, runner, suite
 from t2ibench.audit import board
 from t2ibench.audit.agreement import audit_of, kappa, share
 from t2ibench.audit.answers import Answers
 from t2ibench.audit.draw import CELLS, allotted, question, read_key, stratified
+from t2ibench.core import records
+from t2ibench.core.errors import UserError
 from t2ibench.data import Vocabulary
-from t2ibench.errors import UserError
 from t2ibench.models import Models
 from t2ibench.statistics import wilson
 

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from dicebear import Avatar
 
-from t2ibench import cache, pairs
+from t2ibench import pairs
+from t2ibench.core import cache
+from t2ibench.core.errors import UserError
+from t2ibench.core.seeds import derive_seed
 from t2ibench.datasets import avatars
 from t2ibench.datasets.avatars import domains, draw, grammar, known
 from t2ibench.datasets.avatars.model import read_model
-from t2ibench.errors import UserError
-from t2ibench.seeds import derive_seed
 
 
 @pytest.fixture

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from t2ibench import cache, features
+from t2ibench import cache
 from t2ibench.backbones import inception
-from t2ibench.errors import UserError
+from t2ibench.core.cache import cached, folder, uncached
+from t2ibench.core.errors import UserError
 
 PIXELS = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
 
@@ -65,17 +66,17 @@ def test_a_folder_that_cannot_be_written_is_one_line(monkeypatch, tmp_path):
 
 def test_inside_uncached_nothing_kept_before_is_found_and_nothing_is_left_behind(monkeypatch, tmp_path):
     monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path))
-    assert features.cached(["k"], lambda: np.ones(2)).tolist() == [1, 1]
-    with cache.uncached():
-        assert features.cached(["k"], lambda: np.zeros(2)).tolist() == [0, 0]
-        assert features.cached(["k"], lambda: np.ones(2)).tolist() == [0, 0]  # of now, once
-        with cache.uncached():
-            assert features.cached(["k"], lambda: np.full(2, 7)).tolist() == [7, 7]
-        empty = cache.folder()
+    assert cached(["k"], lambda: np.ones(2)).tolist() == [1, 1]
+    with uncached():
+        assert cached(["k"], lambda: np.zeros(2)).tolist() == [0, 0]
+        assert cached(["k"], lambda: np.ones(2)).tolist() == [0, 0]  # of now, once
+        with uncached():
+            assert cached(["k"], lambda: np.full(2, 7)).tolist() == [7, 7]
+        empty = folder()
         assert empty != tmp_path
     assert not empty.exists()
-    assert cache.folder() == tmp_path
-    assert features.cached(["k"], lambda: np.zeros(2)).tolist() == [1, 1]
+    assert folder() == tmp_path
+    assert cached(["k"], lambda: np.zeros(2)).tolist() == [1, 1]
 
 
 def test_weights_and_images_of_data_sets_are_inputs_also_inside_uncached(made, monkeypatch, tmp_path):
@@ -84,7 +85,7 @@ def test_weights_and_images_of_data_sets_are_inputs_also_inside_uncached(made, m
     (tmp_path / inception.FILE).write_bytes(b"x")
     recipe = cache.Recipe("owner", "a name", "k" * 64)
     cache.images(recipe, make)
-    with cache.uncached():
+    with uncached():
         np.testing.assert_array_equal(cache.images(recipe, make)[0].read([1]), PIXELS[1:])
         assert inception.weights() == tmp_path / inception.FILE
     assert len(calls) == 1

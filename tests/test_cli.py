@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from t2ibench import cli, records, zoo
-from t2ibench.commands.datasets import settings_of
+from t2ibench import cli, zoo
 from t2ibench.commands.generate import seeds_of
 from t2ibench.commands.train import part_of, splits_of
-from t2ibench.errors import UserError
+from t2ibench.core import records
+from t2ibench.core.errors import UserError
+from t2ibench.core.settings import settings_of
 
 
 def test_help_and_lists_import_neither_torch_nor_pandas():

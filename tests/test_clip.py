@@ -20,7 +20,7 @@ from t2ibench.backbones.clip.network import TokenTable, build, tokens_of
 from t2ibench.backbones.clip.preprocess import Preprocess
 from t2ibench.backbones.clip.retrieval import distractors, found_first, oracle, retrieval_numbers
 from t2ibench.backbones.clip.training import Texts, Values, contrastive_loss, encode_texts
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.models import Models
 
 VISION = {"layers": [1, 1, 1, 1], "width": 8, "head_width": 32, "image_size": 32}

@@ -6,7 +6,7 @@ from test_clip import tiny_weights
 
 from t2ibench.backbones.clip import Clip
 from t2ibench.backbones.clip.templates import IMAGENET, PLAIN, fill
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import torch
 from fake_evidence import FakeEvidence
 from goldens import VALUES, tensors
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.metrics.clip_score import Config, cosines, score, views
 
 EMBEDDINGS = tensors("clip_embeddings")

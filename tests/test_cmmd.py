@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from fake_evidence import FakeEvidence
 from goldens import VALUES, tensors
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.metrics.cmmd import PUBLISHED, Config, cmmd, score
 from t2ibench.mmd import unbiased
 from t2ibench.statistics import standard_error

@@ -11,13 +11,14 @@ from scipy import stats
 from test_records import record, value
 from typer.testing import CliRunner
 
-from t2ibench import cli, records
+from t2ibench import cli
 from t2ibench.compare import Margin, Margins, compare, margins_of
+from t2ibench.core import records
+from t2ibench.core.errors import UserError
+from t2ibench.core.records import Estimate
 from t2ibench.differences import Difference, between_effects, between_samples, by_prompt, difference, effects, read, spell, spell_samples
-from t2ibench.errors import UserError
 from t2ibench.frechet import frechet_distance
 from t2ibench.metrics import fid, kid
-from t2ibench.records import Estimate
 from t2ibench.statistics import mcnemar, standard_error
 
 ABSOLUTE = Margins(Margin(0.05, relative=False))

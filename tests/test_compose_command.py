@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from t2ibench.cli import app
-from t2ibench.errors import UserError
-from t2ibench.images import encode_png, read_image
+from t2ibench.core.errors import UserError
+from t2ibench.core.images import encode_png, read_image
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ import pytest
 import torch
 from composer_tiny import TINY, half_split, write_tiny_weights
 
-from t2ibench import plugins, suite
+from t2ibench import suite
 from t2ibench.compositions import find, recipes
-from t2ibench.errors import UserError
+from t2ibench.core import plugins, settings
+from t2ibench.core.errors import UserError
 from t2ibench.methods.composer import Config, Method
 from t2ibench.methods.composer.sources import Reader, against, holes
 from t2ibench.models import Models
@@ -171,7 +172,7 @@ def test_every_claim_names_entries_and_a_metric_of_the_ablations():
         assert claim["metric"] in ablations.columns, claim["id"]
     given = "".join(ablations.compose.tasks)
     for entry in ablations.methods:
-        plugins.configure(Config, entry.settings, entry.id)
+        settings.configure(Config, entry.settings, entry.id)
         assert set(entry.settings.get("ignores", "")) <= {*given, *"IM"}
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from composer_tiny import TINY, conditions, denoiser
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.methods.composer.conditions import LETTERS, VALUES, Conditions, Dropout, chosen, joint_dropout
 from t2ibench.methods.composer.network import Denoiser
 from t2ibench.methods.composer.settings import SHAPES, Shape

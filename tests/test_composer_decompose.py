@@ -6,7 +6,7 @@ import torch
 from composer_tiny import half_split
 from skimage.segmentation import find_boundaries
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.methods.composer.decompose import Decomposition, Extractors, read_with_parts
 from t2ibench.methods.composer.decompose.depth import Monocular, layers
 from t2ibench.methods.composer.decompose.instances import MaskRCNN, planes, shrink, union

@@ -7,8 +7,9 @@ import pytest
 import torch
 from composer_tiny import TINY, half_split, write_tiny_weights
 
-from t2ibench import plugins, zoo
-from t2ibench.errors import UserError
+from t2ibench import zoo
+from t2ibench.core import plugins
+from t2ibench.core.errors import UserError
 from t2ibench.methods.composer import Config, Method, recipe, settings
 from t2ibench.methods.composer.loading import load_denoiser
 from t2ibench.models import Models

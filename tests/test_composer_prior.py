@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from composer_tiny import assert_resumes, half_split
 
 from t2ibench import zoo
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.methods.composer import recipe, settings
 from t2ibench.methods.composer.loading import load_prior
 from t2ibench.methods.composer.prior import Prior

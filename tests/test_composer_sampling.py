@@ -8,7 +8,7 @@ import torch
 from composer_tiny import conditions, denoiser, write_tiny_weights
 
 from t2ibench import zoo
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.methods.composer.conditions import LETTERS, Conditions, between, chosen, slerp
 from t2ibench.methods.composer.diffusion import alphas_bar
 from t2ibench.methods.composer.loading import load_drawing

@@ -13,8 +13,8 @@ import pytest
 from face_words import VOCABULARY, WORDS, has
 from no_images import NoImages
 
+from t2ibench.core.errors import UserError
 from t2ibench.data import Split, Vocabulary
-from t2ibench.errors import UserError
 from t2ibench.metrics.compositional_accuracy import Config, pair_outcomes, prompts, roles, score
 from t2ibench.pair_prompts import pair_text, single_text
 from t2ibench.pairs import find_pairs

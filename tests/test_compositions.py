@@ -3,7 +3,7 @@
 import pytest
 
 from t2ibench.compositions import LETTERS, find, recipes, tasks
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.methods.composer import conditions
 
 

@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from t2ibench import records, runner, suite
+from t2ibench import runner, suite
 from t2ibench.compositions import find
-from t2ibench.errors import PartlyFailed, UserError
+from t2ibench.core import records
+from t2ibench.core.errors import PartlyFailed, UserError
 from t2ibench.methods.diffusers_pipeline import Config, Method
 from t2ibench.methods.diffusers_pipeline.drawing import FLAGGED
 from t2ibench.models import Models

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from t2ibench import plan, plugins, records, runner, suite
-from t2ibench.errors import PartlyFailed, UserError
+from t2ibench import plan, runner, suite
+from t2ibench.core import plugins, records
+from t2ibench.core.errors import PartlyFailed, UserError
 from t2ibench.methods.diffusers_pipeline import Config, Method
 from t2ibench.methods.diffusers_pipeline.drawing import FLAGGED, draw
 from t2ibench.models import Models

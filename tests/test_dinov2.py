@@ -6,7 +6,7 @@ import torch
 
 from t2ibench import extractors
 from t2ibench.backbones.dinov2 import DINOv2, positions
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.models import Models
 
 

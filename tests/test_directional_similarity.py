@@ -5,7 +5,7 @@ import pytest
 import torch
 from fake_edits import FakeEdits, prompt
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.metrics.directional_similarity import Config, directional, score
 
 EAST, NORTH, WEST = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])

@@ -8,7 +8,7 @@ import torch
 from fake_targets import FakeTargets
 from torch import Tensor
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.metrics.diversity import Config, mean_distances, ratio_effects, score
 
 LINE = torch.arange(12.0)[:, None]

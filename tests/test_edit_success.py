@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from fake_edits import FakeEdits
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.judge_gate import Gate, RealCells
 from t2ibench.metrics.edit_success import AT_ITS_WORD, Config, clustered_rate, errors, freed, score
 

@@ -10,10 +10,11 @@ import torch
 
 from t2ibench import features
 from t2ibench.cache import ArrayImages
+from t2ibench.core.cache import _read
+from t2ibench.core.errors import UserError
+from t2ibench.core.images import pixel_hash
 from t2ibench.data import Split
-from t2ibench.errors import UserError
 from t2ibench.evidence import Evidence, Samples
-from t2ibench.images import pixel_hash
 from t2ibench.tracks import Prompt
 
 NOISE = np.random.default_rng(0).integers(0, 256, (6, 3, 4, 4), np.uint8)
@@ -140,7 +141,7 @@ def test_a_damaged_cache_file_is_made_again(cache, damage):
     models = networks()
     torch.testing.assert_close(evidence(models=models).fake_features("attribute-judge-test"), right)
     assert models.the_judge.seen == 6
-    assert features._read(path) is not None
+    assert _read(path) is not None
 
 
 def test_equal_texts_are_embedded_once_and_come_back_in_order():

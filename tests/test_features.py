@@ -14,6 +14,7 @@ from PIL import Image
 
 from t2ibench import features
 from t2ibench.commands.score import outcomes_of
+from t2ibench.core import cache
 from t2ibench.given_images import made_images, samples_of
 
 KEY = ["images", "a"]
@@ -41,12 +42,12 @@ def never() -> np.ndarray:
 @pytest.mark.parametrize("shape", [(5, 3), (0, 3), (7,), (2, 3, 4)])
 def test_a_cache_file_is_what_numpy_saves_and_its_hash(tmp_path, shape):
     array = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    np.testing.assert_array_equal(features.cached(KEY, lambda: array), array)
+    np.testing.assert_array_equal(cache.cached(KEY, lambda: array), array)
     [path] = tmp_path.glob("features/*.npy")
     saved = io.BytesIO()
     np.save(saved, array)
     assert path.read_bytes() == saved.getvalue() + hashlib.sha256(saved.getvalue()).digest()
-    read = features.cached(KEY, never)
+    read = cache.cached(KEY, never)
     np.testing.assert_array_equal(read, array)
     assert read.flags.writeable
 
@@ -55,18 +56,18 @@ def test_a_cache_file_is_what_numpy_saves_and_its_hash(tmp_path, shape):
     "damage", [lambda b: b[:-1], lambda b: b[:200] + b"x" + b[201:], lambda b: b[:20], lambda b: b"", lambda b: b + b"x"]
 )
 def test_a_damaged_file_is_made_again(tmp_path, damage, monkeypatch):
-    monkeypatch.setattr(features, "CHUNK", 64)
+    monkeypatch.setattr(cache, "CHUNK", 64)
     array = np.arange(100, dtype=np.float32)
-    features.cached(KEY, lambda: array)
+    cache.cached(KEY, lambda: array)
     [path] = tmp_path.glob("features/*.npy")
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
-    np.testing.assert_array_equal(features.cached(KEY, lambda: array), array)
+    np.testing.assert_array_equal(cache.cached(KEY, lambda: array), array)
     assert path.read_bytes() == whole
 
 
 def test_features_are_in_memory_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(features, "CHUNK", 2**16)
+    monkeypatch.setattr(cache, "CHUNK", 2**16)
     size = 250 * 40 * 512 * 4
 
     def make() -> np.ndarray:
@@ -75,10 +76,10 @@ def test_features_are_in_memory_once(tmp_path, monkeypatch):
         )
 
     with peak() as most:
-        features.cached(KEY, make)
+        cache.cached(KEY, make)
         assert most() < 1.2 * size
     with peak() as most:
-        features.cached(KEY, never)
+        cache.cached(KEY, never)
         assert most() < 1.2 * size
 
 

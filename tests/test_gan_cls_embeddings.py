@@ -5,7 +5,7 @@ import pytest
 import torch
 from gan_cls_data import colour_split, tiny_encoder
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.methods.gan_cls import embeddings
 from t2ibench.methods.gan_cls.embeddings import embed_captions, rectangular
 

@@ -8,9 +8,11 @@ import torch
 from gan_cls_data import TINY, colour_split, write_tiny_weights
 from PIL import Image
 
-from t2ibench import plugins, sheets, zoo
+from t2ibench import sheets, zoo
 from t2ibench.commands.generate import generate_sheet
-from t2ibench.errors import UserError
+from t2ibench.core import plugins
+from t2ibench.core.errors import UserError
+from t2ibench.core.settings import configure
 from t2ibench.methods.gan_cls import Config, Method
 from t2ibench.methods.gan_cls.figures import save_noise_interpolation, save_sentence_interpolation, save_style_transfer
 from t2ibench.methods.gan_cls.recipe import recipe
@@ -153,4 +155,4 @@ def test_a_style_encoder_of_another_generator_is_one_line(models, tmp_path):
 def test_the_four_variants_are_the_methods_a_suite_can_name():
     ids = {id: settings for id, (name, settings) in plugins.method_ids().items() if name == "gan_cls"}
     assert ids == {name: {"variant": name} for name in ("gan", "gan-cls", "gan-int", "gan-int-cls")}
-    assert all(plugins.configure(Config, settings, "x") for settings in ids.values())
+    assert all(configure(Config, settings, "x") for settings in ids.values())

@@ -8,9 +8,9 @@ import pytest
 import torch
 from gan_cls_data import Pixels, colour_split
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
+from t2ibench.core.seeds import uniform
 from t2ibench.methods.gan_cls.sampling import Groups, Sampler, caption_picks, crop_offsets, labels_of, prepare
-from t2ibench.seeds import uniform
 
 LABELS = np.array([0] * 90 + [1] * 9 + [2])  # three classes of very different size, as no data set has them
 

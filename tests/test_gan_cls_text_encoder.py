@@ -9,7 +9,7 @@ import torch
 from gan_cls_data import ENCODER, colour_split, tiny_encoder
 from torch import nn
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.methods.gan_cls.recipe import recipe
 from t2ibench.methods.gan_cls.recipe_text import attribute_features, retrieval
 from t2ibench.methods.gan_cls.text_encoder import ALPHABET, COLUMN, EncoderShape, GatedUnit, ReluUnit, TextEncoder, characters

@@ -10,8 +10,9 @@ import torch
 from gan_cls_data import TINY, colour_split, tiny_encoder
 from torch import nn
 
-from t2ibench import plugins, training
-from t2ibench.errors import UserError
+from t2ibench import training
+from t2ibench.core import plugins
+from t2ibench.core.errors import UserError
 from t2ibench.methods.gan_cls.networks import Discriminator, Generator
 from t2ibench.methods.gan_cls.recipe import PARTS, recipe
 from t2ibench.methods.gan_cls.recipe_gan import GanRecipe, average, estimate_statistics, gradient_penalty, learning_rate, update

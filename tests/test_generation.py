@@ -11,7 +11,7 @@ from gan_cls_data import TINY, write_tiny_weights
 from torch import Tensor
 
 from t2ibench.cells import Method, Sample, load_track
-from t2ibench.errors import PartlyFailed, UserError
+from t2ibench.core.errors import PartlyFailed, UserError
 from t2ibench.generation import generate
 from t2ibench.journal import Store
 from t2ibench.methods import gan_cls

@@ -10,8 +10,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import t2ibench
-from t2ibench import cli, extractors, records
-from t2ibench.errors import UserError
+from t2ibench import cli, extractors
+from t2ibench.core import records
+from t2ibench.core.errors import UserError
 from t2ibench.extractors import Extractor
 from t2ibench.frechet import Moments, frechet_distance
 from t2ibench.given_images import mapped

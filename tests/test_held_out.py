@@ -11,8 +11,8 @@ from no_images import NoImages
 from PIL import Image
 
 from t2ibench import plan, suite
+from t2ibench.core.errors import UserError
 from t2ibench.data import Split, Vocabulary
-from t2ibench.errors import UserError
 from t2ibench.held_out import Composed, Settings, chosen, dataset_of, shows
 from t2ibench.pairs import find_pairs
 

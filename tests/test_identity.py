@@ -10,7 +10,7 @@ import pytest
 import torch
 from fake_edits import FakeEdits
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.extractors import find
 from t2ibench.metrics.identity import Config, attribute_effects, cosines, score, without
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from t2ibench.core.errors import UserError
 from t2ibench.datasets import image_folder
-from t2ibench.errors import UserError
 
 
 def write(root, lines, images=()):

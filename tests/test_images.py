@@ -1,4 +1,4 @@
-"""t2ibench/images.py: one rounding, lossless files, and one line for an unreadable one."""
+"""t2ibench/core/images.py: one rounding, lossless files, and one line for an unreadable one."""
 
 import io
 
@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from t2ibench import images
-from t2ibench.errors import UserError
+from t2ibench.core import images
+from t2ibench.core.errors import UserError
 
 
 def test_every_grey_level_survives_the_way_to_floats_and_back():

@@ -6,7 +6,7 @@ import torch
 from fake_evidence import FakeEvidence
 from goldens import VALUES, tensors
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.evidence import Evidence
 from t2ibench.metrics.inception_score import Config, inception_score, score
 from t2ibench.models import Models

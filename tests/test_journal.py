@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from t2ibench import journal
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.journal import Outcome, Store
 
 

@@ -6,7 +6,7 @@ import torch
 from fake_evidence import FakeEvidence
 from goldens import VALUES, pair
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.metrics.kid import Config, kid, kid_subsets, score
 from t2ibench.statistics import standard_error
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fake_edits import FakeEdits
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.metrics.locality import BATCH, Config, difference, score
 
 LEFT = np.array([[True, False], [True, False]])  # the eyewear's part

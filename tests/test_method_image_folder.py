@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from t2ibench import cli, records
-from t2ibench.errors import UserError
+from t2ibench import cli
+from t2ibench.core import records
+from t2ibench.core.errors import UserError
 from t2ibench.methods.image_folder import Config, Method
 from t2ibench.models import Models
 from t2ibench.tracks import TextToImage

@@ -7,7 +7,7 @@ import torch
 from test_clip import tiny_weights
 
 from t2ibench import zoo
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.models import Models
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from t2ibench.core.errors import UserError
 from t2ibench.data import Vocabulary
-from t2ibench.errors import UserError
 from t2ibench.literals import literal_set
 from t2ibench.pairs import Counts, Pair, Rules, capped, choose, find_pairs
 

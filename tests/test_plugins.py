@@ -1,4 +1,4 @@
-"""t2ibench/plugins.py: plug-ins are found by file name, and settings are refused in one line."""
+"""t2ibench/core/plugins.py: plug-ins are found by file name, and settings are refused in one line."""
 
 import subprocess
 import sys
@@ -8,8 +8,9 @@ from typing import Literal
 
 import pytest
 
-from t2ibench import plugins
-from t2ibench.errors import UserError
+from t2ibench.core import plugins
+from t2ibench.core.errors import UserError
+from t2ibench.core.settings import configure
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def test_every_metric_says_what_it_answers_and_one_that_is_not_here_nothing():
 def test_listing_imports_no_plugin_and_no_torch():
     code = """
 import sys
-from t2ibench import plugins
+from t2ibench.core import plugins
 plugins.method_ids()
 for kind in plugins.KINDS:
     for name in plugins.sources(kind):
@@ -52,7 +53,7 @@ print([name for name in sys.modules if name in ("torch", "pandas") or name.start
 
 
 def test_settings_are_read_and_coerced():
-    settings = plugins.configure(Settings, {"root": "a", "alpha": 3, "sizes": [4], "limit": None}, "x.yaml: method")
+    settings = configure(Settings, {"root": "a", "alpha": 3, "sizes": [4], "limit": None}, "x.yaml: method")
     assert settings == Settings(Path("a"), 3.0, sizes=(4,))
     assert isinstance(settings.alpha, float)
 
@@ -71,7 +72,7 @@ def test_settings_are_read_and_coerced():
 )
 def test_wrong_settings_are_refused_in_one_line(mapping, message):
     with pytest.raises(UserError, match=message):
-        plugins.configure(Settings, mapping, "x.yaml: method")
+        configure(Settings, mapping, "x.yaml: method")
 
 
 def test_an_unknown_plugin_names_the_nearest():

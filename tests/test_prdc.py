@@ -8,7 +8,7 @@ import torch
 from fake_evidence import FakeEvidence
 from goldens import VALUES, pair
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.metrics.prdc import Config, neighbour_balls, prdc, score
 
 CASES = [key for key in VALUES["prdc"] if not key.startswith("torch_fidelity")]

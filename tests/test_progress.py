@@ -1,11 +1,11 @@
-"""t2ibench/progress.py: bars for whoever looks, nothing for anybody else, and every item passed on."""
+"""t2ibench/core/progress.py: bars for whoever looks, nothing for anybody else, and every item passed on."""
 
 import io
 
 import pytest
 from rich.console import Console
 
-from t2ibench import progress
+from t2ibench.core import progress
 
 
 @pytest.fixture(params=[True, False])

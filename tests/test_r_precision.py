@@ -6,7 +6,7 @@ import torch
 from fake_evidence import FakeEvidence
 from goldens import VALUES, tensors
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.metrics.r_precision import Config, oracle, score
 from t2ibench.retrieval import distractors, first_places
 from t2ibench.statistics import wilson

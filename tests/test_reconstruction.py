@@ -10,8 +10,8 @@ from torch import Tensor
 
 from t2ibench.cache import ArrayImages
 from t2ibench.compositions import find
+from t2ibench.core.errors import UserError
 from t2ibench.edit_prompts import SOURCES
-from t2ibench.errors import UserError
 from t2ibench.evidence import Evidence, Samples
 from t2ibench.metrics.reconstruction import Config, score
 from t2ibench.models import JUDGE

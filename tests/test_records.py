@@ -1,4 +1,4 @@
-"""t2ibench/records.py: a number without interval, count and protocol does not exist, and a damaged record is not believed."""
+"""t2ibench/core/records.py: a number without interval, count and protocol does not exist, and a damaged record is not believed."""
 
 import copy
 import json
@@ -6,9 +6,9 @@ from typing import Literal
 
 import pytest
 
-from t2ibench import records
-from t2ibench.errors import UserError
-from t2ibench.records import Estimate
+from t2ibench.core import records
+from t2ibench.core.errors import UserError
+from t2ibench.core.records import Estimate
 
 
 def value(number: float = 0.5, half: float = 0.1, better: Literal["higher", "lower", "none"] = "higher", protocol: str = "p") -> dict:

@@ -10,8 +10,8 @@ from fake_evidence import FakeEvidence
 from goldens import FOLDER, VALUES, tensors
 
 from t2ibench import reference_statistics
+from t2ibench.core.errors import UserError
 from t2ibench.data import Split
-from t2ibench.errors import UserError
 from t2ibench.frechet import Gaussian, Moments, frechet_distance, jackknife
 from t2ibench.metrics import fid, kid, prdc
 

@@ -1,10 +1,10 @@
-"""t2ibench/seeds.py: streams that depend on what they are for, and on nothing else."""
+"""t2ibench/core/seeds.py: streams that depend on what they are for, and on nothing else."""
 
 import numpy as np
 import torch
 from scipy import stats
 
-from t2ibench.seeds import derive_seed, latents, normal, permutation, uniform
+from t2ibench.core.seeds import derive_seed, latents, normal, permutation, uniform
 
 
 def test_a_seed_depends_on_every_part_and_their_order():

@@ -7,7 +7,7 @@ from fake_targets import FakeTargets
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.metrics.structure import Config, score
 
 

@@ -10,9 +10,10 @@ import pytest
 import torch
 from styleclip_tiny import TINY, TinyModels, tiny_generator
 
-from t2ibench import plugins, suite
-from t2ibench.errors import UserError
-from t2ibench.images import to_uint8
+from t2ibench import suite
+from t2ibench.core import plugins, settings
+from t2ibench.core.errors import UserError
+from t2ibench.core.images import to_uint8
 from t2ibench.methods.styleclip import Config, Method
 from t2ibench.methods.styleclip.global_directions import GlobalDirections
 from t2ibench.methods.styleclip.selection import automatic_beta, kept_channels, style_step
@@ -249,4 +250,4 @@ def test_every_claim_names_entries_and_a_metric_of_the_ablations():
         assert set(claim.get("equal") or [claim["better"], claim["worse"]]) <= entries, claim["id"]
         assert claim["metric"] in ablations.columns, claim["id"]
     for entry in ablations.methods:
-        plugins.configure(Config, entry.settings, entry.id)
+        settings.configure(Config, entry.settings, entry.id)

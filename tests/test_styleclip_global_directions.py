@@ -11,7 +11,7 @@ from torch import Tensor
 
 from t2ibench.backbones.clip import Clip
 from t2ibench.backbones.stylegan2 import Generator
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.methods.styleclip import Config
 from t2ibench.methods.styleclip.directions import channel_directions
 from t2ibench.methods.styleclip.global_directions import jacobian, table

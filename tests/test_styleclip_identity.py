@@ -10,7 +10,7 @@ from torch import nn
 
 from t2ibench.backbones.arcface import ArcFace, face_crop
 from t2ibench.backbones.identity import guide_features, identity_features, identity_loss
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.models import Models
 
 

@@ -15,13 +15,13 @@ from t2ibench.backbones.latent_mapper import LEVELS, MapperNetwork, MapperRecipe
 from t2ibench.backbones.latent_mapper.ranger import Ranger
 from t2ibench.backbones.passes import in_passes
 from t2ibench.backbones.stylegan2 import Config as Layout
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
+from t2ibench.core.seeds import derive_seed, latents
 from t2ibench.methods.styleclip import Method
 from t2ibench.methods.styleclip.mapper import Mapper
 from t2ibench.methods.styleclip.mapper_training import levels_of, mapper_recipe
 from t2ibench.methods.styleclip.settings import Config
 from t2ibench.models import Models
-from t2ibench.seeds import derive_seed, latents
 from t2ibench.tracks import Edit, TextToImage
 
 AFRO, SMILE, PERSON = TEXTS

@@ -6,11 +6,11 @@ import pytest
 import torch
 from styleclip_models import TEXTS, tiny_models
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
+from t2ibench.core.seeds import latents
 from t2ibench.methods.styleclip.optimization import Optimization, l2_term, schedule
 from t2ibench.methods.styleclip.settings import Config
 from t2ibench.models import Models
-from t2ibench.seeds import latents
 
 AFRO, SMILE, PERSON = TEXTS
 

@@ -12,7 +12,7 @@ from stylegan2_files import GOLDEN, Call, generator_of, images, refused, write_p
 
 from t2ibench import cli, zoo
 from t2ibench.backbones.stylegan2 import Config, Generator, checkpoints, rosinality, shapes
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.models import Models
 
 TINY = Config(16, z_dim=12, w_dim=12, mapping_layers=2, channel_base=128, channel_max=12)

@@ -12,7 +12,7 @@ from t2ibench.backbones.clip.pyramid import pyramid
 from t2ibench.backbones.stylegan2 import Config, Generator
 from t2ibench.backbones.stylegan2.inversion import Encoder, EncoderRecipe, differences, encode, project, w_variance
 from t2ibench.backbones.stylegan2.recipe import recipe
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.models import Models
 
 TINY = Config(resolution=64, z_dim=8, w_dim=8, mapping_layers=2, channel_base=256, channel_max=8)

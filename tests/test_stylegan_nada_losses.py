@@ -13,7 +13,7 @@ from torch import Tensor
 from t2ibench.backbones.clip.templates import IMAGENET
 from t2ibench.backbones.stylegan2 import Config as Layout
 from t2ibench.backbones.stylegan2 import Generator
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.methods.stylegan_nada import layers
 from t2ibench.methods.stylegan_nada.losses import direction_loss, global_loss, guides, text_direction, total_loss, views
 from t2ibench.methods.stylegan_nada.settings import PROFILES, Config

@@ -10,8 +10,10 @@ import torch
 import yaml
 from stylegan_nada_tiny import FACE, SEPIA, SKETCH, TinyModels, config
 
-from t2ibench import plugins, training, zoo
-from t2ibench.errors import UserError
+from t2ibench import training, zoo
+from t2ibench.core import plugins
+from t2ibench.core.errors import UserError
+from t2ibench.core.settings import configure
 from t2ibench.methods.stylegan_nada import Method
 from t2ibench.methods.stylegan_nada.adaptations import Adaptations
 from t2ibench.methods.stylegan_nada.settings import Config
@@ -203,7 +205,7 @@ def test_weights_that_do_not_fit_are_one_line(folders: Path):
 def test_the_paper_sheet_names_known_settings_and_entries():
     sheet = plugins.paper("stylegan_nada")
     for id, settings in sheet["variants"].items():
-        plugins.configure(Config, settings or {}, id)
+        configure(Config, settings or {}, id)
     suite = yaml.safe_load((Path(str(plugins.sources("methods")["stylegan_nada"])).parent / sheet["suite"]).read_text("utf-8"))
     entries = {entry if isinstance(entry, str) else entry.get("as", entry["name"]) for entry in suite["methods"]}
     for claim in sheet["claims"]:
@@ -211,4 +213,4 @@ def test_the_paper_sheet_names_known_settings_and_entries():
     for entry in suite["methods"]:
         if isinstance(entry, dict):
             assert entry["name"] in sheet["variants"]
-            plugins.configure(Config, {key: value for key, value in entry.items() if key not in ("name", "as")}, entry["name"])
+            configure(Config, {key: value for key, value in entry.items() if key not in ("name", "as")}, entry["name"])

@@ -10,9 +10,9 @@ from stylegan_nada_tiny import FACE, SEPIA, SKETCH, TinyModels, config
 from t2ibench import training
 from t2ibench.backbones.clip.distance import ClipDistance
 from t2ibench.backbones.latent_mapper.training import norm_loss
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
+from t2ibench.core.seeds import derive_seed
 from t2ibench.methods.stylegan_nada import Method
-from t2ibench.seeds import derive_seed
 from t2ibench.tracks import Adapt
 from t2ibench.training import batch_rows
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from t2ibench import training
 from t2ibench.backbones.stylegan2 import checkpoints
 from t2ibench.backbones.stylegan2.difference import adapted, difference
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.methods.stylegan_nada import PARTS, layers
 from t2ibench.methods.stylegan_nada import recipe as of_settings
 from t2ibench.methods.stylegan_nada.training import AdaptationRecipe, spread

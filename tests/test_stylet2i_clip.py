@@ -13,7 +13,7 @@ from test_clip import tiny_weights
 
 from t2ibench import training, zoo
 from t2ibench.backbones.clip import Clip
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.methods.stylet2i import recipe
 from t2ibench.methods.stylet2i.clip_training import ClipRecipe, cropped_to, trained_tensors
 

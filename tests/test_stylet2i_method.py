@@ -6,8 +6,9 @@ import pytest
 import torch
 from stylet2i_tiny import Trained, tiny_recipe, train_all
 
-from t2ibench import plugins, suite, training
-from t2ibench.errors import UserError
+from t2ibench import suite, training
+from t2ibench.core import plugins, settings
+from t2ibench.core.errors import UserError
 from t2ibench.methods.stylet2i import Config, Method
 from t2ibench.methods.stylet2i.adjustment import adjust
 from t2ibench.tracks import TextToImage
@@ -115,5 +116,5 @@ def test_every_claim_names_entries_and_a_metric_of_the_ablations():
         assert claim["metric"] in ablations.columns, claim["id"]
     for entry in ablations.methods:
         if entry.name == "stylet2i":
-            plugins.configure(Config, entry.settings, entry.id)
+            settings.configure(Config, entry.settings, entry.id)
     assert sheet["reported"] == []  # nothing that nobody checked

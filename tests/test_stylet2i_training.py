@@ -13,8 +13,9 @@ from styleclip_tiny import TinyModels
 from stylet2i_tiny import WORDS, Trained, squares, tiny_recipe, train_all
 from torch import Tensor
 
+from t2ibench.core.errors import UserError
+from t2ibench.core.seeds import derive_seed, latents
 from t2ibench.data import Vocabulary
-from t2ibench.errors import UserError
 from t2ibench.methods.stylet2i import PARTS, recipe
 from t2ibench.methods.stylet2i.attribute import AttributeRecipe
 from t2ibench.methods.stylet2i.directions import DirectionNetwork, Shape
@@ -24,7 +25,6 @@ from t2ibench.methods.stylet2i.segmentation import PartSegmenter, segmenter
 from t2ibench.methods.stylet2i.sentence import SentenceRecipe, clip_scale
 from t2ibench.methods.stylet2i.text import ClipText, TextEncoder, file_vectors, learned_vectors
 from t2ibench.methods.stylet2i.warm_start import RIDGE, attribute_start, drawn, regression, sentence_start
-from t2ibench.seeds import derive_seed, latents
 
 KNOWN = ["a", "bob", "hair", "hat", "long"]
 

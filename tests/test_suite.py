@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from t2ibench import suite
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.scoring import metrics_of
 
 

@@ -11,11 +11,12 @@ from rich.console import Console
 from scipy import stats
 from test_records import record, value
 
-from t2ibench import formats, records, table
+from t2ibench import formats, table
+from t2ibench.core import records
+from t2ibench.core.errors import UserError
+from t2ibench.core.records import Estimate
 from t2ibench.differences import between_samples, per_sample
-from t2ibench.errors import UserError
 from t2ibench.ranks import above_by_differences, above_by_intervals, rank_intervals
-from t2ibench.records import Estimate
 
 
 def methods(**numbers: float) -> list[dict]:

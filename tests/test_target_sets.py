@@ -8,8 +8,8 @@ import torch
 from fake_targets import FakeTargets
 from torch import Tensor
 
+from t2ibench.core.errors import UserError
 from t2ibench.differences import difference, effects
-from t2ibench.errors import UserError
 from t2ibench.frechet import frechet_distance
 from t2ibench.metrics import diversity, fid, kid, structure
 from t2ibench.statistics import standard_error

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from t2ibench import training, zoo
-from t2ibench.errors import UserError
-from t2ibench.seeds import derive_seed, latents
+from t2ibench.core.errors import UserError
+from t2ibench.core.seeds import derive_seed, latents
 
 
 class Walk:

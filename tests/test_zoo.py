@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from t2ibench import zoo
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 
 
 @pytest.fixture

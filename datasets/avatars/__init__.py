@@ -24,12 +24,12 @@ import numpy as np
 import pandas as pd
 
 from t2ibench import cache
+from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.seeds import derive_seed
 from t2ibench.data import ImageStore, Networks, Split, join
 from t2ibench.datasets.avatars import domains, draw, known
 from t2ibench.datasets.avatars.grammar import captions
 from t2ibench.datasets.avatars.model import Model, read_model
-from t2ibench.errors import UserError, did_you_mean
-from t2ibench.seeds import derive_seed
 
 SPLITS = {"train": 20_000, "val": 2_000, "test": 2_000, "balanced-train": 20_000, "balanced-val": 2_000, "balanced-test": 4_000}
 VERSION = "1"  # of the drawing and the grammar: a test holds the pixels of the first images to it
@@ -223,7 +223,7 @@ def regions(config: Config, attribute: str, values: Sequence[str]) -> np.ndarray
     drawn = [model.sample(derive_seed("avatars", REGIONS_SPLIT, index), balanced=True) for index in rows]
 
     def make(path: Path) -> dict[str, Any]:
-        from t2ibench.progress import track
+        from t2ibench.core.progress import track
 
         chunks = (masks(config, REGIONS_SPLIT, [index]) for index in track(rows, f"draw the parts of {len(rows)} avatars", len(rows)))
         cache.write_images(path, chunks, (len(rows), config.size, config.size))
@@ -282,7 +282,7 @@ def _faces(config: Config, name: str, seeds: Sequence[int], *, balanced: bool = 
 
 
 def _drawn(jobs: Sequence[draw.Job], size: int, what: str, image_filter: str | None = None) -> Iterator[np.ndarray]:
-    from t2ibench.progress import track
+    from t2ibench.core.progress import track
 
     change = domains.FILTERS[image_filter] if image_filter is not None else np.asarray
     yield from map(change, track(draw.draw_all(jobs, size), f"{what} ({len(jobs):,} images)", -(-len(jobs) // draw.CHUNK)))

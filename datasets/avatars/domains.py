@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from scipy import ndimage
 
+from t2ibench.core.seeds import derive_seed, uniform
 from t2ibench.datasets.avatars.draw import STYLE
-from t2ibench.seeds import derive_seed, uniform
 
 BACKGROUNDS = {"ffffff": "white", "a9d5f5": "light blue", "ffc2d1": "pink", "bfe8b5": "light green", "bba6e6": "purple", "8f969c": "grey"}
 OPTIONS: Mapping[str, dict] = {"personas": {}, "big-smile": {}}

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+from t2ibench.core.seeds import derive_seed, uniform
 from t2ibench.datasets.avatars.model import Model, Phrase
-from t2ibench.seeds import derive_seed, uniform
 
 T = TypeVar("T")
 CAPTIONS = 5

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 
+from t2ibench.core.images import pixel_hash
 from t2ibench.datasets.avatars import draw
-from t2ibench.images import pixel_hash
 
 FOLDER = files(__package__).joinpath("known")
 PROBES = 16  # images that are drawn to see whether this machine draws as it is known

@@ -10,8 +10,8 @@ from importlib.resources import files
 import numpy as np
 import yaml
 
+from t2ibench.core.seeds import derive_seed, uniform
 from t2ibench.data import Vocabulary
-from t2ibench.seeds import derive_seed, uniform
 
 Phrase = tuple[str, str]  # ("is" | "has" | "wears", text)
 Conditions = Mapping[str, tuple[str, ...]]

@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from t2ibench import plugins
 from t2ibench.compositions import Task
+from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.images import pixel_hash, to_float, to_uint8
+from t2ibench.core.seeds import latents
+from t2ibench.core.settings import configure
 from t2ibench.data import Split
-from t2ibench.errors import UserError, did_you_mean
-from t2ibench.images import pixel_hash, to_float, to_uint8
 from t2ibench.methods.composer import diffusion
 from t2ibench.methods.composer.conditions import Conditions, chosen
 from t2ibench.methods.composer.decompose import Decomposition, Extractors, resized
@@ -28,7 +29,6 @@ from t2ibench.methods.composer.sources import Reader, against, holes, united
 from t2ibench.methods.composer.training import ComposerRecipe
 from t2ibench.methods.composer.upsampler import UpsamplerRecipe
 from t2ibench.models import Models
-from t2ibench.seeds import latents
 from t2ibench.tracks import Compose, Edit, Source, TextToImage
 from t2ibench.training import Recipe
 
@@ -176,4 +176,4 @@ def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, mod
     if part not in TRAININGS:
         raise UserError(f"composer has no part {part!r}{did_you_mean(part, PARTS)}")
     config, made = TRAININGS[part]
-    return made(plugins.configure(config, {"seed": seed, **settings}, f"composer {part}"), train, val, models)
+    return made(configure(config, {"seed": seed, **settings}, f"composer {part}"), train, val, models)

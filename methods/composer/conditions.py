@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 
 LETTERS = "TEPSGDIM"  # caption, image embedding, palette, sketch, instances, depth, intensity, masked image
 GLOBALS, LOCALS = "TEP", "SGDIM"

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from t2ibench import plugins
-from t2ibench.errors import UserError
+from t2ibench.core import settings
+from t2ibench.core.errors import UserError
 from t2ibench.methods.composer.network import Denoiser
 from t2ibench.methods.composer.prior import Prior
 from t2ibench.methods.composer.sampling import Drawing
@@ -50,7 +50,7 @@ def load_prior(weights: Weights) -> Prior:
 def rebuilt(weights: Weights, shape: type[Any], build: Callable[[Any], Network]) -> Network:
     """The network in evaluation mode. Raises UserError where tensors and card do not fit."""
     try:
-        given = plugins.configure(shape, {field.name: weights.config[field.name] for field in dataclasses.fields(shape)}, weights.name)
+        given = settings.configure(shape, {field.name: weights.config[field.name] for field in dataclasses.fields(shape)}, weights.name)
         with torch.random.fork_rng(devices=[]):  # of weights that are replaced at once
             model = build(given)
         model.load_state_dict(dict(weights.tensors), assign=True)

@@ -16,15 +16,16 @@ from torch import Tensor, nn
 
 from t2ibench import features
 from t2ibench.backbones.clip import Clip
+from t2ibench.core import cache
+from t2ibench.core.errors import UserError
+from t2ibench.core.seeds import derive_seed, latents, uniform
 from t2ibench.data import Split
-from t2ibench.errors import UserError
 from t2ibench.methods.composer import diffusion
 from t2ibench.methods.composer.decompose.semantics import unit_rms
 from t2ibench.methods.composer.learner import Learner, card_facts
 from t2ibench.methods.composer.network import guide
 from t2ibench.methods.composer.settings import PRIORS, PriorShape, PriorTraining
 from t2ibench.models import Models
-from t2ibench.seeds import derive_seed, latents, uniform
 from t2ibench.training import batch_rows, warmup_cosine
 
 CHECKED, STEPS, SCALES = 500, 25, (1.0, 3.0)  # held-out images on the card; steps and guidance of their embeddings
@@ -83,11 +84,11 @@ def embedded(clip: Clip, split: Split) -> Embedded:
     texts = sorted({text for captions in split.captions for text in captions})
     rows = {text: row for row, text in enumerate(texts)}
     key = [clip.sha256, clip.preprocess.id]
-    images = features.cached(
+    images = cache.cached(
         ["clip images", key, split.digest],
         lambda: features.extract(clip.encode_images, split.images.read, np.arange(len(split)), f"embed {len(split):,} images"),
     )
-    sentences = features.cached(["clip texts", key, texts], lambda: clip.encode_texts(texts).numpy())
+    sentences = cache.cached(["clip texts", key, texts], lambda: clip.encode_texts(texts).numpy())
     captions = [[rows[text] for text in captions] for captions in split.captions]
     return Embedded(unit_rms(torch.from_numpy(images)), unit_rms(torch.from_numpy(sentences)), captions)
 

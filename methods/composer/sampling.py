@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from t2ibench.backbones.passes import in_passes
+from t2ibench.core.seeds import derive_seed, latents
 from t2ibench.methods.composer import diffusion
 from t2ibench.methods.composer.conditions import Conditions
 from t2ibench.methods.composer.network import Denoiser
 from t2ibench.methods.composer.prior import Prior
 from t2ibench.methods.composer.settings import Config
 from t2ibench.methods.composer.upsampler import Upsampler
-from t2ibench.seeds import derive_seed, latents
 
 BATCH = 8
 Known = tuple[Tensor, Tensor]  # an image x_0 [B, 3, R, R] in [-1, 1], and k [B, 1, R, R]: 1 where it stays, 0 where it is drawn anew

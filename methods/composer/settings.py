@@ -7,7 +7,7 @@ blocks a level and attention at 32, 16 and 8 comes to 2.13B, and is what the lab
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from t2ibench.compositions import Task
-from t2ibench.errors import UserError
-from t2ibench.images import to_float
+from t2ibench.core.errors import UserError
+from t2ibench.core.images import to_float
 from t2ibench.methods.composer.conditions import GLOBALS, LETTERS, LOCALS, Conditions, between, chosen
 from t2ibench.methods.composer.decompose import Decomposition, resized
 from t2ibench.methods.composer.decompose.instances import planes, shrink

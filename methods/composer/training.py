@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from t2ibench.core.errors import UserError
+from t2ibench.core.images import to_float, to_uint8
+from t2ibench.core.seeds import derive_seed, latents, uniform
 from t2ibench.data import Split
-from t2ibench.errors import UserError
-from t2ibench.images import to_float, to_uint8
 from t2ibench.methods.composer import diffusion
 from t2ibench.methods.composer.conditions import LETTERS, Conditions, Dropout, chosen, joint_dropout
 from t2ibench.methods.composer.decompose import Decomposition, Extracted, Extractors, resized
@@ -23,7 +24,6 @@ from t2ibench.methods.composer.network import Denoiser
 from t2ibench.methods.composer.sampling import Drawing
 from t2ibench.methods.composer.settings import SHAPES, Config, Shape, Training
 from t2ibench.models import Models
-from t2ibench.seeds import derive_seed, latents, uniform
 from t2ibench.training import batch_rows
 
 CHECKED = 128  # held-out images whose loss is on the card

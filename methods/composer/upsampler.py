@@ -13,14 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from t2ibench import extractors
+from t2ibench.core.images import to_float, to_uint8
+from t2ibench.core.seeds import derive_seed, latents, uniform
 from t2ibench.data import Split
-from t2ibench.images import to_float, to_uint8
 from t2ibench.methods.composer import diffusion
 from t2ibench.methods.composer.decompose import resized
 from t2ibench.methods.composer.learner import Learner, card_facts
 from t2ibench.methods.composer.settings import UPSAMPLERS, UpsamplerShape, UpsamplerTraining
 from t2ibench.models import Models
-from t2ibench.seeds import derive_seed, latents, uniform
 from t2ibench.training import batch_rows, warmup_cosine
 
 BLUR = 0.6  # deviation, in small pixels, of the 3x3 Gaussian of training

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.methods.diffusers_pipeline import conditions, loading, places
 from t2ibench.methods.diffusers_pipeline.drawing import answer, draw, resized
 from t2ibench.methods.diffusers_pipeline.settings import Config

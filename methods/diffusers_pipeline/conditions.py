@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from t2ibench.compositions import NAMES, Task
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.methods.diffusers_pipeline.drawing import resized
 from t2ibench.methods.diffusers_pipeline.settings import MAPS
 from t2ibench.representations.depth import proxy

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from t2ibench.errors import PartlyFailed, UserError
+from t2ibench.core.errors import PartlyFailed, UserError
 
 FLAGGED = "the pipeline's safety checker withheld the image"
 NOT_FINITE = "the image holds NaN or infinity: use dtype float32 or bfloat16"

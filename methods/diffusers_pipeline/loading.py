@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from safetensors import SafetensorError
 
-from t2ibench.errors import UserError, did_you_mean
+from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.methods.diffusers_pipeline.places import INSTALL, Place, read_index
 from t2ibench.methods.diffusers_pipeline.settings import Config
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from t2ibench.errors import UserError
-from t2ibench.records import digest
+from t2ibench.core.errors import UserError
+from t2ibench.core.records import digest
 
 HUB, INDEX = "hub:", "model_index.json"
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".h5", ".onnx", ".pb")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from t2ibench.errors import UserError, did_you_mean
+from t2ibench.core.errors import UserError, did_you_mean
 
 MAPS = ("sketch", "instances", "depth", "intensity")  # conditions that are maps
 

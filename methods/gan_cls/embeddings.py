@@ -10,11 +10,11 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from t2ibench import cache
+from t2ibench.core import cache
+from t2ibench.core.errors import UserError
+from t2ibench.core.progress import track
 from t2ibench.data import Split
-from t2ibench.errors import UserError
 from t2ibench.methods.gan_cls.text_encoder import TextEncoder
-from t2ibench.progress import track
 
 
 def embed_captions(encoder: TextEncoder, split: Split) -> Tensor:

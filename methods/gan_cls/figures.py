@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from t2ibench.images import save_grid
+from t2ibench.core.images import save_grid
 from t2ibench.methods.gan_cls import Method
 
 

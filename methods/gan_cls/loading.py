@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.methods.gan_cls.networks import Generator, ImageEncoder, Shape
 from t2ibench.methods.gan_cls.settings import shape_of
 from t2ibench.methods.gan_cls.style_network import WhitenedEncoder, style_encoder

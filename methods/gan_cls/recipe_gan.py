@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from t2ibench.core.images import to_uint8
+from t2ibench.core.seeds import derive_seed, latents, uniform
 from t2ibench.data import Split
-from t2ibench.images import to_uint8
 from t2ibench.methods.gan_cls.embeddings import embed_captions, rectangular
 from t2ibench.methods.gan_cls.losses import discriminator_loss, generator_loss, interpolate, interpolation_beta
 from t2ibench.methods.gan_cls.networks import Discriminator, Generator, ImageEncoder, Shape, reset_conv_biases
@@ -22,7 +23,6 @@ from t2ibench.methods.gan_cls.recipe_text import embed_images, retrieval_report,
 from t2ibench.methods.gan_cls.sampling import Sampler, labels_of
 from t2ibench.methods.gan_cls.settings import GanSettings, card_facts, shape_of
 from t2ibench.methods.gan_cls.text_encoder import TextEncoder
-from t2ibench.seeds import derive_seed, latents, uniform
 
 
 class GanRecipe:

@@ -17,15 +17,15 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from t2ibench.core.errors import UserError
+from t2ibench.core.seeds import derive_seed, permutation, uniform
 from t2ibench.data import Split
-from t2ibench.errors import UserError
 from t2ibench.methods.gan_cls.embeddings import rectangular
 from t2ibench.methods.gan_cls.losses import joint_embedding_loss
 from t2ibench.methods.gan_cls.networks import ImageEncoder
 from t2ibench.methods.gan_cls.sampling import Groups, labels_of, prepare
 from t2ibench.methods.gan_cls.settings import TextSettings, card_facts, shape_of
 from t2ibench.methods.gan_cls.text_encoder import EncoderShape, TextEncoder, characters
-from t2ibench.seeds import derive_seed, permutation, uniform
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast
 
-from t2ibench import plugins
+from t2ibench.core import settings
 from t2ibench.data import Split
 from t2ibench.methods.gan_cls.networks import Shape
 from t2ibench.methods.gan_cls.sampling import Augment
@@ -141,8 +141,8 @@ T = TypeVar("T")
 
 
 def choose(cls: type[T], dataset: str, fixed: Mapping[str, Any], given: Mapping[str, Any], where: str) -> T:
-    """Settings of one part; see `plugins.configure_with_preset`."""
-    return plugins.configure_with_preset(cls, EMBEDDED[cls], dataset, fixed, given, where)
+    """Settings of one part; see `settings.configure_with_preset`."""
+    return settings.configure_with_preset(cls, EMBEDDED[cls], dataset, fixed, given, where)
 
 
 def card_facts(train: Split, val: Split, seed: int, optimised_for: str | list[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from t2ibench.seeds import derive_seed, uniform
+from t2ibench.core.seeds import derive_seed, uniform
 
 
 def verification_auc(features: Tensor, clusters: np.ndarray, pairs: int = 10_000, folds: int = 5, seed: int = 0) -> tuple[float, float]:

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from t2ibench.core.seeds import derive_seed, permutation, uniform
 from t2ibench.data import Split, Vocabulary
 from t2ibench.literals import attribute_of
-from t2ibench.seeds import derive_seed, permutation, uniform
 from t2ibench.visibility import Covers, visible
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from t2ibench.backbones.passes import in_passes
-from t2ibench.images import to_uint8
+from t2ibench.core.images import to_uint8
 from t2ibench.methods.styleclip.editor import Editor
 from t2ibench.methods.styleclip.settings import Config
 from t2ibench.methods.styleclip.sources import Sources

@@ -15,7 +15,7 @@ from t2ibench.backbones.clip.distance import ClipDistance
 from t2ibench.backbones.identity import Features, identity_features, identity_loss
 from t2ibench.backbones.passes import in_passes
 from t2ibench.backbones.stylegan2 import Generator
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.methods.styleclip.settings import Config
 from t2ibench.models import Models
 

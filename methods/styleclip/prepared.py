@@ -14,9 +14,9 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from t2ibench import cache, records
-from t2ibench.errors import UserError
-from t2ibench.progress import counter
+from t2ibench.core import cache, files
+from t2ibench.core.errors import UserError
+from t2ibench.core.progress import counter
 
 
 def pieces(what: str, recipe: Mapping[str, Any], sizes: Sequence[int], make: Callable[[int], Tensor]) -> tuple[list[Tensor], float]:
@@ -31,7 +31,7 @@ def pieces(what: str, recipe: Mapping[str, Any], sizes: Sequence[int], make: Cal
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"), counter(f"styleclip: {what}", total=sum(sizes)) as advance:
             if not (folder / "recipe.json").exists():
-                records.write_whole(folder / "recipe.json", text.encode())
+                files.write_whole(folder / "recipe.json", text.encode())
             made, seconds = [], 0.0
             for number, size in enumerate(sizes):
                 path = folder / f"{number:04d}.npz"

@@ -9,8 +9,8 @@ any text; a few random cotangents estimate the lengths: E[(J'v)_c^2] = |J u_c|^2
 import torch
 from torch import Tensor
 
+from t2ibench.core.seeds import derive_seed, latents
 from t2ibench.methods.styleclip.directions import TINY, Embed, directed
-from t2ibench.seeds import derive_seed, latents
 
 
 def products(embed: Embed, s: Tensor, cotangents: Tensor) -> Tensor:

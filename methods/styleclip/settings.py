@@ -6,7 +6,7 @@ Where the released code ("reference") and the paper differ, both can be chosen.
 from dataclasses import dataclass
 from typing import Literal
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from t2ibench.errors import UserError
-from t2ibench.images import to_uint8
+from t2ibench.core.errors import UserError
+from t2ibench.core.images import to_uint8
 from t2ibench.methods.styleclip.settings import Config
 from t2ibench.methods.styleclip.style_statistics import editable_channels, sampled_w, style_statistics
 from t2ibench.models import Models

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from t2ibench.backbones.stylegan2 import Generator, Layer
-from t2ibench.seeds import derive_seed, latents
+from t2ibench.core.seeds import derive_seed, latents
 
 CHUNK = 1000
 

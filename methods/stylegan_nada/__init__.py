@@ -12,17 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from t2ibench import plugins
 from t2ibench.backbones.passes import in_passes
+from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.images import to_uint8
+from t2ibench.core.seeds import latents
+from t2ibench.core.settings import configure
 from t2ibench.data import Split
-from t2ibench.errors import UserError, did_you_mean
-from t2ibench.images import to_uint8
 from t2ibench.methods.stylegan_nada.adaptations import Adaptations
 from t2ibench.methods.stylegan_nada.mining import Mining
 from t2ibench.methods.stylegan_nada.settings import PROFILES, Config, Training
 from t2ibench.methods.stylegan_nada.training import AdaptationRecipe
 from t2ibench.models import Models
-from t2ibench.seeds import latents
 from t2ibench.tracks import Adapt, TextToImage
 
 __all__ = ["PARTS", "Config", "Method", "recipe"]
@@ -95,5 +95,5 @@ def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, mod
     """The adaptation to `target` under one profile; no image of a data set is looked at. Raises UserError for an unknown key."""
     if part not in PROFILES:
         raise UserError(f"stylegan_nada has no part {part!r}{did_you_mean(part, PARTS)}")
-    config = plugins.configure(Training, {**PROFILES[part], "seed": seed, **settings}, f"stylegan_nada {part}")
+    config = configure(Training, {**PROFILES[part], "seed": seed, **settings}, f"stylegan_nada {part}")
     return AdaptationRecipe(config, config.source, config.target, models)

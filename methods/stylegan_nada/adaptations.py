@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from filelock import FileLock
 
-from t2ibench import assets, cache, training, zoo
+from t2ibench import assets, training, zoo
 from t2ibench.backbones.stylegan2 import Generator
 from t2ibench.backbones.stylegan2.difference import adapted
-from t2ibench.errors import UserError
+from t2ibench.core import cache
+from t2ibench.core.errors import UserError
 from t2ibench.methods.stylegan_nada.coding import decode
 from t2ibench.methods.stylegan_nada.settings import Config
 from t2ibench.methods.stylegan_nada.training import AdaptationRecipe, name_of, settings_of

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from t2ibench.backbones.stylegan2 import Config as Layout
 from t2ibench.backbones.stylegan2 import Generator
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 
 RATE = 0.01  # of the descent on latents
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from t2ibench.backbones.clip import Clip
 from t2ibench.backbones.clip.model import SAME
 from t2ibench.backbones.clip.templates import TEMPLATES, fill
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.methods.stylegan_nada.settings import Config
 from t2ibench.models import Models
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from t2ibench.backbones.stylegan2 import Generator
 from t2ibench.backbones.stylegan2.difference import difference
-from t2ibench.images import to_uint8
+from t2ibench.core.images import to_uint8
+from t2ibench.core.seeds import derive_seed, latents
 from t2ibench.methods.stylegan_nada import layers
 from t2ibench.methods.stylegan_nada.coding import encode
 from t2ibench.methods.stylegan_nada.losses import direction_loss, global_loss, guides, total_loss, views
 from t2ibench.methods.stylegan_nada.settings import Config, training_settings
 from t2ibench.models import Models
-from t2ibench.seeds import derive_seed, latents
 
 BETAS, EPS = (0.0, 0.99**0.8), 1e-8  # of the release: those of StyleGAN2 with its lazy regularisation's share of 4/5
 HELD_OUT, SHOWN, ACROSS = 64, 32, 8  # latents behind a card's numbers and in the progress image, which has so many a line

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from t2ibench.backbones.passes import in_passes
-from t2ibench.errors import UserError
-from t2ibench.images import to_uint8
+from t2ibench.core.errors import UserError
+from t2ibench.core.images import to_uint8
+from t2ibench.core.seeds import latents
 from t2ibench.methods.stylet2i.adjustment import adjust
 from t2ibench.methods.stylet2i.attribute import attribute_text
 from t2ibench.methods.stylet2i.attributes import Lexicon
@@ -21,7 +22,6 @@ from t2ibench.methods.stylet2i.directions import DirectionNetwork, load
 from t2ibench.methods.stylet2i.recipe import PARTS, recipe
 from t2ibench.methods.stylet2i.settings import Config
 from t2ibench.models import Models
-from t2ibench.seeds import latents
 from t2ibench.tracks import TextToImage
 
 __all__ = ["PARTS", "Config", "Method", "recipe"]

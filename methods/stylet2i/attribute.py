@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from t2ibench.core.errors import UserError
+from t2ibench.core.seeds import derive_seed, uniform
 from t2ibench.data import Split
-from t2ibench.errors import UserError
 from t2ibench.methods.stylet2i import attributes
 from t2ibench.methods.stylet2i.attributes import Lexicon
 from t2ibench.methods.stylet2i.losses import difference, semantic_loss, spatial_loss
@@ -21,7 +22,6 @@ from t2ibench.methods.stylet2i.settings import AttributeSettings
 from t2ibench.methods.stylet2i.training import DirectionRecipe
 from t2ibench.methods.stylet2i.warm_start import attribute_start
 from t2ibench.models import Models
-from t2ibench.seeds import derive_seed, uniform
 
 
 class AttributeRecipe(DirectionRecipe):

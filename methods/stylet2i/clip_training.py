@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from t2ibench.backbones.clip.network import tokens_of
 from t2ibench.backbones.clip.training import contrastive_loss
+from t2ibench.core.errors import UserError
+from t2ibench.core.images import to_float
+from t2ibench.core.seeds import derive_seed, uniform
 from t2ibench.data import Split
-from t2ibench.errors import UserError
-from t2ibench.images import to_float
 from t2ibench.methods.stylet2i.settings import ClipSettings
 from t2ibench.models import Models
-from t2ibench.seeds import derive_seed, uniform
 from t2ibench.training import batch_rows
 
 AREA, RATIO = (0.9, 1.0), (3 / 4, 4 / 3)  # of the random crop

@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from t2ibench.core.errors import UserError
+from t2ibench.core.images import to_float
+from t2ibench.core.seeds import derive_seed, uniform
 from t2ibench.data import Split
-from t2ibench.errors import UserError
-from t2ibench.images import to_float
 from t2ibench.methods.stylet2i.segmentation import PartNetwork
 from t2ibench.methods.stylet2i.settings import PartsSettings
 from t2ibench.models import Models
-from t2ibench.seeds import derive_seed, uniform
 from t2ibench.training import batch_rows, warmup_cosine
 
 SHIFT = 3  # pixels, each way
@@ -95,7 +95,7 @@ class PartsRecipe:
 
 def _read(split: Split, count: int) -> tuple[Tensor, Tensor]:
     """The first images and their labels, uint8 [N, 3, H, W] and [N, H, W]."""
-    from t2ibench.progress import track
+    from t2ibench.core.progress import track
 
     assert split.masks is not None  # the recipe has looked
     rows = np.arange(min(count, len(split)))

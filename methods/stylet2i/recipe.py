@@ -6,8 +6,8 @@ That is the parts' segmenter, which the spatial constraint needs, and a guide fi
 from collections.abc import Mapping
 from typing import Any
 
+from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.data import Split
-from t2ibench.errors import UserError, did_you_mean
 from t2ibench.methods.stylet2i.attribute import AttributeRecipe
 from t2ibench.methods.stylet2i.clip_training import ClipRecipe
 from t2ibench.methods.stylet2i.parts import PartsRecipe

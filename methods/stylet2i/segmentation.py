@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.models import Models
 from t2ibench.zoo import Weights
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from t2ibench import plugins
-from t2ibench.errors import UserError
+from t2ibench.core import settings
+from t2ibench.core.errors import UserError
 
 T = TypeVar("T")
 # Further trainings with one piece taken out, for the ablations.
@@ -153,5 +153,5 @@ EMBEDDED: dict[type, dict[str, Any]] = {
 
 
 def choose(cls: type[T], dataset: str, fixed: Mapping[str, Any], given: Mapping[str, Any], where: str) -> T:
-    """Settings of one part; see `plugins.configure_with_preset`."""
-    return plugins.configure_with_preset(cls, EMBEDDED[cls], dataset, fixed, given, where)
+    """Settings of one part; see `settings.configure_with_preset`."""
+    return settings.configure_with_preset(cls, EMBEDDED[cls], dataset, fixed, given, where)

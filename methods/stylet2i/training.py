@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from t2ibench.core.images import to_uint8
+from t2ibench.core.seeds import derive_seed, latents
 from t2ibench.data import Split
-from t2ibench.images import to_uint8
 from t2ibench.methods.stylet2i.directions import DirectionNetwork, Shape
 from t2ibench.methods.stylet2i.losses import norm_penalty
 from t2ibench.methods.stylet2i.settings import Training
 from t2ibench.methods.stylet2i.text import ClipText, TextEncoder, file_vectors, known_words, learned_vectors
 from t2ibench.models import Models
-from t2ibench.seeds import derive_seed, latents
 from t2ibench.training import warmup_cosine
 
 HELD_OUT = 64  # texts behind the numbers of a card

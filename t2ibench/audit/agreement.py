@@ -13,7 +13,7 @@ import numpy as np
 
 from t2ibench.audit.answers import Answers
 from t2ibench.audit.board import KIND
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.literals import attribute_of
 from t2ibench.statistics import score_interval
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from t2ibench import records
+from t2ibench.core import records
 
 KIND = "audit"
 

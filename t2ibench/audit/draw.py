@@ -11,20 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from t2ibench import pair_prompts, records
+from t2ibench import pair_prompts
 from t2ibench.audit import form
+from t2ibench.core import files, records
+from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.images import encode_png, pixel_hash
+from t2ibench.core.seeds import derive_seed, permutation, uniform
 from t2ibench.correction import cell_index
 from t2ibench.data import Vocabulary
-from t2ibench.errors import UserError, did_you_mean
 from t2ibench.evidence import Samples
 from t2ibench.generation import samples_by_group
-from t2ibench.images import encode_png, pixel_hash
 from t2ibench.journal import Store
 from t2ibench.pair_judge import literal_hits, pair_judge
 from t2ibench.plan import Plan, prepare
 from t2ibench.report.gallery import cell_folder
 from t2ibench.runner import evidence_of
-from t2ibench.seeds import derive_seed, permutation, uniform
 from t2ibench.suite import Suite
 
 METRIC = "compositional_accuracy"
@@ -76,7 +77,7 @@ def draw(wanted: Suite, method: str, count: int, out: Path, work: Path, folder: 
     if (folder / KEY).exists() and read_key(folder)["audit"] != audit:
         raise UserError(f"{folder} holds another audit: give another --folder")
     form.write(folder / "raters", audit, entries)
-    records.write_whole(folder / KEY, (json.dumps(records.seal({"audit": audit, **content}), indent=1) + "\n").encode())
+    files.write_whole(folder / KEY, (json.dumps(records.seal({"audit": audit, **content}), indent=1) + "\n").encode())
     return folder
 
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 
 STAGES = ((64, 3), (128, 4), (256, 14), (512, 3))  # channels and units; each stage begins with a stride of 2
 ALIGNED, CROP, INPUT = 256, (slice(35, 223), slice(32, 220)), 112  # pixels; rows and columns of the face

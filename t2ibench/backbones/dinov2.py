@@ -18,7 +18,7 @@ from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from t2ibench.backbones.inception import clean_resize
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 
 SIDE, PATCH = 224, 14
 SIZES = {384: "small", 768: "base", 1024: "large"}

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from t2ibench.backbones.arcface import ArcFace, face_crop
 from t2ibench.backbones.clip import Clip
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 from t2ibench.models import Models
 
 Features = Callable[[Tensor], Tensor]  # images in about [-1, 1], [B, 3, H, W], to features of unit norm [B, F]

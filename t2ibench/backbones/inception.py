@@ -26,8 +26,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from t2ibench import cache
-from t2ibench.errors import UserError, did_you_mean
+from t2ibench.core import cache
+from t2ibench.core.errors import UserError, did_you_mean
 
 FILE = "inception-2015-12-05.pt"
 SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"

@@ -10,14 +10,15 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from t2ibench import records, suite
+from t2ibench import suite
 from t2ibench.audit import board
 from t2ibench.audit.agreement import audit_of
 from t2ibench.audit.answers import read_all
 from t2ibench.audit.draw import draw, read_key
 from t2ibench.commands.console import out as stdout
 from t2ibench.commands.console import print_json
-from t2ibench.errors import UserError
+from t2ibench.core import files, records
+from t2ibench.core.errors import UserError
 
 STYLES = {"withheld": "red", "kept": "green"}
 
@@ -35,7 +36,7 @@ def read_audit(folder: Path, paths: Sequence[Path], out: Path, *, json: bool) ->
     path = board.path_of(out, made["suite"], made["method"])
     if path.exists() and records.read_sealed(path, board.KIND)["audit"] != made["audit"]:
         raise UserError(f"{path} holds an audit of other images: remove it, or name another --out")
-    records.write_whole(path, (json_.dumps(made, indent=1, ensure_ascii=False) + "\n").encode())
+    files.write_whole(path, (json_.dumps(made, indent=1, ensure_ascii=False) + "\n").encode())
     if json:
         print_json(made)
         return

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from t2ibench.backbones.stylegan2 import checkpoints
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 
 
 def convert_checkpoint(source: Path, target: Path, *, half: bool, replace: bool) -> None:

@@ -1,14 +1,12 @@
 """Data sets named on the command line, and settings given as key=value."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from t2ibench import plugins
+from t2ibench.core import plugins
+from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.data import Split
-from t2ibench.errors import UserError, did_you_mean
 from t2ibench.held_out import dataset_of
 
 
@@ -32,17 +30,3 @@ def configured(name: str, settings: Mapping[str, Any] | None) -> tuple[str, Any,
     if name not in known:
         raise UserError(f"no dataset is called {name!r}{did_you_mean(name, known)}; or give a folder of images")
     return name, *dataset_of(name, settings or {}, f"dataset {name}")
-
-
-def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
-    """Settings given as `key=value`, the value read as YAML: 0.5 is a number, [1, 2] a list, true a truth value."""
-    settings = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise UserError(f"--set {pair!r}: expected key=value")
-        try:
-            settings[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UserError(f"--set {pair!r}: the value is no YAML: {' '.join(str(error).split())}") from error
-    return settings

@@ -13,9 +13,11 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from t2ibench import __version__, assets, cache, environment, suite
+from t2ibench import assets, suite
 from t2ibench.commands.console import out, print_json
-from t2ibench.errors import UserError
+from t2ibench.core import cache, environment
+from t2ibench.core.errors import UserError
+from t2ibench.core.version import __version__
 
 DISK_GB = 3  # what the data set, the features and the images of the suite `avatars` take
 PYTHON = (3, 11)

@@ -9,13 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from t2ibench import plugins, records, runner, sheets, suite
-from t2ibench.commands.datasets import opened, settings_of
-from t2ibench.errors import UserError, did_you_mean
-from t2ibench.images import read_image
+from t2ibench import runner, sheets, suite
+from t2ibench.commands.datasets import opened
+from t2ibench.core import files, plugins
+from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.images import read_image
+from t2ibench.core.plugins import Entry
+from t2ibench.core.progress import counter
+from t2ibench.core.settings import settings_of
 from t2ibench.plan import has_functions
-from t2ibench.progress import counter
-from t2ibench.suite import Entry
 from t2ibench.tracks import Adapt, Compose, Edit, TextToImage
 
 BATCH, MOST = 64, 10_000
@@ -147,5 +149,5 @@ def write_prompts(name: str, seed: int, out: Path) -> None:
         raise UserError(f"{name} has no track {TEXT_TO_IMAGE}, and other tracks ask for more than images of texts")
     asked = plans[TEXT_TO_IMAGE].of_track.samples(plans[TEXT_TO_IMAGE].prompts, seed)
     rows = [{"file_name": f"{s.id}.png", "text": s.prompt.text, "seed": s.seed, "prompt": s.prompt.id, "k": s.k} for s in asked]
-    records.write_whole(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
+    files.write_whole(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
     print(f"{out}: {len(rows):,} images")

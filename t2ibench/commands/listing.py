@@ -7,8 +7,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from t2ibench import assets, compositions, plugins, suite
+from t2ibench import assets, compositions, suite
 from t2ibench.commands.console import out, print_json
+from t2ibench.core import plugins
 
 
 def show_list(kind: str, *, json: bool) -> None:

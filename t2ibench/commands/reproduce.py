@@ -7,10 +7,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from t2ibench import claims, ledger, records, reproduce
+from t2ibench import claims, ledger, reproduce
 from t2ibench.commands.console import out, print_json, say
 from t2ibench.commands.run import progress_line
 from t2ibench.compare import figures, p_text
+from t2ibench.core import files, records
 from t2ibench.runner import Where
 
 STYLES = {"confirmed": "green", "refuted": "red", "inconclusive": "yellow", "not run": "dim"}
@@ -28,7 +29,7 @@ def reproduce_paper(name: str, folder: Path | None, where: Where, to: Path | Non
         found = reproduce.load(where.out)
     made = reproduce.judge(paper, found, missing)
     path = to or (folder or where.out) / f"reproduce-{name}.md"
-    records.write_whole(path, ledger.markdown(made).encode())
+    files.write_whole(path, ledger.markdown(made).encode())
     if json:
         print_json(ledger.as_json(made))
     else:

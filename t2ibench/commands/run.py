@@ -7,10 +7,11 @@ from typing import Any
 
 from rich.markup import escape
 
-from t2ibench import formats, records, report, runner, suite, table
+from t2ibench import formats, report, runner, suite, table
 from t2ibench.audit.board import load as audits_of
 from t2ibench.commands.console import out, print_json, say
-from t2ibench.errors import UserError, did_you_mean
+from t2ibench.core import records
+from t2ibench.core.errors import UserError, did_you_mean
 
 
 def run_suite(name: str, where: runner.Where, *, json: bool) -> None:

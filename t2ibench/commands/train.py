@@ -7,10 +7,12 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from t2ibench import plugins, training
-from t2ibench.commands.datasets import available, opened, settings_of
+from t2ibench import training
+from t2ibench.commands.datasets import available, opened
+from t2ibench.core import plugins
+from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.settings import settings_of
 from t2ibench.data import join
-from t2ibench.errors import UserError, did_you_mean
 from t2ibench.models import Models
 
 BACKBONES = Path(__file__).parent.parent / "backbones"

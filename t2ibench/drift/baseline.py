@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from t2ibench import records
-from t2ibench.errors import UserError
+from t2ibench.core import files, records
+from t2ibench.core.errors import UserError
 
 SCHEMA = 1
 SHIPPED = Path(__file__).parent / "shipped.json"
@@ -54,7 +54,7 @@ def write(baseline: Baseline, path: Path) -> None:
         "seen": [{**asdict(seen), "values": _packed(seen)} for seen in baseline.seen],
         "records": list(baseline.records),
     }
-    records.write_whole(path, (json.dumps(records.seal(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    files.write_whole(path, (json.dumps(records.seal(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
 def read(path: Path) -> Baseline:

@@ -16,12 +16,12 @@ PACKAGES: dict[Layer, tuple[str, ...]] = {
     "methods": ("torch", "numpy", "open_clip_torch", "dicebear-core", "dicebear-styles", "resvg-py", "scipy"),
 }
 FILES: dict[Layer, tuple[str, ...]] = {
-    "decode": ("images.py",),
-    "resize": ("backbones/clip/preprocess.py", "backbones/inception.py", "datasets/image_folder.py", "images.py"),
+    "decode": ("core/images.py",),
+    "resize": ("backbones/clip/preprocess.py", "backbones/inception.py", "datasets/image_folder.py", "core/images.py"),
     "estimator": ("frechet.py", "mmd.py", "statistics.py", "metrics/"),
-    "features": ("backbones/", "extractors.py", "models.py", "zoo/", "images.py"),
-    "metrics": ("metrics/", "feature_sets.py", "evidence.py", "features.py", "statistics.py", "mmd.py", "seeds.py"),
-    "methods": ("methods/", "backbones/", "seeds.py", "generation.py", "tracks/", "datasets/"),
+    "features": ("backbones/", "extractors.py", "models.py", "zoo/", "core/images.py"),
+    "metrics": ("metrics/", "feature_sets.py", "evidence.py", "features.py", "statistics.py", "mmd.py", "core/seeds.py"),
+    "methods": ("methods/", "backbones/", "core/seeds.py", "generation.py", "tracks/", "datasets/"),
 }
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from PIL import features as pillow
 
-from t2ibench import assets, environment
+from t2ibench import assets
+from t2ibench.core import environment
 
 ROOT = Path(__file__).resolve().parent.parent
 MORE = ("open_clip_torch", "dicebear-core", "dicebear-styles", "resvg-py", "scikit-image")

@@ -13,14 +13,15 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from t2ibench import frechet, plugins, statistics
+from t2ibench import frechet, statistics
 from t2ibench.backbones import inception
 from t2ibench.backbones.clip import Clip
 from t2ibench.backbones.clip.preprocess import Preprocess
+from t2ibench.core import plugins, settings
+from t2ibench.core.images import read_image, to_float, to_uint8
 from t2ibench.drift.golden import FOLDER, JPEG, SHEETS, Golden
 from t2ibench.evidence import Evidence
 from t2ibench.extractors import find
-from t2ibench.images import read_image, to_float, to_uint8
 from t2ibench.metrics import cmmd, inception_score, kid, prdc, r_precision
 from t2ibench.models import JUDGE, JUDGE_CLIP, Models
 
@@ -131,7 +132,7 @@ class Looks:
     def _score(self, name: str) -> dict[str, float]:
         if name not in self._scores:
             module = plugins.load("metrics", name)
-            found = module.score(self.evidence, plugins.configure(module.Config, METRICS[name][0], f"drift: {name}"))
+            found = module.score(self.evidence, settings.configure(module.Config, METRICS[name][0], f"drift: {name}"))
             self._scores[name] = {id: estimate.value for id, estimate in found.items()}
         return self._scores[name]
 

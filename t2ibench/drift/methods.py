@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from t2ibench import runner, suite
-from t2ibench.cache import uncached
+from t2ibench.core.cache import uncached
+from t2ibench.core.errors import UserError
 from t2ibench.differences import Difference, difference
 from t2ibench.drift.baseline import Baseline
 from t2ibench.drift.gate import LIMITS, Finding
-from t2ibench.errors import UserError
 from t2ibench.recording import difference as first_difference
 
 OTHERS = "*"  # the margin of values that have none of their own

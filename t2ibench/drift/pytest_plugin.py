@@ -39,9 +39,9 @@ class Checks(pytest.Collector):
 
     def collect(self) -> Iterator["Check"]:
         from t2ibench.commands.drift import tiers_of
+        from t2ibench.core.errors import UserError
         from t2ibench.drift import baseline, methods
         from t2ibench.drift.looks import LAYERS, TIERS
-        from t2ibench.errors import UserError
 
         try:
             known, tiers = baseline.read(self.path), tiers_of(self.config.getoption("--t2ibench-drift-tiers"))

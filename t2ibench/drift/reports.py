@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from t2ibench.core.files import write_whole
 from t2ibench.drift.gate import INCONCLUSIVE, Finding, Verdict
 from t2ibench.drift.looks import LAYERS
-from t2ibench.records import write_whole
 
 MARKS = {"pass": ("✓", "green"), "drift": ("✗", "bold red"), "inconclusive": ("?", "yellow")}
 HEADLINES = {0: "no drift", 1: "drift", INCONCLUSIVE: "inconclusive"}

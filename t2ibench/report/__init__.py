@@ -13,7 +13,8 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from t2ibench import formats, pages, records, sheets, suite, table
+from t2ibench import formats, pages, sheets, suite, table
+from t2ibench.core import files, records
 from t2ibench.report.breakdown import breakdowns
 from t2ibench.report.gallery import Gallery, galleries_of
 from t2ibench.report.pair_charts import STYLE, Pairs, heat_map, pairs_of, rare_against_control, standalone
@@ -29,7 +30,7 @@ def write(found: Sequence[Mapping[str, Any]], work: Path, folder: Path, audits: 
     boards = table.boards(found, audits)
     galleries = [gallery for board in boards for gallery in galleries_of(board, found, work)]
     page = folder / "report.html"
-    records.write_whole(page, render(found, boards, galleries).encode())
+    files.write_whole(page, render(found, boards, galleries).encode())
     sheet_of = {gallery.track: gallery for gallery in reversed(galleries)}  # the first of each track
     paths: list[Path] = []
     for board in boards:
@@ -50,7 +51,7 @@ def write_boards(found: Sequence[Mapping[str, Any]], folder: Path, audits: Seque
             paths.append(folder / f"{name}-{board.track}.svg")
             texts.append(standalone(figure))
     for path, text in zip(paths, texts, strict=True):
-        records.write_whole(path, text.encode())
+        files.write_whole(path, text.encode())
     return paths
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from t2ibench import records, table
+from t2ibench import table
+from t2ibench.core import records
 from t2ibench.journal import Outcome, Store
 from t2ibench.tracks import ADAPTED, COMPOSED, TRACKS
 

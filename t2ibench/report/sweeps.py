@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from t2ibench.records import canonical
+from t2ibench.core.records import canonical
 from t2ibench.table import Board, Row
 
 LEAST = 3  # values of a setting that make a line

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 
 SHIFT = 8  # an edit moves a map by this part of its width
 

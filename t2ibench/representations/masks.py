@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from t2ibench.seeds import derive_seed, uniform
+from t2ibench.core.seeds import derive_seed, uniform
 
 SIDE = 512  # pixels a side that the lengths below are for
 STROKES, RECTANGLES = 0.7, 0.2  # shares of the kinds of holes; the rest are half-planes

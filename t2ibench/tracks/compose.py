@@ -14,19 +14,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from t2ibench import compositions, features
+from t2ibench import compositions
 from t2ibench.cells import Maker, Sample, Track
 from t2ibench.compositions import Task
+from t2ibench.core import cache
+from t2ibench.core.errors import UserError
+from t2ibench.core.records import digest
+from t2ibench.core.seeds import derive_seed, permutation
 from t2ibench.data import Split
 from t2ibench.edit_prompts import SOURCES
-from t2ibench.errors import UserError
 from t2ibench.plan import Data, Plan
-from t2ibench.records import digest
 from t2ibench.representations.edits import edited
 from t2ibench.representations.instances import silhouettes
 from t2ibench.representations.masks import middle, packed, unpacked
 from t2ibench.representations.sketch import canny
-from t2ibench.seeds import derive_seed, permutation
 from t2ibench.suite import Suite
 from t2ibench.tracks import COMPOSED, Compose, Prompt, Source
 
@@ -115,7 +116,7 @@ class Inputs:
         masks = self.split.masks
         if masks is None:
             return None
-        return features.cached(["parts", self.named["digest"], self.rows], lambda: masks.read(range(len(self.rows)))).astype(np.uint8)
+        return cache.cached(["parts", self.named["digest"], self.rows], lambda: masks.read(range(len(self.rows)))).astype(np.uint8)
 
     def requests(self, samples: Sequence[Sample]) -> list[Compose]:
         """What samples of one task ask of a method."""

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from t2ibench import assets
 from t2ibench.assets import available, folders
-from t2ibench.errors import MissingWeights, UserError, did_you_mean
+from t2ibench.core.errors import MissingWeights, UserError, did_you_mean
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from t2ibench.composed import compositions
+from t2ibench.core.records import Estimate
 from t2ibench.evidence import Evidence
-from t2ibench.records import Estimate
 from t2ibench.statistics import wilson
 
 TRACKS = ("compose",)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from testing_squares import COLOURS
 
+from t2ibench.core.records import Estimate
 from t2ibench.evidence import Evidence
-from t2ibench.records import Estimate
 from t2ibench.statistics import wilson
 
 QUESTIONS = {"hue": "is an image of the colour that its text names?"}

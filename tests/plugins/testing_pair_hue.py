@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from testing_hue import right
 from testing_squares import COLOURS, TONES
 
+from t2ibench.core.records import Estimate
 from t2ibench.data import Split
 from t2ibench.evidence import Evidence
-from t2ibench.records import Estimate
 from t2ibench.statistics import wilson
 from t2ibench.tracks import Prompt
 

@@ -9,8 +9,8 @@ import torch
 from testing_squares import COLOURS, TONES, paint
 from torch import Tensor
 
+from t2ibench.core.seeds import uniform
 from t2ibench.models import Models
-from t2ibench.seeds import uniform
 from t2ibench.tracks import Edit
 
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from t2ibench.core.records import Estimate
 from t2ibench.evidence import Evidence
-from t2ibench.records import Estimate
 
 
 @dataclass(frozen=True)

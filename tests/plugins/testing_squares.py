@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from t2ibench.cache import ArrayImages
+from t2ibench.core.images import pixel_hash
+from t2ibench.core.seeds import derive_seed, uniform
 from t2ibench.data import Split, Vocabulary
-from t2ibench.images import pixel_hash
-from t2ibench.seeds import derive_seed, uniform
 
 COLOURS, TONES = ("red", "green", "blue"), ("dark", "light")
 SIZES = {"train": 60, "val": 12, "test": 24}

@@ -8,8 +8,8 @@ import torch
 from testing_squares import COLOURS, DOMAINS, TONES, in_domain, paint
 from torch import Tensor
 
+from t2ibench.core.seeds import uniform
 from t2ibench.models import Models
-from t2ibench.seeds import uniform
 from t2ibench.tracks import Adapt
 
 

@@ -14,10 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from t2ibench import features
+from t2ibench.core import cache
+from t2ibench.core.errors import UserError
+from t2ibench.core.images import to_float
+from t2ibench.core.seeds import derive_seed, uniform
 from t2ibench.data import Split
-from t2ibench.errors import UserError
-from t2ibench.images import to_float
 from t2ibench.methods.composer.conditions import LETTERS, Conditions
 from t2ibench.methods.composer.decompose import depth, instances, sketch
 from t2ibench.methods.composer.decompose.scripted import file_facts
@@ -29,7 +30,6 @@ from t2ibench.representations.intensity import REC601, WEIGHTS, intensity
 from t2ibench.representations.masks import known_parts, masked, middle
 from t2ibench.representations.palette import PALETTE, Palette, palettes
 from t2ibench.representations.sketch import canny
-from t2ibench.seeds import derive_seed, uniform
 
 VERSION = 2  # of what is cached
 KEPT = ("canny", "boundaries", "parts", "silhouette", "layers", "proxy")  # extractors that need no file
@@ -136,7 +136,7 @@ class Decomposition:
 
     def of_split(self, split: Split) -> Extracted:
         """Of all images of a split, from the cache where they were taken apart before. Raises UserError as `extract` does."""
-        from t2ibench.progress import track
+        from t2ibench.core.progress import track
 
         kind = {"version": VERSION, "facts": self.facts, "side": self.side, "images": split.digest}
         found: list[Extracted] = []
@@ -149,9 +149,9 @@ class Decomposition:
                 found.append(Extracted(*(torch.cat([getattr(block, name) for block in done]) for name in ("palette", "embedding", "maps"))))
             return found[0]
 
-        palette = features.cached(["composer palette", kind], lambda: made().palette.numpy())
-        embedding = features.cached(["composer embedding", kind], lambda: made().embedding.numpy())
-        maps = features.cached(["composer maps", kind], lambda: made().maps.numpy())
+        palette = cache.cached(["composer palette", kind], lambda: made().palette.numpy())
+        embedding = cache.cached(["composer embedding", kind], lambda: made().embedding.numpy())
+        maps = cache.cached(["composer maps", kind], lambda: made().maps.numpy())
         return Extracted(*(torch.from_numpy(array) for array in (palette, embedding, maps.astype(np.uint8))))
 
     def conditions(

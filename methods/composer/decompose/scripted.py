@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 
 
 def load_scripted(path: Path, what: str, device: torch.device) -> nn.Module:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from t2ibench.backbones.clip import Clip
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 
 
 def unit_rms(features: Tensor) -> Tensor:

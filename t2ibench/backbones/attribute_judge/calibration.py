@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from t2ibench.core.errors import UserError
 from t2ibench.data import Split
-from t2ibench.errors import UserError
 
 
 def encode_labels(split: Split, attributes: Mapping[str, Sequence[str]]) -> Tensor:

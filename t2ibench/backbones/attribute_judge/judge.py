@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from t2ibench import zoo
-from t2ibench.errors import UserError
-from t2ibench.images import to_float
+from t2ibench.core.errors import UserError
+from t2ibench.core.images import to_float
 
 
 class Block(nn.Module):

@@ -10,15 +10,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from t2ibench import plugins, zoo
+from t2ibench import zoo
 from t2ibench.backbones.attribute_judge.calibration import encode_labels, fit_temperature, report
 from t2ibench.backbones.attribute_judge.judge import AttributeJudge, Network
 from t2ibench.backbones.augment import augment
+from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.images import to_float
+from t2ibench.core.seeds import derive_seed
+from t2ibench.core.settings import configure
 from t2ibench.data import Split
-from t2ibench.errors import UserError, did_you_mean
-from t2ibench.images import to_float
 from t2ibench.models import Models
-from t2ibench.seeds import derive_seed
 from t2ibench.training import batch_rows, warmup_cosine
 
 PARTS = ("attribute-judge",)
@@ -131,4 +132,4 @@ def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, mod
     """How the attribute judge is trained. Raises UserError for an unknown part or setting, or a split without labels."""
     if part not in PARTS:
         raise UserError(f"attribute_judge has no part {part!r}{did_you_mean(part, PARTS)}")
-    return JudgeRecipe(plugins.configure(Config, settings, f"attribute_judge {part}"), train, val, seed, models.device)
+    return JudgeRecipe(configure(Config, settings, f"attribute_judge {part}"), train, val, seed, models.device)

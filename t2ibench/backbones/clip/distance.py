@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from t2ibench.backbones.clip.model import Clip
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 
 ClipInput = Literal["normalized", "reference"]
 UNIT = 32  # the released code divides the side of an image by this many, and multiplies by CLIP's side over it (7 of 224)

@@ -22,7 +22,7 @@ from t2ibench.backbones.clip.network import TokenTable, build
 from t2ibench.backbones.clip.preprocess import Preprocess
 from t2ibench.backbones.clip.published import on_disk
 from t2ibench.backbones.clip.templates import PLAIN, fill
-from t2ibench.errors import UserError, did_you_mean
+from t2ibench.core.errors import UserError, did_you_mean
 
 SAME = 1e-5  # features nearer than this are those of one text, up to rounding
 

@@ -6,7 +6,7 @@ from open_clip.modified_resnet import ModifiedResNet
 from torch import Tensor
 
 from t2ibench.backbones.clip.model import Clip
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 
 
 def pyramid(clip: Clip, images: Tensor) -> list[Tensor]:

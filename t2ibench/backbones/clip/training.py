@@ -20,18 +20,19 @@ from open_clip.model import CLIP
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from t2ibench import plugins, zoo
+from t2ibench import zoo
 from t2ibench.backbones.attribute_judge.training import masked_loss
 from t2ibench.backbones.augment import augment, cropped, recoloured
 from t2ibench.backbones.clip.model import Clip
 from t2ibench.backbones.clip.network import build, tokens_of
 from t2ibench.backbones.clip.preprocess import Preprocess
 from t2ibench.backbones.clip.retrieval import retrieval_numbers
+from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.images import to_float
+from t2ibench.core.seeds import derive_seed, uniform
+from t2ibench.core.settings import configure
 from t2ibench.data import Split, Vocabulary
-from t2ibench.errors import UserError, did_you_mean
-from t2ibench.images import to_float
 from t2ibench.models import Models
-from t2ibench.seeds import derive_seed, uniform
 from t2ibench.training import batch_rows, warmup_cosine
 
 PARTS = ("guide", "judge", "guide-styles")
@@ -297,6 +298,4 @@ def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, mod
     """How a CLIP is trained; the part decides the defaults. Raises UserError for an unknown part or setting, or too few images."""
     if part not in PARTS:
         raise UserError(f"clip has no part {part!r}{did_you_mean(part, PARTS)}")
-    return ClipRecipe(
-        part, plugins.configure(Config, {**asdict(DEFAULTS[part]), **settings}, f"clip {part}"), train, val, seed, models.device
-    )
+    return ClipRecipe(part, configure(Config, {**asdict(DEFAULTS[part]), **settings}, f"clip {part}"), train, val, seed, models.device)

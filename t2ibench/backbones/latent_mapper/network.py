@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from t2ibench.backbones.stylegan2.layout import Config as Layout
 from t2ibench.backbones.stylegan2.network import GAIN, SLOPE, Linear
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 
 Kind = Literal["levels", "single", "style"]
 Axis = Literal["rows", "features"]

@@ -11,11 +11,12 @@ from time import perf_counter
 import torch
 from filelock import FileLock
 
-from t2ibench import cache, training, zoo
+from t2ibench import training, zoo
 from t2ibench.backbones.latent_mapper.network import MapperNetwork
 from t2ibench.backbones.latent_mapper.training import MapperRecipe, Settings, new_network
 from t2ibench.backbones.stylegan2 import Generator
-from t2ibench.errors import UserError
+from t2ibench.core import cache
+from t2ibench.core.errors import UserError
 
 
 def once(recorded: dict[str, object], prompt: str, owner: str, steps: int, make: Callable[[], MapperRecipe]) -> tuple[zoo.Weights, float]:

@@ -20,7 +20,7 @@ from t2ibench.backbones.identity import Features, identity_loss
 from t2ibench.backbones.latent_mapper.network import LEVELS, Axis, Kind, MapperNetwork
 from t2ibench.backbones.latent_mapper.ranger import Ranger
 from t2ibench.backbones.stylegan2 import Generator
-from t2ibench.seeds import derive_seed, latents
+from t2ibench.core.seeds import derive_seed, latents
 from t2ibench.training import batch_rows, warmup_cosine
 
 HELD_OUT = 16  # codes behind the numbers of a card

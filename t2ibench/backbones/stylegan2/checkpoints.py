@@ -8,12 +8,13 @@ from typing import Any
 
 from torch import Tensor
 
-from t2ibench import assets, plugins, zoo
+from t2ibench import assets, zoo
 from t2ibench.backbones.stylegan2 import nvlabs, rosinality
 from t2ibench.backbones.stylegan2.layout import Config
 from t2ibench.backbones.stylegan2.network import Generator
 from t2ibench.backbones.stylegan2.shapes import build
-from t2ibench.errors import UserError
+from t2ibench.core import settings
+from t2ibench.core.errors import UserError
 
 READ = {".pkl": "NVlabs' StyleGAN2-ADA", ".pt": "rosinality/stylegan2-pytorch", ".safetensors": "t2ibench"}
 WRITTEN = (".pt", ".safetensors")
@@ -65,4 +66,4 @@ def _read(path: Path) -> tuple[Config, Mapping[str, Tensor]]:
 
 
 def _content(weights: zoo.Weights) -> tuple[Config, Mapping[str, Tensor]]:
-    return plugins.configure(Config, weights.config, f"{weights.name}: config"), weights.tensors
+    return settings.configure(Config, weights.config, f"{weights.name}: config"), weights.tensors

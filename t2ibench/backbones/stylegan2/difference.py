@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from t2ibench.backbones.stylegan2.network import Generator
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 
 
 def difference(parent: Generator, child: Generator) -> dict[str, Tensor]:

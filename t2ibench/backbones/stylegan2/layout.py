@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from t2ibench.backbones.stylegan2 import pickles
 from t2ibench.backbones.stylegan2.layout import Config
 from t2ibench.backbones.stylegan2.network import fir
 from t2ibench.backbones.stylegan2.shapes import config_of
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 
 PREFIXES = {"synthesis.b4.const": "const", "synthesis.": "blocks."}  # their names -> ours
 FIXED: dict[str, Any] = {

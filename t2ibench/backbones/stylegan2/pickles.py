@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 
 PERSISTENT = "torch_utils.persistence._reconstruct_persistent_obj"
 STORAGE = "torch.storage._load_from_bytes"

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from t2ibench import plugins
 from t2ibench.backbones.stylegan2 import inversion, training
+from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.settings import configure
 from t2ibench.data import Split
-from t2ibench.errors import UserError, did_you_mean
 from t2ibench.models import Models
 from t2ibench.training import Recipe
 
@@ -18,7 +18,7 @@ def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, mod
     """The training of one part. Raises UserError for an unknown part or setting."""
     where = f"stylegan2 {part}"
     if part == "stylegan2":
-        return training.StyleGAN2Recipe(plugins.configure(training.Settings, settings, where), train, val, models, seed)
+        return training.StyleGAN2Recipe(configure(training.Settings, settings, where), train, val, models, seed)
     if part == "encoder":
-        return inversion.EncoderRecipe(plugins.configure(inversion.Settings, settings, where), train, val, models, seed)
+        return inversion.EncoderRecipe(configure(inversion.Settings, settings, where), train, val, models, seed)
     raise UserError(f"stylegan2 has no part {part!r}{did_you_mean(part, PARTS)}")

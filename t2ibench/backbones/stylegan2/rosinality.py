@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from t2ibench import seeds
 from t2ibench.backbones.stylegan2 import pickles
 from t2ibench.backbones.stylegan2.layout import Config
 from t2ibench.backbones.stylegan2.network import Generator, fir
 from t2ibench.backbones.stylegan2.shapes import build, config_of
-from t2ibench.errors import UserError
+from t2ibench.core import seeds
+from t2ibench.core.errors import UserError
 
 MEAN_OF = 16_384  # mapped latents, whose mean stands in for the latent_avg that training checkpoints lack
 PARTS = {  # of a modulated convolution: our name -> theirs, and the axes of length 1 that theirs has before and after

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from t2ibench.backbones.stylegan2.layout import Config
 from t2ibench.backbones.stylegan2.network import Generator
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 
 
 def config_of(where: Path | str, state: Mapping[str, Tensor], clamp: float | None = None) -> Config:

@@ -22,11 +22,11 @@ from t2ibench.backbones.stylegan2.discriminator import Discriminator, SmallDiscr
 from t2ibench.backbones.stylegan2.layout import Config
 from t2ibench.backbones.stylegan2.network import MEAN_DECAY, Generator
 from t2ibench.backbones.stylegan2.projected import ProjectedDiscriminator, deceive, hinge
+from t2ibench.core.errors import UserError
+from t2ibench.core.images import to_float, to_uint8
+from t2ibench.core.seeds import derive_seed, latents
 from t2ibench.data import Split
-from t2ibench.errors import UserError
-from t2ibench.images import to_float, to_uint8
 from t2ibench.models import GUIDE_CLIP, Models
-from t2ibench.seeds import derive_seed, latents
 from t2ibench.training import batch_rows
 
 

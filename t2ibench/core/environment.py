@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from t2ibench import __version__
+from t2ibench.core.version import __version__
 
 PACKAGES = ("numpy", "scipy", "torch", "torchvision", "pillow", "pandas", "open_clip_torch", "torchmetrics", "clean-fid", "safetensors")
 CODE = ("t2ibench", "methods", "metrics", "datasets")
@@ -51,7 +51,7 @@ def processor() -> str:
 
 def code() -> dict[str, Any]:
     """Version of the package and, in a checkout, the commit and whether its code was changed since."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parent.parent.parent
     commit = _git(root, "rev-parse", "HEAD") if (root / ".git").exists() else None
     dirty = bool(_git(root, "status", "--porcelain", "--", *(name for name in CODE if (root / name).exists()))) if commit else None
     return {"version": __version__, "commit": commit, "dirty": dirty}

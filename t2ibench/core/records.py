@@ -3,13 +3,13 @@
 import hashlib
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
+from t2ibench.core.files import write_whole
 
 SCHEMA = 1
 REQUIRED: dict[str, type | tuple[type, ...]] = {
@@ -142,34 +142,6 @@ def write(record: Mapping[str, Any], path: Path, *, replace: bool = False) -> No
     if path.exists() and not replace and read(path)["identity"] != record["identity"]:
         raise UserError(f"{path} holds a record of other settings: use another --out, or --replace to write over it")
     write_whole(path, (json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
-
-
-def write_whole(path: Path, content: bytes | Iterable[bytes | memoryview]) -> None:
-    """A file that is there whole or not at all, also after power is lost; content may come in parts.
-
-    Raises UserError where the folder cannot be written.
-    """
-    part = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            file.writelines([content] if isinstance(content, bytes) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}): choose another folder with --out") from error
-
-
-def check_folder(folder: Path) -> None:
-    """Raises UserError for a folder that cannot be made or written."""
-    probe = folder / f".writable-{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written ({error.strerror}): choose another folder with --out and --work") from error
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -10,9 +10,10 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from t2ibench.errors import UserError
+from t2ibench.core.errors import UserError
 
 MAX_PIXELS = 64_000_000  # larger files are refused before they are decoded
+BLACK = 2  # an image whose brightest channel value is at most this counts as black
 
 
 def to_uint8(images: Tensor) -> Tensor:

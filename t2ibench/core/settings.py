@@ -1,0 +1,92 @@
+"""Settings: a frozen dataclass from a mapping of a YAML file, or from `key=value` of the command line, or one line that says what is
+wrong.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from t2ibench.core.errors import UserError, did_you_mean
+
+T = TypeVar("T")
+
+
+def configure(cls: type[T], settings: Mapping[str, Any], where: str) -> T:
+    """A frozen dataclass from a mapping of a YAML file; `where` begins the error line.
+
+    Raises UserError for an unknown key (with the nearest known one), a missing one, or a value of another type.
+    """
+    hints, fields = typing.get_type_hints(cls), {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for key, value in settings.items():
+        if key not in fields:
+            raise UserError(f"{where}: unknown key {key!r}{did_you_mean(key, fields)}")
+        if not _fits(value, hints[key]):
+            expected = str(getattr(hints[key], "__name__", hints[key])) if not typing.get_args(hints[key]) else str(hints[key])
+            raise UserError(f"{where}: {key} is {value!r}, expected {expected.replace('typing.', '')}")
+    required = dataclasses.MISSING
+    missing = [n for n, f in fields.items() if n not in settings and f.default is required and f.default_factory is required]
+    if missing:
+        raise UserError(f"{where}: the key {missing[0]!r} is missing")
+    return cls(**{key: _coerce(value, hints[key]) for key, value in settings.items()})
+
+
+def configure_with_preset(
+    cls: type[T], embedded: Mapping[str, Any], dataset: str, fixed: Mapping[str, Any], given: Mapping[str, Any], where: str
+) -> T:
+    """Settings of one part: the class's defaults, `embedded` where the data is `avatars`, the variant's (`fixed`), then what is given.
+
+    `preset: paper | embedded` in `given` takes the choice out of the data set's hands. Raises UserError for an unknown key.
+    """
+    preset = given.get("preset", "embedded" if dataset == "avatars" else "paper")
+    if preset not in ("paper", "embedded"):
+        raise UserError(f"{where}: preset is {preset!r}, expected 'paper' or 'embedded'")
+    own = {key: value for key, value in given.items() if key != "preset"}
+    return configure(cls, {**(embedded if preset == "embedded" else {}), **fixed, **own}, where)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, argument) for argument in arguments)
+    if origin is typing.Literal:
+        return value in arguments
+    if origin in (tuple, list):
+        return isinstance(value, list | tuple) and all(_fits(item, arguments[0]) for item in value)
+    if origin is dict or hint is dict:
+        return isinstance(value, dict)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint is Path:
+        return isinstance(value, str | Path)
+    return hint is Any or isinstance(value, hint)
+
+
+def _coerce(value: Any, hint: Any) -> Any:
+    if typing.get_origin(hint) is tuple:
+        return tuple(value)
+    if hint is float:
+        return float(value)
+    if isinstance(value, str) and (hint is Path or Path in typing.get_args(hint)):
+        return Path(value)
+    return value
+
+
+def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
+    """Settings given as `key=value`, the value read as YAML: 0.5 is a number, [1, 2] a list, true a truth value."""
+    settings = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UserError(f"--set {pair!r}: expected key=value")
+        try:
+            settings[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"--set {pair!r}: the value is no YAML: {' '.join(str(error).split())}") from error
+    return settings
