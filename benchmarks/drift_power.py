@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from t2ibench import frechet, runner, suite
+from t2ibench import runner, suite
 from t2ibench.backbones.attribute_judge import AttributeJudge
 from t2ibench.backbones.clip import model, preprocess
 from t2ibench.core import environment
@@ -41,6 +41,7 @@ from t2ibench.evidence import Evidence
 from t2ibench.journal import Store
 from t2ibench.methods import gan_cls
 from t2ibench.metrics import clip_score
+from t2ibench.stats import frechet
 
 SUITE = {
     "dataset": {"name": "avatars"},

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.linalg
 import torch
 
-from t2ibench.frechet import Moments, frechet_distance
+from t2ibench.stats.frechet import Moments, frechet_distance
 
 RATIO, AGREEMENT = 8.0, 1e-9
 

@@ -31,7 +31,7 @@ from t2ibench.methods.gan_cls import BATCH, Config, Method
 from t2ibench.methods.gan_cls.settings import VARIANTS
 from t2ibench.methods.gan_cls.style_transfer import Recaption, change, kept, one_said_otherwise, other_captions
 from t2ibench.models import Models
-from t2ibench.statistics import paired_difference
+from t2ibench.stats.intervals import paired_difference
 from t2ibench.visibility import Covers, covers
 
 KINDS = {"one attribute said otherwise": one_said_otherwise, "another image's caption": other_captions}

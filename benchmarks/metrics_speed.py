@@ -23,9 +23,9 @@ import torch
 from torch import Tensor
 
 from t2ibench.core import environment, files
-from t2ibench.frechet import Moments, frechet_distance
 from t2ibench.metrics.kid import kid
 from t2ibench.metrics.prdc import prdc
+from t2ibench.stats.frechet import Moments, frechet_distance
 
 SUBSETS, TIMED, FRECHET = 100, 10, 1024
 

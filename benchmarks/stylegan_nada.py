@@ -30,12 +30,12 @@ from t2ibench.core.progress import track
 from t2ibench.core.seeds import derive_seed, latents
 from t2ibench.core.settings import settings_of
 from t2ibench.datasets import avatars
-from t2ibench.frechet import Moments, frechet_distance
 from t2ibench.methods.stylegan_nada.adaptations import Adaptations
 from t2ibench.methods.stylegan_nada.settings import Config
 from t2ibench.methods.stylegan_nada.training import AdaptationRecipe
 from t2ibench.metrics.diversity import mean_distances
 from t2ibench.models import Models
+from t2ibench.stats.frechet import Moments, frechet_distance
 
 TARGETS = ("sepia", "pencil-sketch", "pixel-art", "micah", "open-peeps", "lorelei")
 VARIANTS = (

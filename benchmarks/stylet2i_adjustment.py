@@ -27,7 +27,7 @@ from t2ibench.methods.stylet2i.adjustment import adjust
 from t2ibench.models import Models
 from t2ibench.pair_prompts import TEMPLATES, pair_text
 from t2ibench.pairs import find_pairs
-from t2ibench.statistics import paired_difference
+from t2ibench.stats.intervals import paired_difference
 
 SCALES = (1.0, 2.0, 4.0, 8.0)
 

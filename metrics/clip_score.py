@@ -15,7 +15,7 @@ from t2ibench.core.records import Estimate
 from t2ibench.core.seeds import derive_seed
 from t2ibench.evidence import Evidence
 from t2ibench.feature_sets import AUTO, clusters, made_for, protocol
-from t2ibench.statistics import cluster_mean_interval
+from t2ibench.stats.intervals import cluster_mean_interval
 
 READS_TEXTS = True
 QUESTIONS = {"clip_score*": "how near is an image to its text, as a CLIP sees both?"}

@@ -21,8 +21,8 @@ from torch import Tensor
 from t2ibench.core.records import Estimate
 from t2ibench.evidence import Evidence
 from t2ibench.feature_sets import AUTO, FeatureSets, effects, feature_sets
-from t2ibench.mmd import parts
-from t2ibench.statistics import normal_interval, standard_error
+from t2ibench.stats.intervals import normal_interval, standard_error
+from t2ibench.stats.mmd import parts
 
 PUBLISHED = "ViT-L-14-336-quickgelu:openai"
 SIGMA, SCALE = 10.0, 1000.0

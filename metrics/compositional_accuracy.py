@@ -16,7 +16,6 @@ import numpy as np
 from t2ibench import pair_prompts
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate, digest
-from t2ibench.correction import cell_index, rogan_gladen
 from t2ibench.data import Split
 from t2ibench.evidence import Evidence
 from t2ibench.judge_gate import Gate, RealCells
@@ -24,7 +23,8 @@ from t2ibench.pair_judge import literal_hits, pair_judge
 from t2ibench.pair_rates import Rates
 from t2ibench.pair_summary import Summary
 from t2ibench.pairs import Names, PairList, Rules, find_pairs
-from t2ibench.statistics import wilson
+from t2ibench.stats.intervals import wilson
+from t2ibench.stats.judge_errors import cell_index, rogan_gladen
 from t2ibench.tracks import Prompt
 
 QUESTIONS = {

@@ -39,7 +39,7 @@ from t2ibench.representations.instances import silhouettes
 from t2ibench.representations.intensity import REC601, WEIGHTS
 from t2ibench.representations.palette import palettes
 from t2ibench.representations.sketch import canny
-from t2ibench.statistics import cluster_mean_interval
+from t2ibench.stats.intervals import cluster_mean_interval
 from t2ibench.tracks.compose import said
 
 TRACKS = ("compose",)

@@ -5,7 +5,7 @@ disk, and `fid_smalln` below 2,048 images a side, where the covariances are sing
 called `fd_avatars`. Other ways to bring an image to Inception give other numbers under names of their own: `fid_legacy_tf`,
 `fid_legacy_pt`, `fid_tm_aa` (`t2ibench.backbones.inception`). `fd_dinov2_…` is on DINOv2's class token (extractor `dinov2:FILE`), and
 `fd_clip_…` on image embeddings of a CLIP, of unit norm, which clean-fid's CLIP-FID does not bring them to. Both sides' covariances divide
-by n - 1; nothing is added to a diagonal (`t2ibench.frechet`).
+by n - 1; nothing is added to a diagonal (`t2ibench.stats.frechet`).
 
 In the track `adapt` it is the mean over the target domains, each to real images of its own; images of one latent count as one draw. In the
 track `compose` it is of the images of all tasks together; those of one input count as one draw.
@@ -26,9 +26,9 @@ from t2ibench.core.records import Estimate
 from t2ibench.evidence import Evidence
 from t2ibench.feature_sets import AUTO, FeatureSets, clusters, effects, extractor_of, feature_sets, made_for, reference_file
 from t2ibench.feature_sets import protocol as protocol_of
-from t2ibench.frechet import Gaussian, Moments, frechet_distance, influence, jackknife
 from t2ibench.reference_statistics import ReferenceFile
-from t2ibench.statistics import normal_interval, standard_error
+from t2ibench.stats.frechet import Gaussian, Moments, frechet_distance, influence, jackknife
+from t2ibench.stats.intervals import normal_interval, standard_error
 from t2ibench.target_sets import effects_on_mean, failures, mean_error, mean_error_of_real, protocol, target_sets
 
 TRACKS = ("text_to_image", "adapt", "compose")

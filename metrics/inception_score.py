@@ -21,7 +21,7 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
 from t2ibench.evidence import Evidence
 from t2ibench.feature_sets import clusters, made_for, protocol
-from t2ibench.statistics import normal_interval, standard_error
+from t2ibench.stats.intervals import normal_interval, standard_error
 
 CONVENTIONAL = 50_000  # images
 SHUFFLE = 2020  # torch-fidelity's seed

@@ -16,8 +16,8 @@ from torch import Tensor
 from t2ibench.core.records import Estimate
 from t2ibench.evidence import Evidence
 from t2ibench.feature_sets import AUTO, FeatureSets, effects, feature_sets
-from t2ibench.mmd import Kernel, unbiased
-from t2ibench.statistics import normal_interval, standard_error
+from t2ibench.stats.intervals import normal_interval, standard_error
+from t2ibench.stats.mmd import Kernel, unbiased
 from t2ibench.target_sets import effects_on_mean, failures, mean_error, mean_error_of_real, protocol, target_sets
 
 TRACKS = ("text_to_image", "adapt")

@@ -24,7 +24,7 @@ from t2ibench.feature_sets import AUTO, protocol
 from t2ibench.literals import attribute_of, canonical, indicators, literal_set
 from t2ibench.pair_rates import rate_interval
 from t2ibench.pairs import Names, count
-from t2ibench.retrieval import distractors, first_places
+from t2ibench.stats.retrieval import distractors, first_places
 
 HARD = 4
 QUESTIONS = {

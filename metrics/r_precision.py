@@ -20,8 +20,8 @@ from t2ibench.core.records import Estimate
 from t2ibench.core.seeds import derive_seed
 from t2ibench.evidence import Evidence
 from t2ibench.feature_sets import AUTO, made_for, protocol
-from t2ibench.retrieval import distractors, first_places
-from t2ibench.statistics import wilson_by_cluster
+from t2ibench.stats.intervals import wilson_by_cluster
+from t2ibench.stats.retrieval import distractors, first_places
 
 READS_TEXTS = True
 QUESTIONS = {"r_precision": "how often does an image fit its own text better than the other texts of a pool?"}

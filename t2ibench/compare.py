@@ -1,6 +1,6 @@
 """Two methods, metric by metric: how far they are apart, whether that is more than chance, and whether it is less than matters.
 
-Samples of one prompt and run seed are paired (`t2ibench.differences`). Two families of tests, each Holm-adjusted over the metrics, at 5 %:
+Samples of one prompt and run seed are paired (`t2ibench.stats.paired`). Two families of tests, each Holm-adjusted over the metrics, at 5 %:
 that there is no difference (`better`, `worse`), and, two one-sided tests, that the difference is as large as a margin (`equivalent`).
 Neither shown is `no difference shown`, which is not equality. Numbers of different protocols are not compared.
 """
@@ -13,8 +13,7 @@ from typing import Any, Literal
 
 from t2ibench.core import records
 from t2ibench.core.errors import UserError, did_you_mean
-from t2ibench.differences import Difference, difference
-from t2ibench.statistics import holm
+from t2ibench.stats.paired import Difference, difference, holm
 from t2ibench.table import decimals_of
 
 LEVEL = 0.05

@@ -19,7 +19,7 @@ from t2ibench.edit_prompts import SOURCES
 from t2ibench.evidence import Evidence, Samples
 from t2ibench.feature_sets import FeatureSets, extractor_of
 from t2ibench.representations.masks import unpacked
-from t2ibench.statistics import cluster_mean_interval
+from t2ibench.stats.intervals import cluster_mean_interval
 from t2ibench.tracks import COMPOSED, Prompt
 
 

@@ -18,7 +18,7 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.records import digest
 from t2ibench.edit_prompts import EDITS, SOURCES
 from t2ibench.evidence import Evidence
-from t2ibench.statistics import Interval, cluster_mean_interval
+from t2ibench.stats.intervals import Interval, cluster_mean_interval
 from t2ibench.tracks import Prompt
 
 

@@ -12,9 +12,9 @@ from t2ibench.backbones import inception
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import digest
 from t2ibench.data import Split
-from t2ibench.differences import by_prompt, spell
 from t2ibench.evidence import NO_REAL_IMAGES, Evidence
 from t2ibench.reference_statistics import ReferenceFile
+from t2ibench.stats.paired import by_prompt, spell
 
 AUTO = "auto"  # the extractor: Inception where its weights are on disk, else the data set's judge. A CLIP: see default_networks
 

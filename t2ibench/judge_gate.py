@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from t2ibench.core.errors import UserError
-from t2ibench.correction import cell_index, confusion
 from t2ibench.data import Split
 from t2ibench.literals import attribute_of, canonical, indicators
+from t2ibench.stats.judge_errors import cell_index, confusion
 
 
 @dataclass(frozen=True)

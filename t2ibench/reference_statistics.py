@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from t2ibench.core.errors import UserError
-from t2ibench.frechet import EPS, Gaussian
+from t2ibench.stats.frechet import EPS, Gaussian
 
 SUFFIXES = (".npz", ".pt", ".pth")
 LAYOUTS = "mu and sigma (pytorch-fid, clean-fid, ADM, torch-fidelity), or features (clean-fid's feats, torch-fidelity's tensor)"

@@ -18,7 +18,7 @@ from t2ibench.core import files, records
 from t2ibench.core.errors import MissingWeights, UserError
 from t2ibench.core.plugins import Entry
 from t2ibench.runner import Done, Where, run_cell
-from t2ibench.statistics import holm
+from t2ibench.stats.paired import holm
 from t2ibench.suite import Suite
 
 Verdict = Literal["confirmed", "refuted", "inconclusive", "not run"]

@@ -1,7 +1,7 @@
 """The leaderboard, from records alone: one board a suite and track, methods ranked, baselines set apart.
 
-A rank is a range, best to worst: what `t2ibench.ranks` leaves open. Methods that may be first are marked together. Baselines take no rank.
-Numbers compare only under one protocol id. Where a column's ids differ, those of the minority are shown as such, without rank.
+A rank is a range, best to worst: what `t2ibench.stats.ranks` leaves open. Methods that may be first are marked together. Baselines take no
+rank. Numbers compare only under one protocol id. Where a column's ids differ, those of the minority are shown as such, without rank.
 A method with several run seeds shows the mean over them, and the mean of the interval ends: seeds share prompts, so they narrow nothing.
 A partial record (coverage below 99 %) is off the board and listed under it. A value whose judge the method was made for is not shown.
 """
@@ -17,8 +17,8 @@ from typing import Any
 from t2ibench.audit.board import line
 from t2ibench.core import plugins, records
 from t2ibench.core.errors import UserError, did_you_mean
-from t2ibench.differences import Rule
-from t2ibench.ranks import ranks
+from t2ibench.stats.paired import Rule
+from t2ibench.stats.ranks import ranks
 from t2ibench.tracks import TRACKS
 
 

@@ -16,16 +16,16 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from t2ibench.frechet import Moments, frechet_distance
 from t2ibench.metrics.cmmd import cmmd
 from t2ibench.metrics.kid import kid
 from t2ibench.metrics.prdc import prdc
+from t2ibench.stats.frechet import Moments, frechet_distance
 
 Features = Callable[[Tensor], Tensor]
 
 
 class FrechetDistance(Metric):
-    """The Fréchet distance of `t2ibench.frechet`, from moments alone: memory does not grow with the images. Lower is better.
+    """The Fréchet distance of `t2ibench.stats.frechet`, from moments alone: memory does not grow with the images. Lower is better.
 
     dimension: of the features. reset_real: whether `reset` forgets the real images, too.
     """

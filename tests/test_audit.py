@@ -22,7 +22,7 @@ from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.data import Vocabulary
 from t2ibench.models import Models
-from t2ibench.statistics import wilson
+from t2ibench.stats.intervals import wilson
 
 FACES = """# Faces of a table, real ones under right and wrong prompts. A second.
 dataset: {name: faces}

@@ -11,8 +11,8 @@ from goldens import VALUES, tensors
 
 from t2ibench.core.errors import UserError
 from t2ibench.metrics.cmmd import PUBLISHED, Config, cmmd, score
-from t2ibench.mmd import unbiased
-from t2ibench.statistics import standard_error
+from t2ibench.stats.intervals import standard_error
+from t2ibench.stats.mmd import unbiased
 
 EMBEDDINGS = tensors("clip_embeddings")
 

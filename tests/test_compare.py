@@ -1,4 +1,4 @@
-"""t2ibench/differences.py and compare.py: closed forms, simulated levels, pairs that find what intervals cannot, and honest refusals."""
+"""t2ibench/stats/paired.py and compare.py: closed forms, simulated levels, pairs that find what intervals cannot, and honest refusals."""
 
 import json
 from typing import Any
@@ -16,10 +16,21 @@ from t2ibench.compare import Margin, Margins, compare, margins_of
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
-from t2ibench.differences import Difference, between_effects, between_samples, by_prompt, difference, effects, read, spell, spell_samples
-from t2ibench.frechet import frechet_distance
 from t2ibench.metrics import fid, kid
-from t2ibench.statistics import mcnemar, standard_error
+from t2ibench.stats.frechet import frechet_distance
+from t2ibench.stats.intervals import standard_error
+from t2ibench.stats.paired import (
+    Difference,
+    between_effects,
+    between_samples,
+    by_prompt,
+    difference,
+    effects,
+    mcnemar,
+    read,
+    spell,
+    spell_samples,
+)
 
 ABSOLUTE = Margins(Margin(0.05, relative=False))
 

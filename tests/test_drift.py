@@ -17,10 +17,10 @@ from t2ibench import cli
 from t2ibench.commands.drift import examine, shares_of, tiers_of
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
-from t2ibench.differences import between_samples, spell
 from t2ibench.drift import baseline, culprit, gate, golden, methods, reports
 from t2ibench.drift.fingerprint import fingerprint
 from t2ibench.drift.looks import LAYERS, Look
+from t2ibench.stats.paired import between_samples, spell
 
 pytest_plugins = ["pytester"]
 FAULTS = runpy.run_path(str(Path(__file__).parent.parent / "benchmarks" / "drift_power.py"))["MACHINERY"]

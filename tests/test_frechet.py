@@ -5,9 +5,9 @@ import pytest
 import torch
 from goldens import VALUES, pair
 
-from t2ibench import frechet
-from t2ibench.frechet import Moments, frechet_distance, influence, jackknife
-from t2ibench.statistics import normal_interval, standard_error
+from t2ibench.stats import frechet
+from t2ibench.stats.frechet import Moments, frechet_distance, influence, jackknife
+from t2ibench.stats.intervals import normal_interval, standard_error
 
 
 def features(n: int, d: int, seed: int, scale: float = 1.0, shift: float = 0.0) -> torch.Tensor:

@@ -10,13 +10,12 @@ import pytest
 import torch
 from scipy import stats
 
-from t2ibench.differences import between_samples
-from t2ibench.frechet import Moments, frechet_distance, influence
 from t2ibench.judge_gate import Gate, Verdict
 from t2ibench.metrics.edit_success import clustered_rate
 from t2ibench.metrics.kid import kid
 from t2ibench.pair_rates import Rates, gap, macro, rate_interval, ratio_of_means, worst_decile
-from t2ibench.statistics import (
+from t2ibench.stats.frechet import Moments, frechet_distance, influence
+from t2ibench.stats.intervals import (
     cluster_mean_interval,
     difference_interval,
     mean_interval,
@@ -26,6 +25,7 @@ from t2ibench.statistics import (
     standard_error,
     wilson,
 )
+from t2ibench.stats.paired import between_samples
 
 pytestmark = pytest.mark.slow
 SIZES = (100, 500, 5000)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from t2ibench.correction import cell_index, columns, confusion, correct_cells, multinomial_draws, nearest_mixture, rogan_gladen
 from t2ibench.judge_gate import Gate, Verdict, balanced_accuracy, calibration_error, judge_pair
 from t2ibench.pair_rates import Rates, chance_normalised, gap, macro, rate_interval, read_outs, worst_decile
-from t2ibench.statistics import score_interval, wilson
+from t2ibench.stats.intervals import score_interval, wilson
+from t2ibench.stats.judge_errors import cell_index, columns, confusion, correct_cells, multinomial_draws, nearest_mixture, rogan_gladen
 
 MATRIX_I = np.array([[0.97, 0.10], [0.03, 0.90]])  # column: truly 0, truly 1
 MATRIX_J = np.array([[0.95, 0.20], [0.05, 0.80]])

@@ -8,7 +8,7 @@ from goldens import VALUES, pair
 
 from t2ibench.core.errors import UserError
 from t2ibench.metrics.kid import Config, kid, kid_subsets, score
-from t2ibench.statistics import standard_error
+from t2ibench.stats.intervals import standard_error
 
 
 def random(n: int, d: int, seed: int, shift: float = 0.0) -> torch.Tensor:

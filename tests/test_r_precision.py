@@ -8,8 +8,8 @@ from goldens import VALUES, tensors
 
 from t2ibench.core.errors import UserError
 from t2ibench.metrics.r_precision import Config, oracle, score
-from t2ibench.retrieval import distractors, first_places
-from t2ibench.statistics import wilson
+from t2ibench.stats.intervals import wilson
+from t2ibench.stats.retrieval import distractors, first_places
 
 
 def test_agrees_with_scikit_learn_on_stored_scores():

@@ -12,8 +12,8 @@ from goldens import FOLDER, VALUES, tensors
 from t2ibench import reference_statistics
 from t2ibench.core.errors import UserError
 from t2ibench.data import Split
-from t2ibench.frechet import Gaussian, Moments, frechet_distance, jackknife
 from t2ibench.metrics import fid, kid, prdc
+from t2ibench.stats.frechet import Gaussian, Moments, frechet_distance, jackknife
 
 FULL = tensors("features_full")
 WITH_MOMENTS = ("stats_pytorch_fid.npz", "stats_adm.npz", "stats_torch_fidelity.pt")

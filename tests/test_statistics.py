@@ -4,14 +4,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from t2ibench.statistics import (
+from t2ibench.stats.intervals import (
     basic_interval,
     bca_interval,
     cluster_bootstrap,
     cluster_mean_interval,
     difference_interval,
-    holm,
-    mcnemar,
     mean_interval,
     normal_interval,
     paired_difference,
@@ -22,6 +20,7 @@ from t2ibench.statistics import (
     wilson,
     wilson_by_cluster,
 )
+from t2ibench.stats.paired import holm, mcnemar
 
 
 def test_wilson_of_37_in_200_is_the_published_interval():

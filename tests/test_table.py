@@ -15,8 +15,8 @@ from t2ibench import formats, table
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
-from t2ibench.differences import between_samples, per_sample
-from t2ibench.ranks import above_by_differences, above_by_intervals, rank_intervals
+from t2ibench.stats.paired import between_samples, per_sample
+from t2ibench.stats.ranks import above_by_differences, above_by_intervals, rank_intervals
 
 
 def methods(**numbers: float) -> list[dict]:

@@ -12,11 +12,11 @@ from torchmetrics import MetricCollection
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from t2ibench.frechet import frechet_distance
 from t2ibench.metrics.clip_score import cosines
 from t2ibench.metrics.cmmd import cmmd
 from t2ibench.metrics.kid import kid
 from t2ibench.metrics.prdc import prdc
+from t2ibench.stats.frechet import frechet_distance
 from t2ibench.training_metrics import CMMD, ClipScore, FrechetDistance, KernelDistance, PrecisionRecall
 
 D = 6

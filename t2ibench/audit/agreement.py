@@ -15,12 +15,12 @@ from t2ibench.audit.answers import Answers
 from t2ibench.audit.board import KIND
 from t2ibench.core.errors import UserError
 from t2ibench.literals import attribute_of
-from t2ibench.statistics import score_interval
+from t2ibench.stats.intervals import score_interval
 
 LEAST_AGREEMENT = 0.85  # a pair with less is withheld
 LEAST_IMAGES = 10  # nothing is said of a pair with fewer; there, one true 0.95 comes out below 0.85 nine times in a hundred
 ONE_RATER = "one rater: the protocol asks for two who do not see each other's answers, and there is no kappa between raters"
-CELL = np.array([2, 1])  # 2 i + j, as in t2ibench.correction
+CELL = np.array([2, 1])  # 2 i + j, as in t2ibench.stats.judge_errors
 
 
 def audit_of(key: Mapping[str, Any], answers: Sequence[Answers]) -> dict[str, Any]:

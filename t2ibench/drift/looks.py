@@ -13,7 +13,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from t2ibench import frechet, statistics
 from t2ibench.backbones import inception
 from t2ibench.backbones.clip import Clip
 from t2ibench.backbones.clip.preprocess import Preprocess
@@ -24,6 +23,7 @@ from t2ibench.evidence import Evidence
 from t2ibench.extractors import find
 from t2ibench.metrics import cmmd, inception_score, kid, prdc, r_precision
 from t2ibench.models import JUDGE, JUDGE_CLIP, Models
+from t2ibench.stats import frechet, intervals
 
 Layer = Literal["decode", "resize", "estimator", "features", "metrics", "methods"]
 LAYERS: tuple[Layer, ...] = ("decode", "resize", "estimator", "features", "metrics", "methods")
@@ -109,8 +109,8 @@ class Looks:
         yield "Fréchet influence", "number", lambda: np.array([float(frechet.influence(made, frechet.Moments.of(real)).std())])
         yield "Fréchet jackknife", "number", lambda: np.array(frechet.jackknife(made, real))
         means = made[:, 0].numpy()
-        yield "bootstrap interval", "number", lambda: np.array(statistics.cluster_mean_interval(means, range(len(means)), 0, draws=2000))
-        yield "Wilson interval", "number", lambda: np.array([*statistics.wilson(37, 200), *statistics.wilson(0, 10)])
+        yield "bootstrap interval", "number", lambda: np.array(intervals.cluster_mean_interval(means, range(len(means)), 0, draws=2000))
+        yield "Wilson interval", "number", lambda: np.array([*intervals.wilson(37, 200), *intervals.wilson(0, 10)])
         centred = torch.nn.functional.normalize(made - made.mean(0))
         cosines = (centred @ centred.T).numpy()
         yield "top-1 places", "share", lambda: np.array([float(r_precision.first_places(cosines[:, 5], cosines[:, 20:])[0].mean())])

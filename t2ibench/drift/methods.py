@@ -2,7 +2,7 @@
 
 Equal images, bit for bit, must have equal values (T0's limits): where they do not, a metric has changed and not a method. Other images
 need not be worse ones: another processor rounds differently, and so does another seed. Then each value of the suite's columns has an
-equivalence test, paired sample by sample (`t2ibench.differences`), with the margin that the baseline states, a share of the value:
+equivalence test, paired sample by sample (`t2ibench.stats.paired`), with the margin that the baseline states, a share of the value:
 
     pass           two one-sided tests show the difference to be within the margin, at 5 %
     drift          there is a difference, at 0.5 % for all values together, and it is not shown to be within the margin
@@ -18,10 +18,10 @@ from typing import Any
 from t2ibench import runner, suite
 from t2ibench.core.cache import uncached
 from t2ibench.core.errors import UserError
-from t2ibench.differences import Difference, difference
 from t2ibench.drift.baseline import Baseline
 from t2ibench.drift.gate import LIMITS, Finding
 from t2ibench.recording import difference as first_difference
+from t2ibench.stats.paired import Difference, difference
 
 OTHERS = "*"  # the margin of values that have none of their own
 LEVEL, FALSE_ALARMS = 0.05, 0.005

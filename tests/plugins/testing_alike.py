@@ -7,7 +7,7 @@ import numpy as np
 from t2ibench.composed import compositions
 from t2ibench.core.records import Estimate
 from t2ibench.evidence import Evidence
-from t2ibench.statistics import wilson
+from t2ibench.stats.intervals import wilson
 
 TRACKS = ("compose",)
 

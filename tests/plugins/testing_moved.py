@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from t2ibench.core.records import Estimate
 from t2ibench.evidence import Evidence
-from t2ibench.statistics import wilson
+from t2ibench.stats.intervals import wilson
 
 TRACKS = ("edit",)
 

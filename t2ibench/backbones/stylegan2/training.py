@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from t2ibench import frechet
 from t2ibench.backbones.stylegan2.discriminator import Discriminator, SmallDiscriminator
 from t2ibench.backbones.stylegan2.layout import Config
 from t2ibench.backbones.stylegan2.network import MEAN_DECAY, Generator
@@ -27,6 +26,7 @@ from t2ibench.core.images import to_float, to_uint8
 from t2ibench.core.seeds import derive_seed, latents
 from t2ibench.data import Split
 from t2ibench.models import GUIDE_CLIP, Models
+from t2ibench.stats import frechet
 from t2ibench.training import batch_rows
 
 

@@ -1,6 +1,6 @@
 """Who stands above whom in a column of the board, and the range of ranks that this leaves to each method.
 
-Where every method's value can be paired prompt by prompt (`t2ibench.differences`), two methods are told apart by the paired test,
+Where every method's value can be paired prompt by prompt (`t2ibench.stats.paired`), two methods are told apart by the paired test,
 Holm-adjusted over the pairs of the column, at 5 %. Elsewhere A stands above B only where their 95 % intervals do not overlap, which may
 call two methods tied that a paired test would tell apart, and hardly ever the reverse.
 """
@@ -10,8 +10,7 @@ from itertools import combinations
 
 import numpy as np
 
-from t2ibench.differences import Difference, Rule, Value, difference, paired
-from t2ibench.statistics import holm
+from t2ibench.stats.paired import Difference, Rule, Value, difference, holm, paired
 
 LEVEL = 0.05
 

@@ -194,19 +194,3 @@ def paired_difference(a: ArrayLike, b: ArrayLike, clusters: Sequence[object] | n
         return Difference(0.0, interval, 1.0, 1.0, len(gap))
     t = float(stats.ttest_1samp(gap, 0.0).pvalue) if gap.std() > 0 else 0.0
     return Difference(float(gap.mean()), interval, t, float(stats.wilcoxon(gap).pvalue), len(gap))
-
-
-def mcnemar(a: ArrayLike, b: ArrayLike) -> float:
-    """Exact two-sided p that two methods hit equally often; a, b: hits (bool [N]) on the same prompts."""
-    a, b = np.asarray(a, bool), np.asarray(b, bool)
-    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
-    return 1.0 if only_a + only_b == 0 else float(stats.binomtest(only_a, only_a + only_b).pvalue)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted for being a family, in their order: reject those at or below the level you would use for one."""
-    adjusted, running = [0.0] * len(p_values), 0.0
-    for rank, i in enumerate(np.argsort(p_values, kind="stable")):
-        running = max(running, min(1.0, (len(p_values) - rank) * p_values[i]))
-        adjusted[i] = running
-    return adjusted

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from t2ibench.statistics import Interval, mcnemar, standard_error
+from t2ibench.stats.intervals import Interval, standard_error
 
 Rule = Literal["paired", "intervals"]
 Value = Mapping[str, Any]  # of a metric, as in a record
@@ -183,3 +183,19 @@ def _p(value: float, se: float, freedom: float) -> float:
     if se == 0:
         return 1.0 if value == 0 else 0.0
     return float(2 * stats.t.sf(abs(value) / se, freedom))
+
+
+def mcnemar(a: ArrayLike, b: ArrayLike) -> float:
+    """Exact two-sided p that two methods hit equally often; a, b: hits (bool [N]) on the same prompts."""
+    a, b = np.asarray(a, bool), np.asarray(b, bool)
+    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    return 1.0 if only_a + only_b == 0 else float(stats.binomtest(only_a, only_a + only_b).pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values adjusted for being a family, in their order: reject those at or below the level you would use for one."""
+    adjusted, running = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(np.argsort(p_values, kind="stable")):
+        running = max(running, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = running
+    return adjusted
