@@ -25,14 +25,13 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.files import write_whole
 from t2ibench.core.progress import track
 from t2ibench.core.seeds import derive_seed
+from t2ibench.data.attributes import Covers, covers, likeliest
 from t2ibench.datasets import avatars
-from t2ibench.literals import likeliest
 from t2ibench.methods.gan_cls import BATCH, Config, Method
 from t2ibench.methods.gan_cls.settings import VARIANTS
 from t2ibench.methods.gan_cls.style_transfer import Recaption, change, kept, one_said_otherwise, other_captions
 from t2ibench.models import Models
 from t2ibench.stats.intervals import paired_difference
-from t2ibench.visibility import Covers, covers
 
 KINDS = {"one attribute said otherwise": one_said_otherwise, "another image's caption": other_captions}
 COLUMNS = ("generator", "new caption", "noise", "images", "open attributes kept", "more than fresh noise", "grey levels changed", "nearer")

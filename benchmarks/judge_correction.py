@@ -24,14 +24,14 @@ from t2ibench.backbones.attribute_judge import AttributeJudge
 from t2ibench.core import files
 from t2ibench.core.progress import track
 from t2ibench.core.seeds import derive_seed, latents, uniform
-from t2ibench.data import Split
+from t2ibench.data.attributes import attribute_of, canonical, indicators
+from t2ibench.data.rare_pairs import Names
+from t2ibench.data.split import Split
 from t2ibench.datasets import avatars
 from t2ibench.judge_gate import Gate, Verdict, judge_pair
-from t2ibench.literals import attribute_of, canonical, indicators
 from t2ibench.metrics.compositional_accuracy import Config, pair_list
 from t2ibench.models import JUDGE
 from t2ibench.pair_rates import Rates, macro, rate_interval
-from t2ibench.pairs import Names
 from t2ibench.stats.intervals import wilson
 from t2ibench.stats.judge_errors import cell_index, columns, unmix
 from t2ibench.zoo import Weights, load

@@ -21,12 +21,12 @@ from torch import Tensor
 
 from t2ibench.core.files import write_whole
 from t2ibench.core.seeds import derive_seed
+from t2ibench.data.rare_pairs import find_pairs
 from t2ibench.datasets import avatars
 from t2ibench.methods.stylet2i import Config, Method
 from t2ibench.methods.stylet2i.adjustment import adjust
 from t2ibench.models import Models
 from t2ibench.pair_prompts import TEMPLATES, pair_text
-from t2ibench.pairs import find_pairs
 from t2ibench.stats.intervals import paired_difference
 
 SCALES = (1.0, 2.0, 4.0, 8.0)

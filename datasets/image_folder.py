@@ -9,24 +9,19 @@ captions.jsonl, metadata.csv, or side-car files `0001.txt` with one caption a li
 Images are squashed to `size` with Pillow's bicubic filter when they are read; with `size: null` they stay as they are.
 """
 
-import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from PIL import Image
 
 from t2ibench.core.errors import UserError
-from t2ibench.core.images import read_image
-from t2ibench.data import Split, Vocabulary
+from t2ibench.data.folders import SUFFIXES, Files
+from t2ibench.data.split import Split, Vocabulary
 
 TEXT_KEYS = ("text", "caption", "prompt")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 ALIASES = {"val": ("val", "validation", "valid"), "train": ("train", "training"), "test": ("test",)}
 
 
@@ -34,43 +29,6 @@ ALIASES = {"val": ("val", "validation", "valid"), "train": ("train", "training")
 class Config:
     root: Path
     size: int | None = 64  # pixels a side; null: as they are, all of one size
-
-
-@dataclass(frozen=True)
-class Files:
-    """Images read from their files when they are asked for: RGB uint8 [B, 3, size, size]; without a size, as they are."""
-
-    paths: Sequence[Path]
-    size: int | None
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        images = [self._read(self.paths[int(index)]) for index in indices]
-        for index, image in zip(indices, images, strict=True):
-            if image.shape != self._shape:
-                (height, width), (other, wide) = self._shape[1:], image.shape[1:]
-                path = self.paths[int(index)]
-                raise UserError(f"{path} is {wide}x{other}, {self.paths[0]} {width}x{height}: bring them to one size, or give a size")
-        return np.stack(images)
-
-    def digests(self) -> Sequence[str]:
-        return self._digests
-
-    @cached_property
-    def _digests(self) -> list[str]:
-        return [f"{hashlib.sha256(path.read_bytes()).hexdigest()}@{self.size or 'own'}" for path in self.paths]
-
-    @cached_property
-    def _shape(self) -> tuple[int, ...]:
-        return (3, self.size, self.size) if self.size else self._read(self.paths[0]).shape
-
-    def _read(self, path: Path) -> np.ndarray:
-        pixels = read_image(path)
-        if self.size and pixels.shape[:2] != (self.size, self.size):
-            pixels = np.asarray(Image.fromarray(pixels).resize((self.size, self.size), Image.Resampling.BICUBIC))
-        return pixels.transpose(2, 0, 1)
 
 
 def load(config: Config, split: str) -> Split:

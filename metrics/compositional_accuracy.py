@@ -1,10 +1,10 @@
 """Compositional accuracy: how often both attributes of a pair that training hardly showed are in the image. In [0, 1], higher is better.
 
-The pairs are computed from the training table (`t2ibench.pairs`). An image hits where a judge sees both literals; a failed or refused one
-is a miss. Beside the under-represented pairs stand matched controls, neutral and over-represented pairs, and each literal alone.
-Where the judge's errors are known on 50 real images of every cell, a stratum is corrected by them, otherwise it is labelled "uncorrected".
-Chance is how often the same method's images of ordinary captions hit the pair: for a method that ignores its prompt, its unconditional
-rate. A data set without a judge gets a cross-fitted one (`probe`). Whether people agree with the judge: `t2ibench.audit`.
+The pairs are computed from the training table (`t2ibench.data.rare_pairs`). An image hits where a judge sees both literals; a failed or
+refused one is a miss. Beside the under-represented pairs stand matched controls, neutral and over-represented pairs, and each literal
+alone. Where the judge's errors are known on 50 real images of every cell, a stratum is corrected by them, otherwise it is labelled
+"uncorrected". Chance is how often the same method's images of ordinary captions hit the pair: for a method that ignores its prompt, its
+unconditional rate. A data set without a judge gets a cross-fitted one (`probe`). Whether people agree with the judge: `t2ibench.audit`.
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ import numpy as np
 from t2ibench import pair_prompts
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate, digest
-from t2ibench.data import Split
+from t2ibench.data.rare_pairs import Names, PairList, Rules, find_pairs
+from t2ibench.data.split import Split
 from t2ibench.evidence import Evidence
 from t2ibench.judge_gate import Gate, RealCells
 from t2ibench.pair_judge import literal_hits, pair_judge
 from t2ibench.pair_rates import Rates
 from t2ibench.pair_summary import Summary
-from t2ibench.pairs import Names, PairList, Rules, find_pairs
 from t2ibench.stats.intervals import wilson
 from t2ibench.stats.judge_errors import cell_index, rogan_gladen
 from t2ibench.tracks import Prompt

@@ -29,16 +29,16 @@ from t2ibench.compositions import NAMES
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
 from t2ibench.core.seeds import derive_seed
+from t2ibench.data.representations.depth import proxy
+from t2ibench.data.representations.edits import edited
+from t2ibench.data.representations.instances import silhouettes
+from t2ibench.data.representations.intensity import REC601, WEIGHTS
+from t2ibench.data.representations.palette import palettes
+from t2ibench.data.representations.sketch import canny
 from t2ibench.edit_pairs import per_source
 from t2ibench.edit_prompts import SOURCES
 from t2ibench.evidence import Evidence, Samples
 from t2ibench.feature_sets import AUTO
-from t2ibench.representations.depth import proxy
-from t2ibench.representations.edits import edited
-from t2ibench.representations.instances import silhouettes
-from t2ibench.representations.intensity import REC601, WEIGHTS
-from t2ibench.representations.palette import palettes
-from t2ibench.representations.sketch import canny
 from t2ibench.stats.intervals import cluster_mean_interval
 from t2ibench.tracks.compose import said
 

@@ -18,12 +18,12 @@ from t2ibench import pair_prompts
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
 from t2ibench.core.seeds import derive_seed
-from t2ibench.data import Split, Vocabulary
+from t2ibench.data.attributes import attribute_of, canonical, indicators, literal_set
+from t2ibench.data.rare_pairs import Names, count
+from t2ibench.data.split import Split, Vocabulary
 from t2ibench.evidence import Evidence, Samples
 from t2ibench.feature_sets import AUTO, protocol
-from t2ibench.literals import attribute_of, canonical, indicators, literal_set
 from t2ibench.pair_rates import rate_interval
-from t2ibench.pairs import Names, count
 from t2ibench.stats.retrieval import distractors, first_places
 
 HARD = 4

@@ -12,7 +12,8 @@ from torch import Tensor
 from t2ibench.tracks import Prompt
 
 if TYPE_CHECKING:
-    from t2ibench.plan import Data, Plan
+    from t2ibench.data.dataset import Data
+    from t2ibench.plan import Plan
     from t2ibench.suite import Suite
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from t2ibench import assets
 from t2ibench.core.errors import UserError
-from t2ibench.data import Networks
+from t2ibench.data.split import Networks
 from t2ibench.feature_sets import AUTO
 from t2ibench.scoring import Metric
 
@@ -19,7 +19,12 @@ CLIP = "ViT-L-14-quickgelu:openai"  # what a metric that reads texts takes where
 
 def networks_of(module: Any, dataset: str) -> Networks:
     """The networks of a data set: those trained for it by name, else those that its plug-in ships in NETWORKS; each may be None."""
-    shipped, there = getattr(module, "NETWORKS", Networks()), assets.available()
+    return trained_for(getattr(module, "NETWORKS", Networks()), dataset)
+
+
+def trained_for(shipped: Networks, dataset: str) -> Networks:
+    """The networks that a data set brings, or in place of each the one that was trained for the data set by name."""
+    there = assets.available()
     judge, clip = f"attribute-judge-{dataset}", f"clip-judge-{dataset}"
     return Networks(judge if judge in there else shipped.judge, clip if clip in there else shipped.clip)
 

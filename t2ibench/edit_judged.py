@@ -11,10 +11,10 @@ import pandas as pd
 
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
+from t2ibench.data.attributes import Covers, visible
 from t2ibench.edit_pairs import EditPairs, interval, literal, means_by, per_source
 from t2ibench.stats.intervals import wilson
 from t2ibench.tracks import Prompt
-from t2ibench.visibility import Covers, visible
 
 
 def shows(values: pd.DataFrame, prompts: Sequence[Prompt], covered_by: Covers) -> np.ndarray:

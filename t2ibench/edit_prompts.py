@@ -6,8 +6,8 @@ A literal is said by the first of its paraphrases: "a person with short hair", "
 from collections.abc import Sequence
 
 from t2ibench.core.errors import UserError, did_you_mean
-from t2ibench.data import Split, Vocabulary
-from t2ibench.literals import attribute_of, canonical, indicators, literal_set
+from t2ibench.data.attributes import attribute_of, canonical, indicators, literal_set
+from t2ibench.data.split import Split, Vocabulary
 from t2ibench.tracks import Prompt
 
 SOURCES, EDITS = "sources", "edits"  # groups

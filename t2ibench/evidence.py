@@ -16,9 +16,11 @@ from t2ibench import features
 from t2ibench.core import cache
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.seeds import derive_seed
-from t2ibench.data import ImageStore, Split
+from t2ibench.data.attributes import likeliest
+from t2ibench.data.dataset import Regions, Render
+from t2ibench.data.split import Split
+from t2ibench.data.stores import ImageStore
 from t2ibench.extractors import Extractor, find
-from t2ibench.literals import likeliest
 from t2ibench.models import Models
 from t2ibench.reference_statistics import ReferenceFile
 from t2ibench.tracks import ADAPTED, Prompt
@@ -26,8 +28,6 @@ from t2ibench.tracks import ADAPTED, Prompt
 MANY_UNKNOWN = 0.2  # the share of words that a network may not know before its numbers come with a warning
 NO_REAL_IMAGES = "there are no real images to compare with: give --reference, or --dataset"
 log = logging.getLogger(__name__)
-Regions = Callable[[str, tuple[str, ...]], np.ndarray]  # attribute, values: where images that show one of them have it, bool [H, W]
-Render = Callable[[Mapping[str, str], int, int], Split]  # conditions (attribute -> value), count, seed: real images that carry them
 
 
 @dataclass(frozen=True)

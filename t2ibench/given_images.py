@@ -4,22 +4,22 @@ A set of images is a folder, a `.npz` of ADM's samples (arr_0, uint8 [N, H, W, 3
 at as they are: extractors resize, so nothing else does.
 """
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
 
 from t2ibench import reference_statistics
-from t2ibench.cache import ArrayImages
 from t2ibench.core import plugins
 from t2ibench.core.errors import UserError, did_you_mean
-from t2ibench.core.images import BLACK, pixel_hash
+from t2ibench.core.images import BLACK
 from t2ibench.core.plugins import Entry
 from t2ibench.core.progress import track
 from t2ibench.core.records import Estimate
-from t2ibench.data import ImageStore, Networks, Split
+from t2ibench.data import folders
+from t2ibench.data.folders import Images, has_captions, lines_of, only_images, store_of
+from t2ibench.data.split import Networks, Split
+from t2ibench.data.stores import ArrayImages
 from t2ibench.default_networks import settled, takes
 from t2ibench.evidence import Evidence, Samples
 from t2ibench.models import Models
@@ -27,7 +27,6 @@ from t2ibench.scoring import Metric, metrics_of
 from t2ibench.tracks import Prompt
 
 TRACK = "text_to_image"
-Images = str | Path | np.ndarray | Tensor
 Texts = str | Path | Sequence[str]
 
 
@@ -137,79 +136,9 @@ def no_images() -> Split:
 def real_images(reference: Images, size: int | None) -> Split:
     """A reference without captions. Raises UserError for a file that is neither statistics nor images."""
     path = Path(reference) if isinstance(reference, str | Path) else None
-    if path is not None and path.is_file() and path.suffix in (".pkl", *reference_statistics.SUFFIXES) and not only_images(path):
+    if path is not None and path.is_file() and path.suffix in (".pkl", *folders.STATISTICS) and not only_images(path):
         file = reference_statistics.load(path)
         ids = [str(row) for row in range(len(file))]
         return Split(path.name, "statistics", ids, file, [("",)] * len(ids))
     name, names, store = store_of(reference, size)
     return Split(name, "reference", names, store, [("",)] * len(names))
-
-
-def store_of(images: Images, size: int | None) -> tuple[str, list[str], ImageStore]:
-    """A set of images: what to call it, the names of the images, and their pixels, which stay on the disk where they lie there."""
-    if isinstance(images, str | Path):
-        path, described = Path(images), plugins.load("datasets", "image_folder")
-        if path.suffix == ".npz" and path.is_file():
-            array = mapped(path)
-        elif path.is_dir():
-            paths = sorted(found for found in path.rglob("*") if found.suffix.lower() in described.SUFFIXES)
-            if not paths:
-                raise UserError(f"{path}: no image found ({', '.join(described.SUFFIXES)})")
-            return path.name, [found.relative_to(path).as_posix() for found in paths], described.Files(paths, size)
-        else:
-            raise UserError(
-                f"{path} is no folder of images, nor a file of them or of statistics ({', '.join(reference_statistics.SUFFIXES)})"
-            )
-        name = path.name
-    else:
-        array, name = images.cpu().numpy() if isinstance(images, Tensor) else images, "array"
-    if array.dtype != np.uint8 or array.ndim != 4 or array.shape[1] != 3 or not len(array):
-        raise UserError(f"{name}: images are {array.dtype} {list(array.shape)}, expected uint8 [N, 3, H, W]: round them to 0 to 255")
-    return name, [f"{row:07}" for row in range(len(array))], ArrayImages(array, [pixel_hash(image) for image in array])
-
-
-def mapped(path: Path) -> np.ndarray:
-    """The images `arr_0` of an archive as uint8 [N, 3, H, W]: mapped from the file where they are not compressed there."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            member = archive.getinfo("arr_0.npy")
-        with path.open("rb") as file:
-            file.seek(member.header_offset + 26)
-            name, extra = (int.from_bytes(file.read(2), "little") for _ in range(2))
-            file.seek(member.header_offset + 30 + name + extra)
-            if member.compress_type == zipfile.ZIP_STORED and np.lib.format.read_magic(file) == (1, 0):
-                shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-                array: np.ndarray = np.memmap(file, dtype, "r", file.tell(), shape, "F" if fortran else "C")
-            else:
-                array = np.load(path, allow_pickle=False)["arr_0"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: holds no images arr_0 ({error}): expected uint8 [N, H, W, 3]") from error
-    if array.ndim != 4 or array.shape[-1] != 3:
-        raise UserError(f"{path}: arr_0 is {array.dtype} {list(array.shape)}, expected uint8 [N, H, W, 3]")
-    return array.transpose(0, 3, 1, 2)
-
-
-def only_images(path: Path) -> bool:
-    """Whether an archive holds images and no statistics."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (OSError, zipfile.BadZipFile):
-        return False
-    return "arr_0.npy" in names and "mu.npy" not in names
-
-
-def has_captions(folder: Path) -> bool:
-    """Whether texts come with the images: metadata, split folders, or a text file beside the first image."""
-    named = ("metadata.jsonl", "captions.jsonl", "metadata.csv", "train", "val", "test")
-    images = (path for path in folder.rglob("*") if path.suffix.lower() in plugins.load("datasets", "image_folder").SUFFIXES)
-    first = next(images, None)
-    return any((folder / name).exists() for name in named) or (first is not None and first.with_suffix(".txt").exists())
-
-
-def lines_of(path: Path) -> list[str]:
-    """The texts of a file, one a line."""
-    try:
-        return [line.strip() for line in path.read_text("utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({error})") from error

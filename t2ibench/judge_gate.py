@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from t2ibench.core.errors import UserError
-from t2ibench.data import Split
-from t2ibench.literals import attribute_of, canonical, indicators
+from t2ibench.data.attributes import attribute_of, canonical, indicators
+from t2ibench.data.split import Split
 from t2ibench.stats.judge_errors import cell_index, confusion
 
 

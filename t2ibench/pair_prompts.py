@@ -7,7 +7,7 @@ template, so each is said once in either style and once in either place. Only th
 from collections.abc import Iterable, Mapping, Sequence
 
 from t2ibench.core.errors import UserError
-from t2ibench.data import Vocabulary
+from t2ibench.data.split import Vocabulary
 from t2ibench.tracks import Prompt
 
 TEMPLATES = 4

@@ -1,49 +1,21 @@
 """What is settled before a cell is run: the data read, the plug-ins imported, every setting checked, every prompt known."""
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any, TypeVar
-
-import numpy as np
+from typing import Any
 
 from t2ibench.cells import Track, load_track
 from t2ibench.core import plugins, records, settings
 from t2ibench.core.errors import UserError
 from t2ibench.core.plugins import Entry
-from t2ibench.data import Networks, Split
-from t2ibench.default_networks import networks_of, settled
-from t2ibench.evidence import Regions, Render
-from t2ibench.held_out import dataset_of
+from t2ibench.data.dataset import HELD_OUT, LESSONS, Data, read
+from t2ibench.data.split import Split
+from t2ibench.default_networks import settled, trained_for
 from t2ibench.models import Models
 from t2ibench.scoring import Metric, metrics_of
 from t2ibench.suite import Suite
 from t2ibench.tracks import TRACKS, Prompt
-
-F = TypeVar("F", bound=Callable)
-LESSONS, HELD_OUT = 0, 1  # seeds of real images of domains: those to learn from, and those that made ones are held to
-
-
-@dataclass(frozen=True)
-class Data:
-    """A suite's data set. reference: the real images of the metrics. split: any split by name, read once; None: the reference.
-
-    What only some data sets can: render real images of chosen attributes; say where an attribute shows; make, of seeds, images that
-    differ from those of the same seeds by chosen attributes alone; and draw real images of other domains (domain, count, seed; those of
-    seed 0 may be in a training split), whose texts are `domains`, that of its own splits first. networks: that score its images.
-    """
-
-    facts: Mapping[str, Any]
-    train: Split
-    reference: Split
-    split: Callable[[str | None], Split]
-    render: Render | None
-    regions: Regions | None
-    edited: Callable[[Sequence[int], Sequence[Mapping[str, str]]], np.ndarray] | None
-    domain: Callable[[str, int, int], Split] | None = None
-    domains: Mapping[str, str] = field(default_factory=dict)
-    networks: Networks = field(default_factory=Networks)
 
 
 @dataclass(frozen=True)
@@ -97,7 +69,8 @@ def prepare(suite: Suite, device: str = "cpu") -> list[Plan]:
             raise UserError(
                 f"{suite.name}: metrics: {metric.name} can score {' and '.join(metric.tracks)}, expected one of {', '.join(suite.tracks)}"
             )
-    data = read(suite)
+    data = read(suite.dataset, suite.reference.split, suite.reference.limit, f"{suite.name}: dataset")
+    data = replace(data, networks=trained_for(data.networks, data.train.dataset))
     metrics = settled(metrics, data.networks, data.train.dataset, f"{suite.name}: metrics")
     plans = []
     for track in suite.tracks:
@@ -107,49 +80,6 @@ def prepare(suite: Suite, device: str = "cpu") -> list[Plan]:
         further = [prompt for metric in able for prompt in metric.prompts(data.train, data.reference)]
         plans.append(Plan(suite, track, data, load_track(track).prompts(suite, data, further), able, device, Models(device)))
     return plans
-
-
-def read(suite: Suite) -> Data:
-    """The data set of a suite."""
-    module, config, told = dataset_of(suite.dataset.name, suite.dataset.settings, f"{suite.name}: dataset")
-    train, reference = module.load(config, "train"), module.load(config, suite.reference.split)
-    if suite.reference.limit is not None:
-        reference = reference.take(range(min(suite.reference.limit, len(reference))))
-
-    @functools.cache
-    def split(name: str | None) -> Split:
-        return reference if name is None else module.load(config, name)
-
-    @functools.cache
-    def rendered(conditions: tuple[tuple[str, str], ...], count: int, seed: int) -> Split:
-        return module.pair_images(config, dict(conditions), count, seed)
-
-    def render(conditions: Mapping[str, str], count: int, seed: int) -> Split:
-        return rendered(tuple(conditions.items()), count, seed)  # every cell's judge is tested on the same images
-
-    @functools.cache
-    def regions(attribute: str, values: tuple[str, ...]) -> np.ndarray:
-        return module.regions(config, attribute, values)
-
-    def edited(seeds: Sequence[int], changes: Sequence[Mapping[str, str]]) -> np.ndarray:
-        return module.edited_images(config, seeds, changes)
-
-    @functools.cache
-    def domain(name: str, count: int, seed: int) -> Split:
-        return module.domain_images(config, name, count, seed)
-
-    def able(name: str, function: F) -> F | None:
-        return function if hasattr(module, name) else None
-
-    facts = {
-        "name": suite.dataset.name,
-        "config": told,
-        "train": {"images": len(train), "digest": train.digest},
-        "reference": {"split": reference.name, "images": len(reference), "digest": reference.digest},
-    }
-    can = (able("pair_images", render), able("regions", regions), able("edited_images", edited), able("domain_images", domain))
-    texts = module.domain_texts(config) if hasattr(module, "domain_texts") else {}
-    return Data(facts, train, reference, split, *can, texts, networks_of(module, train.dataset))
 
 
 def check_methods(suite: Suite) -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 from torch import Tensor
 
 from t2ibench.core.seeds import derive_seed, normal
-from t2ibench.literals import canonical
+from t2ibench.data.attributes import canonical
 
 HIDDEN = 600  # random features
 RIDGE = 10.0  # on weights of features that are scaled to a variance of 1

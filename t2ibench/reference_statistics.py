@@ -26,7 +26,6 @@ from torch import Tensor
 from t2ibench.core.errors import UserError
 from t2ibench.stats.frechet import EPS, Gaussian
 
-SUFFIXES = (".npz", ".pt", ".pth")
 LAYOUTS = "mu and sigma (pytorch-fid, clean-fid, ADM, torch-fidelity), or features (clean-fid's feats, torch-fidelity's tensor)"
 ROUNDING = 1e-8  # of the largest entry, by which a covariance may lack symmetry; of its trace, by which an eigenvalue may be below 0
 CLEAN_FID = re.compile(r".+_(clean|legacy_tensorflow|legacy_pytorch)(_.+)?_[a-z0-9]+_(\d+|na)(_kid)?\.npz")

@@ -13,11 +13,12 @@ from t2ibench.cells import Maker, Method, load_track
 from t2ibench.core import environment, files, records
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.plugins import Entry
+from t2ibench.data.dataset import Data
 from t2ibench.evidence import Evidence, Samples
 from t2ibench.generation import BATCH, generate, locked, samples_by_group
 from t2ibench.journal import Store
 from t2ibench.models import Models
-from t2ibench.plan import Data, Plan, configured, entry_of, has_functions, needed, prepare
+from t2ibench.plan import Plan, configured, entry_of, has_functions, needed, prepare
 from t2ibench.recording import assemble, coverage, recorded
 from t2ibench.scoring import score
 from t2ibench.suite import Suite

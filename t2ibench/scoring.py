@@ -10,7 +10,7 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.plugins import Entry
 from t2ibench.core.progress import track
 from t2ibench.core.records import Estimate, canonical
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.evidence import Evidence
 from t2ibench.tracks import Prompt
 

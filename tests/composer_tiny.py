@@ -11,7 +11,7 @@ from gan_cls_data import COLOURS, Pixels
 from torch import nn
 
 from t2ibench import zoo
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.methods.composer.conditions import LETTERS, Conditions
 from t2ibench.methods.composer.network import Denoiser, last_layers
 from t2ibench.methods.composer.settings import Shape

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from t2ibench.data import Vocabulary
+from t2ibench.data.split import Vocabulary
 
 WORDS = {
     "hat": ("wears", "a hat"),

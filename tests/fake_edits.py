@@ -8,9 +8,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from t2ibench.cache import ArrayImages
 from t2ibench.core.images import pixel_hash
-from t2ibench.data import Split
+from t2ibench.data.split import Split
+from t2ibench.data.stores import ArrayImages
 from t2ibench.edit_prompts import EDITS, SOURCES
 from t2ibench.evidence import Evidence, Samples
 from t2ibench.models import JUDGE

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.evidence import Evidence
 from t2ibench.models import JUDGE
 from t2ibench.tracks import Prompt

@@ -8,7 +8,7 @@ import pandas as pd
 from fake_edits import FakeEdits, split
 from torch import Tensor
 
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.tracks import ADAPTED, Prompt
 
 

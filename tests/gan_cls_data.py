@@ -10,7 +10,7 @@ import torch
 
 from t2ibench import zoo
 from t2ibench.core.images import pixel_hash
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.methods.gan_cls.networks import Generator, Shape
 from t2ibench.methods.gan_cls.recipe_gan import estimate_statistics
 from t2ibench.methods.gan_cls.text_encoder import EncoderShape, TextEncoder

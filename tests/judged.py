@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from t2ibench.cache import ArrayImages
 from t2ibench.core.images import pixel_hash
 from t2ibench.core.seeds import derive_seed, uniform
-from t2ibench.data import Split, Vocabulary
+from t2ibench.data.split import Split, Vocabulary
+from t2ibench.data.stores import ArrayImages
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 170, 60), "blue": (50, 80, 220)}
 GROUNDS = {"grey": (128, 128, 128), "white": (255, 255, 255)}

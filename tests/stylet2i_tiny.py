@@ -12,7 +12,7 @@ from torch import Tensor
 
 from t2ibench import training, zoo
 from t2ibench.core.images import pixel_hash
-from t2ibench.data import Split, Vocabulary
+from t2ibench.data.split import Split, Vocabulary
 from t2ibench.methods.stylet2i import recipe
 from t2ibench.training import Recipe
 

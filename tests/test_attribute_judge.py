@@ -17,7 +17,7 @@ from t2ibench.backbones.attribute_judge.training import masked_loss
 from t2ibench.backbones.augment import augment, cropped, recoloured
 from t2ibench.core import plugins
 from t2ibench.core.errors import UserError
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.models import Models
 
 TINY = {"widths": [8, 16, 16, 16], "features": 16, "batch": 32, "calibration": 64, "learning_rate": 0.01, "bfloat16": False}

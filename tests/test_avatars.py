@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from dicebear import Avatar
 
-from t2ibench import pairs
 from t2ibench.core import cache
 from t2ibench.core.errors import UserError
 from t2ibench.core.seeds import derive_seed
+from t2ibench.data import rare_pairs
 from t2ibench.datasets import avatars
 from t2ibench.datasets.avatars import domains, draw, grammar, known
 from t2ibench.datasets.avatars.model import read_model
@@ -87,7 +87,7 @@ def test_every_mention_can_be_read_off_the_caption():
 
 
 def test_the_long_tail_has_the_pairs_that_the_suite_needs(table):
-    found = pairs.find_pairs(table, read_model().vocabulary)
+    found = rare_pairs.find_pairs(table, read_model().vocabulary)
     assert (len(found.rare), len(found.near_unseen), len(found.neutral)) == (20, 10, 10)
     assert sum(pair.control is not None for pair in found.rare) == 20
     assert all(pair.n < 10 for pair in found.near_unseen)

@@ -1,12 +1,12 @@
-"""t2ibench/cache.py: an image set is made once, whole, and checked whenever it is opened; `uncached` leaves out what was kept."""
+"""t2ibench/data/image_sets.py: an image set is made once, whole, and checked whenever it is opened; `uncached` leaves out what was kept."""
 
 import numpy as np
 import pytest
 
-from t2ibench import cache
 from t2ibench.backbones import inception
 from t2ibench.core.cache import cached, folder, uncached
 from t2ibench.core.errors import UserError
+from t2ibench.data import image_sets
 
 PIXELS = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
 
@@ -18,7 +18,7 @@ def made(monkeypatch, tmp_path):
 
     def make(path):
         calls.append(path)
-        cache.write_images(path, [PIXELS[:1], PIXELS[1:]], PIXELS.shape)
+        image_sets.write_images(path, [PIXELS[:1], PIXELS[1:]], PIXELS.shape)
         return {"note": "ä"}
 
     return calls, make
@@ -26,9 +26,9 @@ def made(monkeypatch, tmp_path):
 
 def test_the_second_time_nothing_is_made(made):
     calls, make = made
-    recipe = cache.Recipe("owner", "a name", "k" * 64)
-    images, facts = cache.images(recipe, make)
-    again, _ = cache.images(recipe, make)
+    recipe = image_sets.Recipe("owner", "a name", "k" * 64)
+    images, facts = image_sets.images(recipe, make)
+    again, _ = image_sets.images(recipe, make)
     assert len(calls) == 1
     assert facts["note"] == "ä"
     assert np.array_equal(again.read([1, 0]), PIXELS[[1, 0]])
@@ -39,21 +39,21 @@ def test_the_second_time_nothing_is_made(made):
 @pytest.mark.parametrize("damage", ["flip", "truncate", "no facts"])
 def test_damage_is_found_and_mended(made, damage):
     calls, make = made
-    recipe = cache.Recipe("owner", "a name", "k" * 64)
-    cache.images(recipe, make)
+    recipe = image_sets.Recipe("owner", "a name", "k" * 64)
+    image_sets.images(recipe, make)
     data = recipe.path.read_bytes()
     if damage == "no facts":
         recipe.path.with_suffix(".json").unlink()
     else:
         recipe.path.write_bytes(data[:-1] + b"\xff" if damage == "flip" else data[:-9])
-    images, _ = cache.images(recipe, make)
+    images, _ = image_sets.images(recipe, make)
     assert len(calls) == 2
     assert np.array_equal(images.read([0, 1]), PIXELS)
 
 
 def test_a_set_that_ends_early_is_no_set(made, tmp_path):
     with pytest.raises(ValueError, match="1 images were made, 2 expected"):
-        cache.write_images(tmp_path / "x.npy", [PIXELS[:1]], PIXELS.shape)
+        image_sets.write_images(tmp_path / "x.npy", [PIXELS[:1]], PIXELS.shape)
     assert not (tmp_path / "x.npy").exists()
 
 
@@ -61,7 +61,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path / "file"))
     with pytest.raises(UserError, match=r"cannot be written .* set T2IBENCH_CACHE"):
-        cache.images(cache.Recipe("owner", "n", "k"), lambda path: {})
+        image_sets.images(image_sets.Recipe("owner", "n", "k"), lambda path: {})
 
 
 def test_inside_uncached_nothing_kept_before_is_found_and_nothing_is_left_behind(monkeypatch, tmp_path):
@@ -83,9 +83,9 @@ def test_weights_and_images_of_data_sets_are_inputs_also_inside_uncached(made, m
     calls, make = made
     monkeypatch.delenv("T2IBENCH_INCEPTION", raising=False)
     (tmp_path / inception.FILE).write_bytes(b"x")
-    recipe = cache.Recipe("owner", "a name", "k" * 64)
-    cache.images(recipe, make)
+    recipe = image_sets.Recipe("owner", "a name", "k" * 64)
+    image_sets.images(recipe, make)
     with uncached():
-        np.testing.assert_array_equal(cache.images(recipe, make)[0].read([1]), PIXELS[1:])
+        np.testing.assert_array_equal(image_sets.images(recipe, make)[0].read([1]), PIXELS[1:])
         assert inception.weights() == tmp_path / inception.FILE
     assert len(calls) == 1

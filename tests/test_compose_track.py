@@ -12,9 +12,9 @@ from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import read_image
 from t2ibench.core.seeds import derive_seed
+from t2ibench.data.representations.edits import edited
 from t2ibench.journal import Store
 from t2ibench.report.gallery import galleries_of
-from t2ibench.representations.edits import edited
 from t2ibench.table import boards
 from t2ibench.tracks import Source
 from t2ibench.tracks.compose import known, request, said

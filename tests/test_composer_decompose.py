@@ -7,18 +7,18 @@ from composer_tiny import half_split
 from skimage.segmentation import find_boundaries
 
 from t2ibench.core.errors import UserError
+from t2ibench.data.representations.depth import proxy
+from t2ibench.data.representations.instances import silhouettes
+from t2ibench.data.representations.intensity import WEIGHTS, intensity
+from t2ibench.data.representations.masks import known_part, known_parts, masked
+from t2ibench.data.representations.palette import Palette, codebook, palettes, smooth, strict_histogram
+from t2ibench.data.representations.sketch import canny
 from t2ibench.methods.composer.decompose import Decomposition, Extractors, read_with_parts
 from t2ibench.methods.composer.decompose.depth import Monocular, layers
 from t2ibench.methods.composer.decompose.instances import MaskRCNN, planes, shrink, union
 from t2ibench.methods.composer.decompose.semantics import text_embeddings
 from t2ibench.methods.composer.decompose.sketch import Simplified, strokes
 from t2ibench.models import Models
-from t2ibench.representations.depth import proxy
-from t2ibench.representations.instances import silhouettes
-from t2ibench.representations.intensity import WEIGHTS, intensity
-from t2ibench.representations.masks import known_part, known_parts, masked
-from t2ibench.representations.palette import Palette, codebook, palettes, smooth, strict_histogram
-from t2ibench.representations.sketch import canny
 
 FAITHFUL = Palette(norm="faithful")
 

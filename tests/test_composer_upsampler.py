@@ -9,7 +9,7 @@ from composer_tiny import assert_resumes, half_split
 from gan_cls_data import Pixels
 
 from t2ibench import zoo
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.methods.composer import recipe, settings
 from t2ibench.methods.composer.loading import load_upsampler
 from t2ibench.methods.composer.sampling import Drawing

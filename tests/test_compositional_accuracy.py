@@ -14,10 +14,10 @@ from face_words import VOCABULARY, WORDS, has
 from no_images import NoImages
 
 from t2ibench.core.errors import UserError
-from t2ibench.data import Split, Vocabulary
+from t2ibench.data.rare_pairs import find_pairs
+from t2ibench.data.split import Split, Vocabulary
 from t2ibench.metrics.compositional_accuracy import Config, pair_outcomes, prompts, roles, score
 from t2ibench.pair_prompts import pair_text, single_text
-from t2ibench.pairs import find_pairs
 from t2ibench.tracks import Prompt
 
 ROOT = Path(__file__).parent.parent

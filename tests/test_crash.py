@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from t2ibench import cache, runner, suite
+from t2ibench import runner, suite
 from t2ibench.core import records
 from t2ibench.core.cache import cached
 from t2ibench.core.errors import UserError
+from t2ibench.data import image_sets
 from t2ibench.journal import Store
 
 ONE = ("[painter, {name: painter, as: blind, colour_blind: true}]", "[painter]")
@@ -173,5 +174,5 @@ def test_a_full_disk_is_one_line_at_a_drawn_image_set_and_does_not_kill_the_proc
 
     monkeypatch.setattr(os, "posix_fallocate", refuse)
     with pytest.raises(UserError, match=r"cannot be written \(No space left on device\): 31 MB are needed"):
-        cache.write_images(tmp_path / "a.npy", [], (10_000, 3, 32, 32))
+        image_sets.write_images(tmp_path / "a.npy", [], (10_000, 3, 32, 32))
     assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ import torch
 
 from t2ibench.core.errors import UserError
 from t2ibench.cross_fit import FOLDS, CrossFitted, cross_fit, folds, unpacked, values_of
-from t2ibench.data import Split, Vocabulary
+from t2ibench.data.split import Split, Vocabulary
 from t2ibench.judge_gate import balanced_accuracy
 from t2ibench.pair_judge import pair_judge
 

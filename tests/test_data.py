@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from judged import squares
 
-from t2ibench.data import Split, join
+from t2ibench.data.split import Split, join
 
 
 def facts(split: Split, row: int) -> tuple:

@@ -18,7 +18,7 @@ from t2ibench import cli
 from t2ibench.backbones.clip import Clip, published
 from t2ibench.core.errors import UserError
 from t2ibench.core.plugins import Entry
-from t2ibench.data import Networks, Split
+from t2ibench.data.split import Networks, Split
 from t2ibench.datasets import avatars
 from t2ibench.default_networks import CLIP, networks_of, settled
 from t2ibench.evidence import Evidence

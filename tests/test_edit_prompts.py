@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from t2ibench.cache import ArrayImages
 from t2ibench.core.errors import UserError
-from t2ibench.data import Split, Vocabulary
+from t2ibench.data.split import Split, Vocabulary
+from t2ibench.data.stores import ArrayImages
 from t2ibench.datasets.avatars.model import read_model
 from t2ibench.edit_prompts import build, default_literals, neutral_text, target_text
 

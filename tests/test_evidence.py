@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from t2ibench import features
-from t2ibench.cache import ArrayImages
 from t2ibench.core.cache import _read
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import pixel_hash
-from t2ibench.data import Split
+from t2ibench.data.split import Split
+from t2ibench.data.stores import ArrayImages
 from t2ibench.evidence import Evidence, Samples
 from t2ibench.tracks import Prompt
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from gan_cls_data import colour_split
 
-from t2ibench.data import Split, Vocabulary
+from t2ibench.data.split import Split, Vocabulary
 from t2ibench.methods.gan_cls.style_transfer import Recaption, change, kept, one_said_otherwise, other_captions, reworded
 
 WORDS = Vocabulary(

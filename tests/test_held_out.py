@@ -10,11 +10,13 @@ import pytest
 from no_images import NoImages
 from PIL import Image
 
-from t2ibench import plan, suite
+from t2ibench import suite
 from t2ibench.core.errors import UserError
-from t2ibench.data import Split, Vocabulary
-from t2ibench.held_out import Composed, Settings, chosen, dataset_of, shows
-from t2ibench.pairs import find_pairs
+from t2ibench.data import dataset
+from t2ibench.data.dataset import dataset_of
+from t2ibench.data.held_out import Composed, Settings, chosen, shows
+from t2ibench.data.rare_pairs import find_pairs
+from t2ibench.data.split import Split, Vocabulary
 
 VALUES = {"hat": ("red", "blue", "none"), "coat": ("long", "short"), "mood": ("glad", "grim"), "sky": ("clear", "dull")}
 VOCABULARY = Vocabulary({name: {value: [("has", f"{value} {name}")] * 2 for value in options} for name, options in VALUES.items()})
@@ -156,7 +158,8 @@ def test_a_suite_holds_pairs_out_of_a_folder_of_images(tmp_path):
         "reference": {"split": "test-seen"},
         "prompts": {"split": "test-unseen", "captions": 3},
     }
-    data = plan.read(suite.parse(content, "s", "", "s.yaml"))
+    wanted = suite.parse(content, "s", "", "s.yaml")
+    data = dataset.read(wanted.dataset, wanted.reference.split, wanted.reference.limit, "s: dataset")
     assert not shows(data.train, [("colour=red", "size=large")]).any()
     assert set(values(data.train, "colour")) == {"red", "blue"}
     asked = data.split("test-unseen")

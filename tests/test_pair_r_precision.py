@@ -9,7 +9,7 @@ import torch
 from fake_evidence import FakeEvidence
 
 from t2ibench.core.errors import UserError
-from t2ibench.data import Split, Vocabulary
+from t2ibench.data.split import Split, Vocabulary
 from t2ibench.evidence import Samples
 from t2ibench.metrics.pair_r_precision import Config, rows_of, score, swaps
 from t2ibench.pair_prompts import build

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from t2ibench.core.errors import UserError
-from t2ibench.data import Vocabulary
-from t2ibench.literals import literal_set
-from t2ibench.pairs import Counts, Pair, Rules, capped, choose, find_pairs
+from t2ibench.data.attributes import literal_set
+from t2ibench.data.rare_pairs import Counts, Pair, Rules, capped, choose, find_pairs
+from t2ibench.data.split import Vocabulary
 
 TOTAL = 24_183  # images of CelebA-HQ in the training partition of CelebA
 SINGLE = {

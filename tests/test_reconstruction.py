@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from t2ibench.cache import ArrayImages
 from t2ibench.compositions import find
 from t2ibench.core.errors import UserError
+from t2ibench.data.stores import ArrayImages
 from t2ibench.edit_prompts import SOURCES
 from t2ibench.evidence import Evidence, Samples
 from t2ibench.metrics.reconstruction import Config, score

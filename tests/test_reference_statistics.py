@@ -11,7 +11,7 @@ from goldens import FOLDER, VALUES, tensors
 
 from t2ibench import reference_statistics
 from t2ibench.core.errors import UserError
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.metrics import fid, kid, prdc
 from t2ibench.stats.frechet import Gaussian, Moments, frechet_distance, jackknife
 

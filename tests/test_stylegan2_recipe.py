@@ -15,7 +15,7 @@ from t2ibench.backbones.stylegan2.projected import ProjectedDiscriminator, decei
 from t2ibench.backbones.stylegan2.recipe import recipe
 from t2ibench.backbones.stylegan2.training import StyleGAN2Recipe, disturb, gradient_penalty, path_lengths
 from t2ibench.core.errors import UserError
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.models import Models
 
 SMALL = {"z_dim": 8, "w_dim": 8, "mapping_layers": 2, "channel_base": 256, "channel_max": 8, "batch": 4, "head_width": 4, "bfloat16": False}

@@ -5,7 +5,7 @@ import json
 import pytest
 from stylet2i_tiny import WORDS
 
-from t2ibench.data import Vocabulary
+from t2ibench.data.split import Vocabulary
 from t2ibench.datasets.avatars.grammar import captions
 from t2ibench.datasets.avatars.model import read_model
 from t2ibench.methods.stylet2i.attributes import Lexicon, facts, words

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from t2ibench.core.errors import UserError
 from t2ibench.core.seeds import derive_seed, latents
-from t2ibench.data import Vocabulary
+from t2ibench.data.split import Vocabulary
 from t2ibench.methods.stylet2i import PARTS, recipe
 from t2ibench.methods.stylet2i.attribute import AttributeRecipe
 from t2ibench.methods.stylet2i.directions import DirectionNetwork, Shape

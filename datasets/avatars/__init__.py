@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from t2ibench import cache
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.seeds import derive_seed
-from t2ibench.data import ImageStore, Networks, Split, join
+from t2ibench.data import image_sets
+from t2ibench.data.split import Networks, Split, join
+from t2ibench.data.stores import ImageStore
 from t2ibench.datasets.avatars import domains, draw, known
 from t2ibench.datasets.avatars.grammar import captions
 from t2ibench.datasets.avatars.model import Model, read_model
@@ -169,10 +170,10 @@ def domain_images(config: Config, domain: str, count: int, seed: int = 0) -> Spl
         ]
 
     def make(path: Path) -> dict[str, Any]:
-        cache.write_images(path, _drawn(jobs, config.size, f"draw {name}", image_filter), (count, 3, config.size, config.size))
+        image_sets.write_images(path, _drawn(jobs, config.size, f"draw {name}", image_filter), (count, 3, config.size, config.size))
         return {}
 
-    images, _ = cache.images(recipe_of(config, name, count), make)
+    images, _ = image_sets.images(recipe_of(config, name, count), make)
     return Split("avatars", name, [str(i) for i in range(count)], images, [domains.captions(texts, s) for s in seeds], table, vocabulary)
 
 
@@ -226,10 +227,10 @@ def regions(config: Config, attribute: str, values: Sequence[str]) -> np.ndarray
         from t2ibench.core.progress import track
 
         chunks = (masks(config, REGIONS_SPLIT, [index]) for index in track(rows, f"draw the parts of {len(rows)} avatars", len(rows)))
-        cache.write_images(path, chunks, (len(rows), config.size, config.size))
+        image_sets.write_images(path, chunks, (len(rows), config.size, config.size))
         return {}
 
-    labels, _ = cache.images(recipe_of(config, f"parts {REGIONS_SPLIT}", len(rows)), make)
+    labels, _ = image_sets.images(recipe_of(config, f"parts {REGIONS_SPLIT}", len(rows)), make)
     shown = [index for index in rows if model.visible(drawn[index])[attribute] in values]
     return np.asarray(np.isin(labels.read(shown), [PARTS.index(part) for part in PARTS_OF[attribute]]).any(axis=0))
 
@@ -265,16 +266,16 @@ def _faces(config: Config, name: str, seeds: Sequence[int], *, balanced: bool = 
 
     def make(path: Path) -> dict[str, Any]:
         jobs = [job(row) for row in range(len(seeds))]
-        cache.write_images(path, _drawn(jobs, config.size, f"draw avatars {name}"), (len(seeds), 3, config.size, config.size))
+        image_sets.write_images(path, _drawn(jobs, config.size, f"draw avatars {name}"), (len(seeds), 3, config.size, config.size))
         return words()
 
     recipe = recipe_of(config, name, len(seeds))
     images: ImageStore | None = None
     if hashes := known.hashes(recipe.key):
-        facts = cache.facts(recipe, lambda: {**words(), "as_known": known.holds(hashes, job, config.size)})
-        images = cache.ImagesToMake(recipe, make, hashes) if facts["as_known"] else None
+        facts = image_sets.facts(recipe, lambda: {**words(), "as_known": known.holds(hashes, job, config.size)})
+        images = image_sets.ImagesToMake(recipe, make, hashes) if facts["as_known"] else None
     if images is None:
-        images, facts = cache.images(recipe, make)
+        images, facts = image_sets.images(recipe, make)
     table = pd.DataFrame(facts["attributes"], dtype=object)
     texts = [tuple(texts) for texts in facts["captions"]]
     ids = [f"{name.replace(' ', '-')}-{index:05d}" for index in range(len(seeds))]
@@ -295,7 +296,7 @@ def _version() -> list[str]:
     return [VERSION, files(__package__).joinpath("attributes.yaml").read_text("utf-8"), *packages]
 
 
-def recipe_of(config: Config, name: str, count: int) -> cache.Recipe:
+def recipe_of(config: Config, name: str, count: int) -> image_sets.Recipe:
     """What a set of this data set is called in the cache; everything that decides its pixels and words is in the key."""
     key = hashlib.sha256(json.dumps([_version(), name, count, config.size]).encode()).hexdigest()
-    return cache.Recipe("avatars", f"{name} {config.size}", key)
+    return image_sets.Recipe("avatars", f"{name} {config.size}", key)

@@ -1,13 +1,12 @@
 """The hashes of images that ship with this package, so that a run that reads no pixel of a large split need not draw it.
 
 One file a split, of 32 bytes an image, named by the key of its recipe: other drawing packages, or another sheet, have another key, and
-such splits are drawn at once. `python -c "from t2ibench.datasets.avatars import known; known.write()"` writes the file of the training
-split where there is none yet.
+such splits are drawn at once. `python -m t2ibench.datasets.avatars.write_known` writes the file of the training split where there is none
+yet.
 """
 
 from collections.abc import Callable, Sequence
 from importlib.resources import files
-from pathlib import Path
 
 from t2ibench.core.images import pixel_hash
 from t2ibench.datasets.avatars import draw
@@ -31,15 +30,3 @@ def holds(hashes: Sequence[str], job: Callable[[int], draw.Job], size: int) -> b
     """Whether some of the images, the jobs of their rows drawn here, have these hashes."""
     rows = range(0, len(hashes), -(-len(hashes) // PROBES))
     return all(pixel_hash(draw.on_white(draw.draw(job(row), size))) == hashes[row] for row in rows)
-
-
-def write() -> None:
-    """Write the file of the training split from its images, drawn here."""
-    from t2ibench.datasets import avatars
-
-    images = avatars.load(avatars.Config(), "train").images
-    key = avatars.recipe_of(avatars.Config(), "train", len(images)).key
-    path = Path(str(FOLDER)) / name_of(key)
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(b"".join(map(bytes.fromhex, images.digests())))
-    print(f"wrote {path}: {len(images):,} hashes")

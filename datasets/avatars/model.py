@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 
 from t2ibench.core.seeds import derive_seed, uniform
-from t2ibench.data import Vocabulary
+from t2ibench.data.split import Vocabulary
 
 Phrase = tuple[str, str]  # ("is" | "has" | "wears", text)
 Conditions = Mapping[str, tuple[str, ...]]

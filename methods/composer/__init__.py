@@ -17,7 +17,7 @@ from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.images import pixel_hash, to_float, to_uint8
 from t2ibench.core.seeds import latents
 from t2ibench.core.settings import configure
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.methods.composer import diffusion
 from t2ibench.methods.composer.conditions import Conditions, chosen
 from t2ibench.methods.composer.decompose import Decomposition, Extractors, resized

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.methods.composer.settings import Optimisation
 
 Network = TypeVar("Network", bound=nn.Module)

@@ -19,7 +19,7 @@ from t2ibench.backbones.clip import Clip
 from t2ibench.core import cache
 from t2ibench.core.errors import UserError
 from t2ibench.core.seeds import derive_seed, latents, uniform
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.methods.composer import diffusion
 from t2ibench.methods.composer.decompose.semantics import unit_rms
 from t2ibench.methods.composer.learner import Learner, card_facts

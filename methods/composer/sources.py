@@ -10,13 +10,13 @@ from torch import Tensor
 from t2ibench.compositions import Task
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import to_float
+from t2ibench.data.representations.intensity import REC601, intensity
+from t2ibench.data.representations.masks import masked
+from t2ibench.data.representations.palette import palettes
 from t2ibench.methods.composer.conditions import GLOBALS, LETTERS, LOCALS, Conditions, between, chosen
 from t2ibench.methods.composer.decompose import Decomposition, resized
 from t2ibench.methods.composer.decompose.instances import planes, shrink
 from t2ibench.methods.composer.decompose.semantics import image_embeddings, text_embeddings
-from t2ibench.representations.intensity import REC601, intensity
-from t2ibench.representations.masks import masked
-from t2ibench.representations.palette import palettes
 from t2ibench.tracks import Compose, Source
 
 

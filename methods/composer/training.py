@@ -14,7 +14,7 @@ from torch import Tensor
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import to_float, to_uint8
 from t2ibench.core.seeds import derive_seed, latents, uniform
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.methods.composer import diffusion
 from t2ibench.methods.composer.conditions import LETTERS, Conditions, Dropout, chosen, joint_dropout
 from t2ibench.methods.composer.decompose import Decomposition, Extracted, Extractors, resized

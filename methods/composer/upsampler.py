@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from t2ibench import extractors
 from t2ibench.core.images import to_float, to_uint8
 from t2ibench.core.seeds import derive_seed, latents, uniform
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.methods.composer import diffusion
 from t2ibench.methods.composer.decompose import resized
 from t2ibench.methods.composer.learner import Learner, card_facts

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from t2ibench.compositions import NAMES, Task
 from t2ibench.core.errors import UserError
+from t2ibench.data.representations.depth import proxy
+from t2ibench.data.representations.instances import silhouettes
+from t2ibench.data.representations.intensity import REC601, intensity
+from t2ibench.data.representations.sketch import canny
 from t2ibench.methods.diffusers_pipeline.drawing import resized
 from t2ibench.methods.diffusers_pipeline.settings import MAPS
-from t2ibench.representations.depth import proxy
-from t2ibench.representations.instances import silhouettes
-from t2ibench.representations.intensity import REC601, intensity
-from t2ibench.representations.sketch import canny
 from t2ibench.tracks import Compose, Source
 
 

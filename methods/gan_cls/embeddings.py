@@ -13,7 +13,7 @@ from torch import Tensor
 from t2ibench.core import cache
 from t2ibench.core.errors import UserError
 from t2ibench.core.progress import track
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.methods.gan_cls.text_encoder import TextEncoder
 
 

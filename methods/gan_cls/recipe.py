@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from t2ibench.core.errors import UserError, did_you_mean
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.methods.gan_cls.loading import load_encoder, load_generator, load_image_side
 from t2ibench.methods.gan_cls.recipe_gan import GanRecipe
 from t2ibench.methods.gan_cls.recipe_style import StyleRecipe

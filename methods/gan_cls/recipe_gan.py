@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from t2ibench.core.images import to_uint8
 from t2ibench.core.seeds import derive_seed, latents, uniform
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.methods.gan_cls.embeddings import embed_captions, rectangular
 from t2ibench.methods.gan_cls.losses import discriminator_loss, generator_loss, interpolate, interpolation_beta
 from t2ibench.methods.gan_cls.networks import Discriminator, Generator, ImageEncoder, Shape, reset_conv_biases

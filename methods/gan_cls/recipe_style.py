@@ -13,7 +13,7 @@ from torch import Tensor
 
 from t2ibench.core.images import to_float, to_uint8
 from t2ibench.core.seeds import derive_seed, latents, uniform
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.methods.gan_cls.embeddings import embed_captions, rectangular
 from t2ibench.methods.gan_cls.networks import Generator
 from t2ibench.methods.gan_cls.recipe_text import seeded

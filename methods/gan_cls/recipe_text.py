@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from t2ibench.core.errors import UserError
 from t2ibench.core.seeds import derive_seed, permutation, uniform
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.methods.gan_cls.embeddings import rectangular
 from t2ibench.methods.gan_cls.losses import joint_embedding_loss
 from t2ibench.methods.gan_cls.networks import ImageEncoder

@@ -15,7 +15,8 @@ from torch.nn.functional import interpolate as resize
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.images import to_float
 from t2ibench.core.seeds import derive_seed, uniform
-from t2ibench.data import ImageStore, Split
+from t2ibench.data.split import Split
+from t2ibench.data.stores import ImageStore
 
 Augment = Literal["reference", "clean", "none"]
 ENLARGED, SIDE = 76, 64  # pixels before and after the random crop

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast
 
 from t2ibench.core import settings
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.methods.gan_cls.networks import Shape
 from t2ibench.methods.gan_cls.sampling import Augment
 from t2ibench.methods.gan_cls.text_encoder import EncoderShape

@@ -13,9 +13,8 @@ import pandas as pd
 from torch import Tensor
 
 from t2ibench.core.seeds import derive_seed, permutation, uniform
-from t2ibench.data import Split, Vocabulary
-from t2ibench.literals import attribute_of
-from t2ibench.visibility import Covers, visible
+from t2ibench.data.attributes import Covers, attribute_of, visible
+from t2ibench.data.split import Split, Vocabulary
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.images import to_uint8
 from t2ibench.core.seeds import latents
 from t2ibench.core.settings import configure
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.methods.stylegan_nada.adaptations import Adaptations
 from t2ibench.methods.stylegan_nada.mining import Mining
 from t2ibench.methods.stylegan_nada.settings import PROFILES, Config, Training

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from t2ibench.core.errors import UserError
 from t2ibench.core.seeds import derive_seed, uniform
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.methods.stylet2i import attributes
 from t2ibench.methods.stylet2i.attributes import Lexicon
 from t2ibench.methods.stylet2i.losses import difference, semantic_loss, spatial_loss

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from t2ibench.data import Vocabulary
+from t2ibench.data.split import Vocabulary
 
 ARTICLES = {"a", "an", "the", "any"}
 NEGATIONS = {"no", "not", "without", "never", "cannot"}  # and words that end in n't

@@ -19,7 +19,7 @@ from t2ibench.backbones.clip.training import contrastive_loss
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import to_float
 from t2ibench.core.seeds import derive_seed, uniform
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.methods.stylet2i.settings import ClipSettings
 from t2ibench.models import Models
 from t2ibench.training import batch_rows

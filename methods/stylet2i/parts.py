@@ -11,7 +11,7 @@ from torch import Tensor
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import to_float
 from t2ibench.core.seeds import derive_seed, uniform
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.methods.stylet2i.segmentation import PartNetwork
 from t2ibench.methods.stylet2i.settings import PartsSettings
 from t2ibench.models import Models

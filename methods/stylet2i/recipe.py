@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from t2ibench.core.errors import UserError, did_you_mean
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.methods.stylet2i.attribute import AttributeRecipe
 from t2ibench.methods.stylet2i.clip_training import ClipRecipe
 from t2ibench.methods.stylet2i.parts import PartsRecipe

@@ -9,7 +9,7 @@ from torch import Tensor
 from t2ibench.backbones.clip import Clip
 from t2ibench.core.errors import UserError
 from t2ibench.core.seeds import derive_seed, uniform
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.methods.stylet2i.losses import contrastive_loss, cosine_loss
 from t2ibench.methods.stylet2i.settings import SentenceSettings
 from t2ibench.methods.stylet2i.training import HELD_OUT, DirectionRecipe

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from t2ibench.core.images import to_uint8
 from t2ibench.core.seeds import derive_seed, latents
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.methods.stylet2i.directions import DirectionNetwork, Shape
 from t2ibench.methods.stylet2i.losses import norm_penalty
 from t2ibench.methods.stylet2i.settings import Training

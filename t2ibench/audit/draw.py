@@ -17,7 +17,7 @@ from t2ibench.core import files, records
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.images import encode_png, pixel_hash
 from t2ibench.core.seeds import derive_seed, permutation, uniform
-from t2ibench.data import Vocabulary
+from t2ibench.data.split import Vocabulary
 from t2ibench.evidence import Samples
 from t2ibench.generation import samples_by_group
 from t2ibench.journal import Store

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from t2ibench import compositions, runner, sheets
-from t2ibench.commands.datasets import opened
 from t2ibench.commands.generate import entry_of, made_by, seeds_of
 from t2ibench.compositions import NAMES, Task
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.files import write_whole
 from t2ibench.core.images import encode_png, read_image
-from t2ibench.representations.masks import middle
+from t2ibench.data.dataset import opened
+from t2ibench.data.representations.masks import middle
 from t2ibench.tracks import Compose, Source
 from t2ibench.tracks.compose import caption, request
 

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from t2ibench import runner, sheets, suite
-from t2ibench.commands.datasets import opened
 from t2ibench.core import files, plugins
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.images import read_image
 from t2ibench.core.plugins import Entry
 from t2ibench.core.progress import counter
 from t2ibench.core.settings import settings_of
+from t2ibench.data.dataset import opened
 from t2ibench.plan import has_functions
 from t2ibench.tracks import Adapt, Compose, Edit, TextToImage
 

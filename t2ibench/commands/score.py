@@ -13,10 +13,10 @@ from torch import Tensor
 from t2ibench.cells import Sample
 from t2ibench.commands.console import out as stdout
 from t2ibench.commands.console import print_json
-from t2ibench.commands.datasets import configured
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
-from t2ibench.data import Networks, Split
+from t2ibench.data.dataset import configured
+from t2ibench.data.split import Networks, Split
 from t2ibench.default_networks import networks_of, settled
 from t2ibench.evidence import Samples
 from t2ibench.given_images import TRACK, asked_metrics, check_texts, evidence_of, made_images, no_images, real_images

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from t2ibench import training
-from t2ibench.commands.datasets import available, opened
 from t2ibench.core import plugins
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.settings import settings_of
-from t2ibench.data import join
+from t2ibench.data.dataset import available, opened
+from t2ibench.data.split import join
 from t2ibench.models import Models
 
 BACKBONES = Path(__file__).parent.parent / "backbones"

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from t2ibench.cache import ArrayImages
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import pixel_hash, read_image
-from t2ibench.data import Split
+from t2ibench.data.split import Split
+from t2ibench.data.stores import ArrayImages
 from t2ibench.evidence import Evidence, Samples
 from t2ibench.models import JUDGE, Models
 from t2ibench.tracks import Prompt

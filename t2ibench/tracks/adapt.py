@@ -14,9 +14,10 @@ from torch import Tensor
 
 from t2ibench.cells import Maker, Sample, Track
 from t2ibench.core.errors import UserError, did_you_mean
-from t2ibench.data import Split
+from t2ibench.data.dataset import HELD_OUT, Data
+from t2ibench.data.split import Split
 from t2ibench.edit_prompts import SOURCES
-from t2ibench.plan import HELD_OUT, Data, Plan
+from t2ibench.plan import Plan
 from t2ibench.suite import Suite
 from t2ibench.tracks import ADAPTED, Adapt, Prompt
 from t2ibench.tracks.edit import Sources, samples

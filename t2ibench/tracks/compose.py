@@ -21,13 +21,14 @@ from t2ibench.core import cache
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import digest
 from t2ibench.core.seeds import derive_seed, permutation
-from t2ibench.data import Split
+from t2ibench.data.dataset import Data
+from t2ibench.data.representations.edits import edited
+from t2ibench.data.representations.instances import silhouettes
+from t2ibench.data.representations.masks import middle, packed, unpacked
+from t2ibench.data.representations.sketch import canny
+from t2ibench.data.split import Split
 from t2ibench.edit_prompts import SOURCES
-from t2ibench.plan import Data, Plan
-from t2ibench.representations.edits import edited
-from t2ibench.representations.instances import silhouettes
-from t2ibench.representations.masks import middle, packed, unpacked
-from t2ibench.representations.sketch import canny
+from t2ibench.plan import Plan
 from t2ibench.suite import Suite
 from t2ibench.tracks import COMPOSED, Compose, Prompt, Source
 

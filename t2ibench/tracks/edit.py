@@ -17,8 +17,9 @@ from t2ibench import edit_prompts
 from t2ibench.cells import Maker, Sample, Track
 from t2ibench.core.errors import UserError
 from t2ibench.core.seeds import derive_seed
+from t2ibench.data.dataset import Data
 from t2ibench.edit_prompts import SOURCES
-from t2ibench.plan import Data, Plan
+from t2ibench.plan import Plan
 from t2ibench.suite import Suite
 from t2ibench.tracks import Edit, Prompt
 

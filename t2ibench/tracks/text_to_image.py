@@ -11,9 +11,9 @@ from torch import Tensor
 from t2ibench.cells import Maker, Sample, Track
 from t2ibench.core.errors import UserError
 from t2ibench.core.seeds import derive_seed, permutation, uniform
-from t2ibench.data import Split
-from t2ibench.evidence import Render
-from t2ibench.plan import Data, Plan
+from t2ibench.data.dataset import Data, Render
+from t2ibench.data.split import Split
+from t2ibench.plan import Plan
 from t2ibench.suite import Suite
 from t2ibench.tracks import Prompt, TextToImage
 

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from face_words import VOCABULARY, WORDS, has
 
-from t2ibench.cache import ArrayImages
 from t2ibench.core.images import pixel_hash
 from t2ibench.core.seeds import derive_seed, uniform
-from t2ibench.data import Networks, Split
+from t2ibench.data.split import Networks, Split
+from t2ibench.data.stores import ArrayImages
 
 NETWORKS = Networks(judge="attribute-judge-avatars", clip="clip-judge-avatars")  # a test puts its own in their place
 SIZES = {"train": 6000, "test": 200}

@@ -10,7 +10,7 @@ import torch
 from testing_squares import COLOURS, paint
 from torch import Tensor
 
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.models import Models
 from t2ibench.tracks import TextToImage
 

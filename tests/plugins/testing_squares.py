@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from t2ibench.cache import ArrayImages
 from t2ibench.core.images import pixel_hash
 from t2ibench.core.seeds import derive_seed, uniform
-from t2ibench.data import Split, Vocabulary
+from t2ibench.data.split import Split, Vocabulary
+from t2ibench.data.stores import ArrayImages
 
 COLOURS, TONES = ("red", "green", "blue"), ("dark", "light")
 SIZES = {"train": 60, "val": 12, "test": 24}

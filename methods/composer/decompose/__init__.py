@@ -18,18 +18,18 @@ from t2ibench.core import cache
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import to_float
 from t2ibench.core.seeds import derive_seed, uniform
-from t2ibench.data import Split
+from t2ibench.data.representations.depth import proxy
+from t2ibench.data.representations.instances import silhouettes
+from t2ibench.data.representations.intensity import REC601, WEIGHTS, intensity
+from t2ibench.data.representations.masks import known_parts, masked, middle
+from t2ibench.data.representations.palette import PALETTE, Palette, palettes
+from t2ibench.data.representations.sketch import canny
+from t2ibench.data.split import Split
 from t2ibench.methods.composer.conditions import LETTERS, Conditions
 from t2ibench.methods.composer.decompose import depth, instances, sketch
 from t2ibench.methods.composer.decompose.scripted import file_facts
 from t2ibench.methods.composer.decompose.semantics import image_embeddings, text_embeddings
 from t2ibench.models import Models
-from t2ibench.representations.depth import proxy
-from t2ibench.representations.instances import silhouettes
-from t2ibench.representations.intensity import REC601, WEIGHTS, intensity
-from t2ibench.representations.masks import known_parts, masked, middle
-from t2ibench.representations.palette import PALETTE, Palette, palettes
-from t2ibench.representations.sketch import canny
 
 VERSION = 2  # of what is cached
 KEPT = ("canny", "boundaries", "parts", "silhouette", "layers", "proxy")  # extractors that need no file

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from t2ibench.core.errors import UserError
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 
 
 def encode_labels(split: Split, attributes: Mapping[str, Sequence[str]]) -> Tensor:

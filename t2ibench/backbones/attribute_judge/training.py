@@ -18,7 +18,7 @@ from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.images import to_float
 from t2ibench.core.seeds import derive_seed
 from t2ibench.core.settings import configure
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.models import Models
 from t2ibench.training import batch_rows, warmup_cosine
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from t2ibench.backbones.clip.model import Clip
 from t2ibench.core.seeds import derive_seed, permutation
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 
 POOL = 100
 

@@ -23,7 +23,7 @@ from t2ibench.backbones.stylegan2.network import GAIN, SLOPE, Generator, Linear
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import to_float, to_uint8
 from t2ibench.core.seeds import derive_seed
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.models import GUIDE_CLIP, Models
 from t2ibench.training import batch_rows, warmup_cosine
 

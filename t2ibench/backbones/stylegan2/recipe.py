@@ -6,7 +6,7 @@ from typing import Any
 from t2ibench.backbones.stylegan2 import inversion, training
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.settings import configure
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.models import Models
 from t2ibench.training import Recipe
 

@@ -24,7 +24,7 @@ from t2ibench.backbones.stylegan2.projected import ProjectedDiscriminator, decei
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import to_float, to_uint8
 from t2ibench.core.seeds import derive_seed, latents
-from t2ibench.data import Split
+from t2ibench.data.split import Split
 from t2ibench.models import GUIDE_CLIP, Models
 from t2ibench.stats import frechet
 from t2ibench.training import batch_rows

@@ -5,68 +5,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
-
-class ImageStore(Protocol):
-    """Pixels that are read when they are asked for: a memory-mapped array, or files on disk."""
-
-    def __len__(self) -> int: ...
-
-    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """The images at `indices`: uint8 [B, 3, H, W]. Raises UserError naming the file that cannot be read."""
-        ...
-
-    def digests(self) -> Sequence[str]:
-        """One content hash an image (of its pixels or of its file), in order; computed without decoding where possible."""
-        ...
-
-
-@dataclass(frozen=True)
-class Subset:
-    """Some rows of another store, in an order of their own."""
-
-    store: ImageStore
-    rows: Sequence[int]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        return self.store.read([self.rows[index] for index in indices])
-
-    def digests(self) -> Sequence[str]:
-        whole = self.store.digests()
-        return [whole[row] for row in self.rows]
-
-
-@dataclass(frozen=True)
-class Joined:
-    """Several stores of images of one size, one behind the other."""
-
-    stores: Sequence[ImageStore]
-
-    def __len__(self) -> int:
-        return sum(map(len, self.stores))
-
-    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        ends = np.cumsum([len(store) for store in self.stores])
-        rows = np.asarray(indices)
-        if len(rows) and not 0 <= rows.min() <= rows.max() < ends[-1]:
-            raise IndexError(f"rows {rows.min()} to {rows.max()} of {ends[-1]} images")
-        which = np.searchsorted(ends, rows, side="right")
-        parts = [(np.flatnonzero(which == k), rows[which == k] - (ends[k] - len(store))) for k, store in enumerate(self.stores)]
-        read = [(places, store.read(inside)) for (places, inside), store in zip(parts, self.stores, strict=True) if len(places)]
-        images = np.empty((len(rows), *read[0][1].shape[1:]), np.uint8)
-        for places, pixels in read:
-            images[places] = pixels
-        return images
-
-    def digests(self) -> Sequence[str]:
-        return [digest for store in self.stores for digest in store.digests()]
+from t2ibench.data.stores import ImageStore, Joined, PartMasks, Subset, SubsetMasks
 
 
 @dataclass(frozen=True)
@@ -98,39 +41,6 @@ class Networks:
 
     judge: str | None = None
     clip: str | None = None
-
-
-class PartMasks(Protocol):
-    """Which part of its image each pixel shows, where a data set knows. parts: their names. of: the parts each attribute shows in."""
-
-    @property
-    def parts(self) -> Sequence[str]: ...
-
-    @property
-    def of(self) -> Mapping[str, Sequence[str]]: ...
-
-    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Positions in `parts`, uint8 [B, H, W]."""
-        ...
-
-
-@dataclass(frozen=True)
-class SubsetMasks:
-    """Some rows of other masks, in an order of their own."""
-
-    masks: PartMasks
-    rows: Sequence[int]
-
-    @property
-    def parts(self) -> Sequence[str]:
-        return self.masks.parts
-
-    @property
-    def of(self) -> Mapping[str, Sequence[str]]:
-        return self.masks.of
-
-    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        return self.masks.read([self.rows[index] for index in indices])
 
 
 @dataclass(frozen=True)

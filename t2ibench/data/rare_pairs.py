@@ -17,8 +17,8 @@ import pandas as pd
 from scipy import stats
 
 from t2ibench.core.errors import UserError
-from t2ibench.data import Vocabulary
-from t2ibench.literals import attribute_of, canonical, indicators, literal_set
+from t2ibench.data.attributes import attribute_of, canonical, indicators, literal_set
+from t2ibench.data.split import Vocabulary
 
 Names = tuple[str, str]  # the literals of a pair, i first
 Stratum = Literal["rare", "near_unseen", "over", "neutral", "other"]

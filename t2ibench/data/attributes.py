@@ -1,4 +1,7 @@
-"""Literals, "attribute=value": which ones a vocabulary can name, and which images of an attribute table have them."""
+"""Literals, "attribute=value": which ones a vocabulary can name, which images of an attribute table have them, and which cover others.
+
+A hijab hides the colour of hair. What covers what is found in the training table, where a covered attribute has no value.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -7,7 +10,10 @@ import numpy as np
 import pandas as pd
 
 from t2ibench.core.errors import UserError, did_you_mean
-from t2ibench.data import Vocabulary
+from t2ibench.data.split import Vocabulary
+
+FEWEST = 20  # training images with a literal, before it counts as one that always covers an attribute
+Covers = Mapping[str, frozenset[str]]
 
 
 def literal_set(vocabulary: Vocabulary) -> tuple[str, ...]:
@@ -62,3 +68,26 @@ def _strings(column: pd.Series) -> pd.Series:
     codes, unique = pd.factorize(column, use_na_sentinel=True)  # one conversion a distinct value, not a row
     names = np.array([name(value) for value in unique] + [None], dtype=object)
     return pd.Series(names[codes], dtype=object)
+
+
+def covers(table: pd.DataFrame) -> Covers:
+    """For each attribute the literals "attribute=value" that cover it: at least FEWEST images have them, and none of those shows it."""
+    values = canonical(table, map(str, table.columns))
+    found: dict[str, set[str]] = {own: set() for own in values}
+    for other in values:
+        for value, rows in values.groupby(other):
+            if len(rows) >= FEWEST:
+                for own in rows.columns[rows.isna().all()]:
+                    found[own].add(f"{other}={value}")
+    return {own: frozenset(literals) for own, literals in found.items()}
+
+
+def visible(values: pd.DataFrame, covered_by: Covers) -> pd.DataFrame:
+    """Whether each attribute can be seen on images of these values, bool [N, A]. An attribute without covers always can."""
+    seen = pd.DataFrame(True, index=values.index, columns=values.columns)
+    for own in values:
+        for literal in covered_by.get(str(own), ()):
+            other, _, value = literal.partition("=")
+            if other in values:
+                seen[own] &= values[other] != value
+    return seen

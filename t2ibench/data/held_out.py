@@ -12,19 +12,17 @@ In the manner of C-CUB and C-Flowers (Park et al., NeurIPS 2021), which hold out
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from t2ibench.core import plugins
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.seeds import derive_seed
-from t2ibench.core.settings import configure
-from t2ibench.data import Split, join
-from t2ibench.literals import attribute_of, canonical, indicators
-from t2ibench.pairs import Names, Rules, capped, find_pairs
+from t2ibench.data.attributes import attribute_of, canonical, indicators
+from t2ibench.data.rare_pairs import Names, Rules, capped, find_pairs
+from t2ibench.data.split import Split, join
 
 KEY = "held_out"
 MADE = ("test-seen", "test-unseen", "held-out")
@@ -39,23 +37,6 @@ class Settings:
     kept: int = 0  # images of each pair that stay in training
     test_share: float = 0.2
     val_share: float = 0.1
-
-
-def dataset_of(name: str, settings: Mapping[str, Any], where: str) -> tuple[Any, Any, dict[str, Any]]:
-    """A data set plug-in, its settings, and both as a record tells them; `held_out` among them makes compositional splits of it.
-
-    Raises UserError, beginning with `where`, for a wrong setting.
-    """
-    module, own = plugins.load("datasets", name), {key: value for key, value in settings.items() if key != KEY}
-    config = configure(module.Config, own, where)
-    if KEY not in settings:
-        return module, config, asdict(config)
-    if not isinstance(settings[KEY], dict):
-        raise UserError(f"{where}: {KEY} is {settings[KEY]!r}, expected a mapping such as {{pairs: 8}}")
-    held = configure(Settings, settings[KEY], f"{where}: {KEY}")
-    if held.kept < 0 or (held.pairs < 1 and not held.named) or not (held.test_share > 0 and 0 < held.val_share < 1 - held.test_share):
-        raise UserError(f"{where}: {KEY}: expected pairs >= 1, kept >= 0 and positive shares that leave some for training, got {held}")
-    return Composed(module, held), config, {**asdict(config), KEY: asdict(held)}
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from filelock import FileLock
 from t2ibench.core.cache import home
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import pixel_hash
+from t2ibench.data.stores import ArrayImages
 
 
 @dataclass(frozen=True)
@@ -32,23 +33,6 @@ class Recipe:
     @property
     def path(self) -> Path:
         return home() / self.owner / f"{re.sub(r'[^A-Za-z0-9]+', '-', self.name)[:80]}-{self.key[:16]}.npy"
-
-
-@dataclass(frozen=True)
-class ArrayImages:
-    """Images of a memory-mapped array: uint8 [N, 3, H, W]."""
-
-    array: np.ndarray
-    hashes: Sequence[str]
-
-    def __len__(self) -> int:
-        return len(self.array)
-
-    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        return np.asarray(self.array[np.asarray(indices)])
-
-    def digests(self) -> Sequence[str]:
-        return self.hashes
 
 
 @dataclass(frozen=True)
