@@ -31,8 +31,6 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from t2ibench import runner, suite
-from t2ibench.backbones.attribute_judge import AttributeJudge
-from t2ibench.backbones.clip import model, preprocess
 from t2ibench.core import environment
 from t2ibench.core.files import write_whole
 from t2ibench.core.progress import track
@@ -41,6 +39,8 @@ from t2ibench.evidence import Evidence
 from t2ibench.journal import Store
 from t2ibench.methods import gan_cls
 from t2ibench.metrics import clip_score
+from t2ibench.networks.attribute_judge import AttributeJudge
+from t2ibench.networks.clip import model, preprocess
 from t2ibench.stats import frechet
 
 SUITE = {

@@ -30,7 +30,7 @@ from t2ibench.datasets import avatars
 from t2ibench.methods.gan_cls import BATCH, Config, Method
 from t2ibench.methods.gan_cls.settings import VARIANTS
 from t2ibench.methods.gan_cls.style_transfer import Recaption, change, kept, one_said_otherwise, other_captions
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
 from t2ibench.stats.intervals import paired_difference
 
 KINDS = {"one attribute said otherwise": one_said_otherwise, "another image's caption": other_captions}

@@ -18,9 +18,6 @@ import torch.nn.functional as F
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from t2ibench.backbones.clip import Clip
-from t2ibench.backbones.clip.templates import TEMPLATES
-from t2ibench.backbones.passes import in_passes
 from t2ibench.core import files
 from t2ibench.core.images import to_uint8
 from t2ibench.core.seeds import derive_seed, permutation
@@ -31,7 +28,10 @@ from t2ibench.methods.styleclip.selection import kept_channels, style_step
 from t2ibench.methods.styleclip.settings import Config
 from t2ibench.methods.styleclip.sources import Sources
 from t2ibench.methods.styleclip.space import PASS, StyleSpace
-from t2ibench.models import JUDGE_CLIP, Models
+from t2ibench.networks.clip import Clip
+from t2ibench.networks.clip.templates import TEMPLATES
+from t2ibench.networks.models import JUDGE_CLIP, Models
+from t2ibench.networks.passes import in_passes
 
 TEXTS = (
     "a person wearing glasses",

@@ -33,9 +33,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from t2ibench.backbones.stylegan2 import Config, Generator
-from t2ibench.backbones.stylegan2.network import GAIN, SLOPE, Modulated, ToRGB, fir
-from t2ibench.backbones.stylegan2.rosinality import filters, table
+from t2ibench.networks.stylegan2 import Config, Generator
+from t2ibench.networks.stylegan2.network import GAIN, SLOPE, Modulated, ToRGB, fir
+from t2ibench.networks.stylegan2.rosinality import filters, table
 
 RATIO, AGREEMENT = 2.0, 1e-3
 Synthesis = Callable[[Tensor], Tensor]  # w_plus [B, L, w_dim] -> images [B, 3, H, H]

@@ -20,7 +20,7 @@ from t2ibench.core.progress import track
 from t2ibench.core.seeds import derive_seed, latents
 from t2ibench.datasets import avatars
 from t2ibench.metrics.prdc import prdc
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
 from t2ibench.stats.frechet import frechet_distance
 
 MEASURES = ("fd_avatars", "precision", "recall", "density", "coverage")

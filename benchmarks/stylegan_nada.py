@@ -22,8 +22,6 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from t2ibench.backbones.passes import in_passes
-from t2ibench.backbones.stylegan2 import Generator
 from t2ibench.core import files, settings
 from t2ibench.core.images import to_uint8
 from t2ibench.core.progress import track
@@ -34,7 +32,9 @@ from t2ibench.methods.stylegan_nada.adaptations import Adaptations
 from t2ibench.methods.stylegan_nada.settings import Config
 from t2ibench.methods.stylegan_nada.training import AdaptationRecipe
 from t2ibench.metrics.diversity import mean_distances
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
+from t2ibench.networks.passes import in_passes
+from t2ibench.networks.stylegan2 import Generator
 from t2ibench.stats.frechet import Moments, frechet_distance
 
 TARGETS = ("sepia", "pencil-sketch", "pixel-art", "micah", "open-peeps", "lorelei")

@@ -25,7 +25,7 @@ from t2ibench.data.rare_pairs import find_pairs
 from t2ibench.datasets import avatars
 from t2ibench.methods.stylet2i import Config, Method
 from t2ibench.methods.stylet2i.adjustment import adjust
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
 from t2ibench.pair_prompts import TEMPLATES, pair_text
 from t2ibench.stats.intervals import paired_difference
 

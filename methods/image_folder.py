@@ -20,7 +20,7 @@ from torch import Tensor
 
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import read_image
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
 from t2ibench.tracks import TextToImage
 
 

@@ -3,7 +3,7 @@
 `fid` (Heusel et al., NeurIPS 2017) is on Inception's pool3 by clean-FID's protocol (Parmar et al., CVPR 2022) where its weights are on
 disk, and `fid_smalln` below 2,048 images a side, where the covariances are singular. Otherwise it is on the embedded attribute judge and
 called `fd_avatars`. Other ways to bring an image to Inception give other numbers under names of their own: `fid_legacy_tf`,
-`fid_legacy_pt`, `fid_tm_aa` (`t2ibench.backbones.inception`). `fd_dinov2_…` is on DINOv2's class token (extractor `dinov2:FILE`), and
+`fid_legacy_pt`, `fid_tm_aa` (`t2ibench.networks.inception`). `fd_dinov2_…` is on DINOv2's class token (extractor `dinov2:FILE`), and
 `fd_clip_…` on image embeddings of a CLIP, of unit norm, which clean-fid's CLIP-FID does not bring them to. Both sides' covariances divide
 by n - 1; nothing is added to a diagonal (`t2ibench.stats.frechet`).
 

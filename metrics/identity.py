@@ -1,7 +1,7 @@
 """Identity: how alike source and edited image are in what makes the person. Mean cosine in [-1, 1]; higher is better.
 
 `arcface_similarity`, where a file of ArcFace's weights is given: of the face features that StyleCLIP's identity loss compares, on the same
-crop (`t2ibench/backbones/arcface.py`), for photographs aligned as in FFHQ.
+crop (`t2ibench/networks/arcface.py`), for photographs aligned as in FFHQ.
 
 `face_similarity` otherwise, from the attribute judge's penultimate features. It is no face recognition: no network was trained to tell
 these people apart, and no threshold says "the same person". The features see the whole image, so before the cosine

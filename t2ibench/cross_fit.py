@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from t2ibench.backbones.attribute_judge.calibration import fit_temperature
 from t2ibench.core.errors import UserError
 from t2ibench.core.seeds import derive_seed
 from t2ibench.data.attributes import canonical
+from t2ibench.networks.attribute_judge.calibration import fit_temperature
 
 FOLDS = 5
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)  # of the penalty |W|^2 / (2 N), that is 1 / C

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from t2ibench import assets
 from t2ibench.core.errors import UserError
 from t2ibench.data.split import Networks
 from t2ibench.feature_sets import AUTO
+from t2ibench.networks import zoo
 from t2ibench.scoring import Metric
 
 CLIP = "ViT-L-14-quickgelu:openai"  # what a metric that reads texts takes where it has no PUBLISHED of its own
@@ -24,7 +24,7 @@ def networks_of(module: Any, dataset: str) -> Networks:
 
 def trained_for(shipped: Networks, dataset: str) -> Networks:
     """The networks that a data set brings, or in place of each the one that was trained for the data set by name."""
-    there = assets.available()
+    there = zoo.available()
     judge, clip = f"attribute-judge-{dataset}", f"clip-judge-{dataset}"
     return Networks(judge if judge in there else shipped.judge, clip if clip in there else shipped.clip)
 
@@ -42,7 +42,7 @@ def _settled(metric: Metric, networks: Networks, dataset: str, where: str) -> Me
         return metric
     if networks.clip is not None:
         return replace(metric, config=replace(metric.config, clip=networks.clip))
-    from t2ibench.backbones.clip import published
+    from t2ibench.networks.clip import published
 
     name = getattr(metric.module, "PUBLISHED", CLIP)
     if published.on_disk(name) is None:

@@ -12,7 +12,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from t2ibench import features
 from t2ibench.core import cache
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.seeds import derive_seed
@@ -20,8 +19,9 @@ from t2ibench.data.attributes import likeliest
 from t2ibench.data.dataset import Regions, Render
 from t2ibench.data.split import Split
 from t2ibench.data.stores import ImageStore
-from t2ibench.extractors import Extractor, find
-from t2ibench.models import Models
+from t2ibench.networks import extractors
+from t2ibench.networks.extractors import Extractor, find
+from t2ibench.networks.models import Models
 from t2ibench.reference_statistics import ReferenceFile
 from t2ibench.tracks import ADAPTED, Prompt
 
@@ -248,7 +248,7 @@ class Evidence:
         if len(rows) == 0:
             raise UserError(f"{name}: there is no image to look at")
         key = ("images", digest, extractor.sha256, extractor.resize, *([extractor.output] if extractor.output else []))
-        return self._once(key, lambda: features.extract(extractor.network, store.read, rows, f"{name}: {len(rows):,} images"))
+        return self._once(key, lambda: extractors.extract(extractor.network, store.read, rows, f"{name}: {len(rows):,} images"))
 
     def _judged(self, store: ImageStore, rows: Sequence[int] | np.ndarray, digest: str) -> pd.DataFrame:
         judge = self.models.judge(self.judge)

@@ -8,11 +8,11 @@ from typing import Any
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from t2ibench.backbones import inception
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import digest
 from t2ibench.data.split import Split
 from t2ibench.evidence import NO_REAL_IMAGES, Evidence
+from t2ibench.networks import inception
 from t2ibench.reference_statistics import ReferenceFile
 from t2ibench.stats.paired import by_prompt, spell
 

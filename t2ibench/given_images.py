@@ -22,7 +22,7 @@ from t2ibench.data.split import Networks, Split
 from t2ibench.data.stores import ArrayImages
 from t2ibench.default_networks import settled, takes
 from t2ibench.evidence import Evidence, Samples
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
 from t2ibench.scoring import Metric, metrics_of
 from t2ibench.tracks import Prompt
 

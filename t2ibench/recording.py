@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from t2ibench import assets
 from t2ibench.cells import Maker
 from t2ibench.core import environment, records
 from t2ibench.core.errors import UserError
 from t2ibench.generation import SPENT
 from t2ibench.journal import Outcome
+from t2ibench.networks import zoo
 from t2ibench.scoring import Scores, judge_overlap
 
 SHOWN_FAILURES = 5
@@ -78,8 +78,8 @@ def assemble(
 
 def training_minutes(weights: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     """How long each of the zoo's weights trained, by name, as their cards say."""
-    present = assets.available()
-    cards = {name: assets.card(present[name]) for name in weights if name in present}
+    present = zoo.available()
+    cards = {name: zoo.card(present[name]) for name in weights if name in present}
     return {name: card["minutes"] for name, card in cards.items() if "minutes" in card}
 
 
@@ -91,8 +91,8 @@ def recorded(path: Path, identity_of: Mapping[str, Any], replacing: bool) -> dic
     if not path.exists():
         return None
     record = records.read(path)
-    present = assets.available()
-    judges_now = {name: assets.card(present[name])["sha256"] for name in record["judges"] if name in present}
+    present = zoo.available()
+    judges_now = {name: zoo.card(present[name])["sha256"] for name in record["judges"] if name in present}
     judges_then = {name: record["judges"][name]["sha256"] for name in judges_now}
     pair = ({**record["identity_of"], "judges": judges_then}, {**identity_of, "judges": judges_now})
     if (change := difference(*pair)) is None:

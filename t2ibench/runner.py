@@ -17,7 +17,7 @@ from t2ibench.data.dataset import Data
 from t2ibench.evidence import Evidence, Samples
 from t2ibench.generation import BATCH, generate, locked, samples_by_group
 from t2ibench.journal import Store
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
 from t2ibench.plan import Plan, configured, entry_of, has_functions, needed, prepare
 from t2ibench.recording import assemble, coverage, recorded
 from t2ibench.scoring import score

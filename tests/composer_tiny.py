@@ -10,11 +10,11 @@ import torch
 from gan_cls_data import COLOURS, Pixels
 from torch import nn
 
-from t2ibench import zoo
 from t2ibench.data.split import Split
 from t2ibench.methods.composer.conditions import LETTERS, Conditions
 from t2ibench.methods.composer.network import Denoiser, last_layers
 from t2ibench.methods.composer.settings import Shape
+from t2ibench.networks import weights
 
 TINY = Shape(
     image_size=16,
@@ -88,7 +88,7 @@ def write_tiny_weights(folder: Path, shape: Shape = TINY) -> None:
     shape = dataclasses.replace(shape, embed_dim=128, words_dim=128)
     config = {**dataclasses.asdict(shape), "extractors": {"clip": "clip-guide-avatars"}, "parts": []}
     card = {"data": {"dataset": "halves", "train": "train"}, "optimised_for": None}
-    zoo.write(folder / "tiny-composer.safetensors", denoiser(shape).state_dict(), config, card)
+    weights.write(folder / "tiny-composer.safetensors", denoiser(shape).state_dict(), config, card)
 
 
 def assert_resumes(training: Callable[[], Any]) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from t2ibench.data.split import Split
 from t2ibench.evidence import Evidence
-from t2ibench.models import JUDGE
+from t2ibench.networks.models import JUDGE
 from t2ibench.tracks import Prompt
 
 

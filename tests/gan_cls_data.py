@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from t2ibench import zoo
 from t2ibench.core.images import pixel_hash
 from t2ibench.data.split import Split
 from t2ibench.methods.gan_cls.networks import Generator, Shape
 from t2ibench.methods.gan_cls.recipe_gan import estimate_statistics
 from t2ibench.methods.gan_cls.text_encoder import EncoderShape, TextEncoder
+from t2ibench.networks import weights
 
 TINY = Shape(text_dim=5, nz=4, nt=3, ngf=2, ndf=2)
 ENCODER = EncoderShape(channels=(4, 5, 6), length=60, out=5)
@@ -66,6 +66,6 @@ def write_tiny_weights(folder: Path, shape: Shape = TINY, encoder: EncoderShape 
     estimate_statistics(generator, pairs)
     card = {"data": {"dataset": "colours", "train": "train"}, "optimised_for": None}
     tensors = {f"text.{key}": value for key, value in text.state_dict().items()}
-    zoo.write(folder / "tiny-encoder.safetensors", tensors, {**dataclasses.asdict(encoder), "image_width": 0}, card)
+    weights.write(folder / "tiny-encoder.safetensors", tensors, {**dataclasses.asdict(encoder), "image_width": 0}, card)
     config = {**dataclasses.asdict(shape), "text_encoder": "tiny-encoder", "noise": "normal"}
-    zoo.write(folder / "tiny-gan.safetensors", generator.state_dict(), config, card)
+    weights.write(folder / "tiny-gan.safetensors", generator.state_dict(), config, card)

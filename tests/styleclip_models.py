@@ -2,12 +2,12 @@
 
 import torch
 
-from t2ibench.backbones.clip import Clip
-from t2ibench.backbones.clip.network import build, tokens_of
-from t2ibench.backbones.clip.preprocess import Preprocess
-from t2ibench.backbones.stylegan2 import Config, Generator
-from t2ibench.models import Models
-from t2ibench.zoo import Weights
+from t2ibench.networks.clip import Clip
+from t2ibench.networks.clip.network import build, tokens_of
+from t2ibench.networks.clip.preprocess import Preprocess
+from t2ibench.networks.models import Models
+from t2ibench.networks.stylegan2 import Config, Generator
+from t2ibench.networks.weights import Weights
 
 TEXTS = ("a person with an afro", "a smiling person", "a person")
 CLIP = {

@@ -3,9 +3,9 @@
 import torch
 from test_clip import tiny_weights
 
-from t2ibench.backbones.clip import Clip
-from t2ibench.backbones.stylegan2 import Config, Generator
-from t2ibench.models import Models
+from t2ibench.networks.clip import Clip
+from t2ibench.networks.models import Models
+from t2ibench.networks.stylegan2 import Config, Generator
 
 TINY = Config(resolution=32, z_dim=8, w_dim=8, mapping_layers=2, channel_base=256, channel_max=16)
 

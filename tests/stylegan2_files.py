@@ -13,8 +13,8 @@ import pytest
 import torch
 from goldens import FOLDER
 
-from t2ibench.backbones.stylegan2 import Config, Generator, checkpoints, nvlabs, shapes
 from t2ibench.core.errors import UserError
+from t2ibench.networks.stylegan2 import Config, Generator, checkpoints, nvlabs, shapes
 
 GOLDEN = ("stylegan2_32", "stylegan2_16_clamp")
 VERSION = 6  # of NVlabs' persistence

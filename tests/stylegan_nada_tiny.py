@@ -5,12 +5,12 @@ from typing import Any
 import torch
 from styleclip_models import CLIP, tiny_generator
 
-from t2ibench.backbones.clip import Clip
-from t2ibench.backbones.clip.network import build, tokens_of
 from t2ibench.methods.stylegan_nada.settings import Config
 from t2ibench.methods.stylegan_nada.training import AdaptationRecipe
-from t2ibench.models import Models
-from t2ibench.zoo import Weights
+from t2ibench.networks.clip import Clip
+from t2ibench.networks.clip.network import build, tokens_of
+from t2ibench.networks.models import Models
+from t2ibench.networks.weights import Weights
 
 FACE, SKETCH, SEPIA = "a face avatar", "a pencil sketch of a face", "a sepia photo of a face"
 

@@ -10,11 +10,12 @@ import torch
 from styleclip_tiny import TinyModels
 from torch import Tensor
 
-from t2ibench import training, zoo
 from t2ibench.core.images import pixel_hash
 from t2ibench.data.split import Split, Vocabulary
 from t2ibench.methods.stylet2i import recipe
-from t2ibench.training import Recipe
+from t2ibench.networks import weights as weight_files
+from t2ibench.networks.training import loop
+from t2ibench.networks.training.loop import Recipe
 
 WORDS = Vocabulary(
     {
@@ -84,8 +85,8 @@ class Trained(TinyModels):
         super().__init__()
         self.folder = folder
 
-    def weights(self, name: str) -> zoo.Weights:
-        return zoo.read(self.folder / f"{name}.safetensors")
+    def weights(self, name: str) -> weight_files.Weights:
+        return weight_files.read(self.folder / f"{name}.safetensors")
 
 
 def tiny_recipe(part: str, models: TinyModels, seed: int = 0, **settings: Any) -> Recipe:
@@ -96,7 +97,7 @@ def train_all(folder: Path, seed: int = 0) -> Trained:
     """All three parts, a few steps each, and the models that know them."""
     models = Trained(folder)
     for part in TINY:
-        training.fit(tiny_recipe(part, models, seed), f"stylet2i-{part}-squares", folder, steps=2)
+        loop.fit(tiny_recipe(part, models, seed), f"stylet2i-{part}-squares", folder, steps=2)
     return models
 
 

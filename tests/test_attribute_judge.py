@@ -9,39 +9,40 @@ import pytest
 import torch
 from judged import squares
 
-from t2ibench import training, zoo
-from t2ibench.backbones.attribute_judge import AttributeJudge, recipe
-from t2ibench.backbones.attribute_judge.calibration import calibration_error, encode_labels, fit_temperature, report
-from t2ibench.backbones.attribute_judge.judge import probabilities
-from t2ibench.backbones.attribute_judge.training import masked_loss
-from t2ibench.backbones.augment import augment, cropped, recoloured
 from t2ibench.core import plugins
 from t2ibench.core.errors import UserError
 from t2ibench.data.split import Split
-from t2ibench.models import Models
+from t2ibench.networks import weights
+from t2ibench.networks.attribute_judge import AttributeJudge
+from t2ibench.networks.attribute_judge.calibration import calibration_error, encode_labels, fit_temperature, report
+from t2ibench.networks.attribute_judge.judge import probabilities
+from t2ibench.networks.augment import augment, cropped, recoloured
+from t2ibench.networks.models import Models
+from t2ibench.networks.training import loop
+from t2ibench.networks.training.attribute_judge import masked_loss, recipe
 
 TINY = {"widths": [8, 16, 16, 16], "features": 16, "batch": 32, "calibration": 64, "learning_rate": 0.01, "bfloat16": False}
 TWO = {"a": ["x", "y"], "b": ["p", "q", "r"]}
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> zoo.Weights:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> weights.Weights:
     made = recipe("attribute-judge", TINY, squares(320, hide_ground=0.3), squares(200, "val"), Models(), 0)
-    return training.fit(made, "judge", tmp_path_factory.mktemp("judge"), steps=60)
+    return loop.fit(made, "judge", tmp_path_factory.mktemp("judge"), steps=60)
 
 
 def pixels(split: Split) -> torch.Tensor:
     return torch.from_numpy(split.images.read(np.arange(len(split))))
 
 
-def test_a_judge_learns_and_its_card_holds_for_the_file_that_was_written(trained: zoo.Weights):
+def test_a_judge_learns_and_its_card_holds_for_the_file_that_was_written(trained: weights.Weights):
     judge, val = AttributeJudge(trained), squares(200, "val")
     numbers = report(judge.predict(pixels(val)), encode_labels(val, judge.attributes), judge.attributes)
     assert numbers == trained.card["validation"]
     assert min(number["balanced_accuracy"] for number in numbers.values()) > 0.97
 
 
-def test_an_answer_does_not_depend_on_its_batch(trained: zoo.Weights):
+def test_an_answer_does_not_depend_on_its_batch(trained: weights.Weights):
     judge, images = AttributeJudge(trained), pixels(squares(300, "val"))
     features, given = judge.read(images)
     alone, given_alone = judge.read(images[299:])
@@ -51,7 +52,7 @@ def test_an_answer_does_not_depend_on_its_batch(trained: zoo.Weights):
     assert judge.read(images[:0])[0].shape == (0, 16)
 
 
-def test_probabilities_sum_to_one_in_the_order_of_the_values(trained: zoo.Weights):
+def test_probabilities_sum_to_one_in_the_order_of_the_values(trained: weights.Weights):
     judge, val = AttributeJudge(trained), squares(50, "val")
     given = judge.predict(pixels(val))
     assert {name: list(values.shape) for name, values in given.items()} == {"colour": [50, 3], "ground": [50, 2]}
@@ -60,20 +61,20 @@ def test_probabilities_sum_to_one_in_the_order_of_the_values(trained: zoo.Weight
 
 
 @pytest.mark.parametrize("images", [torch.zeros(1, 3, 64, 64), torch.zeros(3, 64, 64, dtype=torch.uint8)])
-def test_only_uint8_batches_are_read(trained: zoo.Weights, images: torch.Tensor):
+def test_only_uint8_batches_are_read(trained: weights.Weights, images: torch.Tensor):
     with pytest.raises(ValueError, match="reads uint8 images"):
         AttributeJudge(trained).predict(images)
 
 
-def test_images_of_another_size_are_refused(trained: zoo.Weights):
+def test_images_of_another_size_are_refused(trained: weights.Weights):
     with pytest.raises(UserError, match="reads 64x64 images, got 32x64"):
         AttributeJudge(trained).predict(torch.zeros(1, 3, 32, 64, dtype=torch.uint8))
 
 
-def test_weights_of_another_config_are_one_line(trained: zoo.Weights):
+def test_weights_of_another_config_are_one_line(trained: weights.Weights):
     config = {**trained.config, "features": 8}
     with pytest.raises(UserError, match="do not fit the config") as caught:
-        AttributeJudge(zoo.Weights("judge", trained.tensors, config, {}, ""))
+        AttributeJudge(weights.Weights("judge", trained.tensors, config, {}, ""))
     assert "\n" not in str(caught.value)
 
 
@@ -228,7 +229,7 @@ def test_the_shipped_judge_sees_rare_combinations(shipped: AttributeJudge, condi
 
 
 def test_the_shipped_card_passes_the_gate():
-    validation = zoo.load("attribute-judge-avatars").card["validation"]
+    validation = weights.load("attribute-judge-avatars").card["validation"]
     assert {
         "hair",
         "skin",
@@ -254,5 +255,7 @@ def test_the_shipped_judge_passes_the_gate_on_real_images(shipped: AttributeJudg
     numbers = report(shipped.predict(pixels(data)), encode_labels(data, shipped.attributes), shipped.attributes)
     if split == "balanced-test":
         found = {name: number["balanced_accuracy"] for name, number in numbers.items()}
-        assert found == pytest.approx({n: c["balanced_accuracy"] for n, c in zoo.load(shipped.name).card["validation"].items()}, abs=2e-3)
+        assert found == pytest.approx(
+            {n: c["balanced_accuracy"] for n, c in weights.load(shipped.name).card["validation"].items()}, abs=2e-3
+        )
     assert min(number["balanced_accuracy"] for number in numbers.values()) >= 0.97

@@ -21,7 +21,7 @@ from t2ibench.audit.draw import CELLS, allotted, question, read_key, stratified
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.data.split import Vocabulary
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
 from t2ibench.stats.intervals import wilson
 
 FACES = """# Faces of a table, real ones under right and wrong prompts. A second.

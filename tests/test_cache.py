@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from t2ibench.backbones import inception
 from t2ibench.core.cache import cached, folder, uncached
 from t2ibench.core.errors import UserError
 from t2ibench.data import image_sets
+from t2ibench.networks import inception
 
 PIXELS = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
 

@@ -11,12 +11,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from t2ibench import cli, zoo
+from t2ibench import cli
 from t2ibench.commands.generate import seeds_of
 from t2ibench.commands.train import part_of, splits_of
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.core.settings import settings_of
+from t2ibench.networks import weights as weight_files
 
 
 def test_help_and_lists_import_neither_torch_nor_pandas():
@@ -193,7 +194,7 @@ def test_train_writes_weights_and_card_goes_on_and_takes_settings(squares, t2ibe
     assert t2ibench(*words, "--steps", "2").returncode == 0
     answer = t2ibench(*words, "--steps", "5")
     assert answer.stdout.startswith("trained/paint-brush-squares.safetensors: sha256 ")
-    weights = zoo.read(Path("trained/paint-brush-squares.safetensors"))
+    weights = weight_files.read(Path("trained/paint-brush-squares.safetensors"))
     assert (weights.card["steps"], weights.card["recipe"]["rate"], weights.card["recipe"]["seed"]) == (5, 0.25, 7)
     from testing_squares import Config, load
 

@@ -14,14 +14,15 @@ from judged import squares
 from open_clip.transform import image_transform
 from PIL import Image
 
-from t2ibench import training, zoo
-from t2ibench.backbones.clip import Clip, recipe
-from t2ibench.backbones.clip.network import TokenTable, build, tokens_of
-from t2ibench.backbones.clip.preprocess import Preprocess
-from t2ibench.backbones.clip.retrieval import distractors, found_first, oracle, retrieval_numbers
-from t2ibench.backbones.clip.training import Texts, Values, contrastive_loss, encode_texts
 from t2ibench.core.errors import UserError
-from t2ibench.models import Models
+from t2ibench.networks import weights
+from t2ibench.networks.clip import Clip
+from t2ibench.networks.clip.network import TokenTable, build, tokens_of
+from t2ibench.networks.clip.preprocess import Preprocess
+from t2ibench.networks.models import Models
+from t2ibench.networks.training import loop
+from t2ibench.networks.training.clip import Texts, Values, contrastive_loss, encode_texts, recipe
+from t2ibench.networks.training.clip_validation import distractors, found_first, oracle, retrieval_numbers
 
 VISION = {"layers": [1, 1, 1, 1], "width": 8, "head_width": 32, "image_size": 32}
 CONFIG = {
@@ -42,11 +43,11 @@ TINY = {
 }
 
 
-def tiny_weights(seed: int = 0) -> zoo.Weights:
+def tiny_weights(seed: int = 0) -> weights.Weights:
     torch.manual_seed(seed)
     ids = sorted(set(tokens_of(["a red square on white", "this square is blue"], 12).unique().tolist()) - {0})
     model = build(CONFIG, ids)
-    return zoo.Weights("tiny", model.state_dict(), json.loads(json.dumps(CONFIG)), {}, "00")
+    return weights.Weights("tiny", model.state_dict(), json.loads(json.dumps(CONFIG)), {}, "00")
 
 
 @pytest.fixture
@@ -192,13 +193,11 @@ def test_the_values_of_an_image_that_cannot_be_seen_have_no_label():
 
 
 def test_a_clip_learns_to_find_captions_and_its_card_holds_for_its_file(tmp_path: Path):
-    made = training.fit(
-        recipe("guide", TINY, squares(400, size=32), squares(150, "val", size=32), Models(), 0), "clip", tmp_path, steps=150
-    )
+    made = loop.fit(recipe("guide", TINY, squares(400, size=32), squares(150, "val", size=32), Models(), 0), "clip", tmp_path, steps=150)
     numbers = made.card["validation"]
     assert numbers["of_oracle"] > 0.9
     val = squares(150, "val", size=32)
-    clip = Clip.from_zoo(zoo.read(tmp_path / "clip.safetensors"))
+    clip = Clip.from_zoo(weights.read(tmp_path / "clip.safetensors"))
     similarity = clip.encode_images(torch.from_numpy(val.images.read(range(150)))) @ clip.encode_texts([c[0] for c in val.captions]).T
     assert float(similarity.diagonal().mean()) == pytest.approx(numbers["cosine_right"], abs=1e-4)
     assert made.card["optimised_for"] == "guiding"
@@ -292,7 +291,7 @@ def test_the_oracle_draws_among_the_captions_that_are_true():
 def test_weights_that_do_not_fit_their_card_are_one_line():
     good = tiny_weights()
     wrong = {**good.config, "embed_dim": 8}
-    for bad in (zoo.Weights("tiny", good.tensors, wrong, {}, ""), zoo.Weights("tiny", {}, good.config, {}, "")):
+    for bad in (weights.Weights("tiny", good.tensors, wrong, {}, ""), weights.Weights("tiny", {}, good.config, {}, "")):
         with pytest.raises(UserError, match="do not fit the config") as caught:
             Clip.from_zoo(bad)
         assert "\n" not in str(caught.value)
@@ -359,7 +358,7 @@ def test_unknown_models_and_tags_are_answered_with_the_nearest():
 
 @pytest.mark.parametrize("name", ["clip-guide-avatars", "clip-judge-avatars"])
 def test_shipped_clips_reach_their_target(name: str):
-    numbers = zoo.load(name).card["validation"]
+    numbers = weights.load(name).card["validation"]
     assert numbers["n"] == 2000
     assert numbers["pool"] == 100
     assert numbers["of_oracle"] >= 0.95
@@ -369,8 +368,8 @@ def test_shipped_clips_reach_their_target(name: str):
 def test_the_shipped_guides_and_judge_differ(part: str):
     guide, judge = (Models().clip(f"clip-{name}-avatars") for name in (part, "judge"))
     assert guide.sha256 != judge.sha256
-    assert zoo.load(guide.name).card["optimised_for"] == "guiding"
-    assert zoo.load(guide.name).config["vision_cfg"] != zoo.load(judge.name).config["vision_cfg"]
+    assert weights.load(guide.name).card["optimised_for"] == "guiding"
+    assert weights.load(guide.name).config["vision_cfg"] != weights.load(judge.name).config["vision_cfg"]
 
 
 def test_a_card_has_numbers_also_where_texts_are_few_or_all_the_same(clip):

@@ -4,9 +4,9 @@ import pytest
 import torch
 from test_clip import tiny_weights
 
-from t2ibench.backbones.clip import Clip
-from t2ibench.backbones.clip.templates import IMAGENET, PLAIN, fill
 from t2ibench.core.errors import UserError
+from t2ibench.networks.clip import Clip
+from t2ibench.networks.clip.templates import IMAGENET, PLAIN, fill
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from styleclip_models import TEXTS, tiny_clip
 from torch import Tensor, nn
 
-from t2ibench.backbones.clip.distance import ClipDistance, pool, pooling_matrix
 from t2ibench.core.errors import UserError
+from t2ibench.networks.clip.distance import ClipDistance, pool, pooling_matrix
 
 
 @pytest.mark.parametrize("pixels", [32, 64, 96, 256])

@@ -14,7 +14,7 @@ from t2ibench.core import plugins, settings
 from t2ibench.core.errors import UserError
 from t2ibench.methods.composer import Config, Method
 from t2ibench.methods.composer.sources import Reader, against, holes
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
 from t2ibench.tracks import Compose, ComposeMethod, Edit, EditMethod, Source
 from t2ibench.tracks.compose import request
 

@@ -18,7 +18,7 @@ from t2ibench.methods.composer.decompose.depth import Monocular, layers
 from t2ibench.methods.composer.decompose.instances import MaskRCNN, planes, shrink, union
 from t2ibench.methods.composer.decompose.semantics import text_embeddings
 from t2ibench.methods.composer.decompose.sketch import Simplified, strokes
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
 
 FAITHFUL = Palette(norm="faithful")
 

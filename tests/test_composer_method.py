@@ -7,14 +7,14 @@ import pytest
 import torch
 from composer_tiny import TINY, half_split, write_tiny_weights
 
-from t2ibench import zoo
 from t2ibench.core import plugins
 from t2ibench.core.errors import UserError
 from t2ibench.methods.composer import Config, Method, recipe, settings
 from t2ibench.methods.composer.loading import load_denoiser
-from t2ibench.models import Models
+from t2ibench.networks import weights as weight_files
+from t2ibench.networks.models import Models
+from t2ibench.networks.training.loop import fit
 from t2ibench.tracks import TextToImage, TextToImageMethod
-from t2ibench.training import fit
 
 CONFIG = Config(weights="tiny-composer", upsampler="", prior="", steps=2)
 SMALL = {"size": "xs", "batch": 4, "warmup": 1, "learning_rate": 0.003, "ema": 0.5}
@@ -68,7 +68,7 @@ def test_settings_and_weights_that_cannot_be_are_one_line(models, tmp_path):
     weights = models.weights("tiny-composer")
     wrong = {**weights.config, "local_hidden": 5}
     with pytest.raises(UserError, match=r"tiny-composer: weights do not fit the config of their card .*: train or fetch them again"):
-        load_denoiser(zoo.Weights("tiny-composer", weights.tensors, wrong, weights.card, weights.sha256))
+        load_denoiser(weight_files.Weights("tiny-composer", weights.tensors, wrong, weights.card, weights.sha256))
 
 
 def training(models, **given):
@@ -109,7 +109,7 @@ def test_training_lowers_the_loss_and_writes_weights_that_draw(models, tmp_path)
     before = made.validate()
     assert before["loss_all"] == pytest.approx(1, abs=0.1)
     fit(made, "trained", tmp_path, steps=40)
-    card = zoo.load("trained").card
+    card = weight_files.load("trained").card
     assert card["validation"]["loss_all"] < 0.7 * before["loss_all"]
     assert card["data"]["dataset"] == "halves"
     assert card["recipe"]["extractors"]["G"] == "parts"

@@ -7,15 +7,15 @@ import torch
 import torch.nn.functional as F
 from composer_tiny import assert_resumes, half_split
 
-from t2ibench import zoo
 from t2ibench.core.errors import UserError
 from t2ibench.methods.composer import recipe, settings
 from t2ibench.methods.composer.loading import load_prior
 from t2ibench.methods.composer.prior import Prior
 from t2ibench.methods.composer.sampling import Drawing
 from t2ibench.methods.composer.settings import PRIORS, Config, PriorShape
-from t2ibench.models import Models
-from t2ibench.training import fit
+from t2ibench.networks import weights as weight_files
+from t2ibench.networks.models import Models
+from t2ibench.networks.training.loop import fit
 
 SHAPE = PriorShape(embed_dim=6, layers=2, heads=2, head_channels=4)
 
@@ -97,7 +97,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not(training):
 
 def test_training_tells_captions_apart_and_writes_weights_that_embed(training, tmp_path):
     fit(training(), "prior", tmp_path, steps=60)
-    weights = zoo.load("prior")
+    weights = weight_files.load("prior")
     found = weights.card["validation"]
     assert found["cosine_w1"] > found["cosine_w1_other_caption"]
     assert found["cosine_w1"] > found["cosine_caption"]

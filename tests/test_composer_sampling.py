@@ -7,7 +7,6 @@ import pytest
 import torch
 from composer_tiny import conditions, denoiser, write_tiny_weights
 
-from t2ibench import zoo
 from t2ibench.core.errors import UserError
 from t2ibench.methods.composer.conditions import LETTERS, Conditions, between, chosen, slerp
 from t2ibench.methods.composer.diffusion import alphas_bar
@@ -17,7 +16,8 @@ from t2ibench.methods.composer.prior import Prior
 from t2ibench.methods.composer.sampling import Drawing, leak, put_back, renoised
 from t2ibench.methods.composer.settings import Config, PriorShape, UpsamplerShape
 from t2ibench.methods.composer.upsampler import Upsampler
-from t2ibench.models import Models
+from t2ibench.networks import weights
+from t2ibench.networks.models import Models
 
 CONFIG = Config(steps=3)
 
@@ -186,7 +186,7 @@ def test_an_upsampler_of_other_sizes_and_a_prior_of_another_clip_are_one_line(mo
         ("up", Upsampler(up), dataclasses.asdict(up)),
         ("prior", Prior(prior), {**dataclasses.asdict(prior), "clip": "clip-judge-avatars"}),
     ):
-        zoo.write(tmp_path / f"{name}.safetensors", made.state_dict(), config, {"data": {}, "optimised_for": None})
+        weights.write(tmp_path / f"{name}.safetensors", made.state_dict(), config, {"data": {}, "optimised_for": None})
     with pytest.raises(UserError, match="up enlarges images of 32 pixels, tiny-composer draws 16"):
         load_drawing(Config(weights="tiny-composer", upsampler="up", prior=""), Models())
     with pytest.raises(UserError, match="prior makes embeddings of clip-judge-avatars, tiny-composer reads those of clip-guide-avatars"):

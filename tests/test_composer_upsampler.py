@@ -8,15 +8,15 @@ import torch
 from composer_tiny import assert_resumes, half_split
 from gan_cls_data import Pixels
 
-from t2ibench import zoo
 from t2ibench.data.split import Split
 from t2ibench.methods.composer import recipe, settings
 from t2ibench.methods.composer.loading import load_upsampler
 from t2ibench.methods.composer.sampling import Drawing
 from t2ibench.methods.composer.settings import UPSAMPLERS, Config, UpsamplerShape
 from t2ibench.methods.composer.upsampler import Upsampler, blurred
-from t2ibench.models import Models
-from t2ibench.training import fit
+from t2ibench.networks import weights as weight_files
+from t2ibench.networks.models import Models
+from t2ibench.networks.training.loop import fit
 
 SHAPE = UpsamplerShape(
     image_size=64, patch=4, base_channels=8, channel_mult=(1, 2), attention=(8,), head_channels=8, gn_groups=8, prediction="sample"
@@ -114,7 +114,7 @@ def test_training_brings_images_nearer_and_writes_weights_that_draw(training, tm
     made = training()
     before = made.validate()
     fit(made, "up", tmp_path, steps=30)
-    weights = zoo.load("up")
+    weights = weight_files.load("up")
     found = weights.card["validation"]
     assert found["psnr_model"] > before["psnr_model"] + 2
     assert found["psnr_bicubic"] == before["psnr_bicubic"]

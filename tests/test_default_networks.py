@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 
 import t2ibench
 from t2ibench import cli
-from t2ibench.backbones.clip import Clip, published
 from t2ibench.core.errors import UserError
 from t2ibench.core.plugins import Entry
 from t2ibench.data.split import Networks, Split
@@ -23,7 +22,8 @@ from t2ibench.datasets import avatars
 from t2ibench.default_networks import CLIP, networks_of, settled
 from t2ibench.evidence import Evidence
 from t2ibench.metrics import clip_score, cmmd
-from t2ibench.models import Models
+from t2ibench.networks.clip import Clip, published
+from t2ibench.networks.models import Models
 from t2ibench.scoring import metrics_of
 
 CAPTIONS = ["a cat on a sofa", "a rocket above the sea", "a plate of noodles", "two dogs in the snow"]

@@ -18,7 +18,7 @@ from t2ibench.core.errors import PartlyFailed, UserError
 from t2ibench.data.representations.sketch import canny
 from t2ibench.methods.diffusers_pipeline import Config, Method
 from t2ibench.methods.diffusers_pipeline.drawing import FLAGGED
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
 from t2ibench.tracks import Compose, ComposeMethod, Edit, EditMethod, Source, TextToImage
 
 SHOWN = np.full((3, 20, 20), 30, np.uint8)

@@ -17,7 +17,7 @@ from t2ibench.core import plugins, records
 from t2ibench.core.errors import PartlyFailed, UserError
 from t2ibench.methods.diffusers_pipeline import Config, Method
 from t2ibench.methods.diffusers_pipeline.drawing import FLAGGED, draw
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
 from t2ibench.tracks import TextToImage, TextToImageMethod
 
 

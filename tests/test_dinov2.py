@@ -4,10 +4,10 @@ import pytest
 import timm
 import torch
 
-from t2ibench import extractors
-from t2ibench.backbones.dinov2 import DINOv2, positions
 from t2ibench.core.errors import UserError
-from t2ibench.models import Models
+from t2ibench.networks import extractors
+from t2ibench.networks.dinov2 import DINOv2, positions
+from t2ibench.networks.models import Models
 
 
 @pytest.fixture(scope="module")

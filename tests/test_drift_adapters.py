@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from styleclip_models import CLIP, tiny_generator
 
-from t2ibench import runner, suite, zoo
-from t2ibench.backbones.clip.network import build, tokens_of
-from t2ibench.backbones.latent_mapper import MapperRecipe
-from t2ibench.backbones.stylegan2 import checkpoints
+from t2ibench import runner, suite
 from t2ibench.drift import baseline, methods
 from t2ibench.methods.styleclip import global_directions
 from t2ibench.methods.stylegan_nada import losses
+from t2ibench.networks import weights
+from t2ibench.networks.clip.network import build, tokens_of
+from t2ibench.networks.stylegan2 import checkpoints
+from t2ibench.networks.training.latent_mapper import MapperRecipe
 
 WORDS = ("a person", "a dark light red green blue square")
 STYLECLIP = {"generator": "tiny", "clip": "tiny-clip"}
@@ -41,7 +42,7 @@ def cached(squares: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_pa
     card = {"data": {"dataset": "squares", "train": "train"}, "optimised_for": None}
     checkpoints.save(tmp_path / "zoo" / "tiny.safetensors", tiny_generator(), card)
     ids = set(tokens_of(WORDS, 12).unique().tolist()) - {0}
-    zoo.write(tmp_path / "zoo" / "tiny-clip.safetensors", build(CLIP, ids).state_dict(), CLIP, card, half=False)
+    weights.write(tmp_path / "zoo" / "tiny-clip.safetensors", build(CLIP, ids).state_dict(), CLIP, card, half=False)
     return tmp_path / "cache"
 
 

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 import torch
 
-from t2ibench import features
 from t2ibench.core.cache import _read
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import pixel_hash
 from t2ibench.data.split import Split
 from t2ibench.data.stores import ArrayImages
 from t2ibench.evidence import Evidence, Samples
+from t2ibench.networks import extractors
 from t2ibench.tracks import Prompt
 
 NOISE = np.random.default_rng(0).integers(0, 256, (6, 3, 4, 4), np.uint8)
@@ -166,6 +166,6 @@ def test_a_group_nobody_asked_for_and_a_set_without_images_are_one_line():
 def test_extraction_in_batches_equals_one_pass():
     network = lambda x: x.float().mean((2, 3))  # noqa: E731
     rows = [4, 0, 5, 2, 1]
-    parts = features.extract(network, lambda r: NOISE[list(r)], rows, "test", batch=2)
+    parts = extractors.extract(network, lambda r: NOISE[list(r)], rows, "test", batch=2)
     np.testing.assert_array_equal(parts, network(torch.from_numpy(NOISE[rows])).numpy())
     assert isinstance(evidence().real_attributes(), pd.DataFrame)

@@ -1,4 +1,6 @@
-"""t2ibench/features.py: a cache file holds what was extracted, damage is found, and memory holds features once and images in parts."""
+"""t2ibench/networks/extractors.py: a cache file holds what was extracted, damage is found, and memory holds features once and images in
+parts.
+"""
 
 import hashlib
 import io
@@ -12,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from t2ibench import features
 from t2ibench.commands.score import outcomes_of
 from t2ibench.core import cache
 from t2ibench.given_images import made_images, samples_of
+from t2ibench.networks import extractors
 
 KEY = ["images", "a"]
 
@@ -71,7 +73,7 @@ def test_features_are_in_memory_once(tmp_path, monkeypatch):
     size = 250 * 40 * 512 * 4
 
     def make() -> np.ndarray:
-        return features.extract(
+        return extractors.extract(
             lambda x: x[:, :1].expand(-1, 512).float(), lambda rows: np.zeros((len(rows), 1), np.uint8), range(10_000), "x"
         )
 
@@ -93,14 +95,14 @@ def test_images_are_looked_at_in_equal_parts(count, sizes):
         return images.float().mean((1, 2, 3))[:, None]
 
     images = np.arange(count, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 2, 2), np.uint8)
-    found = features.extract(network, lambda rows: images[list(rows)], range(count), "images", batch=4)
+    found = extractors.extract(network, lambda rows: images[list(rows)], range(count), "images", batch=4)
     assert seen == sizes
     assert found[:, 0].tolist() == list(range(count))
 
 
 def test_nothing_to_look_at_is_said():
     with pytest.raises(ValueError, match="nothing: there is no image to look at"):
-        features.extract(lambda x: x.float(), lambda rows: np.zeros((len(rows), 1), np.uint8), [], "nothing")
+        extractors.extract(lambda x: x.float(), lambda rows: np.zeros((len(rows), 1), np.uint8), [], "nothing")
 
 
 def folder(path: Path, count: int, side: int) -> Path:
@@ -126,7 +128,7 @@ def test_a_folder_of_images_streams(tmp_path):
         with peak() as most:
             made = made_images(path, None, side)
             samples = samples_of(made)
-            features.extract(lambda x: x.float().mean((2, 3)), samples.store.read, samples.rows, "images")
+            extractors.extract(lambda x: x.float().mean((2, 3)), samples.store.read, samples.rows, "images")
             assert len(outcomes_of(samples, made)) == samples.ok.sum() == count
             peaks.append(most())
     assert peaks[1] - peaks[0] < 900 * 2000

@@ -8,7 +8,7 @@ import torch
 from gan_cls_data import TINY, colour_split, write_tiny_weights
 from PIL import Image
 
-from t2ibench import sheets, zoo
+from t2ibench import sheets
 from t2ibench.commands.generate import generate_sheet
 from t2ibench.core import plugins
 from t2ibench.core.errors import UserError
@@ -17,7 +17,8 @@ from t2ibench.methods.gan_cls import Config, Method
 from t2ibench.methods.gan_cls.figures import save_noise_interpolation, save_sentence_interpolation, save_style_transfer
 from t2ibench.methods.gan_cls.recipe import recipe
 from t2ibench.methods.gan_cls.text_encoder import EncoderShape
-from t2ibench.models import Models
+from t2ibench.networks import weights as weight_files
+from t2ibench.networks.models import Models
 from t2ibench.tracks import TextToImage, TextToImageMethod
 
 WIDE = dataclasses.replace(TINY, text_dim=16, nz=16, nt=16, ngf=16)  # widths that fill vector registers, as real ones do
@@ -73,7 +74,7 @@ def test_the_models_say_what_was_used_and_trained_on(models):
 
 def test_weights_that_do_not_fit_their_card_are_one_line(models, tmp_path):
     weights = models.weights("tiny-gan")
-    zoo.write(tmp_path / "wrong.safetensors", weights.tensors, {**weights.config, "ngf": 8}, {"data": None, "optimised_for": None})
+    weight_files.write(tmp_path / "wrong.safetensors", weights.tensors, {**weights.config, "ngf": 8}, {"data": None, "optimised_for": None})
     with pytest.raises(UserError, match=r"wrong: weights do not fit the config of their card .*: train or fetch them again"):
         Method(dataclasses.replace(CONFIG, weights="wrong"), models)
     with pytest.raises(UserError, match=r"no weights are called 'tiny-gam' .* did you mean 'tiny-gan'"):
@@ -90,7 +91,7 @@ def train_style_encoder(folder, models, steps=3, **settings):
     given = {"generator": "tiny-gan", "width": 2, "batch": 4, **settings}
     trained = recipe("style-encoder", given, colour_split(), colour_split(8, "val"), models, seed=0)
     losses = [trained.step(i, i / steps) for i in range(steps)]
-    zoo.write(folder / "tiny-style.safetensors", *trained.result(), {"data": None, "optimised_for": None})
+    weight_files.write(folder / "tiny-style.safetensors", *trained.result(), {"data": None, "optimised_for": None})
     return trained, losses
 
 
@@ -141,7 +142,7 @@ def test_generate_draws_texts_in_the_style_of_images(models, tmp_path, monkeypat
 def test_a_style_encoder_of_another_generator_is_one_line(models, tmp_path):
     train_style_encoder(tmp_path, models)
     weights = models.weights("tiny-gan")
-    zoo.write(
+    weight_files.write(
         tmp_path / "other-gan.safetensors",
         {k: v * 1.5 for k, v in weights.tensors.items()},
         weights.config,

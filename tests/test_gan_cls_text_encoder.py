@@ -13,7 +13,7 @@ from t2ibench.core.errors import UserError
 from t2ibench.methods.gan_cls.recipe import recipe
 from t2ibench.methods.gan_cls.recipe_text import attribute_features, retrieval
 from t2ibench.methods.gan_cls.text_encoder import ALPHABET, COLUMN, EncoderShape, GatedUnit, ReluUnit, TextEncoder, characters
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
 
 
 def test_the_alphabet_has_70_columns_and_69_symbols():

@@ -10,14 +10,14 @@ import torch
 from gan_cls_data import TINY, colour_split, tiny_encoder
 from torch import nn
 
-from t2ibench import training
 from t2ibench.core import plugins
 from t2ibench.core.errors import UserError
 from t2ibench.methods.gan_cls.networks import Discriminator, Generator
 from t2ibench.methods.gan_cls.recipe import PARTS, recipe
 from t2ibench.methods.gan_cls.recipe_gan import GanRecipe, average, estimate_statistics, gradient_penalty, learning_rate, update
 from t2ibench.methods.gan_cls.settings import EMBEDDED, VARIANTS, GanSettings, StyleSettings, TextSettings, choose
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
+from t2ibench.networks.training import loop
 
 SMALL = {"nz": 4, "nt": 3, "ngf": 2, "ndf": 2, "batch": 4, "captions": 1}
 
@@ -46,7 +46,7 @@ def test_epochs_are_counted_in_steps_or_are_shares_of_the_budget():
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_run_stopped_after_three_of_five_steps_ends_as_one_that_was_not(variant, tmp_path):
     def fit(out: str, steps: int) -> dict[str, torch.Tensor]:
-        return dict(training.fit(gan(variant, ema=0.9, precision="bfloat16"), "net", tmp_path / out, steps=steps).tensors)
+        return dict(loop.fit(gan(variant, ema=0.9, precision="bfloat16"), "net", tmp_path / out, steps=steps).tensors)
 
     whole = fit("whole", 5)
     fit("stopped", 3)

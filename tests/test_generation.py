@@ -15,7 +15,7 @@ from t2ibench.core.errors import PartlyFailed, UserError
 from t2ibench.generation import generate
 from t2ibench.journal import Store
 from t2ibench.methods import gan_cls
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
 from t2ibench.tracks import Prompt
 
 SAMPLES = [Sample(Prompt(text, text), 0, seed) for seed, text in enumerate(["a", "banana", "b", "c"])]

@@ -10,11 +10,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import t2ibench
-from t2ibench import cli, extractors
+from t2ibench import cli
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.data.folders import mapped
-from t2ibench.extractors import Extractor
+from t2ibench.networks import extractors
+from t2ibench.networks.extractors import Extractor
 from t2ibench.stats.frechet import Moments, frechet_distance
 
 D = 16

@@ -11,8 +11,8 @@ import torch
 from fake_edits import FakeEdits
 
 from t2ibench.core.errors import UserError
-from t2ibench.extractors import find
 from t2ibench.metrics.identity import Config, attribute_effects, cosines, score, without
+from t2ibench.networks.extractors import find
 
 RNG = np.random.default_rng(0)
 VALUES = {
@@ -116,7 +116,7 @@ def test_the_extractor_of_arcface_crops_and_is_known_by_its_file(monkeypatch, tm
         seen.append(faces)
         return faces.mean((2, 3))
 
-    monkeypatch.setattr("t2ibench.backbones.arcface.ArcFace.from_file", lambda path: SimpleNamespace(to=lambda device: network))
+    monkeypatch.setattr("t2ibench.networks.arcface.ArcFace.from_file", lambda path: SimpleNamespace(to=lambda device: network))
     path = tmp_path / "model_ir_se50.pth"
     path.write_bytes(b"weights")
     models: Any = SimpleNamespace(device=torch.device("cpu"), used={})

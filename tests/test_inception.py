@@ -9,9 +9,9 @@ import pytest
 import torch
 from goldens import FOLDER, tensors
 
-from t2ibench.backbones import inception
-from t2ibench.backbones.inception import FILE, Inception, clean_resize, resized, weights
 from t2ibench.core.errors import UserError
+from t2ibench.networks import inception
+from t2ibench.networks.inception import FILE, Inception, clean_resize, resized, weights
 
 IMAGES = {name: image.numpy() for name, image in tensors("images").items()}  # uint8 [H, W, 3]
 TABLES = {name: json.loads((FOLDER / f"{name}.json").read_text()) for name in ("images_resized", "images_resized_pillow12.3.0")}

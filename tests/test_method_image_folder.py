@@ -13,7 +13,7 @@ from t2ibench import cli
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.methods.image_folder import Config, Method
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
 from t2ibench.tracks import TextToImage
 
 

@@ -6,16 +6,16 @@ import pytest
 import torch
 from test_clip import tiny_weights
 
-from t2ibench import zoo
 from t2ibench.core.errors import UserError
-from t2ibench.models import Models
+from t2ibench.networks import weights as weight_files
+from t2ibench.networks.models import Models
 
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("T2IBENCH_WEIGHTS", str(tmp_path))
     weights = tiny_weights()
-    zoo.write(
+    weight_files.write(
         tmp_path / "clip-own.safetensors", weights.tensors, weights.config, {"optimised_for": "guiding", "data": {"dataset": "d"}, "x": 1}
     )
     return tmp_path

@@ -14,7 +14,7 @@ from t2ibench.data.stores import ArrayImages
 from t2ibench.edit_prompts import SOURCES
 from t2ibench.evidence import Evidence, Samples
 from t2ibench.metrics.reconstruction import Config, score
-from t2ibench.models import JUDGE
+from t2ibench.networks.models import JUDGE
 from t2ibench.tracks import COMPOSED, Prompt
 
 PLACES = torch.tensor([[0.0], [1.0], [2.0], [3.0]])  # of the sources: neighbours lie 1 apart, the last and the first 3; 1.5 on average

@@ -9,8 +9,6 @@ import torch.nn.functional as F
 from styleclip_tiny import TinyModels, tiny_generator
 from torch import Tensor
 
-from t2ibench.backbones.clip import Clip
-from t2ibench.backbones.stylegan2 import Generator
 from t2ibench.core.errors import UserError
 from t2ibench.methods.styleclip import Config
 from t2ibench.methods.styleclip.directions import channel_directions
@@ -18,6 +16,8 @@ from t2ibench.methods.styleclip.global_directions import jacobian, table
 from t2ibench.methods.styleclip.prepared import pieces
 from t2ibench.methods.styleclip.relevance import effect_lengths, jacobian_directions, probes, products, prompt_relevance
 from t2ibench.methods.styleclip.space import StyleSpace
+from t2ibench.networks.clip import Clip
+from t2ibench.networks.stylegan2 import Generator
 
 SMALL = Config(statistics_samples=100, images=2, max_resolution=4)
 

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from styleclip_models import tiny_clip
 from torch import nn
 
-from t2ibench.backbones.arcface import ArcFace, face_crop
-from t2ibench.backbones.identity import guide_features, identity_features, identity_loss
 from t2ibench.core.errors import UserError
-from t2ibench.models import Models
+from t2ibench.networks.arcface import ArcFace, face_crop
+from t2ibench.networks.identity import guide_features, identity_features, identity_loss
+from t2ibench.networks.models import Models
 
 
 def test_equal_images_lose_nothing_and_the_source_has_no_gradient():

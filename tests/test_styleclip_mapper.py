@@ -10,18 +10,19 @@ import torch
 from styleclip_models import TEXTS, tiny_generator, tiny_models
 from torch import Tensor, nn
 
-from t2ibench import training
-from t2ibench.backbones.latent_mapper import LEVELS, MapperNetwork, MapperRecipe, read_released
-from t2ibench.backbones.latent_mapper.ranger import Ranger
-from t2ibench.backbones.passes import in_passes
-from t2ibench.backbones.stylegan2 import Config as Layout
 from t2ibench.core.errors import UserError
 from t2ibench.core.seeds import derive_seed, latents
 from t2ibench.methods.styleclip import Method
 from t2ibench.methods.styleclip.mapper import Mapper
 from t2ibench.methods.styleclip.mapper_training import levels_of, mapper_recipe
 from t2ibench.methods.styleclip.settings import Config
-from t2ibench.models import Models
+from t2ibench.networks.latent_mapper import LEVELS, MapperNetwork, read_released
+from t2ibench.networks.models import Models
+from t2ibench.networks.passes import in_passes
+from t2ibench.networks.stylegan2 import Config as Layout
+from t2ibench.networks.training import loop
+from t2ibench.networks.training.latent_mapper import MapperRecipe
+from t2ibench.networks.training.ranger import Ranger
 from t2ibench.tracks import Edit, TextToImage
 
 AFRO, SMILE, PERSON = TEXTS
@@ -187,13 +188,13 @@ def test_a_stopped_training_equals_an_uninterrupted_one(models: Models, tmp_path
 
 def test_a_text_is_trained_once_and_its_cost_is_told_each_time(models: Models, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     trained: list[str] = []
-    plain = training.fit
+    plain = loop.fit
 
     def counted(recipe: Any, name: str, *args: Any, **kwargs: Any) -> Any:
         trained.append(name)
         return plain(recipe, name, *args, **kwargs)
 
-    monkeypatch.setattr(training, "fit", counted)
+    monkeypatch.setattr(loop, "fit", counted)
     w_plus, targets = codes(models, 3), [AFRO, SMILE, AFRO]
     editor = mapper(models)
     s = editor.edited(w_plus, [PERSON] * 3, targets)

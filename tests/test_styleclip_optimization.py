@@ -10,7 +10,7 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.seeds import latents
 from t2ibench.methods.styleclip.optimization import Optimization, l2_term, schedule
 from t2ibench.methods.styleclip.settings import Config
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
 
 AFRO, SMILE, PERSON = TEXTS
 

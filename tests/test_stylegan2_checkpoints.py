@@ -10,10 +10,11 @@ import torch
 from safetensors.torch import load as parse_safetensors
 from stylegan2_files import GOLDEN, Call, generator_of, images, refused, write_pkl
 
-from t2ibench import cli, zoo
-from t2ibench.backbones.stylegan2 import Config, Generator, checkpoints, rosinality, shapes
+from t2ibench import cli
 from t2ibench.core.errors import UserError
-from t2ibench.models import Models
+from t2ibench.networks import weights
+from t2ibench.networks.models import Models
+from t2ibench.networks.stylegan2 import Config, Generator, checkpoints, rosinality, shapes
 
 TINY = Config(16, z_dim=12, w_dim=12, mapping_layers=2, channel_base=128, channel_max=12)
 
@@ -169,10 +170,10 @@ def test_another_resolution_than_asked_for_is_refused(suffix, tmp_path, tiny):
 def test_weights_that_do_not_fit_their_card_are_refused(tmp_path, tiny):
     path = tmp_path / "network.safetensors"
     wrong = dataclasses.asdict(dataclasses.replace(TINY, channel_base=64))  # half the multiplier
-    zoo.write(path, tiny.state_dict(), wrong, {})
+    weights.write(path, tiny.state_dict(), wrong, {})
     with pytest.raises(UserError, match="12x12x3x3, expected 8x12x3x3 at 16 pixels with channel_base 64"):
         checkpoints.load(path)
-    zoo.write(path, tiny.state_dict(), wrong | {"chanel_max": 3}, {})
+    weights.write(path, tiny.state_dict(), wrong | {"chanel_max": 3}, {})
     with pytest.raises(UserError, match="unknown key 'chanel_max', did you mean 'channel_max'"):
         checkpoints.load(path)
 
@@ -245,7 +246,7 @@ def test_the_command_converts_without_changing_an_image(tmp_path, monkeypatch, c
         assert code == 0
         assert "32 pixels, 2 mapping layers" in said
     assert torch.equal(images(checkpoints.load(ours), name), images(generator_of(name), name))
-    assert zoo.read(ours).card["converted_from"] == {"file": "network.pt", "sha256": checkpoints.sha256(pt)}
+    assert weights.read(ours).card["converted_from"] == {"file": "network.pt", "sha256": checkpoints.sha256(pt)}
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,14 @@ import torch
 from gan_cls_data import colour_split
 from test_clip import tiny_weights
 
-from t2ibench.backbones.clip import Clip
-from t2ibench.backbones.clip.pyramid import pyramid
-from t2ibench.backbones.stylegan2 import Config, Generator
-from t2ibench.backbones.stylegan2.inversion import Encoder, EncoderRecipe, differences, encode, project, w_variance
-from t2ibench.backbones.stylegan2.recipe import recipe
 from t2ibench.core.errors import UserError
-from t2ibench.models import Models
+from t2ibench.networks.clip import Clip
+from t2ibench.networks.clip.pyramid import pyramid
+from t2ibench.networks.models import Models
+from t2ibench.networks.stylegan2 import Config, Generator
+from t2ibench.networks.stylegan2.inversion import Encoder, differences, encode, project, w_variance
+from t2ibench.networks.training.encoder import EncoderRecipe
+from t2ibench.networks.training.stylegan2 import recipe
 
 TINY = Config(resolution=64, z_dim=8, w_dim=8, mapping_layers=2, channel_base=256, channel_max=8)
 

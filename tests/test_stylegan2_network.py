@@ -4,9 +4,9 @@ import pytest
 import torch
 from stylegan2_files import GOLDEN, generator_of, golden
 
-from t2ibench.backbones.stylegan2 import Config, Generator
-from t2ibench.backbones.stylegan2.network import Modulated, ToRGB
 from t2ibench.core.errors import UserError
+from t2ibench.networks.stylegan2 import Config, Generator
+from t2ibench.networks.stylegan2.network import Modulated, ToRGB
 
 CLOSE = 1e-4  # images reach 12
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from stylegan2_files import GOLDEN, Call, generator_of, golden, images, module, refused, state_of, tree, write_pickle, write_pkl
 
-from t2ibench.backbones.stylegan2 import checkpoints
 from t2ibench.core.errors import UserError
+from t2ibench.networks.stylegan2 import checkpoints
 
 
 @pytest.mark.parametrize("protocol", [3, 4, 5])

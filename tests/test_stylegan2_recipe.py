@@ -7,16 +7,15 @@ from gan_cls_data import Pixels, colour_split
 from test_clip import tiny_weights
 from torch import nn
 
-from t2ibench import training
-from t2ibench.backbones.clip import Clip
-from t2ibench.backbones.stylegan2.discriminator import Discriminator, spread
-from t2ibench.backbones.stylegan2.layout import Config
-from t2ibench.backbones.stylegan2.projected import ProjectedDiscriminator, deceive, hinge
-from t2ibench.backbones.stylegan2.recipe import recipe
-from t2ibench.backbones.stylegan2.training import StyleGAN2Recipe, disturb, gradient_penalty, path_lengths
 from t2ibench.core.errors import UserError
 from t2ibench.data.split import Split
-from t2ibench.models import Models
+from t2ibench.networks.clip import Clip
+from t2ibench.networks.models import Models
+from t2ibench.networks.stylegan2.discriminator import Discriminator, spread
+from t2ibench.networks.stylegan2.layout import Config
+from t2ibench.networks.stylegan2.projected import ProjectedDiscriminator, deceive, hinge
+from t2ibench.networks.training import loop
+from t2ibench.networks.training.stylegan2 import StyleGAN2Recipe, disturb, gradient_penalty, path_lengths, recipe
 
 SMALL = {"z_dim": 8, "w_dim": 8, "mapping_layers": 2, "channel_base": 256, "channel_max": 8, "batch": 4, "head_width": 4, "bfloat16": False}
 
@@ -45,7 +44,7 @@ def made(models: Models, **given: object) -> StyleGAN2Recipe:
 )
 def test_a_run_stopped_after_one_of_three_steps_ends_as_one_that_was_not(given, models, tmp_path):
     def fit(out: str, steps: int) -> dict[str, torch.Tensor]:
-        return dict(training.fit(made(models, **given), "net", tmp_path / out, steps=steps).tensors)
+        return dict(loop.fit(made(models, **given), "net", tmp_path / out, steps=steps).tensors)
 
     whole = fit("whole", 3)
     fit("stopped", 1)

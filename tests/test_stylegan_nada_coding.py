@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from stylegan_nada_tiny import recipe
 
-from t2ibench import zoo
 from t2ibench.methods.stylegan_nada.coding import SCALE, STEPS, decode, encode
+from t2ibench.networks import weights
 
 CHANGES = {"a": torch.tensor([[3.0, -1.0, 0.1], [0.0, 0.0, 0.0], [0.002, 0.001, -0.002]]), "bias": torch.tensor([0.5, -0.25])}
 
@@ -24,7 +24,7 @@ def test_changes_are_off_by_less_than_half_a_step_of_their_channel():
 
 def test_what_is_read_from_a_file_decodes_to_what_was_coded(tmp_path: Path):
     coded = encode(CHANGES)
-    read = zoo.write(tmp_path / "x.safetensors", coded, {}, {}).tensors
+    read = weights.write(tmp_path / "x.safetensors", coded, {}, {}).tensors
     assert read["a"].dtype == torch.int8
     assert all(torch.equal(value, decode(coded)[key]) for key, value in decode(read).items())
     again = encode(decode(read))

@@ -10,13 +10,13 @@ from styleclip_models import tiny_generator
 from stylegan_nada_tiny import FACE, SKETCH, TinyModels, config, recipe
 from torch import Tensor
 
-from t2ibench.backbones.clip.templates import IMAGENET
-from t2ibench.backbones.stylegan2 import Config as Layout
-from t2ibench.backbones.stylegan2 import Generator
 from t2ibench.core.errors import UserError
 from t2ibench.methods.stylegan_nada import layers
 from t2ibench.methods.stylegan_nada.losses import direction_loss, global_loss, guides, text_direction, total_loss, views
 from t2ibench.methods.stylegan_nada.settings import PROFILES, Config
+from t2ibench.networks.clip.templates import IMAGENET
+from t2ibench.networks.stylegan2 import Config as Layout
+from t2ibench.networks.stylegan2 import Generator
 
 LAYOUT = Layout(32, z_dim=8, w_dim=16, mapping_layers=2, channel_base=512, channel_max=16)  # eight rows, seven convolutions
 EAST, NORTH = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])

@@ -10,7 +10,6 @@ import torch
 import yaml
 from stylegan_nada_tiny import FACE, SEPIA, SKETCH, TinyModels, config
 
-from t2ibench import training, zoo
 from t2ibench.core import plugins
 from t2ibench.core.errors import UserError
 from t2ibench.core.settings import configure
@@ -18,6 +17,8 @@ from t2ibench.methods.stylegan_nada import Method
 from t2ibench.methods.stylegan_nada.adaptations import Adaptations
 from t2ibench.methods.stylegan_nada.settings import Config
 from t2ibench.methods.stylegan_nada.training import AdaptationRecipe
+from t2ibench.networks import weights
+from t2ibench.networks.training import loop
 from t2ibench.tracks import Adapt, AdaptMethod, TextToImage, TextToImageMethod
 
 REQUESTS = [Adapt(FACE, SKETCH, 1), Adapt(FACE, SEPIA, 2), Adapt(FACE, SKETCH, 2)]
@@ -35,13 +36,13 @@ def folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The name of everything that is trained."""
     names: list[str] = []
-    plain = training.fit
+    plain = loop.fit
 
     def counted(recipe: Any, name: str, *args: Any, **kwargs: Any) -> Any:
         names.append(name)
         return plain(recipe, name, *args, **kwargs)
 
-    monkeypatch.setattr(training, "fit", counted)
+    monkeypatch.setattr(loop, "fit", counted)
     return names
 
 
@@ -53,7 +54,7 @@ def shipped(folder: Path, target: str = SEPIA, steps: int = 3, **settings: Any) 
     """Puts an adaptation into the zoo, as `t2ibench train` does; its name."""
     recipe = AdaptationRecipe(config(**settings), FACE, target, TinyModels())
     name = f"{recipe.name}-squares"
-    training.fit(recipe, name, folder / "zoo", steps=steps)
+    loop.fit(recipe, name, folder / "zoo", steps=steps)
     shutil.rmtree(folder / "zoo" / name)
     return name
 
@@ -192,7 +193,7 @@ def test_given_weights_serve_every_text(fits: list[str], folders: Path):
 def test_weights_that_do_not_fit_are_one_line(folders: Path):
     with pytest.raises(UserError, match=r"none.safetensors is missing, expected the weights of an adaptation"):
         method(weights=str(folders / "none.safetensors"))
-    zoo.write(folders / "other.safetensors", {"x": torch.zeros(1)}, {"kind": "network"}, {})
+    weights.write(folders / "other.safetensors", {"x": torch.zeros(1)}, {"kind": "network"}, {})
     with pytest.raises(UserError, match="these are no weights of an adaptation"):
         method(weights=str(folders / "other.safetensors")).adapt(REQUESTS[:1])
     name = shipped(folders)

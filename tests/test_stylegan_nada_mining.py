@@ -7,14 +7,14 @@ import pytest
 import torch
 from stylegan_nada_tiny import FACE, SEPIA, SKETCH, TinyModels, config
 
-from t2ibench import training
-from t2ibench.backbones.clip.distance import ClipDistance
-from t2ibench.backbones.latent_mapper.training import norm_loss
 from t2ibench.core.errors import UserError
 from t2ibench.core.seeds import derive_seed
 from t2ibench.methods.stylegan_nada import Method
+from t2ibench.networks.clip.distance import ClipDistance
+from t2ibench.networks.schedule import batch_rows
+from t2ibench.networks.training import loop
+from t2ibench.networks.training.latent_mapper import norm_loss
 from t2ibench.tracks import Adapt
-from t2ibench.training import batch_rows
 
 REQUESTS = [Adapt(FACE, SKETCH, 1), Adapt(FACE, SEPIA, 2), Adapt(FACE, SKETCH, 2)]
 MINED: dict[str, Any] = {"steps": 1, "mining_steps": 2, "mining_batch": 2, "mining_codes": 4, "mining_learning_rate": 0.05}
@@ -33,13 +33,13 @@ def method(**settings: Any) -> Method:
 
 def test_mined_images_are_others_from_the_same_sources_and_are_trained_once(monkeypatch: pytest.MonkeyPatch):
     names: list[str] = []
-    plain = training.fit
+    plain = loop.fit
 
     def counted(recipe: Any, name: str, *args: Any, **kwargs: Any) -> Any:
         names.append(name)
         return plain(recipe, name, *args, **kwargs)
 
-    monkeypatch.setattr(training, "fit", counted)
+    monkeypatch.setattr(loop, "fit", counted)
     mined, straight = method(), method(mining_steps=0)
     images, before = mined.adapt(REQUESTS), mined.unadapted(REQUESTS)
     assert torch.equal(before, straight.unadapted(REQUESTS))

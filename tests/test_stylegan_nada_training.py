@@ -11,13 +11,14 @@ from styleclip_models import tiny_generator
 from stylegan_nada_tiny import FACE, SKETCH, TinyModels, recipe
 from torch import Tensor
 
-from t2ibench import training
-from t2ibench.backbones.stylegan2 import checkpoints
-from t2ibench.backbones.stylegan2.difference import adapted, difference
 from t2ibench.core.errors import UserError
 from t2ibench.methods.stylegan_nada import PARTS, layers
 from t2ibench.methods.stylegan_nada import recipe as of_settings
 from t2ibench.methods.stylegan_nada.training import AdaptationRecipe, spread
+from t2ibench.networks import weights
+from t2ibench.networks.stylegan2 import checkpoints
+from t2ibench.networks.stylegan2.difference import adapted, difference
+from t2ibench.networks.training import loop
 
 
 def copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -136,7 +137,7 @@ def test_a_seed_is_a_training():
 
 
 def test_a_stopped_training_goes_on_as_if_it_had_not_been(tmp_path: Path):
-    whole = training.fit(recipe(**SETTINGS), "whole", tmp_path, steps=6)
+    whole = loop.fit(recipe(**SETTINGS), "whole", tmp_path, steps=6)
     stopped = recipe(**SETTINGS)
     plain = stopped.step
 
@@ -147,20 +148,20 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(tmp_path: Path):
 
     stopped.step = step  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt, match="stopped at step 3"):
-        training.fit(stopped, "parts", tmp_path, steps=6)
-    parts = training.fit(recipe(**SETTINGS), "parts", tmp_path, steps=6)
+        loop.fit(stopped, "parts", tmp_path, steps=6)
+    parts = loop.fit(recipe(**SETTINGS), "parts", tmp_path, steps=6)
     assert parts.sha256 == whole.sha256
     assert parts.card["layer_steps"] == whole.card["layer_steps"]
     with pytest.raises(UserError, match="is of another recipe"):
-        training.fit(recipe(**{**SETTINGS, "mixing": 0.0}), "parts", tmp_path, steps=6)
+        loop.fit(recipe(**{**SETTINGS, "mixing": 0.0}), "parts", tmp_path, steps=6)
 
 
 def test_weights_on_the_way_are_those_of_a_shorter_training(tmp_path: Path):
-    short = training.fit(recipe(), "short", tmp_path, steps=2)
-    long = training.fit(recipe(keep_every=2), "long", tmp_path, steps=5)
+    short = loop.fit(recipe(), "short", tmp_path, steps=2)
+    long = loop.fit(recipe(keep_every=2), "long", tmp_path, steps=5)
     kept = sorted(path.name for path in (tmp_path / "long").glob("step-*.safetensors"))
     assert kept == ["step-00002.safetensors", "step-00004.safetensors"]
-    on_the_way = training.zoo.read(tmp_path / "long" / kept[0])
+    on_the_way = weights.read(tmp_path / "long" / kept[0])
     assert (on_the_way.sha256, on_the_way.card["steps"]) == (short.sha256, 2)
     assert on_the_way.card["validation"] == short.card["validation"]
     assert long.sha256 != short.sha256

@@ -11,18 +11,19 @@ from styleclip_tiny import TinyModels
 from stylet2i_tiny import squares
 from test_clip import tiny_weights
 
-from t2ibench import training, zoo
-from t2ibench.backbones.clip import Clip
 from t2ibench.core.errors import UserError
 from t2ibench.methods.stylet2i import recipe
 from t2ibench.methods.stylet2i.clip_training import ClipRecipe, cropped_to, trained_tensors
+from t2ibench.networks.clip import Clip
+from t2ibench.networks.training import loop
+from t2ibench.networks.weights import Weights
 
 VIT = {"image_size": 16, "patch_size": 8, "width": 16, "layers": 2, "head_width": 8}
 TEXT = {"context_length": 8, "vocab_size": 50, "width": 16, "heads": 2, "layers": 3}
 
 
 class ZooModels(TinyModels):
-    def weights(self, name: str) -> zoo.Weights:
+    def weights(self, name: str) -> Weights:
         return tiny_weights()
 
 
@@ -78,7 +79,7 @@ def test_the_scale_stays_at_most_100_and_a_resumed_run_is_the_same():
 
 def test_a_fitted_clip_is_read_as_any_other_of_the_zoo(tmp_path):
     made = tuned()
-    weights = training.fit(made, "stylet2i-clip-squares", tmp_path, steps=1)
+    weights = loop.fit(made, "stylet2i-clip-squares", tmp_path, steps=1)
     assert weights.card["validation"]["n"] == 4
     images = torch.zeros(1, 3, 32, 32)
     fitted, base = Clip.from_zoo(weights), ZooModels().clip()

@@ -6,11 +6,12 @@ import pytest
 import torch
 from stylet2i_tiny import Trained, tiny_recipe, train_all
 
-from t2ibench import suite, training
+from t2ibench import suite
 from t2ibench.core import plugins, settings
 from t2ibench.core.errors import UserError
 from t2ibench.methods.stylet2i import Config, Method
 from t2ibench.methods.stylet2i.adjustment import adjust
+from t2ibench.networks.training import loop
 from t2ibench.tracks import TextToImage
 
 TEXTS = ("a person with long red hair", "a hat", "this person is here", "a bob, no hat")
@@ -65,7 +66,7 @@ def test_adjustment_adds_the_directions_of_the_named_attributes_at_the_same_late
 
 def test_with_psi_zero_all_latents_are_the_mean(models, tmp_path):
     still = Trained(tmp_path)
-    training.fit(tiny_recipe("sentence", still, truncation_psi=0.0), "stylet2i-sentence-squares", tmp_path, steps=1)
+    loop.fit(tiny_recipe("sentence", still, truncation_psi=0.0), "stylet2i-sentence-squares", tmp_path, steps=1)
     made = method(still, caa=False)
     torch.testing.assert_close(made.latents([1, 2]), still.tiny.mapping.w_avg.expand(2, -1))
     one, two, other = made.text_to_image([TextToImage("a hat", 1), TextToImage("a hat", 2), TextToImage("a long red bob", 2)])
@@ -79,7 +80,7 @@ def test_weights_that_do_not_fit_are_one_line(models, tmp_path):
     with pytest.raises(UserError, match=r"stylet2i: caa_scale is -1\.0, expected at least 0"):
         Config(caa_scale=-1.0)
     other = train_all(tmp_path)
-    training.fit(
+    loop.fit(
         tiny_recipe("attribute", other, truncation_psi=0.9, segmenter="stylet2i_tiny:upper_half"),
         "stylet2i-attribute-squares",
         tmp_path / "x",

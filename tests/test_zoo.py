@@ -7,19 +7,21 @@ from pathlib import Path
 import pytest
 import torch
 
-from t2ibench import zoo
 from t2ibench.core.errors import UserError
+from t2ibench.networks import weights as weight_files
 
 
 @pytest.fixture
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("T2IBENCH_WEIGHTS", str(tmp_path))
-    zoo.write(tmp_path / "tiny.safetensors", {"weight": torch.tensor([1.0, 0.1]), "count": torch.tensor(70_000)}, {"size": 2}, {"seed": 1})
+    weight_files.write(
+        tmp_path / "tiny.safetensors", {"weight": torch.tensor([1.0, 0.1]), "count": torch.tensor(70_000)}, {"size": 2}, {"seed": 1}
+    )
     return tmp_path / "tiny.safetensors"
 
 
 def test_what_is_written_is_read_in_half_precision(weights: Path):
-    read = zoo.load("tiny")
+    read = weight_files.load("tiny")
     assert read.tensors["weight"].tolist() == [1.0, float(torch.tensor(0.1).half())]
     assert read.tensors["weight"].dtype == torch.float32
     assert int(read.tensors["count"]) == 70_000  # integers are kept whole
@@ -28,7 +30,7 @@ def test_what_is_written_is_read_in_half_precision(weights: Path):
 
 
 def test_a_folder_of_ones_own_hides_the_package(weights: Path):
-    own = zoo.available()["tiny"]
+    own = weight_files.available()["tiny"]
     assert own == weights
 
 
@@ -44,7 +46,7 @@ def test_a_folder_of_ones_own_hides_the_package(weights: Path):
 def test_damaged_weights_are_one_line(weights: Path, damage, says: str):
     weights.write_bytes(damage(weights.read_bytes()))
     with pytest.raises(UserError, match=says) as caught:
-        zoo.load("tiny")
+        weight_files.load("tiny")
     assert "\n" not in str(caught.value)
 
 
@@ -54,44 +56,44 @@ def test_a_file_that_is_no_safetensors_is_one_line(weights: Path):
     card["sha256"] = hashlib.sha256(b"PK no tensors").hexdigest()
     weights.with_suffix(".json").write_text(json.dumps(card))
     with pytest.raises(UserError, match="not a safetensors file"):
-        zoo.load("tiny")
+        weight_files.load("tiny")
 
 
 @pytest.mark.parametrize("card", ["", "{", "[]", "{}", '{"sha256": "00"}'])
 def test_a_damaged_card_is_one_line(weights: Path, card: str):
     weights.with_suffix(".json").write_text(card)
     with pytest.raises(UserError, match=r"tiny\.json") as caught:
-        zoo.load("tiny")
+        weight_files.load("tiny")
     assert "\n" not in str(caught.value)
 
 
 def test_weights_without_a_card_are_refused(weights: Path):
     weights.with_suffix(".json").unlink()
     with pytest.raises(UserError, match="is missing"):
-        zoo.load("tiny")
+        weight_files.load("tiny")
 
 
 def test_an_unknown_name_is_answered_with_the_nearest(weights: Path):
     with pytest.raises(UserError, match="did you mean 'tiny'"):
-        zoo.load("tinny")
+        weight_files.load("tinny")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e6])
 def test_weights_that_are_not_finite_are_never_written(weights: Path, value: float):
     before = weights.read_bytes()
     with pytest.raises(UserError, match="not finite"):
-        zoo.write(weights, {"weight": torch.tensor([value])}, {}, {})
+        weight_files.write(weights, {"weight": torch.tensor([value])}, {}, {})
     assert weights.read_bytes() == before
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in Path(zoo.__file__).parent.glob("*.safetensors")))
+@pytest.mark.parametrize("name", sorted(path.stem for path in Path(weight_files.__file__).parent.glob("*.safetensors")))
 def test_shipped_weights_are_whole_small_and_documented(name: str):
-    path = Path(zoo.__file__).parent / f"{name}.safetensors"
-    card = zoo.read(path).card
+    path = Path(weight_files.__file__).parent / f"{name}.safetensors"
+    card = weight_files.read(path).card
     assert path.stat().st_size <= 16 * 2**20
     assert {"sha256", "config", "recipe", "data", "seed", "minutes", "machine", "validation", "optimised_for"} <= card.keys()
     assert card["data"]["digest"]
 
 
 def test_all_shipped_weights_together_stay_under_64_mib():
-    assert sum(path.stat().st_size for path in Path(zoo.__file__).parent.glob("*.safetensors")) <= 64 * 2**20
+    assert sum(path.stat().st_size for path in Path(weight_files.__file__).parent.glob("*.safetensors")) <= 64 * 2**20

@@ -28,9 +28,9 @@ from t2ibench.methods.composer.settings import Config, PriorTraining, Training, 
 from t2ibench.methods.composer.sources import Reader, against, holes, united
 from t2ibench.methods.composer.training import ComposerRecipe
 from t2ibench.methods.composer.upsampler import UpsamplerRecipe
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
+from t2ibench.networks.training.loop import Recipe
 from t2ibench.tracks import Compose, Edit, Source, TextToImage
-from t2ibench.training import Recipe
 
 __all__ = ["PARTS", "Config", "Method", "recipe"]
 TRAININGS: dict[str, tuple[Any, Any]] = {

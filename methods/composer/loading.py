@@ -14,8 +14,8 @@ from t2ibench.methods.composer.prior import Prior
 from t2ibench.methods.composer.sampling import Drawing
 from t2ibench.methods.composer.settings import Config, PriorShape, Shape, UpsamplerShape
 from t2ibench.methods.composer.upsampler import Upsampler
-from t2ibench.models import Models
-from t2ibench.zoo import Weights
+from t2ibench.networks.models import Models
+from t2ibench.networks.weights import Weights
 
 Network = TypeVar("Network", bound=nn.Module)
 

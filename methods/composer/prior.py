@@ -14,8 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from t2ibench import features
-from t2ibench.backbones.clip import Clip
 from t2ibench.core import cache
 from t2ibench.core.errors import UserError
 from t2ibench.core.seeds import derive_seed, latents, uniform
@@ -25,8 +23,10 @@ from t2ibench.methods.composer.decompose.semantics import unit_rms
 from t2ibench.methods.composer.learner import Learner, card_facts
 from t2ibench.methods.composer.network import guide
 from t2ibench.methods.composer.settings import PRIORS, PriorShape, PriorTraining
-from t2ibench.models import Models
-from t2ibench.training import batch_rows, warmup_cosine
+from t2ibench.networks import extractors
+from t2ibench.networks.clip import Clip
+from t2ibench.networks.models import Models
+from t2ibench.networks.schedule import batch_rows, warmup_cosine
 
 CHECKED, STEPS, SCALES = 500, 25, (1.0, 3.0)  # held-out images on the card; steps and guidance of their embeddings
 
@@ -86,7 +86,7 @@ def embedded(clip: Clip, split: Split) -> Embedded:
     key = [clip.sha256, clip.preprocess.id]
     images = cache.cached(
         ["clip images", key, split.digest],
-        lambda: features.extract(clip.encode_images, split.images.read, np.arange(len(split)), f"embed {len(split):,} images"),
+        lambda: extractors.extract(clip.encode_images, split.images.read, np.arange(len(split)), f"embed {len(split):,} images"),
     )
     sentences = cache.cached(["clip texts", key, texts], lambda: clip.encode_texts(texts).numpy())
     captions = [[rows[text] for text in captions] for captions in split.captions]
@@ -94,7 +94,7 @@ def embedded(clip: Clip, split: Split) -> Embedded:
 
 
 class PriorRecipe:
-    """The training of one prior; `t2ibench.training.fit` drives it."""
+    """The training of one prior; `t2ibench.networks.training.loop.fit` drives it."""
 
     name = "composer-prior"
 

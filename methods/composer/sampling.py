@@ -1,6 +1,6 @@
 """Drawing with trained networks: guided sampling, inversion and the way back, regions that stay as they are (section 8 of the sheet).
 
-Every pass has BATCH rows, so that the same kernels run however many images are drawn: see t2ibench/backbones/passes.py.
+Every pass has BATCH rows, so that the same kernels run however many images are drawn: see t2ibench/networks/passes.py.
 """
 
 import functools
@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from t2ibench.backbones.passes import in_passes
 from t2ibench.core.seeds import derive_seed, latents
 from t2ibench.methods.composer import diffusion
 from t2ibench.methods.composer.conditions import Conditions
@@ -19,6 +18,7 @@ from t2ibench.methods.composer.network import Denoiser
 from t2ibench.methods.composer.prior import Prior
 from t2ibench.methods.composer.settings import Config
 from t2ibench.methods.composer.upsampler import Upsampler
+from t2ibench.networks.passes import in_passes
 
 BATCH = 8
 Known = tuple[Tensor, Tensor]  # an image x_0 [B, 3, R, R] in [-1, 1], and k [B, 1, R, R]: 1 where it stays, 0 where it is drawn anew

@@ -23,8 +23,8 @@ from t2ibench.methods.composer.learner import Learner, card_facts
 from t2ibench.methods.composer.network import Denoiser
 from t2ibench.methods.composer.sampling import Drawing
 from t2ibench.methods.composer.settings import SHAPES, Config, Shape, Training
-from t2ibench.models import Models
-from t2ibench.training import batch_rows
+from t2ibench.networks.models import Models
+from t2ibench.networks.schedule import batch_rows
 
 CHECKED = 128  # held-out images whose loss is on the card
 SUBSETS = {"none": "", "caption": "T", "embedding": "E", "sketch": "S", "all": LETTERS}  # conditions of those losses
@@ -32,7 +32,7 @@ SHOWN, SHOWN_STEPS, SHOWN_SCALE = 8, 12, 3.0  # images of a preview, steps of th
 
 
 class ComposerRecipe:
-    """The training of one base; `t2ibench.training.fit` drives it."""
+    """The training of one base; `t2ibench.networks.training.loop.fit` drives it."""
 
     name = "composer"
 

@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from t2ibench import extractors
 from t2ibench.core.images import to_float, to_uint8
 from t2ibench.core.seeds import derive_seed, latents, uniform
 from t2ibench.data.split import Split
@@ -20,8 +19,9 @@ from t2ibench.methods.composer import diffusion
 from t2ibench.methods.composer.decompose import resized
 from t2ibench.methods.composer.learner import Learner, card_facts
 from t2ibench.methods.composer.settings import UPSAMPLERS, UpsamplerShape, UpsamplerTraining
-from t2ibench.models import Models
-from t2ibench.training import batch_rows, warmup_cosine
+from t2ibench.networks import extractors
+from t2ibench.networks.models import Models
+from t2ibench.networks.schedule import batch_rows, warmup_cosine
 
 BLUR = 0.6  # deviation, in small pixels, of the 3x3 Gaussian of training
 CHECKED, SHOWN, STEPS = 128, 8, 4  # held-out images on the card and in a preview; steps of their sampling
@@ -75,7 +75,7 @@ def build_trunk(shape: UpsamplerShape) -> nn.Module:
 
 
 class UpsamplerRecipe:
-    """The training of one upsampler; `t2ibench.training.fit` drives it."""
+    """The training of one upsampler; `t2ibench.networks.training.loop.fit` drives it."""
 
     name = "composer-upsampler"
 

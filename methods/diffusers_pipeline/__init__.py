@@ -20,7 +20,7 @@ from t2ibench.core.errors import UserError
 from t2ibench.methods.diffusers_pipeline import conditions, loading, places
 from t2ibench.methods.diffusers_pipeline.drawing import answer, draw, resized
 from t2ibench.methods.diffusers_pipeline.settings import Config
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
 from t2ibench.tracks import Compose, Edit, TextToImage
 
 __all__ = ["Config", "Method"]

@@ -11,7 +11,7 @@ from t2ibench.methods.gan_cls.networks import Generator, ImageEncoder, Shape
 from t2ibench.methods.gan_cls.settings import shape_of
 from t2ibench.methods.gan_cls.style_network import WhitenedEncoder, style_encoder
 from t2ibench.methods.gan_cls.text_encoder import EncoderShape, TextEncoder
-from t2ibench.zoo import Weights
+from t2ibench.networks.weights import Weights
 
 N = TypeVar("N", bound=nn.Module)
 

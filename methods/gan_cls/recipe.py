@@ -15,8 +15,8 @@ from t2ibench.methods.gan_cls.recipe_gan import GanRecipe
 from t2ibench.methods.gan_cls.recipe_style import StyleRecipe
 from t2ibench.methods.gan_cls.recipe_text import TextRecipe, attribute_features
 from t2ibench.methods.gan_cls.settings import VARIANTS, GanSettings, StyleSettings, TextSettings, choose
-from t2ibench.models import Models
-from t2ibench.training import Recipe
+from t2ibench.networks.models import Models
+from t2ibench.networks.training.loop import Recipe
 
 PARTS = ("text-encoder", *VARIANTS, "style-encoder")
 

@@ -26,7 +26,7 @@ from t2ibench.methods.gan_cls.text_encoder import TextEncoder
 
 
 class GanRecipe:
-    """The training of one variant; `t2ibench.training.fit` drives it."""
+    """The training of one variant; `t2ibench.networks.training.loop.fit` drives it."""
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ from t2ibench.methods.gan_cls.recipe_text import seeded
 from t2ibench.methods.gan_cls.settings import StyleSettings, card_facts
 from t2ibench.methods.gan_cls.style_network import WhitenedEncoder, style_encoder
 from t2ibench.methods.gan_cls.text_encoder import TextEncoder
-from t2ibench.training import batch_rows, warmup_cosine
+from t2ibench.networks.schedule import batch_rows, warmup_cosine
 
 PASS = 256  # images drawn at once
 PROBES, PROBED = 2, 512  # random changes of an image, and images, that the strongest directions are read from

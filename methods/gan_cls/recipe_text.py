@@ -37,7 +37,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 class TextRecipe:
-    """One step: `batch` images of distinct groups, one caption of each, both losses; `t2ibench.training.fit` drives it."""
+    """One step: `batch` images of distinct groups, one caption of each, both losses; `t2ibench.networks.training.loop.fit` drives it."""
 
     def __init__(
         self, settings: TextSettings, train: Split, val: Split, fixed: tuple[Tensor, Tensor] | None, device: torch.device, seed: int

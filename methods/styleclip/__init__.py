@@ -10,12 +10,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from t2ibench.backbones.passes import in_passes
 from t2ibench.core.images import to_uint8
 from t2ibench.methods.styleclip.editor import Editor
 from t2ibench.methods.styleclip.settings import Config
 from t2ibench.methods.styleclip.sources import Sources
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
+from t2ibench.networks.passes import in_passes
 from t2ibench.tracks import Edit, TextToImage
 
 __all__ = ["Config", "Method"]

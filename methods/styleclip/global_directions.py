@@ -11,15 +11,15 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
-from t2ibench.backbones.clip.templates import TEMPLATES
-from t2ibench.backbones.passes import in_passes
 from t2ibench.methods.styleclip.directions import channel_directions, directed
 from t2ibench.methods.styleclip.prepared import pieces
 from t2ibench.methods.styleclip.relevance import effect_lengths, jacobian_directions, probes, products, prompt_relevance
 from t2ibench.methods.styleclip.selection import kept_channels, style_step
 from t2ibench.methods.styleclip.settings import Config
 from t2ibench.methods.styleclip.space import PASS, StyleSpace
-from t2ibench.models import Models
+from t2ibench.networks.clip.templates import TEMPLATES
+from t2ibench.networks.models import Models
+from t2ibench.networks.passes import in_passes
 
 SHARD = 64  # channels of the table that are made and kept together
 SAMPLE = ("truncation_psi", "statistics_samples", "statistics_cutoff", "max_resolution", "images")

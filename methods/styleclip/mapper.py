@@ -1,6 +1,6 @@
 """Latent mapper (sec. 5): one small network for each text, trained when the text is first asked for and kept in the cache.
 
-v' = v + residual M_t(v), in one pass; the network and its training are in t2ibench/backbones/latent_mapper.
+v' = v + residual M_t(v), in one pass; the network and its training are in t2ibench/networks/latent_mapper.
 """
 
 from collections.abc import Sequence
@@ -10,15 +10,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from t2ibench import zoo
-from t2ibench.backbones.clip.distance import ClipDistance
-from t2ibench.backbones.identity import Features, identity_features
-from t2ibench.backbones.latent_mapper import MapperNetwork, MapperRecipe, load, once, read_released
-from t2ibench.backbones.passes import in_passes
-from t2ibench.backbones.stylegan2 import Generator
 from t2ibench.methods.styleclip.mapper_training import mapper_recipe, mapper_settings, settings_of
 from t2ibench.methods.styleclip.settings import Config
-from t2ibench.models import Models
+from t2ibench.networks import weights
+from t2ibench.networks.clip.distance import ClipDistance
+from t2ibench.networks.identity import Features, identity_features
+from t2ibench.networks.latent_mapper import MapperNetwork, read_released
+from t2ibench.networks.models import Models
+from t2ibench.networks.passes import in_passes
+from t2ibench.networks.stylegan2 import Generator
+from t2ibench.networks.training.latent_mapper import MapperRecipe
+from t2ibench.networks.training.mapper_store import load, once
 
 
 class Mapper:
@@ -62,7 +64,7 @@ class Mapper:
         self.cost |= {**counts, "training_seconds_per_prompt": total / len(self.seconds)}
         return load(weights, mapper_settings(self.config, prompt), self.generator, self.models.device)
 
-    def trained(self, prompt: str) -> zoo.Weights:
+    def trained(self, prompt: str) -> weights.Weights:
         """The weights of a text's mapper, trained where the cache does not soundly hold them."""
         identity = self.identity if self.config.mapper_id else None
 

@@ -1,13 +1,14 @@
-"""What StyleCLIP decides of the training of its mappers (sec. 5); the training itself is in t2ibench/backbones/latent_mapper."""
+"""What StyleCLIP decides of the training of its mappers (sec. 5); the training itself is in t2ibench/networks/latent_mapper."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from t2ibench.backbones.clip.distance import ClipDistance
-from t2ibench.backbones.identity import Features
-from t2ibench.backbones.latent_mapper import LEVELS, MapperRecipe, Settings
-from t2ibench.backbones.stylegan2 import Generator
 from t2ibench.methods.styleclip.settings import Config
+from t2ibench.networks.clip.distance import ClipDistance
+from t2ibench.networks.identity import Features
+from t2ibench.networks.latent_mapper import LEVELS
+from t2ibench.networks.stylegan2 import Generator
+from t2ibench.networks.training.latent_mapper import MapperRecipe, Settings
 
 SHAPES = ("afro", "angry", "bob", "bowl", "curly", "mohawk", "surprised")  # of the paper's texts, those without the fine level
 

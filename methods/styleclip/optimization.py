@@ -11,13 +11,13 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from t2ibench.backbones.clip.distance import ClipDistance
-from t2ibench.backbones.identity import Features, identity_features, identity_loss
-from t2ibench.backbones.passes import in_passes
-from t2ibench.backbones.stylegan2 import Generator
 from t2ibench.core.errors import UserError
 from t2ibench.methods.styleclip.settings import Config
-from t2ibench.models import Models
+from t2ibench.networks.clip.distance import ClipDistance
+from t2ibench.networks.identity import Features, identity_features, identity_loss
+from t2ibench.networks.models import Models
+from t2ibench.networks.passes import in_passes
+from t2ibench.networks.stylegan2 import Generator
 
 RAMP_UP, RAMP_DOWN = 0.05, 0.25  # shares of the steps in which the learning rate rises and falls
 

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from t2ibench.backbones.passes import in_passes
-from t2ibench.backbones.stylegan2.inversion import Encoder, encode, project
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import to_float
 from t2ibench.core.seeds import latents
 from t2ibench.methods.styleclip.settings import Config
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
+from t2ibench.networks.passes import in_passes
+from t2ibench.networks.stylegan2.inversion import Encoder, encode, project
 
 
 class Sources:

@@ -7,7 +7,7 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.images import to_uint8
 from t2ibench.methods.styleclip.settings import Config
 from t2ibench.methods.styleclip.style_statistics import editable_channels, sampled_w, style_statistics
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
 
 PASS = 16  # images of a pass with gradients
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from t2ibench.backbones.stylegan2 import Generator, Layer
 from t2ibench.core.seeds import derive_seed, latents
+from t2ibench.networks.stylegan2 import Generator, Layer
 
 CHUNK = 1000
 

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from t2ibench.backbones.passes import in_passes
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.images import to_uint8
 from t2ibench.core.seeds import latents
@@ -22,7 +21,8 @@ from t2ibench.methods.stylegan_nada.adaptations import Adaptations
 from t2ibench.methods.stylegan_nada.mining import Mining
 from t2ibench.methods.stylegan_nada.settings import PROFILES, Config, Training
 from t2ibench.methods.stylegan_nada.training import AdaptationRecipe
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
+from t2ibench.networks.passes import in_passes
 from t2ibench.tracks import Adapt, TextToImage
 
 __all__ = ["PARTS", "Config", "Method", "recipe"]

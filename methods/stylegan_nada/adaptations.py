@@ -14,15 +14,16 @@ from typing import Any
 import torch
 from filelock import FileLock
 
-from t2ibench import assets, training, zoo
-from t2ibench.backbones.stylegan2 import Generator
-from t2ibench.backbones.stylegan2.difference import adapted
 from t2ibench.core import cache
 from t2ibench.core.errors import UserError
 from t2ibench.methods.stylegan_nada.coding import decode
 from t2ibench.methods.stylegan_nada.settings import Config
 from t2ibench.methods.stylegan_nada.training import AdaptationRecipe, name_of, settings_of
-from t2ibench.models import Models
+from t2ibench.networks import weights, zoo
+from t2ibench.networks.models import Models
+from t2ibench.networks.stylegan2 import Generator
+from t2ibench.networks.stylegan2.difference import adapted
+from t2ibench.networks.training import loop
 
 PREFIX = name_of("")
 SMALL_WORDS = frozenset(("a", "an", "the", "of", "in", "on", "by", "with", "and", "to", "is", "this", "image", "picture"))
@@ -72,7 +73,7 @@ class Adaptations:
         found = {target: len(own) for target, own in telling.items() if own and own <= asked}
         return max(found, key=lambda target: found[target], default=None)
 
-    def _adapted(self, weights: zoo.Weights) -> Generator:
+    def _adapted(self, weights: weights.Weights) -> Generator:
         config = weights.config
         if config.get("kind") != "stylegan2-difference":
             raise UserError(f"{weights.name}: these are no weights of an adaptation: give one that `t2ibench train stylegan_nada` wrote")
@@ -80,20 +81,20 @@ class Adaptations:
             raise UserError(f"{weights.name} was made from another {config['generator']} than {self.config.generator} here: train it again")
         return adapted(self.parent, decode(weights.tensors), self.config.strength, weights.name).to(self.models.device)
 
-    def _given(self) -> zoo.Weights:
+    def _given(self) -> weights.Weights:
         path = Path(self.config.weights)
         if path.suffix != ".safetensors":
             return self.models.weights(self.config.weights)
         if not path.is_file():
             raise UserError(f"{path} is missing, expected the weights of an adaptation: correct `weights`")
-        found = zoo.read(path)
+        found = weights.read(path)
         self.models.used[str(path)] = {"sha256": found.sha256, **{key: found.card.get(key) for key in ("data", "optimised_for")}}
         return found
 
     @cached_property
     def _cards(self) -> dict[str, dict[str, Any]]:
         """Of the zoo's adaptations that were made as the settings ask, to whatever target: by name."""
-        cards = {name: assets.card(path) for name, path in sorted(assets.available().items()) if name.startswith(PREFIX)}
+        cards = {name: zoo.card(path) for name, path in sorted(zoo.available().items()) if name.startswith(PREFIX)}
         wanted = comparable(settings_of(self.config, "", "", self.models))
         return {
             name: card
@@ -104,13 +105,13 @@ class Adaptations:
     def _shipped_targets(self) -> list[str]:
         return [card["config"]["target"] for card in self._cards.values() if card["config"]["source"] == self.config.source]
 
-    def _shipped(self, source: str, target: str) -> zoo.Weights | None:
+    def _shipped(self, source: str, target: str) -> weights.Weights | None:
         for name, card in self._cards.items():
             if (card["config"]["source"], card["config"]["target"]) == (source, target):
                 return self.models.weights(name)
         return None
 
-    def _trained(self, source: str, target: str) -> zoo.Weights:
+    def _trained(self, source: str, target: str) -> weights.Weights:
         """From the cache, or trained now; a kill in between loses a minute at most. What a longer training kept on its way counts."""
         recipe = comparable(settings_of(self.config, source, target, self.models))
         stem = f"{name_of(target)}-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}"
@@ -122,16 +123,16 @@ class Adaptations:
         with FileLock(folder / f"{stem}.lock"):
             for path in (folder / f"{stem}-{steps}.safetensors", *sorted(folder.glob(f"{stem}-*/step-{steps:05d}.safetensors"))):
                 try:
-                    return zoo.read(path)
+                    return weights.read(path)
                 except (FileNotFoundError, UserError):  # none, or a damaged one
                     continue
             return self._train(source, target, folder, f"{stem}-{steps}")
 
-    def _train(self, source: str, target: str, folder: Path, name: str) -> zoo.Weights:
+    def _train(self, source: str, target: str, folder: Path, name: str) -> weights.Weights:
         started = time.perf_counter()
         try:
             with torch.enable_grad():
-                weights = training.fit(AdaptationRecipe(self.config, source, target, self.models), name, folder, steps=self.config.steps)
+                weights = loop.fit(AdaptationRecipe(self.config, source, target, self.models), name, folder, steps=self.config.steps)
         finally:
             self.spent += time.perf_counter() - started
         (folder / name / "checkpoint.pt").unlink()

@@ -10,9 +10,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from t2ibench.backbones.stylegan2 import Config as Layout
-from t2ibench.backbones.stylegan2 import Generator
 from t2ibench.core.errors import UserError
+from t2ibench.networks.stylegan2 import Config as Layout
+from t2ibench.networks.stylegan2 import Generator
 
 RATE = 0.01  # of the descent on latents
 

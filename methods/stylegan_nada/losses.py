@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from t2ibench.backbones.clip import Clip
-from t2ibench.backbones.clip.model import SAME
-from t2ibench.backbones.clip.templates import TEMPLATES, fill
 from t2ibench.core.errors import UserError
 from t2ibench.methods.stylegan_nada.settings import Config
-from t2ibench.models import Models
+from t2ibench.networks.clip import Clip
+from t2ibench.networks.clip.model import SAME
+from t2ibench.networks.clip.templates import TEMPLATES, fill
+from t2ibench.networks.models import Models
 
 
 @dataclass(frozen=True)

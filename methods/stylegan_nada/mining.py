@@ -12,13 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from t2ibench.backbones.clip.distance import ClipDistance
-from t2ibench.backbones.identity import Features, identity_features
-from t2ibench.backbones.latent_mapper import MapperNetwork, MapperRecipe, Settings, load, once
-from t2ibench.backbones.stylegan2 import Generator
 from t2ibench.methods.stylegan_nada.losses import weighted
 from t2ibench.methods.stylegan_nada.settings import Config
-from t2ibench.models import Models
+from t2ibench.networks.clip.distance import ClipDistance
+from t2ibench.networks.identity import Features, identity_features
+from t2ibench.networks.latent_mapper import MapperNetwork
+from t2ibench.networks.models import Models
+from t2ibench.networks.stylegan2 import Generator
+from t2ibench.networks.training.latent_mapper import MapperRecipe, Settings
+from t2ibench.networks.training.mapper_store import load, once
 
 
 class Mining:

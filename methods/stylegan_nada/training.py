@@ -12,22 +12,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from t2ibench.backbones.stylegan2 import Generator
-from t2ibench.backbones.stylegan2.difference import difference
 from t2ibench.core.images import to_uint8
 from t2ibench.core.seeds import derive_seed, latents
 from t2ibench.methods.stylegan_nada import layers
 from t2ibench.methods.stylegan_nada.coding import encode
 from t2ibench.methods.stylegan_nada.losses import direction_loss, global_loss, guides, total_loss, views
 from t2ibench.methods.stylegan_nada.settings import Config, training_settings
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
+from t2ibench.networks.stylegan2 import Generator
+from t2ibench.networks.stylegan2.difference import difference
 
 BETAS, EPS = (0.0, 0.99**0.8), 1e-8  # of the release: those of StyleGAN2 with its lazy regularisation's share of 4/5
 HELD_OUT, SHOWN, ACROSS = 64, 32, 8  # latents behind a card's numbers and in the progress image, which has so many a line
 
 
 class AdaptationRecipe:
-    """Trains one adaptation; a `training.Recipe` whose weights are the differences to the parent generator."""
+    """Trains one adaptation; a `loop.Recipe` whose weights are the differences to the parent generator."""
 
     def __init__(self, config: Config, source: str, target: str, models: Models) -> None:
         """Raises UserError for texts without a direction between them, weights that are missing, and a set of layers that is empty."""

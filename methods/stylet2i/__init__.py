@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from t2ibench.backbones.passes import in_passes
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import to_uint8
 from t2ibench.core.seeds import latents
@@ -21,7 +20,8 @@ from t2ibench.methods.stylet2i.attributes import Lexicon
 from t2ibench.methods.stylet2i.directions import DirectionNetwork, load
 from t2ibench.methods.stylet2i.recipe import PARTS, recipe
 from t2ibench.methods.stylet2i.settings import Config
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
+from t2ibench.networks.passes import in_passes
 from t2ibench.tracks import TextToImage
 
 __all__ = ["PARTS", "Config", "Method", "recipe"]

@@ -21,7 +21,7 @@ from t2ibench.methods.stylet2i.sentence import mean_length
 from t2ibench.methods.stylet2i.settings import AttributeSettings
 from t2ibench.methods.stylet2i.training import DirectionRecipe
 from t2ibench.methods.stylet2i.warm_start import attribute_start
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
 
 
 class AttributeRecipe(DirectionRecipe):

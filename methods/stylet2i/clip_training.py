@@ -14,21 +14,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from t2ibench.backbones.clip.network import tokens_of
-from t2ibench.backbones.clip.training import contrastive_loss
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import to_float
 from t2ibench.core.seeds import derive_seed, uniform
 from t2ibench.data.split import Split
 from t2ibench.methods.stylet2i.settings import ClipSettings
-from t2ibench.models import Models
-from t2ibench.training import batch_rows
+from t2ibench.networks.clip.network import tokens_of
+from t2ibench.networks.models import Models
+from t2ibench.networks.schedule import batch_rows
+from t2ibench.networks.training.clip import contrastive_loss
 
 AREA, RATIO = (0.9, 1.0), (3 / 4, 4 / 3)  # of the random crop
 
 
 class ClipRecipe:
-    """Symmetric cross-entropy in the batch; a `training.Recipe`. Its weights are a CLIP of the zoo, or `model:file` of open_clip."""
+    """Symmetric cross-entropy in the batch; a `loop.Recipe`. Its weights are a CLIP of the zoo, or `model:file` of open_clip."""
 
     def __init__(self, own: ClipSettings, train: Split, val: Split, models: Models, seed: int, name: str) -> None:
         """Raises UserError for fewer images than a batch, or images without captions."""

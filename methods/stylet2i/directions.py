@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from t2ibench.backbones.passes import in_passes
 from t2ibench.core.errors import UserError
 from t2ibench.methods.stylet2i.text import ClipText, TextEncoder
-from t2ibench.models import Models
-from t2ibench.zoo import Weights
+from t2ibench.networks.models import Models
+from t2ibench.networks.passes import in_passes
+from t2ibench.networks.weights import Weights
 
 
 @dataclass(frozen=True)

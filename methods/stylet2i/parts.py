@@ -14,15 +14,15 @@ from t2ibench.core.seeds import derive_seed, uniform
 from t2ibench.data.split import Split
 from t2ibench.methods.stylet2i.segmentation import PartNetwork
 from t2ibench.methods.stylet2i.settings import PartsSettings
-from t2ibench.models import Models
-from t2ibench.training import batch_rows, warmup_cosine
+from t2ibench.networks.models import Models
+from t2ibench.networks.schedule import batch_rows, warmup_cosine
 
 SHIFT = 3  # pixels, each way
 CHUNK = 50  # masks that are drawn between two moves of the progress bar
 
 
 class PartsRecipe:
-    """Cross-entropy of every pixel's part; a `training.Recipe`."""
+    """Cross-entropy of every pixel's part; a `loop.Recipe`."""
 
     def __init__(self, own: PartsSettings, train: Split, val: Split, models: Models, seed: int, name: str) -> None:
         """Raises UserError for splits without masks, and for images whose sides are no multiples of 4."""

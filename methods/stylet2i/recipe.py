@@ -13,8 +13,8 @@ from t2ibench.methods.stylet2i.clip_training import ClipRecipe
 from t2ibench.methods.stylet2i.parts import PartsRecipe
 from t2ibench.methods.stylet2i.sentence import SentenceRecipe
 from t2ibench.methods.stylet2i.settings import ATTRIBUTE, SENTENCE, AttributeSettings, ClipSettings, PartsSettings, SentenceSettings, choose
-from t2ibench.models import Models
-from t2ibench.training import Recipe
+from t2ibench.networks.models import Models
+from t2ibench.networks.training.loop import Recipe
 
 PARTS = ("clip", "parts", *ATTRIBUTE, *SENTENCE)
 

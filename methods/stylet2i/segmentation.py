@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from t2ibench.core.errors import UserError
-from t2ibench.models import Models
-from t2ibench.zoo import Weights
+from t2ibench.networks.models import Models
+from t2ibench.networks.weights import Weights
 
 
 class Segmenter(Protocol):

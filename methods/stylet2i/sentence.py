@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from t2ibench.backbones.clip import Clip
 from t2ibench.core.errors import UserError
 from t2ibench.core.seeds import derive_seed, uniform
 from t2ibench.data.split import Split
@@ -14,8 +13,9 @@ from t2ibench.methods.stylet2i.losses import contrastive_loss, cosine_loss
 from t2ibench.methods.stylet2i.settings import SentenceSettings
 from t2ibench.methods.stylet2i.training import HELD_OUT, DirectionRecipe
 from t2ibench.methods.stylet2i.warm_start import sentence_start
-from t2ibench.models import Models
-from t2ibench.training import batch_rows
+from t2ibench.networks.clip import Clip
+from t2ibench.networks.models import Models
+from t2ibench.networks.schedule import batch_rows
 
 
 class SentenceRecipe(DirectionRecipe):

@@ -19,14 +19,14 @@ from t2ibench.methods.stylet2i.directions import DirectionNetwork, Shape
 from t2ibench.methods.stylet2i.losses import norm_penalty
 from t2ibench.methods.stylet2i.settings import Training
 from t2ibench.methods.stylet2i.text import ClipText, TextEncoder, file_vectors, known_words, learned_vectors
-from t2ibench.models import Models
-from t2ibench.training import warmup_cosine
+from t2ibench.networks.models import Models
+from t2ibench.networks.schedule import warmup_cosine
 
 HELD_OUT = 64  # texts behind the numbers of a card
 
 
 class DirectionRecipe(ABC):
-    """Trains one network of directions; a `training.Recipe`. texts: all that it may be asked in training, for its words."""
+    """Trains one network of directions; a `loop.Recipe`. texts: all that it may be asked in training, for its words."""
 
     def __init__(self, own: Training, texts: Iterable[str], train: Split, val: Split, models: Models, seed: int, name: str) -> None:
         self.own, self.train, self.val, self.seed, self.device = own, train, val, derive_seed("stylet2i", name, seed), models.device

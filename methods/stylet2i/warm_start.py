@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from t2ibench.backbones.clip import Clip
-from t2ibench.backbones.passes import in_passes
-from t2ibench.backbones.stylegan2 import Generator
 from t2ibench.core.progress import track
 from t2ibench.core.seeds import derive_seed, latents
 from t2ibench.methods.stylet2i.directions import DirectionNetwork
+from t2ibench.networks.clip import Clip
+from t2ibench.networks.passes import in_passes
+from t2ibench.networks.stylegan2 import Generator
 
 CAPTIONS = 2000  # whose mean embedding says where texts lie in CLIP's space; images lie elsewhere
 RIDGE = 0.003  # per image, beside features of unit norm

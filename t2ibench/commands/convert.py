@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from t2ibench.backbones.stylegan2 import checkpoints
 from t2ibench.core.errors import UserError
+from t2ibench.networks.stylegan2 import checkpoints
 
 
 def convert_checkpoint(source: Path, target: Path, *, half: bool, replace: bool) -> None:

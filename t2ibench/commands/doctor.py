@@ -13,11 +13,12 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from t2ibench import assets, suite
+from t2ibench import suite
 from t2ibench.commands.console import out, print_json
 from t2ibench.core import cache, environment
 from t2ibench.core.errors import UserError
 from t2ibench.core.version import __version__
+from t2ibench.networks import zoo
 
 DISK_GB = 3  # what the data set, the features and the images of the suite `avatars` take
 PYTHON = (3, 11)
@@ -91,16 +92,16 @@ def _writable(path: Path) -> str:
 
 def weights() -> Iterator[Check]:
     """The files of the zoo against their cards."""
-    found = assets.available()
+    found = zoo.available()
     if not found:
-        yield Check("weights", False, f"none in {', '.join(map(str, assets.folders()))}", "install the package again")
+        yield Check("weights", False, f"none in {', '.join(map(str, zoo.folders()))}", "install the package again")
     for name, path in found.items():
         yield _attempt(name, lambda path=path: _sound(path), "get the file again, or take its folder out of T2IBENCH_WEIGHTS")  # type: ignore[misc]
 
 
 def _sound(path: Path) -> str:
     content = path.read_bytes()
-    expected, hashed = assets.card(path)["sha256"], hashlib.sha256(content).hexdigest()
+    expected, hashed = zoo.card(path)["sha256"], hashlib.sha256(content).hexdigest()
     if hashed != expected:
         raise UserError(f"{path}: {len(content):,} bytes with sha256 {hashed[:12]}…, its card expects {expected[:12]}…")
     return f"{len(content) / 1e6:.1f} MB, sha256 {hashed[:12]}…"

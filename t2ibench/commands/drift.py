@@ -16,7 +16,7 @@ from t2ibench.core.progress import track
 from t2ibench.drift import baseline, gate, golden, methods, reports
 from t2ibench.drift.fingerprint import fingerprint
 from t2ibench.drift.looks import Looks
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
 
 TIERS = (0, 1, 2)
 MARGINS = {methods.OTHERS: 0.01, "clip_score": 0.001}  # of a new baseline

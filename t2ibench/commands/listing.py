@@ -7,9 +7,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from t2ibench import assets, compositions, suite
+from t2ibench import compositions, suite
 from t2ibench.commands.console import out, print_json
 from t2ibench.core import plugins
+from t2ibench.networks import zoo
 
 
 def show_list(kind: str, *, json: bool) -> None:
@@ -44,11 +45,11 @@ def suites() -> list[dict[str, Any]]:
 
 def weights() -> list[dict[str, Any]]:
     """Weights files, with what their cards say."""
-    return [_weights(name, path) for name, path in assets.available().items()]
+    return [_weights(name, path) for name, path in zoo.available().items()]
 
 
 def _weights(name: str, path: Path) -> dict[str, Any]:
-    card = assets.card(path)
+    card = zoo.card(path)
     return {
         "name": name,
         "MB": round(path.stat().st_size / 1e6, 2),
@@ -56,7 +57,7 @@ def _weights(name: str, path: Path) -> dict[str, Any]:
         "minutes": card.get("minutes"),
         "steps": card.get("steps"),
         "sha256": str(card.get("sha256"))[:12],
-        "folder": "package" if path.parent == assets.SHIPPED else str(path.parent),
+        "folder": "package" if path.parent == zoo.SHIPPED else str(path.parent),
     }
 
 

@@ -21,7 +21,7 @@ from t2ibench.default_networks import networks_of, settled
 from t2ibench.evidence import Samples
 from t2ibench.given_images import TRACK, asked_metrics, check_texts, evidence_of, made_images, no_images, real_images
 from t2ibench.journal import Outcome
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
 from t2ibench.recording import assemble
 from t2ibench.reference_statistics import ReferenceFile
 from t2ibench.runner import FULL_COVERAGE

@@ -7,15 +7,15 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from t2ibench import training
 from t2ibench.core import plugins
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.settings import settings_of
 from t2ibench.data.dataset import available, opened
 from t2ibench.data.split import join
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
+from t2ibench.networks.training import loop
 
-BACKBONES = Path(__file__).parent.parent / "backbones"
+TRAINING = Path(__file__).parent.parent / "networks" / "training"
 
 
 def train_weights(
@@ -47,7 +47,7 @@ def train_weights(
     if minutes is None and steps is None:
         steps = getattr(recipe, "steps", None)
     weights = f"{getattr(recipe, 'name', getattr(module, 'NAMES', {}).get(part, part))}-{facts['name']}"
-    made = training.fit(recipe, weights, out, minutes=minutes, steps=steps, save_every=save_every)
+    made = loop.fit(recipe, weights, out, minutes=minutes, steps=steps, save_every=save_every)
     print(f"{out / weights}.safetensors: sha256 {made.sha256[:12]}…, {made.card['steps']:,} steps in {made.card['minutes']} minutes")
 
 
@@ -64,12 +64,12 @@ def splits_of(part: str, module: Any, there: Collection[str] | None) -> tuple[li
 
 
 def recipes(name: str) -> types.ModuleType:
-    """The module of a method or backbone that can be trained."""
-    backbones = {path.stem for path in BACKBONES.glob("*.py")} | {path.parent.name for path in BACKBONES.glob("*/__init__.py")}
+    """The module of a method, or of a network that methods share, that can be trained."""
+    networks = {path.stem for path in TRAINING.glob("*.py") if "\ndef recipe(" in path.read_text("utf-8")}
     known = plugins.sources("methods")
-    if name not in backbones and name not in known:
-        raise UserError(f"nothing to train is called {name!r}{did_you_mean(name, [*backbones, *known])}")
-    module: Any = importlib.import_module(f"t2ibench.backbones.{name}") if name in backbones else plugins.load("methods", name)
+    if name not in networks and name not in known:
+        raise UserError(f"nothing to train is called {name!r}{did_you_mean(name, [*networks, *known])}")
+    module: Any = importlib.import_module(f"t2ibench.networks.training.{name}") if name in networks else plugins.load("methods", name)
     if not hasattr(module, "recipe"):
         raise UserError(f"{name} has no recipe, so it cannot be trained")
     return module

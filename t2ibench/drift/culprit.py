@@ -17,11 +17,19 @@ PACKAGES: dict[Layer, tuple[str, ...]] = {
 }
 FILES: dict[Layer, tuple[str, ...]] = {
     "decode": ("core/images.py",),
-    "resize": ("backbones/clip/preprocess.py", "backbones/inception.py", "datasets/image_folder.py", "core/images.py"),
+    "resize": ("networks/clip/preprocess.py", "networks/inception.py", "datasets/image_folder.py", "core/images.py"),
     "estimator": ("stats/frechet.py", "stats/mmd.py", "stats/intervals.py", "metrics/"),
-    "features": ("backbones/", "extractors.py", "models.py", "zoo/", "core/images.py"),
-    "metrics": ("metrics/", "feature_sets.py", "evidence.py", "features.py", "stats/intervals.py", "stats/mmd.py", "core/seeds.py"),
-    "methods": ("methods/", "backbones/", "core/seeds.py", "generation.py", "tracks/", "datasets/"),
+    "features": ("networks/", "networks/extractors.py", "networks/models.py", "networks/zoo/", "core/images.py"),
+    "metrics": (
+        "metrics/",
+        "feature_sets.py",
+        "evidence.py",
+        "networks/extractors.py",
+        "stats/intervals.py",
+        "stats/mmd.py",
+        "core/seeds.py",
+    ),
+    "methods": ("methods/", "networks/", "core/seeds.py", "generation.py", "tracks/", "datasets/"),
 }
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from PIL import features as pillow
 
-from t2ibench import assets
 from t2ibench.core import environment
+from t2ibench.networks import zoo
 
 ROOT = Path(__file__).resolve().parent.parent
 MORE = ("open_clip_torch", "dicebear-core", "dicebear-styles", "resvg-py", "scikit-image")
@@ -39,7 +39,7 @@ def fingerprint(device: str = "cpu") -> dict[str, Any]:
             "float32 matmul": torch.get_float32_matmul_precision(),
             "autocast": str(torch.is_autocast_enabled("cpu")),
         },
-        "weights": {name: str(assets.card(path)["sha256"])[:16] for name, path in assets.available().items()},
+        "weights": {name: str(zoo.card(path)["sha256"])[:16] for name, path in zoo.available().items()},
         "files": files(),
         "code": environment.code(),
     }

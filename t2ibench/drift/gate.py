@@ -21,7 +21,7 @@ from t2ibench.drift import culprit, golden
 from t2ibench.drift.baseline import Baseline, Seen
 from t2ibench.drift.fingerprint import fingerprint
 from t2ibench.drift.looks import LAYERS, TIERS, Layer, Look, Looks
-from t2ibench.models import JUDGE, JUDGE_CLIP, Models
+from t2ibench.networks.models import JUDGE, JUDGE_CLIP, Models
 
 Status = Literal["pass", "drift", "inconclusive"]
 LIMITS = {"pixels": (0.0, 1.0), "floats": (1e-5, 1e-3), "features": (1e-5, 1e-4), "number": (1e-6, 1e-4), "share": (1e-9, 1 / 48 + 1e-9)}

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
 from t2ibench.tracks import Compose
 
 

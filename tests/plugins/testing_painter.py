@@ -11,7 +11,7 @@ from testing_squares import COLOURS, paint
 from torch import Tensor
 
 from t2ibench.data.split import Split
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
 from t2ibench.tracks import TextToImage
 
 PARTS = ("brush", "palette")

@@ -10,7 +10,7 @@ from testing_squares import COLOURS, TONES, paint
 from torch import Tensor
 
 from t2ibench.core.seeds import uniform
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
 from t2ibench.tracks import Edit
 
 

@@ -29,7 +29,7 @@ from t2ibench.methods.composer.conditions import LETTERS, Conditions
 from t2ibench.methods.composer.decompose import depth, instances, sketch
 from t2ibench.methods.composer.decompose.scripted import file_facts
 from t2ibench.methods.composer.decompose.semantics import image_embeddings, text_embeddings
-from t2ibench.models import Models
+from t2ibench.networks.models import Models
 
 VERSION = 2  # of what is cached
 KEPT = ("canny", "boundaries", "parts", "silhouette", "layers", "proxy")  # extractors that need no file

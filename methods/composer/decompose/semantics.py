@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from t2ibench.backbones.clip import Clip
 from t2ibench.core.errors import UserError
+from t2ibench.networks.clip import Clip
 
 
 def unit_rms(features: Tensor) -> Tensor:

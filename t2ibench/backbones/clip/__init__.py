@@ -1,9 +1,0 @@
-"""CLIP models behind one interface: those of the zoo, and those of `open_clip` by name and pretrained tag or file.
-
-A guide (optimised by a method) and a judge (scores) are never the same weights.
-"""
-
-from t2ibench.backbones.clip.model import Clip
-from t2ibench.backbones.clip.training import NAMES, PARTS, SPLITS, recipe
-
-__all__ = ["NAMES", "PARTS", "SPLITS", "Clip", "recipe"]

@@ -1,0 +1,202 @@
+"""A CLIP with its preprocessing and its tokeniser, from the zoo or from `open_clip`.
+
+Texts are cut to the context length with the end token kept, and cuts are counted: a text that loses its end token would be embedded
+without having been read.
+"""
+
+import hashlib
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+import torch.nn.functional as F
+from open_clip.tokenizer import SimpleTokenizer
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.networks import weights
+from t2ibench.networks.clip.network import TokenTable, build
+from t2ibench.networks.clip.preprocess import Preprocess
+from t2ibench.networks.clip.published import on_disk
+from t2ibench.networks.clip.templates import PLAIN, fill
+
+SAME = 1e-5  # features nearer than this are those of one text, up to rounding
+
+
+class Clip:
+    """Image and text features of unit norm, float32 [B, dimension]; row i depends on input i alone.
+
+    sha256: of the weights file (zoo), or of the loaded tensors (open_clip). truncated: how many texts were cut so far.
+    """
+
+    def __init__(
+        self, name: str, model: nn.Module, tokenizer: Callable[..., Tensor], preprocess: Preprocess, sha256: str, device: torch.device
+    ) -> None:
+        self.name, self.sha256, self.preprocess, self.device, self.truncated = name, sha256, preprocess, device, 0
+        self.model = model.float().eval().requires_grad_(False).to(device)
+        self.context_length = int(model.context_length)  # type: ignore[arg-type]
+        self._tokenizer = tokenizer
+        self._padding = int(tokenizer([""], context_length=self.context_length)[0, -1])
+
+    @classmethod
+    def from_zoo(cls, weights: weights.Weights, device: torch.device | None = None) -> "Clip":
+        """A small CLIP of ours. Raises UserError where tensors and card do not fit."""
+        config = weights.config
+        try:
+            model = build(config, weights.tensors["token_embedding.ids"].tolist())
+            model.load_state_dict(dict(weights.tensors))
+        except (KeyError, RuntimeError) as error:
+            raise UserError(
+                f"{weights.name}: weights do not fit the config of their card ({str(error).splitlines()[-1].strip()})"
+            ) from error
+        tokenizer = SimpleTokenizer(context_length=model.context_length)
+        return cls(
+            weights.name, model, tokenizer, Preprocess.of(config["preprocess"], weights.name), weights.sha256, device or torch.device("cpu")
+        )
+
+    @classmethod
+    def from_open_clip(cls, name: str, device: torch.device | None = None) -> "Clip":
+        """`model:tag` or `model:file`, for instance `ViT-B-32-quickgelu:openai`.
+
+        Raises UserError for an unknown model or tag, weights that cannot be read, and weights trained with the other activation
+        (a tag knows its own; a file is recognised by its hash): with it every feature would be slightly wrong.
+        """
+        architecture, _, source = name.partition(":")
+        if architecture not in open_clip.list_models():
+            raise UserError(f"open_clip has no model {architecture!r}{did_you_mean(architecture, open_clip.list_models())}")
+        path: Path | None = Path(source) if Path(source).is_file() else None
+        if path is not None:
+            published = _published_as(path)
+        else:
+            published = open_clip.get_pretrained_cfg(architecture, source) or open_clip.get_pretrained_cfg(
+                f"{architecture}-quickgelu", source
+            )
+            if not published:
+                tags = open_clip.list_pretrained_tags_by_model(architecture)
+                raise UserError(f"{name}: {source!r} is neither a file nor a pretrained tag of {architecture}{did_you_mean(source, tags)}")
+            path = on_disk(name)
+        _check_activation(name, architecture, published)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            try:
+                model = open_clip.create_model(architecture, source if path is None else str(path), weights_only=True)
+            except (OSError, RuntimeError, SafetensorError, UserWarning, EOFError, KeyError) as error:
+                reason = str(error).partition("\n")[0] or type(error).__name__
+                raise UserError(f"{name}: weights cannot be loaded ({reason}): give a whole file of this model") from error
+        preprocess = Preprocess.of(model.visual.preprocess_cfg | _preprocessing(published), name)
+        return cls(name, model, open_clip.get_tokenizer(architecture), preprocess, state_hash(model), device or torch.device("cpu"))
+
+    @property
+    def logit_scale(self) -> float:
+        """What cosines are multiplied by in the model's own softmax."""
+        return float(self.model.logit_scale.exp())  # type: ignore[operator]
+
+    def image_features(self, images: Tensor, clamp: bool = True) -> Tensor:
+        """Features [B, D] of floats in [-1, 1], [B, 3, H, W], with gradients: the model's own preprocessing without rounding to 8 bits.
+
+        Colours that are beyond the range after resizing are cut off unless `clamp` is False, and with them their gradient.
+        """
+        return self._features(self.preprocess.resize((images.float() + 1) / 2, clamp))
+
+    def image_embeddings(self, images: Tensor) -> Tensor:
+        """`image_features` before they are brought to unit norm; their length is no part of what CLIP was trained to compare."""
+        return self._embeddings(self.preprocess.resize((images.float() + 1) / 2))
+
+    @torch.no_grad()
+    def encode_images(self, images: Tensor, batch: int = 250) -> Tensor:
+        """Features [B, D] of uint8 images [B, 3, H, W], on the CPU. Raises ValueError for any other kind of tensor."""
+        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
+            raise ValueError(f"{self.name} reads uint8 images [B, 3, H, W], got {images.dtype} {list(images.shape)}")
+        parts = [self._features(self.preprocess.resize(chunk.cpu()).to(self.device).float() / 255).cpu() for chunk in images.split(batch)]
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    def encode_texts(self, texts: Sequence[str], batch: int = 250) -> Tensor:
+        """Features [B, D] of texts, on the CPU; those too long for the context are cut and counted in `truncated`."""
+        tokens = self._tokenizer(list(texts), context_length=self.context_length)
+        beyond = self._tokenizer(list(texts), context_length=2 * self.context_length)[:, self.context_length :]
+        self.truncated += int((beyond != self._padding).any(1).sum())
+        parts = [F.normalize(self.model.encode_text(chunk.to(self.device)), dim=-1).cpu() for chunk in tokens.split(batch)]  # type: ignore[operator]
+        return torch.cat(parts)
+
+    def unknown_words(self, texts: Sequence[str]) -> list[tuple[int, int]] | None:
+        """For each text how many of its words the network never learned, and how many words it has.
+
+        None for a network that knows every token, as published ones do. A word is unknown where one of its tokens is.
+        """
+        table = getattr(self.model, "token_embedding", None)
+        if not isinstance(table, TokenTable):
+            return None
+        known, tokenizer = set(table.ids.tolist()), SimpleTokenizer()
+        counts = []
+        for text in texts:
+            words, tokens, spelling = [], [], ""
+            for token in tokenizer.encode(text):
+                tokens.append(token)
+                spelling += tokenizer.decoder[token]
+                if spelling.endswith("</w>"):
+                    if any(character.isalnum() for character in spelling.removesuffix("</w>")):
+                        words.append(known.issuperset(tokens))
+                    tokens, spelling = [], ""
+            counts.append((words.count(False), len(words)))
+        return counts
+
+    def class_features(self, texts: Sequence[str], templates: Sequence[str] = PLAIN) -> Tensor:
+        """Unit features [B, D] of texts, each the mean direction of all templates around it; row i depends on text i alone."""
+        means = [self.encode_texts([fill(template, text) for template in templates]).mean(0) for text in texts]
+        return F.normalize(torch.stack(means), dim=1)
+
+    def text_direction(self, neutral: Sequence[str], target: Sequence[str], templates: Sequence[str] = PLAIN) -> Tensor:
+        """delta_t: unit directions [B, D] from neutral to target texts. Raises UserError where the model reads both as the same."""
+        difference = self.class_features(target, templates) - self.class_features(neutral, templates)
+        same = (difference.norm(dim=1) < SAME).nonzero()[:, 0].tolist()
+        if same:
+            texts = f"{neutral[same[0]]!r} and {target[same[0]]!r}"
+            raise UserError(f"{self.name} reads {texts} as the same text, so there is no direction between them: use another target")
+        return F.normalize(difference, dim=1)
+
+    def _features(self, images: Tensor) -> Tensor:
+        return F.normalize(self._embeddings(images), dim=-1)
+
+    def _embeddings(self, images: Tensor) -> Tensor:
+        return self.model.encode_image(self.preprocess.normalise(images))  # type: ignore[operator]
+
+
+def state_hash(model: nn.Module) -> str:
+    """sha256 over names, types, shapes and bytes of a model's tensors: the same weights have it whichever file they came from."""
+    digest = hashlib.sha256()
+    for key, value in sorted(model.state_dict().items()):
+        digest.update(f"{key} {value.dtype} {list(value.shape)}".encode() + value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _preprocessing(published: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a published model expects of its images, where that is not what its architecture does by default."""
+    return {key: value for key, value in (published or {}).items() if key in ("size", "mean", "std", "interpolation", "resize_mode")}
+
+
+def _check_activation(name: str, architecture: str, source: Mapping[str, Any] | None) -> None:
+    """Raises UserError where published weights were trained with quick-GELU and the model computes GELU, or the other way round."""
+    if source is None:
+        return
+    trained, computes = (bool(config.get("quick_gelu")) for config in (source, open_clip.get_model_config(architecture)))
+    if trained != computes:
+        plain = architecture.removesuffix("-quickgelu")
+        kind, other = ("quick-GELU", f"{plain}-quickgelu") if trained else ("GELU", plain)
+        raise UserError(f"{name}: these weights were trained with {kind}, {architecture} computes another activation: use {other}")
+
+
+def _published_as(file: Path) -> Mapping[str, Any] | None:
+    """What open_clip knows about a weights file whose hash stands in a published address, or None."""
+    with file.open("rb") as opened:
+        sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+    for model, tag in open_clip.list_pretrained():
+        config = open_clip.get_pretrained_cfg(model, tag)
+        parts = Path(config.get("url", "")).parts
+        if sha256 in parts or (parts and Path(parts[-1]).stem.endswith(f"-{sha256[:8]}")):
+            return config
+    return None

@@ -1,0 +1,102 @@
+"""The networks whose features metrics compare, by name: an attribute judge, Inception, DINOv2, ArcFace, or a CLIP."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from t2ibench.core.images import to_float
+from t2ibench.core.progress import track
+from t2ibench.networks.models import Models
+
+BATCH = 64  # the activations of more leave the processor's cache
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """network: uint8 [B, 3, H, W] to float32 [B, D]. sha256, resize and output decide, with the images, what comes out.
+
+    output: which of a network's answers, where it has several; empty for features.
+    """
+
+    name: str
+    sha256: str
+    resize: str
+    network: Callable[[Tensor], Tensor]
+    output: str = ""
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        return {"extractor": self.name, "sha256": self.sha256, "resize": self.resize} | ({"output": self.output} if self.output else {})
+
+
+def find(models: Models, name: str) -> Extractor:
+    """An extractor by name: `inception…`, an attribute judge, `dinov2:FILE`, `arcface:FILE`, a CLIP of the zoo, `model:tag` of open_clip.
+
+    Of a judge it is its features and its probabilities, side by side:
+    [B, features + the values of all attributes], so that one pass serves both.
+    """
+    if name.startswith("inception"):
+        from t2ibench.networks.inception import Inception
+
+        inception = Inception(models.device, name)
+        models.used[name] = {"sha256": inception.sha256, "data": "ImageNet", "optimised_for": None}
+        return Extractor(name, inception.sha256, inception.resize, inception.features, inception.output)
+    if name.startswith("attribute-judge"):
+        judge = models.judge(name)
+
+        def read(images: Tensor) -> Tensor:
+            features, probabilities = judge.read(images)
+            return torch.cat([features, *probabilities.values()], dim=1)
+
+        return Extractor(name, judge.sha256, f"none{judge.size}", read)
+    if name.startswith("dinov2:"):
+        return _dinov2(models, Path(name.removeprefix("dinov2:")))
+    if name.startswith("arcface:"):
+        return _arcface(models, Path(name.removeprefix("arcface:")))
+    clip = models.clip(name)
+    return Extractor(name, clip.sha256, clip.preprocess.id, clip.encode_images)
+
+
+def _dinov2(models: Models, path: Path) -> Extractor:
+    from t2ibench.networks.dinov2 import DINOv2
+
+    network = DINOv2.from_file(path, models.device)
+    models.used[network.name] = {"sha256": network.sha256, "data": "LVD-142M", "optimised_for": None}
+    return Extractor(network.name, network.sha256, network.resize, network.features)
+
+
+def _arcface(models: Models, path: Path) -> Extractor:
+    from t2ibench.networks.arcface import ArcFace, face_crop
+
+    network = ArcFace.from_file(path).to(models.device)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    models.used["arcface"] = {"sha256": sha256, "data": path.name, "optimised_for": None}
+    return Extractor("arcface", sha256, "face_crop112", lambda images: network(face_crop(to_float(images.to(models.device)))))
+
+
+@torch.no_grad()
+def extract(
+    network: Callable[[Tensor], Tensor], read: Callable[[Any], np.ndarray], rows: Sequence[int] | np.ndarray, what: str, batch: int = BATCH
+) -> np.ndarray:
+    """A network's answer to each image, float32 [N, …], in equal parts of at most `batch`. network: uint8 [B, 3, H, W] to floats [B, …].
+
+    Equal, since a last part of few images would go through other kernels, which round differently.
+    """
+    answers: np.ndarray | None = None  # one array from the first batch on: parts and their sum would be twice as much
+    parts = -(-len(rows) // batch)
+    ends = [len(rows) * part // parts for part in range(parts + 1)] if parts else [0]
+    for start, end in track(list(pairwise(ends)), what):
+        made = network(torch.from_numpy(np.ascontiguousarray(read(rows[start:end])))).float().cpu().numpy()
+        if answers is None:
+            answers = np.empty((len(rows), *made.shape[1:]), np.float32)
+        answers[start:end] = made
+    if answers is None:
+        raise ValueError(f"{what}: there is no image to look at")
+    return answers

@@ -1,0 +1,73 @@
+"""The networks that methods and metrics use, each loaded once, and a list of which ones were handed out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from t2ibench.networks import weights as weight_files
+
+if TYPE_CHECKING:
+    from t2ibench.networks.attribute_judge import AttributeJudge
+    from t2ibench.networks.clip import Clip
+    from t2ibench.networks.stylegan2 import Generator
+
+JUDGE, GUIDE_CLIP, JUDGE_CLIP = "attribute-judge-avatars", "clip-guide-avatars", "clip-judge-avatars"
+
+
+class Models:
+    """Hands out networks on one device. `used` says by name what was handed out: sha256, what it was trained on and for what.
+
+    A record keeps `used`, so that a reader can see whether what judged a method had also guided it.
+    """
+
+    def __init__(self, device: str | torch.device = "cpu") -> None:
+        self.device = torch.device(device)
+        self.used: dict[str, dict[str, Any]] = {}
+        self._weights: dict[str, weight_files.Weights] = {}
+        self._clips: dict[str, Clip] = {}
+        self._judges: dict[str, AttributeJudge] = {}
+        self._generators: dict[str, Generator] = {}
+
+    def weights(self, name: str) -> weight_files.Weights:
+        """Weights of the zoo. Raises UserError for an unknown name or a damaged file."""
+        if name not in self._weights:
+            self._weights[name] = weights = weight_files.load(name)
+            self.used[name] = {"sha256": weights.sha256, **{key: weights.card.get(key) for key in ("data", "optimised_for")}}
+        return self._weights[name]
+
+    def clip(self, name: str = JUDGE_CLIP) -> Clip:
+        """A CLIP of the zoo, or one of open_clip as `model:tag` or `model:file`. Raises UserError where it cannot be had."""
+        from t2ibench.networks.clip import Clip
+
+        if name not in self._clips:
+            if ":" in name:
+                self._clips[name] = clip = Clip.from_open_clip(name, self.device)
+                self.used[name] = {"sha256": clip.sha256, "data": name, "optimised_for": None}
+            else:
+                self._clips[name] = Clip.from_zoo(self.weights(name), self.device)
+        return self._clips[name]
+
+    def judge(self, name: str = JUDGE) -> AttributeJudge:
+        """An attribute judge of the zoo."""
+        from t2ibench.networks.attribute_judge import AttributeJudge
+
+        if name not in self._judges:
+            self._judges[name] = AttributeJudge(self.weights(name), self.device)
+        return self._judges[name]
+
+    def stylegan2(self, name: str) -> Generator:
+        """A frozen StyleGAN2 of the zoo, or of a file: NVlabs' .pkl, rosinality's .pt, our .safetensors."""
+        from t2ibench.networks.stylegan2 import checkpoints
+
+        if name not in self._generators:
+            path = Path(name)
+            if path.suffix in checkpoints.READ or path.is_file():
+                generator = checkpoints.load(path)
+                self.used[name] = {"sha256": checkpoints.sha256(path), **checkpoints.facts(path)}
+            else:
+                generator = checkpoints.load(self.weights(name))
+            self._generators[name] = generator.to(self.device)
+        return self._generators[name]

@@ -1,0 +1,69 @@
+"""Generators from files and to files: NVlabs' `.pkl` (read only), rosinality's `.pt`, and our `.safetensors` with a card beside it."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from t2ibench.core import settings
+from t2ibench.core.errors import UserError
+from t2ibench.networks import weights, zoo
+from t2ibench.networks.stylegan2 import nvlabs, rosinality
+from t2ibench.networks.stylegan2.layout import Config
+from t2ibench.networks.stylegan2.network import Generator
+from t2ibench.networks.stylegan2.shapes import build
+
+READ = {".pkl": "NVlabs' StyleGAN2-ADA", ".pt": "rosinality/stylegan2-pytorch", ".safetensors": "t2ibench"}
+WRITTEN = (".pt", ".safetensors")
+
+
+def load(source: weights.Weights | Path | str, resolution: int | None = None) -> Generator:
+    """A frozen generator in evaluation mode, on the CPU, from weights of the zoo or a file of any kind in `READ`.
+
+    resolution: refuse another one. Raises UserError for a file that is missing, damaged, foreign or of another network.
+    """
+    where = source.name if isinstance(source, weights.Weights) else str(source)
+    config, state = _content(source) if isinstance(source, weights.Weights) else _read(Path(source))
+    if resolution is not None and config.resolution != resolution:
+        raise UserError(f"{where}: makes images of {config.resolution} pixels, expected {resolution}: use weights of that resolution")
+    return build(where, config, state)
+
+
+def save(path: Path, generator: Generator, card: Mapping[str, Any], half: bool = False) -> None:
+    """Write a generator as `.pt` or `.safetensors`, the latter with a card and if wanted in half precision, which moves images slightly."""
+    if path.suffix == ".pt":
+        rosinality.write(path, generator)
+    elif path.suffix == ".safetensors":
+        weights.write(path, generator.state_dict(), dataclasses.asdict(generator.config), card, half=half)
+    else:
+        raise UserError(f"{path}: the suffix is {path.suffix!r}, expected one of {', '.join(WRITTEN)}")
+
+
+def facts(path: Path) -> dict[str, Any]:
+    """What is known of a file's training: the card's word where it has one, else the file's name for its data."""
+    card = zoo.card(path) if path.suffix == ".safetensors" else {"data": path.name}
+    return {key: card.get(key) for key in ("data", "optimised_for")}
+
+
+def sha256(path: Path) -> str:
+    """Of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(path: Path) -> tuple[Config, Mapping[str, Tensor]]:
+    if path.suffix not in READ:
+        known = ", ".join(f"{suffix} ({maker})" for suffix, maker in READ.items())
+        raise UserError(f"{path}: the suffix is {path.suffix!r}, expected one of {known}")
+    if not path.is_file():
+        raise UserError(f"{path} is missing, expected a StyleGAN2 checkpoint: correct the path")
+    if path.suffix == ".safetensors":
+        return _content(weights.read(path))
+    return nvlabs.read(path) if path.suffix == ".pkl" else rosinality.read(path)
+
+
+def _content(weights: weights.Weights) -> tuple[Config, Mapping[str, Tensor]]:
+    return settings.configure(Config, weights.config, f"{weights.name}: config"), weights.tensors

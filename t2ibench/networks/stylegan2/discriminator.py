@@ -1,0 +1,95 @@
+"""The StyleGAN2 discriminator (Karras et al., CVPR 2020): residual blocks and the standard deviation over the minibatch."""
+
+import math
+from itertools import pairwise
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from t2ibench.networks.stylegan2.layout import Config
+from t2ibench.networks.stylegan2.network import GAIN, SLOPE, Linear, downsample
+
+GROUP = 4  # samples that share one standard deviation
+
+
+class Discriminator(nn.Module):
+    """Logits [B] of images in [-1, 1], [B, 3, H, H]; positive means real. Needs a batch of the same make-up each time (see `spread`)."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        sizes = config.resolutions[::-1]
+        self.from_rgb = Convolution(3, config.channels(sizes[0]), 1)
+        self.blocks = nn.ModuleList(Block(config.channels(r), config.channels(r // 2)) for r in sizes[:-1])
+        last = config.channels(4)
+        self.mix = Convolution(last + 1, last, 3)
+        self.hidden, self.out = Linear(last * 16, last), Linear(last, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.from_rgb(images)
+        for block in self.blocks:
+            x = block(x)
+        x = self.mix(spread(x)).flatten(1)
+        return cast(Tensor, self.out(F.leaky_relu(self.hidden(x), SLOPE) * GAIN)[:, 0])
+
+
+class SmallDiscriminator(nn.Module):
+    """Logits [B] of plain 4x4 convolutions with stride 2 and batch normalisation (Radford et al., ICLR 2016): for small images.
+
+    Real and generated images are normalised each by their own batch, in training and ever after.
+    """
+
+    def __init__(self, resolution: int, width: int = 32) -> None:
+        super().__init__()
+        steps = resolution.bit_length() - 3  # down to 4 pixels
+        widths = [width * min(2**k, 6) for k in range(steps)]
+        layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1), nn.LeakyReLU(SLOPE)]
+        for a, b in pairwise(widths):
+            layers += [nn.Conv2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b, track_running_stats=False), nn.LeakyReLU(SLOPE)]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4))
+        for module in self.layers:
+            if isinstance(module, nn.Conv2d):
+                nn.init.normal_(module.weight, 0.0, 0.02)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return cast(Tensor, self.layers(images)[:, 0, 0, 0])
+
+
+class Convolution(nn.Module):
+    """Equalised learning rate, leaky ReLU (where `active`), and the filter before a stride of 2 (where `down`)."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, down: bool = False, active: bool = True) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if active else None
+        self.scale, self.down, self.active = 1 / math.sqrt(inputs * kernel * kernel), down, active
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.conv2d(x, self.weight * self.scale, self.bias, padding=self.weight.shape[-1] // 2)
+        x = F.leaky_relu(x, SLOPE) * GAIN if self.active else x
+        return downsample(x) if self.down else x
+
+
+class Block(nn.Module):
+    """Two convolutions and a shortcut, half the size; both paths are scaled by sqrt(1/2)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.first = Convolution(inputs, inputs, 3)
+        self.second = Convolution(inputs, outputs, 3, down=True)
+        self.short = Convolution(inputs, outputs, 1, down=True, active=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.second(self.first(x)) + self.short(x)) * math.sqrt(0.5)
+
+
+def spread(x: Tensor) -> Tensor:
+    """x [B, C, H, W] with one more channel: the mean standard deviation of the sample's group of `GROUP` (Karras et al., ICLR 2018).
+
+    Groups are taken with a stride, sample i with i + B / GROUP and so on. A batch that GROUP does not divide is one group.
+    """
+    batch, _, height, width = x.shape
+    group = GROUP if batch % GROUP == 0 else batch
+    deviation = x.view(group, batch // group, *x.shape[1:]).var(dim=0, unbiased=False).add(1e-8).sqrt().mean(dim=(1, 2, 3))
+    return torch.cat([x, deviation.repeat(group)[:, None, None, None].expand(-1, 1, height, width)], dim=1)

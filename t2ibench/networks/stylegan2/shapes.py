@@ -1,0 +1,62 @@
+"""The config of a generator from the shapes of its tensors, and a generator from config and tensors."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from t2ibench.core.errors import UserError
+from t2ibench.networks.stylegan2.layout import Config
+from t2ibench.networks.stylegan2.network import Generator
+
+
+def config_of(where: Path | str, state: Mapping[str, Tensor], clamp: float | None = None) -> Config:
+    """The config that gives these shapes. channel_base is the smallest that does. Raises UserError where none does."""
+    depth, sizes = _numbered(state, r"mapping\.fc(\d+)\.weight"), _numbered(state, r"blocks\.b(\d+)\.conv1\.weight")
+    expected = [2**k for k in range(2, max(len(sizes), 1) + 2)]
+    if list(depth) != list(range(len(depth))) or list(sizes) != expected or not depth or len(sizes) < 2:
+        raise UserError(
+            f"{where}: {len(depth)} mapping layers and blocks at {', '.join(map(str, sizes)) or 'no'} pixels, "
+            "expected a mapping of 1 or more and blocks at 4, 8, 16 … pixels: get the file again"
+        )
+    channels = {size: len(weight) for size, weight in sizes.items()}
+    widest, base = max(channels.values()), max(size * count for size, count in channels.items())
+    config = Config(max(sizes), depth[0].shape[-1], len(depth[len(depth) - 1]), len(depth), base, widest, clamp)
+    wrong = {size: count for size, count in channels.items() if config.channels(size) != count}
+    if wrong:
+        found = ", ".join(f"{count} at {size} px" for size, count in channels.items())
+        raise UserError(f"{where}: {found} channels, which min(base / resolution, maximum) gives for no base: use another network")
+    return config
+
+
+def build(where: Path | str, config: Config, state: Mapping[str, Tensor]) -> Generator:
+    """A generator with these parameters and buffers. Raises UserError for a missing, unexpected, misshapen or non-finite one."""
+    with torch.random.fork_rng(devices=[]):  # the random weights that are overwritten move no global state
+        generator = Generator(config)
+    wanted = generator.state_dict()
+    for key in sorted(wanted.keys() - state.keys()):
+        raise UserError(f"{where}: {key} is missing, expected {len(wanted)} tensors for {config}: get the file again")
+    for key in sorted(state.keys() - wanted.keys()):
+        raise UserError(f"{where}: {key} is unexpected in a generator of {config.resolution} pixels: get the file again")
+    for key, value in wanted.items():
+        if state[key].shape != value.shape:
+            raise UserError(
+                f"{where}: {key} has shape {_shape(state[key])}, expected {_shape(value)} at {config.resolution} pixels with channel_base "
+                f"{config.channel_base} and channel_max {config.channel_max}: correct the config or use the weights that belong to it"
+            )
+        if not torch.isfinite(state[key]).all():
+            raise UserError(f"{where}: {key} holds values that are not finite: get the file again")
+    generator.load_state_dict(dict(state))
+    return generator.eval().requires_grad_(False)
+
+
+def _numbered(state: Mapping[str, Tensor], pattern: str) -> dict[int, Tensor]:
+    """The tensors whose name matches, by the number in it, in order."""
+    found = {int(match[1]): value for key, value in state.items() if (match := re.fullmatch(pattern, key))}
+    return dict(sorted(found.items()))
+
+
+def _shape(value: Tensor) -> str:
+    return "x".join(map(str, value.shape)) or "()"

@@ -1,0 +1,301 @@
+"""How the zoo's CLIPs are trained: symmetric InfoNCE (Radford et al., ICML 2021) over images and one of their captions each.
+
+The guide and the judge differ in architecture, initial weights and order of the data, so that what pleases the one need not please the
+other. Texts that are equal within a batch are all right answers for each other's images, and share the target evenly.
+
+Where a data set labels its images, a second loss asks which value of each attribute an image shows, among the texts that name them:
+small things such as a mouth hardly tell the captions of a batch apart, and would be learned last.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from open_clip.model import CLIP
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.images import to_float
+from t2ibench.core.seeds import derive_seed, uniform
+from t2ibench.core.settings import configure
+from t2ibench.data.split import Split, Vocabulary
+from t2ibench.networks import weights
+from t2ibench.networks.augment import augment, cropped, recoloured
+from t2ibench.networks.clip.model import Clip
+from t2ibench.networks.clip.network import build, tokens_of
+from t2ibench.networks.clip.preprocess import Preprocess
+from t2ibench.networks.models import Models
+from t2ibench.networks.schedule import batch_rows, warmup_cosine
+from t2ibench.networks.training.attribute_judge import masked_loss
+from t2ibench.networks.training.clip_validation import retrieval_numbers
+
+PARTS = ("guide", "judge", "guide-styles")
+NAMES = {part: f"clip-{part}" for part in PARTS}  # of the weights, before "-<data set>"
+SPLITS = {part: (("train", "balanced-train", "domains-train"), "test") for part in PARTS} | {
+    "guide-styles": (("styles-train",), "styles-val"),
+}
+OTHER_COLOURS = "in other colours, "  # before the captions of images whose colours were changed
+END = 49407  # the end token of the standard tokeniser, the largest of all, so open_clip finds it by argmax
+START = 49406
+
+
+@dataclass(frozen=True)
+class Config:
+    layers: tuple[int, ...] = (1, 1, 1, 1)  # blocks of each stage of open_clip's ModifiedResNet, on 1/4, 1/8, 1/16 and 1/32 of the side
+    width: int = 16  # its narrowest channels; the last stage has 32 times as many
+    image_size: int = 96  # images of 64 are scaled up: the stem halves twice, and a mouth is six pixels wide
+    embedding: int = 128
+    text_width: int = 128
+    text_layers: int = 2
+    context_length: int = 40
+    batch: int = 128
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 0.05
+    attributes: float = 1.0  # weight of the loss over the values of each attribute, beside that over captions
+    short: float = 0.15  # share of captions replaced by texts about one or two attributes, as prompts for edits and pairs are
+    unknown: float = 0.02  # share of tokens replaced by the unknown word, so that it comes to mean nothing
+    crops: float = 0.0  # share of images of which a part is seen, scaled up
+    recoloured: float = 0.0  # share of images whose colours are changed, which their captions say
+    adversarial: float = 0.0  # images are learned a second time after a step of this length [-1, 1] up the loss; 0: they are not
+    bfloat16: bool = True  # multiply in bfloat16 while training
+
+
+DEFAULTS: Mapping[str, Config] = {
+    "guide": Config(),
+    "judge": Config(layers=(1, 2, 2, 1), embedding=160),
+    "guide-styles": Config(layers=(2, 2, 1, 1), image_size=64, attributes=0.0, crops=0.3, recoloured=0.3, adversarial=5.0),
+}
+
+
+class Texts:
+    """All texts of a split as tokens: its captions, and short texts made from what is visible in an image.
+
+    coloured: also each of them as the text of an image in other colours.
+    """
+
+    def __init__(self, split: Split, context_length: int, coloured: bool = False) -> None:
+        self.index: dict[str, int] = {}
+        self.captions = [[self._number(text) for text in captions] for captions in split.captions]
+        self.short = [[self._number(text) for text in texts] for texts in _short_texts(split)]
+        self.tokens = tokens_of(self.index, context_length)  # [distinct texts, L]
+        self.coloured = tokens_of([OTHER_COLOURS + text for text in self.index], context_length) if coloured else self.tokens
+
+    def _number(self, text: str) -> int:
+        return self.index.setdefault(text, len(self.index))
+
+    def draw(self, rows: np.ndarray, seed: int, short: float, coloured: Tensor | None = None) -> Tensor:
+        """Tokens of one text of each image, int64 [B, L]; with probability `short` a short one. coloured: which say so, bool [B]."""
+        numbers = uniform(seed, 2 * len(rows)).reshape(-1, 2)
+        chosen = []
+        for row, (kind, which) in zip(rows, numbers, strict=True):
+            options = self.short[row] if kind < short and self.short[row] else self.captions[row]
+            chosen.append(options[int(which * len(options))])
+        return self.tokens[chosen] if coloured is None else torch.where(coloured[:, None], self.coloured[chosen], self.tokens[chosen])
+
+
+def _short_texts(split: Split) -> list[list[str]]:
+    """For each image texts that say one visible attribute, or two; none without a vocabulary."""
+    if split.attributes is None or split.vocabulary is None:
+        return [[] for _ in split.ids]
+    phrases, subject = split.vocabulary.phrases, split.vocabulary.subject
+    texts = []
+    for number, row in enumerate(split.attributes.to_dict("records")):
+        said = [phrase for name, value in row.items() for phrase in phrases.get(str(name), {}).get(value, ())]
+        made = []
+        for k, at in enumerate(uniform(derive_seed("short texts", number), 6 if said else 0) * len(said)):
+            (verb, text), (other_verb, other) = said[int(at)], said[(int(at) + 1 + k) % len(said)]
+            pair = f"{subject} {verb} {text} and {other_verb} {other}"
+            made.append((*_single_texts(split.vocabulary, (verb, text)), pair)[k % 3])
+        texts.append(made)
+    return texts
+
+
+def _single_texts(vocabulary: Vocabulary, phrase: tuple[str, str]) -> tuple[str, str]:
+    """A phrase as a sentence and as a title: "this person wears glasses", "a photo of a person with glasses"."""
+    verb, text = phrase
+    return f"{vocabulary.subject} {verb} {text}", f"a photo of a {vocabulary.noun} {'who is' if verb == 'is' else 'with'} {text}"
+
+
+class Values:
+    """For each attribute the texts that name its values, and which value each image shows; empty where none is labelled or wanted."""
+
+    def __init__(self, split: Split, context_length: int, wanted: bool = True) -> None:
+        phrases = split.vocabulary.phrases if split.vocabulary is not None and split.attributes is not None and wanted else {}
+        self.names = {name: list(values) for name, values in phrases.items() if len(values) > 1}
+        self.tokens: list[Tensor] = []  # [wordings, L] of each value
+        columns = []
+        for name, values in self.names.items():
+            assert split.vocabulary is not None  # else there are no names
+            assert split.attributes is not None
+            for value in values:
+                texts = [text for phrase in phrases[name][value] for text in _single_texts(split.vocabulary, phrase)]
+                self.tokens.append(tokens_of(texts, context_length))
+            columns.append([values.index(value) if value in values else -1 for value in split.attributes[name]])
+        labels = torch.tensor(columns, dtype=torch.int64).view(len(columns), len(split))
+        self.labels = labels.T.contiguous()  # [N, attributes], -1: not to be seen, or not nameable
+
+    def draw(self, seed: int) -> Tensor:
+        """One wording of each value, int64 [values, L]."""
+        numbers = uniform(seed, len(self.tokens))
+        return torch.stack([tokens[int(number * len(tokens))] for tokens, number in zip(self.tokens, numbers, strict=True)])
+
+
+def encode_texts(model: CLIP, tokens: Tensor, parts: int = 3) -> Tensor:
+    """Text features [B, D] as `model.encode_text` gives them, at about half the cost: texts are grouped by length and padding is cut.
+
+    Attention is causal and the end token is read, so what stands behind it changes nothing.
+    """
+    lengths = (tokens == END).int().argmax(1) + 1
+    order = lengths.argsort(stable=True)
+    features = []
+    for rows in order.tensor_split(parts):
+        length = int(lengths[rows].max())
+        x = model.token_embedding(tokens[rows, :length]) + model.positional_embedding[:length]
+        x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
+        features.append(x[torch.arange(len(rows), device=x.device), lengths[rows] - 1] @ model.text_projection)
+    return torch.cat(features)[order.argsort()]
+
+
+def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, same: Tensor) -> Tensor:
+    """Symmetric InfoNCE of unit features [B, D] and their scale; `same` [B, B] is true where image i may as well have text j."""
+    logits = scale * images @ texts.T
+    target = same.float() / same.sum(1, keepdim=True)
+    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
+class ClipRecipe:
+    """Trains one CLIP; a `loop.Recipe`."""
+
+    def __init__(self, part: str, config: Config, train: Split, val: Split, seed: int, device: torch.device) -> None:
+        if len(train) < config.batch:
+            raise UserError(
+                f"{train.dataset} {train.name} has {len(train)} images, a batch of CLIP's recipe is {config.batch}: lower `batch`"
+            )
+        self.part, self.config, self.train, self.val, self.seed = part, config, train, val, derive_seed(seed, "clip", part)
+        self.texts = Texts(train, config.context_length, config.recoloured > 0)
+        vision = {"layers": list(config.layers), "width": config.width, "head_width": 64, "image_size": config.image_size}
+        text = {"context_length": config.context_length, "width": config.text_width, "heads": 4, "layers": config.text_layers}
+        self.values = Values(train, config.context_length, config.attributes > 0)
+        self.preprocess = Preprocess(config.image_size)
+        self.network = {"embed_dim": config.embedding, "vision_cfg": vision, "text_cfg": text, "preprocess": self.preprocess.facts()}
+        said = torch.cat([self.texts.tokens, self.texts.coloured, *self.values.tokens])
+        known = sorted(set(said.unique().tolist()) - {0})
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            self.model = build(self.network, known)
+        self.device = device
+        self.model.to(device)
+        self.model.visual.to(memory_format=torch.channels_last)
+        matrices = [p for p in self.model.parameters() if p.ndim >= 2]
+        others = [p for name, p in self.model.named_parameters() if p.ndim < 2 and name != "logit_scale"]
+        groups = [
+            {"params": matrices, "weight_decay": config.weight_decay, "share": 1.0},
+            {"params": others, "weight_decay": 0.0, "share": 1.0},
+            {"params": [self.model.logit_scale], "weight_decay": 0.0, "share": 10.0},  # it has far to go, and few steps
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
+        self.settings = {**asdict(config), "part": part, "seed": seed, "train": train.digest}
+        self.facts = {
+            "data": {"dataset": train.dataset, "train": train.name, "validation": val.name, "digest": train.digest},
+            "seed": seed,
+            "optimised_for": {"guide": "guiding", "judge": "scoring", "guide-styles": "guiding"}[part],
+        }
+
+    def step(self, index: int, progress: float) -> dict[str, float]:
+        rows = batch_rows(self.seed, index, len(self.train), self.config.batch)
+        config, images = self.config, to_float(torch.from_numpy(self.train.images.read(rows)))
+        parts: Tensor | None = None
+        coloured: Tensor | None = None
+        if config.crops:
+            images, parts = cropped(images, derive_seed(self.seed, "crops", index), config.crops)
+        if config.recoloured:
+            images, coloured = recoloured(images, derive_seed(self.seed, "colours", index), config.recoloured)
+        images = augment(images, derive_seed(self.seed, "images", index)).to(self.device)
+        tokens = self.texts.draw(rows, derive_seed(self.seed, "texts", index), config.short, coloured)
+        same = (tokens[:, None] == tokens[None]).all(2)
+        if self.values.names:
+            tokens = torch.cat([tokens, self.values.draw(derive_seed(self.seed, "values", index))])
+        stream = torch.Generator().manual_seed(derive_seed(self.seed, "unknown", index))
+        forgotten = (torch.rand(tokens.shape, generator=stream) < self.config.unknown) & (tokens < START)
+        tokens, same = tokens.masked_fill(forgotten, -1).to(self.device), same.to(self.device)
+        labels: Tensor | None = None
+        if self.values.names:
+            labels = self.values.labels[torch.from_numpy(rows)]
+            for hidden in (parts, coloured):  # neither shows all that the whole does
+                if hidden is not None:
+                    labels = labels.masked_fill(hidden[:, None], -1)
+            labels = labels.to(self.device)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["share"] * config.learning_rate * warmup_cosine(progress)
+        self.model.train()
+        losses, gradient = self._learn(images, tokens, same, labels)
+        if config.adversarial:
+            step = config.adversarial * F.normalize(gradient.flatten(1), dim=1).view_as(images)
+            harder, _ = self._learn((images + step).clamp(-1, 1), tokens[: len(rows)], same, None)
+            losses |= {"adversarial": harder["loss"], "adversarial_accuracy": harder["accuracy"]}
+        return losses
+
+    def _learn(self, images: Tensor, tokens: Tensor, same: Tensor, labels: Tensor | None) -> tuple[dict[str, float], Tensor]:
+        """One update on floats [B, 3, H, W]: its losses, and the gradient of the images where it is asked for.
+
+        tokens [B, L] of a text each, behind them those of the values where there are labels.
+        """
+        count, images = len(images), images.detach().requires_grad_(self.config.adversarial > 0)
+        seen = self.preprocess.normalise(self.preprocess.resize((images + 1) / 2)).contiguous(memory_format=torch.channels_last)
+        # the flash kernel is slower than plain matrix products on sequences this short: a fifth of a step on CPUs
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16), sdpa_kernel(SDPBackend.MATH):
+            image_features, text_features = self.model.visual(seen), encode_texts(self.model, tokens)
+        image_features, text_features = F.normalize(image_features.float(), dim=1), F.normalize(text_features.float(), dim=1)
+        value_features, text_features = text_features[count:], text_features[:count]
+        scale = self.model.logit_scale.exp()
+        losses = {"loss": contrastive_loss(image_features, text_features, scale, same)}
+        if labels is not None:
+            summed = masked_loss(scale * image_features @ value_features.T, labels, self.values.names)
+            losses["attributes"] = summed / len(self.values.names)
+        loss = losses["loss"] + self.config.attributes * losses.get("attributes", 0.0)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+        self.optimizer.step()
+        with torch.no_grad():
+            self.model.logit_scale.clamp_(0, math.log(100))
+            right = same[torch.arange(count, device=self.device), (image_features @ text_features.T).argmax(1)].float().mean()
+        numbers = {
+            **{key: float(value.detach()) for key, value in losses.items()},
+            "accuracy": float(right),
+            "scale": float(self.model.logit_scale.detach().exp()),
+        }
+        return numbers, torch.zeros_like(images) if images.grad is None else images.grad
+
+    def state(self) -> dict[str, Any]:
+        return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def preview(self) -> None:
+        return None
+
+    def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        return self.model.state_dict(), self.network
+
+    def validate(self) -> dict[str, Any]:
+        """Retrieval numbers on the validation split, with the weights as they are shipped, in half precision."""
+        tensors, config = self.result()
+        shipped = {key: value.half().float() if value.is_floating_point() else value for key, value in tensors.items()}
+        config = json.loads(json.dumps(config, sort_keys=True))  # as the card gives it back
+        return retrieval_numbers(Clip.from_zoo(weights.Weights(f"clip {self.part}", shipped, config, {}, ""), self.device), self.val)
+
+
+def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, models: Models, seed: int) -> ClipRecipe:
+    """How a CLIP is trained; the part decides the defaults. Raises UserError for an unknown part or setting, or too few images."""
+    if part not in PARTS:
+        raise UserError(f"clip has no part {part!r}{did_you_mean(part, PARTS)}")
+    return ClipRecipe(part, configure(Config, {**asdict(DEFAULTS[part]), **settings}, f"clip {part}"), train, val, seed, models.device)

@@ -1,0 +1,116 @@
+"""How the encoder of StyleGAN2 is trained, which finds an image's place in W+."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from t2ibench.core.errors import UserError
+from t2ibench.core.images import to_float, to_uint8
+from t2ibench.core.seeds import derive_seed
+from t2ibench.data.split import Split
+from t2ibench.networks.models import GUIDE_CLIP, Models
+from t2ibench.networks.schedule import batch_rows, warmup_cosine
+from t2ibench.networks.stylegan2.inversion import Encoder, differences, encode, w_variance
+
+
+@dataclass(frozen=True)
+class Settings:
+    generator: str = ""  # weights of the zoo; "" takes stylegan2-<data set>
+    clip: str = GUIDE_CLIP
+    batch: int = 16  # real images, and as many generated ones
+    learning_rate: float = 2e-3
+    pixels: float = 1.0  # weight of the mean squared difference
+    features: float = 0.5  # weight of the guide's features
+    rows: float = 0.5  # weight of the squared error of known rows, in units of w's variance
+    together: float = 0.02  # weight of the rows' variance around their mean
+    bfloat16: bool = True
+
+
+class EncoderRecipe:
+    """Trains an encoder for a frozen generator; a `loop.Recipe`."""
+
+    def __init__(self, settings: Settings, train: Split, val: Split, models: Models, seed: int) -> None:
+        self.config, self.train, self.val, self.device = settings, train, val, models.device
+        self.seed = derive_seed(seed, "stylegan2 encoder")
+        name = settings.generator or f"stylegan2-{train.dataset}"
+        self.generator, self.clip = models.stylegan2(name), models.clip(settings.clip)
+        size, expected = train.images.read([0]).shape[-1], self.generator.config.resolution
+        if size != expected:
+            raise UserError(f"{train.dataset} {train.name} has images of {size} pixels, {name} makes {expected}: use another generator")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(self.seed, "weights"))
+            self.encoder = Encoder(self.generator.config).to(self.device)
+        self.optimiser = torch.optim.Adam(self.encoder.parameters(), settings.learning_rate, betas=(0.9, 0.99))
+        self.variance = w_variance(self.generator)
+        self.settings: Mapping[str, Any] = {
+            **asdict(settings),
+            "generator": models.used[name]["sha256"],
+            "seed": seed,
+            "train": train.digest,
+        }
+        data = {"dataset": train.dataset, "train": train.name, "validation": val.name, "digest": train.digest}
+        self.facts = {"data": data, "seed": seed, "optimised_for": [settings.clip], "generator": name}
+
+    def step(self, index: int, progress: float) -> dict[str, float]:
+        stream = torch.Generator().manual_seed(derive_seed(self.seed, "step", index))
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.config.learning_rate * warmup_cosine(progress)
+        rows = batch_rows(self.seed, index, len(self.train), self.config.batch)
+        real = to_float(torch.from_numpy(self.train.images.read(rows))).to(self.device)
+        with torch.no_grad():
+            known = self._known(len(real), stream)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
+            with torch.no_grad():
+                images = torch.cat([real, self.generator.synthesis(self.generator.style(known)).clamp(-1, 1)])
+            w_plus = encode(self.encoder, self.generator, images)
+            drawn = self.generator.synthesis(self.generator.style(w_plus))
+            pixels, features = differences(self.clip, drawn, images)
+        row_error = (w_plus[len(real) :].float() - known).square().mean() / self.variance
+        apart = w_plus.float().var(dim=1, unbiased=False).mean() / self.variance
+        parts = {"pixels": pixels.mean(), "features": features.mean(), "rows": row_error, "together": apart}
+        loss = torch.stack([getattr(self.config, name) * value for name, value in parts.items()]).sum()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        return {name: value.item() for name, value in parts.items()}
+
+    def _known(self, count: int, stream: torch.Generator) -> Tensor:
+        """Rows of random latents, drawn a little towards the mean."""
+        z = torch.randn(count, self.generator.config.z_dim, generator=stream).to(self.device)
+        return self.generator.truncate(self.generator.mapping(z), 0.8)
+
+    def state(self) -> dict[str, Any]:
+        return {"encoder": self.encoder.state_dict(), "optimiser": self.optimiser.state_dict()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.encoder.load_state_dict(state["encoder"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+    @torch.no_grad()
+    def preview(self) -> Tensor:
+        """Held-out images, each beside itself drawn again."""
+        images = torch.from_numpy(self.val.images.read(np.arange(min(32, len(self.val)))))
+        return torch.stack([images, self._again(images)], dim=1).flatten(0, 1)
+
+    def _again(self, images: Tensor) -> Tensor:
+        w_plus = encode(self.encoder, self.generator, to_float(images).to(self.device))
+        return to_uint8(self.generator.synthesis(self.generator.style(w_plus))).cpu()
+
+    def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        return self.encoder.state_dict(), asdict(self.generator.config)
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, Any]:
+        """Held-out images drawn again: mean absolute difference in grey levels, and that of an image and another one."""
+        count = min(1000, len(self.val))
+        images = torch.from_numpy(self.val.images.read(np.arange(count)))
+        again = torch.cat([self._again(part) for part in images.split(64)])
+
+        def apart(a: Tensor, b: Tensor) -> float:
+            return float((a.float() - b.float()).abs().mean())
+
+        return {"images": count, "difference": apart(again, images), "difference_to_another": apart(images.roll(1, 0), images)}

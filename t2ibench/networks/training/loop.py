@@ -1,0 +1,181 @@
+"""The training loop of everything in the zoo: it resumes, keeps to its minutes, shows progress, and writes weights with a card.
+
+A recipe says what one step does. Whatever it draws at random in step i it draws from `derive_seed(seed, i)`, so a resumed
+run sees the same batches as one that was never stopped.
+"""
+
+import json
+import logging
+import os
+import pickle
+import platform
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from filelock import FileLock, Timeout
+from torch import Tensor
+
+from t2ibench.core.errors import UserError
+from t2ibench.core.version import __version__
+from t2ibench.networks import weights
+
+log = logging.getLogger(__name__)
+
+
+class Recipe(Protocol):
+    """One network's training. `settings` is everything that decides the result; a checkpoint of other settings is refused.
+
+    A recipe may also have `facts`: entries of the card that it alone knows, such as `data`, `seed` and `optimised_for`; `keep_every`: its
+    weights are written every so many steps, too; `name`: what its weights are called; `steps`: its budget where `train` is told none.
+    """
+
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+
+    def step(self, index: int, progress: float) -> dict[str, float]:
+        """Optimisation step `index`; `progress` in [0, 1) is the share of the budget that is spent. Returns losses by name."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """All that a resumed run needs: tensors, numbers, strings, lists and dicts of them."""
+        ...
+
+    def load_state(self, state: dict[str, Any]) -> None: ...
+
+    def preview(self) -> Tensor | None:
+        """Images that show the progress, uint8 [N, 3, H, W], or None where there is nothing to see."""
+        ...
+
+    def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The weights to ship, and the config of the network they belong to."""
+        ...
+
+    def validate(self) -> dict[str, Any]:
+        """The recipe's own numbers on held-out data, for the card."""
+        ...
+
+
+def fit(
+    recipe: Recipe,
+    name: str,
+    out: Path,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    save_every: float = 60.0,
+    card: Mapping[str, Any] | None = None,
+) -> weights.Weights:
+    """Train until `minutes` of training (over all resumptions) or `steps` are spent; returns the weights written to `out`.
+
+    Writes `out/<name>/checkpoint.pt`, `log.jsonl` and `progress.png` about every `save_every` seconds and
+    on SIGINT or SIGTERM; the same call again goes on from there. `out/<name>/step-00050.safetensors` and so on are the weights of a
+    recipe that has `keep_every`. Raises UserError where the checkpoint is of other settings
+    or a loss is not finite (the last good checkpoint is kept).
+    """
+    if minutes is None and steps is None:
+        raise UserError("training needs a budget: --minutes or --steps")
+    folder = out / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written ({error.strerror}): choose another --out") from error
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UserError(f"{folder}: another process is training {name} there: wait for it, or use another --out") from error
+    try:
+        return _fit(recipe, name, out, minutes, steps, save_every, card or {})
+    finally:
+        lock.release()
+
+
+def _fit(
+    recipe: Recipe, name: str, out: Path, minutes: float | None, steps: int | None, save_every: float, card: Mapping[str, Any]
+) -> weights.Weights:
+    folder = out / name
+    index, spent = _resume(recipe, folder / "checkpoint.pt")
+    keep_every = getattr(recipe, "keep_every", 0)
+    saved = time.monotonic()
+    from t2ibench.core.progress import bar
+
+    with _stop_flag() as stop, bar(f"train {name}", total=steps, minutes=minutes, done=index) as advance:
+        while (steps is None or index < steps) and (minutes is None or spent < 60 * minutes) and not stop:
+            started = time.monotonic()
+            progress = max(index / steps if steps else 0.0, spent / (60 * minutes) if minutes else 0.0)
+            losses = recipe.step(index, progress)
+            bad = [key for key, value in losses.items() if value != value or abs(value) == float("inf")]
+            if bad:
+                raise UserError(
+                    f"train {name}: {bad[0]} is {losses[bad[0]]} at step {index}: lower the learning rate, or go on from {folder}"
+                )
+            index, spent = index + 1, spent + time.monotonic() - started
+            advance(spent, losses)
+            if keep_every and index % keep_every == 0:
+                _write(recipe, folder / f"step-{index:05d}.safetensors", index, spent, card)
+            if time.monotonic() - saved > save_every:
+                _save(recipe, folder, index, spent, losses)
+                saved = time.monotonic()
+    _save(recipe, folder, index, spent, {})
+    if stop:
+        raise KeyboardInterrupt(f"train {name}: stopped at step {index}; the same command goes on from there")
+    return _write(recipe, out / f"{name}.safetensors", index, spent, card)
+
+
+def _write(recipe: Recipe, path: Path, index: int, spent: float, card: Mapping[str, Any]) -> weights.Weights:
+    tensors, config = recipe.result()
+    made = {"steps": index, "minutes": round(spent / 60, 2), "recipe": dict(recipe.settings), "machine": _machine()}
+    full = {**made, **getattr(recipe, "facts", {}), **card, "validation": recipe.validate()}
+    return weights.write(path, tensors, config, full)
+
+
+def _resume(recipe: Recipe, checkpoint: Path) -> tuple[int, float]:
+    if not checkpoint.exists():
+        return 0, 0.0
+    try:
+        found = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        reason = str(error).partition("\n")[0] or "it is empty"
+        raise UserError(f"{checkpoint} cannot be read ({reason}): delete it to begin again") from error
+    wanted = json.dumps(dict(recipe.settings), sort_keys=True, default=str)
+    if found["settings"] != wanted:
+        raise UserError(f"{checkpoint} is of another recipe ({found['settings']}), this one is {wanted}: use another --out")
+    recipe.load_state(found["state"])
+    log.info("going on from step %d of %s", found["index"], checkpoint)
+    return found["index"], found["spent"]
+
+
+def _save(recipe: Recipe, folder: Path, index: int, spent: float, losses: dict[str, float]) -> None:
+    part = folder / "checkpoint.pt.part"
+    settings = json.dumps(dict(recipe.settings), sort_keys=True, default=str)
+    torch.save({"index": index, "spent": spent, "settings": settings, "state": recipe.state()}, part)
+    os.replace(part, folder / "checkpoint.pt")
+    if losses:
+        with (folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps({"step": index, "seconds": round(spent, 1), **losses}) + "\n")
+    if (images := recipe.preview()) is not None:
+        from t2ibench.core.images import save_grid
+
+        save_grid(images, folder / "progress.png")
+
+
+@contextmanager
+def _stop_flag() -> Iterator[list[int]]:
+    """A list that becomes true when the process is asked to stop, so that a step is never cut in two."""
+    flag: list[int] = []
+    before = {number: signal.signal(number, lambda number, frame: flag.append(number)) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield flag
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _machine() -> str:
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
+    return f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}, t2ibench {__version__}"

@@ -1,0 +1,62 @@
+"""Mappers by their text: each is trained when it is first asked for, and kept in the cache."""
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from filelock import FileLock
+
+from t2ibench.core import cache
+from t2ibench.core.errors import UserError
+from t2ibench.networks import weights as weight_files
+from t2ibench.networks.latent_mapper import MapperNetwork
+from t2ibench.networks.stylegan2 import Generator
+from t2ibench.networks.training import loop
+from t2ibench.networks.training.latent_mapper import MapperRecipe, Settings, new_network
+
+
+def once(
+    recorded: dict[str, object], prompt: str, owner: str, steps: int, make: Callable[[], MapperRecipe]
+) -> tuple[weight_files.Weights, float]:
+    """The weights of a text's mapper, and the seconds that were spent on them now.
+
+    recorded: all that decides them; its hash is in their name. They are trained, by the recipe of `make`, where the cache does not soundly
+    hold them; a kill in between loses a minute at most. Raises FloatingPointError for a loss that is not finite, and leaves nothing then.
+    """
+    key = hashlib.sha256(json.dumps(recorded, sort_keys=True, default=str).encode()).hexdigest()
+    name = f"{re.sub('[^A-Za-z0-9]+', '-', prompt)[:60].strip('-')}-{key[:16]}"
+    folder, spent = cache.folder() / owner / "mappers", 0.0
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written ({error.strerror}): set T2IBENCH_CACHE to a folder that can") from error
+    with FileLock(folder / f"{name}.lock"):
+        try:
+            return weight_files.read(folder / f"{name}.safetensors"), spent
+        except (FileNotFoundError, UserError):  # none, or a damaged one
+            started = perf_counter()
+            weights = _train(make, name, folder, steps)
+            spent = perf_counter() - started
+        shutil.rmtree(folder / name)
+        return weights, spent
+
+
+def load(weights: weight_files.Weights, own: Settings, generator: Generator, device: torch.device) -> MapperNetwork:
+    """The mapper of weights, frozen."""
+    network = new_network(own, generator)
+    network.load_state_dict(dict(weights.tensors))
+    return network.to(device).requires_grad_(False)
+
+
+def _train(make: Callable[[], MapperRecipe], name: str, folder: Path, steps: int) -> weight_files.Weights:
+    with torch.enable_grad():
+        try:
+            return loop.fit(make(), name, folder, steps=steps)
+        except FloatingPointError:
+            shutil.rmtree(folder / name)
+            raise

@@ -1,0 +1,31 @@
+"""Where weights lie and what their cards say: known without loading a tensor, so that listing them is quick."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from t2ibench.core.errors import UserError
+
+SHIPPED = Path(__file__).parent
+
+
+def folders() -> list[Path]:
+    """Where weights are looked for, in order: the folders named in T2IBENCH_WEIGHTS, then the package."""
+    return [Path(entry) for entry in os.environ.get("T2IBENCH_WEIGHTS", "").split(os.pathsep) if entry] + [SHIPPED]
+
+
+def available() -> dict[str, Path]:
+    """Every weights file by name; an earlier folder hides a later one."""
+    return {path.stem: path for folder in reversed(folders()) for path in sorted(folder.glob("*.safetensors"))}
+
+
+def card(path: Path) -> dict[str, Any]:
+    """The card beside a weights file. Raises UserError where it is missing or damaged."""
+    beside = path.with_suffix(".json")
+    try:
+        return json.loads(beside.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{beside} is missing: weights need the card that `t2ibench train` writes beside them") from error
+    except ValueError as error:
+        raise UserError(f"{beside} is no JSON ({error}): get the file again") from error
