@@ -23,7 +23,7 @@ from t2ibench.core.settings import configure
 from t2ibench.datasets import avatars
 from t2ibench.evidence import Evidence, Samples
 from t2ibench.networks.models import Models
-from t2ibench.tracks import Prompt
+from t2ibench.tracks.contract import Prompt
 
 JUDGE, CLIP = "attribute-judge-avatars", "clip-judge-avatars"
 MOST, ROUNDS, SMALLER = 1.2, 3, 6

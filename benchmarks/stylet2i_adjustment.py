@@ -26,8 +26,8 @@ from t2ibench.datasets import avatars
 from t2ibench.methods.stylet2i import Config, Method
 from t2ibench.methods.stylet2i.adjustment import adjust
 from t2ibench.networks.models import Models
-from t2ibench.pair_prompts import TEMPLATES, pair_text
 from t2ibench.stats.intervals import paired_difference
+from t2ibench.tracks.pair_texts import TEMPLATES, pair_text
 
 SCALES = (1.0, 2.0, 4.0, 8.0)
 

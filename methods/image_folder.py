@@ -21,7 +21,7 @@ from torch import Tensor
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import read_image
 from t2ibench.networks.models import Models
-from t2ibench.tracks import TextToImage
+from t2ibench.tracks.contract import TextToImage
 
 
 @dataclass(frozen=True)

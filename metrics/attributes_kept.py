@@ -22,10 +22,10 @@ from t2ibench.data.attributes import covers
 from t2ibench.data.split import Split
 from t2ibench.edit_judged import kept, kept_estimate
 from t2ibench.edit_pairs import edit_pairs, literal
-from t2ibench.edit_prompts import SOURCES
 from t2ibench.evidence import Evidence
 from t2ibench.judge_gate import Gate, RealCells
 from t2ibench.reader import HIDDEN, RIDGE, Reader
+from t2ibench.tracks.contract import SOURCES
 
 TRACKS = ("adapt",)
 UNKNOWN = "no attributes of its real images are known"

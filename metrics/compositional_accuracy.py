@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from t2ibench import pair_prompts
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate, digest
 from t2ibench.data.rare_pairs import Names, PairList, Rules, find_pairs
@@ -25,7 +24,8 @@ from t2ibench.pair_rates import Rates
 from t2ibench.pair_summary import Summary
 from t2ibench.stats.intervals import wilson
 from t2ibench.stats.judge_errors import cell_index, rogan_gladen
-from t2ibench.tracks import Prompt
+from t2ibench.tracks import contract, pair_texts
+from t2ibench.tracks.contract import Prompt
 
 QUESTIONS = {
     "ca_rare": "how often does an image show both attributes of a pair that is rare in the training data?",
@@ -56,9 +56,9 @@ class Config:
 
     def __post_init__(self) -> None:
         for name, count in (("images", self.images), ("single_images", self.single_images)):
-            if count % pair_prompts.TEMPLATES or count < 0 or (name == "images" and count == 0):
+            if count % pair_texts.TEMPLATES or count < 0 or (name == "images" and count == 0):
                 raise UserError(
-                    f"compositional_accuracy: {name} is {count}, expected a multiple of {pair_prompts.TEMPLATES}: every template gets "
+                    f"compositional_accuracy: {name} is {count}, expected a multiple of {pair_texts.TEMPLATES}: every template gets "
                     "equally many"
                 )
 
@@ -69,7 +69,7 @@ def prompts(train: Split, reference: Split, config: Config) -> list[Prompt]:
     if not found.rare + found.near_unseen:
         raise UserError(f"no pair is under-represented in the training table of {train.dataset}: leave compositional_accuracy out")
     assert train.vocabulary is not None
-    return pair_prompts.build(train.vocabulary, roles(found), config.images, config.single_images)
+    return pair_texts.build(train.vocabulary, roles(found), config.images, config.single_images)
 
 
 def pair_list(train: Split, config: Config) -> PairList:
@@ -99,9 +99,9 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     found, gate = pair_list(evidence.train, config), Gate()
     parts = roles(found)
     literals = tuple(dict.fromkeys(literal for names in parts for literal in names))
-    asked = [tuple(prompt.tags["literals"]) for prompt in evidence.samples(pair_prompts.GROUP).prompts]
+    asked = [tuple(prompt.tags["literals"]) for prompt in evidence.samples(contract.PAIRS).prompts]
     judge = pair_judge(evidence, config.probe, config.groups)
-    hits, elsewhere = (literal_hits(evidence, judge, group, literals) for group in (pair_prompts.GROUP, "captions"))
+    hits, elsewhere = (literal_hits(evidence, judge, group, literals) for group in (contract.PAIRS, "captions"))
     real = RealCells(judge.reference, judge.real, judge.probabilities, judge.render, config.calibration_images, gate)
     verdicts, confusions = zip(*(real.pair(*names) for names in parts), strict=True)
     chance = np.stack([count_cells(elsewhere, literals, names) for names in parts])
@@ -116,7 +116,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         "reference": judge.reference.digest,
         "pairs": found.digest,
         "rules": asdict(found.rules),
-        "prompts": _digest(evidence.prompts, pair_prompts.GROUP),
+        "prompts": _digest(evidence.prompts, contract.PAIRS),
         "gate": asdict(gate),
         "judge": dict(judge.protocol),
         "calibration_images": config.calibration_images if judge.render else 0,

@@ -28,8 +28,8 @@ from t2ibench.core.records import Estimate
 from t2ibench.core.seeds import derive_seed
 from t2ibench.data.attributes import attribute_of, canonical, covers
 from t2ibench.edit_pairs import EditPairs, edit_pairs, interval, literal, per_source
-from t2ibench.edit_prompts import EDITS, SOURCES
 from t2ibench.evidence import Evidence
+from t2ibench.tracks.contract import EDITS, SOURCES
 
 TRACKS = ("edit",)
 ROUNDING = 1e-6  # directions shorter than this share of the longest do not count

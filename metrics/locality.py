@@ -15,8 +15,8 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate, digest
 from t2ibench.core.seeds import derive_seed
 from t2ibench.edit_pairs import EditPairs, edit_pairs, interval, literal, means_by, per_source
-from t2ibench.edit_prompts import EDITS, SOURCES
 from t2ibench.evidence import Evidence, Samples
+from t2ibench.tracks.contract import EDITS, SOURCES
 
 TRACKS = ("edit",)
 BATCH = 64  # pairs in memory at once

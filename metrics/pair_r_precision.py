@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from t2ibench import pair_prompts
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
 from t2ibench.core.seeds import derive_seed
@@ -25,6 +24,7 @@ from t2ibench.evidence import Evidence, Samples
 from t2ibench.feature_sets import AUTO, protocol
 from t2ibench.pair_rates import rate_interval
 from t2ibench.stats.retrieval import distractors, first_places
+from t2ibench.tracks import contract, pair_texts
 
 HARD = 4
 QUESTIONS = {
@@ -53,7 +53,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
 
     Raises UserError where no pair was asked for, pairs have unequal numbers of images, or too few other pairs fill a pool.
     """
-    samples = evidence.samples(pair_prompts.GROUP)
+    samples = evidence.samples(contract.PAIRS)
     asked = rows_of(samples)
     if evidence.train.vocabulary is None or evidence.train.attributes is None or not asked.pairs:
         raise UserError("no attribute pair was asked for: add compositional_accuracy to the metrics")
@@ -70,7 +70,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
             members = [p for p, names in enumerate(asked.pairs) if role in lists[p] and (pool != HARD or names in others)]
             if members:
                 left = ["+".join(n) for p, n in enumerate(asked.pairs) if role in lists[p] and p not in members]
-                settings = {**protocol(evidence, config.clip, pair_prompts.GROUP), "list": role, "pool": pool, "seed": config.seed}
+                settings = {**protocol(evidence, config.clip, contract.PAIRS), "list": role, "pool": pool, "seed": config.seed}
                 found[f"r_precision_{pool}_{role}"] = estimate(hit[members], [asked.pairs[p] for p in members], left, pool, settings, words)
     return found
 
@@ -123,7 +123,7 @@ def hard_hits(evidence: Evidence, config: Config, samples: Samples, asked: Rows,
     for i, j in others:
         other_i, other_j = others[i, j]
         four = ((i, j), (other_i, j), (i, other_j), (other_i, other_j))
-        texts[i, j] = [[pair_prompts.pair_text(vocabulary, *names, t) for names in four] for t in range(pair_prompts.TEMPLATES)]
+        texts[i, j] = [[pair_texts.pair_text(vocabulary, *names, t) for names in four] for t in range(pair_texts.TEMPLATES)]
     every = list(dict.fromkeys(text for templates in texts.values() for four in templates for text in four))
     place = {text: row for row, text in enumerate(every)}
     cosines, at = _cosines(evidence, config.clip, samples, every)
@@ -158,7 +158,7 @@ def _cosines(evidence: Evidence, clip: str, samples: Samples, texts: Sequence[st
     there = {int(row): place for place, row in enumerate(np.flatnonzero(samples.ok))}
     if not there:
         return np.zeros((0, len(texts))), there
-    images = evidence.fake_image_features(clip, pair_prompts.GROUP).double()
+    images = evidence.fake_image_features(clip, contract.PAIRS).double()
     return (images @ evidence.text_features(clip, texts).double().T).numpy(), there
 
 

@@ -17,9 +17,9 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
 from t2ibench.core.seeds import derive_seed
 from t2ibench.edit_pairs import per_source
-from t2ibench.edit_prompts import SOURCES
 from t2ibench.evidence import Evidence
 from t2ibench.stats.intervals import cluster_mean_interval
+from t2ibench.tracks.contract import SOURCES
 
 TRACKS = ("compose",)
 QUESTIONS = {

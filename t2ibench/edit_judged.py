@@ -14,7 +14,7 @@ from t2ibench.core.records import Estimate
 from t2ibench.data.attributes import Covers, visible
 from t2ibench.edit_pairs import EditPairs, interval, literal, means_by, per_source
 from t2ibench.stats.intervals import wilson
-from t2ibench.tracks import Prompt
+from t2ibench.tracks.contract import Prompt
 
 
 def shows(values: pd.DataFrame, prompts: Sequence[Prompt], covered_by: Covers) -> np.ndarray:

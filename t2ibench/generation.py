@@ -17,12 +17,12 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from t2ibench.cells import Maker, Sample
 from t2ibench.core.errors import PartlyFailed, UserError
 from t2ibench.core.images import BLACK
 from t2ibench.core.progress import counter
 from t2ibench.evidence import Samples
 from t2ibench.journal import Outcome, Status, Store
+from t2ibench.tracks.contract import Maker, Sample
 
 BATCH = 64
 SPENT = "spent_seconds"  # of a maker's cost: what this process has spent so far on preparing and training, which no image is charged with

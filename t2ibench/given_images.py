@@ -24,7 +24,7 @@ from t2ibench.default_networks import settled, takes
 from t2ibench.evidence import Evidence, Samples
 from t2ibench.networks.models import Models
 from t2ibench.scoring import Metric, metrics_of
-from t2ibench.tracks import Prompt
+from t2ibench.tracks.contract import Prompt
 
 TRACK = "text_to_image"
 Texts = str | Path | Sequence[str]

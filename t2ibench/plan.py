@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from t2ibench.cells import Track, load_track
 from t2ibench.core import plugins, records, settings
 from t2ibench.core.errors import UserError
 from t2ibench.core.plugins import Entry
@@ -15,7 +14,7 @@ from t2ibench.default_networks import settled, trained_for
 from t2ibench.networks.models import Models
 from t2ibench.scoring import Metric, metrics_of
 from t2ibench.suite import Suite
-from t2ibench.tracks import TRACKS, Prompt
+from t2ibench.tracks.contract import TRACKS, Asked, Prompt, Track, load_track
 
 
 @dataclass(frozen=True)
@@ -50,12 +49,16 @@ class Plan:
         assert self.data.domain is not None
         return self.data.domain(domain, count, LESSONS)
 
+    @property
+    def asked(self) -> Asked:
+        return asked_of(self.suite, self.track, self.data, self.prompts)
+
     @cached_property
     def prompt_facts(self) -> dict[str, Any]:
         groups: dict[str, int] = {}
         for prompt in self.prompts:
             groups[prompt.group] = groups.get(prompt.group, 0) + prompt.images
-        said = self.of_track.facts(self.suite, self.data, self.prompts)
+        said = self.of_track.facts(self.asked)
         digest = records.digest([asdict(prompt) for prompt in self.prompts])
         return {"digest": digest, **said, "texts": len(self.prompts), "images": groups}
 
@@ -78,8 +81,15 @@ def prepare(suite: Suite, device: str = "cpu") -> list[Plan]:
         if metrics and not able:
             raise UserError(f"{suite.name}: metrics: none of them can score the track {track}: add one, or take the track out")
         further = [prompt for metric in able for prompt in metric.prompts(data.train, data.reference)]
-        plans.append(Plan(suite, track, data, load_track(track).prompts(suite, data, further), able, device, Models(device)))
+        plans.append(
+            Plan(suite, track, data, load_track(track).prompts(asked_of(suite, track, data, further)), able, device, Models(device))
+        )
     return plans
+
+
+def asked_of(suite: Suite, track: str, data: Data, prompts: Sequence[Prompt]) -> Asked:
+    """What a suite asks of one of its tracks."""
+    return Asked(getattr(suite, TRACKS[track].key), data, prompts, suite.name)
 
 
 def check_methods(suite: Suite) -> None:

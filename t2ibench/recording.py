@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from t2ibench.cells import Maker
 from t2ibench.core import environment, records
 from t2ibench.core.errors import UserError
 from t2ibench.generation import SPENT
 from t2ibench.journal import Outcome
 from t2ibench.networks import zoo
 from t2ibench.scoring import Scores, judge_overlap
+from t2ibench.tracks.contract import Maker
 
 SHOWN_FAILURES = 5
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from t2ibench.cells import Maker, Method, load_track
+from t2ibench.cells import Method
 from t2ibench.core import environment, files, records
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.plugins import Entry
@@ -22,6 +22,7 @@ from t2ibench.plan import Plan, configured, entry_of, has_functions, needed, pre
 from t2ibench.recording import assemble, coverage, recorded
 from t2ibench.scoring import score
 from t2ibench.suite import Suite
+from t2ibench.tracks.contract import Maker, load_track
 
 FULL_COVERAGE = 0.99  # a record with a smaller share of ok samples is partial, and kept off the board
 
@@ -86,7 +87,7 @@ def maker_of(plan: Plan, entry: Entry, seed: int) -> Maker:
         return method_maker(entry, plan.track, plan.suite.name, plan.device, plan.data)
     of = str(entry.settings.get("of", "real"))
     maker = None if of == "real" else method_maker(entry_of(plan.suite, of), plan.track, plan.suite.name, plan.device)
-    return plan.of_track.baseline(entry.name, maker, plan, seed)
+    return plan.of_track.baseline(entry.name, maker, plan.asked, seed)
 
 
 def run_cell(plan: Plan, entry: Entry, seed: int, where: Where, columns: Collection[str] = ()) -> Done:

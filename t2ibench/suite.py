@@ -5,11 +5,13 @@ Its first line says what it makes and how long that takes. Unknown keys are refu
 the board, which two entries of one method need; `tracks:` keeps it out of those of the suite's tracks that it could, but need not, run in.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -17,7 +19,13 @@ from t2ibench.core import plugins
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.plugins import Entry
 from t2ibench.core.settings import configure
-from t2ibench.tracks import TRACKS
+from t2ibench.tracks.contract import TRACKS
+
+if TYPE_CHECKING:
+    from t2ibench.tracks.adapt import AdaptPlan
+    from t2ibench.tracks.compose import ComposePlan
+    from t2ibench.tracks.edit import EditPlan
+    from t2ibench.tracks.text_to_image import PromptPlan
 
 SHIPPED = Path(__file__).parent / "suites"
 BASELINES = {name: of for contract in TRACKS.values() for name, of in contract.baselines.items()}
@@ -29,50 +37,6 @@ class Reference:
 
     split: str = "test"
     limit: int | None = None  # the first so many; None: all
-
-
-@dataclass(frozen=True)
-class PromptPlan:
-    """How many captions of a split are asked for, one of each image. Metrics add prompts of their own.
-
-    The split of the captions is best not that of the reference: otherwise the baseline `real`, which answers a caption with the image it
-    came with, is compared with itself.
-    """
-
-    captions: int = 2000
-    split: str | None = None  # None: the reference's
-
-
-@dataclass(frozen=True)
-class EditPlan:
-    """Which edits the track `edit` asks for, of the same `images` sources each.
-
-    An edit goes from `neutral` to the same text with one literal "attribute=value" of the data set in it.
-    """
-
-    images: int = 50
-    literals: tuple[str, ...] = ()  # none: all that can be said, are not rare in training and not in most images already
-    neutral: str | None = None  # must end with its noun; None: from the data set's vocabulary, "a person"
-
-
-@dataclass(frozen=True)
-class AdaptPlan:
-    """Which domains of the data set the track `adapt` asks for, of the same `images` latents each, and what they are held to."""
-
-    images: int = 500
-    targets: tuple[str, ...] = ()  # names of domains; none: all but the data set's own
-    source: str | None = None  # what the method draws already; None: the text of the data set's own domain
-    reference: int = 1000  # real images of each target, which no network was trained on
-
-
-@dataclass(frozen=True)
-class ComposePlan:
-    """Which tasks the track `compose` asks for, each of the same `inputs` images, and how many images of each."""
-
-    inputs: int = 64
-    images: int = 1
-    tasks: tuple[str, ...] = ("T", "E", "P", "S", "G", "D", "I", "M", "SD", "PSD", "EPSD", "TEPSGDI", "style", "colorize_direct", "tryon")
-    split: str | None = None  # whose images; None: the reference's
 
 
 @dataclass(frozen=True)
@@ -146,6 +110,11 @@ def load(suite: str) -> Suite:
 
 def parse(content: Mapping[str, Any], name: str, title: str, where: str) -> Suite:
     """A suite from the content of its file; `where` begins error lines."""
+    from t2ibench.tracks.adapt import AdaptPlan
+    from t2ibench.tracks.compose import ComposePlan
+    from t2ibench.tracks.edit import EditPlan
+    from t2ibench.tracks.text_to_image import PromptPlan
+
     file = configure(File, {key: value for key, value in content.items() if value is not None}, where)
     known = plugins.method_ids()
     methods = tuple(_method(entry, known, f"{where}: methods") for entry in file.methods)

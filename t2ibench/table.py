@@ -19,7 +19,7 @@ from t2ibench.core import plugins, records
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.stats.paired import Rule
 from t2ibench.stats.ranks import ranks
-from t2ibench.tracks import TRACKS
+from t2ibench.tracks.contract import TRACKS
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from t2ibench.data.split import Split
 from t2ibench.evidence import Evidence
 from t2ibench.networks.models import JUDGE
-from t2ibench.tracks import Prompt
+from t2ibench.tracks.contract import Prompt
 
 
 class FakeEvidence(Evidence):

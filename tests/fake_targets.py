@@ -9,7 +9,7 @@ from fake_edits import FakeEdits, split
 from torch import Tensor
 
 from t2ibench.data.split import Split
-from t2ibench.tracks import ADAPTED, Prompt
+from t2ibench.tracks.contract import ADAPTED, Prompt
 
 
 class FakeTargets(FakeEdits):

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from t2ibench.cells import Sample
 from t2ibench.core.seeds import derive_seed
-from t2ibench.tracks import Prompt
+from t2ibench.tracks.contract import Prompt, Sample
 from t2ibench.tracks.text_to_image import RealImages, Shuffled, Unconditional
 from t2ibench.tracks.text_to_image import samples as samples_of
 

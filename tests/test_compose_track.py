@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from t2ibench import runner, suite
-from t2ibench.compositions import find
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import read_image
@@ -16,8 +15,9 @@ from t2ibench.data.representations.edits import edited
 from t2ibench.journal import Store
 from t2ibench.report.gallery import galleries_of
 from t2ibench.table import boards
-from t2ibench.tracks import Source
 from t2ibench.tracks.compose import known, request, said
+from t2ibench.tracks.compose_tasks import find
+from t2ibench.tracks.contract import Source
 
 SUITE = """# Compositions of squares. A second.
 dataset: {name: squares}

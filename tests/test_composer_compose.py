@@ -9,14 +9,14 @@ import torch
 from composer_tiny import TINY, half_split, write_tiny_weights
 
 from t2ibench import suite
-from t2ibench.compositions import find, recipes
 from t2ibench.core import plugins, settings
 from t2ibench.core.errors import UserError
 from t2ibench.methods.composer import Config, Method
 from t2ibench.methods.composer.sources import Reader, against, holes
 from t2ibench.networks.models import Models
-from t2ibench.tracks import Compose, ComposeMethod, Edit, EditMethod, Source
 from t2ibench.tracks.compose import request
+from t2ibench.tracks.compose_tasks import find, recipes
+from t2ibench.tracks.contract import Compose, ComposeMethod, Edit, EditMethod, Source
 
 CONFIG = Config(weights="tiny-composer", upsampler="", prior="", steps=2, inversion_steps=2, source_side=16)
 HOLE = np.arange(256).reshape(16, 16) < 128  # the upper half is known

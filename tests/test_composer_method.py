@@ -14,7 +14,7 @@ from t2ibench.methods.composer.loading import load_denoiser
 from t2ibench.networks import weights as weight_files
 from t2ibench.networks.models import Models
 from t2ibench.networks.training.loop import fit
-from t2ibench.tracks import TextToImage, TextToImageMethod
+from t2ibench.tracks.contract import TextToImage, TextToImageMethod
 
 CONFIG = Config(weights="tiny-composer", upsampler="", prior="", steps=2)
 SMALL = {"size": "xs", "batch": 4, "warmup": 1, "learning_rate": 0.003, "ema": 0.5}

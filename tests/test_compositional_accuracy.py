@@ -17,8 +17,8 @@ from t2ibench.core.errors import UserError
 from t2ibench.data.rare_pairs import find_pairs
 from t2ibench.data.split import Split, Vocabulary
 from t2ibench.metrics.compositional_accuracy import Config, pair_outcomes, prompts, roles, score
-from t2ibench.pair_prompts import pair_text, single_text
-from t2ibench.tracks import Prompt
+from t2ibench.tracks.contract import Prompt
+from t2ibench.tracks.pair_texts import pair_text, single_text
 
 ROOT = Path(__file__).parent.parent
 SMALL = Config(images=8, single_images=4, draws=200)

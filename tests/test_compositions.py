@@ -2,9 +2,9 @@
 
 import pytest
 
-from t2ibench.compositions import LETTERS, find, recipes, tasks
 from t2ibench.core.errors import UserError
 from t2ibench.methods.composer import conditions
+from t2ibench.tracks.compose_tasks import LETTERS, find, recipes, tasks
 
 
 def test_the_recipes_are_the_papers_22_rows():

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from t2ibench.composed import Composed
-from t2ibench.compositions import find
 from t2ibench.evidence import Samples
 from t2ibench.metrics.condition_fidelity import (
     Seen,
@@ -21,6 +20,7 @@ from t2ibench.metrics.condition_fidelity import (
     risen,
     seen,
 )
+from t2ibench.tracks.compose_tasks import find
 
 
 def line(column: int, side: int = 16, length: int = 16) -> np.ndarray:

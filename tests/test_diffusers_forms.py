@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from t2ibench import runner, suite
-from t2ibench.compositions import find
 from t2ibench.core import records
 from t2ibench.core.errors import PartlyFailed, UserError
 from t2ibench.data.representations.sketch import canny
 from t2ibench.methods.diffusers_pipeline import Config, Method
 from t2ibench.methods.diffusers_pipeline.drawing import FLAGGED
 from t2ibench.networks.models import Models
-from t2ibench.tracks import Compose, ComposeMethod, Edit, EditMethod, Source, TextToImage
+from t2ibench.tracks.compose_tasks import find
+from t2ibench.tracks.contract import Compose, ComposeMethod, Edit, EditMethod, Source, TextToImage
 
 SHOWN = np.full((3, 20, 20), 30, np.uint8)
 SHOWN[0, 5:15, 5:15] = 220  # a red square

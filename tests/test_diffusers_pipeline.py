@@ -18,7 +18,7 @@ from t2ibench.core.errors import PartlyFailed, UserError
 from t2ibench.methods.diffusers_pipeline import Config, Method
 from t2ibench.methods.diffusers_pipeline.drawing import FLAGGED, draw
 from t2ibench.networks.models import Models
-from t2ibench.tracks import TextToImage, TextToImageMethod
+from t2ibench.tracks.contract import TextToImage, TextToImageMethod
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""t2ibench/edit_prompts.py: an edit is asked for in English, and differs from the neutral text by one literal alone."""
+"""t2ibench/tracks/edit_texts.py: an edit is asked for in English, and differs from the neutral text by one literal alone."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ from t2ibench.core.errors import UserError
 from t2ibench.data.split import Split, Vocabulary
 from t2ibench.data.stores import ArrayImages
 from t2ibench.datasets.avatars.model import read_model
-from t2ibench.edit_prompts import build, default_literals, neutral_text, target_text
+from t2ibench.tracks.edit_texts import build, default_literals, neutral_text, target_text
 
 WORDS = Vocabulary(
     {

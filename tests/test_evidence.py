@@ -15,7 +15,7 @@ from t2ibench.data.split import Split
 from t2ibench.data.stores import ArrayImages
 from t2ibench.evidence import Evidence, Samples
 from t2ibench.networks import extractors
-from t2ibench.tracks import Prompt
+from t2ibench.tracks.contract import Prompt
 
 NOISE = np.random.default_rng(0).integers(0, 256, (6, 3, 4, 4), np.uint8)
 

@@ -19,7 +19,7 @@ from t2ibench.methods.gan_cls.recipe import recipe
 from t2ibench.methods.gan_cls.text_encoder import EncoderShape
 from t2ibench.networks import weights as weight_files
 from t2ibench.networks.models import Models
-from t2ibench.tracks import TextToImage, TextToImageMethod
+from t2ibench.tracks.contract import TextToImage, TextToImageMethod
 
 WIDE = dataclasses.replace(TINY, text_dim=16, nz=16, nt=16, ngf=16)  # widths that fill vector registers, as real ones do
 CONFIG = Config(weights="tiny-gan", style_encoder="tiny-style")

@@ -10,13 +10,13 @@ import torch
 from gan_cls_data import TINY, write_tiny_weights
 from torch import Tensor
 
-from t2ibench.cells import Method, Sample, load_track
+from t2ibench.cells import Method
 from t2ibench.core.errors import PartlyFailed, UserError
 from t2ibench.generation import generate
 from t2ibench.journal import Store
 from t2ibench.methods import gan_cls
 from t2ibench.networks.models import Models
-from t2ibench.tracks import Prompt
+from t2ibench.tracks.contract import Prompt, Sample, load_track
 
 SAMPLES = [Sample(Prompt(text, text), 0, seed) for seed, text in enumerate(["a", "banana", "b", "c"])]
 CARDS = [Sample(Prompt(f"{seed}", f"card {seed}"), 0, seed) for seed in range(40)]

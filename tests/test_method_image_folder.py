@@ -14,7 +14,7 @@ from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.methods.image_folder import Config, Method
 from t2ibench.networks.models import Models
-from t2ibench.tracks import TextToImage
+from t2ibench.tracks.contract import TextToImage
 
 
 def folder(path: Path, *rows: dict, size: int = 4) -> Path:

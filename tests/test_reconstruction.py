@@ -8,14 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from t2ibench.compositions import find
 from t2ibench.core.errors import UserError
 from t2ibench.data.stores import ArrayImages
-from t2ibench.edit_prompts import SOURCES
 from t2ibench.evidence import Evidence, Samples
 from t2ibench.metrics.reconstruction import Config, score
 from t2ibench.networks.models import JUDGE
-from t2ibench.tracks import COMPOSED, Prompt
+from t2ibench.tracks.compose_tasks import find
+from t2ibench.tracks.contract import COMPOSED, SOURCES, Prompt
 
 PLACES = torch.tensor([[0.0], [1.0], [2.0], [3.0]])  # of the sources: neighbours lie 1 apart, the last and the first 3; 1.5 on average
 

@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 
 from t2ibench import runner, suite
-from t2ibench.cells import Sample
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import read_image
 from t2ibench.core.seeds import derive_seed
 from t2ibench.generation import locked
-from t2ibench.tracks import Prompt
+from t2ibench.tracks.contract import Prompt, Sample
 from t2ibench.tracks.text_to_image import samples as samples_of
 
 TRACK = "text_to_image"

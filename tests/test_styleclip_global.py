@@ -18,7 +18,7 @@ from t2ibench.methods.styleclip import Config, Method
 from t2ibench.methods.styleclip.global_directions import GlobalDirections
 from t2ibench.methods.styleclip.selection import automatic_beta, kept_channels, style_step
 from t2ibench.methods.styleclip.style_statistics import editable_channels, sampled_w, style_statistics
-from t2ibench.tracks import Edit, TextToImage
+from t2ibench.tracks.contract import Edit, TextToImage
 
 SMALL = Config(neutral="square", select="beta", beta=0.0, statistics_samples=100, images=2, probes=4, max_resolution=8)
 TEXTS = ("square", "red square")

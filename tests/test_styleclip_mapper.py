@@ -23,7 +23,7 @@ from t2ibench.networks.stylegan2 import Config as Layout
 from t2ibench.networks.training import loop
 from t2ibench.networks.training.latent_mapper import MapperRecipe
 from t2ibench.networks.training.ranger import Ranger
-from t2ibench.tracks import Edit, TextToImage
+from t2ibench.tracks.contract import Edit, TextToImage
 
 AFRO, SMILE, PERSON = TEXTS
 LAYOUT = Layout(64, z_dim=8, w_dim=16, mapping_layers=2, channel_base=512, channel_max=16)  # ten rows

@@ -19,7 +19,7 @@ from t2ibench.methods.stylegan_nada.settings import Config
 from t2ibench.methods.stylegan_nada.training import AdaptationRecipe
 from t2ibench.networks import weights
 from t2ibench.networks.training import loop
-from t2ibench.tracks import Adapt, AdaptMethod, TextToImage, TextToImageMethod
+from t2ibench.tracks.contract import Adapt, AdaptMethod, TextToImage, TextToImageMethod
 
 REQUESTS = [Adapt(FACE, SKETCH, 1), Adapt(FACE, SEPIA, 2), Adapt(FACE, SKETCH, 2)]
 

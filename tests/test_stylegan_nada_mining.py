@@ -14,7 +14,7 @@ from t2ibench.networks.clip.distance import ClipDistance
 from t2ibench.networks.schedule import batch_rows
 from t2ibench.networks.training import loop
 from t2ibench.networks.training.latent_mapper import norm_loss
-from t2ibench.tracks import Adapt
+from t2ibench.tracks.contract import Adapt
 
 REQUESTS = [Adapt(FACE, SKETCH, 1), Adapt(FACE, SEPIA, 2), Adapt(FACE, SKETCH, 2)]
 MINED: dict[str, Any] = {"steps": 1, "mining_steps": 2, "mining_batch": 2, "mining_codes": 4, "mining_learning_rate": 0.05}

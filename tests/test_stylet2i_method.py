@@ -12,7 +12,7 @@ from t2ibench.core.errors import UserError
 from t2ibench.methods.stylet2i import Config, Method
 from t2ibench.methods.stylet2i.adjustment import adjust
 from t2ibench.networks.training import loop
-from t2ibench.tracks import TextToImage
+from t2ibench.tracks.contract import TextToImage
 
 TEXTS = ("a person with long red hair", "a hat", "this person is here", "a bob, no hat")
 REQUESTS = [TextToImage(text, seed) for seed, text in enumerate(TEXTS)]

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from t2ibench.compositions import Task
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.images import pixel_hash, to_float, to_uint8
 from t2ibench.core.seeds import latents
@@ -30,7 +29,8 @@ from t2ibench.methods.composer.training import ComposerRecipe
 from t2ibench.methods.composer.upsampler import UpsamplerRecipe
 from t2ibench.networks.models import Models
 from t2ibench.networks.training.loop import Recipe
-from t2ibench.tracks import Compose, Edit, Source, TextToImage
+from t2ibench.tracks.compose_tasks import Task
+from t2ibench.tracks.contract import Compose, Edit, Source, TextToImage
 
 __all__ = ["PARTS", "Config", "Method", "recipe"]
 TRAININGS: dict[str, tuple[Any, Any]] = {

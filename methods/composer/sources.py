@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from t2ibench.compositions import Task
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import to_float
 from t2ibench.data.representations.intensity import REC601, intensity
@@ -17,7 +16,8 @@ from t2ibench.methods.composer.conditions import GLOBALS, LETTERS, LOCALS, Condi
 from t2ibench.methods.composer.decompose import Decomposition, resized
 from t2ibench.methods.composer.decompose.instances import planes, shrink
 from t2ibench.methods.composer.decompose.semantics import image_embeddings, text_embeddings
-from t2ibench.tracks import Compose, Source
+from t2ibench.tracks.compose_tasks import Task
+from t2ibench.tracks.contract import Compose, Source
 
 
 class Reader:

@@ -21,7 +21,7 @@ from t2ibench.methods.diffusers_pipeline import conditions, loading, places
 from t2ibench.methods.diffusers_pipeline.drawing import answer, draw, resized
 from t2ibench.methods.diffusers_pipeline.settings import Config
 from t2ibench.networks.models import Models
-from t2ibench.tracks import Compose, Edit, TextToImage
+from t2ibench.tracks.contract import Compose, Edit, TextToImage
 
 __all__ = ["Config", "Method"]
 KEPT = 512  # sources of edits that are kept: each is edited by every text

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from t2ibench.compositions import NAMES, Task
 from t2ibench.core.errors import UserError
 from t2ibench.data.representations.depth import proxy
 from t2ibench.data.representations.instances import silhouettes
@@ -17,7 +16,8 @@ from t2ibench.data.representations.intensity import REC601, intensity
 from t2ibench.data.representations.sketch import canny
 from t2ibench.methods.diffusers_pipeline.drawing import resized
 from t2ibench.methods.diffusers_pipeline.settings import MAPS
-from t2ibench.tracks import Compose, Source
+from t2ibench.tracks.compose_tasks import NAMES, Task
+from t2ibench.tracks.contract import Compose, Source
 
 
 def check(task: Task, controlnets: Sequence[str]) -> None:

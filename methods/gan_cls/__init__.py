@@ -18,7 +18,7 @@ from t2ibench.methods.gan_cls.loading import load_encoder, load_generator, load_
 from t2ibench.methods.gan_cls.recipe import PARTS, recipe
 from t2ibench.methods.gan_cls.sampling import prepare
 from t2ibench.networks.models import Models
-from t2ibench.tracks import TextToImage
+from t2ibench.tracks.contract import TextToImage
 
 __all__ = ["NAMES", "PARTS", "Config", "Method", "recipe"]
 NAMES = {"text-encoder": "char-cnn-rnn"}  # weights that are not called as their part is

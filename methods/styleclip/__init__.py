@@ -16,7 +16,7 @@ from t2ibench.methods.styleclip.settings import Config
 from t2ibench.methods.styleclip.sources import Sources
 from t2ibench.networks.models import Models
 from t2ibench.networks.passes import in_passes
-from t2ibench.tracks import Edit, TextToImage
+from t2ibench.tracks.contract import Edit, TextToImage
 
 __all__ = ["Config", "Method"]
 

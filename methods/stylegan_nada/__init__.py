@@ -23,7 +23,7 @@ from t2ibench.methods.stylegan_nada.settings import PROFILES, Config, Training
 from t2ibench.methods.stylegan_nada.training import AdaptationRecipe
 from t2ibench.networks.models import Models
 from t2ibench.networks.passes import in_passes
-from t2ibench.tracks import Adapt, TextToImage
+from t2ibench.tracks.contract import Adapt, TextToImage
 
 __all__ = ["PARTS", "Config", "Method", "recipe"]
 PARTS = tuple(PROFILES)

@@ -22,7 +22,7 @@ from t2ibench.methods.stylet2i.recipe import PARTS, recipe
 from t2ibench.methods.stylet2i.settings import Config
 from t2ibench.networks.models import Models
 from t2ibench.networks.passes import in_passes
-from t2ibench.tracks import TextToImage
+from t2ibench.tracks.contract import TextToImage
 
 __all__ = ["PARTS", "Config", "Method", "recipe"]
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from t2ibench import pair_prompts
 from t2ibench.audit import form
 from t2ibench.core import files, records
 from t2ibench.core.errors import UserError, did_you_mean
@@ -27,6 +26,7 @@ from t2ibench.report.gallery import cell_folder
 from t2ibench.runner import evidence_of
 from t2ibench.stats.judge_errors import cell_index
 from t2ibench.suite import Suite
+from t2ibench.tracks import contract, pair_texts
 
 METRIC = "compositional_accuracy"
 KEY, KIND = "key.json", "audit key"
@@ -110,7 +110,7 @@ def judged_images(wanted: Suite, method: str, out: Path, work: Path) -> Judged:
         raise UserError(f"{folder} holds other images than those of {path}: {again}")
     evidence = evidence_of(plan, samples_by_group(samples, outcomes, store))
     config = next(metric.config for metric in plan.metrics if metric.name == METRIC)
-    judge, made = pair_judge(evidence, config.probe, config.groups), evidence.samples(pair_prompts.GROUP)
+    judge, made = pair_judge(evidence, config.probe, config.groups), evidence.samples(contract.PAIRS)
     if records.canonical(dict(judge.protocol)) != records.canonical(value["protocol"]["judge"]):
         raise UserError(f"{path} was judged by another judge than there is now: {again}")
     standing = {row["pair"]: row["status"] for row in value["details"]["pairs"]}
@@ -119,7 +119,7 @@ def judged_images(wanted: Suite, method: str, out: Path, work: Path) -> Judged:
         raise UserError(f"{path}: the method made no image of a judged pair, so there is nothing to audit")
     asked = [made.prompts[row].tags["literals"] for row in rows]
     literals = list(dict.fromkeys(literal for names in asked for literal in names))
-    hits = literal_hits(evidence, judge, pair_prompts.GROUP, literals)
+    hits = literal_hits(evidence, judge, contract.PAIRS, literals)
     seen = np.array([[hits[row, literals.index(name)] for name in names] for row, names in zip(rows, asked, strict=True)], bool)
     assert plan.data.train.vocabulary is not None
     not_judged = [pair for pair, status in standing.items() if status == "not judged"]
@@ -159,6 +159,6 @@ def allotted(sizes: Sequence[int] | np.ndarray, count: int) -> list[int]:
 
 def question(vocabulary: Vocabulary, literal: str) -> str:
     """Whether an image shows a literal, in the words of the data set."""
-    verb, text = pair_prompts.phrase(vocabulary, literal, 0)
+    verb, text = pair_texts.phrase(vocabulary, literal, 0)
     begin, rest = {"is": ("Is", text), "has": ("Does", f"have {text}"), "wears": ("Does", f"wear {text}")}[verb]
     return f"{begin} {vocabulary.subject} {rest}?"

@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from t2ibench import compositions, runner, sheets
+from t2ibench import runner, sheets
 from t2ibench.commands.generate import entry_of, made_by, seeds_of
-from t2ibench.compositions import NAMES, Task
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.files import write_whole
 from t2ibench.core.images import encode_png, read_image
 from t2ibench.data.dataset import opened
 from t2ibench.data.representations.masks import middle
-from t2ibench.tracks import Compose, Source
+from t2ibench.tracks import compose_tasks
 from t2ibench.tracks.compose import caption, request
+from t2ibench.tracks.compose_tasks import NAMES, Task
+from t2ibench.tracks.contract import Compose, Source
 
 COMPOSE = "compose"
 GIVE = {"A": "--image", "B": "--other", "text": "--text"}
@@ -43,7 +44,7 @@ def compose_images(names: Sequence[str], given: Given, id: str, seeds: str, out:
 
     Writes `out`/sheet.png, and every image as `out`/<recipe>-<seed>.png (its number from A to B).
     """
-    tasks = {name: edited(compositions.find(name, "compose: --recipe"), given.edit) for name in names}
+    tasks = {name: edited(compose_tasks.find(name, "compose: --recipe"), given.edit) for name in names}
     for name, task in tasks.items():
         check(name, task, given)
     numbers = seeds_of(seeds)
@@ -69,8 +70,8 @@ def edited(task: Task, edit: str | None) -> Task:
     """The task with the user's kind of edit. Raises UserError for an unknown one."""
     if edit is None or not task.edit:
         return task
-    if edit not in compositions.EDITS:
-        raise UserError(f"--edit {edit!r}: expected one of {', '.join(compositions.EDITS)}{did_you_mean(edit, compositions.EDITS)}")
+    if edit not in compose_tasks.EDITS:
+        raise UserError(f"--edit {edit!r}: expected one of {', '.join(compose_tasks.EDITS)}{did_you_mean(edit, compose_tasks.EDITS)}")
     return replace(task, edit=edit)  # type: ignore[arg-type]  # one of EDITS
 
 

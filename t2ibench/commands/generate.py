@@ -18,7 +18,7 @@ from t2ibench.core.progress import counter
 from t2ibench.core.settings import settings_of
 from t2ibench.data.dataset import opened
 from t2ibench.plan import has_functions
-from t2ibench.tracks import Adapt, Compose, Edit, TextToImage
+from t2ibench.tracks.contract import Adapt, Compose, Edit, TextToImage
 
 BATCH, MOST = 64, 10_000
 TEXT_TO_IMAGE, EDIT, ADAPT = "text_to_image", "edit", "adapt"

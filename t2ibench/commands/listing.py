@@ -7,10 +7,11 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from t2ibench import compositions, suite
+from t2ibench import suite
 from t2ibench.commands.console import out, print_json
 from t2ibench.core import plugins
 from t2ibench.networks import zoo
+from t2ibench.tracks import compose_tasks
 
 
 def show_list(kind: str, *, json: bool) -> None:
@@ -63,7 +64,7 @@ def _weights(name: str, path: Path) -> dict[str, Any]:
 
 def recipes() -> list[dict[str, Any]]:
     """Tasks of composition, with the sources that they need."""
-    found = compositions.recipes().items()
+    found = compose_tasks.recipes().items()
     return [{"name": name, "mode": task.mode, "needs": ", ".join(sorted(task.needs)), "about": task.about} for name, task in found]
 
 

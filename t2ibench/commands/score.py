@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
-from t2ibench.cells import Sample
 from t2ibench.commands.console import out as stdout
 from t2ibench.commands.console import print_json
 from t2ibench.core import records
@@ -27,6 +26,7 @@ from t2ibench.reference_statistics import ReferenceFile
 from t2ibench.runner import FULL_COVERAGE
 from t2ibench.scoring import score
 from t2ibench.table import decimals_of
+from t2ibench.tracks.contract import Sample
 
 WITHOUT_REFERENCE = ("clip_score", "r_precision")
 WITH_REFERENCE = ("fid", "kid", "prdc", *WITHOUT_REFERENCE)

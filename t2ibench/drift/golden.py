@@ -19,7 +19,7 @@ from t2ibench.data.split import Split
 from t2ibench.data.stores import ArrayImages
 from t2ibench.evidence import Evidence, Samples
 from t2ibench.networks.models import JUDGE, Models
-from t2ibench.tracks import Prompt
+from t2ibench.tracks.contract import Prompt
 
 FOLDER = Path(__file__).parent / "golden"
 SIDE, COLUMNS = 64, 8

@@ -7,48 +7,47 @@ real images of each domain, others than those that all are held to.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from t2ibench.cells import Maker, Sample, Track
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.data.dataset import HELD_OUT, Data
 from t2ibench.data.split import Split
-from t2ibench.edit_prompts import SOURCES
-from t2ibench.plan import Plan
-from t2ibench.suite import Suite
-from t2ibench.tracks import ADAPTED, Adapt, Prompt
-from t2ibench.tracks.edit import Sources, samples
+from t2ibench.tracks.contract import ADAPTED, SOURCES, Adapt, Asked, Maker, Prompt, Sample, Track
+from t2ibench.tracks.from_sources import Sources, samples
 
 
-def prompts(suite: Suite, data: Data, further: Sequence[Prompt]) -> list[Prompt]:
+def prompts(asked: Asked) -> list[Prompt]:
     """The sources and the suite's targets, in the data set's words. Among the tags: `real`, the digest of what a target is held to."""
-    if further:
-        raise UserError(f"{suite.name}: a metric asks for the prompt {further[0].id!r}, but the track adapt has those of `adapt:` alone")
+    where, data = asked.where, asked.data
+    if asked.prompts:
+        raise UserError(f"{where}: a metric asks for the prompt {asked.prompts[0].id!r}, but the track adapt has those of `adapt:` alone")
     if data.domain is None or len(data.domains) < 2:
-        raise UserError(f"{suite.name}: adapt: {data.facts['name']} has no other domains to adapt to: use another data set")
-    plan, (own, *others) = suite.adapt, data.domains
+        raise UserError(f"{where}: adapt: {data.facts['name']} has no other domains to adapt to: use another data set")
+    plan: AdaptPlan = asked.settings
+    own, *others = data.domains
     for target in plan.targets:
         if target not in others:
-            raise UserError(f"{suite.name}: adapt: targets: no other domain is called {target!r}{did_you_mean(target, others)}")
+            raise UserError(f"{where}: adapt: targets: no other domain is called {target!r}{did_you_mean(target, others)}")
     source = plan.source or data.domains[own]
-    asked = [Prompt("source", source, SOURCES, plan.images, None, {"domain": own, "neutral": source})]
+    made = [Prompt("source", source, SOURCES, plan.images, None, {"domain": own, "neutral": source})]
     for target in plan.targets or others:
         text, real = data.domains[target], data.domain(target, plan.reference, HELD_OUT)
         tags = {"domain": target, "neutral": source, "target": text, "real": real.digest}
-        asked.append(Prompt(f"{ADAPTED}/{target}", text, f"{ADAPTED}/{target}", plan.images, None, tags))
-    return asked
+        made.append(Prompt(f"{ADAPTED}/{target}", text, f"{ADAPTED}/{target}", plan.images, None, tags))
+    return made
 
 
-def facts(suite: Suite, data: Data, prompts: Sequence[Prompt]) -> dict[str, Any]:
+def facts(asked: Asked) -> dict[str, Any]:
     """The texts, by domain, and how many real images each target is held to."""
-    source, *targets = prompts
+    source, *targets = asked.prompts
     return {
         "source": source.text,
         "targets": {prompt.tags["domain"]: prompt.text for prompt in targets},
-        "real_images": suite.adapt.reference,
+        "real_images": asked.settings.reference,
     }
 
 
@@ -83,9 +82,19 @@ class RealImages:
         return torch.from_numpy(split.images.read([sample.k for sample in samples]))
 
 
-def baseline(name: str, maker: Maker | None, plan: Plan, seed: int) -> Maker:
+def baseline(name: str, maker: Maker | None, asked: Asked, seed: int) -> Maker:
     """By its name; `real` is of no method."""
-    return RealImages(plan.data, plan.suite.adapt.images, seed) if maker is None else Sources("unadapted", maker, plan.prompts)
+    return RealImages(asked.data, asked.settings.images, seed) if maker is None else Sources("unadapted", maker, asked.prompts)
 
 
 TRACK = Track(prompts=prompts, facts=facts, samples=samples, source=source, make=make, baseline=baseline)
+
+
+@dataclass(frozen=True)
+class AdaptPlan:
+    """Which domains of the data set the track `adapt` asks for, of the same `images` latents each, and what they are held to."""
+
+    images: int = 500
+    targets: tuple[str, ...] = ()  # names of domains; none: all but the data set's own
+    source: str | None = None  # what the method draws already; None: the text of the data set's own domain
+    reference: int = 1000  # real images of each target, which no network was trained on

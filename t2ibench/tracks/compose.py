@@ -6,7 +6,7 @@ of that image of both which gives nothing else. The baselines bracket the metric
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -14,9 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from t2ibench import compositions
-from t2ibench.cells import Maker, Sample, Track
-from t2ibench.compositions import Task
 from t2ibench.core import cache
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import digest
@@ -27,18 +24,20 @@ from t2ibench.data.representations.instances import silhouettes
 from t2ibench.data.representations.masks import middle, packed, unpacked
 from t2ibench.data.representations.sketch import canny
 from t2ibench.data.split import Split
-from t2ibench.edit_prompts import SOURCES
-from t2ibench.plan import Plan
-from t2ibench.suite import Suite
-from t2ibench.tracks import COMPOSED, Compose, Prompt, Source
+from t2ibench.tracks import compose_tasks
+from t2ibench.tracks.compose_tasks import Task
+from t2ibench.tracks.contract import COMPOSED, SOURCES, Asked, Compose, Maker, Prompt, Sample, Source, Track
+from t2ibench.tracks.from_sources import samples
 
 
-def prompts(suite: Suite, data: Data, further: Sequence[Prompt]) -> list[Prompt]:
+def prompts(asked: Asked) -> list[Prompt]:
     """The sources and the suite's tasks. Raises UserError for unknown tasks, and for fewer images than inputs, or two."""
-    if further:
-        asked = further[0].id
-        raise UserError(f"{suite.name}: a metric asks for the prompt {asked!r}, but the track compose has those of `compose:` alone")
-    plan, where, split = suite.compose, f"{suite.name}: compose", data.split(suite.compose.split)
+    plan: ComposePlan = asked.settings
+    data, where = asked.data, f"{asked.where}: compose"
+    if asked.prompts:
+        id = asked.prompts[0].id
+        raise UserError(f"{asked.where}: a metric asks for the prompt {id!r}, but the track compose has those of `compose:` alone")
+    split = data.split(plan.split)
     if not 2 <= plan.inputs <= len(split):
         raise UserError(f"{where}: inputs is {plan.inputs:,}, expected 2 to the {len(split):,} images of {split.dataset} {split.name}")
     rows = [int(row) for row in permutation(derive_seed("inputs", split.dataset, split.name), len(split))[: plan.inputs]]
@@ -46,7 +45,7 @@ def prompts(suite: Suite, data: Data, further: Sequence[Prompt]) -> list[Prompt]
     side = split.images.read(rows[:1]).shape[-1]
     made = [Prompt("source", "the source", SOURCES, plan.inputs, None, {"inputs": inputs})]
     for name in plan.tasks:
-        task = compositions.find(name, f"{where}: tasks")
+        task = compose_tasks.find(name, f"{where}: tasks")
         hole = packed(known(task.hole, data, side)) if task.has_hole else None
         tags = {"inputs": inputs, "name": name, "task": asdict(task), "known": hole}
         made.append(Prompt(f"{COMPOSED}/{name}", f"{name}: {task.about}", f"{COMPOSED}/{name}", plan.inputs * plan.images, None, tags))
@@ -74,15 +73,11 @@ def said(task: Task) -> str:
     return "B" if any("A" in sets for sets in (task.c1, task.c2)) else "A"
 
 
-def facts(suite: Suite, data: Data, prompts: Sequence[Prompt]) -> dict[str, Any]:
+def facts(asked: Asked) -> dict[str, Any]:
     """The split of the inputs, and what each task is made of."""
-    tasks = {prompt.tags["name"]: prompt.text.partition(": ")[2] for prompt in prompts if prompt.group != SOURCES}
-    return {"sources": data.split(suite.compose.split).name, "inputs": suite.compose.inputs, "tasks": tasks}
-
-
-def samples(prompts: Sequence[Prompt], run_seed: int) -> list[Sample]:
-    """Every sample of a run, prompt by prompt; those of one k have one seed."""
-    return [Sample(prompt, k, derive_seed(run_seed, "source", k)) for prompt in prompts for k in range(prompt.images)]
+    tasks = {prompt.tags["name"]: prompt.text.partition(": ")[2] for prompt in asked.prompts if prompt.group != SOURCES}
+    plan: ComposePlan = asked.settings
+    return {"sources": asked.data.split(plan.split).name, "inputs": plan.inputs, "tasks": tasks}
 
 
 def source(prompt: Prompt) -> str:
@@ -192,9 +187,19 @@ class Ends:
         return torch.from_numpy(Inputs(self.data, samples[0].prompt).images([self._end(sample) for sample in samples]))
 
 
-def baseline(name: str, maker: Maker | None, plan: Plan, seed: int) -> Maker:
+def baseline(name: str, maker: Maker | None, asked: Asked, seed: int) -> Maker:
     """`source` or `other`, which are of no method."""
-    return Ends(name, plan.data)
+    return Ends(name, asked.data)
 
 
 TRACK = Track(prompts=prompts, facts=facts, samples=samples, source=source, make=make, baseline=baseline)
+
+
+@dataclass(frozen=True)
+class ComposePlan:
+    """Which tasks the track `compose` asks for, each of the same `inputs` images, and how many images of each."""
+
+    inputs: int = 64
+    images: int = 1
+    tasks: tuple[str, ...] = ("T", "E", "P", "S", "G", "D", "I", "M", "SD", "PSD", "EPSD", "TEPSGDI", "style", "colorize_direct", "tryon")
+    split: str | None = None  # whose images; None: the reference's

@@ -7,39 +7,32 @@ set can draw it, just what was asked for.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from t2ibench import edit_prompts
-from t2ibench.cells import Maker, Sample, Track
 from t2ibench.core.errors import UserError
-from t2ibench.core.seeds import derive_seed
 from t2ibench.data.dataset import Data
-from t2ibench.edit_prompts import SOURCES
-from t2ibench.plan import Plan
-from t2ibench.suite import Suite
-from t2ibench.tracks import Edit, Prompt
+from t2ibench.tracks import edit_texts
+from t2ibench.tracks.contract import SOURCES, Asked, Edit, Maker, Prompt, Sample, Track
+from t2ibench.tracks.from_sources import Sources, samples
 
 
-def prompts(suite: Suite, data: Data, further: Sequence[Prompt]) -> list[Prompt]:
+def prompts(asked: Asked) -> list[Prompt]:
     """The sources and the suite's edits. Metrics of this track judge what is there, and ask for nothing more."""
-    if further:
-        raise UserError(f"{suite.name}: a metric asks for the prompt {further[0].id!r}, but the track edit takes its prompts from `edits:`")
-    return edit_prompts.build(data.train, suite.edits.literals, suite.edits.neutral, suite.edits.images, f"{suite.name}: edits")
+    if asked.prompts:
+        id = asked.prompts[0].id
+        raise UserError(f"{asked.where}: a metric asks for the prompt {id!r}, but the track edit takes its prompts from `edits:`")
+    plan: EditPlan = asked.settings
+    return edit_texts.build(asked.data.train, plan.literals, plan.neutral, plan.images, f"{asked.where}: edits")
 
 
-def facts(suite: Suite, data: Data, prompts: Sequence[Prompt]) -> dict[str, Any]:
+def facts(asked: Asked) -> dict[str, Any]:
     """The texts, by literal."""
-    edits = {f"{p.tags['attribute']}={p.tags['value']}": p.text for p in prompts if p.group != SOURCES}
-    return {"neutral": next(prompt.text for prompt in prompts if prompt.group == SOURCES), "edits": edits}
-
-
-def samples(prompts: Sequence[Prompt], run_seed: int) -> list[Sample]:
-    """Every sample of a run, prompt by prompt; those of one k have one seed."""
-    return [Sample(prompt, k, derive_seed(run_seed, "source", k)) for prompt in prompts for k in range(prompt.images)]
+    edits = {f"{p.tags['attribute']}={p.tags['value']}": p.text for p in asked.prompts if p.group != SOURCES}
+    return {"neutral": next(prompt.text for prompt in asked.prompts if prompt.group == SOURCES), "edits": edits}
 
 
 def source(prompt: Prompt) -> str:
@@ -51,30 +44,6 @@ def make(method: Any, samples: Sequence[Sample], data: Data | None = None) -> Te
     """Ask a method for sources or for edits."""
     function = method.unedited if samples[0].prompt.group == SOURCES else method.edit
     return function([Edit(sample.prompt.tags["neutral"], sample.prompt.text, sample.seed) for sample in samples])
-
-
-class Sources:
-    """A method's sources in place of what it makes of them: each its own ("unedited", "unadapted"), or another seed's ("resampled")."""
-
-    def __init__(self, name: Literal["unedited", "unadapted", "resampled"], maker: Maker, prompts: Sequence[Prompt]) -> None:
-        self.name, self.maker, self.weights, self.trained_on = name, maker, maker.weights, maker.trained_on
-        self.identity: Mapping[str, Any] = {"name": name, "of": maker.identity}
-        [self.prompt] = [prompt for prompt in prompts if prompt.group == SOURCES]
-
-    @property
-    def cost(self) -> Mapping[str, float]:
-        return self.maker.cost
-
-    def _taken(self, sample: Sample) -> Sample:
-        fresh = self.name == "resampled" and sample.prompt.group != SOURCES
-        seed = derive_seed(sample.seed, "resampled", sample.prompt.id) if fresh else sample.seed
-        return replace(sample, prompt=self.prompt, seed=seed)
-
-    def source(self, sample: Sample) -> str:
-        return self.maker.source(self._taken(sample))
-
-    def make(self, samples: Sequence[Sample]) -> Tensor:
-        return self.maker.make([self._taken(sample) for sample in samples])
 
 
 class Exact:
@@ -99,11 +68,23 @@ class Exact:
         return torch.from_numpy(self.edited([sample.seed for sample in samples], changes))
 
 
-def baseline(name: str, maker: Maker | None, plan: Plan, seed: int) -> Maker:
+def baseline(name: str, maker: Maker | None, asked: Asked, seed: int) -> Maker:
     """By its name; `exact` is of no method."""
     if maker is None:
-        return Exact(plan.data)
-    return Sources("resampled" if name == "resampled" else "unedited", maker, plan.prompts)
+        return Exact(asked.data)
+    return Sources("resampled" if name == "resampled" else "unedited", maker, asked.prompts)
 
 
 TRACK = Track(prompts=prompts, facts=facts, samples=samples, source=source, make=make, baseline=baseline)
+
+
+@dataclass(frozen=True)
+class EditPlan:
+    """Which edits the track `edit` asks for, of the same `images` sources each.
+
+    An edit goes from `neutral` to the same text with one literal "attribute=value" of the data set in it.
+    """
+
+    images: int = 50
+    literals: tuple[str, ...] = ()  # none: all that can be said, are not rare in training and not in most images already
+    neutral: str | None = None  # must end with its noun; None: from the data set's vocabulary, "a person"

@@ -1,26 +1,24 @@
 """Text to image: one image of one text. Captions of real images are asked for, and what metrics add; the baselines know real images."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from t2ibench.cells import Maker, Sample, Track
 from t2ibench.core.errors import UserError
 from t2ibench.core.seeds import derive_seed, permutation, uniform
 from t2ibench.data.dataset import Data, Render
 from t2ibench.data.split import Split
-from t2ibench.plan import Plan
-from t2ibench.suite import Suite
-from t2ibench.tracks import Prompt, TextToImage
+from t2ibench.tracks.contract import Asked, Maker, Prompt, Sample, TextToImage, Track
 
 
-def prompts(suite: Suite, data: Data, further: Sequence[Prompt]) -> list[Prompt]:
+def prompts(asked: Asked) -> list[Prompt]:
     """The suite's captions, and what its metrics ask for beside them."""
-    return prompts_of(suite.prompts.captions, data.split(suite.prompts.split), further)
+    plan: PromptPlan = asked.settings
+    return prompts_of(plan.captions, asked.data.split(plan.split), asked.prompts)
 
 
 def prompts_of(captions: int, split: Split, further: Sequence[Prompt]) -> list[Prompt]:
@@ -53,13 +51,14 @@ def make(method: Any, samples: Sequence[Sample], data: Data | None = None) -> Te
     return method.text_to_image([TextToImage(sample.prompt.text, sample.seed) for sample in samples])
 
 
-def baseline(name: str, maker: Maker | None, plan: Plan, seed: int) -> Maker:
+def baseline(name: str, maker: Maker | None, asked: Asked, seed: int) -> Maker:
     """`real`, or what the other baselines make of it or of a method's images."""
     if maker is None:
-        maker = RealImages([plan.data.split(plan.suite.prompts.split), plan.data.train], plan.prompts, plan.data.render, seed)
+        data = asked.data
+        maker = RealImages([data.split(asked.settings.split), data.train], asked.prompts, data.render, seed)
     if name == "real":
         return maker
-    return Shuffled(maker, plan.prompts, seed) if name == "shuffled" else Unconditional(maker, plan.data.train)
+    return Shuffled(maker, asked.prompts, seed) if name == "shuffled" else Unconditional(maker, asked.data.train)
 
 
 class RealImages:
@@ -193,9 +192,21 @@ def literals(prompt: Prompt) -> tuple[str, ...]:
 
 TRACK = Track(
     prompts=prompts,
-    facts=lambda suite, data, prompts: {"captions": data.split(suite.prompts.split).name},
+    facts=lambda asked: {"captions": asked.data.split(asked.settings.split).name},
     samples=samples,
     source=lambda prompt: prompt.text,
     make=make,
     baseline=baseline,
 )
+
+
+@dataclass(frozen=True)
+class PromptPlan:
+    """How many captions of a split are asked for, one of each image. Metrics add prompts of their own.
+
+    The split of the captions is best not that of the reference: otherwise the baseline `real`, which answers a caption with the image it
+    came with, is compared with itself.
+    """
+
+    captions: int = 2000
+    split: str | None = None  # None: the reference's

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from t2ibench.networks.models import Models
-from t2ibench.tracks import Compose
+from t2ibench.tracks.contract import Compose
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from t2ibench.data.split import Split
 from t2ibench.networks.models import Models
-from t2ibench.tracks import TextToImage
+from t2ibench.tracks.contract import TextToImage
 
 PARTS = ("brush", "palette")
 NAMES = {"brush": "paint-brush"}

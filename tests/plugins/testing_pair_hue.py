@@ -9,7 +9,7 @@ from t2ibench.core.records import Estimate
 from t2ibench.data.split import Split
 from t2ibench.evidence import Evidence
 from t2ibench.stats.intervals import wilson
-from t2ibench.tracks import Prompt
+from t2ibench.tracks.contract import Prompt
 
 
 @dataclass(frozen=True)

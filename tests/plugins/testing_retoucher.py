@@ -11,7 +11,7 @@ from torch import Tensor
 
 from t2ibench.core.seeds import uniform
 from t2ibench.networks.models import Models
-from t2ibench.tracks import Edit
+from t2ibench.tracks.contract import Edit
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from t2ibench.core.seeds import uniform
 from t2ibench.networks.models import Models
-from t2ibench.tracks import Adapt
+from t2ibench.tracks.contract import Adapt
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.data.attributes import attribute_of, canonical, indicators, literal_set
 from t2ibench.data.split import Split, Vocabulary
-from t2ibench.tracks import Prompt
+from t2ibench.tracks.contract import EDITS, SOURCES, Prompt
 
-SOURCES, EDITS = "sources", "edits"  # groups
 SHARES = (0.02, 0.6)  # of the training images that show a literal, for those that are edits by default: known, and not already there
 
 

@@ -1,6 +1,6 @@
 """Tasks of the track `compose`: which conditions are taken from which source, and how the image is made of them.
 
-The tasks of Composer's paper are in compositions.yaml. Letters alone name a task too: "SD" draws from the sketch and the depth of A.
+The tasks of Composer's paper are in compose_tasks.yaml. Letters alone name a task too: "SD" draws from the sketch and the depth of A.
 """
 
 import functools
@@ -18,7 +18,7 @@ NAMES = {"T": "caption", "E": "embedding", "P": "palette", "S": "sketch", "G": "
 LETTERS = "".join(NAMES)
 SOURCES = ("A", "B", "text", "edited", "between")
 EDITS = ("other", "shift", "mirror", "erase")
-FILE = "compositions.yaml"
+FILE = "compose_tasks.yaml"
 
 
 @dataclass(frozen=True)

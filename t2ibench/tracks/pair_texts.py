@@ -8,10 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from t2ibench.core.errors import UserError
 from t2ibench.data.split import Vocabulary
-from t2ibench.tracks import Prompt
+from t2ibench.tracks.contract import PAIRS, Prompt
 
 TEMPLATES = 4
-GROUP = "pairs"
 
 
 def pair_text(vocabulary: Vocabulary, i: str, j: str, template: int) -> str:
@@ -58,7 +57,7 @@ def build(vocabulary: Vocabulary, roles: Mapping[tuple[str, str], Iterable[str]]
 def _prompts(literals: Sequence[str], texts: Sequence[str], roles: Sequence[str], images: int) -> list[Prompt]:
     name = "+".join(literals)
     tags = [{"pair": name, "literals": list(literals), "roles": list(roles), "template": t} for t in range(len(texts))]
-    return [Prompt(f"pairs/{name}/{tag['template']}", text, GROUP, images, None, tag) for text, tag in zip(texts, tags, strict=True)]
+    return [Prompt(f"pairs/{name}/{tag['template']}", text, PAIRS, images, None, tag) for text, tag in zip(texts, tags, strict=True)]
 
 
 def _caption(vocabulary: Vocabulary, said: Sequence[tuple[str, str]]) -> str:

@@ -1,0 +1,39 @@
+"""Samples that start from sources, of which every sample of one k shares one: those of edits, adaptations and compositions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from torch import Tensor
+
+from t2ibench.core.seeds import derive_seed
+from t2ibench.tracks.contract import SOURCES, Maker, Prompt, Sample
+
+
+def samples(prompts: Sequence[Prompt], run_seed: int) -> list[Sample]:
+    """Every sample of a run, prompt by prompt; those of one k have one seed."""
+    return [Sample(prompt, k, derive_seed(run_seed, "source", k)) for prompt in prompts for k in range(prompt.images)]
+
+
+class Sources:
+    """A method's sources in place of what it makes of them: each its own ("unedited", "unadapted"), or another seed's ("resampled")."""
+
+    def __init__(self, name: Literal["unedited", "unadapted", "resampled"], maker: Maker, prompts: Sequence[Prompt]) -> None:
+        self.name, self.maker, self.weights, self.trained_on = name, maker, maker.weights, maker.trained_on
+        self.identity: Mapping[str, Any] = {"name": name, "of": maker.identity}
+        [self.prompt] = [prompt for prompt in prompts if prompt.group == SOURCES]
+
+    @property
+    def cost(self) -> Mapping[str, float]:
+        return self.maker.cost
+
+    def _taken(self, sample: Sample) -> Sample:
+        fresh = self.name == "resampled" and sample.prompt.group != SOURCES
+        seed = derive_seed(sample.seed, "resampled", sample.prompt.id) if fresh else sample.seed
+        return replace(sample, prompt=self.prompt, seed=seed)
+
+    def source(self, sample: Sample) -> str:
+        return self.maker.source(self._taken(sample))
+
+    def make(self, samples: Sequence[Sample]) -> Tensor:
+        return self.maker.make([self._taken(sample) for sample in samples])
