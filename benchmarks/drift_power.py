@@ -35,12 +35,12 @@ from t2ibench.core import environment
 from t2ibench.core.files import write_whole
 from t2ibench.core.progress import track
 from t2ibench.drift import baseline, gate, methods, reports
-from t2ibench.evidence import Evidence
 from t2ibench.journal import Store
 from t2ibench.methods import gan_cls
 from t2ibench.metrics import clip_score
 from t2ibench.networks.attribute_judge import AttributeJudge
 from t2ibench.networks.clip import model, preprocess
+from t2ibench.scoring.evidence import Evidence
 from t2ibench.stats import frechet
 
 SUITE = {

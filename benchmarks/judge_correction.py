@@ -27,12 +27,12 @@ from t2ibench.data.attributes import attribute_of, canonical, indicators
 from t2ibench.data.rare_pairs import Names
 from t2ibench.data.split import Split
 from t2ibench.datasets import avatars
-from t2ibench.judge_gate import Gate, Verdict, judge_pair
 from t2ibench.metrics.compositional_accuracy import Config, pair_list
 from t2ibench.networks.attribute_judge import AttributeJudge
 from t2ibench.networks.models import JUDGE
 from t2ibench.networks.weights import Weights, load
-from t2ibench.pair_rates import Rates, macro, rate_interval
+from t2ibench.scoring.attribute_pairs.rates import Rates, macro, rate_interval
+from t2ibench.scoring.judge_gate import Gate, Verdict, judge_pair
 from t2ibench.stats.intervals import wilson
 from t2ibench.stats.judge_errors import cell_index, columns, unmix
 

@@ -21,8 +21,8 @@ import torch
 from t2ibench.core import cache, plugins
 from t2ibench.core.settings import configure
 from t2ibench.datasets import avatars
-from t2ibench.evidence import Evidence, Samples
 from t2ibench.networks.models import Models
+from t2ibench.scoring.evidence import Evidence, Samples
 from t2ibench.tracks.contract import Prompt
 
 JUDGE, CLIP = "attribute-judge-avatars", "clip-judge-avatars"

@@ -20,11 +20,10 @@ from t2ibench.core.records import Estimate
 from t2ibench.core.seeds import derive_seed
 from t2ibench.data.attributes import covers
 from t2ibench.data.split import Split
-from t2ibench.edit_judged import kept, kept_estimate
-from t2ibench.edit_pairs import edit_pairs, literal
-from t2ibench.evidence import Evidence
-from t2ibench.judge_gate import Gate, RealCells
-from t2ibench.reader import HIDDEN, RIDGE, Reader
+from t2ibench.scoring.attribute_reader import HIDDEN, RIDGE, Reader
+from t2ibench.scoring.edits import edit_pairs, kept, kept_estimate, literal
+from t2ibench.scoring.evidence import Evidence
+from t2ibench.scoring.judge_gate import Gate, RealCells
 from t2ibench.tracks.contract import SOURCES
 
 TRACKS = ("adapt",)

@@ -13,8 +13,8 @@ from torch import Tensor
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
 from t2ibench.core.seeds import derive_seed
-from t2ibench.evidence import Evidence
-from t2ibench.feature_sets import AUTO, clusters, made_for, protocol
+from t2ibench.scoring.evidence import Evidence
+from t2ibench.scoring.feature_sets import AUTO, clusters, made_for, protocol
 from t2ibench.stats.intervals import cluster_mean_interval
 
 READS_TEXTS = True

@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from t2ibench.core.records import Estimate
-from t2ibench.evidence import Evidence
-from t2ibench.feature_sets import AUTO, FeatureSets, effects, feature_sets
+from t2ibench.scoring.evidence import Evidence
+from t2ibench.scoring.feature_sets import AUTO, FeatureSets, effects, feature_sets
 from t2ibench.stats.intervals import normal_interval, standard_error
 from t2ibench.stats.mmd import parts
 

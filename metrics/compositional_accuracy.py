@@ -17,11 +17,11 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate, digest
 from t2ibench.data.rare_pairs import Names, PairList, Rules, find_pairs
 from t2ibench.data.split import Split
-from t2ibench.evidence import Evidence
-from t2ibench.judge_gate import Gate, RealCells
-from t2ibench.pair_judge import literal_hits, pair_judge
-from t2ibench.pair_rates import Rates
-from t2ibench.pair_summary import Summary
+from t2ibench.scoring.attribute_pairs.judge import literal_hits, pair_judge
+from t2ibench.scoring.attribute_pairs.rates import Rates
+from t2ibench.scoring.attribute_pairs.summary import Summary
+from t2ibench.scoring.evidence import Evidence
+from t2ibench.scoring.judge_gate import Gate, RealCells
 from t2ibench.stats.intervals import wilson
 from t2ibench.stats.judge_errors import cell_index, rogan_gladen
 from t2ibench.tracks import contract, pair_texts

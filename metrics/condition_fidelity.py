@@ -24,7 +24,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from t2ibench.composed import Composed, Compositions, compositions, only_of_a, part
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
 from t2ibench.core.seeds import derive_seed
@@ -34,9 +33,10 @@ from t2ibench.data.representations.instances import silhouettes
 from t2ibench.data.representations.intensity import REC601, WEIGHTS
 from t2ibench.data.representations.palette import palettes
 from t2ibench.data.representations.sketch import canny
-from t2ibench.edit_pairs import per_source
-from t2ibench.evidence import Evidence, Samples
-from t2ibench.feature_sets import AUTO
+from t2ibench.scoring.compositions import Composed, Compositions, compositions, only_of_a, part
+from t2ibench.scoring.edits import per_source
+from t2ibench.scoring.evidence import Evidence, Samples
+from t2ibench.scoring.feature_sets import AUTO
 from t2ibench.stats.intervals import cluster_mean_interval
 from t2ibench.tracks.compose import said
 from t2ibench.tracks.compose_tasks import NAMES

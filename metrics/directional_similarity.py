@@ -18,9 +18,9 @@ from torch import Tensor
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
 from t2ibench.core.seeds import derive_seed
-from t2ibench.edit_pairs import edit_pairs, interval, per_source
-from t2ibench.evidence import Evidence
-from t2ibench.feature_sets import AUTO
+from t2ibench.scoring.edits import edit_pairs, interval, per_source
+from t2ibench.scoring.evidence import Evidence
+from t2ibench.scoring.feature_sets import AUTO
 
 TRACKS = ("edit", "adapt")
 STILL = 1e-3  # unit embeddings nearer than this did not move: their direction is that of rounding

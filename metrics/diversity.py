@@ -21,11 +21,11 @@ from torch import Tensor
 
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate, digest
-from t2ibench.evidence import Evidence, Samples
-from t2ibench.feature_sets import AUTO, extractor_of
+from t2ibench.scoring.evidence import Evidence, Samples
+from t2ibench.scoring.feature_sets import AUTO, extractor_of
+from t2ibench.scoring.targets import failures, mean_error, with_sources
 from t2ibench.stats.intervals import Interval, normal_interval, standard_error
 from t2ibench.stats.paired import spell
-from t2ibench.target_sets import failures, mean_error, with_sources
 from t2ibench.tracks.contract import SOURCES
 
 TRACKS = ("adapt",)

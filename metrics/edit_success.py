@@ -23,10 +23,9 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
 from t2ibench.core.seeds import derive_seed
 from t2ibench.data.attributes import Covers, covers
-from t2ibench.edit_judged import kept, kept_estimate, shows
-from t2ibench.edit_pairs import EditPairs, edit_pairs, literal, means_by, per_source
-from t2ibench.evidence import Evidence
-from t2ibench.judge_gate import Gate, RealCells, Verdict
+from t2ibench.scoring.edits import EditPairs, edit_pairs, kept, kept_estimate, literal, means_by, per_source, shows
+from t2ibench.scoring.evidence import Evidence
+from t2ibench.scoring.judge_gate import Gate, RealCells, Verdict
 from t2ibench.stats.intervals import Interval, bca_interval, resamples, wilson
 from t2ibench.stats.judge_errors import multinomial_draws
 from t2ibench.tracks.contract import EDITS, SOURCES

@@ -20,16 +20,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from t2ibench.composed import composed, pooled
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
-from t2ibench.evidence import Evidence
-from t2ibench.feature_sets import AUTO, FeatureSets, clusters, effects, extractor_of, feature_sets, made_for, reference_file
-from t2ibench.feature_sets import protocol as protocol_of
-from t2ibench.reference_statistics import ReferenceFile
+from t2ibench.scoring.compositions import composed, pooled
+from t2ibench.scoring.evidence import Evidence
+from t2ibench.scoring.feature_sets import AUTO, FeatureSets, clusters, effects, extractor_of, feature_sets, made_for, reference_file
+from t2ibench.scoring.feature_sets import protocol as protocol_of
+from t2ibench.scoring.reference_files import ReferenceFile
+from t2ibench.scoring.targets import effects_on_mean, failures, mean_error, mean_error_of_real, protocol, target_sets
 from t2ibench.stats.frechet import Gaussian, Moments, frechet_distance, influence, jackknife
 from t2ibench.stats.intervals import normal_interval, standard_error
-from t2ibench.target_sets import effects_on_mean, failures, mean_error, mean_error_of_real, protocol, target_sets
 
 TRACKS = ("text_to_image", "adapt", "compose")
 FULL_RANK = 2048  # the dimension of pool3

@@ -27,8 +27,8 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
 from t2ibench.core.seeds import derive_seed
 from t2ibench.data.attributes import attribute_of, canonical, covers
-from t2ibench.edit_pairs import EditPairs, edit_pairs, interval, literal, per_source
-from t2ibench.evidence import Evidence
+from t2ibench.scoring.edits import EditPairs, edit_pairs, interval, literal, per_source
+from t2ibench.scoring.evidence import Evidence
 from t2ibench.tracks.contract import EDITS, SOURCES
 
 TRACKS = ("edit",)

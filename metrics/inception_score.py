@@ -18,9 +18,9 @@ from torch import Tensor
 
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
-from t2ibench.evidence import Evidence
-from t2ibench.feature_sets import clusters, made_for, protocol
 from t2ibench.networks.inception import PROBABILITIES
+from t2ibench.scoring.evidence import Evidence
+from t2ibench.scoring.feature_sets import clusters, made_for, protocol
 from t2ibench.stats.intervals import normal_interval, standard_error
 
 CONVENTIONAL = 50_000  # images

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from t2ibench.core.records import Estimate
-from t2ibench.evidence import Evidence
-from t2ibench.feature_sets import AUTO, FeatureSets, effects, feature_sets
+from t2ibench.scoring.evidence import Evidence
+from t2ibench.scoring.feature_sets import AUTO, FeatureSets, effects, feature_sets
+from t2ibench.scoring.targets import effects_on_mean, failures, mean_error, mean_error_of_real, protocol, target_sets
 from t2ibench.stats.intervals import normal_interval, standard_error
 from t2ibench.stats.mmd import Kernel, unbiased
-from t2ibench.target_sets import effects_on_mean, failures, mean_error, mean_error_of_real, protocol, target_sets
 
 TRACKS = ("text_to_image", "adapt")
 ESTIMATOR = {"estimator": "unbiased U-statistic", "kernel": "(x.y/d + 1)^3"}

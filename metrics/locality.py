@@ -14,8 +14,8 @@ import numpy as np
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate, digest
 from t2ibench.core.seeds import derive_seed
-from t2ibench.edit_pairs import EditPairs, edit_pairs, interval, literal, means_by, per_source
-from t2ibench.evidence import Evidence, Samples
+from t2ibench.scoring.edits import EditPairs, edit_pairs, interval, literal, means_by, per_source
+from t2ibench.scoring.evidence import Evidence, Samples
 from t2ibench.tracks.contract import EDITS, SOURCES
 
 TRACKS = ("edit",)

@@ -20,9 +20,9 @@ from t2ibench.core.seeds import derive_seed
 from t2ibench.data.attributes import attribute_of, canonical, indicators, literal_set
 from t2ibench.data.rare_pairs import Names, count
 from t2ibench.data.split import Split, Vocabulary
-from t2ibench.evidence import Evidence, Samples
-from t2ibench.feature_sets import AUTO, protocol
-from t2ibench.pair_rates import rate_interval
+from t2ibench.scoring.attribute_pairs.rates import rate_interval
+from t2ibench.scoring.evidence import Evidence, Samples
+from t2ibench.scoring.feature_sets import AUTO, protocol
 from t2ibench.stats.retrieval import distractors, first_places
 from t2ibench.tracks import contract, pair_texts
 

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from t2ibench.core.records import Estimate
 from t2ibench.core.seeds import derive_seed, permutation
-from t2ibench.evidence import Evidence
-from t2ibench.feature_sets import AUTO, feature_sets
+from t2ibench.scoring.evidence import Evidence
+from t2ibench.scoring.feature_sets import AUTO, feature_sets
 from t2ibench.stats.intervals import cluster_mean_interval, wilson, wilson_by_cluster
 from t2ibench.stats.paired import spell_samples
 

@@ -18,8 +18,8 @@ from scipy.stats import hypergeom
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
 from t2ibench.core.seeds import derive_seed
-from t2ibench.evidence import Evidence
-from t2ibench.feature_sets import AUTO, made_for, protocol
+from t2ibench.scoring.evidence import Evidence
+from t2ibench.scoring.feature_sets import AUTO, made_for, protocol
 from t2ibench.stats.intervals import wilson_by_cluster
 from t2ibench.stats.retrieval import distractors, first_places
 

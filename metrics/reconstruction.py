@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from t2ibench.composed import Composed, compositions, only_of_a, part
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
 from t2ibench.core.seeds import derive_seed
-from t2ibench.edit_pairs import per_source
-from t2ibench.evidence import Evidence
+from t2ibench.scoring.compositions import Composed, compositions, only_of_a, part
+from t2ibench.scoring.edits import per_source
+from t2ibench.scoring.evidence import Evidence
 from t2ibench.stats.intervals import cluster_mean_interval
 from t2ibench.tracks.contract import SOURCES
 

@@ -17,11 +17,11 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from t2ibench.core.records import Estimate, digest
-from t2ibench.evidence import Evidence, Samples
-from t2ibench.feature_sets import AUTO, extractor_of
+from t2ibench.scoring.evidence import Evidence, Samples
+from t2ibench.scoring.feature_sets import AUTO, extractor_of
+from t2ibench.scoring.targets import failures, with_sources
 from t2ibench.stats.intervals import Interval, normal_interval
 from t2ibench.stats.paired import spell
-from t2ibench.target_sets import failures, with_sources
 from t2ibench.tracks.contract import SOURCES
 
 TRACKS = ("adapt",)

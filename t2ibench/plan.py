@@ -10,9 +10,9 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.plugins import Entry
 from t2ibench.data.dataset import HELD_OUT, LESSONS, Data, read
 from t2ibench.data.split import Split
-from t2ibench.default_networks import settled, trained_for
 from t2ibench.networks.models import Models
-from t2ibench.scoring import Metric, metrics_of
+from t2ibench.scoring.default_networks import settled, trained_for
+from t2ibench.scoring.score import Metric, metrics_of
 from t2ibench.suite import Suite
 from t2ibench.tracks.contract import TRACKS, Asked, Prompt, Track, load_track
 

@@ -10,7 +10,7 @@ from t2ibench.core.errors import UserError
 from t2ibench.generation import SPENT
 from t2ibench.journal import Outcome
 from t2ibench.networks import zoo
-from t2ibench.scoring import Scores, judge_overlap
+from t2ibench.scoring.score import Scores, judge_overlap
 from t2ibench.tracks.contract import Maker
 
 SHOWN_FAILURES = 5

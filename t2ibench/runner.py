@@ -1,6 +1,6 @@
 """Runs a suite: every cell (track, method, run seed) is generated, scored and recorded; what is recorded already is left alone.
 
-From here to an equation it is three calls: `run` makes a cell, `scoring.score` asks a metric, the metric computes.
+From here to an equation it is three calls: `run` makes a cell, `score.score` asks a metric, the metric computes.
 """
 
 import time
@@ -14,13 +14,13 @@ from t2ibench.core import environment, files, records
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.plugins import Entry
 from t2ibench.data.dataset import Data
-from t2ibench.evidence import Evidence, Samples
 from t2ibench.generation import BATCH, generate, locked, samples_by_group
 from t2ibench.journal import Store
 from t2ibench.networks.models import Models
 from t2ibench.plan import Plan, configured, entry_of, has_functions, needed, prepare
 from t2ibench.recording import assemble, coverage, recorded
-from t2ibench.scoring import score
+from t2ibench.scoring.evidence import Evidence, Samples
+from t2ibench.scoring.score import score
 from t2ibench.suite import Suite
 from t2ibench.tracks.contract import Maker, load_track
 

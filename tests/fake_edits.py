@@ -11,8 +11,8 @@ from torch import Tensor
 from t2ibench.core.images import pixel_hash
 from t2ibench.data.split import Split
 from t2ibench.data.stores import ArrayImages
-from t2ibench.evidence import Evidence, Samples
 from t2ibench.networks.models import JUDGE
+from t2ibench.scoring.evidence import Evidence, Samples
 from t2ibench.tracks.contract import EDITS, SOURCES, Prompt
 
 GREY = np.zeros((1, 3, 2, 2), np.uint8)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from t2ibench.data.split import Split
-from t2ibench.evidence import Evidence
 from t2ibench.networks.models import JUDGE
+from t2ibench.scoring.evidence import Evidence
 from t2ibench.tracks.contract import Prompt
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from t2ibench.core.errors import UserError
 from t2ibench.metrics import directional_similarity
 from t2ibench.metrics.attributes_kept import UNKNOWN, Config, score
-from t2ibench.reader import Reader
+from t2ibench.scoring.attribute_reader import Reader
 
 CHOICES = {"eyewear": ["none", "glasses"], "hair": ["long", "short", "curly"], "mood": ["sad", "merry"]}
 PERSON = {"eyewear": "none", "hair": "long", "mood": "sad"}

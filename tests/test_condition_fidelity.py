@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from t2ibench.composed import Composed
-from t2ibench.evidence import Samples
 from t2ibench.metrics.condition_fidelity import (
     Seen,
     compared,
@@ -20,6 +18,8 @@ from t2ibench.metrics.condition_fidelity import (
     risen,
     seen,
 )
+from t2ibench.scoring.compositions import Composed
+from t2ibench.scoring.evidence import Samples
 from t2ibench.tracks.compose_tasks import find
 
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from t2ibench.core.errors import UserError
-from t2ibench.cross_fit import FOLDS, CrossFitted, cross_fit, folds, unpacked, values_of
 from t2ibench.data.split import Split, Vocabulary
-from t2ibench.judge_gate import balanced_accuracy
-from t2ibench.pair_judge import pair_judge
+from t2ibench.scoring.attribute_pairs.cross_fit import FOLDS, CrossFitted, cross_fit, folds, unpacked, values_of
+from t2ibench.scoring.attribute_pairs.judge import pair_judge
+from t2ibench.scoring.judge_gate import balanced_accuracy
 
 
 def test_folds_keep_groups_together_are_of_equal_size_and_follow_from_names_alone():

@@ -19,12 +19,12 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.plugins import Entry
 from t2ibench.data.split import Networks, Split
 from t2ibench.datasets import avatars
-from t2ibench.default_networks import CLIP, networks_of, settled
-from t2ibench.evidence import Evidence
 from t2ibench.metrics import clip_score, cmmd
 from t2ibench.networks.clip import Clip, published
 from t2ibench.networks.models import Models
-from t2ibench.scoring import metrics_of
+from t2ibench.scoring.default_networks import CLIP, networks_of, settled
+from t2ibench.scoring.evidence import Evidence
+from t2ibench.scoring.score import metrics_of
 
 CAPTIONS = ["a cat on a sofa", "a rocket above the sea", "a plate of noodles", "two dogs in the snow"]
 

@@ -7,7 +7,7 @@ from fake_edits import FakeEdits, prompt
 
 from t2ibench.core.errors import UserError
 from t2ibench.data.attributes import FEWEST, covers, visible
-from t2ibench.edit_pairs import edit_pairs, interval, means_by, per_source
+from t2ibench.scoring.edits import edit_pairs, interval, means_by, per_source
 from t2ibench.stats.intervals import standard_error
 
 LITERALS = ["eyewear=glasses", "hair=long"]

@@ -6,8 +6,8 @@ import pytest
 from fake_edits import FakeEdits
 
 from t2ibench.core.errors import UserError
-from t2ibench.judge_gate import Gate, RealCells
 from t2ibench.metrics.edit_success import AT_ITS_WORD, Config, clustered_rate, errors, freed, score
+from t2ibench.scoring.judge_gate import Gate, RealCells
 
 CHOICES = {"eyewear": ["none", "glasses"], "hair": ["long", "short", "hijab"], "hair_colour": ["red", "blond"], "mood": ["sad", "merry"]}
 

@@ -1,4 +1,4 @@
-"""t2ibench/evidence.py and features.py: features are computed once, for the images that are there, in their order."""
+"""t2ibench/scoring/evidence.py and features.py: features are computed once, for the images that are there, in their order."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -13,8 +13,8 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.images import pixel_hash
 from t2ibench.data.split import Split
 from t2ibench.data.stores import ArrayImages
-from t2ibench.evidence import Evidence, Samples
 from t2ibench.networks import extractors
+from t2ibench.scoring.evidence import Evidence, Samples
 from t2ibench.tracks.contract import Prompt
 
 NOISE = np.random.default_rng(0).integers(0, 256, (6, 3, 4, 4), np.uint8)

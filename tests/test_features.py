@@ -16,8 +16,8 @@ from PIL import Image
 
 from t2ibench.commands.score import outcomes_of
 from t2ibench.core import cache
-from t2ibench.given_images import made_images, samples_of
 from t2ibench.networks import extractors
+from t2ibench.scoring.score_images import made_images, samples_of
 
 KEY = ["images", "a"]
 

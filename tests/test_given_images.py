@@ -42,7 +42,7 @@ def patches(monkeypatch, tmp_path):
     """Every extractor is the means of patches."""
     monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("T2IBENCH_INCEPTION", raising=False)
-    monkeypatch.setattr("t2ibench.evidence.find", lambda models, name: Extractor(name, "0" * 64, "none", features))
+    monkeypatch.setattr("t2ibench.scoring.evidence.find", lambda models, name: Extractor(name, "0" * 64, "none", features))
 
 
 MADE, REAL = noise(120, 0, 200), noise(150, 1)
@@ -139,7 +139,7 @@ def test_images_of_unequal_sizes_are_refused_by_name_unless_a_size_is_given(tmp_
 
 
 def test_an_unknown_extractor_is_refused(monkeypatch):
-    monkeypatch.setattr("t2ibench.evidence.find", extractors.find)
+    monkeypatch.setattr("t2ibench.scoring.evidence.find", extractors.find)
     with pytest.raises(UserError, match="patches"):
         t2ibench.score_images(MADE, REAL, ["fid"], extractor="patches")
     with pytest.raises(UserError, match=r"inception: .* is missing: put NVIDIA's TorchScript file"):

@@ -7,9 +7,9 @@ from fake_evidence import FakeEvidence
 from goldens import VALUES, tensors
 
 from t2ibench.core.errors import UserError
-from t2ibench.evidence import Evidence
 from t2ibench.metrics.inception_score import Config, inception_score, score
 from t2ibench.networks.models import Models
+from t2ibench.scoring.evidence import Evidence
 from t2ibench.stats.intervals import standard_error
 
 PROBABILITIES = tensors("isc_logits")["logits"].double().softmax(1)

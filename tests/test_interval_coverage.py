@@ -10,10 +10,10 @@ import pytest
 import torch
 from scipy import stats
 
-from t2ibench.judge_gate import Gate, Verdict
 from t2ibench.metrics.edit_success import clustered_rate
 from t2ibench.metrics.kid import kid
-from t2ibench.pair_rates import Rates, gap, macro, rate_interval, ratio_of_means, worst_decile
+from t2ibench.scoring.attribute_pairs.rates import Rates, gap, macro, rate_interval, ratio_of_means, worst_decile
+from t2ibench.scoring.judge_gate import Gate, Verdict
 from t2ibench.stats.frechet import Moments, frechet_distance, influence
 from t2ibench.stats.intervals import (
     cluster_mean_interval,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from t2ibench.judge_gate import Gate, Verdict, balanced_accuracy, calibration_error, judge_pair
-from t2ibench.pair_rates import Rates, chance_normalised, gap, macro, rate_interval, read_outs, worst_decile
+from t2ibench.scoring.attribute_pairs.rates import Rates, chance_normalised, gap, macro, rate_interval, read_outs, worst_decile
+from t2ibench.scoring.judge_gate import Gate, Verdict, balanced_accuracy, calibration_error, judge_pair
 from t2ibench.stats.intervals import score_interval, wilson
 from t2ibench.stats.judge_errors import cell_index, columns, confusion, correct_cells, multinomial_draws, nearest_mixture, rogan_gladen
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from t2ibench.judge_gate import Verdict
+from t2ibench.scoring.judge_gate import Verdict
 
 ROOT = Path(__file__).parent.parent
 RECORD = ROOT / "results" / "judge_correction.json"

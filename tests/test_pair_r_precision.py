@@ -10,9 +10,9 @@ from fake_evidence import FakeEvidence
 
 from t2ibench.core.errors import UserError
 from t2ibench.data.split import Split, Vocabulary
-from t2ibench.evidence import Samples
 from t2ibench.metrics.pair_r_precision import Config, rows_of, score, swaps
-from t2ibench.pair_rates import rate_interval
+from t2ibench.scoring.attribute_pairs.rates import rate_interval
+from t2ibench.scoring.evidence import Samples
 from t2ibench.tracks.pair_texts import build
 
 VALUES = {"hair": ("long", "short", "bald"), "coat": ("red", "blue", "green"), "hat": ("yes",), "face": ("round", "thin")}

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from t2ibench.core.errors import UserError
 from t2ibench.data.stores import ArrayImages
-from t2ibench.evidence import Evidence, Samples
 from t2ibench.metrics.reconstruction import Config, score
 from t2ibench.networks.models import JUDGE
+from t2ibench.scoring.evidence import Evidence, Samples
 from t2ibench.tracks.compose_tasks import find
 from t2ibench.tracks.contract import COMPOSED, SOURCES, Prompt
 

@@ -9,10 +9,10 @@ import torch
 from fake_evidence import FakeEvidence
 from goldens import FOLDER, VALUES, tensors
 
-from t2ibench import reference_statistics
 from t2ibench.core.errors import UserError
 from t2ibench.data.split import Split
 from t2ibench.metrics import fid, kid, prdc
+from t2ibench.scoring import reference_files
 from t2ibench.stats.frechet import Gaussian, Moments, frechet_distance, jackknife
 
 FULL = tensors("features_full")
@@ -20,13 +20,13 @@ WITH_MOMENTS = ("stats_pytorch_fid.npz", "stats_adm.npz", "stats_torch_fidelity.
 
 
 def gaussian_of(path: Path) -> Gaussian:
-    found = reference_statistics.load(path).gaussian
+    found = reference_files.load(path).gaussian
     assert found is not None
     return found
 
 
 def features_of(path: Path) -> torch.Tensor:
-    found = reference_statistics.load(path).features
+    found = reference_files.load(path).features
     assert found is not None
     return found
 
@@ -58,7 +58,7 @@ class Evidence(FakeEvidence):
 
 @pytest.mark.parametrize("name", WITH_MOMENTS)
 def test_moments_of_every_format_are_those_of_its_features(name):
-    file, own = reference_statistics.load(FOLDER / name), Moments.of(FEATURES)
+    file, own = reference_files.load(FOLDER / name), Moments.of(FEATURES)
     found = gaussian_of(FOLDER / name)
     torch.testing.assert_close(found.mean, own.mean, atol=1e-6, rtol=0)
     torch.testing.assert_close(found.covariance, own.covariance, atol=1e-6, rtol=0)
@@ -68,14 +68,14 @@ def test_moments_of_every_format_are_those_of_its_features(name):
 
 @pytest.mark.parametrize("name", ["stats_cleanfid_kid.npz", "features_torch_fidelity.pt"])
 def test_files_of_features_hold_all_of_them(name):
-    file = reference_statistics.load(FOLDER / name)
+    file = reference_files.load(FOLDER / name)
     assert (len(file), file.dimension) == (60, 16)
     torch.testing.assert_close(features_of(FOLDER / name), FEATURES, atol=0, rtol=0)
 
 
 def test_the_distance_to_stored_statistics_is_that_of_pytorch_fid(tmp_path):
     path = written(tmp_path / "x.npz", mu=FULL["mu_x"].numpy(), sigma=FULL["sigma_x"].numpy())
-    ((key, estimate),) = fid.score(Evidence(FULL["y"], reference_statistics.load(path)), fid.Config(extractor=JUDGE)).items()
+    ((key, estimate),) = fid.score(Evidence(FULL["y"], reference_files.load(path)), fid.Config(extractor=JUDGE)).items()
     assert key == "fd_avatars"
     assert estimate.value == pytest.approx(VALUES["fid_full"]["fid_pytorch_fid_xy"], abs=1e-9)
     assert "reference fixed" in estimate.interval
@@ -86,7 +86,7 @@ def test_the_distance_to_stored_statistics_is_that_of_pytorch_fid(tmp_path):
 
 def test_the_error_with_a_fixed_reference_is_the_spread_over_fresh_made_images(tmp_path):
     generator = torch.Generator().manual_seed(0)
-    reference = reference_statistics.gaussian(np.zeros(8), np.diag(np.linspace(1, 2, 8)), "here")
+    reference = reference_files.gaussian(np.zeros(8), np.diag(np.linspace(1, 2, 8)), "here")
     found = [fid.distance(torch.randn(300, 8, generator=generator), reference, [str(i) for i in range(300)]) for _ in range(150)]
     assert np.mean([one.se for one in found]) == pytest.approx(np.std([one.value for one in found]), rel=0.15)
 
@@ -105,7 +105,7 @@ def test_a_singular_covariance_gives_the_exact_distance(tmp_path):
 
 def test_features_serve_every_metric_that_compares_sets(tmp_path):
     path = written(tmp_path / "set_clean_custom_na_kid.npz", feats=FULL["x"].numpy())
-    evidence = Evidence(FULL["y"], reference_statistics.load(path))
+    evidence = Evidence(FULL["y"], reference_files.load(path))
     assert kid.score(evidence, kid.Config(extractor=JUDGE))["kd_avatars"].value == pytest.approx(
         VALUES["kid"]["full_unbiased_f64"], abs=1e-12
     )
@@ -114,7 +114,7 @@ def test_features_serve_every_metric_that_compares_sets(tmp_path):
 
 
 def test_moments_alone_do_not_serve_a_kernel_distance():
-    evidence = Evidence(torch.randn(200, 16), reference_statistics.load(FOLDER / "stats_pytorch_fid.npz"))
+    evidence = Evidence(torch.randn(200, 16), reference_files.load(FOLDER / "stats_pytorch_fid.npz"))
     with pytest.raises(UserError, match=r"stats_pytorch_fid\.npz has no features, only their mean and covariance"):
         kid.score(evidence, kid.Config(extractor="inception"))
 
@@ -130,23 +130,23 @@ def test_moments_alone_do_not_serve_a_kernel_distance():
     ],
 )
 def test_the_name_of_a_file_of_clean_fid_says_how_it_was_made(tmp_path, name, extractor):
-    file = reference_statistics.load(written(tmp_path / name, feats=np.eye(4)))
+    file = reference_files.load(written(tmp_path / name, feats=np.eye(4)))
     assert file.extractor == extractor
 
 
 def test_2048_dimensions_are_taken_for_inceptions(tmp_path):
-    assert reference_statistics.load(written(tmp_path / "ref.npz", feats=np.ones((2, 2048)))).extractor == "inception"
+    assert reference_files.load(written(tmp_path / "ref.npz", feats=np.ones((2, 2048)))).extractor == "inception"
 
 
 def test_another_way_to_inception_than_the_files_is_refused(tmp_path):
-    file = reference_statistics.load(written(tmp_path / "ffhq_legacy_pytorch_train_256.npz", feats=np.eye(4)))
+    file = reference_files.load(written(tmp_path / "ffhq_legacy_pytorch_train_256.npz", feats=np.eye(4)))
     file.check("inception-legacy-pt", 4)
     with pytest.raises(UserError, match=r"made by clean-fid's mode legacy_pytorch: use --extractor inception-legacy-pt, not inception$"):
         file.check("inception", 4)
 
 
 def test_another_dimension_than_the_extractors_is_refused_before_any_image_is_looked_at():
-    evidence = Evidence(torch.randn(200, 8), reference_statistics.load(FOLDER / "stats_pytorch_fid.npz"))
+    evidence = Evidence(torch.randn(200, 8), reference_files.load(FOLDER / "stats_pytorch_fid.npz"))
     with pytest.raises(UserError, match="16 dimensions, the extractor inception gives 8"):
         fid.score(evidence, fid.Config(extractor="inception"))
 
@@ -171,7 +171,7 @@ def test_what_is_no_gaussian_is_refused(tmp_path, what):
     mu, sigma = spoiled(what)
     path = written(tmp_path / "bad.npz", mu=mu, sigma=sigma)
     with pytest.raises(UserError, match=rf"^{re.escape(str(path))}: .*{re.escape(what)}.*$"):
-        reference_statistics.load(path)
+        reference_files.load(path)
 
 
 class Evil:
@@ -203,18 +203,18 @@ def test_other_files_are_refused_in_one_line_and_run_no_code(tmp_path, name, con
     else:
         torch.save(content, path)
     with pytest.raises(UserError, match=why) as error:
-        reference_statistics.load(path)
+        reference_files.load(path)
     assert str(error.value).startswith(str(path))
     assert "\n" not in str(error.value)
 
 
 def test_there_are_no_pixels_to_look_at():
     with pytest.raises(UserError, match="holds statistics, no images"):
-        reference_statistics.load(FOLDER / "stats_pytorch_fid.npz").read([0])
+        reference_files.load(FOLDER / "stats_pytorch_fid.npz").read([0])
 
 
 def test_clusters_count_with_a_fixed_reference():
-    reference = reference_statistics.gaussian(np.zeros(4), np.eye(4), "here")
+    reference = reference_files.gaussian(np.zeros(4), np.eye(4), "here")
     x = torch.randn(300, 4, generator=torch.Generator().manual_seed(0)) * 1.2
     four = fid.distance(x.repeat_interleave(4, 0), reference, [str(i // 4) for i in range(1200)])
     assert four.se == pytest.approx(fid.distance(x, reference, [str(i) for i in range(300)]).se, rel=0.05)

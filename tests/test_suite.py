@@ -6,7 +6,7 @@ import pytest
 
 from t2ibench import suite
 from t2ibench.core.errors import UserError
-from t2ibench.scoring import metrics_of
+from t2ibench.scoring.score import metrics_of
 
 
 @pytest.mark.parametrize("name", sorted(suite.available()))

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from t2ibench.core.errors import UserError
 from t2ibench.metrics import diversity, fid, kid, structure
+from t2ibench.scoring.targets import mean_error, mean_error_of_real
 from t2ibench.stats.frechet import frechet_distance
 from t2ibench.stats.intervals import standard_error
 from t2ibench.stats.paired import difference, effects
-from t2ibench.target_sets import mean_error, mean_error_of_real
 
 SKETCH, SEPIA = "adapted/sketch", "adapted/sepia"
 

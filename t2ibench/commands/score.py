@@ -16,15 +16,15 @@ from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.data.dataset import configured
 from t2ibench.data.split import Networks, Split
-from t2ibench.default_networks import networks_of, settled
-from t2ibench.evidence import Samples
-from t2ibench.given_images import TRACK, asked_metrics, check_texts, evidence_of, made_images, no_images, real_images
 from t2ibench.journal import Outcome
 from t2ibench.networks.models import Models
 from t2ibench.recording import assemble
-from t2ibench.reference_statistics import ReferenceFile
 from t2ibench.runner import FULL_COVERAGE
-from t2ibench.scoring import score
+from t2ibench.scoring.default_networks import networks_of, settled
+from t2ibench.scoring.evidence import Samples
+from t2ibench.scoring.reference_files import ReferenceFile
+from t2ibench.scoring.score import score
+from t2ibench.scoring.score_images import TRACK, asked_metrics, check_texts, evidence_of, made_images, no_images, real_images
 from t2ibench.table import decimals_of
 from t2ibench.tracks.contract import Sample
 

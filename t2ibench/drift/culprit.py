@@ -22,8 +22,8 @@ FILES: dict[Layer, tuple[str, ...]] = {
     "features": ("networks/", "networks/extractors.py", "networks/models.py", "networks/zoo/", "core/images.py"),
     "metrics": (
         "metrics/",
-        "feature_sets.py",
-        "evidence.py",
+        "scoring/feature_sets.py",
+        "scoring/evidence.py",
         "networks/extractors.py",
         "stats/intervals.py",
         "stats/mmd.py",

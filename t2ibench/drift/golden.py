@@ -17,8 +17,8 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.images import pixel_hash, read_image
 from t2ibench.data.split import Split
 from t2ibench.data.stores import ArrayImages
-from t2ibench.evidence import Evidence, Samples
 from t2ibench.networks.models import JUDGE, Models
+from t2ibench.scoring.evidence import Evidence, Samples
 from t2ibench.tracks.contract import Prompt
 
 FOLDER = Path(__file__).parent / "golden"

@@ -16,13 +16,13 @@ import torch
 from t2ibench.core import plugins, settings
 from t2ibench.core.images import read_image, to_float, to_uint8
 from t2ibench.drift.golden import FOLDER, JPEG, SHEETS, Golden
-from t2ibench.evidence import Evidence
 from t2ibench.metrics import cmmd, inception_score, kid, prdc, r_precision
 from t2ibench.networks import inception
 from t2ibench.networks.clip import Clip
 from t2ibench.networks.clip.preprocess import Preprocess
 from t2ibench.networks.extractors import find
 from t2ibench.networks.models import JUDGE, JUDGE_CLIP, Models
+from t2ibench.scoring.evidence import Evidence
 from t2ibench.stats import frechet, intervals
 
 Layer = Literal["decode", "resize", "estimator", "features", "metrics", "methods"]

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from t2ibench.composed import compositions
 from t2ibench.core.records import Estimate
-from t2ibench.evidence import Evidence
+from t2ibench.scoring.compositions import compositions
+from t2ibench.scoring.evidence import Evidence
 from t2ibench.stats.intervals import wilson
 
 TRACKS = ("compose",)

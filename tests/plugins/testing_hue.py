@@ -7,7 +7,7 @@ import numpy as np
 from testing_squares import COLOURS
 
 from t2ibench.core.records import Estimate
-from t2ibench.evidence import Evidence
+from t2ibench.scoring.evidence import Evidence
 from t2ibench.stats.intervals import wilson
 
 QUESTIONS = {"hue": "is an image of the colour that its text names?"}

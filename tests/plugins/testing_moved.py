@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from t2ibench.core.records import Estimate
-from t2ibench.evidence import Evidence
+from t2ibench.scoring.evidence import Evidence
 from t2ibench.stats.intervals import wilson
 
 TRACKS = ("edit",)

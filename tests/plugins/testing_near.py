@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from t2ibench.core.records import Estimate
-from t2ibench.evidence import Evidence
+from t2ibench.scoring.evidence import Evidence
 
 TRACKS = ("adapt",)
 

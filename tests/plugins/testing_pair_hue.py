@@ -7,7 +7,7 @@ from testing_squares import COLOURS, TONES
 
 from t2ibench.core.records import Estimate
 from t2ibench.data.split import Split
-from t2ibench.evidence import Evidence
+from t2ibench.scoring.evidence import Evidence
 from t2ibench.stats.intervals import wilson
 from t2ibench.tracks.contract import Prompt
 

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import digest
-from t2ibench.evidence import Evidence, Samples
-from t2ibench.feature_sets import FeatureSets, extractor_of, sets_of
+from t2ibench.scoring.evidence import Evidence, Samples
+from t2ibench.scoring.feature_sets import FeatureSets, extractor_of, sets_of
 from t2ibench.stats.intervals import standard_error
 from t2ibench.stats.paired import by_prompt, spell
 

@@ -22,7 +22,7 @@ from t2ibench.data.stores import ImageStore
 from t2ibench.networks import extractors
 from t2ibench.networks.extractors import Extractor, find
 from t2ibench.networks.models import Models
-from t2ibench.reference_statistics import ReferenceFile
+from t2ibench.scoring.reference_files import ReferenceFile
 from t2ibench.tracks.contract import ADAPTED, Prompt
 
 MANY_UNKNOWN = 0.2  # the share of words that a network may not know before its numbers come with a warning

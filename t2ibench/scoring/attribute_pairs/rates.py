@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from t2ibench.core.seeds import derive_seed
-from t2ibench.judge_gate import Gate, Verdict
+from t2ibench.scoring.judge_gate import Gate, Verdict
 from t2ibench.stats.intervals import Interval, difference_interval, mean_interval, rate_mean_interval, score_interval, wilson
 from t2ibench.stats.judge_errors import SINGULAR, columns, multinomial_draws, nearest_mixture, unmix
 

@@ -15,8 +15,8 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.records import digest
 from t2ibench.core.seeds import derive_seed
 from t2ibench.data.representations.masks import unpacked
-from t2ibench.evidence import Evidence, Samples
-from t2ibench.feature_sets import FeatureSets, extractor_of
+from t2ibench.scoring.evidence import Evidence, Samples
+from t2ibench.scoring.feature_sets import FeatureSets, extractor_of
 from t2ibench.stats.intervals import cluster_mean_interval
 from t2ibench.tracks.compose_tasks import Task
 from t2ibench.tracks.contract import COMPOSED, SOURCES, Prompt

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from t2ibench import reference_statistics
 from t2ibench.core import plugins
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.images import BLACK
@@ -20,10 +19,11 @@ from t2ibench.data import folders
 from t2ibench.data.folders import Images, has_captions, lines_of, only_images, store_of
 from t2ibench.data.split import Networks, Split
 from t2ibench.data.stores import ArrayImages
-from t2ibench.default_networks import settled, takes
-from t2ibench.evidence import Evidence, Samples
 from t2ibench.networks.models import Models
-from t2ibench.scoring import Metric, metrics_of
+from t2ibench.scoring import reference_files
+from t2ibench.scoring.default_networks import settled, takes
+from t2ibench.scoring.evidence import Evidence, Samples
+from t2ibench.scoring.score import Metric, metrics_of
 from t2ibench.tracks.contract import Prompt
 
 TRACK = "text_to_image"
@@ -137,7 +137,7 @@ def real_images(reference: Images, size: int | None) -> Split:
     """A reference without captions. Raises UserError for a file that is neither statistics nor images."""
     path = Path(reference) if isinstance(reference, str | Path) else None
     if path is not None and path.is_file() and path.suffix in (".pkl", *folders.STATISTICS) and not only_images(path):
-        file = reference_statistics.load(path)
+        file = reference_files.load(path)
         ids = [str(row) for row in range(len(file))]
         return Split(path.name, "statistics", ids, file, [("",)] * len(ids))
     name, names, store = store_of(reference, size)

@@ -10,9 +10,9 @@ from typing import Any
 
 from t2ibench.core.errors import UserError
 from t2ibench.data.split import Networks
-from t2ibench.feature_sets import AUTO
 from t2ibench.networks import zoo
-from t2ibench.scoring import Metric
+from t2ibench.scoring.feature_sets import AUTO
+from t2ibench.scoring.score import Metric
 
 CLIP = "ViT-L-14-quickgelu:openai"  # what a metric that reads texts takes where it has no PUBLISHED of its own
 

@@ -11,9 +11,9 @@ from torch import Tensor
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import digest
 from t2ibench.data.split import Split
-from t2ibench.evidence import NO_REAL_IMAGES, Evidence
 from t2ibench.networks import inception
-from t2ibench.reference_statistics import ReferenceFile
+from t2ibench.scoring.evidence import NO_REAL_IMAGES, Evidence
+from t2ibench.scoring.reference_files import ReferenceFile
 from t2ibench.stats.paired import by_prompt, spell
 
 AUTO = "auto"  # the extractor: Inception where its weights are on disk, else the data set's judge. A CLIP: see default_networks

@@ -9,7 +9,18 @@ import numpy as np
 from t2ibench.core.records import Estimate
 from t2ibench.core.seeds import derive_seed
 from t2ibench.data.rare_pairs import Names, Pair, PairList
-from t2ibench.pair_rates import Mean, Rates, above, gap, macro, rate_interval, ratio_of_means, read_outs, singles, worst_decile
+from t2ibench.scoring.attribute_pairs.rates import (
+    Mean,
+    Rates,
+    above,
+    gap,
+    macro,
+    rate_interval,
+    ratio_of_means,
+    read_outs,
+    singles,
+    worst_decile,
+)
 from t2ibench.stats.intervals import Interval, percentile_interval
 from t2ibench.stats.judge_errors import multinomial_draws
 from t2ibench.stats.paired import spell

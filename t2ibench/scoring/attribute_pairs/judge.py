@@ -10,10 +10,10 @@ import pandas as pd
 
 from t2ibench.core.cache import cached
 from t2ibench.core.errors import UserError, did_you_mean
-from t2ibench.cross_fit import FOLDS, STEPS, STRENGTHS, CrossFitted, cross_fit, unpacked, values_of
 from t2ibench.data.attributes import attribute_of, canonical, indicators, likeliest
 from t2ibench.data.split import Split
-from t2ibench.evidence import Evidence
+from t2ibench.scoring.attribute_pairs.cross_fit import FOLDS, STEPS, STRENGTHS, CrossFitted, cross_fit, unpacked, values_of
+from t2ibench.scoring.evidence import Evidence
 
 
 @dataclass(frozen=True)

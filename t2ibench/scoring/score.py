@@ -11,7 +11,7 @@ from t2ibench.core.plugins import Entry
 from t2ibench.core.progress import track
 from t2ibench.core.records import Estimate, canonical
 from t2ibench.data.split import Split
-from t2ibench.evidence import Evidence
+from t2ibench.scoring.evidence import Evidence
 from t2ibench.tracks.contract import Prompt
 
 
