@@ -30,16 +30,16 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from t2ibench import runner, suite
 from t2ibench.core import environment
 from t2ibench.core.files import write_whole
 from t2ibench.core.progress import track
 from t2ibench.drift import baseline, gate, methods, reports
-from t2ibench.journal import Store
 from t2ibench.methods import gan_cls
 from t2ibench.metrics import clip_score
 from t2ibench.networks.attribute_judge import AttributeJudge
 from t2ibench.networks.clip import model, preprocess
+from t2ibench.runner import run, suite
+from t2ibench.runner.journal import Store
 from t2ibench.scoring.evidence import Evidence
 from t2ibench.stats import frechet
 
@@ -181,7 +181,7 @@ class Cells:
 
     def __init__(self, folder: Path) -> None:
         self.suite = suite.parse(SUITE, "drift-power", "", "drift_power")
-        [self.plan] = runner.prepare(self.suite)
+        [self.plan] = run.prepare(self.suite)
         self.folder, self.count = folder, 0
 
     def record(self, seed: int = 0, change: Callable[[Tensor], Tensor] | None = None, order: int = 0) -> methods.Record:
@@ -195,7 +195,7 @@ class Cells:
         self.count += 1
         here = self.folder / str(self.count)
         with patch.object(gan_cls.Method, "text_to_image", make):
-            return runner.run_cell(self.plan, self.plan.entries[0], seed, runner.Where(here, here, 250)).record
+            return run.run_cell(self.plan, self.plan.entries[0], seed, run.Where(here, here, 250)).record
 
 
 def faded(strength: float) -> Callable[[Tensor], Tensor]:

@@ -77,7 +77,7 @@ def run(
 ) -> None:
     """Generate, score and record every cell of a suite, then show its leaderboard. The same command again goes on where it was."""
     from t2ibench.commands.run import run_suite
-    from t2ibench.runner import Where
+    from t2ibench.runner.run import Where
 
     run_suite(suite, Where(out, work, batch, device, replace), json=json)
 
@@ -136,7 +136,7 @@ def reproduce(
 ) -> None:
     """Run a paper's ablations and test what it claims. Exit code 0: fine, 1: a claim is refuted, 3: it cannot be said of one, or of any."""
     from t2ibench.commands.reproduce import reproduce_paper
-    from t2ibench.runner import Where
+    from t2ibench.runner.run import Where
 
     if folder is not None and out is not None:
         raise UserError("reproduce: --folder runs nothing and --out is where runs go: leave one of them out")
@@ -309,11 +309,14 @@ def score(
     json: Json = False,
 ) -> None:
     """Score images that somebody else made, by the same metrics and on the same path."""
-    from t2ibench.commands.score import score_folder
+    from t2ibench.commands.console import print_json
+    from t2ibench.commands.score import show
+    from t2ibench.runner.score_folder import score_folder
 
-    score_folder(
-        folder, prompts, metrics.split(",") if metrics else None, dataset, reference, extractor, clip, size, out, device, json=json
+    record, lines = score_folder(
+        folder, prompts, metrics.split(",") if metrics else None, dataset, reference, extractor, clip, size, out, device
     )
+    print_json(record) if json else show(record, lines)
 
 
 @app.command()

@@ -11,15 +11,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from t2ibench import plan
 from t2ibench.claims import Claim, Paper, Reported
 from t2ibench.compare import LEVEL, Line, Margins, compare
 from t2ibench.core import files, records
 from t2ibench.core.errors import MissingWeights, UserError
 from t2ibench.core.plugins import Entry
-from t2ibench.runner import Done, Where, run_cell
+from t2ibench.runner import methods, plan
+from t2ibench.runner.run import Done, Where, run_cell
+from t2ibench.runner.suite import Suite
 from t2ibench.stats.paired import holm
-from t2ibench.suite import Suite
 
 Verdict = Literal["confirmed", "refuted", "inconclusive", "not run"]
 Record = Mapping[str, Any]
@@ -194,11 +194,11 @@ def _by_entry(paper: Paper, found: Sequence[Record]) -> dict[str, list[Record]]:
 def _facts(suite: Suite, entry: Entry) -> dict[str, Any]:
     """What a record says of who made its images, but for the weights."""
     if entry.kind == "method":
-        return {"name": entry.name, "config": asdict(plan.configured(entry, suite.name)[1])}
+        return {"name": entry.name, "config": asdict(methods.configured(entry, suite.name)[1])}
     of = entry.settings.get("of")
     if of is None:
         return {"name": entry.name}
-    return {"name": entry.name, "of": {"name": "real"} if of == "real" else _facts(suite, plan.entry_of(suite, str(of)))}
+    return {"name": entry.name, "of": {"name": "real"} if of == "real" else _facts(suite, methods.entry_of(suite, str(of)))}
 
 
 def _holds(content: Any, facts: Any) -> bool:

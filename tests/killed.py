@@ -19,9 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from t2ibench import runner, suite
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
+from t2ibench.runner import run as runner
+from t2ibench.runner import suite
 
 
 def run(path: Path, folder: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from t2ibench import cli, runner, suite
+from t2ibench import cli
 from t2ibench.audit import board
 from t2ibench.audit.agreement import audit_of, kappa, share
 from t2ibench.audit.answers import Answers
@@ -22,6 +22,7 @@ from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.data.split import Vocabulary
 from t2ibench.networks.models import Models
+from t2ibench.runner import run, suite
 from t2ibench.stats.intervals import wilson
 
 FACES = """# Faces of a table, real ones under right and wrong prompts. A second.
@@ -49,7 +50,7 @@ def faces(squares, monkeypatch) -> Path:
     """A suite of faces that has been run, with its records and images in `runs`."""
     monkeypatch.setattr(Models, "judge", lambda self, name: ColumnJudge())
     Path("faces.yaml").write_text(FACES, "utf-8")
-    for _ in runner.run(suite.load("faces.yaml"), runner.Where()):
+    for _ in run.run(suite.load("faces.yaml"), run.Where()):
         pass
     return Path("faces.yaml")
 

@@ -1,4 +1,4 @@
-"""t2ibench/cells.py: what a sample is, and what the baselines make of it."""
+"""t2ibench/runner/methods.py: what a sample is, and what the baselines make of it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 
 from t2ibench import cli
 from t2ibench.commands.generate import seeds_of
-from t2ibench.commands.train import part_of, splits_of
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.core.settings import settings_of
 from t2ibench.networks import weights as weight_files
+from t2ibench.runner.train import part_of, splits_of
 
 
 def test_help_and_lists_import_neither_torch_nor_pandas():

@@ -8,12 +8,12 @@ import pytest
 import torch
 from composer_tiny import TINY, half_split, write_tiny_weights
 
-from t2ibench import suite
 from t2ibench.core import plugins, settings
 from t2ibench.core.errors import UserError
 from t2ibench.methods.composer import Config, Method
 from t2ibench.methods.composer.sources import Reader, against, holes
 from t2ibench.networks.models import Models
+from t2ibench.runner import suite
 from t2ibench.tracks.compose import request
 from t2ibench.tracks.compose_tasks import find, recipes
 from t2ibench.tracks.contract import Compose, ComposeMethod, Edit, EditMethod, Source

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from t2ibench import runner, suite
 from t2ibench.core import records
 from t2ibench.core.cache import cached
 from t2ibench.core.errors import UserError
 from t2ibench.data import image_sets
-from t2ibench.journal import Store
+from t2ibench.runner import run as runner
+from t2ibench.runner import suite
+from t2ibench.runner.journal import Store
 
 ONE = ("[painter, {name: painter, as: blind, colour_blind: true}]", "[painter]")
 FEW = ("[real, shuffled, {name: unconditional, of: painter}]", "[shuffled]")

@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from t2ibench import runner, suite
 from t2ibench.core import records
 from t2ibench.core.errors import PartlyFailed, UserError
 from t2ibench.data.representations.sketch import canny
 from t2ibench.methods.diffusers_pipeline import Config, Method
 from t2ibench.methods.diffusers_pipeline.drawing import FLAGGED
 from t2ibench.networks.models import Models
+from t2ibench.runner import run, suite
 from t2ibench.tracks.compose_tasks import find
 from t2ibench.tracks.contract import Compose, ComposeMethod, Edit, EditMethod, Source, TextToImage
 
@@ -264,7 +264,7 @@ def test_code_beside_a_pipeline_is_run_when_it_is_allowed_and_not_before(painter
         Method(Config(str(painter)), Models())
     entry = f"{{name: diffusers_pipeline, as: theirs, model: {painter}, trust_code: true}}"
     path = squares(("{name: painter, as: blind, colour_blind: true}", entry))
-    list(runner.run(suite.load(str(path)), runner.Where()))
+    list(run.run(suite.load(str(path)), run.Where()))
     record = records.read(records.path_of(Path("runs"), "squares", "text_to_image", "theirs", 0))
     assert record["values"]["hue"]["value"] == 1
     models = Models()

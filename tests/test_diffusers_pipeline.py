@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from t2ibench import plan, runner, suite
 from t2ibench.core import plugins, records
 from t2ibench.core.errors import PartlyFailed, UserError
 from t2ibench.methods.diffusers_pipeline import Config, Method
 from t2ibench.methods.diffusers_pipeline.drawing import FLAGGED, draw
 from t2ibench.networks.models import Models
+from t2ibench.runner import methods, suite
+from t2ibench.runner import run as runner
 from t2ibench.tracks.contract import TextToImage, TextToImageMethod
 
 
@@ -263,7 +264,7 @@ def test_the_suite_of_the_documentation_is_one(tmp_path, folder):
     shown = suite.load(str(tmp_path / "mine.yaml"))
     assert shown.title.startswith("My pipeline beside a GAN of the zoo")
     for entry in shown.methods[:2]:
-        _, config = plan.configured(entry, shown.name)
+        _, config = methods.configured(entry, shown.name)
         assert images(replace(config, steps=2, dtype="float32")).shape == (2, 3, 64, 64)
 
 

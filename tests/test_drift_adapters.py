@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from styleclip_models import CLIP, tiny_generator
 
-from t2ibench import runner, suite
 from t2ibench.drift import baseline, methods
 from t2ibench.methods.styleclip import global_directions
 from t2ibench.methods.stylegan_nada import losses
@@ -16,6 +15,7 @@ from t2ibench.networks import weights
 from t2ibench.networks.clip.network import build, tokens_of
 from t2ibench.networks.stylegan2 import checkpoints
 from t2ibench.networks.training.latent_mapper import MapperRecipe
+from t2ibench.runner import run, suite
 
 WORDS = ("a person", "a dark light red green blue square")
 STYLECLIP = {"generator": "tiny", "clip": "tiny-clip"}
@@ -59,7 +59,7 @@ def found(records: list[methods.Record], now: list[methods.Record]) -> list[str]
 def test_a_change_in_an_adapters_own_code_is_found_although_caches_are_warm(case, cached, tmp_path, monkeypatch):
     settings, owner, name = CASES[case]
     wanted = content(settings)
-    list(runner.run(suite.parse(wanted, "warm", "", "warm"), runner.Where(tmp_path / "warm", tmp_path / "warm")))
+    list(run.run(suite.parse(wanted, "warm", "", "warm"), run.Where(tmp_path / "warm", tmp_path / "warm")))
     warm = {path: path.read_bytes() for path in cached.rglob("*") if path.is_file()}
     assert warm
     then = methods.generate(wanted, tmp_path / "then")

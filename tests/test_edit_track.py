@@ -13,13 +13,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from t2ibench import formats, report, runner, suite, table
+from t2ibench import formats, report, table
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import read_image
 from t2ibench.core.seeds import derive_seed
-from t2ibench.journal import Store
 from t2ibench.report.gallery import galleries_of
+from t2ibench.runner import run as runner
+from t2ibench.runner import suite
+from t2ibench.runner.journal import Store
 from t2ibench.tracks.edit import TRACK
 
 SUITE = """# Two tracks. A second.

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from t2ibench.commands.score import outcomes_of
 from t2ibench.core import cache
 from t2ibench.networks import extractors
+from t2ibench.runner.score_folder import outcomes_of
 from t2ibench.scoring.score_images import made_images, samples_of
 
 KEY = ["images", "a"]

@@ -1,4 +1,4 @@
-"""t2ibench/generation.py: what becomes of a batch of which only some samples can be made, and which images are equal to what bits."""
+"""t2ibench/runner/generate.py: what becomes of a batch of which only some samples can be made, and which images are equal to what bits."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,12 +10,12 @@ import torch
 from gan_cls_data import TINY, write_tiny_weights
 from torch import Tensor
 
-from t2ibench.cells import Method
 from t2ibench.core.errors import PartlyFailed, UserError
-from t2ibench.generation import generate
-from t2ibench.journal import Store
 from t2ibench.methods import gan_cls
 from t2ibench.networks.models import Models
+from t2ibench.runner.generate import generate
+from t2ibench.runner.journal import Store
+from t2ibench.runner.methods import Method
 from t2ibench.tracks.contract import Prompt, Sample, load_track
 
 SAMPLES = [Sample(Prompt(text, text), 0, seed) for seed, text in enumerate(["a", "banana", "b", "c"])]

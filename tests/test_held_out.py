@@ -10,13 +10,13 @@ import pytest
 from no_images import NoImages
 from PIL import Image
 
-from t2ibench import suite
 from t2ibench.core.errors import UserError
 from t2ibench.data import dataset
 from t2ibench.data.dataset import dataset_of
 from t2ibench.data.held_out import Composed, Settings, chosen, shows
 from t2ibench.data.rare_pairs import find_pairs
 from t2ibench.data.split import Split, Vocabulary
+from t2ibench.runner import suite
 
 VALUES = {"hat": ("red", "blue", "none"), "coat": ("long", "short"), "mood": ("glad", "grim"), "sky": ("clear", "dull")}
 VOCABULARY = Vocabulary({name: {value: [("has", f"{value} {name}")] * 2 for value in options} for name, options in VALUES.items()})

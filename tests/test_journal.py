@@ -1,13 +1,13 @@
-"""t2ibench/journal.py: what is on disk is what is believed, whatever a kill left behind."""
+"""t2ibench/runner/journal.py: what is on disk is what is believed, whatever a kill left behind."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from t2ibench import journal
 from t2ibench.core.errors import UserError
-from t2ibench.journal import Outcome, Store
+from t2ibench.runner import journal
+from t2ibench.runner.journal import Outcome, Store
 
 
 def image(value: int) -> np.ndarray:

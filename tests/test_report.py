@@ -7,11 +7,11 @@ import pytest
 from test_records import record, value
 
 from t2ibench import report, table
-from t2ibench.journal import Outcome, Store
 from t2ibench.report.breakdown import Part, breakdowns
 from t2ibench.report.gallery import cell_folder
 from t2ibench.report.plots import curve, intervals, nice_ticks
 from t2ibench.report.sweeps import sweeps
+from t2ibench.runner.journal import Outcome, Store
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (0.42, 0.58), (-3e-5, 7e-5), (276, 291), (5, 5), (0, 0), (-2, -1)])

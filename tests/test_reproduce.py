@@ -13,11 +13,12 @@ from test_compare import kept
 from test_records import record
 from typer.testing import CliRunner
 
-from t2ibench import claims, cli, ledger, reproduce, suite
+from t2ibench import claims, cli, ledger, reproduce
 from t2ibench.claims import Paper
 from t2ibench.core import plugins, records
 from t2ibench.core.errors import UserError
 from t2ibench.core.plugins import Entry
+from t2ibench.runner import suite
 
 ROOT = Path(__file__).parent.parent
 SHEET: dict[str, Any] = {

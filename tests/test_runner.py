@@ -1,4 +1,4 @@
-"""t2ibench/runner.py and what it drives: a cell is made once, whatever happens meanwhile, and says what became of every sample."""
+"""t2ibench/runner/run.py and what it drives: a cell is made once, whatever happens meanwhile, and says what became of every sample."""
 
 import os
 import signal
@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from t2ibench import runner, suite
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import read_image
 from t2ibench.core.seeds import derive_seed
-from t2ibench.generation import locked
+from t2ibench.runner import run as runner
+from t2ibench.runner import suite
+from t2ibench.runner.generate import locked
 from t2ibench.tracks.contract import Prompt, Sample
 from t2ibench.tracks.text_to_image import samples as samples_of
 
@@ -197,7 +198,7 @@ def test_a_second_run_on_the_same_cell_is_refused_while_the_first_is_at_work(squ
     [folder] = Path("runs/squares", TRACK, "painter").iterdir()
     record = records.path_of(Path("runs"), "squares", TRACK, "painter", 0)
     record.unlink()
-    holder = "import sys, time; from t2ibench.generation import locked; from pathlib import Path\n"
+    holder = "import sys, time; from t2ibench.runner.generate import locked; from pathlib import Path\n"
     holder += "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     process = subprocess.Popen([sys.executable, "-c", holder, str(folder)], stdout=subprocess.PIPE)
     try:

@@ -10,7 +10,6 @@ import pytest
 import torch
 from styleclip_tiny import TINY, TinyModels, tiny_generator
 
-from t2ibench import suite
 from t2ibench.core import plugins, settings
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import to_uint8
@@ -18,6 +17,7 @@ from t2ibench.methods.styleclip import Config, Method
 from t2ibench.methods.styleclip.global_directions import GlobalDirections
 from t2ibench.methods.styleclip.selection import automatic_beta, kept_channels, style_step
 from t2ibench.methods.styleclip.style_statistics import editable_channels, sampled_w, style_statistics
+from t2ibench.runner import suite
 from t2ibench.tracks.contract import Edit, TextToImage
 
 SMALL = Config(neutral="square", select="beta", beta=0.0, statistics_samples=100, images=2, probes=4, max_resolution=8)

@@ -6,12 +6,12 @@ import pytest
 import torch
 from stylet2i_tiny import Trained, tiny_recipe, train_all
 
-from t2ibench import suite
 from t2ibench.core import plugins, settings
 from t2ibench.core.errors import UserError
 from t2ibench.methods.stylet2i import Config, Method
 from t2ibench.methods.stylet2i.adjustment import adjust
 from t2ibench.networks.training import loop
+from t2ibench.runner import suite
 from t2ibench.tracks.contract import TextToImage
 
 TEXTS = ("a person with long red hair", "a hat", "this person is here", "a bob, no hat")

@@ -1,11 +1,11 @@
-"""t2ibench/suite.py: one flat file decides a run, and what is wrong in it is said in one line."""
+"""t2ibench/runner/suite.py: one flat file decides a run, and what is wrong in it is said in one line."""
 
 from pathlib import Path
 
 import pytest
 
-from t2ibench import suite
 from t2ibench.core.errors import UserError
+from t2ibench.runner import suite
 from t2ibench.scoring.score import metrics_of
 
 

@@ -10,7 +10,6 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from t2ibench import suite
 from t2ibench.audit import board
 from t2ibench.audit.agreement import audit_of
 from t2ibench.audit.answers import read_all
@@ -19,6 +18,7 @@ from t2ibench.commands.console import out as stdout
 from t2ibench.commands.console import print_json
 from t2ibench.core import files, records
 from t2ibench.core.errors import UserError
+from t2ibench.runner import suite
 
 STYLES = {"withheld": "red", "kept": "green"}
 

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from t2ibench import runner, sheets
+from t2ibench import sheets
 from t2ibench.commands.generate import entry_of, made_by, seeds_of
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.files import write_whole
 from t2ibench.core.images import encode_png, read_image
 from t2ibench.data.dataset import opened
 from t2ibench.data.representations.masks import middle
+from t2ibench.runner import methods
 from t2ibench.tracks import compose_tasks
 from t2ibench.tracks.compose import caption, request
 from t2ibench.tracks.compose_tasks import NAMES, Task
@@ -49,7 +50,7 @@ def compose_images(names: Sequence[str], given: Given, id: str, seeds: str, out:
         check(name, task, given)
     numbers = seeds_of(seeds)
     a, b = (None if path is None else source_of(path) for path in (given.image, given.other))
-    maker = runner.method_maker(entry_of(id, settings), COMPOSE, COMPOSE, device)
+    maker = methods.method_maker(entry_of(id, settings), COMPOSE, COMPOSE, device)
     left, rows = [], []
     for name, task in tasks.items():
         asked = requests(task, a, b, given, numbers)

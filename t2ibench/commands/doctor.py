@@ -13,12 +13,12 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from t2ibench import suite
 from t2ibench.commands.console import out, print_json
 from t2ibench.core import cache, environment
 from t2ibench.core.errors import UserError
 from t2ibench.core.version import __version__
 from t2ibench.networks import zoo
+from t2ibench.runner import suite
 
 DISK_GB = 3  # what the data set, the features and the images of the suite `avatars` take
 PYTHON = (3, 11)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from t2ibench import runner, sheets, suite
+from t2ibench import sheets
 from t2ibench.core import files, plugins
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.images import read_image
@@ -17,7 +17,8 @@ from t2ibench.core.plugins import Entry
 from t2ibench.core.progress import counter
 from t2ibench.core.settings import settings_of
 from t2ibench.data.dataset import opened
-from t2ibench.plan import has_functions
+from t2ibench.runner import methods, run, suite
+from t2ibench.runner.methods import has_functions
 from t2ibench.tracks.contract import Adapt, Compose, Edit, TextToImage
 
 BATCH, MOST = 64, 10_000
@@ -42,7 +43,7 @@ def generate_sheet(
         generate_transfers(entry, prompts, images, out, device)
         return
     track = EDIT if neutral is not None or images or (can_edit and not has_functions(entry, TEXT_TO_IMAGE)) else TEXT_TO_IMAGE
-    maker = runner.method_maker(entry, track, "generate", device)
+    maker = methods.method_maker(entry, track, "generate", device)
     before = maker.identity["config"].get("neutral") if neutral is None else neutral
     if track == EDIT and before is None:
         raise UserError(f"{id} changes what a neutral text says to what yours says: give the neutral one, --neutral 'a person'")
@@ -65,7 +66,7 @@ def generate_sheet(
 
 def generate_transfers(entry: Entry, prompts: Sequence[str], images: Sequence[Path], out: Path, device: str) -> None:
     """Of a method that reads the style off an image: a column an image, and under it a row for each text drawn in its style."""
-    maker = runner.method_maker(entry, TEXT_TO_IMAGE, "generate", device)
+    maker = methods.method_maker(entry, TEXT_TO_IMAGE, "generate", device)
     real = [np.ascontiguousarray(read_image(path).transpose(2, 0, 1)) for path in images]
     rows = [("image", real)]
     for text in prompts:
@@ -83,7 +84,7 @@ def generate_pairs(
 ) -> None:
     """Of a method that adapts a generator: a row of what it draws before, and one for each target; a column a seed."""
     entry = entry_of(id, settings)
-    maker = runner.method_maker(entry, ADAPT, "generate", device)
+    maker = methods.method_maker(entry, ADAPT, "generate", device)
     before = maker.identity["config"].get("source") if source is None else source
     if before is None:
         raise UserError(f"{id} goes from what a source text says to what yours says: give the source, --source 'a face avatar'")
@@ -144,7 +145,7 @@ def show_dataset(name: str, split: str, count: int, columns: int, out: Path | No
 
 def write_prompts(name: str, seed: int, out: Path) -> None:
     """A line for every image of text that a suite asks for, in the format of the method image_folder."""
-    plans = {plan.track: plan for plan in runner.prepare(suite.load(name))}
+    plans = {plan.track: plan for plan in run.prepare(suite.load(name))}
     if TEXT_TO_IMAGE not in plans:
         raise UserError(f"{name} has no track {TEXT_TO_IMAGE}, and other tracks ask for more than images of texts")
     asked = plans[TEXT_TO_IMAGE].of_track.samples(plans[TEXT_TO_IMAGE].prompts, seed)

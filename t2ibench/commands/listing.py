@@ -7,10 +7,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from t2ibench import suite
 from t2ibench.commands.console import out, print_json
 from t2ibench.core import plugins
 from t2ibench.networks import zoo
+from t2ibench.runner import suite
 from t2ibench.tracks import compose_tasks
 
 

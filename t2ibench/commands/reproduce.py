@@ -12,7 +12,7 @@ from t2ibench.commands.console import out, print_json, say
 from t2ibench.commands.run import progress_line
 from t2ibench.compare import figures, p_text
 from t2ibench.core import files, records
-from t2ibench.runner import Where
+from t2ibench.runner.run import Where
 
 STYLES = {"confirmed": "green", "refuted": "red", "inconclusive": "yellow", "not run": "dim"}
 

@@ -7,19 +7,20 @@ from typing import Any
 
 from rich.markup import escape
 
-from t2ibench import formats, report, runner, suite, table
+from t2ibench import formats, report, table
 from t2ibench.audit.board import load as audits_of
 from t2ibench.commands.console import out, print_json, say
 from t2ibench.core import records
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.runner import run, suite
 
 
-def run_suite(name: str, where: runner.Where, *, json: bool) -> None:
+def run_suite(name: str, where: run.Where, *, json: bool) -> None:
     """Run a suite, write its leaderboards and page, and show its board."""
     wanted, started = suite.load(name), time.perf_counter()
     say(f"[bold]{escape(wanted.name)}[/] {escape(wanted.title)}")
     done = []
-    for cell in runner.run(wanted, where):
+    for cell in run.run(wanted, where):
         done.append(cell)
         say(progress_line(cell))
     found = [{**cell.record, "columns": list(wanted.columns)} for cell in done]  # the suite's columns may have changed since
@@ -37,7 +38,7 @@ def run_suite(name: str, where: runner.Where, *, json: bool) -> None:
     )
 
 
-def progress_line(cell: runner.Done) -> str:
+def progress_line(cell: run.Done) -> str:
     """What a person at a terminal reads of a cell that is done."""
     record, counts = cell.record, cell.record["counts"]
     what = f"{counts['ok']:,} of {counts['requested']:,} images" + (" [bold red]partial[/]" if record["partial"] else "")

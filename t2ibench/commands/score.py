@@ -1,147 +1,17 @@
 """`score`: images that somebody else made, through the same evidence, metrics and checks as a method's."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
-from torch import Tensor
 
 from t2ibench.commands.console import out as stdout
-from t2ibench.commands.console import print_json
-from t2ibench.core import records
-from t2ibench.core.errors import UserError
-from t2ibench.data.dataset import configured
-from t2ibench.data.split import Networks, Split
-from t2ibench.journal import Outcome
-from t2ibench.networks.models import Models
-from t2ibench.recording import assemble
-from t2ibench.runner import FULL_COVERAGE
-from t2ibench.scoring.default_networks import networks_of, settled
-from t2ibench.scoring.evidence import Samples
-from t2ibench.scoring.reference_files import ReferenceFile
-from t2ibench.scoring.score import score
-from t2ibench.scoring.score_images import TRACK, asked_metrics, check_texts, evidence_of, made_images, no_images, real_images
 from t2ibench.table import decimals_of
-from t2ibench.tracks.contract import Sample
-
-WITHOUT_REFERENCE = ("clip_score", "r_precision")
-WITH_REFERENCE = ("fid", "kid", "prdc", *WITHOUT_REFERENCE)
 
 
-def score_folder(
-    folder: Path,
-    prompts: Path | None,
-    metrics: Sequence[str] | None,
-    dataset: str | None,
-    reference: Path | None,
-    extractor: str | None,
-    clip: str | None,
-    size: int | None,
-    out: Path | None,
-    device: str,
-    *,
-    json: bool,
-) -> None:
-    """Score images against a reference, or the test split of a data set; prints the values, and the record with --json or --out.
-
-    Beside a data set the images are squashed to the size of the real ones where theirs is another, and its networks score them; the record
-    names both. Without either, metrics that compare with no real images can be asked.
-    """
-    if reference is not None and dataset is not None:
-        raise UserError(f"score: --reference {reference} and --dataset {dataset} both name the real images: leave one of them out")
-    alone = reference is None and dataset is None
-    asked = asked_metrics(metrics or (WITHOUT_REFERENCE if alone else WITH_REFERENCE), extractor, clip)
-    models, networks = Models(device), Networks()
-    if dataset is not None:
-        name, module, config, told = configured(dataset, None)
-        train, real, facts = module.load(config, "train"), module.load(config, "test"), {"name": name, "config": told}
-        networks, size = networks_of(module, train.dataset), size or int(real.images.read([0]).shape[-1])
-    else:
-        train = real = no_images() if reference is None else real_images(reference, size)
-        facts = {"name": real.name, "config": {"reference": None if reference is None else reference.name, "size": size}}
-    made = made_images(folder, prompts, size)
-    check_texts(made, asked)
-    asked = settled(asked, networks, train.dataset if dataset is not None else made.dataset, "score")
-    evidence = evidence_of(made, real, models, train, networks.judge)
-    samples = evidence.samples()
-    outcomes = outcomes_of(samples, made)
-    partial = bool(samples.ok.mean() < FULL_COVERAGE)
-    scores = score(evidence, asked, partial=partial)
-    maker = Folder({"name": "folder", "size": size, "images": made.digest})
-    of_data = {
-        "train": {"images": len(train), "digest": train.digest},
-        "reference": {"split": real.name, "images": len(real), "digest": real.digest},
-    }
-    texts = records.digest([prompt.text for prompt in samples.prompts])
-    record = assemble(
-        cell={"suite": "score", "track": TRACK, "method": folder.resolve().name, "kind": "method", "seed": 0},
-        identity_of={"maker": maker.identity, "dataset": {**facts, **of_data}, "metrics": [metric.identity for metric in asked]},
-        maker=maker,
-        judges=models.used,
-        facts={
-            "dataset": {**facts, **of_data},
-            "prompts": {"digest": texts, "captions": made.name, "texts": len(made), "images": {"captions": len(made)}},
-        },
-        columns=[],
-        outcomes=outcomes,
-        scores=scores,
-        partial=partial,
-        device=device,
-    )
-    if out is not None:
-        records.write(record, out, replace=True)
-    print_json(record) if json else _show(record, described(record, made, real, size))
-
-
-@dataclass(frozen=True)
-class Folder:
-    """Who made the images: somebody else."""
-
-    identity: Mapping[str, Any]
-    weights: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    trained_on: Sequence[str] = ("unknown",)
-    cost: Mapping[str, float] = field(default_factory=dict)
-
-    def source(self, sample: Sample) -> str:
-        return sample.prompt.id
-
-    def make(self, samples: Sequence[Sample]) -> Tensor:
-        raise UserError("the images of a folder are there already")
-
-
-def outcomes_of(samples: Samples, made: Split) -> list[Outcome]:
-    """The outcomes as a run would have noted them."""
-    rows = zip(samples.prompts, samples.ok, samples.hashes, strict=True)
-    return [Outcome(p.id, p.id, p.group, p.text, 0, "file", "ok" if ok else "black", sha256, 0.0) for p, ok, sha256 in rows]
-
-
-def described(record: Mapping[str, Any], made: Split, real: Split, size: int | None) -> list[str]:
-    """Two lines that say what the numbers are of: the networks with their resizing; the reference and the images, with their sizes."""
-    networks: dict[str, list[str]] = {}
-    for name, value in record["values"].items():
-        own = value["protocol"]
-        if "extractor" in own:
-            networks.setdefault(f"{own['extractor']} ({own['resize']}, sha256 {own['sha256'][:12]}…)", []).append(name)
-    of_networks = "; ".join(f"{network}: {', '.join(names)}" for network, names in networks.items()) or "none by name"
-    sides = [f"{len(split):,} images{_side(split)}" for split in (real, made)]
-    compared = f"{real.name if real.dataset == real.name else f'{real.dataset} {real.name}'}, {sides[0]}" if len(real) else "none"
-    squashed = f", squashed to {size}x{size}" if size else ", as they are"
-    return [f"networks: {of_networks}", f"reference: {compared}; scored: {sides[1]}{squashed}"]
-
-
-def _side(split: Split) -> str:
-    """How large the images of a split are, as the metrics get them."""
-    if not len(split) or isinstance(split.images, ReferenceFile):
-        return ""
-    height, width = split.images.read([0]).shape[2:]
-    return f" of {width}x{height}"
-
-
-def _show(record: Mapping[str, Any], lines: Sequence[str]) -> None:
+def show(record: Mapping[str, Any], lines: Sequence[str]) -> None:
     table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False, header_style="bold", title=f"{record['method']}", title_justify="left")
     for name in ("metric", "value", "95 % interval", "n", "protocol"):
         table.add_column(name, justify="left" if name in ("metric", "protocol") else "right", no_wrap=True)

@@ -29,7 +29,7 @@ FILES: dict[Layer, tuple[str, ...]] = {
         "stats/mmd.py",
         "core/seeds.py",
     ),
-    "methods": ("methods/", "networks/", "core/seeds.py", "generation.py", "tracks/", "datasets/"),
+    "methods": ("methods/", "networks/", "core/seeds.py", "runner/generate.py", "tracks/", "datasets/"),
 }
 
 

@@ -15,12 +15,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from t2ibench import runner, suite
 from t2ibench.core.cache import uncached
 from t2ibench.core.errors import UserError
 from t2ibench.drift.baseline import Baseline
 from t2ibench.drift.gate import LIMITS, Finding
-from t2ibench.recording import difference as first_difference
+from t2ibench.runner import run, suite
+from t2ibench.runner.record import difference as first_difference
 from t2ibench.stats.paired import Difference, difference
 
 OTHERS = "*"  # the margin of values that have none of their own
@@ -33,7 +33,7 @@ def generate(content: Mapping[str, Any], folder: Path, seed: int | None = None, 
     changed = dict(content) if seed is None else {**content, "seeds": [seed]}
     wanted = suite.parse({**changed, "baselines": []}, "drift", "", "drift baseline")
     with uncached():
-        return [done.record for done in runner.run(wanted, runner.Where(folder, folder, batch, device))]
+        return [done.record for done in run.run(wanted, run.Where(folder, folder, batch, device))]
 
 
 def examine(baseline: Baseline, records: Sequence[Record], same: bool) -> list[Finding]:

@@ -13,13 +13,14 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from t2ibench import formats, pages, sheets, suite, table
+from t2ibench import formats, pages, sheets, table
 from t2ibench.core import files, records
 from t2ibench.report.breakdown import breakdowns
 from t2ibench.report.gallery import Gallery, galleries_of
 from t2ibench.report.pair_charts import STYLE, Pairs, heat_map, pairs_of, rare_against_control, standalone
 from t2ibench.report.plots import curve, intervals
 from t2ibench.report.sweeps import sweeps
+from t2ibench.runner import suite
 
 
 def write(found: Sequence[Mapping[str, Any]], work: Path, folder: Path, audits: Sequence[Mapping[str, Any]] = ()) -> list[Path]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from t2ibench import table
 from t2ibench.core import records
-from t2ibench.journal import Outcome, Store
+from t2ibench.runner.journal import Outcome, Store
 from t2ibench.tracks.contract import ADAPTED, COMPOSED, TRACKS
 
 MOST, OTHERS = {"captions": 8, ADAPTED: 12, COMPOSED: 12}, 6  # prompts shown of these groups, and of every other

@@ -20,7 +20,7 @@ from torch import Tensor
 from t2ibench.core.errors import PartlyFailed, UserError
 from t2ibench.core.images import BLACK
 from t2ibench.core.progress import counter
-from t2ibench.journal import Outcome, Status, Store
+from t2ibench.runner.journal import Outcome, Status, Store
 from t2ibench.scoring.evidence import Samples
 from t2ibench.tracks.contract import Maker, Sample
 

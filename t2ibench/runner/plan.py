@@ -5,15 +5,16 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from t2ibench.core import plugins, records, settings
+from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.core.plugins import Entry
 from t2ibench.data.dataset import HELD_OUT, LESSONS, Data, read
 from t2ibench.data.split import Split
 from t2ibench.networks.models import Models
+from t2ibench.runner.methods import configured, entry_of, has_functions, needed, takes_part
+from t2ibench.runner.suite import Suite
 from t2ibench.scoring.default_networks import settled, trained_for
 from t2ibench.scoring.score import Metric, metrics_of
-from t2ibench.suite import Suite
 from t2ibench.tracks.contract import TRACKS, Asked, Prompt, Track, load_track
 
 
@@ -106,31 +107,3 @@ def check_methods(suite: Suite) -> None:
             of = entry.settings.get("of", "real")
             if entry.name in TRACKS[track].baselines and of != "real" and not has_functions(entry_of(suite, of), track):
                 raise UserError(f"{suite.name}: baselines: {entry.name}: {of} has no {needed(track)}: name a method of the track {track}")
-
-
-def takes_part(entry: Entry, track: str) -> bool:
-    """Whether a method is to run in a track: it has the functions, and is not kept to other tracks."""
-    return has_functions(entry, track) and (not entry.tracks or track in entry.tracks)
-
-
-def has_functions(entry: Entry, track: str) -> bool:
-    """Whether a method has the functions of a track."""
-    method = plugins.load("methods", entry.name).Method
-    return all(hasattr(method, function) for function in TRACKS[track].functions)
-
-
-def needed(track: str) -> str:
-    """The functions of a track, as text."""
-    return " and ".join(TRACKS[track].functions)
-
-
-def entry_of(suite: Suite, id: str) -> Entry:
-    """A method by its name in the suite, or as it was published where it stands in no list of the suite."""
-    known = {entry.id: entry for entry in suite.methods}
-    return known[id] if id in known else Entry(id, *plugins.method_ids()[id], "method")
-
-
-def configured(entry: Entry, where: str) -> tuple[Any, Any]:
-    """A method's module and its settings, checked; nothing is loaded yet."""
-    module = plugins.load("methods", entry.name)
-    return module, settings.configure(module.Config, entry.settings, f"{where}: {entry.id}")

@@ -5,24 +5,22 @@ From here to an equation it is three calls: `run` makes a cell, `score.score` as
 
 import time
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from t2ibench.cells import Method
 from t2ibench.core import environment, files, records
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.plugins import Entry
-from t2ibench.data.dataset import Data
-from t2ibench.generation import BATCH, generate, locked, samples_by_group
-from t2ibench.journal import Store
-from t2ibench.networks.models import Models
-from t2ibench.plan import Plan, configured, entry_of, has_functions, needed, prepare
-from t2ibench.recording import assemble, coverage, recorded
+from t2ibench.runner.generate import BATCH, generate, locked, samples_by_group
+from t2ibench.runner.journal import Store
+from t2ibench.runner.methods import entry_of, method_maker
+from t2ibench.runner.plan import Plan, prepare
+from t2ibench.runner.record import assemble, coverage, recorded
+from t2ibench.runner.suite import Suite
 from t2ibench.scoring.evidence import Evidence, Samples
 from t2ibench.scoring.score import score
-from t2ibench.suite import Suite
-from t2ibench.tracks.contract import Maker, load_track
+from t2ibench.tracks.contract import Maker
 
 FULL_COVERAGE = 0.99  # a record with a smaller share of ok samples is partial, and kept off the board
 
@@ -66,19 +64,6 @@ def run(suite: Suite, where: Where) -> Iterator[Done]:
                 done = run_cell(plan, entry, seed, where, missing if plan is plans[-1] else ())
                 missing -= set(done.record["values"])
                 yield done
-
-
-def method_maker(entry: Entry, track: str, where: str, device: str, data: Data | None = None) -> Method:
-    """A method, ready to make images; the networks it takes are its own, and are noted."""
-    module, config = configured(entry, where)
-    if not has_functions(entry, track):
-        raise UserError(f"{where}: {entry.id} has no {needed(track)}, so it cannot take part in the track {track}")
-    models = Models(device)
-    method = module.Method(config, models)
-    trained_on = getattr(method, "trained_on", ())
-    identity = {"name": entry.name, "config": asdict(config), "weights": {name: used["sha256"] for name, used in models.used.items()}}
-    seen = [trained_on] if isinstance(trained_on, str) else list(trained_on)
-    return Method(method, load_track(track), identity, models.used, seen, data)
 
 
 def maker_of(plan: Plan, entry: Entry, seed: int) -> Maker:

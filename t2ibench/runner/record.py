@@ -7,9 +7,9 @@ from typing import Any
 
 from t2ibench.core import environment, records
 from t2ibench.core.errors import UserError
-from t2ibench.generation import SPENT
-from t2ibench.journal import Outcome
 from t2ibench.networks import zoo
+from t2ibench.runner.generate import SPENT
+from t2ibench.runner.journal import Outcome
 from t2ibench.scoring.score import Scores, judge_overlap
 from t2ibench.tracks.contract import Maker
 

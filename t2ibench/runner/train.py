@@ -1,0 +1,47 @@
+"""What can be trained, by name, and on which splits."""
+
+import importlib
+import types
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from t2ibench.core import plugins
+from t2ibench.core.errors import UserError, did_you_mean
+
+TRAINING = Path(__file__).parent.parent / "networks" / "training"
+
+
+def splits_of(part: str, module: Any, there: Collection[str] | None) -> tuple[list[str], str]:
+    """What a part learns from and is checked on: the splits its recipe wants, where the data set has them, else train and val.
+
+    there: the data set's splits; None where it does not say.
+    """
+    wanted, check = getattr(module, "SPLITS", {}).get(part, (("train",), "val"))
+    if there is None:
+        return ["train"], "val"
+    learn = [split for split in wanted if split in there]
+    return learn or ["train"], check if check in there else "val"
+
+
+def recipes(name: str) -> types.ModuleType:
+    """The module of a method, or of a network that methods share, that can be trained."""
+    networks = {path.stem for path in TRAINING.glob("*.py") if "\ndef recipe(" in path.read_text("utf-8")}
+    known = plugins.sources("methods")
+    if name not in networks and name not in known:
+        raise UserError(f"nothing to train is called {name!r}{did_you_mean(name, [*networks, *known])}")
+    module: Any = importlib.import_module(f"t2ibench.networks.training.{name}") if name in networks else plugins.load("methods", name)
+    if not hasattr(module, "recipe"):
+        raise UserError(f"{name} has no recipe, so it cannot be trained")
+    return module
+
+
+def part_of(name: str, module: Any, variant: str | None) -> str:
+    """Which part to train; where none is named, the only one, or the one that is called as the module."""
+    parts = list(module.PARTS)
+    if variant is None and (len(parts) == 1 or name in parts):
+        return name if name in parts else parts[0]
+    if variant is None or variant not in parts:
+        found = "is missing" if variant is None else f"is {variant!r}"
+        raise UserError(f"train {name}: --variant {found}{did_you_mean(variant or '', parts)}")
+    return variant
