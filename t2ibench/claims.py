@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from t2ibench.compare import Margin, margins_of
 from t2ibench.core import plugins, settings
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.plugins import Entry
+from t2ibench.report.compare import Margin, margins_of
 from t2ibench.runner import suite
 from t2ibench.runner.suite import Suite
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from t2ibench.compare import figures, line_as_json, p_text
+from t2ibench.report.compare import figures, line_as_json, p_text
 from t2ibench.reproduce import Beside, Judged, Ledger
 
 LEGEND = (

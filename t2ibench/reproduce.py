@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from t2ibench.claims import Claim, Paper, Reported
-from t2ibench.compare import LEVEL, Line, Margins, compare
 from t2ibench.core import files, records
 from t2ibench.core.errors import MissingWeights, UserError
 from t2ibench.core.plugins import Entry
+from t2ibench.report.compare import LEVEL, Line, Margins, compare
 from t2ibench.runner import methods, plan
 from t2ibench.runner.run import Done, Where, run_cell
 from t2ibench.runner.suite import Suite

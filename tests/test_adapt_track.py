@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from t2ibench import formats, report, table
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import read_image
 from t2ibench.core.seeds import derive_seed
+from t2ibench.report import formats
+from t2ibench.report import page as report
+from t2ibench.report.board import boards
 from t2ibench.report.gallery import galleries_of
 from t2ibench.runner import run as runner
 from t2ibench.runner import suite
@@ -140,14 +142,14 @@ def test_failed_images_are_counted_and_their_sources_stay(written):
 
 
 def test_training_is_on_the_board_and_methods_stand_before_baselines(written):
-    [board] = table.boards(list(run(written()).values()))
+    [board] = boards(list(run(written()).values()))
     assert [row.method for row in board.rows] == ["tinter", "real", "unadapted-tinter"]
     assert "| training s / prompt |" in formats.markdown(board)
 
 
 def test_the_sheet_shows_each_target_under_its_source(written):
     found = list(run(written()).values())
-    [board] = table.boards(found)
+    [board] = boards(found)
     [gallery] = galleries_of(board, found, Path("runs"))
     assert [shown.text for shown in gallery.prompts] == ["the negative of a square", "a grey square"]
     assert gallery.rows == ["source", "tinter", "unadapted-tinter", "source", "real"]

@@ -14,7 +14,6 @@ import torch
 from typer.testing import CliRunner
 
 from t2ibench import cli
-from t2ibench.audit import board
 from t2ibench.audit.agreement import audit_of, kappa, share
 from t2ibench.audit.answers import Answers
 from t2ibench.audit.draw import CELLS, allotted, question, read_key, stratified
@@ -22,6 +21,7 @@ from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.data.split import Vocabulary
 from t2ibench.networks.models import Models
+from t2ibench.report import audits
 from t2ibench.runner import run, suite
 from t2ibench.stats.intervals import wilson
 
@@ -173,10 +173,10 @@ def test_one_rater_is_allowed_and_said_to_be_too_few():
     made = audit_of(key, [says("a", "11", "00")])
     assert made["kappa"]["raters"] == []
     assert "the protocol asks for two" in made["notes"][0]
-    assert "kappa not there, one rater" in board.line(made, {"d"})
-    assert "do not believe" not in board.line(made, {"d"})
+    assert "kappa not there, one rater" in audits.line(made, {"d"})
+    assert "do not believe" not in audits.line(made, {"d"})
     made["agreement"]["cell"]["value"] = 0.84
-    assert "] below 0.85, so do not believe its pairs, kappa" in board.line(made, {"d"})
+    assert "] below 0.85, so do not believe its pairs, kappa" in audits.line(made, {"d"})
 
 
 def test_questions_are_in_the_words_of_the_data_set():
@@ -258,19 +258,19 @@ def test_an_audit_stands_beside_the_records_and_under_the_board(drawn, t2ibench)
     read = t2ibench("audit", "read", "a", answer(drawn, "Ann"), answer(drawn, "Bo [x]", one_is_wrong))
     assert (read.returncode, read.stderr) == (0, "")
     assert "kappa of Ann and Bo [x]" in read.stdout
-    [made] = board.load(Path("runs"))
+    [made] = audits.load(Path("runs"))
     assert made["agreement"]["cell"]["n"] == 24
     assert made["kappa"]["judge"][0]["kappa"] == pytest.approx(1)
     assert made["kappa"]["raters"][0]["kappa"] < 1
     said = t2ibench("table", "--format", "markdown").stdout
     assert f"human audit of shuffled-real: agreement {made['agreement']['cell']['value']:.2f} [" in said
-    assert said.replace("  \n" + board.line(made, {made["images"]}), "") == before
+    assert said.replace("  \n" + audits.line(made, {made["images"]}), "") == before
     shown = t2ibench("audit", "read", "a", "Ann.csv", "Bo [x].csv", "--json").stdout
     assert json.loads(shown) == records.seal(made)
     assert t2ibench("report", "faces").returncode == 0
     assert "human audit of shuffled-real" in Path("runs/faces/report.html").read_text("utf-8")
-    assert board.line(made, {"of another run"}).endswith("of other images than these, audit it again")
-    path = board.path_of(Path("runs"), "faces", "shuffled-real")
+    assert audits.line(made, {"of another run"}).endswith("of other images than these, audit it again")
+    path = audits.path_of(Path("runs"), "faces", "shuffled-real")
     path.write_text(path.read_text("utf-8").replace('"n": 24', '"n": 240', 1), "utf-8")
     assert "not a sound audit" in t2ibench("table").stderr
 

@@ -12,11 +12,11 @@ from test_records import record, value
 from typer.testing import CliRunner
 
 from t2ibench import cli
-from t2ibench.compare import Margin, Margins, compare, margins_of
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
 from t2ibench.metrics import fid, kid
+from t2ibench.report.compare import Margin, Margins, compare, margins_of
 from t2ibench.stats.frechet import frechet_distance
 from t2ibench.stats.intervals import standard_error
 from t2ibench.stats.paired import (

@@ -11,11 +11,11 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.images import read_image
 from t2ibench.core.seeds import derive_seed
 from t2ibench.data.representations.edits import edited
+from t2ibench.report.board import boards
 from t2ibench.report.gallery import galleries_of
 from t2ibench.runner import run as runner
 from t2ibench.runner import suite
 from t2ibench.runner.journal import Store
-from t2ibench.table import boards
 from t2ibench.tracks.compose import known, request, said
 from t2ibench.tracks.compose_tasks import find
 from t2ibench.tracks.contract import Source

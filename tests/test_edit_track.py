@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from t2ibench import formats, report, table
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import read_image
 from t2ibench.core.seeds import derive_seed
+from t2ibench.report import formats
+from t2ibench.report import page as report
+from t2ibench.report.board import boards
 from t2ibench.report.gallery import galleries_of
 from t2ibench.runner import run as runner
 from t2ibench.runner import suite
@@ -144,7 +146,7 @@ def test_what_was_trained_for_each_prompt_is_in_the_record_and_on_the_board(writ
     assert (cost["preparation_seconds"], cost["training_seconds_per_prompt"], cost["prompts_trained"]) == (0.5, 0.01, 2.0)
     assert "prompts_trained" not in found["text_to_image", "painter"]["cost"]
 
-    one, other = table.boards(list(found.values()))
+    one, other = boards(list(found.values()))
     assert (one.costs, other.costs) == ([], ["seconds_per_image", "training_seconds_per_prompt", "preparation_seconds"])
     assert "| training s / prompt | preparation s |" in formats.markdown(other)
     assert "| 0.01 | 0.5 |" in formats.markdown(other)
@@ -163,7 +165,7 @@ def test_what_is_spent_on_training_within_a_batch_is_not_charged_to_its_images(w
 
 
 def test_boards_keep_to_their_track_and_baselines_stand_last_in_their_order(written):
-    one, other = table.boards(list(run(written()).values()))
+    one, other = boards(list(run(written()).values()))
     assert [column.id for column in formats.columns_of(one, False)] == ["hue"]
     assert [column.id for column in formats.columns_of(other, False)] == ["moved"]
     assert [row.method for row in one.rows] == ["painter", "real"]
@@ -179,7 +181,7 @@ def test_an_exact_edit_is_drawn_by_the_data_set(written):
     for k in range(5):
         seed = derive_seed(0, "source", k)
         np.testing.assert_array_equal(edits["edits/colour=red", k], paint("red", TONES[seed % 2], 8, seed))
-    assert table.boards([*found.values()])[1].baselines[0].method == "exact"
+    assert boards([*found.values()])[1].baselines[0].method == "exact"
 
 
 def test_a_data_set_that_cannot_edit_has_no_exact_baseline(written, monkeypatch):
@@ -201,7 +203,7 @@ def test_a_method_can_be_kept_out_of_a_track_that_it_could_run_in(written, monke
 
 def test_the_contact_sheet_shows_each_edit_under_its_source_and_shared_sources_once(written):
     found = list(run(written()).values())
-    board = table.boards(found)[1]
+    board = boards(found)[1]
     [gallery] = galleries_of(board, found, Path("runs"))
     assert gallery.rows == ["source", "retoucher", "unedited-retoucher", "resampled-retoucher"]
     assert [shown.text for shown in gallery.prompts] == ["a red square", "a square with a light tone"]

@@ -8,7 +8,6 @@ import torch
 from gan_cls_data import TINY, colour_split, write_tiny_weights
 from PIL import Image
 
-from t2ibench import sheets
 from t2ibench.commands.generate import generate_sheet
 from t2ibench.core import plugins
 from t2ibench.core.errors import UserError
@@ -19,6 +18,7 @@ from t2ibench.methods.gan_cls.recipe import recipe
 from t2ibench.methods.gan_cls.text_encoder import EncoderShape
 from t2ibench.networks import weights as weight_files
 from t2ibench.networks.models import Models
+from t2ibench.report import sheets
 from t2ibench.tracks.contract import TextToImage, TextToImageMethod
 
 WIDE = dataclasses.replace(TINY, text_dim=16, nz=16, nt=16, ngf=16)  # widths that fill vector registers, as real ones do

@@ -7,7 +7,8 @@ import pytest
 from test_records import record, value
 from test_report import SOUND
 
-from t2ibench import report, table
+from t2ibench.report import page as report
+from t2ibench.report.board import boards
 from t2ibench.report.pair_charts import CELL, HIGH, LABEL, LOW, Rate, colour, heat_map, pairs_of, rare_against_control, standalone
 
 
@@ -36,7 +37,7 @@ def figure(svg: str) -> ET.Element:
 
 
 def test_pairs_stand_by_list_and_a_method_without_a_pair_has_a_gap():
-    [board] = table.boards(FOUND)
+    [board] = boards(FOUND)
     pairs = pairs_of(board, FOUND)
     assert pairs is not None
     assert [name for name, _ in pairs.methods] == [row.method for row in board.rows]
@@ -47,7 +48,7 @@ def test_pairs_stand_by_list_and_a_method_without_a_pair_has_a_gap():
 
 
 def test_the_heat_map_has_a_cell_for_every_pair_and_method_with_its_colour_and_interval():
-    [board] = table.boards(FOUND)
+    [board] = boards(FOUND)
     pairs = pairs_of(board, FOUND)
     assert pairs is not None
     svg = heat_map(pairs)
@@ -72,14 +73,14 @@ def test_colours_go_evenly_from_light_to_dark():
 
 
 def test_rare_pairs_stand_left_of_their_controls_at_their_places():
-    [board] = table.boards(FOUND)
+    [board] = boards(FOUND)
     svg = rare_against_control(board)
     of_b = {
         kind: float(x) for kind, x in re.findall(r"<title>b, [^<]*</title><line[^>]*/><circle class=\"([a-z-]+)\" cx=\"([\d.]+)\"", svg)
     }
     assert of_b["near-unseen"] < of_b["rare"] < of_b["control"]
     assert of_b["control"] - of_b["rare"] == pytest.approx(7 * (of_b["rare"] - of_b["near-unseen"]), abs=1)
-    assert rare_against_control(table.boards([record("a", {"hue": value()}, **SOUND)])[0]) == ""
+    assert rare_against_control(boards([record("a", {"hue": value()}, **SOUND)])[0]) == ""
 
 
 def test_the_page_names_the_pairs_that_are_not_judged_and_the_files_are_whole(tmp_path):
@@ -97,11 +98,11 @@ def test_the_page_names_the_pairs_that_are_not_judged_and_the_files_are_whole(tm
 
 def test_records_without_pairs_have_no_figure(tmp_path):
     found = [record("a", {"hue": value()}, **SOUND)]
-    assert pairs_of(table.boards(found)[0], found) is None
+    assert pairs_of(boards(found)[0], found) is None
     assert [path.suffix for path in report.write_boards(found, tmp_path)] == [".md", ".csv"]
 
 
 def test_a_figure_of_its_own_keeps_its_marks():
-    [board] = table.boards(FOUND)
+    [board] = boards(FOUND)
     inside = rare_against_control(board)
     assert standalone(inside).count("<circle") == inside.count("<circle")

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from test_records import record, value
 
-from t2ibench import report, table
+from t2ibench.report import page as report
+from t2ibench.report.board import boards
 from t2ibench.report.breakdown import Part, breakdowns
 from t2ibench.report.gallery import cell_folder
 from t2ibench.report.plots import curve, intervals, nice_ticks
@@ -25,7 +26,7 @@ def test_ticks_are_round_few_and_enclose_the_data(low, high):
 
 def test_a_plot_has_every_method_at_its_place():
     found = [record("a", {"hue": value(0.2)}), record("b", {"hue": value(0.6)}), record("real", {"hue": value(0.8)}, kind="baseline")]
-    [board] = table.boards(found)
+    [board] = boards(found)
     svg = intervals(board, board.columns[0])
     names = re.findall(r'text-anchor="end">([^<]*)<', svg)
     centres = [float(x) for x in re.findall(r'<circle cx="([\d.]+)"', svg)]
@@ -36,7 +37,7 @@ def test_a_plot_has_every_method_at_its_place():
 
 
 def test_a_value_that_is_hidden_on_the_board_is_not_drawn():
-    [board] = table.boards([record("a", {"hue": value()}, judge_overlap={"hue": ["clip"]})])
+    [board] = boards([record("a", {"hue": value()}, judge_overlap={"hue": ["clip"]})])
     assert intervals(board, board.columns[0]) == ""
 
 
@@ -48,7 +49,7 @@ def test_the_parts_of_a_value_become_a_table_of_all_methods():
     one = {**value(), "details": {"pairs": parts}}
     other = {**value(), "details": {"pairs": parts[:1], "other": [1, 2], "words": ["a"]}}
     found = [record("a", {"hue": one}), record("b", {"hue": other})]
-    [board] = table.boards(found)
+    [board] = boards(found)
     [made] = breakdowns(board, found)
     assert [(line.heading, line.name, [part and part.value for part in line.parts]) for line in made.lines] == [
         ("rare", "x+y", [0.5, 0.5]),
@@ -60,7 +61,7 @@ def test_parts_by_name_stand_under_their_value_and_shade_only_where_they_are_sha
     edits = {"a=b": {"asked": 4, "n": 3, "hits": 1, "rate": 0.33, "ci": [0.1, 0.7], "gain": 1}, "c=d": {"n": 2, "mean": 0.5}}
     levels = {"a=b": {"n": 3, "mean": 44.9}, "total": 7, "gate": {"n": 3}}
     found = [record("a", {"hue": {**value(), "details": {"edits": edits, "levels": levels}}})]
-    [board] = table.boards(found)
+    [board] = boards(found)
     [made] = breakdowns(board, found)
     assert [(line.heading, line.name, line.parts[0], line.shares) for line in made.lines] == [
         ("hue: edits", "a=b", Part(0.33, (0.1, 0.7), 3), True),
@@ -78,7 +79,7 @@ def swept(name: str, alpha: float, beta: float, reached: float, kept: float) -> 
 def test_entries_that_differ_in_one_setting_become_a_curve(tmp_path):
     found = [swept(f"a{alpha}", alpha, 0.1, 0.1 * alpha, 1 - 0.05 * alpha) for alpha in (4, 1, 2)]
     found += [swept("other", 8, 0.3, 0.5, 0.5), swept("b", 1, 0.2, 0.3, 0.3)]
-    [board] = table.boards(found)
+    [board] = boards(found)
     [sweep] = sweeps(board, found)
     assert (sweep.method, sweep.setting, [line.label for line in sweep.lines]) == ("mover", "alpha", [""])
     assert [(at, row.method) for at, row in sweep.lines[0].points] == [(1, "a1"), (2, "a2"), (4, "a4")]
@@ -95,7 +96,7 @@ def test_entries_that_differ_in_one_setting_become_a_curve(tmp_path):
 
 def test_a_grid_of_two_settings_is_a_line_for_each_value_of_the_other():
     found = [swept(f"m{a}{b}", a, b, 0.1 * a, b) for a in (1, 2, 3) for b in (0.1, 0.2)]
-    [board] = table.boards(found)
+    [board] = boards(found)
     [sweep] = sweeps(board, found)  # two values of beta make no line
     assert [(line.label, [at for at, _ in line.points]) for line in sweep.lines] == [("beta=0.1", [1, 2, 3]), ("beta=0.2", [1, 2, 3])]
     reached, kept = board.columns
@@ -120,7 +121,7 @@ def test_the_gallery_shows_the_same_prompts_for_every_method_and_gaps_where_an_i
             there = entry["method"] == "a" or i
             sha256 = store.save(f"s{i}", np.full((3, 4, 4), i, np.uint8)) if there else ""
             store.append([Outcome(f"s{i}", f"p{i}", "captions", f"text <{i}>", 0, "x", "ok" if there else "nan", sha256, 0.0)])
-    [gallery] = report.galleries_of(table.boards(found)[0], found, tmp_path)
+    [gallery] = report.galleries_of(boards(found)[0], found, tmp_path)
     assert [shown.text for shown in gallery.prompts] == [f"text <{i}>" for i in (0, 2, 5, 8, 10, 13, 16, 19)]
     assert [image is None for image in gallery.prompts[0].images] == [False, True]
     page, sheet = report.write(found, tmp_path, tmp_path / "s")

@@ -1,8 +1,8 @@
-"""t2ibench/sheets.py: images stand where their labels say, and no label runs into an image."""
+"""t2ibench/report/sheets.py: images stand where their labels say, and no label runs into an image."""
 
 import numpy as np
 
-from t2ibench import sheets
+from t2ibench.report import sheets
 
 RED, BLUE = (np.stack([np.full((8, 8), v, np.uint8) for v in colour]) for colour in ((255, 0, 0), (0, 0, 255)))
 

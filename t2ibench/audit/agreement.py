@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from t2ibench.audit.answers import Answers
-from t2ibench.audit.board import KIND
 from t2ibench.core.errors import UserError
 from t2ibench.data.attributes import attribute_of
+from t2ibench.report.audits import KIND
 from t2ibench.stats.intervals import score_interval
 
 LEAST_AGREEMENT = 0.85  # a pair with less is withheld

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from t2ibench.core import files
-from t2ibench.pages import environment
+from t2ibench.report.templates import environment
 
 COLUMNS = ("audit", "rater", "image", "question_1", "answer_1", "question_2", "answer_2")
 ANSWERS = {"yes": True, "no": False, "cannot tell": None}

@@ -10,7 +10,6 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from t2ibench.audit import board
 from t2ibench.audit.agreement import audit_of
 from t2ibench.audit.answers import read_all
 from t2ibench.audit.draw import draw, read_key
@@ -18,6 +17,7 @@ from t2ibench.commands.console import out as stdout
 from t2ibench.commands.console import print_json
 from t2ibench.core import files, records
 from t2ibench.core.errors import UserError
+from t2ibench.report import audits
 from t2ibench.runner import suite
 
 STYLES = {"withheld": "red", "kept": "green"}
@@ -33,8 +33,8 @@ def read_audit(folder: Path, paths: Sequence[Path], out: Path, *, json: bool) ->
     """Hold the judge to the answers, write the audit beside the records and show it."""
     key = read_key(folder)
     made = records.seal(audit_of(key, read_all(paths, key)))
-    path = board.path_of(out, made["suite"], made["method"])
-    if path.exists() and records.read_sealed(path, board.KIND)["audit"] != made["audit"]:
+    path = audits.path_of(out, made["suite"], made["method"])
+    if path.exists() and records.read_sealed(path, audits.KIND)["audit"] != made["audit"]:
         raise UserError(f"{path} holds an audit of other images: remove it, or name another --out")
     files.write_whole(path, (json_.dumps(made, indent=1, ensure_ascii=False) + "\n").encode())
     if json:
@@ -82,5 +82,5 @@ def show(made: Mapping[str, Any]) -> None:
 def _figures(value: str, found: Mapping[str, Any]) -> tuple[str, str, str]:
     if found.get(value) is None:
         return "—", "", str(found["n"])
-    low, high = map(board.figure, found["ci"])
-    return board.figure(found[value]), f"[{low}, {high}]", str(found["n"])
+    low, high = map(audits.figure, found["ci"])
+    return audits.figure(found[value]), f"[{low}, {high}]", str(found["n"])

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from t2ibench.commands.console import out, print_json
-from t2ibench.compare import Comparison, Line, as_json, compare, figures, margins_of, p_text, pairs
+from t2ibench.report.compare import Comparison, Line, as_json, compare, figures, margins_of, p_text, pairs
 
 STYLES = {"better": "green", "worse": "red", "differs": "yellow", "equivalent": "cyan"}
 ARROWS = {"higher": " ↑", "lower": " ↓"}

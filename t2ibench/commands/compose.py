@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from t2ibench import sheets
 from t2ibench.commands.generate import entry_of, made_by, seeds_of
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.files import write_whole
 from t2ibench.core.images import encode_png, read_image
 from t2ibench.data.dataset import opened
 from t2ibench.data.representations.masks import middle
+from t2ibench.report import sheets
 from t2ibench.runner import methods
 from t2ibench.tracks import compose_tasks
 from t2ibench.tracks.compose import caption, request

@@ -9,13 +9,13 @@ from typing import Any
 import yaml
 
 from t2ibench.commands.console import out, print_json, say
-from t2ibench.compare import margins_of
 from t2ibench.core.errors import UserError
 from t2ibench.core.progress import track
 from t2ibench.drift import baseline, gate, golden, methods, reports
 from t2ibench.drift.fingerprint import fingerprint
 from t2ibench.drift.looks import Looks
 from t2ibench.networks.models import Models
+from t2ibench.report.compare import margins_of
 from t2ibench.runner import suite
 
 TIERS = (0, 1, 2)

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from t2ibench import sheets
 from t2ibench.core import files, plugins
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.images import read_image
@@ -17,6 +16,7 @@ from t2ibench.core.plugins import Entry
 from t2ibench.core.progress import counter
 from t2ibench.core.settings import settings_of
 from t2ibench.data.dataset import opened
+from t2ibench.report import sheets
 from t2ibench.runner import methods, run, suite
 from t2ibench.runner.methods import has_functions
 from t2ibench.tracks.contract import Adapt, Compose, Edit, TextToImage

@@ -10,8 +10,8 @@ from rich.text import Text
 from t2ibench import claims, ledger, reproduce
 from t2ibench.commands.console import out, print_json, say
 from t2ibench.commands.run import progress_line
-from t2ibench.compare import figures, p_text
 from t2ibench.core import files, records
+from t2ibench.report.compare import figures, p_text
 from t2ibench.runner.run import Where
 
 STYLES = {"confirmed": "green", "refuted": "red", "inconclusive": "yellow", "not run": "dim"}

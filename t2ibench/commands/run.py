@@ -7,11 +7,11 @@ from typing import Any
 
 from rich.markup import escape
 
-from t2ibench import formats, report, table
-from t2ibench.audit.board import load as audits_of
 from t2ibench.commands.console import out, print_json, say
 from t2ibench.core import records
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.report import board, formats, page
+from t2ibench.report.audits import load as audits_of
 from t2ibench.runner import run, suite
 
 
@@ -25,9 +25,9 @@ def run_suite(name: str, where: run.Where, *, json: bool) -> None:
         say(progress_line(cell))
     found = [{**cell.record, "columns": list(wanted.columns)} for cell in done]  # the suite's columns may have changed since
     audits = audits_of(where.out)
-    written = report.write(found, where.work, where.work / wanted.name, audits)
-    written += report.write_boards(found, where.out / wanted.name, audits)
-    boards = table.boards(found, audits)
+    written = page.write(found, where.work, where.work / wanted.name, audits)
+    written += page.write_boards(found, where.out / wanted.name, audits)
+    boards = board.boards(found, audits)
     if json:
         print_json(formats.as_json(boards))
         return
@@ -48,12 +48,12 @@ def progress_line(cell: run.Done) -> str:
 
 def show_table(folder: Path, format: str, name: str | None, columns: str | None, *, everything: bool, json: bool) -> None:
     """Show the boards of a folder of records. columns: names separated by commas, None: those of the suite, or `everything`."""
-    boards = table.boards(_of_suite(records.load(folder), name, folder), audits_of(folder))
+    boards = board.boards(_of_suite(records.load(folder), name, folder), audits_of(folder))
     if columns is not None:
         names = list(dict.fromkeys(part.strip() for part in columns.split(",")))
         if everything:
             raise UserError("--columns and --all exclude each other: name columns, or show every number")
-        boards = table.chosen(boards, names)
+        boards = board.chosen(boards, names)
     if json:
         print_json(formats.as_json(boards))
     elif format == "terminal":
@@ -67,7 +67,7 @@ def show_table(folder: Path, format: str, name: str | None, columns: str | None,
 def write_report(name: str, folder: Path, work: Path) -> None:
     """Write the page of a suite that was run."""
     found, audits = _of_suite(records.load(folder), name, folder), audits_of(folder)
-    written = report.write(found, work, work / name, audits) + report.write_boards(found, folder / name, audits)
+    written = page.write(found, work, work / name, audits) + page.write_boards(found, folder / name, audits)
     print("\n".join(map(str, written)))
 
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from t2ibench.commands.console import out as stdout
-from t2ibench.table import decimals_of
+from t2ibench.report.board import decimals_of
 
 
 def show(record: Mapping[str, Any], lines: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from t2ibench.table import Board
+from t2ibench.report.board import Board
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from t2ibench import table
 from t2ibench.core import records
+from t2ibench.report import board
 from t2ibench.runner.journal import Outcome, Store
 from t2ibench.tracks.contract import ADAPTED, COMPOSED, TRACKS
 
@@ -52,7 +52,7 @@ class Made:
         return path.read_bytes() if asked.sample in self.outcomes and self.outcomes[asked.sample].sha256 and path.exists() else None
 
 
-def galleries_of(board: table.Board, found: Sequence[Mapping[str, Any]], work: Path) -> list[Gallery]:
+def galleries_of(board: board.Board, found: Sequence[Mapping[str, Any]], work: Path) -> list[Gallery]:
     """One for each group of prompts, of all rows of a board; empty where the images are gone."""
     made: dict[str, Made] = {}
     for row in board.rows:

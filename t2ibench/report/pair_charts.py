@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from t2ibench.table import Board, Cell
+from t2ibench.report.board import Board, Cell
 
 STRATA = {"ca_control": "control", "ca_rare": "rare", "ca_near_unseen": "near unseen"}
 LOW, MIDDLE, HIGH = (247, 249, 252), (106, 165, 216), (11, 60, 111)  # colours of the rates 0, 0.5 and 1

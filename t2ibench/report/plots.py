@@ -4,8 +4,8 @@ import math
 
 from markupsafe import Markup, escape
 
+from t2ibench.report.board import Board, Cell, Column, number
 from t2ibench.report.sweeps import Line, Sweep
-from t2ibench.table import Board, Cell, Column, number
 
 WIDTH, ROW, LEFT, RIGHT, TOP, BOTTOM = 460, 22, 168, 14, 8, 26
 CURVE, DASHES = 300, ("", "6 3", "2 3", "8 3 2 3")  # height of a curve's plot; how its second line and the further ones are drawn

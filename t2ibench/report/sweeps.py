@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from t2ibench.core.records import canonical
-from t2ibench.table import Board, Row
+from t2ibench.report.board import Board, Row
 
 LEAST = 3  # values of a setting that make a line
 

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from t2ibench.table import COSTS, Board, Cell, Column, Row, number, rank_text
+from t2ibench.report.board import COSTS, Board, Cell, Column, Row, number, rank_text
 
 LEGEND = "95 % intervals below the values, ranks beside them (a range where they are open); bold: may be first; italics: baselines."
 

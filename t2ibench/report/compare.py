@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from t2ibench.core import records
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.report.board import decimals_of
 from t2ibench.stats.paired import Difference, difference, holm
-from t2ibench.table import decimals_of
 
 LEVEL = 0.05
 Verdict = Literal["better", "worse", "differs", "equivalent", "no difference shown"]

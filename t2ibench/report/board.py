@@ -14,9 +14,9 @@ from fnmatch import fnmatchcase
 from statistics import fmean, median
 from typing import Any
 
-from t2ibench.audit.board import line
 from t2ibench.core import plugins, records
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.report.audits import line
 from t2ibench.stats.paired import Rule
 from t2ibench.stats.ranks import ranks
 from t2ibench.tracks.contract import TRACKS
