@@ -30,10 +30,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from t2ibench.checks.drift import baseline, gate, methods, reports
 from t2ibench.core import environment
 from t2ibench.core.files import write_whole
 from t2ibench.core.progress import track
-from t2ibench.drift import baseline, gate, methods, reports
 from t2ibench.methods import gan_cls
 from t2ibench.metrics import clip_score
 from t2ibench.networks.attribute_judge import AttributeJudge

@@ -4,7 +4,8 @@ The pairs are computed from the training table (`t2ibench.data.rare_pairs`). An 
 refused one is a miss. Beside the under-represented pairs stand matched controls, neutral and over-represented pairs, and each literal
 alone. Where the judge's errors are known on 50 real images of every cell, a stratum is corrected by them, otherwise it is labelled
 "uncorrected". Chance is how often the same method's images of ordinary captions hit the pair: for a method that ignores its prompt, its
-unconditional rate. A data set without a judge gets a cross-fitted one (`probe`). Whether people agree with the judge: `t2ibench.audit`.
+unconditional rate. A data set without a judge gets a cross-fitted one (`probe`). Whether people agree with the judge:
+`t2ibench.checks.audit`.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,6 @@
-"""t2ibench/audit: who is asked what, what is undone by weights, and what is refused. All answers are made up to be counted by hand."""
+"""t2ibench/checks/audit: who is asked what, what is undone by weights, and what is refused. All answers are made up to be counted by
+hand.
+"""
 
 import csv
 import json
@@ -14,9 +16,9 @@ import torch
 from typer.testing import CliRunner
 
 from t2ibench import cli
-from t2ibench.audit.agreement import audit_of, kappa, share
-from t2ibench.audit.answers import Answers
-from t2ibench.audit.draw import CELLS, allotted, question, read_key, stratified
+from t2ibench.checks.audit.agreement import audit_of, kappa, share
+from t2ibench.checks.audit.answers import Answers
+from t2ibench.checks.audit.draw import CELLS, allotted, question, read_key, stratified
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.data.split import Vocabulary

@@ -1,4 +1,4 @@
-"""t2ibench/drift: faults are found in their layer and named, equal things pass, what cannot be concluded is no pass."""
+"""t2ibench/checks/drift: faults are found in their layer and named, equal things pass, what cannot be concluded is no pass."""
 
 import json
 import runpy
@@ -14,12 +14,12 @@ from test_records import record
 from typer.testing import CliRunner
 
 from t2ibench import cli
-from t2ibench.commands.drift import examine, shares_of, tiers_of
+from t2ibench.checks.drift import baseline, culprit, gate, golden, methods, reports
+from t2ibench.checks.drift.examine import examine, shares_of, tiers_of
+from t2ibench.checks.drift.fingerprint import fingerprint
+from t2ibench.checks.drift.looks import LAYERS, Look
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
-from t2ibench.drift import baseline, culprit, gate, golden, methods, reports
-from t2ibench.drift.fingerprint import fingerprint
-from t2ibench.drift.looks import LAYERS, Look
 from t2ibench.stats.paired import between_samples, spell
 
 pytest_plugins = ["pytester"]
@@ -156,7 +156,7 @@ def test_a_package_that_came_or_went_is_a_change():
 
 def test_the_fingerprint_knows_the_files_of_plug_in_folders():
     files = fingerprint()["files"]
-    assert {"metrics/fid.py", "drift/gate.py", "datasets/avatars/__init__.py"} <= set(files)
+    assert {"metrics/fid.py", "checks/drift/gate.py", "datasets/avatars/__init__.py"} <= set(files)
 
 
 # T2: methods

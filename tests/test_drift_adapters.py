@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from styleclip_models import CLIP, tiny_generator
 
-from t2ibench.drift import baseline, methods
+from t2ibench.checks.drift import baseline, methods
 from t2ibench.methods.styleclip import global_directions
 from t2ibench.methods.stylegan_nada import losses
 from t2ibench.networks import weights

@@ -1,4 +1,6 @@
-"""t2ibench/claims.py, reproduce.py and ledger.py: verdicts in closed form, honest reasons, and sheets that are refused in one line."""
+"""t2ibench/checks/papers/claims.py, checks/papers/reproduce.py and checks/papers/ledger.py: verdicts in closed form, honest reasons, and
+sheets that are refused in one line.
+"""
 
 import json
 import re
@@ -13,8 +15,9 @@ from test_compare import kept
 from test_records import record
 from typer.testing import CliRunner
 
-from t2ibench import claims, cli, ledger, reproduce
-from t2ibench.claims import Paper
+from t2ibench import cli
+from t2ibench.checks.papers import claims, ledger, reproduce
+from t2ibench.checks.papers.claims import Paper
 from t2ibench.core import plugins, records
 from t2ibench.core.errors import UserError
 from t2ibench.core.plugins import Entry

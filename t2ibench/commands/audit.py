@@ -10,9 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from t2ibench.audit.agreement import audit_of
-from t2ibench.audit.answers import read_all
-from t2ibench.audit.draw import draw, read_key
+from t2ibench.checks.audit.agreement import audit_of
+from t2ibench.checks.audit.answers import read_all
+from t2ibench.checks.audit.draw import draw, read_key
 from t2ibench.commands.console import out as stdout
 from t2ibench.commands.console import print_json
 from t2ibench.core import files, records

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from t2ibench import claims, ledger, reproduce
+from t2ibench.checks.papers import claims, ledger, reproduce
 from t2ibench.commands.console import out, print_json, say
 from t2ibench.commands.run import progress_line
 from t2ibench.core import files, records

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from t2ibench.claims import Claim, Paper, Reported
+from t2ibench.checks.papers.claims import Claim, Paper, Reported
 from t2ibench.core import files, records
 from t2ibench.core.errors import MissingWeights, UserError
 from t2ibench.core.plugins import Entry

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from t2ibench.drift.looks import Layer
+from t2ibench.checks.drift.looks import Layer
 
 # What can change a layer; the earlier, the more likely. Files by the beginnings of their paths.
 PACKAGES: dict[Layer, tuple[str, ...]] = {
@@ -17,14 +17,15 @@ PACKAGES: dict[Layer, tuple[str, ...]] = {
 }
 FILES: dict[Layer, tuple[str, ...]] = {
     "decode": ("core/images.py",),
-    "resize": ("networks/clip/preprocess.py", "networks/inception.py", "datasets/image_folder.py", "core/images.py"),
+    "resize": ("networks/clip/preprocess.py", "networks/inception.py", "data/folders.py", "core/images.py"),
     "estimator": ("stats/frechet.py", "stats/mmd.py", "stats/intervals.py", "metrics/"),
-    "features": ("networks/", "networks/extractors.py", "networks/models.py", "networks/zoo/", "core/images.py"),
+    "features": ("networks/", "core/images.py"),
     "metrics": (
         "metrics/",
         "scoring/feature_sets.py",
         "scoring/evidence.py",
         "networks/extractors.py",
+        "core/cache.py",
         "stats/intervals.py",
         "stats/mmd.py",
         "core/seeds.py",

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from t2ibench.checks.drift.gate import INCONCLUSIVE, Finding, Verdict
+from t2ibench.checks.drift.looks import LAYERS
 from t2ibench.core.files import write_whole
-from t2ibench.drift.gate import INCONCLUSIVE, Finding, Verdict
-from t2ibench.drift.looks import LAYERS
 
 MARKS = {"pass": ("✓", "green"), "drift": ("✗", "bold red"), "inconclusive": ("?", "yellow")}
 HEADLINES = {0: "no drift", 1: "drift", INCONCLUSIVE: "inconclusive"}
@@ -71,7 +71,7 @@ def junit(verdict: Verdict) -> bytes:
         numbers = {key: str(sum(finding.status == status for finding in found)) for key, status in counts.items()}
         suite = ET.SubElement(root, "testsuite", {"name": f"T{tier}", "tests": str(len(found)), **numbers})
         for finding in found:
-            case = ET.SubElement(suite, "testcase", classname=f"t2ibench.drift.T{tier}.{finding.layer}", name=finding.name)
+            case = ET.SubElement(suite, "testcase", classname=f"t2ibench.checks.drift.T{tier}.{finding.layer}", name=finding.name)
             if finding.status != "pass":
                 kind = "failure" if finding.status == "drift" else "error"
                 ET.SubElement(case, kind, message=_plain(finding.said)).text = _plain("\n".join([finding.said, verdict.culprit]).strip())

@@ -13,9 +13,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from t2ibench.checks.drift.golden import FOLDER, JPEG, SHEETS, Golden
 from t2ibench.core import plugins, settings
 from t2ibench.core.images import read_image, to_float, to_uint8
-from t2ibench.drift.golden import FOLDER, JPEG, SHEETS, Golden
 from t2ibench.metrics import cmmd, inception_score, kid, prdc, r_precision
 from t2ibench.networks import inception
 from t2ibench.networks.clip import Clip

@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from t2ibench.checks.drift.baseline import Baseline
+from t2ibench.checks.drift.gate import LIMITS, Finding
 from t2ibench.core.cache import uncached
 from t2ibench.core.errors import UserError
-from t2ibench.drift.baseline import Baseline
-from t2ibench.drift.gate import LIMITS, Finding
 from t2ibench.runner import run, suite
 from t2ibench.runner.record import difference as first_difference
 from t2ibench.stats.paired import Difference, difference

@@ -13,7 +13,7 @@ from PIL import features as pillow
 from t2ibench.core import environment
 from t2ibench.networks import zoo
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 MORE = ("open_clip_torch", "dicebear-core", "dicebear-styles", "resvg-py", "scikit-image")
 LIBRARIES = ("jpg", "zlib", "webp")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from t2ibench.drift.gate import Finding, Verdict
+    from t2ibench.checks.drift.gate import Finding, Verdict
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 
 
 def _path(name: str) -> Path:
-    from t2ibench.drift.baseline import SHIPPED
+    from t2ibench.checks.drift.baseline import SHIPPED
 
     return SHIPPED if name == "shipped" else Path(name)
 
@@ -38,10 +38,10 @@ class Checks(pytest.Collector):
     """The checks of a baseline, by tier."""
 
     def collect(self) -> Iterator["Check"]:
-        from t2ibench.commands.drift import tiers_of
+        from t2ibench.checks.drift import baseline, methods
+        from t2ibench.checks.drift.examine import tiers_of
+        from t2ibench.checks.drift.looks import LAYERS, TIERS
         from t2ibench.core.errors import UserError
-        from t2ibench.drift import baseline, methods
-        from t2ibench.drift.looks import LAYERS, TIERS
 
         try:
             known, tiers = baseline.read(self.path), tiers_of(self.config.getoption("--t2ibench-drift-tiers"))
@@ -65,7 +65,7 @@ class Session:
 
     @property
     def verdict(self) -> "Verdict":
-        from t2ibench.commands.drift import examine
+        from t2ibench.checks.drift.examine import examine
 
         if self._verdict is None:
             self._verdict = examine(self.path, self.tiers)

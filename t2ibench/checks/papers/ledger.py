@@ -3,8 +3,8 @@
 from dataclasses import asdict
 from typing import Any
 
+from t2ibench.checks.papers.reproduce import Beside, Judged, Ledger
 from t2ibench.report.compare import figures, line_as_json, p_text
-from t2ibench.reproduce import Beside, Judged, Ledger
 
 LEGEND = (
     "A verdict is about this data set, these weights and run seeds: its intervals cover the sampling of images, not that of trainings. "

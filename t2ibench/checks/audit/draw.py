@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from t2ibench.audit import form
+from t2ibench.checks.audit import form
 from t2ibench.core import files, records
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.images import encode_png, pixel_hash

@@ -15,12 +15,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from t2ibench.checks.drift import culprit, golden
+from t2ibench.checks.drift.baseline import Baseline, Seen
+from t2ibench.checks.drift.fingerprint import fingerprint
+from t2ibench.checks.drift.looks import LAYERS, TIERS, Layer, Look, Looks
 from t2ibench.core.cache import uncached
 from t2ibench.core.errors import UserError
-from t2ibench.drift import culprit, golden
-from t2ibench.drift.baseline import Baseline, Seen
-from t2ibench.drift.fingerprint import fingerprint
-from t2ibench.drift.looks import LAYERS, TIERS, Layer, Look, Looks
 from t2ibench.networks.models import JUDGE, JUDGE_CLIP, Models
 
 Status = Literal["pass", "drift", "inconclusive"]

@@ -43,4 +43,6 @@ def spreadsheet(audit: str, entries: Sequence[Entry]) -> str:
 def page(audit: str, entries: Sequence[Entry]) -> str:
     """The form: one image at a time, answered by keys or buttons; it hands over the same columns as the spreadsheet."""
     images = [{"name": entry.name, "questions": list(entry.questions), "png": base64.b64encode(entry.png).decode()} for entry in entries]
-    return environment("audit").get_template("form.html.j2").render(audit=audit, images=images, columns=COLUMNS, answers=list(ANSWERS))
+    return (
+        environment("checks/audit").get_template("form.html.j2").render(audit=audit, images=images, columns=COLUMNS, answers=list(ANSWERS))
+    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from t2ibench.audit.form import ANSWERS, COLUMNS
+from t2ibench.checks.audit.form import ANSWERS, COLUMNS
 from t2ibench.core.errors import UserError
 
 Said = tuple[bool | None, bool | None]  # whether each of the two literals is seen; None: it cannot be told

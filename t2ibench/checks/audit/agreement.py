@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from t2ibench.audit.answers import Answers
+from t2ibench.checks.audit.answers import Answers
 from t2ibench.core.errors import UserError
 from t2ibench.data.attributes import attribute_of
 from t2ibench.report.audits import KIND
