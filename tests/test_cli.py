@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from t2ibench import cli
-from t2ibench.commands.generate import seeds_of
+from t2ibench.cli.generate import seeds_of
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.core.settings import settings_of

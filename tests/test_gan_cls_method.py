@@ -8,7 +8,7 @@ import torch
 from gan_cls_data import TINY, colour_split, write_tiny_weights
 from PIL import Image
 
-from t2ibench.commands.generate import generate_sheet
+from t2ibench.cli.generate import generate_sheet
 from t2ibench.core import plugins
 from t2ibench.core.errors import UserError
 from t2ibench.core.settings import configure

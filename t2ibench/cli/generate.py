@@ -1,29 +1,26 @@
 """`generate`, `show` and `prompts`: what a method makes of your texts, what is in a data set, and what a suite asks for."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
-import numpy as np
-import torch
-from torch import Tensor
+import typer
 
-from t2ibench.core import files, plugins
+from t2ibench.cli.options import Device, png_file
 from t2ibench.core.errors import UserError, did_you_mean
-from t2ibench.core.images import read_image
-from t2ibench.core.plugins import Entry
-from t2ibench.core.progress import counter
-from t2ibench.core.settings import settings_of
-from t2ibench.data.dataset import opened
-from t2ibench.report import sheets
-from t2ibench.runner import methods, run, suite
-from t2ibench.runner.methods import has_functions
-from t2ibench.tracks.contract import Adapt, Compose, Edit, TextToImage
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from t2ibench.core.plugins import Entry
 
 BATCH, MOST = 64, 10_000
 TEXT_TO_IMAGE, EDIT, ADAPT = "text_to_image", "edit", "adapt"
-R = TypeVar("R", TextToImage, Edit, Adapt, Compose, np.ndarray)
+R = TypeVar("R")  # a request of a track, or an image
 
 
 def generate_sheet(
@@ -37,6 +34,15 @@ def generate_sheet(
     images: Sequence[Path] = (),
 ) -> None:
     """A row a prompt, a column a seed or a real image; of a method that edits, the first row is what the edits start from."""
+    import numpy as np
+
+    from t2ibench.core import plugins
+    from t2ibench.core.images import read_image
+    from t2ibench.report import sheets
+    from t2ibench.runner import methods
+    from t2ibench.runner.methods import has_functions
+    from t2ibench.tracks.contract import Edit, TextToImage
+
     entry = entry_of(id, settings)
     can_edit = has_functions(entry, EDIT)
     if images and neutral is None and not can_edit and hasattr(plugins.load("methods", entry.name).Method, "transfer_style"):
@@ -66,6 +72,13 @@ def generate_sheet(
 
 def generate_transfers(entry: Entry, prompts: Sequence[str], images: Sequence[Path], out: Path, device: str) -> None:
     """Of a method that reads the style off an image: a column an image, and under it a row for each text drawn in its style."""
+    import numpy as np
+    import torch
+
+    from t2ibench.core.images import read_image
+    from t2ibench.report import sheets
+    from t2ibench.runner import methods
+
     maker = methods.method_maker(entry, TEXT_TO_IMAGE, "generate", device)
     real = [np.ascontiguousarray(read_image(path).transpose(2, 0, 1)) for path in images]
     rows = [("image", real)]
@@ -83,6 +96,10 @@ def generate_pairs(
     id: str, source: str | None, targets: Sequence[str], seeds: str, out: Path, settings: Sequence[str], device: str
 ) -> None:
     """Of a method that adapts a generator: a row of what it draws before, and one for each target; a column a seed."""
+    from t2ibench.report import sheets
+    from t2ibench.runner import methods
+    from t2ibench.tracks.contract import Adapt
+
     entry = entry_of(id, settings)
     maker = methods.method_maker(entry, ADAPT, "generate", device)
     before = maker.identity["config"].get("source") if source is None else source
@@ -98,6 +115,10 @@ def generate_pairs(
 
 def entry_of(id: str, settings: Sequence[str]) -> Entry:
     """A method, or a plug-in with its own settings. Raises UserError where there is none of this name."""
+    from t2ibench.core import plugins
+    from t2ibench.core.plugins import Entry
+    from t2ibench.core.settings import settings_of
+
     known = {**{name: (name, {}) for name in plugins.sources("methods")}, **plugins.method_ids()}
     if id not in known:
         raise UserError(f"no method is called {id!r}{did_you_mean(id, known)}")
@@ -107,6 +128,8 @@ def entry_of(id: str, settings: Sequence[str]) -> Entry:
 
 def made_by(id: str, make: Callable[[Sequence[R]], Tensor], requests: Sequence[R]) -> list[np.ndarray]:
     """What a method makes of requests, in batches."""
+    from t2ibench.core.progress import counter
+
     images: list[np.ndarray] = []
     with counter(f"{id}: images", total=len(requests)) as advance:
         for start in range(0, len(requests), BATCH):
@@ -134,6 +157,9 @@ def seeds_of(text: str) -> list[int]:
 
 def show_dataset(name: str, split: str, count: int, columns: int, out: Path | None) -> None:
     """The first images of a split, with the first of their captions."""
+    from t2ibench.data.dataset import opened
+    from t2ibench.report import sheets
+
     load, facts = opened(name)
     found = load(split)
     rows = range(min(count, len(found)))
@@ -145,6 +171,9 @@ def show_dataset(name: str, split: str, count: int, columns: int, out: Path | No
 
 def write_prompts(name: str, seed: int, out: Path) -> None:
     """A line for every image of text that a suite asks for, in the format of the method image_folder."""
+    from t2ibench.core import files
+    from t2ibench.runner import run, suite
+
     plans = {plan.track: plan for plan in run.prepare(suite.load(name))}
     if TEXT_TO_IMAGE not in plans:
         raise UserError(f"{name} has no track {TEXT_TO_IMAGE}, and other tracks ask for more than images of texts")
@@ -152,3 +181,53 @@ def write_prompts(name: str, seed: int, out: Path) -> None:
     rows = [{"file_name": f"{s.id}.png", "text": s.prompt.text, "seed": s.seed, "prompt": s.prompt.id, "k": s.k} for s in asked]
     files.write_whole(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
     print(f"{out}: {len(rows):,} images")
+
+
+def generate(
+    method: Annotated[str, typer.Argument(help="A method; see `t2ibench list methods`.")],
+    prompts: Annotated[list[str] | None, typer.Argument(help="One or more texts.")] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds of the images, as 0-15 or 0,3,7.")] = "0-7",
+    out: Annotated[Path, typer.Option(callback=png_file, help="The PNG to write: a row a prompt, a column a seed.")] = Path("sheet.png"),
+    set: Annotated[list[str] | None, typer.Option("--set", help="A setting of the method, key=value.")] = None,
+    neutral: Annotated[str | None, typer.Option(help="Edit from this text to yours; for methods that edit.")] = None,
+    image: Annotated[
+        list[Path] | None, typer.Option(help="Edit this image (or take its style) instead of the seeds'; may be given again.")
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Adapt a generator of what this text says; see --target.")] = None,
+    target: Annotated[list[str] | None, typer.Option(help="Adapt it to what this text says; may be given again.")] = None,
+    device: Device = "cpu",
+) -> None:
+    """Write a sheet of images that a method makes of your texts; of one that edits or adapts, under the images before."""
+
+    if target:
+        if prompts or neutral is not None or image:
+            raise UserError(
+                "generate: --target adapts a generator, which takes neither texts to draw nor --neutral nor --image: leave them out"
+            )
+        generate_pairs(method, source, target, seeds, out, set or [], device)
+        return
+    if not prompts or source is not None:
+        raise UserError("generate: a text is missing: give one or more, or --target for methods that adapt a generator")
+    generate_sheet(method, prompts, seeds, out, set or [], device, neutral, image or [])
+
+
+def prompts(
+    suite: Annotated[str, typer.Argument(help="A shipped suite or a YAML file.")] = "quick",
+    seed: Annotated[int, typer.Option(min=0, help="The run seed; those of the images follow from it.")] = 0,
+    out: Annotated[Path, typer.Option(help="The file to write, a JSON line for every image.")] = Path("metadata.jsonl"),
+) -> None:
+    """Write every image that a suite asks for (file name, text, seed), to be made elsewhere and run as the method image_folder."""
+
+    write_prompts(suite, seed, out)
+
+
+def show(
+    dataset: Annotated[str, typer.Argument(help="A data set, or a folder of images.")] = "avatars",
+    split: Annotated[str, typer.Option(help="Which split.")] = "test",
+    count: Annotated[int, typer.Option(min=1, max=400, help="How many images.")] = 24,
+    columns: Annotated[int, typer.Option(min=1, max=40, help="Images in a row.")] = 6,
+    out: Annotated[Path | None, typer.Option(callback=png_file, help="The PNG to write; NAME-SPLIT.png unless given.")] = None,
+) -> None:
+    """Write a sheet of a data set's images with their captions."""
+
+    show_dataset(dataset, split, count, columns, out)

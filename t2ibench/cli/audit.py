@@ -3,34 +3,39 @@
 import json as json_
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from t2ibench.checks.audit.agreement import audit_of
-from t2ibench.checks.audit.answers import read_all
-from t2ibench.checks.audit.draw import draw, read_key
-from t2ibench.commands.console import out as stdout
-from t2ibench.commands.console import print_json
-from t2ibench.core import files, records
+from t2ibench.cli.console import out as stdout
+from t2ibench.cli.console import print_json
+from t2ibench.cli.options import Json, Out, Work
 from t2ibench.core.errors import UserError
-from t2ibench.report import audits
-from t2ibench.runner import suite
 
 STYLES = {"withheld": "red", "kept": "green"}
 
 
 def draw_audit(name: str, method: str, images: int, out: Path, work: Path, folder: Path | None) -> None:
     """Write what raters need and the key."""
+    from t2ibench.checks.audit.draw import draw
+    from t2ibench.runner import suite
+
     made = draw(suite.load(name), method, images, out, work, folder)
     print(f"{made / 'raters'}: give this folder, and nothing else, to two raters; {made / 'key.json'} is for `t2ibench audit read`")
 
 
 def read_audit(folder: Path, paths: Sequence[Path], out: Path, *, json: bool) -> None:
     """Hold the judge to the answers, write the audit beside the records and show it."""
+    from t2ibench.checks.audit.agreement import audit_of
+    from t2ibench.checks.audit.answers import read_all
+    from t2ibench.checks.audit.draw import read_key
+    from t2ibench.core import files, records
+    from t2ibench.report import audits
+
     key = read_key(folder)
     made = records.seal(audit_of(key, read_all(paths, key)))
     path = audits.path_of(out, made["suite"], made["method"])
@@ -80,7 +85,38 @@ def show(made: Mapping[str, Any]) -> None:
 
 
 def _figures(value: str, found: Mapping[str, Any]) -> tuple[str, str, str]:
+    from t2ibench.report import audits
+
     if found.get(value) is None:
         return "—", "", str(found["n"])
     low, high = map(audits.figure, found["ci"])
     return audits.figure(found[value]), f"[{low}, {high}]", str(found["n"])
+
+
+audit = typer.Typer(help="Have people check what the attribute judge says of a method's images.", no_args_is_help=True)
+
+
+@audit.command("draw")
+def audit_draw(
+    suite: Annotated[str, typer.Argument(help="A suite that was run and asks for attribute pairs.")],
+    method: Annotated[str, typer.Argument(help="The method, or baseline, whose images are looked at.")],
+    images: Annotated[int, typer.Option(min=4, help="How many, of all judged cells and pairs.")] = 100,
+    folder: Annotated[Path | None, typer.Option(help="What to write: raters/ for the raters, key.json; audit-… unless given.")] = None,
+    out: Out = Path("runs"),
+    work: Work = Path("runs"),
+) -> None:
+    """Draw images of a finished cell and write a form for raters, who learn neither the method nor what the judge said."""
+
+    draw_audit(suite, method, images, out, work, folder)
+
+
+@audit.command("read")
+def audit_read(
+    folder: Annotated[Path, typer.Argument(help="What `t2ibench audit draw` wrote.")],
+    answers: Annotated[list[Path], typer.Argument(help="A CSV file of each rater.")],
+    out: Out = Path("runs"),
+    json: Json = False,
+) -> None:
+    """Agreement of raters and judge, kappas, and the pairs withheld; written to OUT/audits, where `table` finds it."""
+
+    read_audit(folder, answers, out, json=json)

@@ -1,13 +1,17 @@
 """`convert`: one StyleGAN2 checkpoint as another kind of file."""
 
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from t2ibench.core.errors import UserError
-from t2ibench.networks.stylegan2 import checkpoints
 
 
 def convert_checkpoint(source: Path, target: Path, *, half: bool, replace: bool) -> None:
     """Write the generator of `source` to `target`; the suffixes say the kinds. Images stay the same, unless in half precision."""
+    from t2ibench.networks.stylegan2 import checkpoints
+
     if target.suffix not in checkpoints.WRITTEN:
         raise UserError(f"{target}: the suffix is {target.suffix!r}, expected one of {', '.join(checkpoints.WRITTEN)}")
     if target.exists() and not replace:
@@ -20,3 +24,14 @@ def convert_checkpoint(source: Path, target: Path, *, half: bool, replace: bool)
     config = generator.config
     parameters = sum(parameter.numel() for parameter in generator.parameters())
     print(f"{target}: {config.resolution} pixels, {config.mapping_layers} mapping layers, {parameters:,} parameters")
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(help="A StyleGAN2: NVlabs' .pkl, rosinality's .pt, or .safetensors.")],
+    target: Annotated[Path, typer.Argument(help="The file to write: .pt or .safetensors.")],
+    half: Annotated[bool, typer.Option("--half", help="Half precision: half the size, slightly other images.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Write over a file that exists.")] = False,
+) -> None:
+    """Write a StyleGAN2 checkpoint as another kind of file. Code inside a .pkl is never run."""
+
+    convert_checkpoint(source, target, half=half, replace=replace)

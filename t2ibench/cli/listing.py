@@ -1,17 +1,16 @@
 """`list`: names and first lines, read from files; nothing is imported, no weight is loaded."""
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from t2ibench.commands.console import out, print_json
-from t2ibench.core import plugins
-from t2ibench.networks import zoo
-from t2ibench.runner import suite
-from t2ibench.tracks import compose_tasks
+from t2ibench.cli.console import out, print_json
+from t2ibench.cli.options import Json
 
 
 def show_list(kind: str, *, json: bool) -> None:
@@ -29,6 +28,8 @@ def show_list(kind: str, *, json: bool) -> None:
 
 
 def methods() -> list[dict[str, Any]]:
+    from t2ibench.core import plugins
+
     found = []
     for id, (plugin, settings) in plugins.method_ids().items():
         variant = ", ".join(f"{key}: {value}" for key, value in settings.items())
@@ -37,19 +38,27 @@ def methods() -> list[dict[str, Any]]:
 
 
 def of_plugins(kind: str) -> list[dict[str, Any]]:
+    from t2ibench.core import plugins
+
     return [{"name": name, "about": plugins.describe(kind, name)} for name in plugins.sources(kind)]
 
 
 def suites() -> list[dict[str, Any]]:
+    from t2ibench.runner import suite
+
     return [{"name": name, "about": suite.title(path)} for name, path in suite.available().items()]
 
 
 def weights() -> list[dict[str, Any]]:
     """Weights files, with what their cards say."""
+    from t2ibench.networks import zoo
+
     return [_weights(name, path) for name, path in zoo.available().items()]
 
 
 def _weights(name: str, path: Path) -> dict[str, Any]:
+    from t2ibench.networks import zoo
+
     card = zoo.card(path)
     return {
         "name": name,
@@ -64,6 +73,8 @@ def _weights(name: str, path: Path) -> dict[str, Any]:
 
 def recipes() -> list[dict[str, Any]]:
     """Tasks of composition, with the sources that they need."""
+    from t2ibench.tracks import compose_tasks
+
     found = compose_tasks.recipes().items()
     return [{"name": name, "mode": task.mode, "needs": ", ".join(sorted(task.needs)), "about": task.about} for name, task in found]
 
@@ -76,3 +87,18 @@ ENTRIES = {
     "assets": weights,
     "recipes": recipes,
 }
+
+
+class Kind(StrEnum):
+    methods = "methods"
+    metrics = "metrics"
+    datasets = "datasets"
+    suites = "suites"
+    assets = "assets"
+    recipes = "recipes"
+
+
+def list_things(kind: Annotated[Kind, typer.Argument(help="What to list.")], json: Json = False) -> None:
+    """List what there is; imports and loads none of it."""
+
+    show_list(kind.value, json=json)

@@ -1,27 +1,24 @@
 """`compose`: recipes of conditions tried on your own images and texts, with a sheet of what went in and what came out."""
 
+from __future__ import annotations
+
 import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-import torch
+import typer
 
-from t2ibench.commands.generate import entry_of, made_by, seeds_of
+from t2ibench.cli.options import Device
 from t2ibench.core.errors import UserError, did_you_mean
-from t2ibench.core.files import write_whole
-from t2ibench.core.images import encode_png, read_image
-from t2ibench.data.dataset import opened
-from t2ibench.data.representations.masks import middle
-from t2ibench.report import sheets
-from t2ibench.runner import methods
-from t2ibench.tracks import compose_tasks
-from t2ibench.tracks.compose import caption, request
-from t2ibench.tracks.compose_tasks import NAMES, Task
-from t2ibench.tracks.contract import Compose, Source
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from t2ibench.tracks.compose_tasks import Task
+    from t2ibench.tracks.contract import Compose, Source
 
 COMPOSE = "compose"
 GIVE = {"A": "--image", "B": "--other", "text": "--text"}
@@ -45,6 +42,13 @@ def compose_images(names: Sequence[str], given: Given, id: str, seeds: str, out:
 
     Writes `out`/sheet.png, and every image as `out`/<recipe>-<seed>.png (its number from A to B).
     """
+    from t2ibench.cli.generate import entry_of, made_by, seeds_of
+    from t2ibench.core.files import write_whole
+    from t2ibench.core.images import encode_png
+    from t2ibench.report import sheets
+    from t2ibench.runner import methods
+    from t2ibench.tracks import compose_tasks
+
     tasks = {name: edited(compose_tasks.find(name, "compose: --recipe"), given.edit) for name in names}
     for name, task in tasks.items():
         check(name, task, given)
@@ -69,6 +73,8 @@ def compose_images(names: Sequence[str], given: Given, id: str, seeds: str, out:
 
 def edited(task: Task, edit: str | None) -> Task:
     """The task with the user's kind of edit. Raises UserError for an unknown one."""
+    from t2ibench.tracks import compose_tasks
+
     if edit is None or not task.edit:
         return task
     if edit not in compose_tasks.EDITS:
@@ -88,6 +94,11 @@ def check(name: str, task: Task, given: Given) -> None:
 
 def requests(task: Task, a: Source | None, b: Source | None, given: Given, seeds: Sequence[int]) -> list[Compose]:
     """One for each seed; of what lies between A and B, from A to B with the noise of the first seed."""
+    import numpy as np
+
+    from t2ibench.tracks.compose import request
+    from t2ibench.tracks.contract import Source
+
     side = next((source.image.shape[-1] for source in (a, b) if source is not None and source.image is not None), 64)
     hole = known(given.mask, side) if task.has_hole else None
     moves = "between" in task.c2
@@ -102,6 +113,10 @@ def requests(task: Task, a: Source | None, b: Source | None, given: Given, seeds
 
 def drawn(given: Given) -> Source | None:
     """What the user drew in place of an edit: dark strokes on white, or a white silhouette on black."""
+    import numpy as np
+
+    from t2ibench.tracks.contract import Source
+
     if given.sketch is None and given.silhouette is None:
         return None
     strokes = None if given.sketch is None else (1 - square(given.sketch).mean(0) / 255).astype(np.float32)
@@ -111,6 +126,10 @@ def drawn(given: Given) -> Source | None:
 
 def source_of(text: str) -> Source:
     """An image file, or an image of a data set with its caption and its exact parts. Raises UserError for what is neither."""
+    from t2ibench.data.dataset import opened
+    from t2ibench.tracks.compose import caption
+    from t2ibench.tracks.contract import Source
+
     found = re.fullmatch(r"([A-Za-z_]\w*)/([\w-]+)/(\d+)", text)
     if Path(text).exists() or found is None:
         return Source(square(Path(text)))
@@ -124,6 +143,10 @@ def source_of(text: str) -> Source:
 
 def square(path: Path) -> np.ndarray:
     """The middle of an image file, uint8 [3, S, S]."""
+    import numpy as np
+
+    from t2ibench.core.images import read_image
+
     image = read_image(path).transpose(2, 0, 1)
     side = min(image.shape[1:])
     top, left = ((extent - side) // 2 for extent in image.shape[1:])
@@ -132,6 +155,11 @@ def square(path: Path) -> np.ndarray:
 
 def known(mask: str, side: int) -> np.ndarray:
     """Where A is known, bool [side, side]: a hole in the middle, a half of the image, or where a file is not white."""
+    import numpy as np
+    import torch
+
+    from t2ibench.data.representations.masks import middle
+
     found = middle(1, side)[0, 0].numpy() > 0
     half = side // 2
     halves: dict[str, Any] = {"upper": np.s_[:half], "lower": np.s_[half:], "left": np.s_[:, :half], "right": np.s_[:, half:]}
@@ -148,6 +176,8 @@ def known(mask: str, side: int) -> np.ndarray:
 
 def left_out(name: str, task: Task, asked: Compose, id: str, *, exact: bool) -> None:
     """Says in one line which conditions a source lacks. Raises UserError where none is left."""
+    from t2ibench.tracks.compose_tasks import NAMES
+
     lacking = [
         letter
         for letter, source in task.given.items()
@@ -165,6 +195,8 @@ def left_out(name: str, task: Task, asked: Compose, id: str, *, exact: bool) -> 
 
 def before(task: Task, asked: Compose) -> list[np.ndarray | None]:
     """A, B, and what was edited or is known, as far as the task looks at them."""
+    import numpy as np
+
     a, b = (asked.sources[end].image if end in asked.sources else None for end in "AB")
     shown: Any = None
     if "edited" in asked.sources:
@@ -173,3 +205,24 @@ def before(task: Task, asked: Compose) -> list[np.ndarray | None]:
     elif asked.known is not None and a is not None:
         return [a, b, np.where(asked.known, a, 255).astype(np.uint8)]
     return [a, b, None if shown is None else np.repeat(shown.astype(np.uint8)[None], 3, 0)]
+
+
+def compose(
+    recipe: Annotated[list[str], typer.Option(help="What to take from which source; see `t2ibench list recipes`. May be given again.")],
+    image: Annotated[str | None, typer.Option(help="A: an image file, or DATASET/SPLIT/ROW, which has a caption and exact parts.")] = None,
+    other: Annotated[str | None, typer.Option(help="B: another one.")] = None,
+    text: Annotated[str | None, typer.Option(help="A caption.")] = None,
+    mask: Annotated[str, typer.Option(help="middle, upper, lower, left, right, or an image: white is drawn anew.")] = "middle",
+    edit: Annotated[str | None, typer.Option(help="How an edited sketch or silhouette differs: other, shift, mirror, erase.")] = None,
+    sketch: Annotated[Path | None, typer.Option(help="Your own edited sketch: dark strokes on white.")] = None,
+    silhouette: Annotated[Path | None, typer.Option(help="Your own edited silhouette: white on black.")] = None,
+    method: Annotated[str, typer.Option(help="A method of the track compose.")] = "composer",
+    seeds: Annotated[str, typer.Option(help="Seeds of the images, as 0-15 or 0,3,7.")] = "0-3",
+    out: Annotated[Path, typer.Option(help="Folder of the images and of sheet.png.")] = Path("composed"),
+    set: Annotated[list[str] | None, typer.Option("--set", help="A setting of the method, key=value.")] = None,
+    device: Device = "cpu",
+) -> None:
+    """Put images together from conditions of your images and texts: colouring, variations, style, poses, regions and more."""
+
+    given = Given(image, other, text, mask, edit, sketch, silhouette)
+    compose_images(recipe, given, method, seeds, out, set or [], device)

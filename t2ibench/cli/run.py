@@ -1,22 +1,30 @@
 """`run`, `table` and `report`: cells one after the other, then boards made from their records."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.markup import escape
 
-from t2ibench.commands.console import out, print_json, say
-from t2ibench.core import records
+from t2ibench.cli.console import out, print_json, say
+from t2ibench.cli.options import Device, Json, Out, Work
 from t2ibench.core.errors import UserError, did_you_mean
-from t2ibench.report import board, formats, page
-from t2ibench.report.audits import load as audits_of
-from t2ibench.runner import run, suite
+
+if TYPE_CHECKING:
+    from t2ibench.runner.run import Done, Where
 
 
-def run_suite(name: str, where: run.Where, *, json: bool) -> None:
+def run_suite(name: str, where: Where, *, json: bool) -> None:
     """Run a suite, write its leaderboards and page, and show its board."""
+    from t2ibench.report import board, formats, page
+    from t2ibench.report.audits import load as audits_of
+    from t2ibench.runner import run, suite
+
     wanted, started = suite.load(name), time.perf_counter()
     say(f"[bold]{escape(wanted.name)}[/] {escape(wanted.title)}")
     done = []
@@ -38,7 +46,7 @@ def run_suite(name: str, where: run.Where, *, json: bool) -> None:
     )
 
 
-def progress_line(cell: run.Done) -> str:
+def progress_line(cell: Done) -> str:
     """What a person at a terminal reads of a cell that is done."""
     record, counts = cell.record, cell.record["counts"]
     what = f"{counts['ok']:,} of {counts['requested']:,} images" + (" [bold red]partial[/]" if record["partial"] else "")
@@ -48,6 +56,10 @@ def progress_line(cell: run.Done) -> str:
 
 def show_table(folder: Path, format: str, name: str | None, columns: str | None, *, everything: bool, json: bool) -> None:
     """Show the boards of a folder of records. columns: names separated by commas, None: those of the suite, or `everything`."""
+    from t2ibench.core import records
+    from t2ibench.report import board, formats
+    from t2ibench.report.audits import load as audits_of
+
     boards = board.boards(_of_suite(records.load(folder), name, folder), audits_of(folder))
     if columns is not None:
         names = list(dict.fromkeys(part.strip() for part in columns.split(",")))
@@ -66,6 +78,10 @@ def show_table(folder: Path, format: str, name: str | None, columns: str | None,
 
 def write_report(name: str, folder: Path, work: Path) -> None:
     """Write the page of a suite that was run."""
+    from t2ibench.core import records
+    from t2ibench.report import page
+    from t2ibench.report.audits import load as audits_of
+
     found, audits = _of_suite(records.load(folder), name, folder), audits_of(folder)
     written = page.write(found, work, work / name, audits) + page.write_boards(found, folder / name, audits)
     print("\n".join(map(str, written)))
@@ -76,3 +92,53 @@ def _of_suite(found: Sequence[Mapping[str, Any]], name: str | None, folder: Path
     if name is not None and name not in there:
         raise UserError(f"{folder} holds no record of the suite {name!r}{did_you_mean(name, there)}")
     return [record for record in found if name in (None, record["suite"])]
+
+
+class Format(StrEnum):
+    terminal = "terminal"
+    markdown = "markdown"
+    csv = "csv"
+    latex = "latex"
+
+
+def run(
+    suite: Annotated[str, typer.Argument(help="A shipped suite (quick, avatars) or a YAML file.")] = "quick",
+    out: Out = Path("runs"),
+    work: Work = Path("runs"),
+    batch: Annotated[
+        int, typer.Option(min=1, help="Images made at once. Another number may move a pixel by one grey level, no further.")
+    ] = 64,
+    device: Device = "cpu",
+    replace: Annotated[bool, typer.Option(help="Write over records that were made with other settings.")] = False,
+    json: Json = False,
+) -> None:
+    """Generate, score and record every cell of a suite, then show its leaderboard. The same command again goes on where it was."""
+
+    from t2ibench.runner.run import Where
+
+    run_suite(suite, Where(out, work, batch, device, replace), json=json)
+
+
+def table(
+    folder: Annotated[Path, typer.Argument(help="What `t2ibench run` wrote (its --out), or any folder of records.")] = Path("runs"),
+    format: Annotated[Format, typer.Option("--format", "-f", help="How to write it.")] = Format.terminal,
+    suite: Annotated[str | None, typer.Option(help="Only the boards of this suite.")] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Only these, in this order, separated by commas, and what each of them answers.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every number, not only the suite's columns.")] = False,
+    json: Json = False,
+) -> None:
+    """Show the leaderboards of recorded runs."""
+
+    show_table(folder, format.value, suite, columns, everything=everything, json=json)
+
+
+def report(
+    suite: Annotated[str, typer.Argument(help="The name of a suite that was run.")] = "quick",
+    out: Out = Path("runs"),
+    work: Work = Path("runs"),
+) -> None:
+    """Write the HTML page and the sheet of samples of a suite again, from its records and images."""
+
+    write_report(suite, out, work)

@@ -1,14 +1,21 @@
 """`compare`: two methods, metric by metric, as a table or JSON."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from t2ibench.commands.console import out, print_json
-from t2ibench.report.compare import Comparison, Line, as_json, compare, figures, margins_of, p_text, pairs
+from t2ibench.cli.console import out, print_json
+from t2ibench.cli.options import Json
+
+if TYPE_CHECKING:
+    from t2ibench.report.compare import Comparison, Line
 
 STYLES = {"better": "green", "worse": "red", "differs": "yellow", "equivalent": "cyan"}
 ARROWS = {"higher": " ↑", "lower": " ↓"}
@@ -27,6 +34,8 @@ def compare_methods(
     json: bool,
 ) -> None:
     """Compare what two words name, in every track that both have."""
+    from t2ibench.report.compare import as_json, compare, margins_of, pairs
+
     limits = margins_of(margins)
     found = [compare(*sides, limits, metrics, everything=everything) for sides in pairs(a, b, folder, suite, track)]
     if json:
@@ -62,6 +71,8 @@ def _show(found: Comparison) -> None:
 
 
 def _cells(line: Line) -> list[str]:
+    from t2ibench.report.compare import figures, p_text
+
     effect = "" if line.difference.effect is None else f"{line.difference.effect:.2f}".replace("-", "−")
     return [*figures(line), effect, p_text(line.p), f"{line.margin:.2g}", p_text(line.p_beyond)]
 
@@ -69,3 +80,21 @@ def _cells(line: Line) -> list[str]:
 def _verdict(line: Line) -> Text:
     text = Text(line.verdict, STYLES.get(line.verdict, ""))
     return text.append(", within the margin", "dim") if line.negligible and line.verdict in ("better", "worse", "differs") else text
+
+
+def compare(
+    a: Annotated[str, typer.Argument(help="A method of --folder, or a record or folder of records.")],
+    b: Annotated[str, typer.Argument(help="What to compare it with.")],
+    folder: Annotated[Path, typer.Option(help="What `t2ibench run` wrote (its --out).")] = Path("runs"),
+    suite: Annotated[str | None, typer.Option(help="Only records of this suite.")] = None,
+    track: Annotated[str | None, typer.Option(help="Only records of this track.")] = None,
+    metrics: Annotated[str, typer.Option(help="Only these, separated by commas.")] = "",
+    margin: Annotated[
+        list[str] | None, typer.Option(help="The largest difference that does not matter: 2%, or METRIC=0.1 (again for more); else 5%.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every number, not only the suite's columns.")] = False,
+    json: Json = False,
+) -> None:
+    """Compare two methods prompt by prompt: differences, effects, and whether they are more than chance, or less than matters."""
+
+    compare_methods(a, b, folder, suite, track, [id for id in metrics.split(",") if id], margin or [], everything=everything, json=json)

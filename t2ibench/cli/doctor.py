@@ -2,16 +2,19 @@
 
 from dataclasses import asdict
 
+import typer
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from t2ibench.checks.doctor import folders, installed, machine, metrics, suites, weights
-from t2ibench.commands.console import out, print_json
+from t2ibench.cli.console import out, print_json
+from t2ibench.cli.options import Json
 
 
 def examine(*, json: bool) -> int:
     """Print every check; returns the exit code: 1 where one failed."""
+    from t2ibench.checks.doctor import folders, installed, machine, metrics, suites, weights
+
     checks = [check for group in (installed, machine, folders, weights, suites, metrics) for check in group()]
     if json:
         print_json([asdict(check) for check in checks])
@@ -22,3 +25,9 @@ def examine(*, json: bool) -> int:
             table.add_row(mark, Text(check.name, "bold"), Text(check.found), Text(check.to_do, "yellow"))
         out().print(table)
     return 0 if all(check.ok for check in checks) else 1
+
+
+def doctor(json: Json = False) -> None:
+    """Check this machine: versions, weights, caches, disk. Exit code 1 where something has to be mended."""
+
+    raise typer.Exit(examine(json=json))

@@ -1,24 +1,33 @@
 """`reproduce`: the claims of a paper, run and judged, as a table, as Markdown beside the records, or as JSON."""
 
-from pathlib import Path
+from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from t2ibench.checks.papers import claims, ledger, reproduce
-from t2ibench.commands.console import out, print_json, say
-from t2ibench.commands.run import progress_line
-from t2ibench.core import files, records
-from t2ibench.report.compare import figures, p_text
-from t2ibench.runner.run import Where
+from t2ibench.cli.console import out, print_json, say
+from t2ibench.cli.options import Device, Json
+from t2ibench.core.errors import UserError
+
+if TYPE_CHECKING:
+    from t2ibench.checks.papers.reproduce import Ledger
+    from t2ibench.runner.run import Where
 
 STYLES = {"confirmed": "green", "refuted": "red", "inconclusive": "yellow", "not run": "dim"}
 
 
 def reproduce_paper(name: str, folder: Path | None, where: Where, to: Path | None, *, json: bool) -> int:
     """Run what can run (nothing where `folder` is given), judge, write the ledger and show it; the exit code."""
+    from t2ibench.checks.papers import claims, ledger, reproduce
+    from t2ibench.cli.run import progress_line
+    from t2ibench.core import files, records
+
     paper, missing = claims.load(name), dict[str, str]()
     if folder is not None:
         found = records.load(folder)
@@ -38,8 +47,11 @@ def reproduce_paper(name: str, folder: Path | None, where: Where, to: Path | Non
     return made.exit_code
 
 
-def show(made: reproduce.Ledger) -> None:
+def show(made: Ledger) -> None:
     """The ledger on the terminal."""
+    from t2ibench.checks.papers import ledger
+    from t2ibench.report.compare import figures, p_text
+
     table = Table(title=made.paper.title, title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE, show_edge=False)
     for column, justify in (("", "left"), ("claim", "left"), ("value", "left"), ("first", "right"), ("second", "right")):
         table.add_column(column, justify=justify, no_wrap=column in ("", "first", "second"))  # type: ignore[arg-type]
@@ -63,3 +75,27 @@ def show(made: reproduce.Ledger) -> None:
         Text(f"{ledger.summary(made)}; of {len(made.reported)} reported numbers {len(comparable)} compare with the records", "bold")
     )
     out().print(Text(ledger.LEGEND, "dim"))
+
+
+def reproduce(
+    paper: Annotated[str, typer.Argument(help="A method whose paper makes claims: gan_cls, styleclip …")],
+    folder: Annotated[Path | None, typer.Option(help="Judge the records of this folder, and run nothing.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of records, images and ledger; runs/reproduce/PAPER unless given.")] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(help="The Markdown file to write; reproduce-PAPER.md beside the records unless given.")
+    ] = None,
+    batch: Annotated[
+        int, typer.Option(min=1, help="Images made at once. Another number may move a pixel by one grey level, no further.")
+    ] = 64,
+    device: Device = "cpu",
+    replace: Annotated[bool, typer.Option(help="Write over records that were made with other settings.")] = False,
+    json: Json = False,
+) -> None:
+    """Run a paper's ablations and test what it claims. Exit code 0: fine, 1: a claim is refuted, 3: it cannot be said of one, or of any."""
+
+    from t2ibench.runner.run import Where
+
+    if folder is not None and out is not None:
+        raise UserError("reproduce: --folder runs nothing and --out is where runs go: leave one of them out")
+    runs = out or Path("runs") / "reproduce" / paper
+    raise typer.Exit(reproduce_paper(paper, folder, Where(runs, runs, batch, device, replace), ledger, json=json))

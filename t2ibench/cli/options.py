@@ -1,0 +1,33 @@
+"""Options that several commands have."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from t2ibench.core.errors import UserError
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Out = Annotated[Path, typer.Option(help="Folder of the records and leaderboards.")]
+Work = Annotated[Path, typer.Option(help="Folder of images and journals, and of the HTML page.")]
+
+
+def _device(name: str) -> str:
+    """Refuse an accelerator that is not there before anything else is done."""
+    if name != "cpu":
+        import torch
+
+        try:
+            torch.empty(1, device=name)
+        except (RuntimeError, AssertionError) as error:
+            raise UserError(f"--device {name!r} cannot be used ({str(error).splitlines()[0]}): use cpu, cuda or cuda:N") from error
+    return name
+
+
+def png_file(path: Path | None) -> Path | None:
+    if path is not None and (path.suffix.lower() != ".png" or path.is_dir()):
+        raise UserError(f"--out {path}: a sheet is one PNG, so a file name that ends in .png is expected: {path / 'sheet.png'}")
+    return path
+
+
+Device = Annotated[str, typer.Option(callback=_device, help="cpu, cuda or cuda:N.")]

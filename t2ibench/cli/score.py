@@ -1,0 +1,72 @@
+"""`score`: images that somebody else made, through the same evidence, metrics and checks as a method's."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from t2ibench.cli.console import out as stdout
+from t2ibench.cli.options import Device, Json
+
+
+def show(record: Mapping[str, Any], lines: Sequence[str]) -> None:
+    from t2ibench.report.board import decimals_of
+
+    table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False, header_style="bold", title=f"{record['method']}", title_justify="left")
+    for name in ("metric", "value", "95 % interval", "n", "protocol"):
+        table.add_column(name, justify="left" if name in ("metric", "protocol") else "right", no_wrap=True)
+    arrows = {"higher": " ↑", "lower": " ↓"}
+    for name, value in record["values"].items():
+        low, high = value["ci"]
+        decimals = decimals_of((high - low) / 2)
+        figures = (f"{value['value']:.{decimals}f}", f"[{low:.{decimals}f}, {high:.{decimals}f}]", f"{value['n']:,}", value["protocol_id"])
+        table.add_row(Text(name + arrows.get(value["better"], ""), "bold"), *figures)
+    stdout().print(table)
+    for line in lines:
+        stdout().print(Text(line), style="dim")
+    counts = record["counts"]
+    stdout().print(f"{counts['ok']:,} of {counts['requested']:,} images; {counts['black']:,} black", style="dim")
+    for name, reason in record["unscored"].items():
+        stdout().print(f"{name} is not there: {reason}", style="yellow")
+
+
+def score(
+    folder: Annotated[Path, typer.Argument(help="A folder of images, or a .npz of them (arr_0).")],
+    prompts: Annotated[
+        Path | None, typer.Option(help="Their texts: one a line, in the order of the file names; or metadata.jsonl.")
+    ] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="Names, separated by commas; unless given clip_score,r_precision, and with real images fid,kid,prdc.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="The real images: a data set, whose networks then score, or a folder of images with captions.")
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="The real images instead: any folder of images, or another package's statistics (.npz, .pt).")
+    ] = None,
+    extractor: Annotated[
+        str | None, typer.Option(help="Whose features are compared: inception, inception-legacy-tf, dinov2:FILE, model:tag …")
+    ] = None,
+    clip: Annotated[
+        str | None,
+        typer.Option(help="Which CLIP scores: model:tag or model:FILE of open_clip, the zoo's; else the published one."),
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(min=1, help="Pixels a side to squash images to; else the data set's, or with --reference their own.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the record to this file.")] = None,
+    device: Device = "cpu",
+    json: Json = False,
+) -> None:
+    """Score images that somebody else made, by the same metrics and on the same path."""
+    from t2ibench.cli.console import print_json
+    from t2ibench.runner.score_folder import score_folder
+
+    record, lines = score_folder(
+        folder, prompts, metrics.split(",") if metrics else None, dataset, reference, extractor, clip, size, out, device
+    )
+    print_json(record) if json else show(record, lines)

@@ -1,0 +1,70 @@
+"""`train`: finds a recipe by name, reads its data, and hands both to the training loop."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from t2ibench.cli.options import Device
+
+
+def train_weights(
+    name: str,
+    variant: str | None,
+    dataset: str,
+    minutes: float | None,
+    steps: int | None,
+    out: Path,
+    seed: int,
+    pairs: Sequence[str],
+    save_every: float,
+    device: str,
+    target: str | None = None,
+) -> None:
+    """Train a part of a method or of a backbone; writes `out`/<part>-<dataset>.safetensors and its card.
+
+    Weights that it builds on (a text encoder, say) are first looked for in `out`.
+    """
+    from t2ibench.core.settings import settings_of
+    from t2ibench.data.dataset import available, opened
+    from t2ibench.data.split import join
+    from t2ibench.networks.models import Models
+    from t2ibench.networks.training import loop
+    from t2ibench.runner.train import part_of, recipes, splits_of
+
+    earlier = os.environ.get("T2IBENCH_WEIGHTS")
+    os.environ["T2IBENCH_WEIGHTS"] = os.pathsep.join([str(out), *([earlier] if earlier else [])])
+    module = recipes(name)
+    part = part_of(name, module, variant)
+    given = settings_of(pairs) | ({} if target is None else {"target": target})
+    of_data = {key.removeprefix("dataset."): given.pop(key) for key in [*given] if key.startswith("dataset.")}
+    load, facts = opened(dataset, of_data)
+    learn, check = splits_of(part, module, available(dataset, of_data))
+    recipe = module.recipe(part, given, join([load(split) for split in learn]), load(check), Models(device), seed)
+    if minutes is None and steps is None:
+        steps = getattr(recipe, "steps", None)
+    weights = f"{getattr(recipe, 'name', getattr(module, 'NAMES', {}).get(part, part))}-{facts['name']}"
+    made = loop.fit(recipe, weights, out, minutes=minutes, steps=steps, save_every=save_every)
+    print(f"{out / weights}.safetensors: sha256 {made.sha256[:12]}…, {made.card['steps']:,} steps in {made.card['minutes']} minutes")
+
+
+def train(
+    name: Annotated[str, typer.Argument(help="A method, or a network that methods share: gan_cls, attribute_judge, clip …")],
+    variant: Annotated[str | None, typer.Option(help="Which of its parts; may be left out where there is one.")] = None,
+    dataset: Annotated[str, typer.Option(help="The data set to learn from.")] = "avatars",
+    minutes: Annotated[float | None, typer.Option(min=0, help="Minutes of training, over all resumptions.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of training.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of weights, cards and checkpoints.")] = Path("trained"),
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, batches and noise.")] = 0,
+    set: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of the recipe, key=value; dataset.key=value of the data.")
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="The text to train for, of methods that take one; as the setting target.")] = None,
+    save_every: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 60.0,
+    device: Device = "cpu",
+) -> None:
+    """Train weights, with a card. A run that was stopped goes on by the same command."""
+
+    train_weights(name, variant, dataset, minutes, steps, out, seed, set or [], save_every, device, target)
