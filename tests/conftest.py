@@ -10,7 +10,7 @@ import pytest
 
 from t2ibench import cli
 
-PLUGINS = Path(__file__).parent / "plugins"
+PLUGINS = Path(__file__).parent / "support" / "plugins"
 SQUARES = """# Squares in three colours. A second.
 dataset: {name: squares}
 methods: [painter, {name: painter, as: blind, colour_blind: true}]
@@ -22,7 +22,9 @@ metrics: [hue, pair_hue]
 
 @pytest.fixture
 def squares(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Path]:
-    """Makes the plug-ins of tests/plugins known, as those of an installed package, and writes a suite of theirs: squares(old, new, …)."""
+    """Makes the plug-ins of tests/support/plugins known, as those of an installed package, and writes a suite of theirs: squares(old, new,
+    …).
+    """
     monkeypatch.syspath_prepend(PLUGINS)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(PLUGINS), os.environ.get("PYTHONPATH", "")]))  # for processes that tests start
     monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path / "cache"))

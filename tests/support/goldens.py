@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-FOLDER = Path(__file__).parent / "data" / "golden"
+FOLDER = Path(__file__).parents[1] / "golden"
 VALUES: dict[str, dict[str, float]] = {
     name: {key: entry["value"] for key, entry in group.items()}
     for name, group in json.loads((FOLDER / "values.json").read_text("utf-8"))["groups"].items()

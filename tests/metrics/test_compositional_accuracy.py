@@ -20,7 +20,7 @@ from t2ibench.metrics.compositional_accuracy import Config, pair_outcomes, promp
 from t2ibench.tracks.contract import Prompt
 from t2ibench.tracks.pair_texts import pair_text, single_text
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SMALL = Config(images=8, single_images=4, draws=200)
 Row = Mapping[str, str]
 

@@ -1,7 +1,7 @@
 """Simulated coverage of the kinds of intervals on the board: of 95 %, between 93 and 97 % hold the truth, at n of 100, 500 and 5,000.
 
 Each test says what is drawn anew. Three kinds are known to be wider or narrower, and are held to what they promise: `worst_decile` holds
-the truth too often; recall and coverage, whose made images are taken as fixed, too seldom (tests/test_prdc.py).
+the truth too often; recall and coverage, whose made images are taken as fixed, too seldom (tests/metrics/test_prdc.py).
 """
 
 import numpy as np

@@ -2,52 +2,13 @@
 
 import copy
 import json
-from typing import Literal
 
 import pytest
+from made_records import record, value
 
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
-
-
-def value(number: float = 0.5, half: float = 0.1, better: Literal["higher", "lower", "none"] = "higher", protocol: str = "p") -> dict:
-    estimate = Estimate(number, (number - half, number + half), 10, better, {"k": protocol}, "Wilson")
-    return estimate.to_json("hue")
-
-
-def record(method: str = "painter", values: dict | None = None, **changes) -> dict:
-    """A sound record, made by hand."""
-    ok = changes.pop("ok", 4)
-    content = {
-        "schema": 1,
-        "suite": "s",
-        "track": "text_to_image",
-        "method": method,
-        "kind": "method",
-        "seed": 0,
-        "config": {},
-        "identity": "i",
-        "identity_of": {"a": 1},
-        "weights": {},
-        "trained_on": [],
-        "judges": {},
-        "judge_overlap": {},
-        "dataset": {},
-        "prompts": {},
-        "counts": {"requested": 4, "generated": ok, "ok": ok, "black": 0, "nan": 4 - ok, "failed": 0},
-        "coverage": ok / 4,
-        "partial": ok < 4,
-        "failures": [],
-        "images": "d",
-        "values": {"hue": value()} if values is None else values,
-        "columns": [],
-        "unscored": {},
-        "environment": {},
-        "code": {},
-        "cost": {"seconds_per_image": 0.25},
-    }
-    return records.seal({**content, **changes})
 
 
 def test_a_record_comes_back_as_it_was_written(tmp_path):

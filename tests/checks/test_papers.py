@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_records import kept, record
 from scipy import stats
-from test_compare import kept
-from test_records import record
 from typer.testing import CliRunner
 
 from t2ibench import cli
@@ -23,7 +22,7 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.plugins import Entry
 from t2ibench.runner import suite
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SHEET: dict[str, Any] = {
     "citation": {"title": "On Painting", "venue": "X 2001"},
     "suite": "ablations.yaml",

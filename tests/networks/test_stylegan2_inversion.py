@@ -4,8 +4,8 @@ import copy
 
 import pytest
 import torch
+from clip_tiny import tiny_weights
 from gan_cls_data import colour_split
-from test_clip import tiny_weights
 
 from t2ibench.core.errors import UserError
 from t2ibench.networks.clip import Clip

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from clip_tiny import tiny_weights
 from gan_cls_data import Pixels, colour_split
-from test_clip import tiny_weights
 from torch import nn
 
 from t2ibench.core.errors import UserError

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_clip import tiny_weights
+from clip_tiny import tiny_weights
 
 from t2ibench.core.errors import UserError
 from t2ibench.networks.clip import Clip

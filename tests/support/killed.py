@@ -1,6 +1,6 @@
 """Runs a suite again and again, each time in a process of its own that dies at a random point, and then to its end.
 
-    python tests/killed.py SUITE POINTS SEED [OTHER]
+    python tests/support/killed.py SUITE POINTS SEED [OTHER]
 
 Prints a JSON object. killed: for each point the share of the run after which the process was to be killed, whether it was, and whether the
 resumed records equal those of the uninterrupted run. together: how two processes ended that ran the suite OTHER at once, and whether its

@@ -4,7 +4,7 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
-from test_records import record, value
+from made_records import record, value
 from test_report import SOUND
 
 from t2ibench.report import page as report

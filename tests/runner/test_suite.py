@@ -27,7 +27,7 @@ def test_a_shipped_suite_loads_and_its_first_line_says_how_long_it_takes(name):
 
 @pytest.mark.parametrize("name", ["smoke", "edits"])
 def test_the_small_suites_of_the_tests_load(name):
-    loaded = suite.load(str(Path(__file__).parent / "data" / f"{name}.yaml"))
+    loaded = suite.load(str(Path(__file__).parents[1] / "suites" / f"{name}.yaml"))
     assert loaded.title
 
 

@@ -1,7 +1,7 @@
 """A generator of 32 pixels and a CLIP of 16 dimensions, for tests of StyleCLIP; random weights, always the same."""
 
 import torch
-from test_clip import tiny_weights
+from clip_tiny import tiny_weights
 
 from t2ibench.networks.clip import Clip
 from t2ibench.networks.models import Models

@@ -11,7 +11,7 @@ import torch
 
 from t2ibench.scoring.judge_gate import Verdict
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 RECORD = ROOT / "results" / "judge_correction.json"
 
 

@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 import torch
 from fake_evidence import FakeEvidence
+from made_records import kept, record, value
 from scipy import stats
-from test_records import record, value
 from typer.testing import CliRunner
 
 from t2ibench import cli
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
-from t2ibench.core.records import Estimate
 from t2ibench.metrics import fid, kid
 from t2ibench.report.compare import Margin, Margins, compare, margins_of
 from t2ibench.stats.frechet import frechet_distance
@@ -33,13 +32,6 @@ from t2ibench.stats.paired import (
 )
 
 ABSOLUTE = Margins(Margin(0.05, relative=False))
-
-
-def kept(values, better="higher", protocol="p") -> dict:
-    """A value that keeps its samples."""
-    values = np.asarray(values, float)
-    estimate = Estimate(float(values.mean()), (-9.0, 9.0), len(values), better, {"k": protocol}, "x", {"per_sample": spell(values, 8)})
-    return estimate.to_json("m")
 
 
 def method(name: str, seed: int = 0, **values: Any) -> dict:

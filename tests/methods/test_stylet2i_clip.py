@@ -7,9 +7,9 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from clip_tiny import tiny_weights
 from styleclip_tiny import TinyModels
 from stylet2i_tiny import squares
-from test_clip import tiny_weights
 
 from t2ibench.core.errors import UserError
 from t2ibench.methods.stylet2i import recipe

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_clip import tiny_weights
+from clip_tiny import tiny_weights
 
 from t2ibench.core.errors import UserError
 from t2ibench.networks import weights as weight_files

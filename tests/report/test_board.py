@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_records import record, value
 from rich.console import Console
 from scipy import stats
-from test_records import record, value
 
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
@@ -189,7 +189,7 @@ def test_a_column_that_no_board_has_is_refused(name, said):
 
 
 def test_every_number_of_the_committed_records_says_what_it_answers():
-    boards = leaderboard.boards(records.load(Path(__file__).parent.parent / "results"))
+    boards = leaderboard.boards(records.load(Path(__file__).parents[2] / "results"))
     assert [column.id for board in boards for column in board.columns if not leaderboard.question(column)] == []
 
 

@@ -21,7 +21,7 @@ from t2ibench.runner.journal import Store
 
 ONE = ("[painter, {name: painter, as: blind, colour_blind: true}]", "[painter]")
 FEW = ("[real, shuffled, {name: unconditional, of: painter}]", "[shuffled]")
-SCRIPT = Path(__file__).parent / "killed.py"
+SCRIPT = Path(__file__).parents[1] / "support" / "killed.py"
 
 
 def run(path: Path, folder: str = "runs") -> list[dict]:
@@ -76,7 +76,7 @@ def test_a_journal_with_any_byte_changed_ends_in_the_same_record(squares):
 
 
 def test_a_changed_line_of_a_journal_does_not_count_and_one_without_checksum_does(tmp_path):
-    from test_journal import outcome
+    from made_outcomes import outcome
 
     store = Store(tmp_path)
     store.append([outcome(store, "a", 1), outcome(store, "b", 1)])
@@ -139,7 +139,7 @@ def test_a_full_disk_is_one_line_at_the_journal_and_the_run_goes_on_once_there_i
 
 @full
 def test_a_full_disk_is_one_line_at_the_record_and_leaves_the_old_one(tmp_path):
-    from test_records import record
+    from made_records import record
 
     path = tmp_path / "r.json"
     records.write(record(), path)

@@ -259,7 +259,7 @@ def test_withheld_images_are_no_scores(squares, config, tmp_path):
 
 def test_the_suite_of_the_documentation_is_one(tmp_path, folder):
     """With the folder put in, every method's settings are read, and the pipeline draws at the size of the data set."""
-    text = (Path(__file__).parent.parent / "docs/pipelines.md").read_text("utf-8")
+    text = (Path(__file__).parents[2] / "docs/pipelines.md").read_text("utf-8")
     (tmp_path / "mine.yaml").write_text(text.split("```yaml\n")[1].split("```")[0].replace("path/to/folder", str(folder)))
     shown = suite.load(str(tmp_path / "mine.yaml"))
     assert shown.title.startswith("My pipeline beside a GAN of the zoo")

@@ -10,6 +10,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from clip_tiny import CONFIG, tiny_weights
 from judged import squares
 from open_clip.transform import image_transform
 from PIL import Image
@@ -24,13 +25,6 @@ from t2ibench.networks.training import loop
 from t2ibench.networks.training.clip import Texts, Values, contrastive_loss, encode_texts, recipe
 from t2ibench.networks.training.clip_validation import distractors, found_first, oracle, retrieval_numbers
 
-VISION = {"layers": [1, 1, 1, 1], "width": 8, "head_width": 32, "image_size": 32}
-CONFIG = {
-    "embed_dim": 16,
-    "vision_cfg": VISION,
-    "text_cfg": {"context_length": 12, "width": 16, "heads": 2, "layers": 1},
-    "preprocess": Preprocess(32).facts(),
-}
 TINY = {
     "width": 8,
     "image_size": 32,
@@ -41,13 +35,6 @@ TINY = {
     "context_length": 20,
     "bfloat16": False,
 }
-
-
-def tiny_weights(seed: int = 0) -> weights.Weights:
-    torch.manual_seed(seed)
-    ids = sorted(set(tokens_of(["a red square on white", "this square is blue"], 12).unique().tolist()) - {0})
-    model = build(CONFIG, ids)
-    return weights.Weights("tiny", model.state_dict(), json.loads(json.dumps(CONFIG)), {}, "00")
 
 
 @pytest.fixture

@@ -4,18 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from made_outcomes import image, outcome
 
 from t2ibench.core.errors import UserError
 from t2ibench.runner import journal
-from t2ibench.runner.journal import Outcome, Store
-
-
-def image(value: int) -> np.ndarray:
-    return np.full((3, 4, 5), value, np.uint8)
-
-
-def outcome(store: Store, name: str, value: int, source: str = "a text") -> Outcome:
-    return Outcome(name, f"p/{name}", "captions", "a text", 0, source, "ok", store.save(name, image(value)), 0.1)
+from t2ibench.runner.journal import Store
 
 
 def test_images_come_back_pixel_for_pixel_in_the_order_asked(tmp_path):

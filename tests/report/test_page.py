@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from test_records import record, value
+from made_records import SOUND, record, value
 
 from t2ibench.report import page as report
 from t2ibench.report.board import boards
@@ -128,11 +128,3 @@ def test_the_gallery_shows_the_same_prompts_for_every_method_and_gaps_where_an_i
     assert page.read_text("utf-8").count('<div class="none">') == 1
     assert sheet.read_bytes().startswith(b"\x89PNG")
     assert sheet == Path(tmp_path / "s" / "samples.png")
-
-
-SOUND = {
-    "dataset": {"name": "d", "reference": {"split": "test", "images": 4}},
-    "prompts": {"images": {"captions": 4}},
-    "code": {"version": "0", "commit": None, "dirty": None},
-    "cost": {"seconds_per_image": 0.1, "peak_memory_bytes": 1, "training_minutes": {}},
-}
