@@ -22,7 +22,7 @@ lint: $(VENV)/installed-dev
 	$(BIN)/mypy
 
 bench: $(VENV)/installed-dev
-	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/speed
 
 $(VENV)/installed: setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "t2ibench needs Python 3.11 or newer: make PYTHON=python3.12")'

@@ -26,7 +26,7 @@ def test_the_board_is_the_one_of_the_committed_records_and_has_six_columns_at_mo
 
 def test_the_table_of_adaptations_is_that_of_its_record():
     """docs/adapt.md, of the adaptations that the package has."""
-    rows = {row["target"]: row for row in json.loads((ROOT / "results/stylegan_nada.json").read_text("utf-8"))}
+    rows = {row["target"]: row for row in json.loads((ROOT / "results/studies/stylegan_nada.json").read_text("utf-8"))}
     text = (ROOT / "docs/adapt.md").read_text("utf-8")
     said = re.findall(r"^\| ([\w -]+) \| [\d.]+, [\d.]+ \| ([\d.]+), ([\d.]+) \|", text, re.M)
     assert len(said) == len(rows) == 6

@@ -23,7 +23,7 @@ from t2ibench.core.records import Estimate
 from t2ibench.stats.paired import between_samples, spell
 
 pytest_plugins = ["pytester"]
-FAULTS = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "drift_power.py"))["MACHINERY"]
+FAULTS = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "faults" / "drift_power.py"))["MACHINERY"]
 QUICK = ("resize", "estimator")  # layers whose looks take no network
 
 
@@ -355,7 +355,7 @@ def test_committed_baselines_are_sound():
 
 
 def test_the_record_of_the_gates_power_is_what_the_benchmark_asks_for():
-    content = json.loads((Path(__file__).parents[2] / "results" / "drift_power.json").read_text("utf-8"))
+    content = json.loads((Path(__file__).parents[2] / "results" / "studies" / "drift_power.json").read_text("utf-8"))
     assert {row["fault"] for row in content["machinery"]} == {"nothing", *FAULTS}
     assert all(row["found"] == row["expected"] for row in content["machinery"] + content["methods"])
     outcomes = content["other_seeds"].values()

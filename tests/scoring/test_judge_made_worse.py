@@ -1,4 +1,6 @@
-"""benchmarks/judge_correction.py: its judges are as bad as they say, its simulation and its committed record say the right thing."""
+"""benchmarks/studies/judge_correction.py: its judges are as bad as they say, its simulation and its committed record say the right
+thing.
+"""
 
 import importlib.util
 import json
@@ -12,12 +14,12 @@ import torch
 from t2ibench.scoring.judge_gate import Verdict
 
 ROOT = Path(__file__).parents[2]
-RECORD = ROOT / "results" / "judge_correction.json"
+RECORD = ROOT / "results" / "studies" / "judge_correction.json"
 
 
 @pytest.fixture(scope="module")
 def benchmark():
-    spec = importlib.util.spec_from_file_location("judge_correction", ROOT / "benchmarks" / "judge_correction.py")
+    spec = importlib.util.spec_from_file_location("judge_correction", ROOT / "benchmarks" / "studies" / "judge_correction.py")
     assert spec is not None
     assert spec.loader is not None
     module = sys.modules["judge_correction"] = importlib.util.module_from_spec(spec)

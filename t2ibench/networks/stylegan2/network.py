@@ -6,7 +6,7 @@ of each sample, without a grouped convolution. The gain of the activation is fol
 positively homogeneous.
 
 Fast because of that, of channels-last maps, and of working in place: maps of a batch are too large for memory to be reused, so each new
-one costs more in page faults than in arithmetic. benchmarks/stylegan2.py compares it with the public code's portable path.
+one costs more in page faults than in arithmetic. benchmarks/speed/stylegan2.py compares it with the public code's portable path.
 """
 
 import math

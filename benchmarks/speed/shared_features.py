@@ -1,6 +1,6 @@
 """All metrics of one image set with features extracted once, against one extraction a metric, and the slowest extractor alone.
 
-    python benchmarks/shared_features.py [images]
+    python benchmarks/speed/shared_features.py [images]
 
 Real images stand in for generated ones (`balanced-val` of avatars for `val`); every round begins with an empty feature cache. The embedded
 extractors are two small networks that cost about the same. For the extractor of a published protocol stands DINOv2's ViT-S/14 with random

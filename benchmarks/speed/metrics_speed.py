@@ -1,10 +1,10 @@
 """Each metric against the package that people take for it, on the same features in one run. Some minutes.
 
-    OMP_NUM_THREADS=1 python benchmarks/metrics_speed.py [--out results/metrics_speed.json] [--rows 5000] [--dimension 2048]
+    OMP_NUM_THREADS=1 python benchmarks/speed/metrics_speed.py [--out results/studies/metrics_speed.json] [--rows 5000] [--dimension 2048]
 
 Times are seconds of processor time of one process, so a busy machine changes them little; the fastest of `repeats` is taken. KID of other
 packages is the mean over 100 random subsets of 1,000; 10 of them are timed and counted ten times. Packages that are not installed
-(`prdc`, with scikit-learn) are left out. The Fréchet distance is of the first 1,024 features; benchmarks/frechet.py has 2,048.
+(`prdc`, with scikit-learn) are left out. The Fréchet distance is of the first 1,024 features; benchmarks/speed/frechet.py has 2,048.
 """
 
 import argparse

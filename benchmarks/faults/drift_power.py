@@ -1,6 +1,6 @@
 """The drift gate: are planted faults caught, and do unchanged methods pass? About ten minutes of one idle core.
 
-    python benchmarks/drift_power.py [--parts machinery methods other_seeds] [--seeds 1 100] [--out results/drift_power.json]
+    python benchmarks/faults/drift_power.py [--parts machinery methods other_seeds] [--seeds 1 100] [--out results/studies/drift_power.json]
 
 machinery: T0 and T1 are asked about faults of metrics and networks, against the shipped baseline. methods: T2 is asked about faults of
 a method (`gan-int-cls`, 250 captions) under equal seeds; of small ones so few samples may also be unable to tell (exit code 3), but they
@@ -276,7 +276,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs=2, default=(1, 100), metavar=("FIRST", "LAST"))
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS)
-    parser.add_argument("--out", type=Path, default=Path("results/drift_power.json"), help="where what was found is kept")
+    parser.add_argument("--out", type=Path, default=Path("results/studies/drift_power.json"), help="where what was found is kept")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     found = json.loads(arguments.out.read_text("utf-8")) if arguments.out.exists() else {"suite": SUITE, "margins": MARGINS}

@@ -1,6 +1,6 @@
 """Does the noise of the GAN-CLS family hold style? Images are drawn again from another caption, with their own noise and with fresh noise.
 
-    python benchmarks/gan_cls_style.py [--images 400] [--out results/gan_cls_style]
+    python benchmarks/studies/gan_cls_style.py [--images 400] [--out results/studies/gan_cls_style]
 
 For each GAN of the zoo, on test captions: the share of visible attributes left open by the new caption that stay (judged), the change in
 grey levels, and how often it is smaller than with fresh noise. The true noise is the ceiling of style transfer. A generator that has a

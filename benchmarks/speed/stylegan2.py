@@ -1,6 +1,6 @@
 """Our StyleGAN2 generator against the portable path of the public implementations, at 64 and 256 pixels. About five minutes.
 
-    python benchmarks/stylegan2.py [--reference FOLDER] [--resolution 64 256] [--batch 4] [--base 16384] [--rounds 3]
+    python benchmarks/speed/stylegan2.py [--reference FOLDER] [--resolution 64 256] [--batch 4] [--base 16384] [--rounds 3]
 
 Ours is 2.2 times as fast as the restatement at 64 pixels and at 256 (channel_base 16384, batch 4, one thread; two threads: 2.3 and 2.2 in
 processor time). Before it worked in place it ran 2.2 times as fast as NVlabs' code and 2.5 times as rosinality's at 64 pixels, the

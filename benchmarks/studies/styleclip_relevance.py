@@ -1,6 +1,6 @@
 """The relevance of style channels from finite differences, from the Jacobian, and from gradients of one text: agreement, edits, cost.
 
-python benchmarks/styleclip_relevance.py results [channels]
+python benchmarks/studies/styleclip_relevance.py results/studies [channels]
 
 Needs the zoo's StyleGAN2. Writes styleclip_relevance.json and .md. `channels`: so many, drawn at random, are compared and edited instead of
 all, since the table costs 2 N renders a channel. Edits are judged by the CLIP that scores, which guided none of them.

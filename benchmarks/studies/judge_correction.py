@@ -1,6 +1,6 @@
 """Does the correction of a judge's errors work? Rare pairs of avatars are rendered, so truth is known; the judge is made worse on purpose.
 
-    python benchmarks/judge_correction.py [--out results] [--runs 120]
+    python benchmarks/studies/judge_correction.py [--out results/studies] [--runs 120]
 
 A made-up method draws each of 8 rare pairs in a known share of its images. They are real ones: what is tested is the correction, not the
 shift from real to generated images. In every run its images, and the real images by which the judge is known, are drawn anew. A judge is

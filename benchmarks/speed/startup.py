@@ -2,7 +2,7 @@
 
 Expected: 0.4 or less, else exit code 1.
 
-python benchmarks/startup.py
+python benchmarks/speed/startup.py
 """
 
 import statistics

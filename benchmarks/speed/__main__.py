@@ -1,6 +1,6 @@
 """The short benchmarks of speed, one after the other, and what they print as one Markdown page. Some minutes of an idle machine.
 
-    python benchmarks/speed.py [--out results/speed.md]
+    python benchmarks/speed [--out results/studies/speed.md]
 
 Exit code 1 where one of them says that it is slower than expected.
 """
@@ -23,7 +23,7 @@ def section(command: str) -> tuple[str, int]:
     done = subprocess.run([sys.executable, str(FOLDER / script), *arguments], capture_output=True, text=True)
     said = (FOLDER / script).read_text("utf-8").split('"""')[1].splitlines()[0]
     output = done.stdout.strip() or done.stderr.strip().splitlines()[-1]
-    return f"## {script}\n\n{said}\n\n```\n$ python benchmarks/{command}\n{output}\n```\n", done.returncode
+    return f"## {script}\n\n{said}\n\n```\n$ python benchmarks/speed/{command}\n{output}\n```\n", done.returncode
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 """Fréchet distance against the matrix square root of scipy that other packages call, at d = 2048. About two minutes.
 
-    python benchmarks/frechet.py [dimension]
+    python benchmarks/speed/frechet.py [dimension]
 
 Both get the same means and covariances and run in turn in one process; the fastest of each is compared. Exit code 1 where t2ibench is not
 8 times as fast, or they differ by more than 1e-9 relative.

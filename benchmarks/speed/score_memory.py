@@ -1,6 +1,6 @@
 """The most memory that `t2ibench score` holds for folders of different sizes. Expected: no more for more images than 3 kB each.
 
-    python benchmarks/score_memory.py [COUNT …] [--out results/score_memory.json]
+    python benchmarks/speed/score_memory.py [COUNT …] [--out results/studies/score_memory.json]
 
 COUNT: the counts of images, 64x64; 2,000 and 20,000 where none is given. Both sides are such folders, and features are not cached.
 Exit code 1 where an image more takes more than 3 kB.

@@ -1,6 +1,6 @@
 """Images a second from the cache of `avatars`, in batches of random rows. Expected: 20,000 or more, or exit code 1.
 
-python benchmarks/data_loading.py
+python benchmarks/speed/data_loading.py
 """
 
 import sys

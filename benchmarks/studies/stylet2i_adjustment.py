@@ -1,6 +1,7 @@
 """What Compositional Attribute Adjustment can do for StyleT2I's directions, and what it does: pairs of attributes, drawn and judged.
 
-    python benchmarks/stylet2i_adjustment.py [--images 16] [--attribute stylet2i-attribute-avatars] [--out results/stylet2i_adjustment]
+    python benchmarks/studies/stylet2i_adjustment.py [--images 16] [--attribute stylet2i-attribute-avatars] [--out
+    results/studies/stylet2i_adjustment]
 
 On the rare and near-unseen pairs of avatars, from seeds of no suite: how often the direction of an attribute alone draws it, how often the
 sentence's direction draws what the adjustment adds (cosine of at most 0) and what it leaves alone, and pairs drawn whole by the length
