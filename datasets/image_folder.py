@@ -3,10 +3,11 @@
     root/[train|val|test/]metadata.jsonl     {"file_name": "a/0001.png", "text": "a red bird", "wing": "red"} a line
     root/[train|val|test/]a/0001.png
 
-`text` (or `caption`, `prompt`) is a string or a list of strings; lines of one `file_name` are merged in order. Without metadata.jsonl,
-captions.jsonl, metadata.csv, or side-car files `0001.txt` with one caption a line are read. Other keys are attributes; an empty one is
-"cannot be seen". Split names `validation` and `val` are the same. A folder without split folders has one split, whatever it is asked for.
-Images are squashed to `size` with Pillow's bicubic filter when they are read; with `size: null` they stay as they are.
+`text` (or `caption`, `prompt`) is a string or a list of strings; lines of one `file_name` are merged in order. Without
+metadata.jsonl, captions.jsonl, metadata.csv, or side-car files `0001.txt` with one caption a line are read. Other keys
+are attributes; an empty one is "cannot be seen". Split names `validation` and `val` are the same. A folder without
+split folders has one split, whatever it is asked for. Images are squashed to `size` with Pillow's bicubic filter when
+they are read; with `size: null` they stay as they are.
 """
 
 import json
@@ -40,7 +41,10 @@ def load(config: Config, split: str) -> Split:
     folder = _split_folder(config.root, split)
     rows = list(_rows(folder))
     if not rows:
-        raise UserError(f"{folder}: no image found ({', '.join(SUFFIXES)}): expected images and a metadata.jsonl that describes them")
+        raise UserError(
+            f"{folder}: no image found ({', '.join(SUFFIXES)}): expected images and a metadata.jsonl that describes "
+            f"them"
+        )
     merged: dict[str, dict[str, Any]] = {}
     for where, name, row in rows:
         path = _inside(folder, name, where)
@@ -50,15 +54,26 @@ def load(config: Config, split: str) -> Split:
         entry["captions"] += _captions(row, where)
         entry["attributes"] |= {key: value for key, value in row.items() if key not in (*TEXT_KEYS, "file_name")}
     if unlisted := sorted({str(p.relative_to(folder).as_posix()) for p in _images(folder)} - set(merged)):
-        raise UserError(f"{folder}: {len(unlisted):,} images have no caption, first {unlisted[0]}: add their lines, or move them away")
+        raise UserError(
+            f"{folder}: {len(unlisted):,} images have no caption, first {unlisted[0]}: add their lines, or move them "
+            f"away"
+        )
     names = sorted(merged)
-    table = pd.DataFrame([{k: _label(v) for k, v in merged[name]["attributes"].items()} for name in names], dtype=object)
+    table = pd.DataFrame(
+        [{k: _label(v) for k, v in merged[name]["attributes"].items()} for name in names], dtype=object
+    )
     table = table.where(table.notna(), None)
     captions = [tuple(merged[name]["captions"]) for name in names]
     images = Files([folder / name for name in names], config.size)
     attributes = table if len(table.columns) else None
     return Split(
-        f"image_folder {folder.name}", split, names, images, captions, attributes, None if attributes is None else _vocabulary(table)
+        f"image_folder {folder.name}",
+        split,
+        names,
+        images,
+        captions,
+        attributes,
+        None if attributes is None else _vocabulary(table),
     )
 
 
@@ -69,7 +84,9 @@ def splits(config: Config) -> list[str]:
 
 def _split_folder(root: Path, split: str) -> Path:
     if not root.is_dir():
-        raise UserError(f"{root} is no folder: the data set image_folder needs `root`, a folder of images with a metadata.jsonl")
+        raise UserError(
+            f"{root} is no folder: the data set image_folder needs `root`, a folder of images with a metadata.jsonl"
+        )
     present = {name for names in ALIASES.values() for name in names if (root / name).is_dir()}
     if not present:
         return root
@@ -87,13 +104,22 @@ def _rows(folder: Path) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
             return
     if (path := folder / "metadata.csv").exists():
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        yield from ((f"{path}:{line}", _file_name(row, f"{path}:{line}"), row) for line, row in enumerate(table.to_dict("records"), 2))
+        yield from (
+            (f"{path}:{line}", _file_name(row, f"{path}:{line}"), row)
+            for line, row in enumerate(table.to_dict("records"), 2)
+        )
         return
     for image in _images(folder):
         text = image.with_suffix(".txt")
         if not text.exists():
-            raise UserError(f"{text} is missing: without metadata.jsonl every image needs a text file with its captions")
-        yield str(text), image.relative_to(folder).as_posix(), {"text": text.read_text("utf-8-sig", "replace").splitlines()}
+            raise UserError(
+                f"{text} is missing: without metadata.jsonl every image needs a text file with its captions"
+            )
+        yield (
+            str(text),
+            image.relative_to(folder).as_posix(),
+            {"text": text.read_text("utf-8-sig", "replace").splitlines()},
+        )
 
 
 def _json_lines(path: Path) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -104,7 +130,9 @@ def _json_lines(path: Path) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise UserError(f"{where}: not a JSON object ({error.msg} at column {error.colno}): mend the line") from error
+            raise UserError(
+                f"{where}: not a JSON object ({error.msg} at column {error.colno}): mend the line"
+            ) from error
         if not isinstance(row, dict):
             raise UserError(f"{where}: found {type(row).__name__}, expected a JSON object with file_name and text")
         yield where, _file_name(row, where), row
@@ -112,7 +140,9 @@ def _json_lines(path: Path) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
 
 def _file_name(row: Mapping[str, Any], where: str) -> str:
     if not isinstance(row.get("file_name"), str):
-        raise UserError(f"{where}: there is no file_name, only {', '.join(map(str, row))}: name the image, relative to this file")
+        raise UserError(
+            f"{where}: there is no file_name, only {', '.join(map(str, row))}: name the image, relative to this file"
+        )
     return PurePosixPath(row["file_name"]).as_posix()
 
 
@@ -144,7 +174,9 @@ def _images(folder: Path) -> list[Path]:
 
 
 def _vocabulary(table: pd.DataFrame) -> Vocabulary:
-    """Without a grammar of its own a data set's values are said as `<value> <attribute>`; yes/no columns by the name of the column."""
+    """Without a grammar of its own a data set's values are said as `<value> <attribute>`; yes/no columns by the name of
+    the column.
+    """
     phrases: dict[str, dict[str, list[tuple[str, str]]]] = {}
     for column in table:
         said, values = str(column).replace("_", " "), sorted({value for value in table[column] if value is not None})

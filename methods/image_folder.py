@@ -1,11 +1,12 @@
-"""Images that somebody else made, as a method: a folder with a metadata.jsonl that says which text (and which seed) each answers.
+"""Images that somebody else made, as a method: a folder with a metadata.jsonl that says which text (and which seed)
+each answers.
 
     root/metadata.jsonl     {"file_name": "0001.png", "text": "a red bird", "seed": 17} a line; `seed` may be left out
     root/0001.png
 
-`t2ibench prompts SUITE` writes such a file for every image that a suite asks for. Where lines have no seed, an image is chosen among
-those of its text by the request's seed. A text (or seed) without an image is a failed sample, and counted as one. Images are taken as
-they are.
+`t2ibench prompts SUITE` writes such a file for every image that a suite asks for. Where lines have no seed, an image is
+chosen among those of its text by the request's seed. A text (or seed) without an image is a failed sample, and counted
+as one. Images are taken as they are.
 """
 
 import hashlib
@@ -45,13 +46,20 @@ class Method:
                 self.by_text.setdefault(text, []).append(path)
             else:
                 self.by_seed[text, seed] = path
-        models.used[f"images of {config.root.name}"] = {"sha256": hashed.hexdigest(), "data": config.trained_on, "optimised_for": None}
+        models.used[f"images of {config.root.name}"] = {
+            "sha256": hashed.hexdigest(),
+            "data": config.trained_on,
+            "optimised_for": None,
+        }
 
     def text_to_image(self, requests: Sequence[TextToImage]) -> Tensor:
         """The images of requests, uint8 [B, 3, H, W]. Raises ValueError where one is missing, or their sizes differ."""
         images = [read_image(self.find(request)).transpose(2, 0, 1) for request in requests]
         if len(shapes := {image.shape for image in images}) > 1:
-            raise UserError(f"the images of a folder must be of one size, found {' and '.join(f'{w}x{h}' for _, h, w in sorted(shapes))}")
+            raise UserError(
+                f"the images of a folder must be of one size, found "
+                f"{' and '.join(f'{w}x{h}' for _, h, w in sorted(shapes))}"
+            )
         return torch.from_numpy(np.stack(images))
 
     def find(self, request: TextToImage) -> Path:

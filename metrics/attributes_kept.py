@@ -1,12 +1,15 @@
-"""What an adapted generator keeps of its sources: the share of an image's attributes whose value stays. In [0, 1]; higher is better.
+"""What an adapted generator keeps of its sources: the share of an image's attributes whose value stays. In [0, 1];
+higher is better.
 
-Adapted image and source are of one latent. The attribute judge knows the data set's own images and names next to nothing on those of
-other domains. Its features still tell them apart, so for each target a reader of those features is learned from real images of both
-domains with known attributes, and reads source and adapted image alike: an image that did not change keeps everything.
+Adapted image and source are of one latent. The attribute judge knows the data set's own images and names next to
+nothing on those of other domains. Its features still tell them apart, so for each target a reader of those features is
+learned from real images of both domains with known attributes, and reads source and adapted image alike: an image that
+did not change keeps everything.
 
-An attribute counts in a target where that reader passes the judge's gate (balanced accuracy) on other real images of either domain: what
-is said of hair colours in sepia means nothing, and is not read. A domain whose real images have no known attributes cannot be judged at
-all. What does not count is listed (`not_judged`); read with `targets` which domains the number is about, and `structure` for the others.
+An attribute counts in a target where that reader passes the judge's gate (balanced accuracy) on other real images of
+either domain: what is said of hair colours in sepia means nothing, and is not read. A domain whose real images have no
+known attributes cannot be judged at all. What does not count is listed (`not_judged`); read with `targets` which
+domains the number is about, and `structure` for the others.
 """
 
 from dataclasses import asdict, dataclass
@@ -37,7 +40,10 @@ class Config:
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
-    """`attributes_kept`. Raises UserError for a data set without attributes, and where nothing can be read in any target."""
+    """`attributes_kept`.
+
+    Raises UserError for a data set without attributes, and where nothing can be read in any target.
+    """
     table = evidence.train.attributes
     if table is None or evidence.reference.attributes is None:
         raise UserError(f"{evidence.train.dataset} has no attributes that could be kept: leave attributes_kept out")
@@ -69,7 +75,11 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         "train": evidence.train.digest,
         "gate": asdict(gate),
     }
-    return {"attributes_kept": kept_estimate(pairs, same, protocol, derive_seed(evidence.seed, "attributes_kept"), {"not_judged": refused})}
+    return {
+        "attributes_kept": kept_estimate(
+            pairs, same, protocol, derive_seed(evidence.seed, "attributes_kept"), {"not_judged": refused}
+        )
+    }
 
 
 def learned(evidence: Evidence, domain: str, lessons: int) -> Reader:

@@ -1,8 +1,9 @@
-"""CLIP score: how near an image lies to its prompt in a CLIP that judges. The mean cosine, unscaled, in [-1, 1]; higher is better.
+"""CLIP score: how near an image lies to its prompt in a CLIP that judges. The mean cosine, unscaled, in [-1, 1]; higher
+is better.
 
-What is published under this name is a view of it, given in the details: the mean of 2.5 max(cos, 0) (Hessel et al., EMNLP 2021), or
-100 max(mean cos, 0) (torchmetrics). Cosines compare only within one CLIP and with equal prefixes to the text, here none. A method that was
-guided by the judging CLIP is flagged in its record (`judge_overlap`).
+What is published under this name is a view of it, given in the details: the mean of 2.5 max(cos, 0) (Hessel et al.,
+EMNLP 2021), or 100 max(mean cos, 0) (torchmetrics). Cosines compare only within one CLIP and with equal prefixes to the
+text, here none. A method that was guided by the judging CLIP is flagged in its record (`judge_overlap`).
 """
 
 from dataclasses import dataclass
@@ -23,17 +24,23 @@ QUESTIONS = {"clip_score*": "how near is an image to its text, as a CLIP sees bo
 
 @dataclass(frozen=True)
 class Config:
-    clip: str = AUTO  # the data set's CLIP, else ViT-L/14 of OpenAI; or any by name: `model:tag` of open_clip, `model:FILE`, the zoo's
+    # the data set's CLIP, else ViT-L/14 of OpenAI; or any by name: `model:tag` of open_clip, `model:FILE`, the zoo's
+    clip: str = AUTO
     group: str = "captions"
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
-    """`clip_score`. Its details keep the cosine of every sample, in the order of the samples. Raises UserError below two images."""
+    """`clip_score`.
+
+    Its details keep the cosine of every sample, in the order of the samples. Raises UserError below two images.
+    """
     samples, prompts = evidence.samples(config.group), made_for(evidence, config.group)
     if len(prompts) < 2:
         raise UserError(f"{len(prompts)} made images of {config.group!r}, at least 2 are needed for an interval")
     texts = [prompt.text for prompt, ok in zip(samples.prompts, samples.ok, strict=True) if ok]
-    values = cosines(evidence.fake_image_features(config.clip, config.group), evidence.text_features(config.clip, texts))
+    values = cosines(
+        evidence.fake_image_features(config.clip, config.group), evidence.text_features(config.clip, texts)
+    )
     estimate = Estimate(
         value=float(values.mean()),
         ci=cluster_mean_interval(values, clusters(prompts), derive_seed(evidence.seed, "clip_score")),
@@ -58,8 +65,14 @@ def cosines(images: Tensor, texts: Tensor) -> np.ndarray:
 
 
 def views(values: np.ndarray) -> dict[str, float]:
-    """Published scales of the same cosines. They differ by more than the scale where signs mix: one clamps each image, one the mean."""
-    return {"hessel_2.5": float(2.5 * np.maximum(values, 0).mean()), "torchmetrics_100": float(max(100 * values.mean(), 0.0))}
+    """Published scales of the same cosines.
+
+    They differ by more than the scale where signs mix: one clamps each image, one the mean.
+    """
+    return {
+        "hessel_2.5": float(2.5 * np.maximum(values, 0).mean()),
+        "torchmetrics_100": float(max(100 * values.mean(), 0.0)),
+    }
 
 
 def spelled(values: np.ndarray, ok: np.ndarray) -> str:

@@ -1,11 +1,12 @@
-"""Compositional accuracy: how often both attributes of a pair that training hardly showed are in the image. In [0, 1], higher is better.
+"""Compositional accuracy: how often both attributes of a pair that training hardly showed are in the image. In [0, 1],
+higher is better.
 
-The pairs are computed from the training table (`t2ibench.data.rare_pairs`). An image hits where a judge sees both literals; a failed or
-refused one is a miss. Beside the under-represented pairs stand matched controls, neutral and over-represented pairs, and each literal
-alone. Where the judge's errors are known on 50 real images of every cell, a stratum is corrected by them, otherwise it is labelled
-"uncorrected". Chance is how often the same method's images of ordinary captions hit the pair: for a method that ignores its prompt, its
-unconditional rate. A data set without a judge gets a cross-fitted one (`probe`). Whether people agree with the judge:
-`t2ibench.checks.audit`.
+The pairs are computed from the training table (`t2ibench.data.rare_pairs`). An image hits where a judge sees both
+literals; a failed or refused one is a miss. Beside the under-represented pairs stand matched controls, neutral and
+over-represented pairs, and each literal alone. Where the judge's errors are known on 50 real images of every cell, a
+stratum is corrected by them, otherwise it is labelled "uncorrected". Chance is how often the same method's images of
+ordinary captions hit the pair: for a method that ignores its prompt, its unconditional rate. A data set without a judge
+gets a cross-fitted one (`probe`). Whether people agree with the judge: `t2ibench.checks.audit`.
 """
 
 from collections.abc import Sequence
@@ -30,12 +31,15 @@ from t2ibench.tracks.contract import Prompt
 
 QUESTIONS = {
     "ca_rare": "how often does an image show both attributes of a pair that is rare in the training data?",
-    "ca_near_unseen": "how often does an image show both attributes of a pair that the training data hardly ever shows?",
+    "ca_near_unseen": "how often does an image show both attributes of a pair that the training data hardly ever "
+    "shows?",
     "ca_control": "how often does an image show both attributes of a common pair?",
     "ca_neutral": "how often does an image show both attributes of a pair that is as frequent as chance would have it?",
-    "ca_over": "how often does an image show both attributes of a pair that the training data shows far more often than chance?",
+    "ca_over": "how often does an image show both attributes of a pair that the training data shows far more often "
+    "than chance?",
     "ca_gap": "how much more often does an image show a common pair than a rare one?",
-    "ca_gap_near_unseen": "how much more often does an image show a common pair than one that the training data hardly ever shows?",
+    "ca_gap_near_unseen": "how much more often does an image show a common pair than one that the training data "
+    "hardly ever shows?",
     "ca_above_chance": "how much more often does an image show a rare pair when asked for it than otherwise?",
     "ca_worst": "how often does an image show the rare pairs that the method draws least?",
 }
@@ -50,7 +54,8 @@ class Config:
     over_pairs: int = 10
     neutral_pairs: int = 10
     calibration_images: int = 200  # real images rendered for a cell that the reference leaves short; 0: none
-    probe: str = ""  # an extractor on whose features a judge is cross-fitted, for data sets without one; none: the attribute judge
+    # an extractor on whose features a judge is cross-fitted, for data sets without one; none: the attribute judge
+    probe: str = ""
     groups: str = ""  # the attribute (identity, species) whose images stay in one fold of a cross-fitted judge
     draws: int = 2000  # of the bootstrap
     seed: int = 0  # of the bootstrap
@@ -59,16 +64,22 @@ class Config:
         for name, count in (("images", self.images), ("single_images", self.single_images)):
             if count % pair_texts.TEMPLATES or count < 0 or (name == "images" and count == 0):
                 raise UserError(
-                    f"compositional_accuracy: {name} is {count}, expected a multiple of {pair_texts.TEMPLATES}: every template gets "
+                    f"compositional_accuracy: {name} is {count}, expected a multiple of {pair_texts.TEMPLATES}: every "
+                    f"template gets "
                     "equally many"
                 )
 
 
 def prompts(train: Split, reference: Split, config: Config) -> list[Prompt]:
-    """Four templates of every pair, and of the literals alone. Raises UserError for a data set without attributes or rare pairs."""
+    """Four templates of every pair, and of the literals alone.
+
+    Raises UserError for a data set without attributes or rare pairs.
+    """
     found = pair_list(train, config)
     if not found.rare + found.near_unseen:
-        raise UserError(f"no pair is under-represented in the training table of {train.dataset}: leave compositional_accuracy out")
+        raise UserError(
+            f"no pair is under-represented in the training table of {train.dataset}: leave compositional_accuracy out"
+        )
     assert train.vocabulary is not None
     return pair_texts.build(train.vocabulary, roles(found), config.images, config.single_images)
 
@@ -83,7 +94,13 @@ def pair_list(train: Split, config: Config) -> PairList:
 
 def roles(found: PairList) -> dict[Names, list[str]]:
     """Every pair that is drawn, once, with the lists it is in."""
-    lists = {"rare": found.rare, "near_unseen": found.near_unseen, "control": found.controls, "neutral": found.neutral, "over": found.over}
+    lists = {
+        "rare": found.rare,
+        "near_unseen": found.near_unseen,
+        "control": found.controls,
+        "neutral": found.neutral,
+        "over": found.over,
+    }
     parts: dict[Names, list[str]] = {}
     for role, pairs in lists.items():
         for pair in pairs:
@@ -92,8 +109,9 @@ def roles(found: PairList) -> dict[Names, list[str]]:
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
-    """Accuracy of each stratum that has a judged pair (`ca_rare`, `ca_near_unseen`, `ca_control`, `ca_neutral`, `ca_over`), the gap to the
-    matched controls (`ca_gap`, `ca_gap_near_unseen`), and of the rare pairs the worst decile (`ca_worst`) and `ca_above_chance`.
+    """Accuracy of each stratum that has a judged pair (`ca_rare`, `ca_near_unseen`, `ca_control`, `ca_neutral`,
+    `ca_over`), the gap to the matched controls (`ca_gap`, `ca_gap_near_unseen`), and of the rare pairs the worst decile
+    (`ca_worst`) and `ca_above_chance`.
 
     Raises UserError where pairs have unequal numbers of images, or the judge passes its gate for no pair at all.
     """
@@ -110,8 +128,15 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     cells = np.stack([np.bincount(row, minlength=4) for row in outcomes])
     rates = Rates(list(parts), cells, chance, np.stack(confusions), verdicts, gate, config.draws, config.seed)
     if not rates.judged.any():
-        raise UserError(f"the judge passes its gate for none of {len(parts)} pairs ({verdicts[0].failures[0]}): train a better judge")
-    alone = {literal: single(hits, asked, literal, literals, real.single(literal)) for literal in literals if (literal,) in asked}
+        raise UserError(
+            f"the judge passes its gate for none of {len(parts)} pairs ({verdicts[0].failures[0]}): train a better "
+            f"judge"
+        )
+    alone = {
+        literal: single(hits, asked, literal, literals, real.single(literal))
+        for literal in literals
+        if (literal,) in asked
+    }
     protocol = {
         "train": evidence.train.digest,
         "reference": judge.reference.digest,
@@ -135,23 +160,37 @@ def count_cells(hits: np.ndarray, literals: Sequence[str], names: Names) -> np.n
     return np.bincount(cell_index(hits[:, i], hits[:, j]), minlength=4)
 
 
-def pair_outcomes(hits: np.ndarray, asked: Sequence[tuple[str, ...]], pairs: Sequence[Names], literals: Sequence[str]) -> np.ndarray:
-    """The cell 0 … 3 of every sample that was asked for each pair, int [P, n]. Raises UserError unless all have equally many."""
+def pair_outcomes(
+    hits: np.ndarray, asked: Sequence[tuple[str, ...]], pairs: Sequence[Names], literals: Sequence[str]
+) -> np.ndarray:
+    """The cell 0 … 3 of every sample that was asked for each pair, int [P, n].
+
+    Raises UserError unless all have equally many.
+    """
     rows: dict[tuple[str, ...], list[int]] = {names: [] for names in pairs}
     for row, names in enumerate(asked):
         rows.setdefault(names, []).append(row)
     most = max(len(rows[names]) for names in pairs)
     for names in pairs:
         if len(rows[names]) != most:
-            raise UserError(f"the pair {'+'.join(names)} has {len(rows[names])} images, others {most}: every pair must have equally many")
+            raise UserError(
+                f"the pair {'+'.join(names)} has {len(rows[names])} images, others {most}: every pair must have "
+                f"equally many"
+            )
     places = [[literals.index(name) for name in names] for names in pairs]
     return np.stack([cell_index(*hits[rows[names]][:, place].T) for names, place in zip(pairs, places, strict=True)])
 
 
 def single(
-    hits: np.ndarray, asked: Sequence[tuple[str, ...]], literal: str, literals: Sequence[str], judge: tuple[float, float] | None
+    hits: np.ndarray,
+    asked: Sequence[tuple[str, ...]],
+    literal: str,
+    literals: Sequence[str],
+    judge: tuple[float, float] | None,
 ) -> dict[str, Any]:
-    """How often a literal that was asked for alone is seen, and that rate corrected by the judge's sensitivity and specificity."""
+    """How often a literal that was asked for alone is seen, and that rate corrected by the judge's sensitivity and
+    specificity.
+    """
     seen = hits[[row for row, names in enumerate(asked) if names == (literal,)], literals.index(literal)]
     n, count = len(seen), int(seen.sum())
     corrected = None if judge is None else rogan_gladen(count / n, *judge)

@@ -1,4 +1,5 @@
-"""Whether a composed image keeps the conditions it was made from: each is extracted again from the image and compared. Higher is better.
+"""Whether a composed image keeps the conditions it was made from: each is extracted again from the image and compared.
+Higher is better.
 
     sketch      F1 of Canny's edges, matched within 2 pixels, in [0, 1]
     instances   intersection over union of the silhouettes, in [0, 1]
@@ -9,12 +10,13 @@
     caption     cosine of image and text in that CLIP: the CLIP score, in [-1, 1]
     known       PSNR of the colours where the mask says that they are known, in dB
 
-`fidelity_<condition>` is the mean over the tasks that take the condition from A, `transfer_<condition>` over those that take it from B,
-from the user's text, or from an edit of A. What lies between A and B is neither; nor are known pixels that are put back (`kept`).
-Conditions that hold most of an image keep others too (an intensity fixes the sketch): `not_given` in the details has every task that was
-not given the condition, held to A, and `rise` what a condition that is given adds, over the tasks that are drawn anew of A alone. `nearer`:
-of tasks with two givers, the share of images nearer to the one this condition came from. Silhouette and proxy depth come from pixels, so
-they say something of one object before a plain ground. `another` is what an unrelated image scores.
+`fidelity_<condition>` is the mean over the tasks that take the condition from A, `transfer_<condition>` over those that
+take it from B, from the user's text, or from an edit of A. What lies between A and B is neither; nor are known pixels
+that are put back (`kept`). Conditions that hold most of an image keep others too (an intensity fixes the sketch):
+`not_given` in the details has every task that was not given the condition, held to A, and `rise` what a condition that
+is given adds, over the tasks that are drawn anew of A alone. `nearer`: of tasks with two givers, the share of images
+nearer to the one this condition came from. Silhouette and proxy depth come from pixels, so they say something of one
+object before a plain ground. `another` is what an unrelated image scores.
 """
 
 from collections.abc import Mapping, Sequence
@@ -67,12 +69,16 @@ QUESTIONS = {
 
 @dataclass(frozen=True)
 class Config:
-    clip: str = AUTO  # the data set's CLIP, else ViT-L/14 of OpenAI; or any by name: `model:tag` of open_clip, `model:FILE`, the zoo's
+    # the data set's CLIP, else ViT-L/14 of OpenAI; or any by name: `model:tag` of open_clip, `model:FILE`, the zoo's
+    clip: str = AUTO
 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What is extracted from images: by letter, an array of one row an image. M: the colours themselves, uint8 [N, 3, H, W]."""
+    """What is extracted from images: by letter, an array of one row an image.
+
+    M: the colours themselves, uint8 [N, 3, H, W].
+    """
 
     of: Mapping[str, np.ndarray]
 
@@ -81,11 +87,16 @@ class Seen:
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
-    """`fidelity_…` and `transfer_…` of every condition that a task gives. Raises UserError where there are too few images."""
+    """`fidelity_…` and `transfer_…` of every condition that a task gives.
+
+    Raises UserError where there are too few images.
+    """
     made = compositions(evidence)
     texts = None if made.captions is None else evidence.text_features(config.clip, made.captions).double().numpy()
     looked = {one.group: one.samples for one in made.tasks} | {SOURCES: made.sources}
-    seen = extracted(looked, {group: evidence.fake_image_features(config.clip, group).double().numpy() for group in looked})
+    seen = extracted(
+        looked, {group: evidence.fake_image_features(config.clip, group).double().numpy() for group in looked}
+    )
     wanted = Seen({**seen[SOURCES].of, **({} if texts is None else {"T": texts})})
     found = [row for one in made.tasks for row in compared(one, seen[one.group], wanted)]
     unrelated = wanted.rows((np.arange(len(made.sources)) + 1) % len(made.sources))
@@ -102,16 +113,21 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
             if rows := [row for row in found if row.letter == letter and row.kind == kind]:
                 others = [row for row in found if row.letter == letter and row.kind in ("", "kept")]
                 found_here = estimate(f"{kind}_{name}", rows, others, another[letter], made, protocol)
-                words = evidence.words(config.clip, made.captions) if letter == "T" and made.captions is not None else {}
+                words = (
+                    evidence.words(config.clip, made.captions) if letter == "T" and made.captions is not None else {}
+                )
                 estimates[f"{kind}_{name}"] = replace(found_here, details={**found_here.details, **words})
     if not estimates:
-        raise UserError("none of the tasks takes a condition from A, B, a text or an edit: ask for others, such as SD or style")
+        raise UserError(
+            "none of the tasks takes a condition from A, B, a text or an edit: ask for others, such as SD or style"
+        )
     return estimates
 
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """One condition of the images of one task, values [N]. kind: "fidelity", "transfer", "kept", or "" where it was not given.
+    """One condition of the images of one task, values [N]. kind: "fidelity", "transfer", "kept", or "" where it was not
+    given.
 
     nearer: bool [N], where there are two givers.
     """
@@ -143,13 +159,26 @@ def compared(one: Composed, made: Seen, sources: Seen) -> list[Compared]:
         values, nearer = fidelity(letter, made, wanted, one.known), None
         if both and giver in ends:
             nearer = values > fidelity(letter, made, ends["B" if giver == "A" else "A"], one.known)
-        kind = "" if not giver else "kept" if letter == "M" and one.task.keep else "fidelity" if giver == "A" else "transfer"
+        kind = (
+            ""
+            if not giver
+            else "kept"
+            if letter == "M" and one.task.keep
+            else "fidelity"
+            if giver == "A"
+            else "transfer"
+        )
         found.append(Compared(letter, kind, one, values, nearer))
     return found
 
 
 def estimate(
-    name: str, rows: Sequence[Compared], others: Sequence[Compared], another: float, made: Compositions, protocol: Mapping[str, object]
+    name: str,
+    rows: Sequence[Compared],
+    others: Sequence[Compared],
+    another: float,
+    made: Compositions,
+    protocol: Mapping[str, object],
 ) -> Estimate:
     """The mean over the tasks of `rows`; the other tasks stand in the details."""
     values, inputs = (np.concatenate(parts) for parts in ([row.values for row in rows], [row.task.a for row in rows]))
@@ -157,9 +186,14 @@ def estimate(
         raise UserError(f"{name}: images of {len(set(inputs.tolist()))} input, at least 2 are needed for an interval")
     given = {row.task.name: part(row.values, row.task.a, name, row.task.name) for row in rows}
     absent, kept = (
-        {row.task.name: part(row.values, row.task.a, name, row.task.name) for row in others if row.kind == kind} for kind in ("", "kept")
+        {row.task.name: part(row.values, row.task.a, name, row.task.name) for row in others if row.kind == kind}
+        for kind in ("", "kept")
     )
-    nearer = {row.task.name: part(row.nearer, row.task.a, name, row.task.name, "nearer") for row in rows if row.nearer is not None}
+    nearer = {
+        row.task.name: part(row.nearer, row.task.a, name, row.task.name, "nearer")
+        for row in rows
+        if row.nearer is not None
+    }
     details = {
         "tasks": given,
         **({"not_given": absent} if name.startswith("fidelity") and absent else {}),
@@ -182,16 +216,26 @@ def estimate(
 
 
 def risen(name: str, rows: Sequence[Compared], others: Sequence[Compared]) -> dict[str, object]:
-    """What giving the condition adds: by input, the mean of the tasks that give it less that of the others, all drawn anew of A alone."""
-    sides = [[row for row in side if only_of_a(row.task.task)] for side in (rows, [row for row in others if not row.kind])]
+    """What giving the condition adds: by input, the mean of the tasks that give it less that of the others, all drawn
+    anew of A alone.
+    """
+    sides = [
+        [row for row in side if only_of_a(row.task.task)] for side in (rows, [row for row in others if not row.kind])
+    ]
     if not all(sides):
         return {}
     means = []
     for side in sides:
-        values, inputs = (np.concatenate(parts) for parts in ([row.values for row in side], [row.task.a for row in side]))
+        values, inputs = (
+            np.concatenate(parts) for parts in ([row.values for row in side], [row.task.a for row in side])
+        )
         means.append({int(i): float(values[inputs == i].mean()) for i in np.unique(inputs)})
     both = sorted(set(means[0]) & set(means[1]))
-    return {"rise": {"by input": part([means[0][i] - means[1][i] for i in both], np.array(both), name, "rise")}} if both else {}
+    return (
+        {"rise": {"by input": part([means[0][i] - means[1][i] for i in both], np.array(both), name, "rise")}}
+        if both
+        else {}
+    )
 
 
 def extracted(groups: Mapping[str, Samples], features: Mapping[str, np.ndarray]) -> dict[str, Seen]:
@@ -209,7 +253,13 @@ def extracted(groups: Mapping[str, Samples], features: Mapping[str, np.ndarray])
                 distinct.append(resized(torch.from_numpy(image), size))
     whole = seen(torch.stack(distinct))
     return {
-        group: Seen({**whole.rows([places[samples.hashes[row]] for row in samples.rows]).of, "E": features[group], "T": features[group]})
+        group: Seen(
+            {
+                **whole.rows([places[samples.hashes[row]] for row in samples.rows]).of,
+                "E": features[group],
+                "T": features[group],
+            }
+        )
         for group, samples in groups.items()
     }
 
@@ -254,12 +304,16 @@ def fidelity(letter: str, made: Seen, wanted: Seen, known: np.ndarray | None) ->
 
 
 def edge_f1(made: np.ndarray, wanted: np.ndarray, tolerance: float = TOLERANCE) -> float:
-    """Harmonic mean of the shares of edges, bool [H, W], with one of the other image within `tolerance` pixels; 1 where both lack any."""
+    """Harmonic mean of the shares of edges, bool [H, W], with one of the other image within `tolerance` pixels; 1 where
+    both lack any.
+    """
     from scipy.ndimage import distance_transform_edt
 
     if not made.any() or not wanted.any():
         return float(made.any() == wanted.any())
-    precision, recall = ((distance_transform_edt(~b)[a] <= tolerance).mean() for a, b in ((made, wanted), (wanted, made)))
+    precision, recall = (
+        (distance_transform_edt(~b)[a] <= tolerance).mean() for a, b in ((made, wanted), (wanted, made))
+    )
     return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
 
 
@@ -270,7 +324,9 @@ def overlap(made: np.ndarray, wanted: np.ndarray) -> float:
 
 
 def rank_correlation(made: np.ndarray, wanted: np.ndarray) -> float:
-    """Spearman's, of depths [2, H, W] (depth and silhouette), over the pixels of either silhouette; 0 where one of them is flat there."""
+    """Spearman's, of depths [2, H, W] (depth and silhouette), over the pixels of either silhouette; 0 where one of them
+    is flat there.
+    """
     from scipy.stats import spearmanr
 
     inside = (made[1] > 0) | (wanted[1] > 0)

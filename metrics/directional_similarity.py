@@ -1,11 +1,13 @@
-"""Directional CLIP similarity: whether an image moved the way its text did. The mean cosine in [-1, 1]; higher is better.
+"""Directional CLIP similarity: whether an image moved the way its text did. The mean cosine in [-1, 1]; higher is
+better.
 
     cos(e(edited) - e(source), t(target) - t(neutral))
 
-with unit embeddings e, t of a CLIP that judges, and the texts as they are: no templates, no prefix (Gal et al., StyleGAN-NADA, SIGGRAPH
-2022, eq. 3, who average over templates; Brooks et al., InstructPix2Pix, CVPR 2023, use single captions). Those who leave out images that
-did not move reward a method for doing nothing where it is unsure: here such an image scores 0, and the mean without them stands in the
-details. Another person with the target attribute also moves the right way: read it beside `attributes_kept`.
+with unit embeddings e, t of a CLIP that judges, and the texts as they are: no templates, no prefix (Gal et al.,
+StyleGAN-NADA, SIGGRAPH 2022, eq. 3, who average over templates; Brooks et al., InstructPix2Pix, CVPR 2023, use single
+captions). Those who leave out images that did not move reward a method for doing nothing where it is unsure: here such
+an image scores 0, and the mean without them stands in the details. Another person with the target attribute also moves
+the right way: read it beside `attributes_kept`.
 """
 
 from collections.abc import Sequence
@@ -29,11 +31,15 @@ QUESTIONS = {"directional_similarity*": "does an image change the way its text d
 
 @dataclass(frozen=True)
 class Config:
-    clip: str = AUTO  # the data set's CLIP, else ViT-L/14 of OpenAI; or any by name: `model:tag` of open_clip, `model:FILE`, the zoo's
+    # the data set's CLIP, else ViT-L/14 of OpenAI; or any by name: `model:tag` of open_clip, `model:FILE`, the zoo's
+    clip: str = AUTO
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
-    """`directional_similarity`. Raises UserError where the two texts of an edit are the same to the CLIP, and below two sources."""
+    """`directional_similarity`.
+
+    Raises UserError where the two texts of an edit are the same to the CLIP, and below two sources.
+    """
     pairs = edit_pairs(evidence)
     neutral, target = ([prompt.tags[side] for prompt in pairs.prompts] for side in ("neutral", "target"))
     texts = [evidence.text_features(config.clip, side) for side in (target, neutral)]
@@ -70,14 +76,21 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
 
 
 def directional(edited: Tensor, source: Tensor, target: Tensor, neutral: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Cosines of edited - source with target - neutral, unit embeddings [N, D]: float64 [N], 0 where the image did not move; who did."""
+    """Cosines of edited - source with target - neutral, unit embeddings [N, D]: float64 [N], 0 where the image did not
+    move; who did.
+    """
     image, text = edited.double() - source.double(), target.double() - neutral.double()
     moved = image.norm(dim=1) >= STILL
     return (F.cosine_similarity(image, text) * moved).clamp(-1, 1).numpy(), moved.numpy()
 
 
 def check_texts(neutral: Sequence[str], target: Sequence[str], difference: Tensor, clip: str) -> None:
-    """Raises UserError, naming the first, for an edit whose texts [N] have no difference [N, D]: they give no direction."""
+    """Raises UserError, naming the first, for an edit whose texts [N] have no difference [N, D]: they give no
+    direction.
+    """
     for before, after, length in zip(neutral, target, difference.norm(dim=1).tolist(), strict=True):
         if length < STILL:
-            raise UserError(f"the edit from {before!r} to {after!r} has no direction under {clip}: give texts that say different things")
+            raise UserError(
+                f"the edit from {before!r} to {after!r} has no direction under {clip}: give texts that say different "
+                f"things"
+            )

@@ -1,16 +1,20 @@
-"""Diversity of an adapted generator, against collapse: how far its images lie apart, beside how far those before the adaptation do.
+"""Diversity of an adapted generator, against collapse: how far its images lie apart, beside how far those before the
+adaptation do.
 
-    D(images) = mean over all pairs i < j of |f(x_i) - f(x_j)|,    diversity = mean over targets of D(adapted) / D(sources)
+    D(images) = mean over all pairs i < j of |f(x_i) - f(x_j)|,    diversity = mean over targets of D(adapted) /
+    D(sources)
 
-with the features f of a network that judges. The latents are the same on both sides. 0: one image for every latent. 1: as varied as the
-sources; where the target domain itself varies more or less than the sources, so will a good adaptation: `real` in the details is D of
-real images of the target / D of the sources, and `of_real` the share of that which the adapted images have. A failed image lies at no
-distance from any: failing is no variety. Higher is better.
+with the features f of a network that judges. The latents are the same on both sides. 0: one image for every latent. 1:
+as varied as the sources; where the target domain itself varies more or less than the sources, so will a good
+adaptation: `real` in the details is D of real images of the target / D of the sources, and `of_real` the share of that
+which the adapted images have. A failed image lies at no distance from any: failing is no variety. Higher is better.
 
-LPIPS, which publications take (Gal et al., StyleGAN-NADA, SIGGRAPH 2022, within clusters), needs weights made from photographs. Features
-of a CLIP would not do: where captions say nothing of a domain's images but the domain, it is trained to see them as one.
+LPIPS, which publications take (Gal et al., StyleGAN-NADA, SIGGRAPH 2022, within clusters), needs weights made from
+photographs. Features of a CLIP would not do: where captions say nothing of a domain's images but the domain, it is
+trained to see them as one.
 
-The interval is value +- 1.96 standard errors by Hájek's projection of both sides, a latent being one draw for all targets.
+The interval is value +- 1.96 standard errors by Hájek's projection of both sides, a latent being one draw for all
+targets.
 """
 
 from dataclasses import dataclass
@@ -44,11 +48,17 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     targets = with_sources(evidence, sources, "diversity", config.fewest)
     before, to_others = spread(evidence.fake_features(extractor, SOURCES), sources)
     if before == 0:
-        raise UserError("diversity: the images before the adaptation are all the same, so nothing can be said beside them")
+        raise UserError(
+            "diversity: the images before the adaptation are all the same, so nothing can be said beside them"
+        )
     latents, found, effects, real = [str(k) for k in sources.k], {}, {}, {}
     for domain, samples in targets.items():
         group = evidence.targets[domain]
-        after, own = spread(evidence.fake_features(extractor, group), samples) if samples.ok.any() else (0.0, np.zeros(len(samples)))
+        after, own = (
+            spread(evidence.fake_features(extractor, group), samples)
+            if samples.ok.any()
+            else (0.0, np.zeros(len(samples)))
+        )
         found[domain] = after / before
         effects[domain] = ratio_effects(after, own, before, to_others)
         real[domain] = mean_distances(evidence.real_features(extractor, evidence.target(domain)))[0] / before
@@ -69,7 +79,11 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
             interval="value +- 1.96 se, Hájek projections over latents",
             details={
                 "targets": {
-                    domain: {"n": len(latents), "value": ratio, "ci": at_least_0(normal_interval(ratio, standard_error(effects[domain])))}
+                    domain: {
+                        "n": len(latents),
+                        "value": ratio,
+                        "ci": at_least_0(normal_interval(ratio, standard_error(effects[domain]))),
+                    }
                     for domain, ratio in found.items()
                 },
                 "real": real,
@@ -84,7 +98,9 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
 
 
 def spread(features: Tensor, samples: Samples) -> tuple[float, np.ndarray]:
-    """The mean pairwise distance of all samples asked for, a failed one at distance 0, and of each to the others [N]."""
+    """The mean pairwise distance of all samples asked for, a failed one at distance 0, and of each to the others
+    [N].
+    """
     mean, own = mean_distances(features)
     there, count = len(features), len(samples)
     of_all = np.zeros(count)
@@ -93,7 +109,9 @@ def spread(features: Tensor, samples: Samples) -> tuple[float, np.ndarray]:
 
 
 def mean_distances(features: Tensor) -> tuple[float, np.ndarray]:
-    """The mean Euclidean distance of all pairs of rows [N, D], and of each row to the others [N]; 0 for a single row."""
+    """The mean Euclidean distance of all pairs of rows [N, D], and of each row to the others [N]; 0 for a single
+    row.
+    """
     if len(features) < 2:
         return 0.0, np.zeros(len(features))
     rows = features.double()
@@ -102,7 +120,9 @@ def mean_distances(features: Tensor) -> tuple[float, np.ndarray]:
 
 
 def ratio_effects(after: float, own: np.ndarray, before: float, to_others: np.ndarray) -> np.ndarray:
-    """First-order effect of each latent on after / before, two mean pairwise distances with those of each latent to the others: [N]."""
+    """First-order effect of each latent on after / before, two mean pairwise distances with those of each latent to the
+    others: [N].
+    """
     return (2 * (own - after) - after / before * 2 * (to_others - before)) / before
 
 

@@ -1,15 +1,19 @@
 """Was the edit made, and nothing else? By an attribute judge that guided nobody. All lie in [0, 1]; higher is better.
 
-`edit_success`: of the images whose source does not show the value asked for, the share whose edited image does. A failed edit is a miss.
-Corrected for the judge's errors on real images (Rogan & Gladen 1978), edit by edit, where 50 of them are known with and without each
-value, otherwise labelled "uncorrected". An edit whose judge fails its gate is listed as not judged, and counts nowhere.
+`edit_success`: of the images whose source does not show the value asked for, the share whose edited image does. A
+failed edit is a miss. Corrected for the judge's errors on real images (Rogan & Gladen 1978), edit by edit, where 50 of
+them are known with and without each value, otherwise labelled "uncorrected". An edit whose judge fails its gate is
+listed as not judged, and counts nowhere.
 
-`attributes_kept`: of the other attributes that can be seen on a source, the share whose judged value the edited image keeps. Left out is
-what the edit decides itself: attributes that its value covers (a hijab the colour of the hair) or that cover the edited one before.
+`attributes_kept`: of the other attributes that can be seen on a source, the share whose judged value the edited image
+keeps. Left out is what the edit decides itself: attributes that its value covers (a hijab the colour of the hair) or
+that cover the edited one before.
 
-`edit_exact`: of the images of `edit_success`, the share that show the value and keep every attribute that counts; uncorrected.
+`edit_exact`: of the images of `edit_success`, the share that show the value and keep every attribute that counts;
+uncorrected.
 
-Doing nothing keeps everything and never succeeds; another person who happens to show the value succeeds and keeps little. Neither is exact.
+Doing nothing keeps everything and never succeeds; another person who happens to show the value succeeds and keeps
+little. Neither is exact.
 """
 
 from collections.abc import Mapping
@@ -33,7 +37,9 @@ from t2ibench.tracks.contract import EDITS, SOURCES
 TRACKS = ("edit",)
 AT_ITS_WORD = np.eye(2, dtype=int)  # confusion counts of a judge without errors, for rates that are not corrected
 ELSE = ", Wilson where all agree"
-Judges = Mapping[str, tuple[Verdict, np.ndarray]]  # of each edit's literal: the gate's verdict, and confusion counts on real images
+Judges = Mapping[
+    str, tuple[Verdict, np.ndarray]
+]  # of each edit's literal: the gate's verdict, and confusion counts on real images
 QUESTIONS = {
     "edit_success": "how often is what the edit asked for there?",
     "attributes_kept": "how much of the rest is as it was before the edit?",
@@ -50,22 +56,33 @@ class Config:
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     """`edit_success`, `attributes_kept`, `edit_exact`.
 
-    Raises UserError for a data set without attributes, where the judge passes its gate for no edit or no attribute at all, and where fewer
-    than two sources are left that do not already show what is asked for.
+    Raises UserError for a data set without attributes, where the judge passes its gate for no edit or no attribute at
+    all, and where fewer than two sources are left that do not already show what is asked for.
     """
     table = evidence.train.attributes
     if table is None or evidence.reference.attributes is None:
-        raise UserError(f"{evidence.train.dataset} has no attributes that edits could be judged by: leave edit_success out")
+        raise UserError(
+            f"{evidence.train.dataset} has no attributes that edits could be judged by: leave edit_success out"
+        )
     pairs, gate, covered_by = edit_pairs(evidence), Gate(), covers(table)
     render = evidence.pair_images if evidence.can_render else None
-    real = RealCells(evidence.reference, evidence.real_attributes, evidence.real_probabilities, render, config.calibration_images, gate)
+    real = RealCells(
+        evidence.reference,
+        evidence.real_attributes,
+        evidence.real_probabilities,
+        render,
+        config.calibration_images,
+        gate,
+    )
     judges = {name: real.alone(name) for name in dict.fromkeys(literal(prompt) for prompt, _ in pairs.asked)}
     sources, edited = evidence.fake_attributes(SOURCES), evidence.fake_attributes(EDITS)
     trusted = {str(name): real.attribute(str(name)) for name in sources}
     same = kept(sources.iloc[pairs.source], edited.iloc[pairs.edited], pairs.prompts, covered_by)
     same = same[[name for name, verdict in trusted.items() if not verdict.failures]]
     tries = attempts(pairs, sources, edited, covered_by)
-    tries["gain"] = pad(probability_gains(pairs, evidence.fake_probabilities(SOURCES), evidence.fake_probabilities(EDITS)), len(tries))
+    tries["gain"] = pad(
+        probability_gains(pairs, evidence.fake_probabilities(SOURCES), evidence.fake_probabilities(EDITS)), len(tries)
+    )
     tries["changed"] = pad((same == 0).sum(axis=1), len(tries))
     tries["exact"] = tries["reached"] & (tries["changed"] == 0)
     counted = countable(tries, judges)
@@ -88,7 +105,8 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
 def attempts(pairs: EditPairs, sources: pd.DataFrame, edited: pd.DataFrame, covered_by: Covers) -> pd.DataFrame:
     """Every edit of a source that is there, one row each, the pairs before the failed ones.
 
-    edit: its literal. k: its source. already, reached: whether the source and the edited image show it. sources, edited: judged values.
+    edit: its literal. k: its source. already, reached: whether the source and the edited image show it. sources,
+    edited: judged values.
     """
     prompts = [*pairs.prompts, *(prompt for prompt, _, _ in pairs.failed)]
     after = shows(edited.iloc[pairs.edited], pairs.prompts, covered_by)
@@ -103,19 +121,26 @@ def attempts(pairs: EditPairs, sources: pd.DataFrame, edited: pd.DataFrame, cove
 
 
 def countable(tries: pd.DataFrame, judges: Judges) -> pd.DataFrame:
-    """The attempts that the judge can tell and whose source does not show the value already. Raises UserError below two sources."""
+    """The attempts that the judge can tell and whose source does not show the value already.
+
+    Raises UserError below two sources.
+    """
     told = [name for name, (verdict, _) in judges.items() if not verdict.failures]
     if not told:
         [why, *_] = next(verdict.failures for verdict, _ in judges.values())
         raise UserError(f"the judge passes its gate for none of {len(judges)} edits ({why}): train a better judge")
     counted = tries[~tries["already"] & tries["edit"].isin(told)]
     if (left := counted["k"].nunique()) < 2:
-        raise UserError(f"{left} sources do not show what is asked for already, at least 2 are needed: ask for more images")
+        raise UserError(
+            f"{left} sources do not show what is asked for already, at least 2 are needed: ask for more images"
+        )
     return counted
 
 
 def probability_gains(pairs: EditPairs, sources: pd.DataFrame, edited: pd.DataFrame) -> np.ndarray:
-    """How much likelier the judge finds what was asked for after the edit than before: [N] in [-1, 1], NaN where it knows no such value."""
+    """How much likelier the judge finds what was asked for after the edit than before: [N] in [-1, 1], NaN where it
+    knows no such value.
+    """
     gains = np.full(len(pairs), np.nan)
     for row, prompt in enumerate(pairs.prompts):
         if (name := literal(prompt)) in sources:
@@ -138,7 +163,9 @@ def success(
     seed: int,
     draws: int,
 ) -> Estimate:
-    """`edit_success`. tries: of all edits. counted: those that a judge can tell and that the source does not show already."""
+    """`edit_success`. tries: of all edits. counted: those that a judge can tell and that the source does not show
+    already.
+    """
     names = list(dict.fromkeys(counted["edit"]))
     known = {name: counts.sum(axis=0).min() >= gate.support for name, (_, counts) in judges.items()}
     corrected = all(known[name] for name in names)
@@ -151,7 +178,12 @@ def success(
         if n := len(own):
             hits = int(own["reached"].sum())
             truth = float(freed(own["reached"], own["edit"], {name: counts}).mean()) if known[name] else None
-            edits[name] |= {"hits": hits, "rate": hits / n, "ci": list(wilson(hits, n)), "gain": mean_or_none(own["gain"])}
+            edits[name] |= {
+                "hits": hits,
+                "rate": hits / n,
+                "ci": list(wilson(hits, n)),
+                "gain": mean_or_none(own["gain"]),
+            }
             edits[name]["corrected"] = None if truth is None else min(1.0, max(0.0, truth))
         edits[name]["gate"] = {"failures": verdict.failures, **verdict.numbers}
     return Estimate(
@@ -171,14 +203,18 @@ def success(
             "mean_of_edits": float(np.mean([row["rate"] for row in edits.values() if "rate" in row])),
             "probability_gain": mean_or_none(counted["gain"]),
             "edits": edits,
-            "per_sample": per_source(freed(counted["reached"], counted["edit"], confusions), counted["k"].to_numpy(), pairs.asked),
+            "per_sample": per_source(
+                freed(counted["reached"], counted["edit"], confusions), counted["k"].to_numpy(), pairs.asked
+            ),
         },
     )
 
 
 def exact(pairs: EditPairs, counted: pd.DataFrame, protocol: Mapping[str, Any], seed: int, draws: int) -> Estimate:
     """`edit_exact`."""
-    value, ci = clustered_rate(counted["exact"], counted["k"], counted["edit"], dict.fromkeys(counted["edit"], AT_ITS_WORD), seed, draws)
+    value, ci = clustered_rate(
+        counted["exact"], counted["k"], counted["edit"], dict.fromkeys(counted["edit"], AT_ITS_WORD), seed, draws
+    )
     return Estimate(
         value=value,
         ci=ci,
@@ -205,13 +241,17 @@ def kept_details(counted: pd.DataFrame, trusted: Mapping[str, Verdict]) -> dict[
 
 
 def freed(hits: pd.Series, edits: pd.Series, confusions: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Hits [N] so scaled that their mean over an edit is its rate freed of the judge's errors, (q + sp - 1) / (se + sp - 1): float64."""
+    """Hits [N] so scaled that their mean over an edit is its rate freed of the judge's errors, (q + sp - 1) / (se + sp
+    - 1): float64.
+    """
     fall_out, sensitivity = (np.array([errors(confusions[name])[side] for name in edits]) for side in (0, 1))
     return (hits.to_numpy(float) - fall_out) / (sensitivity - fall_out)
 
 
 def errors(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How often a judge sees a value that is not there, and one that is, from confusion counts [..., 2, 2] (row judged, column true)."""
+    """How often a judge sees a value that is not there, and one that is, from confusion counts [..., 2, 2] (row judged,
+    column true).
+    """
     truly = counts.sum(axis=-2)
     return counts[..., 1, 0] / truly[..., 0], counts[..., 1, 1] / truly[..., 1]
 
@@ -221,8 +261,8 @@ def clustered_rate(
 ) -> tuple[float, Interval]:
     """The share of hits [N], freed of the judge's errors, and its BCa interval, both cut at 0 and 1.
 
-    Drawn anew are sources, with all their edits, and the real images that the judge is known by within each truth. Where this leaves no
-    spread, as where all are hits, it is Wilson's interval that counts a source as one draw.
+    Drawn anew are sources, with all their edits, and the real images that the judge is known by within each truth.
+    Where this leaves no spread, as where all are hits, it is Wilson's interval that counts a source as one draw.
     """
     names = list(dict.fromkeys(edits))
     sizes = pd.crosstab(sources, edits)[names].to_numpy(float)  # [K, E]
@@ -237,7 +277,9 @@ def clustered_rate(
     times = np.stack([np.bincount(row, minlength=len(sizes)) for row in picks])  # [B, K]
     again = multinomial_draws(counts.swapaxes(1, 2), derive_seed(seed, "real images"), draws).swapaxes(2, 3)
     value = float(rate(found.sum(0), sizes.sum(0), counts))
-    interval = bca_interval(value, rate(times @ found, times @ sizes, again), rate(found.sum(0) - found, sizes.sum(0) - sizes, counts))
+    interval = bca_interval(
+        value, rate(times @ found, times @ sizes, again), rate(found.sum(0) - found, sizes.sum(0) - sizes, counts)
+    )
     value, low, high = (min(1.0, max(0.0, number)) for number in (value, *interval))
     return value, (low, high) if low < high else wilson(value * len(sizes), len(sizes))
 

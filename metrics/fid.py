@@ -1,17 +1,20 @@
-"""Fréchet distance between the features of made and of real images. Lower is better, in [0, inf), and it falls as n grows.
+"""Fréchet distance between the features of made and of real images. Lower is better, in [0, inf), and it falls as n
+grows.
 
-`fid` (Heusel et al., NeurIPS 2017) is on Inception's pool3 by clean-FID's protocol (Parmar et al., CVPR 2022) where its weights are on
-disk, and `fid_smalln` below 2,048 images a side, where the covariances are singular. Otherwise it is on the embedded attribute judge and
-called `fd_avatars`. Other ways to bring an image to Inception give other numbers under names of their own: `fid_legacy_tf`,
-`fid_legacy_pt`, `fid_tm_aa` (`t2ibench.networks.inception`). `fd_dinov2_…` is on DINOv2's class token (extractor `dinov2:FILE`), and
-`fd_clip_…` on image embeddings of a CLIP, of unit norm, which clean-fid's CLIP-FID does not bring them to. Both sides' covariances divide
-by n - 1; nothing is added to a diagonal (`t2ibench.stats.frechet`).
+`fid` (Heusel et al., NeurIPS 2017) is on Inception's pool3 by clean-FID's protocol (Parmar et al., CVPR 2022) where its
+weights are on disk, and `fid_smalln` below 2,048 images a side, where the covariances are singular. Otherwise it is on
+the embedded attribute judge and called `fd_avatars`. Other ways to bring an image to Inception give other numbers under
+names of their own: `fid_legacy_tf`, `fid_legacy_pt`, `fid_tm_aa` (`t2ibench.networks.inception`). `fd_dinov2_…` is on
+DINOv2's class token (extractor `dinov2:FILE`), and `fd_clip_…` on image embeddings of a CLIP, of unit norm, which
+clean-fid's CLIP-FID does not bring them to. Both sides' covariances divide by n - 1; nothing is added to a diagonal
+(`t2ibench.stats.frechet`).
 
-In the track `adapt` it is the mean over the target domains, each to real images of its own; images of one latent count as one draw. In the
-track `compose` it is of the images of all tasks together; those of one input count as one draw.
+In the track `adapt` it is the mean over the target domains, each to real images of its own; images of one latent count
+as one draw. In the track `compose` it is of the images of all tasks together; those of one input count as one draw.
 
-The interval is that of the value expected at this n, over both sides' sampling. It is not one of the limit n -> inf, which lies lower: for
-that see `debiased` in the details. The bootstrap's percentiles hold neither, since resampling adds the bias a second time.
+The interval is that of the value expected at this n, over both sides' sampling. It is not one of the limit n -> inf,
+which lies lower: for that see `debiased` in the details. The bootstrap's percentiles hold neither, since resampling
+adds the bias a second time.
 """
 
 from dataclasses import dataclass
@@ -24,7 +27,16 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
 from t2ibench.scoring.compositions import composed, pooled
 from t2ibench.scoring.evidence import Evidence
-from t2ibench.scoring.feature_sets import AUTO, FeatureSets, clusters, effects, extractor_of, feature_sets, made_for, reference_file
+from t2ibench.scoring.feature_sets import (
+    AUTO,
+    FeatureSets,
+    clusters,
+    effects,
+    extractor_of,
+    feature_sets,
+    made_for,
+    reference_file,
+)
 from t2ibench.scoring.feature_sets import protocol as protocol_of
 from t2ibench.scoring.reference_files import ReferenceFile
 from t2ibench.scoring.targets import effects_on_mean, failures, mean_error, mean_error_of_real, protocol, target_sets
@@ -33,7 +45,9 @@ from t2ibench.stats.intervals import normal_interval, standard_error
 
 TRACKS = ("text_to_image", "adapt", "compose")
 FULL_RANK = 2048  # the dimension of pool3
-NAMES = {"inception": "fid"} | {f"inception-{way}": f"fid_{way.replace('-', '_')}" for way in ("legacy-tf", "legacy-pt", "tm-aa")}
+NAMES = {"inception": "fid"} | {
+    f"inception-{way}": f"fid_{way.replace('-', '_')}" for way in ("legacy-tf", "legacy-pt", "tm-aa")
+}
 QUESTIONS = {"fid*": "how far are the images from real ones?", "fd_*": "how far are the images from real ones?"}
 
 
@@ -46,7 +60,8 @@ class Config:
 
 @dataclass(frozen=True)
 class Distance:
-    """value: as computed, so possibly -1e-12 for equal sets. se: of `value`. debiased: without the jackknife's estimate of the 1/n bias.
+    """value: as computed, so possibly -1e-12 for equal sets. se: of `value`. debiased: without the jackknife's estimate
+    of the 1/n bias.
 
     influences: of every fake and every real row, where they exist.
     """
@@ -63,7 +78,10 @@ class Distance:
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
-    """`fid`, `fid_smalln` or `fd_…`; with the effects, by which two methods are paired. Raises UserError below `fewest` images a side."""
+    """`fid`, `fid_smalln` or `fd_…`; with the effects, by which two methods are paired.
+
+    Raises UserError below `fewest` images a side.
+    """
     if evidence.targets:
         return over_targets(evidence, config)
     if (file := reference_file(evidence.reference)) is not None and file.gaussian is not None:
@@ -73,7 +91,9 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     sets = pooled(evidence, config.extractor, config.fewest) if of_tasks else feature_sets(evidence, *of_group)
     found, d = distance(sets.fake, sets.real, sets.clusters), sets.fake.shape[1]
     low, high = normal_interval(found.value, found.se)
-    kept = {} if found.influences is None or of_tasks else {"effects": effects(evidence, config.group, *found.influences)}
+    kept = (
+        {} if found.influences is None or of_tasks else {"effects": effects(evidence, config.group, *found.influences)}
+    )
     estimate = Estimate(
         value=max(found.value, 0.0),
         ci=(max(low, 0.0), max(high, 0.0)),
@@ -90,7 +110,10 @@ def to_statistics(evidence: Evidence, config: Config, file: ReferenceFile) -> di
     """The distance to a mean and a covariance, which are held fixed: the interval is over the made images alone."""
     extractor, ids = extractor_of(evidence, config.extractor), made_for(evidence, config.group)
     if len(ids) < config.fewest:
-        raise UserError(f"{len(ids):,} made images of {config.group!r}, at least {config.fewest:,} are needed: ask for more captions")
+        raise UserError(
+            f"{len(ids):,} made images of {config.group!r}, at least {config.fewest:,} are needed: ask for more "
+            f"captions"
+        )
     file.check(extractor, evidence.dimension(extractor, config.group))
     fake, reference = evidence.fake_features(extractor, config.group), file.gaussian
     assert reference is not None
@@ -113,8 +136,8 @@ def to_statistics(evidence: Evidence, config: Config, file: ReferenceFile) -> di
 def over_targets(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     """The mean over the target domains.
 
-    Its error sums over latents what an image of each adds to each distance; without influence functions it is the mean of the targets'
-    errors, which it cannot pass.
+    Its error sums over latents what an image of each adds to each distance; without influence functions it is the mean
+    of the targets' errors, which it cannot pass.
     """
     sets = target_sets(evidence, config.extractor, config.fewest)
     found = {domain: distance(own.fake, own.real, own.clusters) for domain, own in sets.items()}
@@ -123,7 +146,10 @@ def over_targets(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         effects = {domain: influences(own.fake, own.real) for domain, own in sets.items()}
         latents = {domain: own.clusters for domain, own in sets.items()}
         of_fake, of_real = ({domain: pair[side] for domain, pair in effects.items()} for side in (0, 1))
-        se, how = float(np.hypot(mean_error(of_fake, latents), mean_error_of_real(of_real))), "influence functions over latents"
+        se, how = (
+            float(np.hypot(mean_error(of_fake, latents), mean_error_of_real(of_real))),
+            "influence functions over latents",
+        )
         kept = {"effects": effects_on_mean(evidence, of_fake, of_real)}
     else:
         se, how = float(np.mean([distance.se for distance in found.values()])), "the mean of the targets' errors"
@@ -131,7 +157,12 @@ def over_targets(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     targets = {}
     for domain, own in found.items():
         low_own, high_own = (max(end, 0.0) for end in normal_interval(own.value, own.se))
-        targets[domain] = {"n": len(sets[domain].fake), "value": max(own.value, 0.0), "ci": [low_own, high_own], "debiased": own.debiased}
+        targets[domain] = {
+            "n": len(sets[domain].fake),
+            "value": max(own.value, 0.0),
+            "ci": [low_own, high_own],
+            "debiased": own.debiased,
+        }
     estimate = Estimate(
         value=value,
         ci=(max(low, 0.0), max(high, 0.0)),
@@ -139,13 +170,20 @@ def over_targets(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         better="lower",
         protocol={**protocol(sets), "estimator": "frechet", "ddof": 1},
         interval=f"value +- 1.96 se, {how}; of the value expected at this n",
-        details={"targets": targets, "failed": failures(evidence), "dimensions": next(iter(sets.values())).fake.shape[1], **kept},
+        details={
+            "targets": targets,
+            "failed": failures(evidence),
+            "dimensions": next(iter(sets.values())).fake.shape[1],
+            **kept,
+        },
     )
     return {name(min(sets.values(), key=lambda own: min(len(own.fake), len(own.real)))): estimate}
 
 
 def name(sets: FeatureSets, fewest: int | None = None) -> str:
-    """The one name under which this number may appear. fewest: images on the smaller side, where the sets do not say."""
+    """The one name under which this number may appear. fewest: images on the smaller side, where the sets do not
+    say.
+    """
     if sets.extractor not in NAMES:
         return f"fd_{sets.suffix}"
     return NAMES[sets.extractor] + ("" if (fewest or min(len(sets.fake), len(sets.real))) >= FULL_RANK else "_smalln")
@@ -154,14 +192,16 @@ def name(sets: FeatureSets, fewest: int | None = None) -> str:
 def distance(fake: Tensor, real: Tensor | Gaussian, clusters: list[str]) -> Distance:
     """FD between features [M, D] and [N, D], or to a Gaussian; the fakes of one cluster count as one draw.
 
-    Its error sums both sides' influence functions, which exist where both have more than D rows; otherwise it is the jackknife's. A
-    Gaussian has none.
+    Its error sums both sides' influence functions, which exist where both have more than D rows; otherwise it is the
+    jackknife's. A Gaussian has none.
     """
     value, (bias, se) = frechet_distance(fake, real), jackknife(fake, real, clusters)
     if isinstance(real, Gaussian):
         if min(len(fake), real.n) <= fake.shape[1]:
             return Distance(value, se, value - bias, "jackknife over 20 groups")
-        return Distance(value, standard_error(influence(fake, real).numpy(), clusters), value - bias, "influence function")
+        return Distance(
+            value, standard_error(influence(fake, real).numpy(), clusters), value - bias, "influence function"
+        )
     if not has_influence(fake, real):
         return Distance(value, se, value - bias, "jackknife over 20 groups a side")
     of_fake, of_real = influences(fake, real)

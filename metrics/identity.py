@@ -1,19 +1,21 @@
 """Identity: how alike source and edited image are in what makes the person. Mean cosine in [-1, 1]; higher is better.
 
-`arcface_similarity`, where a file of ArcFace's weights is given: of the face features that StyleCLIP's identity loss compares, on the same
-crop (`t2ibench/networks/arcface.py`), for photographs aligned as in FFHQ.
+`arcface_similarity`, where a file of ArcFace's weights is given: of the face features that StyleCLIP's identity loss
+compares, on the same crop (`t2ibench/networks/arcface.py`), for photographs aligned as in FFHQ.
 
-`face_similarity` otherwise, from the attribute judge's penultimate features. It is no face recognition: no network was trained to tell
-these people apart, and no threshold says "the same person". The features see the whole image, so before the cosine
+`face_similarity` otherwise, from the attribute judge's penultimate features. It is no face recognition: no network was
+trained to tell these people apart, and no threshold says "the same person". The features see the whole image, so before
+the cosine
 
 - they are centred on the mean of the real images: else the cosine of any two faces is near 1;
-- the directions along which clothes and background move them are projected out, and with them those of the edited attribute and of what its
-  new value covers (nuisance attribute projection; Solomonoff et al., ICASSP 2005). They come from a linear regression of the real images'
-  features on all attributes at once, so that what merely goes along with a nuisance stays.
+- the directions along which clothes and background move them are projected out, and with them those of the edited
+  attribute and of what its
+  new value covers (nuisance attribute projection; Solomonoff et al., ICASSP 2005). They come from a linear regression
+  of the real images' features on all attributes at once, so that what merely goes along with a nuisance stays.
 
-An image that did not change scores 1; another person scores about what `another_source` in the details says, the mean over neighbouring
-sources. Projection is linear and the features are not: a perfect edit scores below 1, and how far depends on the edit, so compare methods
-on the same edits.
+An image that did not change scores 1; another person scores about what `another_source` in the details says, the mean
+over neighbouring sources. Projection is linear and the features are not: a perfect edit scores below 1, and how far
+depends on the edit, so compare methods on the same edits.
 """
 
 from collections.abc import Iterable
@@ -39,14 +41,18 @@ QUESTIONS = {"face_similarity": "is it still the same person?", "arcface_similar
 @dataclass(frozen=True)
 class Config:
     arcface: str | None = None  # the file model_ir_se50.pth; without it no number is called ArcFace's
-    nuisance: tuple[str, ...] = ("background", "clothing", "clothing_colour")  # not of the person; what a data set lacks is passed over
+    nuisance: tuple[str, ...] = (
+        "background",
+        "clothing",
+        "clothing_colour",
+    )  # not of the person; what a data set lacks is passed over
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     """`arcface_similarity` or `face_similarity`.
 
-    Raises UserError below two sources; for ArcFace where the file is missing or another, otherwise for a data set without attributes or
-    with too few real images.
+    Raises UserError below two sources; for ArcFace where the file is missing or another, otherwise for a data set
+    without attributes or with too few real images.
     """
     pairs, further = edit_pairs(evidence), dict[str, Any]()
     if config.arcface is not None:
@@ -57,7 +63,11 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         name, extractor = "face_similarity", evidence.judge
         values, others = without_nuisance(evidence, pairs, config.nuisance)
         further["estimator"] = "mean cosine of centred features without nuisance directions"
-        further |= {"nuisance": list(config.nuisance), "reference": evidence.reference.digest, "train": evidence.train.digest}
+        further |= {
+            "nuisance": list(config.nuisance),
+            "reference": evidence.reference.digest,
+            "train": evidence.train.digest,
+        }
     estimate = Estimate(
         value=float(values.mean()),
         ci=interval(values, pairs.k, derive_seed(evidence.seed, name)),
@@ -86,9 +96,13 @@ def without_nuisance(evidence: Evidence, pairs: EditPairs, nuisance: Iterable[st
     """The same of the judge's features, centred and projected edit by edit."""
     table, train = evidence.reference.attributes, evidence.train.attributes
     if table is None or train is None:
-        raise UserError(f"{evidence.train.dataset} has no attributes that could be told from the person: leave identity out")
+        raise UserError(
+            f"{evidence.train.dataset} has no attributes that could be told from the person: leave identity out"
+        )
     real, covered_by = evidence.real_features(evidence.judge).double().numpy(), covers(train)
-    edited, sources = (evidence.fake_features(evidence.judge, group).double().numpy() - real.mean(0) for group in (EDITS, SOURCES))
+    edited, sources = (
+        evidence.fake_features(evidence.judge, group).double().numpy() - real.mean(0) for group in (EDITS, SOURCES)
+    )
     effects = attribute_effects(real, table)
     asked = np.array([literal(prompt) for prompt in pairs.prompts], dtype=object)
     values, others = np.empty(len(pairs)), np.empty(len(pairs))
@@ -103,10 +117,11 @@ def without_nuisance(evidence: Evidence, pairs: EditPairs, nuisance: Iterable[st
 
 
 def attribute_effects(features: np.ndarray, table: pd.DataFrame) -> dict[str, np.ndarray]:
-    """How each value of each attribute moves features [N, D], the others held: float64 [values, D] an attribute, which sum to 0.
+    """How each value of each attribute moves features [N, D], the others held: float64 [values, D] an attribute, which
+    sum to 0.
 
-    Least squares on one column a value, centred over the rows that show the attribute and 0 on the others: what comes of being covered is
-    thus put down to the covering value. Raises UserError unless there are more images than columns.
+    Least squares on one column a value, centred over the rows that show the attribute and 0 on the others: what comes
+    of being covered is thus put down to the covering value. Raises UserError unless there are more images than columns.
     """
     values = canonical(table, map(str, table.columns))
     blocks: dict[str, np.ndarray] = {}
@@ -116,7 +131,9 @@ def attribute_effects(features: np.ndarray, table: pd.DataFrame) -> dict[str, np
             blocks[name] = np.where(seen[:, None], columns - columns[seen].mean(0), 0.0)
     design = np.concatenate([np.ones((len(values), 1)), *blocks.values()], axis=1)
     if len(design) <= design.shape[1]:
-        raise UserError(f"identity: {len(design)} real images for {design.shape[1]} attribute values: use a larger reference")
+        raise UserError(
+            f"identity: {len(design)} real images for {design.shape[1]} attribute values: use a larger reference"
+        )
     weights = np.linalg.lstsq(design, features, rcond=None)[0][1:]
     ends = np.cumsum([block.shape[1] for block in blocks.values()])[:-1]
     parts = zip(blocks, np.split(weights, ends), strict=False) if blocks else []
@@ -124,7 +141,9 @@ def attribute_effects(features: np.ndarray, table: pd.DataFrame) -> dict[str, np
 
 
 def without(effects: list[np.ndarray], dimension: int) -> np.ndarray:
-    """The projection [D, D], to be multiplied from the right, that takes the span of all rows [·, D] out of features."""
+    """The projection [D, D], to be multiplied from the right, that takes the span of all rows [·, D] out of
+    features.
+    """
     rows = np.concatenate([np.zeros((1, dimension)), *effects])
     _, lengths, directions = np.linalg.svd(rows, full_matrices=False)
     basis = directions[lengths > ROUNDING * lengths.max()]
@@ -137,6 +156,8 @@ def neighbours(sources: np.ndarray) -> float:
 
 
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Cosine of each row of a with that of b, [N, D] both: [N] in [-1, 1]; equal rows have 1, and where one is 0 it is 0."""
+    """Cosine of each row of a with that of b, [N, D] both: [N] in [-1, 1]; equal rows have 1, and where one is 0 it is
+    0.
+    """
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     return np.clip(np.divide((a * b).sum(1), lengths, out=np.zeros(len(a)), where=lengths > 0), -1, 1)

@@ -1,13 +1,15 @@
-"""Inception Score (Salimans et al., NeurIPS 2016): exp of the mean KL(p(y|x) || p(y)). Higher is better, in [1, number of classes].
+"""Inception Score (Salimans et al., NeurIPS 2016): exp of the mean KL(p(y|x) || p(y)). Higher is better, in [1, number
+of classes].
 
-p(y|x) are the probabilities of ImageNet's classes by the Inception of 2015-12-05, whose bias of the last layer is left out, as in
-torch-fidelity, ADM and StyleGAN2-ADA; it resizes images itself, as TensorFlow 1 did. p(y) is their mean over a split; the value is the
-mean over `splits` parts of the images, in the order that torch-fidelity shuffles them to. It grows with the size of a split, by a third
-from 100 to 1,000 images of 1,000 classes: the conventional number has 10 splits of 5,000. It looks at no reference and no text, and says
-nothing of images that ImageNet has no classes for, as faces.
+p(y|x) are the probabilities of ImageNet's classes by the Inception of 2015-12-05, whose bias of the last layer is left
+out, as in torch-fidelity, ADM and StyleGAN2-ADA; it resizes images itself, as TensorFlow 1 did. p(y) is their mean over
+a split; the value is the mean over `splits` parts of the images, in the order that torch-fidelity shuffles them to. It
+grows with the size of a split, by a third from 100 to 1,000 images of 1,000 classes: the conventional number has 10
+splits of 5,000. It looks at no reference and no text, and says nothing of images that ImageNet has no classes for, as
+faces.
 
-The interval is value +- 1.96 standard errors over prompts. As the mean of p minimises the mean KL to it, the first-order effect of an
-image on log IS of its split is its own KL less the mean of all.
+The interval is value +- 1.96 standard errors over prompts. As the mean of p minimises the mean KL to it, the
+first-order effect of an image on log IS of its split is its own KL less the mean of all.
 """
 
 from dataclasses import dataclass
@@ -37,7 +39,9 @@ class Config:
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """value: the mean over splits. sd: over splits, divided by their number. effects [N]: what each image adds, to first order."""
+    """value: the mean over splits. sd: over splits, divided by their number. effects [N]: what each image adds, to
+    first order.
+    """
 
     value: float
     sd: float
@@ -48,7 +52,10 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     """`inception_score`. Raises UserError below `fewest` images, and without Inception's weights."""
     ids = made_for(evidence, config.group)
     if len(ids) < max(config.fewest, config.splits):
-        raise UserError(f"{len(ids):,} made images of {config.group!r}, at least {config.fewest:,} are needed: ask for more captions")
+        raise UserError(
+            f"{len(ids):,} made images of {config.group!r}, at least {config.fewest:,} are needed: ask for more "
+            f"captions"
+        )
     order = np.random.RandomState(SHUFFLE).permutation(len(ids))
     found = inception_score(evidence.fake_features(PROBABILITIES, config.group)[torch.from_numpy(order)], config.splits)
     labels = clusters(ids)
@@ -60,13 +67,22 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         n=len(ids),
         better="higher",
         protocol={
-            **{key: value for key, value in protocol(evidence, PROBABILITIES, config.group).items() if not key.startswith("reference")},
+            **{
+                key: value
+                for key, value in protocol(evidence, PROBABILITIES, config.group).items()
+                if not key.startswith("reference")
+            },
             "estimator": "exp of the mean KL",
             "splits": config.splits,
             "shuffle": SHUFFLE,
         },
         interval="value +- 1.96 se, first-order effects over prompts; of the value expected at this size of a split",
-        details={"se": se, "sd_of_splits": found.sd, "split": len(ids) // config.splits, "enough": len(ids) >= CONVENTIONAL},
+        details={
+            "se": se,
+            "sd_of_splits": found.sd,
+            "split": len(ids) // config.splits,
+            "enough": len(ids) >= CONVENTIONAL,
+        },
     )
     return {"inception_score": estimate}
 

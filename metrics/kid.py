@@ -1,10 +1,13 @@
-"""Kernel distance (Bińkowski et al., ICLR 2018): squared MMD with the kernel (x.y / d + 1)^3. Lower is better; it may pass below 0.
+"""Kernel distance (Bińkowski et al., ICLR 2018): squared MMD with the kernel (x.y / d + 1)^3. Lower is better; it may
+pass below 0.
 
-`kid` is on Inception's pool3 by clean-FID's protocol where its weights are on disk, otherwise `kd_avatars` is on the embedded attribute
-judge. It is the unbiased U-statistic over all samples, in float64, with Hájek's standard error. The mean over 100 random subsets of 1,000,
-which other packages call KID, is noisier and its spread is not its error; `kid_subsets` computes it to compare with them.
+`kid` is on Inception's pool3 by clean-FID's protocol where its weights are on disk, otherwise `kd_avatars` is on the
+embedded attribute judge. It is the unbiased U-statistic over all samples, in float64, with Hájek's standard error. The
+mean over 100 random subsets of 1,000, which other packages call KID, is noisier and its spread is not its error;
+`kid_subsets` computes it to compare with them.
 
-In the track `adapt` it is the mean over the target domains, each to real images of its own; images of one latent count as one draw.
+In the track `adapt` it is the mean over the target domains, each to real images of its own; images of one latent count
+as one draw.
 """
 
 from dataclasses import dataclass
@@ -33,7 +36,10 @@ class Config:
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
-    """`kid` or `kd_…`; its details keep the effects, by which two methods are paired. Raises UserError below `fewest` images a side."""
+    """`kid` or `kd_…`; its details keep the effects, by which two methods are paired.
+
+    Raises UserError below `fewest` images a side.
+    """
     if evidence.targets:
         return over_targets(evidence, config)
     sets = feature_sets(evidence, config.extractor, config.group, config.fewest)
@@ -63,7 +69,10 @@ def over_targets(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     found = {domain: kid(own.fake, own.real) for domain, own in sets.items()}
     value = float(np.mean([own for own, _, _ in found.values()]))
     latents = {domain: own.clusters for domain, own in sets.items()}
-    of_fake, of_real = {domain: own[1].numpy() for domain, own in found.items()}, {domain: own[2].numpy() for domain, own in found.items()}
+    of_fake, of_real = (
+        {domain: own[1].numpy() for domain, own in found.items()},
+        {domain: own[2].numpy() for domain, own in found.items()},
+    )
     se = float(np.hypot(mean_error(of_fake, latents), mean_error_of_real(of_real)))
     targets = {}
     for domain, (own, fake, real) in found.items():
@@ -76,7 +85,12 @@ def over_targets(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         better="lower",
         protocol={**protocol(sets), **ESTIMATOR},
         interval="value +- 1.96 se, Hájek projections of both sides over latents",
-        details={"se": se, "targets": targets, "failed": failures(evidence), "effects": effects_on_mean(evidence, of_fake, of_real)},
+        details={
+            "se": se,
+            "targets": targets,
+            "failed": failures(evidence),
+            "effects": effects_on_mean(evidence, of_fake, of_real),
+        },
     )
     return {name(next(iter(sets.values()))): estimate}
 
@@ -91,16 +105,24 @@ def polynomial(x: Tensor, y: Tensor) -> Tensor:
 
 
 def kid(fake: Tensor, real: Tensor, kernel: Kernel = polynomial, block: int = 1000) -> tuple[float, Tensor, Tensor]:
-    """Unbiased squared MMD of features [M, d] and [N, d], and each sample's first-order effect on it, [M] and [N]: see `mmd.unbiased`."""
+    """Unbiased squared MMD of features [M, d] and [N, d], and each sample's first-order effect on it, [M] and [N]: see
+    `mmd.unbiased`.
+    """
     return unbiased(fake, real, kernel, block)
 
 
 def kid_subsets(
-    fake: Tensor, real: Tensor, random: np.random.RandomState, subsets: int = 100, size: int = 1000, real_first: bool = True
+    fake: Tensor,
+    real: Tensor,
+    random: np.random.RandomState,
+    subsets: int = 100,
+    size: int = 1000,
+    real_first: bool = True,
 ) -> tuple[float, float]:
     """Mean and population deviation of KID over random subsets, as in other packages.
 
-    real_first: the side each subset is drawn from first; with the same generator, True gives clean-fid's numbers, False torch-fidelity's.
+    real_first: the side each subset is drawn from first; with the same generator, True gives clean-fid's numbers, False
+    torch-fidelity's.
     """
     size, values = min(size, len(fake), len(real)), []
     for _ in range(subsets):

@@ -1,9 +1,10 @@
-"""Change outside the part that an edit is about: mean absolute difference of pixels, in grey levels of 0 to 255. Lower is better.
+"""Change outside the part that an edit is about: mean absolute difference of pixels, in grey levels of 0 to 255. Lower
+is better.
 
-The region of an attribute holds every pixel that its part can cover in some real image, whatever the value, so a perfect edit may change
-pixels inside alone. Attributes whose region is not known, or is everything (a background), say nothing about an outside: their edits
-are left out and counted. Doing nothing scores 0: read it beside `edit_success`. `another_source` in the details is what two neighbouring
-sources differ by outside the same regions.
+The region of an attribute holds every pixel that its part can cover in some real image, whatever the value, so a
+perfect edit may change pixels inside alone. Attributes whose region is not known, or is everything (a background), say
+nothing about an outside: their edits are left out and counted. Doing nothing scores 0: read it beside `edit_success`.
+`another_source` in the details is what two neighbouring sources differ by outside the same regions.
 """
 
 from collections.abc import Mapping
@@ -29,15 +30,24 @@ class Config:
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
-    """`change_outside`. Raises UserError where no edit has a region with an outside, and for images of another size than the regions'."""
+    """`change_outside`.
+
+    Raises UserError where no edit has a region with an outside, and for images of another size than the regions'.
+    """
     pairs = edit_pairs(evidence)
     regions = regions_of(evidence, pairs)
     names = np.array([literal(prompt) for prompt in pairs.prompts], dtype=object)
     attributes = np.array([prompt.tags["attribute"] for prompt in pairs.prompts], dtype=object)
     rows = np.flatnonzero([attribute in regions for attribute in attributes])
     if not len(rows):
-        raise UserError(f"{evidence.train.dataset} knows no region that is not the whole image for any of the edits: leave locality out")
-    masks, which = np.stack(list(regions.values())), np.array([list(regions).index(attribute) for attribute in attributes[rows]])
+        raise UserError(
+            f"{evidence.train.dataset} knows no region that is not the whole image for any of the edits: leave "
+            f"locality out"
+        )
+    masks, which = (
+        np.stack(list(regions.values())),
+        np.array([list(regions).index(attribute) for attribute in attributes[rows]]),
+    )
     edits, sources, before = evidence.samples(EDITS), evidence.samples(SOURCES), pairs.source[rows]
     changed, inside = changes(sources, before, edits, pairs.edited[rows], masks, which)
     other, _ = changes(sources, before, sources, (before + 1) % len(sources.rows), masks, which)
@@ -55,7 +65,9 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         interval="BCa bootstrap over sources",
         details={
             **pairs.counts,
-            "without_region": sorted({literal(prompt) for prompt in pairs.prompts if prompt.tags["attribute"] not in regions}),
+            "without_region": sorted(
+                {literal(prompt) for prompt in pairs.prompts if prompt.tags["attribute"] not in regions}
+            ),
             "change_inside": float(inside.mean()),
             "another_source": float(other.mean()),
             "region_share": {name: float(region.mean()) for name, region in regions.items()},
@@ -75,14 +87,17 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
 
 def regions_of(evidence: Evidence, pairs: EditPairs) -> Mapping[str, np.ndarray]:
     """The region of each edited attribute that has one with an inside and an outside: bool [H, W]."""
-    found = {name: evidence.region(name) for name in dict.fromkeys(prompt.tags["attribute"] for prompt in pairs.prompts)}
+    found = {
+        name: evidence.region(name) for name in dict.fromkeys(prompt.tags["attribute"] for prompt in pairs.prompts)
+    }
     return {name: region for name, region in found.items() if region is not None and region.any() and not region.all()}
 
 
 def changes(
     a: Samples, a_places: np.ndarray, b: Samples, b_places: np.ndarray, regions: np.ndarray, which: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean absolute differences of the images at places [N] of two groups, outside and inside of the regions [R, H, W] at `which` [N].
+    """Mean absolute differences of the images at places [N] of two groups, outside and inside of the regions [R, H, W]
+    at `which` [N].
 
     Places count the images that are there. Raises UserError for images and regions of two sizes.
     """
@@ -93,13 +108,18 @@ def changes(
         for image in images:
             if image.shape[2:] != regions.shape[1:]:
                 sizes = ["x".join(map(str, shape)) for shape in (image.shape[2:], regions.shape[1:])]
-                raise UserError(f"locality: images of {sizes[0]} pixels, regions of {sizes[1]}: give the data set the size of the images")
+                raise UserError(
+                    f"locality: images of {sizes[0]} pixels, regions of {sizes[1]}: give the data set the size of the "
+                    f"images"
+                )
         found.append(difference(*images, regions[which[rows]]))
     outside, inside = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return outside, inside
 
 
 def difference(a: np.ndarray, b: np.ndarray, region: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean |a - b| of uint8 images [N, 3, H, W] over the pixels outside of regions [N, H, W], and over those inside: [N] each, 0 to 255."""
+    """Mean |a - b| of uint8 images [N, 3, H, W] over the pixels outside of regions [N, H, W], and over those inside:
+    [N] each, 0 to 255.
+    """
     gap = np.abs(a.astype(np.int16) - b).mean(axis=1)  # over the channels: [N, H, W]
     return (gap * ~region).sum((1, 2)) / (~region).sum((1, 2)), (gap * region).sum((1, 2)) / region.sum((1, 2))

@@ -1,11 +1,12 @@
 """R-precision of attribute pairs: is an image nearest to the text that asked for it? In [0, 1], higher is better.
 
-Hard, of 4: the other texts ask for the pair with the first literal, the second, or both exchanged for another value of their attribute,
-in the same words otherwise; chance is 0.25. Of 100: the others ask for other pairs, drawn anew for every image; chance 0.01.
-Both need the prompts of `compositional_accuracy`, and ask a CLIP where that asks an attribute judge: one number per list of pairs each.
+Hard, of 4: the other texts ask for the pair with the first literal, the second, or both exchanged for another value of
+their attribute, in the same words otherwise; chance is 0.25. Of 100: the others ask for other pairs, drawn anew for
+every image; chance 0.01. Both need the prompts of `compositional_accuracy`, and ask a CLIP where that asks an attribute
+judge: one number per list of pairs each.
 
-Park et al. (NeurIPS 2021) rank among captions of other classes, none of which need differ by the swapped word alone. A tie for the first
-place is a failure, a failed image a miss. Intervals are of these pairs.
+Park et al. (NeurIPS 2021) rank among captions of other classes, none of which need differ by the swapped word alone. A
+tie for the first place is a failure, a failed image a miss. Intervals are of these pairs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,14 +29,17 @@ from t2ibench.tracks import contract, pair_texts
 
 HARD = 4
 QUESTIONS = {
-    "r_precision_4_*": "how often does an image fit the pair that it was asked for best, of 4 texts that differ by a word or two?",
-    "r_precision_*": "how often does an image fit the pair that it was asked for best, of texts that ask for any pairs?",
+    "r_precision_4_*": "how often does an image fit the pair that it was asked for best, of 4 texts that differ by a "
+    "word or two?",
+    "r_precision_*": "how often does an image fit the pair that it was asked for best, of texts that ask for any "
+    "pairs?",
 }
 
 
 @dataclass(frozen=True)
 class Config:
-    clip: str = AUTO  # the data set's CLIP, else ViT-L/14 of OpenAI; or any by name: `model:tag` of open_clip, `model:FILE`, the zoo's
+    # the data set's CLIP, else ViT-L/14 of OpenAI; or any by name: `model:tag` of open_clip, `model:FILE`, the zoo's
+    clip: str = AUTO
     pool: int = 100  # texts of the second number
     seed: int = 0  # of its pools
 
@@ -49,9 +53,11 @@ class Rows:
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
-    """`r_precision_4_<list>` and `r_precision_100_<list>` of every list of pairs (rare, near_unseen, control, neutral, over).
+    """`r_precision_4_<list>` and `r_precision_100_<list>` of every list of pairs (rare, near_unseen, control, neutral,
+    over).
 
-    Raises UserError where no pair was asked for, pairs have unequal numbers of images, or too few other pairs fill a pool.
+    Raises UserError where no pair was asked for, pairs have unequal numbers of images, or too few other pairs fill a
+    pool.
     """
     samples = evidence.samples(contract.PAIRS)
     asked = rows_of(samples)
@@ -67,11 +73,20 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     found = {}
     for pool, hit in hits.items():
         for role in dict.fromkeys(role for roles in lists for role in roles):
-            members = [p for p, names in enumerate(asked.pairs) if role in lists[p] and (pool != HARD or names in others)]
+            members = [
+                p for p, names in enumerate(asked.pairs) if role in lists[p] and (pool != HARD or names in others)
+            ]
             if members:
                 left = ["+".join(n) for p, n in enumerate(asked.pairs) if role in lists[p] and p not in members]
-                settings = {**protocol(evidence, config.clip, contract.PAIRS), "list": role, "pool": pool, "seed": config.seed}
-                found[f"r_precision_{pool}_{role}"] = estimate(hit[members], [asked.pairs[p] for p in members], left, pool, settings, words)
+                settings = {
+                    **protocol(evidence, config.clip, contract.PAIRS),
+                    "list": role,
+                    "pool": pool,
+                    "seed": config.seed,
+                }
+                found[f"r_precision_{pool}_{role}"] = estimate(
+                    hit[members], [asked.pairs[p] for p in members], left, pool, settings, words
+                )
     return found
 
 
@@ -91,8 +106,8 @@ def rows_of(samples: Samples) -> Rows:
 def swaps(train: Split, pairs: Sequence[Names]) -> dict[Names, Names]:
     """(i', j') of every pair (i, j) of which both literals can be exchanged.
 
-    An exchange is the literal's complement, else the most frequent other value of its attribute that can be said and shown beside the
-    partner; j' also beside i'.
+    An exchange is the literal's complement, else the most frequent other value of its attribute that can be said and
+    shown beside the partner; j' also beside i'.
     """
     vocabulary = train.vocabulary
     assert vocabulary is not None
@@ -113,17 +128,23 @@ def _exchange(literal: str, beside: Sequence[str], vocabulary: Vocabulary, frequ
     same = [other for other in frequency if attribute_of(other) == attribute_of(literal) and other != literal]
     first = vocabulary.complements.get(literal)
     ordered = sorted(same, key=lambda other: (other != first, -frequency[other]))
-    return next((other for other in ordered if not any(frozenset((other, b)) in vocabulary.excluded for b in beside)), None)
+    return next(
+        (other for other in ordered if not any(frozenset((other, b)) in vocabulary.excluded for b in beside)), None
+    )
 
 
-def hard_hits(evidence: Evidence, config: Config, samples: Samples, asked: Rows, others: Mapping[Names, Names]) -> np.ndarray:
+def hard_hits(
+    evidence: Evidence, config: Config, samples: Samples, asked: Rows, others: Mapping[Names, Names]
+) -> np.ndarray:
     """Whether each image [P, n] is nearest to its own text among four; False for a pair that cannot be exchanged."""
     vocabulary, texts = evidence.train.vocabulary, {}
     assert vocabulary is not None
     for i, j in others:
         other_i, other_j = others[i, j]
         four = ((i, j), (other_i, j), (i, other_j), (other_i, other_j))
-        texts[i, j] = [[pair_texts.pair_text(vocabulary, *names, t) for names in four] for t in range(pair_texts.TEMPLATES)]
+        texts[i, j] = [
+            [pair_texts.pair_text(vocabulary, *names, t) for names in four] for t in range(pair_texts.TEMPLATES)
+        ]
     every = list(dict.fromkeys(text for templates in texts.values() for four in templates for text in four))
     place = {text: row for row, text in enumerate(every)}
     cosines, at = _cosines(evidence, config.clip, samples, every)
@@ -143,7 +164,9 @@ def pool_hits(evidence: Evidence, config: Config, samples: Samples, asked: Rows)
     cosines, at = _cosines(evidence, config.clip, samples, [prompt.text for prompt in prompts.values()])
     there = [(p, k, row) for p, rows in enumerate(asked.rows) for k, row in enumerate(rows) if samples.ok[row]]
     own = np.array([place[samples.prompts[row].id] for _, _, row in there], dtype=np.int64)
-    seeds = [derive_seed(config.seed, "pair_r_precision", samples.prompts[row].id, samples.k[row]) for _, _, row in there]
+    seeds = [
+        derive_seed(config.seed, "pair_r_precision", samples.prompts[row].id, samples.k[row]) for _, _, row in there
+    ]
     others = distractors([prompt.tags["pair"] for prompt in prompts.values()], own, seeds, config.pool)
     images = np.array([at[row] for _, _, row in there], dtype=np.int64)
     first, _, _ = first_places(cosines[images, own], cosines[images[:, None], others])
@@ -153,7 +176,9 @@ def pool_hits(evidence: Evidence, config: Config, samples: Samples, asked: Rows)
     return hits
 
 
-def _cosines(evidence: Evidence, clip: str, samples: Samples, texts: Sequence[str]) -> tuple[np.ndarray, dict[int, int]]:
+def _cosines(
+    evidence: Evidence, clip: str, samples: Samples, texts: Sequence[str]
+) -> tuple[np.ndarray, dict[int, int]]:
     """Cosines of the images that are there with texts, [M, T], and which row each sample has in them."""
     there = {int(row): place for place, row in enumerate(np.flatnonzero(samples.ok))}
     if not there:
@@ -163,9 +188,16 @@ def _cosines(evidence: Evidence, clip: str, samples: Samples, texts: Sequence[st
 
 
 def estimate(
-    hits: np.ndarray, pairs: Sequence[Names], left: Sequence[str], pool: int, settings: Mapping[str, Any], words: Mapping[str, float]
+    hits: np.ndarray,
+    pairs: Sequence[Names],
+    left: Sequence[str],
+    pool: int,
+    settings: Mapping[str, Any],
+    words: Mapping[str, float],
 ) -> Estimate:
-    """The mean over pairs of hits [K, n]. left: pairs of the list that cannot be exchanged, so are not in it. words: for the details."""
+    """The mean over pairs of hits [K, n]. left: pairs of the list that cannot be exchanged, so are not in it. words:
+    for the details.
+    """
     rates, n = hits.mean(axis=1), hits.shape[1]
     marks = "".join(str(int(hit)) for hit in hits.ravel())
     return Estimate(

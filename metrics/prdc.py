@@ -1,13 +1,14 @@
 """Precision, recall (Kynkäänniemi et al., NeurIPS 2019), density, coverage (Naeem et al., ICML 2020). Higher is better.
 
-Around every image of a set lies a ball that reaches to its k-th nearest neighbour in that set. precision: the share of made images inside a
-real ball; recall: of real images inside a made one; density: the mean number of real balls around a made image, over k; coverage: the share
-of real balls that hold a made image. All lie in [0, 1] but density, which may pass 1. Inside is strict, and for equal distributions
-coverage expects 1 - 2^-k. All depend on the numbers of images, so they compare only at equal ones; at most `most` a side are used.
+Around every image of a set lies a ball that reaches to its k-th nearest neighbour in that set. precision: the share of
+made images inside a real ball; recall: of real images inside a made one; density: the mean number of real balls around
+a made image, over k; coverage: the share of real balls that hold a made image. All lie in [0, 1] but density, which may
+pass 1. Inside is strict, and for equal distributions coverage expects 1 - 2^-k. All depend on the numbers of images, so
+they compare only at equal ones; at most `most` a side are used.
 
-Intervals hold the reference images fixed. precision: Wilson over prompts. density: BCa bootstrap over prompts. recall, coverage: Wilson
-over real images, given the made ones; in simulation that is, to within 20 %, as wide as fresh made images need. Resampling the
-images that make the balls would not do: a repeated image is its own neighbour.
+Intervals hold the reference images fixed. precision: Wilson over prompts. density: BCa bootstrap over prompts. recall,
+coverage: Wilson over real images, given the made ones; in simulation that is, to within 20 %, as wide as fresh made
+images need. Resampling the images that make the balls would not do: a repeated image is its own neighbour.
 """
 
 from dataclasses import dataclass
@@ -42,9 +43,11 @@ class Config:
 
 @dataclass(frozen=True, eq=False)
 class Balls:
-    """around [M]: in how many real balls each made image lies. recalled [N]: whether each real image lies in a made ball.
+    """around [M]: in how many real balls each made image lies. recalled [N]: whether each real image lies in a made
+    ball.
 
-    held [N]: how many made images each real ball holds. Points: how many images have k copies in their own set, and so a ball of radius 0.
+    held [N]: how many made images each real ball holds. Points: how many images have k copies in their own set, and so
+    a ball of radius 0.
     """
 
     around: Tensor
@@ -76,7 +79,15 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     ok, each = evidence.samples(config.group).ok, {"precision": hits, "density": density}
     pairs = {key: {"per_sample": spell_samples(rows, ok)} for key, rows in each.items() if len(rows) == ok.sum()}
     return {
-        key: Estimate(values[key], interval, len(keep_fake), "higher", {**protocol, "value": key}, how, {**details, **pairs.get(key, {})})
+        key: Estimate(
+            values[key],
+            interval,
+            len(keep_fake),
+            "higher",
+            {**protocol, "value": key},
+            how,
+            {**details, **pairs.get(key, {})},
+        )
         for key, (interval, how) in intervals.items()
     }
 
@@ -92,12 +103,18 @@ def prdc(real: Tensor, fake: Tensor, k: int = 5) -> dict[str, float]:
 
 
 def summary(balls: Balls, k: int) -> dict[str, float]:
-    shares = {"precision": balls.around > 0, "recall": balls.recalled, "density": balls.around.double() / k, "coverage": balls.held > 0}
+    shares = {
+        "precision": balls.around > 0,
+        "recall": balls.recalled,
+        "density": balls.around.double() / k,
+        "coverage": balls.held > 0,
+    }
     return {key: float(share.double().mean()) for key, share in shares.items()}
 
 
 def neighbour_balls(real: Tensor, fake: Tensor, k: int, block: int = 1000) -> Balls:
-    """Which images of [N, d] and [M, d] lie in whose balls, in float64, by blocks of rows: memory grows with block x (N + M).
+    """Which images of [N, d] and [M, d] lie in whose balls, in float64, by blocks of rows: memory grows with block x (N
+    + M).
 
     Raises ValueError where a set has no k-th neighbour.
     """
@@ -124,7 +141,9 @@ def squared_radii(x: Tensor, k: int, block: int) -> Tensor:
     radii = []
     for start in range(0, len(x), block):
         distance = squared_distances(x[start : start + block], x)
-        distance[torch.arange(len(distance)), start + torch.arange(len(distance))] = -torch.inf  # itself, before every neighbour
+        distance[
+            torch.arange(len(distance)), start + torch.arange(len(distance))
+        ] = -torch.inf  # itself, before every neighbour
         radii.append(distance.kthvalue(k + 1, dim=1).values)
     return torch.cat(radii)
 

@@ -1,11 +1,13 @@
-"""CLIP R-precision: how often an image's own prompt is the nearest of 100 in a CLIP that judges. In [0, 1], higher is better, chance 0.01.
+"""CLIP R-precision: how often an image's own prompt is the nearest of 100 in a CLIP that judges. In [0, 1], higher is
+better, chance 0.01.
 
-The other 99 are drawn anew for every sample from the other prompts of the group, without replacement, those of the same words left out;
-which ones depends on the sample alone, so every method meets the same. Xu et al. (CVPR 2018) rank with the encoder that trained
-the generator, and Park et al. (NeurIPS 2021) draw from other classes with replacement: their numbers do not compare.
+The other 99 are drawn anew for every sample from the other prompts of the group, without replacement, those of the same
+words left out; which ones depends on the sample alone, so every method meets the same. Xu et al. (CVPR 2018) rank with
+the encoder that trained the generator, and Park et al. (NeurIPS 2021) draw from other classes with replacement: their
+numbers do not compare.
 
-A tie for the first place is a failure, and is counted. `oracle` says what a judge could reach that knows every attribute: captions are
-partial, so several of a pool may be true of the image.
+A tie for the first place is a failure, and is counted. `oracle` says what a judge could reach that knows every
+attribute: captions are partial, so several of a pool may be true of the image.
 """
 
 from collections.abc import Sequence
@@ -29,7 +31,8 @@ QUESTIONS = {"r_precision": "how often does an image fit its own text better tha
 
 @dataclass(frozen=True)
 class Config:
-    clip: str = AUTO  # the data set's CLIP, else ViT-L/14 of OpenAI; or any by name: `model:tag` of open_clip, `model:FILE`, the zoo's
+    # the data set's CLIP, else ViT-L/14 of OpenAI; or any by name: `model:tag` of open_clip, `model:FILE`, the zoo's
+    clip: str = AUTO
     group: str = "captions"
     pool: int = 100
     ties: Literal["fail", "random"] = "fail"  # random: one in as many as share the first place
@@ -47,7 +50,9 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     others = distractors(texts, own, seeds, config.pool)
     images = evidence.fake_image_features(config.clip, config.group).double()
     cosines = (images @ evidence.text_features(config.clip, texts).double().T).numpy()
-    failing, drawn, tied = first_places(np.take_along_axis(cosines, own[:, None], 1)[:, 0], np.take_along_axis(cosines, others, 1))
+    failing, drawn, tied = first_places(
+        np.take_along_axis(cosines, own[:, None], 1)[:, 0], np.take_along_axis(cosines, others, 1)
+    )
     hits = failing if config.ties == "fail" else drawn
     marks, settings = (
         iter(failing.astype(int)),
@@ -73,10 +78,12 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
 
 
 def oracle(consistent: np.ndarray, own: np.ndarray, texts: Sequence[str], pool: int = 100) -> np.ndarray:
-    """What a judge that knows which captions are true reaches in expectation, drawing among the true ones of a pool: [N], each in [0, 1].
+    """What a judge that knows which captions are true reaches in expectation, drawing among the true ones of a pool:
+    [N], each in [0, 1].
 
-    consistent: bool [N, C], whether caption c is true of image i. own: [N], the row of each image's caption. The number of true distractors
-    among the `pool - 1` drawn is hypergeometric. An image of which its own caption is not true counts 0.
+    consistent: bool [N, C], whether caption c is true of image i. own: [N], the row of each image's caption. The number
+    of true distractors among the `pool - 1` drawn is hypergeometric. An image of which its own caption is not true
+    counts 0.
     """
     _, label = np.unique(np.array(texts), return_inverse=True)
     differs = label[None, :] != label[own][:, None]  # [N, C]

@@ -1,9 +1,11 @@
-"""How far a composed image lies from the image A that its conditions were taken from, and how much nearer one more condition brings it.
+"""How far a composed image lies from the image A that its conditions were taken from, and how much nearer one more
+condition brings it.
 
-`reconstruction_error`: distance of the features of both (attribute judge) over the mean distance of two of the sources: 0 is A itself, 1
-as far as another image. The mean over the tasks that draw anew of A alone; lower is better. `error_per_condition`: over all pairs of
-those tasks of which one has the conditions of the other and more, the difference of their errors for each condition that is added; below 0
-where conditions help. Which tasks are asked decides both, so they compare between methods on the same tasks only.
+`reconstruction_error`: distance of the features of both (attribute judge) over the mean distance of two of the sources:
+0 is A itself, 1 as far as another image. The mean over the tasks that draw anew of A alone; lower is better.
+`error_per_condition`: over all pairs of those tasks of which one has the conditions of the other and more, the
+difference of their errors for each condition that is added; below 0 where conditions help. Which tasks are asked
+decides both, so they compare between methods on the same tasks only.
 """
 
 import itertools
@@ -24,7 +26,8 @@ from t2ibench.tracks.contract import SOURCES
 TRACKS = ("compose",)
 QUESTIONS = {
     "reconstruction_error": "how far is an image from the one that all its conditions were taken from?",
-    "error_per_condition": "how much nearer does one more condition bring an image to the one that they were taken from?",
+    "error_per_condition": "how much nearer does one more condition bring an image to the one that they were taken "
+    "from?",
 }
 
 
@@ -34,11 +37,16 @@ class Config:
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
-    """`reconstruction_error`, and `error_per_condition` where two tasks are nested. Raises UserError where no task is of A alone."""
+    """`reconstruction_error`, and `error_per_condition` where two tasks are nested.
+
+    Raises UserError where no task is of A alone.
+    """
     made = compositions(evidence)
     tasks = [one for one in made.tasks if only_of_a(one.task) and len(set(one.a.tolist())) > 1]
     if not tasks:
-        raise UserError("none of the tasks draws anew of A alone: ask for letters, such as E and EPSD, or leave reconstruction out")
+        raise UserError(
+            "none of the tasks draws anew of A alone: ask for letters, such as E and EPSD, or leave reconstruction out"
+        )
     sources = evidence.fake_features(evidence.judge, SOURCES).double().numpy()
     unit = float(np.linalg.norm(sources - np.roll(sources, 1, 0), axis=1).mean())
     seen = {one.name: evidence.fake_features(evidence.judge, one.group).double().numpy() for one in tasks}
@@ -61,7 +69,9 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
             details={
                 "tasks": {one.name: part(errors[one.name], one.a, "reconstruction", one.name) for one in tasks},
                 "failed": made.failed,
-                "per_sample": per_source(values, inputs, [(prompt, i) for prompt, i in made.asked if prompt.tags["name"] in errors]),
+                "per_sample": per_source(
+                    values, inputs, [(prompt, i) for prompt, i in made.asked if prompt.tags["name"] in errors]
+                ),
             },
         )
     }
@@ -81,7 +91,8 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
 
 
 def nested(tasks: list[Composed], errors: Mapping[str, np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Of each pair of tasks of which one has all conditions of the other: the difference of the errors per condition, and its inputs.
+    """Of each pair of tasks of which one has all conditions of the other: the difference of the errors per condition,
+    and its inputs.
 
     An input of several images is their mean in each task.
     """

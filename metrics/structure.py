@@ -1,10 +1,11 @@
-"""Structure kept by an adaptation: do latents whose images were alike still have images that are alike? In [-1, 1]; higher is better.
+"""Structure kept by an adaptation: do latents whose images were alike still have images that are alike? In [-1, 1];
+higher is better.
 
-`structure_kept`: the rank correlation, over all pairs of latents, of the distance between the two images before the adaptation with that
-between the two after it (Spearman; distances of features of a network that judges), as a mean over targets. It needs no attributes, so
-it speaks of every target, also where no judge can name what it sees (`attributes_kept`). Doing nothing keeps all of it (1), images that
-have nothing to do with their latents none (0), and so do images that are all the same. A failed image is as far from every other as the
-mean, which agrees with nothing.
+`structure_kept`: the rank correlation, over all pairs of latents, of the distance between the two images before the
+adaptation with that between the two after it (Spearman; distances of features of a network that judges), as a mean over
+targets. It needs no attributes, so it speaks of every target, also where no judge can name what it sees
+(`attributes_kept`). Doing nothing keeps all of it (1), images that have nothing to do with their latents none (0), and
+so do images that are all the same. A failed image is as far from every other as the mean, which agrees with nothing.
 
 The interval is value +- 1.96 standard errors of the jackknife over latents, which all targets share.
 """
@@ -41,7 +42,11 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     before = ranks(evidence.fake_features(extractor, SOURCES), sources)
     found, without = {}, {}
     for domain, samples in targets.items():
-        after = ranks(evidence.fake_features(extractor, evidence.targets[domain]), samples) if samples.ok.any() else np.zeros_like(before)
+        after = (
+            ranks(evidence.fake_features(extractor, evidence.targets[domain]), samples)
+            if samples.ok.any()
+            else np.zeros_like(before)
+        )
         found[domain], without[domain] = correlation(before, after)
     value, leaving = float(np.mean(list(found.values()))), np.mean(list(without.values()), axis=0)
     asked = [[prompt.id, prompt.text, prompt.images] for prompt in evidence.prompts]
@@ -60,7 +65,9 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
             },
             interval="value +- 1.96 se, jackknife over latents",
             details={
-                "targets": {domain: {"n": len(sources), "value": found[domain], "ci": list(own[domain])} for domain in found},
+                "targets": {
+                    domain: {"n": len(sources), "value": found[domain], "ci": list(own[domain])} for domain in found
+                },
                 "failed": failures(evidence),
                 "effects": {"made": spell((len(leaving) - 1) * (leaving.mean() - leaving))},
             },
@@ -69,7 +76,9 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
 
 
 def ranks(features: Tensor, samples: Samples) -> np.ndarray:
-    """Ranks of the distances between all samples asked for, about a mean of 0: symmetric [N, N]; 0 on the diagonal and where one failed."""
+    """Ranks of the distances between all samples asked for, about a mean of 0: symmetric [N, N]; 0 on the diagonal and
+    where one failed.
+    """
     rows, count = samples.rows, len(samples)
     distances = torch.cdist(features.double(), features.double(), compute_mode="donot_use_mm_for_euclid_dist").numpy()
     upper = np.triu_indices(len(rows), 1)

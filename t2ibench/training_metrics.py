@@ -1,11 +1,12 @@
-"""The metrics as `torchmetrics.Metric` objects, for training loops: update by batches, on any number of processes, and merge.
+"""The metrics as `torchmetrics.Metric` objects, for training loops: update by batches, on any number of processes, and
+merge.
 
     fd = FrechetDistance(network, dimension=2048)
     fd.update(real_images, real=True); fd.update(made_images, real=False); fd.compute()
 
-`features`: any module or function from a batch to features [B, d]; none where `update` is given features. What `compute` returns equals
-what the function of the same metric says of all features together, up to the order of sums; numbers are float64. A distance of few
-images is biased upwards: between epochs compare equal counts only.
+`features`: any module or function from a batch to features [B, d]; none where `update` is given features. What
+`compute` returns equals what the function of the same metric says of all features together, up to the order of sums;
+numbers are float64. A distance of few images is biased upwards: between epochs compare equal counts only.
 """
 
 from collections.abc import Callable
@@ -25,7 +26,8 @@ Features = Callable[[Tensor], Tensor]
 
 
 class FrechetDistance(Metric):
-    """The Fréchet distance of `t2ibench.stats.frechet`, from moments alone: memory does not grow with the images. Lower is better.
+    """The Fréchet distance of `t2ibench.stats.frechet`, from moments alone: memory does not grow with the images. Lower
+    is better.
 
     dimension: of the features. reset_real: whether `reset` forgets the real images, too.
     """
@@ -34,7 +36,9 @@ class FrechetDistance(Metric):
     real: Tensor
     made: Tensor
 
-    def __init__(self, features: Features | None = None, *, dimension: int, reset_real: bool = True, **settings: Any) -> None:
+    def __init__(
+        self, features: Features | None = None, *, dimension: int, reset_real: bool = True, **settings: Any
+    ) -> None:
         super().__init__(**settings)
         self.features, self.dimension, self.reset_real = _module(features), dimension, reset_real
         for side in ("real", "made"):
@@ -43,7 +47,9 @@ class FrechetDistance(Metric):
     def update(self, batch: Tensor, real: bool) -> None:
         found = _features(self.features, batch)
         if found.shape[1] != self.dimension:
-            raise ValueError(f"features have {found.shape[1]} dimensions, FrechetDistance was made for {self.dimension}")
+            raise ValueError(
+                f"features have {found.shape[1]} dimensions, FrechetDistance was made for {self.dimension}"
+            )
         side = "real" if real else "made"
         setattr(self, side, merged(torch.stack([getattr(self, side), packed(Moments.of(found))])))
 
@@ -110,7 +116,10 @@ class FeatureMetric(Metric):
 
 
 class KernelDistance(FeatureMetric):
-    """Unbiased KID over all samples (`t2ibench.metrics.kid`), not over random subsets. Lower is better; it may pass below 0."""
+    """Unbiased KID over all samples (`t2ibench.metrics.kid`), not over random subsets.
+
+    Lower is better; it may pass below 0.
+    """
 
     higher_is_better = False
 
@@ -132,7 +141,9 @@ class PrecisionRecall(FeatureMetric):
 
     higher_is_better = True
 
-    def __init__(self, features: Features | None = None, *, k: int = 5, reset_real: bool = True, **settings: Any) -> None:
+    def __init__(
+        self, features: Features | None = None, *, k: int = 5, reset_real: bool = True, **settings: Any
+    ) -> None:
         super().__init__(features, reset_real=reset_real, **settings)
         self.k = k
 
@@ -142,13 +153,18 @@ class PrecisionRecall(FeatureMetric):
 
 
 class ClipScore(Metric):
-    """The mean cosine of image and text embeddings, unscaled, in [-1, 1] (`t2ibench.metrics.clip_score`). Higher is better."""
+    """The mean cosine of image and text embeddings, unscaled, in [-1, 1] (`t2ibench.metrics.clip_score`).
+
+    Higher is better.
+    """
 
     is_differentiable, higher_is_better, full_state_update = False, True, False
     total: Tensor
     count: Tensor
 
-    def __init__(self, images: Features | None = None, texts: Callable[[Any], Tensor] | None = None, **settings: Any) -> None:
+    def __init__(
+        self, images: Features | None = None, texts: Callable[[Any], Tensor] | None = None, **settings: Any
+    ) -> None:
         super().__init__(**settings)
         self.images, self.texts = _module(images), _module(texts)
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
@@ -158,7 +174,10 @@ class ClipScore(Metric):
         """images: a batch, or embeddings [B, D]; texts: what `texts` reads, or embeddings [B, D]."""
         of_images, of_texts = _features(self.images, images).double(), _features(self.texts, texts).double()
         if of_images.shape != of_texts.shape:
-            raise ValueError(f"image embeddings are {list(of_images.shape)}, text embeddings {list(of_texts.shape)}: expected equal shapes")
+            raise ValueError(
+                f"image embeddings are {list(of_images.shape)}, text embeddings {list(of_texts.shape)}: expected "
+                f"equal shapes"
+            )
         self.total += nn.functional.cosine_similarity(of_images, of_texts.to(of_images.device)).sum()
         self.count += len(of_images)
 
@@ -187,5 +206,7 @@ def _module(function: Callable[[Any], Tensor] | None) -> nn.Module | None:
 def _features(network: nn.Module | None, batch: Any) -> Tensor:
     found = batch if network is None else network(batch)
     if found.ndim != 2 or not found.is_floating_point():
-        raise ValueError(f"features are {found.dtype} {list(found.shape)}, expected floats [B, d]: give the network that makes them")
+        raise ValueError(
+            f"features are {found.dtype} {list(found.shape)}, expected floats [B, d]: give the network that makes them"
+        )
     return found.detach()

@@ -22,11 +22,13 @@ metrics: [hue, pair_hue]
 
 @pytest.fixture
 def squares(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Path]:
-    """Makes the plug-ins of tests/support/plugins known, as those of an installed package, and writes a suite of theirs: squares(old, new,
-    …).
+    """Makes the plug-ins of tests/support/plugins known, as those of an installed package, and writes a suite of
+    theirs: squares(old, new, …).
     """
     monkeypatch.syspath_prepend(PLUGINS)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(PLUGINS), os.environ.get("PYTHONPATH", "")]))  # for processes that tests start
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(PLUGINS), os.environ.get("PYTHONPATH", "")])
+    )  # for processes that tests start
     monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
 

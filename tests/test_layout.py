@@ -1,4 +1,6 @@
-"""The rooms of t2ibench: which there are, what each may import, and that imports run one way. README.md shows the same table."""
+"""The rooms of t2ibench: which there are, what each may import, and that imports run one way. README.md shows the same
+table.
+"""
 
 import ast
 import re
@@ -139,16 +141,36 @@ def copy(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("file", "line", "said"),
     [
-        ("t2ibench/core/errors.py", "from t2ibench.runner import run", "t2ibench/core/errors.py:{}: core imports runner.run"),
-        ("t2ibench/tracks/edit.py", "import t2ibench.scoring.score", "t2ibench/tracks/edit.py:{}: tracks imports scoring.score"),
-        ("methods/image_folder.py", "from t2ibench.runner.run import run", "methods/image_folder.py:{}: methods imports runner.run"),
-        ("metrics/fid.py", "from t2ibench.report.board import boards", "metrics/fid.py:{}: metrics imports report.board"),
+        (
+            "t2ibench/core/errors.py",
+            "from t2ibench.runner import run",
+            "t2ibench/core/errors.py:{}: core imports runner.run",
+        ),
+        (
+            "t2ibench/tracks/edit.py",
+            "import t2ibench.scoring.score",
+            "t2ibench/tracks/edit.py:{}: tracks imports scoring.score",
+        ),
+        (
+            "methods/image_folder.py",
+            "from t2ibench.runner.run import run",
+            "methods/image_folder.py:{}: methods imports runner.run",
+        ),
+        (
+            "metrics/fid.py",
+            "from t2ibench.report.board import boards",
+            "metrics/fid.py:{}: metrics imports report.board",
+        ),
         (
             "datasets/image_folder.py",
             "from t2ibench.scoring import evidence",
             "datasets/image_folder.py:{}: datasets imports scoring.evidence",
         ),
-        ("metrics/fid.py", "from t2ibench.metrics import kid", "metrics/fid.py:{}: the plug-in metrics.fid imports metrics.kid"),
+        (
+            "metrics/fid.py",
+            "from t2ibench.metrics import kid",
+            "metrics/fid.py:{}: the plug-in metrics.fid imports metrics.kid",
+        ),
         ("t2ibench/helpers.py", "import os", "t2ibench/helpers.py: lies in no room"),
     ],
 )

@@ -13,9 +13,16 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 
 def test_the_board_is_the_one_of_the_committed_records_and_has_six_columns_at_most():
-    [(command, shown)] = re.findall(r"<!-- board: t2ibench (table results .*?) -->(.*?)<!-- end of board -->", README, re.S)
+    [(command, shown)] = re.findall(
+        r"<!-- board: t2ibench (table results .*?) -->(.*?)<!-- end of board -->", README, re.S
+    )
     made = subprocess.run(
-        [sys.executable, "-m", "t2ibench", *command.split()], capture_output=True, text=True, check=True, encoding="utf-8", cwd=ROOT
+        [sys.executable, "-m", "t2ibench", *command.split()],
+        capture_output=True,
+        text=True,
+        check=True,
+        encoding="utf-8",
+        cwd=ROOT,
     ).stdout
     assert shown.strip() == made.strip()
     heads = re.findall(r"^\| method \|(.*)\|$", shown, re.M)

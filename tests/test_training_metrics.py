@@ -1,4 +1,6 @@
-"""The torchmetrics objects say what the functions say, however the images come: in batches, in shards that merge, on two processes."""
+"""The torchmetrics objects say what the functions say, however the images come: in batches, in shards that merge, on
+two processes.
+"""
 
 import copy
 import pickle
@@ -125,7 +127,9 @@ class Flat(torch.nn.Module):
 
 def test_far_from_zero_no_digit_is_lost_where_sums_of_squares_lose_all():
     made, real = MADE.double() + 1e4, REAL.double() + 1e4
-    assert float(fed(FrechetDistance(dimension=D), made, real).compute()) == pytest.approx(frechet_distance(MADE, REAL), abs=1e-6)
+    assert float(fed(FrechetDistance(dimension=D), made, real).compute()) == pytest.approx(
+        frechet_distance(MADE, REAL), abs=1e-6
+    )
 
 
 def test_a_network_makes_the_features_and_its_weights_are_no_state():
@@ -135,7 +139,9 @@ def test_a_network_makes_the_features_and_its_weights_are_no_state():
     with torch.no_grad():
         expected = frechet_distance(network(images[0]), network(images[1]))
     assert float(metric.compute()) == pytest.approx(expected, abs=1e-9)
-    assert float(fed(FrechetDistance(lambda x: network(x), dimension=D), *images).compute()) == pytest.approx(expected, abs=1e-9)
+    assert float(fed(FrechetDistance(lambda x: network(x), dimension=D), *images).compute()) == pytest.approx(
+        expected, abs=1e-9
+    )
     assert not metric.compute().requires_grad
 
 

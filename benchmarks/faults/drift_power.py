@@ -1,12 +1,14 @@
 """The drift gate: are planted faults caught, and do unchanged methods pass? About ten minutes of one idle core.
 
-    python benchmarks/faults/drift_power.py [--parts machinery methods other_seeds] [--seeds 1 100] [--out results/studies/drift_power.json]
+    python benchmarks/faults/drift_power.py [--parts machinery methods other_seeds] [--seeds 1 100] [--out
+    results/studies/drift_power.json]
 
-machinery: T0 and T1 are asked about faults of metrics and networks, against the shipped baseline. methods: T2 is asked about faults of
-a method (`gan-int-cls`, 250 captions) under equal seeds; of small ones so few samples may also be unable to tell (exit code 3), but they
-do not pass. other_seeds: T2 is asked about the method unchanged under other run seeds, where every image is another one; what --out
-holds is not made again. Exit code 1 where a fault passes or is found elsewhere than expected, where the unchanged method under its own
-seeds does not pass, or where other seeds raise more than one alarm in a hundred.
+machinery: T0 and T1 are asked about faults of metrics and networks, against the shipped baseline. methods: T2 is asked
+about faults of a method (`gan-int-cls`, 250 captions) under equal seeds; of small ones so few samples may also be
+unable to tell (exit code 3), but they do not pass. other_seeds: T2 is asked about the method unchanged under other run
+seeds, where every image is another one; what --out holds is not made again. Exit code 1 where a fault passes or is
+found elsewhere than expected, where the unchanged method under its own seeds does not pass, or where other seeds raise
+more than one alarm in a hundred.
 """
 
 import argparse
@@ -78,13 +80,17 @@ def lanczos() -> Fault:
 def interpolated(**changed: Any) -> Fault:
     """CLIP's resize with other settings."""
     original = F.interpolate
-    return patch.object(preprocess.F, "interpolate", lambda images, size, **given: original(images, size, **{**given, **changed}))
+    return patch.object(
+        preprocess.F, "interpolate", lambda images, size, **given: original(images, size, **{**given, **changed})
+    )
 
 
 def shifted() -> Fault:
     """A crop that begins one pixel too far to the right."""
     original = preprocess.Preprocess.resize
-    return patch.object(preprocess.Preprocess, "resize", lambda self, images, *rest: torch.roll(original(self, images, *rest), -1, -1))
+    return patch.object(
+        preprocess.Preprocess, "resize", lambda self, images, *rest: torch.roll(original(self, images, *rest), -1, -1)
+    )
 
 
 @contextlib.contextmanager
@@ -146,7 +152,9 @@ def scaled_cosines(factor: float = 0.998) -> Fault:
 def other_texts() -> Fault:
     """The metrics read the prompts in another order than the images."""
     original = Evidence.text_features
-    return patch.object(Evidence, "text_features", lambda self, clip, texts: original(self, clip, [*texts[1:], texts[0]]))
+    return patch.object(
+        Evidence, "text_features", lambda self, clip, texts: original(self, clip, [*texts[1:], texts[0]])
+    )
 
 
 MACHINERY: dict[str, tuple[Callable[[], Fault], str]] = {  # the fault, and the layer where it must be found first
@@ -171,7 +179,12 @@ def machinery() -> list[dict[str, Any]]:
             verdict = gate.verdict(list(track(gate.look_again(known, (0, 1)), name, len(known.seen))), known, "shipped")
         where = f"drift in {verdict.first_layer}" if verdict.first_layer else reports.HEADLINES[verdict.exit_code]
         rows.append(
-            {"fault": name, "found": where, "expected": f"drift in {layer}" if layer else "no drift", "checks": len(verdict.drifted)}
+            {
+                "fault": name,
+                "found": where,
+                "expected": f"drift in {layer}" if layer else "no drift",
+                "checks": len(verdict.drifted),
+            }
         )
     return rows
 
@@ -254,12 +267,16 @@ def of_methods(cells: Cells, then: methods.Record) -> list[dict[str, Any]]:
         findings = methods.compare(then, now, USUAL, True, 3)
         status = worst(findings)
         found = "no pass" if expected == "no pass" and status != "pass" else status
-        rows.append({"fault": name, "found": found, "expected": expected, "status": status, "said": [f.said for f in findings]})
+        rows.append(
+            {"fault": name, "found": found, "expected": expected, "status": status, "said": [f.said for f in findings]}
+        )
     return rows
 
 
 def repeated(cells: Cells, then: methods.Record, seeds: Sequence[int]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """What T2 says of the unchanged method under other run seeds, with its usual margins and with those that so few images can show."""
+    """What T2 says of the unchanged method under other run seeds, with its usual margins and with those that so few
+    images can show.
+    """
     for seed in seeds:
         now = cells.record(seed)
         findings = {name: methods.compare(then, now, margins, True, 3) for name, margins in MARGINS.items()}
@@ -276,10 +293,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs=2, default=(1, 100), metavar=("FIRST", "LAST"))
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS)
-    parser.add_argument("--out", type=Path, default=Path("results/studies/drift_power.json"), help="where what was found is kept")
+    parser.add_argument(
+        "--out", type=Path, default=Path("results/studies/drift_power.json"), help="where what was found is kept"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    found = json.loads(arguments.out.read_text("utf-8")) if arguments.out.exists() else {"suite": SUITE, "margins": MARGINS}
+    found = (
+        json.loads(arguments.out.read_text("utf-8")) if arguments.out.exists() else {"suite": SUITE, "margins": MARGINS}
+    )
     if found["suite"] != SUITE or found["margins"] != MARGINS:
         parser.error(f"{arguments.out} is of another suite or of other margins: move it away")
 
@@ -310,7 +331,9 @@ def show(found: dict[str, Any]) -> int:
     for part in ("machinery", "methods"):
         table = Table(f"fault ({'T0, T1' if part == 'machinery' else 'T2'})", "found", "as expected")
         for row in found.get(part, []):
-            table.add_row(row["fault"], row.get("status", row["found"]), "yes" if row["found"] == row["expected"] else "NO")
+            table.add_row(
+                row["fault"], row.get("status", row["found"]), "yes" if row["found"] == row["expected"] else "NO"
+            )
             sound &= row["found"] == row["expected"]
         console.print(table)
     outcomes = found.get("other_seeds", {}).values()

@@ -1,4 +1,5 @@
-"""The short benchmarks of speed, one after the other, and what they print as one Markdown page. Some minutes of an idle machine.
+"""The short benchmarks of speed, one after the other, and what they print as one Markdown page. Some minutes of an idle
+machine.
 
     python benchmarks/speed [--out results/studies/speed.md]
 
@@ -32,7 +33,10 @@ def main() -> int:
     arguments = parser.parse_args()
     here = environment.fingerprint()
     packages = ", ".join(f"{name} {number}" for name, number in here["packages"].items() if number)
-    page = [f"# Speed\n\n{here['processor']}, {here['cpus']} cores; Python {here['python']}, {packages}. Ratios are of one run each.\n"]
+    page = [
+        f"# Speed\n\n{here['processor']}, {here['cpus']} cores; Python {here['python']}, {packages}. Ratios are of "
+        f"one run each.\n"
+    ]
     failed = 0
     for command in COMMANDS:
         text, code = section(command)

@@ -26,7 +26,10 @@ def main() -> int:
                 images.read(row)
             rates.append(len(rows) * batch / (time.perf_counter() - start))
         medians.append(float(np.median(rates)))
-        print(f"batch {batch}: median {medians[-1]:,.0f} images/s (min {min(rates):,.0f}, max {max(rates):,.0f}; {RATE:,} expected)")
+        print(
+            f"batch {batch}: median {medians[-1]:,.0f} images/s (min {min(rates):,.0f}, max {max(rates):,.0f}; "
+            f"{RATE:,} expected)"
+        )
     return int(min(medians) < RATE)
 
 

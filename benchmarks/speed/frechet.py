@@ -2,8 +2,8 @@
 
     python benchmarks/speed/frechet.py [dimension]
 
-Both get the same means and covariances and run in turn in one process; the fastest of each is compared. Exit code 1 where t2ibench is not
-8 times as fast, or they differ by more than 1e-9 relative.
+Both get the same means and covariances and run in turn in one process; the fastest of each is compared. Exit code 1
+where t2ibench is not 8 times as fast, or they differ by more than 1e-9 relative.
 """
 
 import sys
@@ -24,7 +24,9 @@ def moments(n: int, d: int, shift: float, seed: int) -> Moments:
     """Of n features like Inception's: rectified, correlated, with a spectrum that decays."""
     generator = torch.Generator().manual_seed(seed)
     basis = torch.randn(d, d, generator=torch.Generator().manual_seed(0), dtype=torch.float64) / d**0.5
-    hidden = torch.randn(n, d, generator=generator, dtype=torch.float64) * torch.linspace(1, 0.1, d, dtype=torch.float64)
+    hidden = torch.randn(n, d, generator=generator, dtype=torch.float64) * torch.linspace(
+        1, 0.1, d, dtype=torch.float64
+    )
     return Moments.of(torch.relu(hidden @ basis + 0.3 + shift))
 
 
@@ -35,7 +37,9 @@ def by_square_root(fake: Moments, real: Moments) -> float:
     return float(gap) - 2 * float(np.trace(np.asarray(root)).real)
 
 
-def fastest(make: Callable[[Moments, Moments], float], sides: tuple[Moments, Moments], times: int) -> tuple[float, float]:
+def fastest(
+    make: Callable[[Moments, Moments], float], sides: tuple[Moments, Moments], times: int
+) -> tuple[float, float]:
     seconds, value = [], 0.0
     for _ in range(times):
         started = time.perf_counter()
@@ -52,9 +56,13 @@ def main(d: int) -> int:
     theirs, root_seconds = fastest(by_square_root, sides, 2)
     difference, ratio = abs(ours - theirs) / theirs, root_seconds / seconds
     print(
-        f"d = {d}, {torch.get_num_threads()} threads: t2ibench {seconds:.2f} s -> {ours:.12g}, sqrtm {root_seconds:.2f} s -> {theirs:.12g}"
+        f"d = {d}, {torch.get_num_threads()} threads: t2ibench {seconds:.2f} s -> {ours:.12g}, sqrtm "
+        f"{root_seconds:.2f} s -> {theirs:.12g}"
     )
-    print(f"{ratio:.1f} times as fast (at least {RATIO:g} expected); relative difference {difference:.1e} (at most {AGREEMENT:g})")
+    print(
+        f"{ratio:.1f} times as fast (at least {RATIO:g} expected); relative difference {difference:.1e} (at most "
+        f"{AGREEMENT:g})"
+    )
     return int(ratio < RATIO or difference > AGREEMENT)
 
 

@@ -1,10 +1,12 @@
 """Each metric against the package that people take for it, on the same features in one run. Some minutes.
 
-    OMP_NUM_THREADS=1 python benchmarks/speed/metrics_speed.py [--out results/studies/metrics_speed.json] [--rows 5000] [--dimension 2048]
+    OMP_NUM_THREADS=1 python benchmarks/speed/metrics_speed.py [--out results/studies/metrics_speed.json] [--rows 5000]
+    [--dimension 2048]
 
-Times are seconds of processor time of one process, so a busy machine changes them little; the fastest of `repeats` is taken. KID of other
-packages is the mean over 100 random subsets of 1,000; 10 of them are timed and counted ten times. Packages that are not installed
-(`prdc`, with scikit-learn) are left out. The Fréchet distance is of the first 1,024 features; benchmarks/speed/frechet.py has 2,048.
+Times are seconds of processor time of one process, so a busy machine changes them little; the fastest of `repeats` is
+taken. KID of other packages is the mean over 100 random subsets of 1,000; 10 of them are timed and counted ten times.
+Packages that are not installed (`prdc`, with scikit-learn) are left out. The Fréchet distance is of the first 1,024
+features; benchmarks/speed/frechet.py has 2,048.
 """
 
 import argparse
@@ -76,15 +78,23 @@ def peers(fake: Tensor, real: Tensor, repeats: int) -> dict[str, dict[str, Any]]
     times = SUBSETS / TIMED
     theirs = {
         ("frechet", f"scipy {version('scipy')} sqrtm, float64"): seconds(lambda: root(*sides), 1),
-        ("kid", f"clean-fid {version('clean-fid')}, float32"): seconds(lambda: kernel_distance(*arrays, num_subsets=TIMED), repeats, times),
-        ("kid", f"clean-fid {version('clean-fid')}, float64"): seconds(lambda: kernel_distance(*doubles, num_subsets=TIMED), 1, times),
-        ("kid", f"torchmetrics {version('torchmetrics')}, float32"): seconds(lambda: kid_of_torchmetrics(fake, real), repeats, times),
+        ("kid", f"clean-fid {version('clean-fid')}, float32"): seconds(
+            lambda: kernel_distance(*arrays, num_subsets=TIMED), repeats, times
+        ),
+        ("kid", f"clean-fid {version('clean-fid')}, float64"): seconds(
+            lambda: kernel_distance(*doubles, num_subsets=TIMED), 1, times
+        ),
+        ("kid", f"torchmetrics {version('torchmetrics')}, float32"): seconds(
+            lambda: kid_of_torchmetrics(fake, real), repeats, times
+        ),
     }
     if importlib.util.find_spec("prdc") is not None:
         from prdc import compute_prdc
 
         ours["prdc"] = seconds(lambda: prdc(real, fake), repeats)
-        theirs["prdc", f"prdc {version('prdc')}, float32"] = seconds(lambda: compute_prdc(arrays[1], arrays[0], nearest_k=5), repeats)
+        theirs["prdc", f"prdc {version('prdc')}, float32"] = seconds(
+            lambda: compute_prdc(arrays[1], arrays[0], nearest_k=5), repeats
+        )
     found = {}
     for (metric, peer), (spent, value) in theirs.items():
         own, own_value = ours[metric]
@@ -106,11 +116,17 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    fake, real = features(arguments.rows, arguments.dimension, 1, 0.02), features(arguments.rows, arguments.dimension, 2)
+    fake, real = (
+        features(arguments.rows, arguments.dimension, 1, 0.02),
+        features(arguments.rows, arguments.dimension, 2),
+    )
     kid(fake[:50], real[:50]), frechet_distance(fake[:50, :8], real[:50, :8])  # loads the libraries
     found = peers(fake, real, arguments.repeats)
     for name, row in found.items():
-        print(f"{name}: t2ibench {row['t2ibench_seconds']:.2f} s, {row['peer_seconds']:.2f} s: {row['ratio']:.1f} times as fast")
+        print(
+            f"{name}: t2ibench {row['t2ibench_seconds']:.2f} s, {row['peer_seconds']:.2f} s: {row['ratio']:.1f} times "
+            f"as fast"
+        )
     if arguments.out is not None:
         facts = {
             "rows": arguments.rows,

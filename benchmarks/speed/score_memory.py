@@ -1,9 +1,10 @@
-"""The most memory that `t2ibench score` holds for folders of different sizes. Expected: no more for more images than 3 kB each.
+"""The most memory that `t2ibench score` holds for folders of different sizes. Expected: no more for more images than 3
+kB each.
 
     python benchmarks/speed/score_memory.py [COUNT …] [--out results/studies/score_memory.json]
 
-COUNT: the counts of images, 64x64; 2,000 and 20,000 where none is given. Both sides are such folders, and features are not cached.
-Exit code 1 where an image more takes more than 3 kB.
+COUNT: the counts of images, 64x64; 2,000 and 20,000 where none is given. Both sides are such folders, and features are
+not cached. Exit code 1 where an image more takes more than 3 kB.
 """
 
 import argparse
@@ -35,7 +36,9 @@ def folder(path: Path, count: int) -> None:
     path.mkdir()
     generator = np.random.default_rng(0)
     for i in range(min(count, DISTINCT)):
-        Image.fromarray(generator.integers(3, 256, (SIDE, SIDE, 3), np.uint8)).save(path / f"{i:06}.png", compress_level=1)
+        Image.fromarray(generator.integers(3, 256, (SIDE, SIDE, 3), np.uint8)).save(
+            path / f"{i:06}.png", compress_level=1
+        )
     for i in range(DISTINCT, count):
         (path / f"{i:06}.png").hardlink_to(path / f"{i % DISTINCT:06}.png")
     lines = (json.dumps({"file_name": f"{i:06}.png", "text": "a person with long red hair"}) for i in range(count))
@@ -57,14 +60,25 @@ def main() -> int:
             start = time.perf_counter()
             command = [sys.executable, "-c", SCORE, str(path), f"{root}/real"]
             done = subprocess.run(command, capture_output=True, text=True, check=True, env=environ)
-            found.append({"images": count, "mebibytes": int(done.stderr.split()[-1]) / 1024, "seconds": time.perf_counter() - start})
-            print(f"{count:,} images: {found[-1]['mebibytes']:,.0f} MiB at most, {found[-1]['seconds']:.0f} s", flush=True)
+            found.append(
+                {
+                    "images": count,
+                    "mebibytes": int(done.stderr.split()[-1]) / 1024,
+                    "seconds": time.perf_counter() - start,
+                }
+            )
+            print(
+                f"{count:,} images: {found[-1]['mebibytes']:,.0f} MiB at most, {found[-1]['seconds']:.0f} s", flush=True
+            )
     least, most = found[0], found[-1]
     each = (most["mebibytes"] - least["mebibytes"]) * 2**20 / max(most["images"] - least["images"], 1)
     print(f"{each:,.0f} bytes for each image more (at most {BYTES:,} expected)")
     if arguments.out is not None:
         facts = {"pixels": SIDE, "reference": REFERENCE, "bytes_for_each_image_more": round(each), "measured": found}
-        files.write_whole(arguments.out, (json.dumps({**facts, "environment": environment.fingerprint("cpu")}, indent=1) + "\n").encode())
+        files.write_whole(
+            arguments.out,
+            (json.dumps({**facts, "environment": environment.fingerprint("cpu")}, indent=1) + "\n").encode(),
+        )
     return int(each > BYTES)
 
 

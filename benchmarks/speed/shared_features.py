@@ -1,10 +1,12 @@
-"""All metrics of one image set with features extracted once, against one extraction a metric, and the slowest extractor alone.
+"""All metrics of one image set with features extracted once, against one extraction a metric, and the slowest extractor
+alone.
 
     python benchmarks/speed/shared_features.py [images]
 
-Real images stand in for generated ones (`balanced-val` of avatars for `val`); every round begins with an empty feature cache. The embedded
-extractors are two small networks that cost about the same. For the extractor of a published protocol stands DINOv2's ViT-S/14 with random
-weights, the smallest there is, on a sixth of the images. Exit code 1 where all metrics take more than 1.2 times that alone.
+Real images stand in for generated ones (`balanced-val` of avatars for `val`); every round begins with an empty feature
+cache. The embedded extractors are two small networks that cost about the same. For the extractor of a published
+protocol stands DINOv2's ViT-S/14 with random weights, the smallest there is, on a sixth of the images. Exit code 1
+where all metrics take more than 1.2 times that alone.
 """
 
 import os
@@ -32,7 +34,11 @@ DISTANCES = ("fid", "kid", "prdc")
 
 def metrics(extractor: str) -> dict[str, dict[str, str]]:
     """Settings by metric; the distances on one extractor, the others on the CLIP that judges."""
-    return {**{name: {"extractor": extractor} for name in DISTANCES}, "clip_score": {"clip": CLIP}, "r_precision": {"clip": CLIP}}
+    return {
+        **{name: {"extractor": extractor} for name in DISTANCES},
+        "clip_score": {"clip": CLIP},
+        "r_precision": {"clip": CLIP},
+    }
 
 
 def evidence(count: int) -> Evidence:
@@ -41,7 +47,9 @@ def evidence(count: int) -> Evidence:
     real, fake = avatars.load(config, "val").take(range(count)), avatars.load(config, "balanced-val").take(range(count))
     prompts = [Prompt(id, captions[0]) for id, captions in zip(fake.ids, fake.captions, strict=True)]
     samples = Samples(prompts, [0] * count, np.ones(count, bool), fake.images.digests(), fake.images)
-    return Evidence(train=real, reference=real, prompts=prompts, samples={"captions": samples}, models=Models(), judge=JUDGE)
+    return Evidence(
+        train=real, reference=real, prompts=prompts, samples={"captions": samples}, models=Models(), judge=JUDGE
+    )
 
 
 def seconds(work) -> float:
@@ -84,7 +92,9 @@ def random_dinov2(folder: Path) -> str:
     """An extractor of ViT-S/14's size."""
     torch.manual_seed(0)
     path = folder / "dinov2_vits14_random.pth"
-    torch.save(timm.create_model("vit_small_patch14_dinov2", pretrained=False, img_size=518, num_classes=0).state_dict(), path)
+    torch.save(
+        timm.create_model("vit_small_patch14_dinov2", pretrained=False, img_size=518, num_classes=0).state_dict(), path
+    )
     return f"dinov2:{path}"
 
 
@@ -98,14 +108,20 @@ def main() -> int:
     print(f"{count:,} images, {len(embedded)} metrics, two embedded extractors")
     print(f"shared {shared:.2f} s, one pass for each metric {apart:.2f} s: ratio {apart / shared:.2f}")
     print(
-        f"the extractors alone {alone[JUDGE]:.2f} s and {alone[CLIP]:.2f} s: all metrics take {shared / sum(alone.values()):.2f} times both"
+        f"the extractors alone {alone[JUDGE]:.2f} s and {alone[CLIP]:.2f} s: all metrics take "
+        f"{shared / sum(alone.values()):.2f} times both"
     )
     with tempfile.TemporaryDirectory() as folder:
         name, fewer = random_dinov2(Path(folder)), count // SMALLER
         score(metrics(name), 100)
-        slowest, shared = (seconds(work) for work in (lambda: extract(name, fewer), lambda: score(metrics(name), fewer)))
+        slowest, shared = (
+            seconds(work) for work in (lambda: extract(name, fewer), lambda: score(metrics(name), fewer))
+        )
     print(f"{fewer:,} images, {len(embedded)} metrics, ViT-S/14 of DINOv2 and the embedded CLIP")
-    print(f"ViT-S/14 alone {slowest:.1f} s, all metrics {shared:.1f} s: {shared / slowest:.2f} times that (at most {MOST} expected)")
+    print(
+        f"ViT-S/14 alone {slowest:.1f} s, all metrics {shared:.1f} s: {shared / slowest:.2f} times that (at most "
+        f"{MOST} expected)"
+    )
     return int(shared > MOST * slowest)
 
 

@@ -1,25 +1,30 @@
-"""Our StyleGAN2 generator against the portable path of the public implementations, at 64 and 256 pixels. About five minutes.
+"""Our StyleGAN2 generator against the portable path of the public implementations, at 64 and 256 pixels. About five
+minutes.
 
-    python benchmarks/speed/stylegan2.py [--reference FOLDER] [--resolution 64 256] [--batch 4] [--base 16384] [--rounds 3]
+    python benchmarks/speed/stylegan2.py [--reference FOLDER] [--resolution 64 256] [--batch 4] [--base 16384] [--rounds
+    3]
 
-Ours is 2.2 times as fast as the restatement at 64 pixels and at 256 (channel_base 16384, batch 4, one thread; two threads: 2.3 and 2.2 in
-processor time). Before it worked in place it ran 2.2 times as fast as NVlabs' code and 2.5 times as rosinality's at 64 pixels, the
-restatement at NVlabs' speed. For one image at a time there is little to gain, 1.0 to 1.2 times at 64 pixels and 1.2 at 256: both then
-spend most of their time in equal convolutions, and nothing is too large for memory to be reused.
+Ours is 2.2 times as fast as the restatement at 64 pixels and at 256 (channel_base 16384, batch 4, one thread; two
+threads: 2.3 and 2.2 in processor time). Before it worked in place it ran 2.2 times as fast as NVlabs' code and 2.5
+times as rosinality's at 64 pixels, the restatement at NVlabs' speed. For one image at a time there is little to gain,
+1.0 to 1.2 times at 64 pixels and 1.2 at 256: both then spend most of their time in equal convolutions, and nothing is
+too large for memory to be reused.
 
-What makes it fast: the weights are shared by the batch, since styles scale what enters a convolution and demodulation what leaves it, so
-no sample has weights of its own to be made, squared and copied; one dense convolution in channels-last order instead of a grouped one;
-colours by a product with styled weights, without a scaled copy of the map; and without gradients, scales, noise, bias and slope are
-applied in place. The last matters most at 256 pixels: a new map of a batch there has 67 MB, which the system hands out page by page and
-takes back at once, ten times as slow as the arithmetic.
+What makes it fast: the weights are shared by the batch, since styles scale what enters a convolution and demodulation
+what leaves it, so no sample has weights of its own to be made, squared and copied; one dense convolution in
+channels-last order instead of a grouped one; colours by a product with styled weights, without a scaled copy of the
+map; and without gradients, scales, noise, bias and slope are applied in place. The last matters most at 256 pixels: a
+new map of a batch there has 67 MB, which the system hands out page by page and takes back at once, ten times as slow as
+the arithmetic.
 
-The portable path is restated below: weights of its own for each sample and a grouped convolution, a depthwise filter after padding, zeros
-put in before a filter that doubles the size, and separate passes for noise, bias, slope and gain. `--reference` adds a checkout of
-NVlabs/stylegan2-ada-pytorch or rosinality/stylegan2-pytorch, which holds the restatement to the original's speed and numbers.
+The portable path is restated below: weights of its own for each sample and a grouped convolution, a depthwise filter
+after padding, zeros put in before a filter that doubles the size, and separate passes for noise, bias, slope and gain.
+`--reference` adds a checkout of NVlabs/stylegan2-ada-pytorch or rosinality/stylegan2-pytorch, which holds the
+restatement to the original's speed and numbers.
 
-All get the same weights and styles and run in turn in one process on one thread. Times are seconds of processor time, so that other
-programs on the machine do not count, and the fastest of each is compared. Exit code 1 where images differ by more than 1e-3 of the
-largest value, or ours is not twice as fast.
+All get the same weights and styles and run in turn in one process on one thread. Times are seconds of processor time,
+so that other programs on the machine do not count, and the fastest of each is compared. Exit code 1 where images differ
+by more than 1e-3 of the largest value, or ours is not twice as fast.
 """
 
 import argparse
@@ -49,7 +54,10 @@ def portable(generator: Generator) -> Synthesis:
         for layer in generator.layers:
             module, w = generator.blocks[f"b{layer.resolution}"][layer.kind], w_plus[:, layer.row]
             if isinstance(module, ToRGB):
-                rgb = grouped(x, module.weight, module.affine(w) * x.shape[1] ** -0.5, demodulate=False) + module.bias[:, None, None]
+                rgb = (
+                    grouped(x, module.weight, module.affine(w) * x.shape[1] ** -0.5, demodulate=False)
+                    + module.bias[:, None, None]
+                )
                 image = rgb if image is None else doubled(image).add_(rgb)
             else:
                 x = styled(x, module, w)
@@ -72,7 +80,9 @@ def grouped(x: Tensor, weight: Tensor, styles: Tensor, demodulate: bool, up: boo
         own = own * (own.square().sum(dim=(2, 3, 4)) + 1e-8).rsqrt()[:, :, None, None, None]
     x = x.reshape(1, -1, *x.shape[2:])
     if up:
-        x = F.conv_transpose2d(x, own.transpose(1, 2).reshape(batch * inputs, outputs, size, size), stride=2, groups=batch)
+        x = F.conv_transpose2d(
+            x, own.transpose(1, 2).reshape(batch * inputs, outputs, size, size), stride=2, groups=batch
+        )
         x = filtered(x.reshape(batch, outputs, *x.shape[2:]), 4.0, (1, 1))
     else:
         x = F.conv2d(x, own.reshape(batch * outputs, inputs, size, size), padding=size // 2, groups=batch)
@@ -98,7 +108,12 @@ def original(folder: Path, generator: Generator) -> Synthesis:
     if (folder / "training" / "networks.py").exists():
         networks = importlib.import_module("training.networks")
         theirs = networks.SynthesisNetwork(
-            config.w_dim, config.resolution, 3, channel_base=config.channel_base, channel_max=config.channel_max, conv_clamp=config.clamp
+            config.w_dim,
+            config.resolution,
+            3,
+            channel_base=config.channel_base,
+            channel_max=config.channel_max,
+            conv_clamp=config.clamp,
         )
         renamed = {key.replace("blocks.", ""): value for key, value in state.items() if key.startswith("blocks.")}
         found = theirs.load_state_dict(renamed | {"b4.const": state["const"]}, strict=False)
@@ -109,7 +124,9 @@ def original(folder: Path, generator: Generator) -> Synthesis:
     extension = importlib.import_module("torch.utils.cpp_extension")
     extension.load = lambda *given, **settings: None  # compiles for an accelerator, and is not called on a CPU
     multiplier = config.channel_base // 16384
-    theirs = importlib.import_module("model").Generator(config.resolution, config.w_dim, config.mapping_layers, multiplier)
+    theirs = importlib.import_module("model").Generator(
+        config.resolution, config.w_dim, config.mapping_layers, multiplier
+    )
     names = table(config.resolution, config.mapping_layers)
     renamed = {key: state[ours].reshape((1,) * a + state[ours].shape + (1,) * b) for ours, (key, a, b) in names.items()}
     theirs.load_state_dict(renamed | filters(config.resolution))
@@ -130,7 +147,10 @@ def random_generator(resolution: int, base: int) -> Generator:
 def compare(resolution: int, base: int, batch: int, rounds: int, folder: Path | None) -> bool:
     """Prints a line for each way; True where ours is fast enough and all agree."""
     generator = random_generator(resolution, base)
-    ways: dict[str, Synthesis] = {"t2ibench": lambda w_plus: generator.synthesis(generator.style(w_plus)), "portable": portable(generator)}
+    ways: dict[str, Synthesis] = {
+        "t2ibench": lambda w_plus: generator.synthesis(generator.style(w_plus)),
+        "portable": portable(generator),
+    }
     if folder is not None:
         ways[folder.resolve().name] = original(folder, generator)
     w_plus = generator.truncate(generator.mapping(torch.randn(batch, 512)), 0.7).contiguous()
@@ -147,7 +167,10 @@ def compare(resolution: int, base: int, batch: int, rounds: int, folder: Path | 
         difference = float((images[name] - images["t2ibench"]).abs().max() / images["t2ibench"].abs().max())
         ratio = min(values) / best
         good &= difference <= AGREEMENT and (name == "t2ibench" or ratio >= RATIO)
-        print(f"  {name:28} {batch / min(values):8.2f} images a second   ours: {ratio:5.2f} times as fast   difference {difference:.1e}")
+        print(
+            f"  {name:28} {batch / min(values):8.2f} images a second   ours: {ratio:5.2f} times as fast   difference "
+            f"{difference:.1e}"
+        )
     return good
 
 
@@ -156,11 +179,15 @@ def main() -> int:
     parser.add_argument("--reference", type=Path)
     parser.add_argument("--resolution", type=int, nargs="+", default=[64, 256])
     parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--base", type=int, default=16384, help="channel_base; 16384 is that of the ADA release up to 256 pixels")
+    parser.add_argument(
+        "--base", type=int, default=16384, help="channel_base; 16384 is that of the ADA release up to 256 pixels"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    good = [compare(resolution, given.base, given.batch, given.rounds, given.reference) for resolution in given.resolution]
+    good = [
+        compare(resolution, given.base, given.batch, given.rounds, given.reference) for resolution in given.resolution
+    ]
     return int(not all(good))
 
 

@@ -1,10 +1,11 @@
-"""Does the noise of the GAN-CLS family hold style? Images are drawn again from another caption, with their own noise and with fresh noise.
+"""Does the noise of the GAN-CLS family hold style? Images are drawn again from another caption, with their own noise
+and with fresh noise.
 
     python benchmarks/studies/gan_cls_style.py [--images 400] [--out results/studies/gan_cls_style]
 
-For each GAN of the zoo, on test captions: the share of visible attributes left open by the new caption that stay (judged), the change in
-grey levels, and how often it is smaller than with fresh noise. The true noise is the ceiling of style transfer. A generator that has a
-style encoder gets its row as well. About 2 minutes.
+For each GAN of the zoo, on test captions: the share of visible attributes left open by the new caption that stay
+(judged), the change in grey levels, and how often it is smaller than with fresh noise. The true noise is the ceiling of
+style transfer. A generator that has a style encoder gets its row as well. About 2 minutes.
 """
 
 import argparse
@@ -34,7 +35,16 @@ from t2ibench.networks.models import Models
 from t2ibench.stats.intervals import paired_difference
 
 KINDS = {"one attribute said otherwise": one_said_otherwise, "another image's caption": other_captions}
-COLUMNS = ("generator", "new caption", "noise", "images", "open attributes kept", "more than fresh noise", "grey levels changed", "nearer")
+COLUMNS = (
+    "generator",
+    "new caption",
+    "noise",
+    "images",
+    "open attributes kept",
+    "more than fresh noise",
+    "grey levels changed",
+    "nearer",
+)
 
 
 def main() -> None:
@@ -50,21 +60,29 @@ def main() -> None:
     for variant in track(VARIANTS, "generators"):
         method = Method(Config(weights=f"{variant}-avatars"), models)
         for kind, recaptions in asked.items():
-            rows += [{"generator": variant, "new caption": kind, **row} for row in compared(method, recaptions, covered_by)]
+            rows += [
+                {"generator": variant, "new caption": kind, **row} for row in compared(method, recaptions, covered_by)
+            ]
     lines = [[written(row[name]) for name in COLUMNS] for row in rows]
     table = Table(*COLUMNS)
     for line in lines:
         table.add_row(*line)
     Console().print(table)
     if arguments.out:
-        markdown = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|", *(f"| {' | '.join(line)} |" for line in lines)]
+        markdown = [
+            f"| {' | '.join(COLUMNS)} |",
+            "|---" * len(COLUMNS) + "|",
+            *(f"| {' | '.join(line)} |" for line in lines),
+        ]
         write_whole(arguments.out.with_suffix(".json"), (json.dumps(rows, indent=1) + "\n").encode())
         write_whole(arguments.out.with_suffix(".md"), ("\n".join(markdown) + "\n").encode())
 
 
 def compared(method: Method, recaptions: list[Recaption], covered_by: Covers) -> list[dict[str, Any]]:
     """A row for each noise: the true one, S of the image where this generator has an S, and fresh noise."""
-    first, second = (method.encoder.embed(texts, BATCH) for texts in zip(*((r.before, r.after) for r in recaptions), strict=True))
+    first, second = (
+        method.encoder.embed(texts, BATCH) for texts in zip(*((r.before, r.after) for r in recaptions), strict=True)
+    )
     z, fresh = (method.noise([derive_seed(name, k) for k in range(len(recaptions))]) for name in ("style", "fresh"))
     source = method.draw(z, first)
     noises = {"true": z, "fresh": fresh}
@@ -73,7 +91,10 @@ def compared(method: Method, recaptions: list[Recaption], covered_by: Covers) ->
     values, values_after, changed = judged(method, source), {}, {}
     for name, noise in noises.items():
         images = method.draw(noise, second)
-        values_after[name], changed[name] = kept(values, judged(method, images), recaptions, covered_by), change(source, images)
+        values_after[name], changed[name] = (
+            kept(values, judged(method, images), recaptions, covered_by),
+            change(source, images),
+        )
     counts = ~np.isnan(values_after["true"])
     rows = []
     for name in noises:
@@ -94,7 +115,11 @@ def judged(method: Method, images: Tensor) -> pd.DataFrame:
     """The judge's value of every attribute."""
     judge = method.models.judge()
     found = judge.predict(images)
-    columns = {f"{name}={value}": p[:, i].numpy() for name, p in found.items() for i, value in enumerate(judge.attributes[name])}
+    columns = {
+        f"{name}={value}": p[:, i].numpy()
+        for name, p in found.items()
+        for i, value in enumerate(judge.attributes[name])
+    }
     return likeliest(pd.DataFrame(columns), judge.attributes)
 
 

@@ -1,12 +1,13 @@
-"""Does the correction of a judge's errors work? Rare pairs of avatars are rendered, so truth is known; the judge is made worse on purpose.
+"""Does the correction of a judge's errors work? Rare pairs of avatars are rendered, so truth is known; the judge is
+made worse on purpose.
 
     python benchmarks/studies/judge_correction.py [--out results/studies] [--runs 120]
 
-A made-up method draws each of 8 rare pairs in a known share of its images. They are real ones: what is tested is the correction, not the
-shift from real to generated images. In every run its images, and the real images by which the judge is known, are drawn anew. A judge is
-as shipped, has a tenth of its answers flipped, is half blind to one literal beside the other, sees blurred images, or has noise in its
-weights.
-Writes judge_correction.json and .md: how often the 95 % intervals hold the truth, as judged (Wilson) and corrected. A few minutes.
+A made-up method draws each of 8 rare pairs in a known share of its images. They are real ones: what is tested is the
+correction, not the shift from real to generated images. In every run its images, and the real images by which the judge
+is known, are drawn anew. A judge is as shipped, has a tenth of its answers flipped, is half blind to one literal beside
+the other, sees blurred images, or has noise in its weights. Writes judge_correction.json and .md: how often the 95 %
+intervals hold the truth, as judged (Wilson) and corrected. A few minutes.
 """
 
 import argparse
@@ -38,14 +39,22 @@ from t2ibench.stats.judge_errors import cell_index, columns, unmix
 
 TRUTHS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9)  # of each pair, the share of images that have both literals
 OTHERS = np.array([0.2, 0.4, 0.4])  # how the rest is divided among 00, 01 and 10
-POOL, IMAGES, REAL = 250, 100, 200  # images of a cell that are drawn from; images a pair; real images a cell that the judge is known by
+POOL, IMAGES, REAL = (
+    250,
+    100,
+    200,
+)  # images of a cell that are drawn from; images a pair; real images a cell that the judge is known by
 BLUR, NOISE = 26, 0.35  # pixels a side that a blurred image keeps; of a weight's standard deviation
-Judgement = Callable[[np.ndarray, np.ndarray, int], np.ndarray]  # truth and answers (bool [N, 2]), a seed: other answers
+Judgement = Callable[
+    [np.ndarray, np.ndarray, int], np.ndarray
+]  # truth and answers (bool [N, 2]), a seed: other answers
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One pair's real images as a judge sees them: for each true cell the judged cells, int [POOL] each; and what its gate says."""
+    """One pair's real images as a judge sees them: for each true cell the judged cells, int [POOL] each; and what its
+    gate says.
+    """
 
     pools: Sequence[np.ndarray]
     verdict: Verdict
@@ -72,7 +81,9 @@ def main() -> None:
     rows, seen = {}, {}
     for name, (judge, blur, change) in track(judges.items(), "judges", len(judges)):
         if (id(judge), blur) not in seen:
-            seen[id(judge), blur] = [answers(judge, parts, names, blur) for names, parts in zip(pairs, cells, strict=True)]
+            seen[id(judge), blur] = [
+                answers(judge, parts, names, blur) for names, parts in zip(pairs, cells, strict=True)
+            ]
         judged = [changed(names, said, change) for names, said in zip(pairs, seen[id(judge), blur], strict=True)]
         rows[name] = simulate(judged, TRUTHS, arguments.runs)
     content = {
@@ -96,7 +107,9 @@ def main() -> None:
 def cell_images(config: avatars.Config, reference: Split, names: Names) -> list[Split]:
     """POOL real images of each true cell 00, 01, 10, 11 of a pair."""
     conditions = {cell: dict(names[k].split("=") for k in kept) for cell, kept in ((1, (1,)), (2, (0,)), (3, (0, 1)))}
-    splits = [reference] + [avatars.pair_images(config, conditions[cell], 400, derive_seed("judge correction")) for cell in (1, 2, 3)]
+    splits = [reference] + [
+        avatars.pair_images(config, conditions[cell], 400, derive_seed("judge correction")) for cell in (1, 2, 3)
+    ]
     chosen = []
     for cell, split in enumerate(splits):
         rows = np.flatnonzero(true_cells(split, names) == cell)[:POOL]
@@ -118,13 +131,20 @@ def answers(judge: AttributeJudge, parts: Sequence[Split], names: Names, blur: b
     for split in parts:
         images = torch.from_numpy(np.array(split.images.read(range(len(split)))))
         predicted = judge.predict(blurred(images) if blur else images)
-        places = [(attribute_of(name), judge.attributes[attribute_of(name)].index(name.split("=")[1])) for name in names]
-        said.append(np.stack([(predicted[attribute].argmax(1) == place).numpy() for attribute, place in places], axis=1))
+        places = [
+            (attribute_of(name), judge.attributes[attribute_of(name)].index(name.split("=")[1])) for name in names
+        ]
+        said.append(
+            np.stack([(predicted[attribute].argmax(1) == place).numpy() for attribute, place in places], axis=1)
+        )
     return np.concatenate(said)
 
 
 def changed(names: Names, said: np.ndarray, change: Judgement) -> Judged:
-    """A judge's answers on POOL images of each cell, changed. Its gate is asked of accuracy alone: answers have no probabilities."""
+    """A judge's answers on POOL images of each cell, changed.
+
+    Its gate is asked of accuracy alone: answers have no probabilities.
+    """
     true = np.repeat([[False, False], [False, True], [True, False], [True, True]], POOL, axis=0)
     heard = change(true, said, derive_seed(*names))
     pools = [cell_index(*heard[k * POOL : (k + 1) * POOL].T) for k in range(4)]
@@ -153,7 +173,9 @@ def blurred(images: torch.Tensor) -> torch.Tensor:
 
 
 def with_noise(weights: Weights, share: float) -> Weights:
-    """Weights with normal noise of `share` of each tensor's own standard deviation; running statistics and biases stay."""
+    """Weights with normal noise of `share` of each tensor's own standard deviation; running statistics and biases
+    stay.
+    """
     changed = {}
     for place, (name, tensor) in enumerate(weights.tensors.items()):
         noisy = name.endswith("weight") and tensor.ndim > 1
@@ -162,41 +184,68 @@ def with_noise(weights: Weights, share: float) -> Weights:
     return Weights(weights.name, changed, weights.config, weights.card, weights.sha256)
 
 
-def simulate(judged: Sequence[Judged], truths: Sequence[float], runs: int, draws: int = 150, seed: int = 0) -> dict[str, Any]:
-    """Coverage and error over runs: of single pairs and of their mean, as judged, corrected, and by the product of two single judges.
+def simulate(
+    judged: Sequence[Judged], truths: Sequence[float], runs: int, draws: int = 150, seed: int = 0
+) -> dict[str, Any]:
+    """Coverage and error over runs: of single pairs and of their mean, as judged, corrected, and by the product of two
+    single judges.
 
-    truths: of each pair. Every run draws IMAGES images a pair in the true shares, and REAL images a cell to know the judge by.
+    truths: of each pair. Every run draws IMAGES images a pair in the true shares, and REAL images a cell to know the
+    judge by.
     """
     rng, truth, count = np.random.Generator(np.random.Philox(seed)), np.array(truths), len(judged)
-    rates = np.stack([[np.bincount(pool, minlength=4) / len(pool) for pool in one.pools] for one in judged])  # [P, true, judged]
+    rates = np.stack(
+        [[np.bincount(pool, minlength=4) / len(pool) for pool in one.pools] for one in judged]
+    )  # [P, true, judged]
     shares = np.concatenate([np.outer(1 - truth, OTHERS), truth[:, None]], axis=1)  # [P, 4]
     tallies: dict[str, list[Any]] = {"raw": [], "corrected": [], "product": [], "raw_mean": [], "corrected_mean": []}
     for run in range(runs):
         drawn = np.stack([rng.multinomial(IMAGES, share) for share in shares])
-        cells = np.stack([[rng.multinomial(drawn[p, t], rates[p, t]) for t in range(4)] for p in range(count)]).sum(axis=1)  # [P, judged]
-        confusions = np.stack([[rng.multinomial(REAL, rates[p, t]) for t in range(4)] for p in range(count)]).swapaxes(1, 2)
-        found = Rates([("i", "j")] * count, cells, cells, confusions, [Verdict(())] * count, Gate(), draws, derive_seed(seed, run))
+        cells = np.stack([[rng.multinomial(drawn[p, t], rates[p, t]) for t in range(4)] for p in range(count)]).sum(
+            axis=1
+        )  # [P, judged]
+        confusions = np.stack([[rng.multinomial(REAL, rates[p, t]) for t in range(4)] for p in range(count)]).swapaxes(
+            1, 2
+        )
+        found = Rates(
+            [("i", "j")] * count, cells, cells, confusions, [Verdict(())] * count, Gate(), draws, derive_seed(seed, run)
+        )
         point, again = found.unmixed
         tallies["raw"] += [_hit(k, wilson(int(cells[p, 3]), IMAGES), found.raw[p]) for p, k in enumerate(truth)]
-        tallies["corrected"] += [_hit(k, rate_interval(point[[p]], again[:, [p]], IMAGES), point[p]) for p, k in enumerate(truth)]
-        tallies["product"] += [(False, 0.0, value - k) for value, k in zip(product(cells / IMAGES, confusions), truth, strict=True)]
+        tallies["corrected"] += [
+            _hit(k, rate_interval(point[[p]], again[:, [p]], IMAGES), point[p]) for p, k in enumerate(truth)
+        ]
+        tallies["product"] += [
+            (False, 0.0, value - k) for value, k in zip(product(cells / IMAGES, confusions), truth, strict=True)
+        ]
         raw = macro(found.raw, found.cell_draws[..., 3], IMAGES)
         both = macro(point, again, IMAGES)
         tallies["raw_mean"].append(_hit(truth.mean(), raw.ci, raw.value))
         tallies["corrected_mean"].append(_hit(truth.mean(), both.ci, both.value))
     names = ("coverage", "width", "error")
-    found_of = {name: dict(zip(names, map(float, np.mean(rows, axis=0)), strict=True)) for name, rows in tallies.items()}
+    found_of = {
+        name: dict(zip(names, map(float, np.mean(rows, axis=0)), strict=True)) for name, rows in tallies.items()
+    }
     found_of["product"] = {"error": found_of["product"]["error"]}
     accuracies = [
-        value for one in judged for name, value in one.verdict.numbers.items() if " with" not in name and "calibration" not in name
+        value
+        for one in judged
+        for name, value in one.verdict.numbers.items()
+        if " with" not in name and "calibration" not in name
     ]
-    return {"lowest_balanced_accuracy": min(accuracies), "pass_the_gate": sum(not one.verdict.failures for one in judged), **found_of}
+    return {
+        "lowest_balanced_accuracy": min(accuracies),
+        "pass_the_gate": sum(not one.verdict.failures for one in judged),
+        **found_of,
+    }
 
 
 def product(observed: np.ndarray, confusions: np.ndarray) -> np.ndarray:
     """Accuracies [P] corrected by M_i (x) M_j, as if the judge's two answers erred independently."""
     matrix = columns(confusions)  # [P, judged, true]
-    i = np.stack([(matrix[:, 2:, t].sum(1) + matrix[:, 2:, t + 1].sum(1)) / 2 for t in (0, 2)], axis=1)  # P(judged i | truly not i, i)
+    i = np.stack(
+        [(matrix[:, 2:, t].sum(1) + matrix[:, 2:, t + 1].sum(1)) / 2 for t in (0, 2)], axis=1
+    )  # P(judged i | truly not i, i)
     j = np.stack([(matrix[:, 1::2, t].sum(1) + matrix[:, 1::2, t + 2].sum(1)) / 2 for t in (0, 1)], axis=1)
     single = [np.stack([1 - rate, rate], axis=1) for rate in (i, j)]  # [P, judged, true]
     both = np.stack([np.kron(a, b) for a, b in zip(*single, strict=True)])
@@ -210,11 +259,14 @@ def _hit(truth: float, interval: tuple[float, float], value: float) -> tuple[boo
 def markdown(content: Mapping[str, Any]) -> list[str]:
     """The table, and what it is of."""
     lines = [
-        f"{len(content['pairs'])} rare pairs of avatars, in {', '.join(map(str, content['truths']))} of {content['images_per_pair']} "
-        f"images each; the judge is known by {content['real_images_per_cell']} real images a cell; {content['runs']:,} runs. Coverage of "
+        f"{len(content['pairs'])} rare pairs of avatars, in {', '.join(map(str, content['truths']))} of "
+        f"{content['images_per_pair']} "
+        f"images each; the judge is known by {content['real_images_per_cell']} real images a cell; "
+        f"{content['runs']:,} runs. Coverage of "
         "95 % intervals, of single pairs | of the mean over pairs; error: mean of value minus truth.",
         "",
-        "| judge | lowest balanced accuracy | pass the gate | raw: coverage | error | corrected: coverage | error | independent: error |",
+        "| judge | lowest balanced accuracy | pass the gate | raw: coverage | error | corrected: coverage | error | "
+        "independent: error |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, row in content["judges"].items():
@@ -222,7 +274,8 @@ def markdown(content: Mapping[str, Any]) -> list[str]:
         error = [f"{row[k]['error']:+.3f}".replace("-", "−") for k in ("raw", "corrected", "product")]
         gate = f"{row['pass_the_gate']} of {len(content['pairs'])}"
         lines.append(
-            f"| {name} | {row['lowest_balanced_accuracy']:.3f} | {gate} | {cover[0]} | {error[0]} | {cover[1]} | {error[1]} | {error[2]} |"
+            f"| {name} | {row['lowest_balanced_accuracy']:.3f} | {gate} | {cover[0]} | {error[0]} | {cover[1]} | "
+            f"{error[1]} | {error[2]} |"
         )
     return lines
 

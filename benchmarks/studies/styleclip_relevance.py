@@ -1,9 +1,11 @@
-"""The relevance of style channels from finite differences, from the Jacobian, and from gradients of one text: agreement, edits, cost.
+"""The relevance of style channels from finite differences, from the Jacobian, and from gradients of one text:
+agreement, edits, cost.
 
 python benchmarks/studies/styleclip_relevance.py results/studies [channels]
 
-Needs the zoo's StyleGAN2. Writes styleclip_relevance.json and .md. `channels`: so many, drawn at random, are compared and edited instead of
-all, since the table costs 2 N renders a channel. Edits are judged by the CLIP that scores, which guided none of them.
+Needs the zoo's StyleGAN2. Writes styleclip_relevance.json and .md. `channels`: so many, drawn at random, are compared
+and edited instead of all, since the table costs 2 N renders a channel. Edits are judged by the CLIP that scores, which
+guided none of them.
 """
 
 import dataclasses
@@ -50,7 +52,9 @@ def main(out: Path, count: int | None) -> None:
     config, models = Config(), Models()
     space = StyleSpace(config, models)
     if count is not None:
-        space.channels = space.channels[torch.from_numpy(permutation(0, len(space.channels))[:count].copy())].sort().values
+        space.channels = (
+            space.channels[torch.from_numpy(permutation(0, len(space.channels))[:count].copy())].sort().values
+        )
     seconds, directions = {}, {}
     for name, make in {"table": table, "jacobian": jacobian}.items():
         started = perf_counter()
@@ -82,16 +86,22 @@ def main(out: Path, count: int | None) -> None:
 
 def table(space: StyleSpace, config: Config) -> Tensor:
     rows = range(len(space.channels))
-    return channel_directions(space.embed_stored, space.codes, space.mean, space.sigma, space.channels, rows, step=config.step)
+    return channel_directions(
+        space.embed_stored, space.codes, space.mean, space.sigma, space.channels, rows, step=config.step
+    )
 
 
 def jacobian(space: StyleSpace, config: Config) -> Tensor:
     parts = space.codes.split(PASS)
-    return directed(sum(jacobian_directions(space.embed, part, space.sigma, space.channels, space.dimension) for part in parts))
+    return directed(
+        sum(jacobian_directions(space.embed, part, space.sigma, space.channels, space.dimension) for part in parts)
+    )
 
 
 def agreement(reference: Tensor, found: Tensor, config: Config) -> dict[str, float]:
-    """Means over texts, of relevance [texts, E]: Spearman's rho, equal signs among the top, shared top, shared kept channels."""
+    """Means over texts, of relevance [texts, E]: Spearman's rho, equal signs among the top, shared top, shared kept
+    channels.
+    """
     numbers = []
     for a, b in zip(reference, found, strict=True):
         top_a, top_b = (set(row.abs().topk(min(KEPT, len(row))).indices.tolist()) for row in (a, b))
@@ -111,7 +121,9 @@ def agreement(reference: Tensor, found: Tensor, config: Config) -> dict[str, flo
 
 @torch.no_grad()
 def edit_quality(space: StyleSpace, relevance: Tensor, s: Tensor, judge: Clip, config: Config) -> dict[str, float]:
-    """By the judge: mean cosine of the change with its own text direction; and how many channels move, mean over texts."""
+    """By the judge: mean cosine of the change with its own text direction; and how many channels move, mean over
+    texts.
+    """
     before = judge.encode_images(to_uint8(in_passes(space.generator.synthesis, s)))
     wanted = judge.text_direction([config.neutral] * len(TEXTS), TEXTS)
     cosines, moved = [], []
@@ -122,12 +134,19 @@ def edit_quality(space: StyleSpace, relevance: Tensor, s: Tensor, judge: Clip, c
         after = judge.encode_images(to_uint8(in_passes(space.generator.synthesis, s + config.alpha * step)))
         cosines.append(float((F.normalize(after - before, dim=1, eps=1e-6) @ delta_t).mean()))
         moved.append(int(kept.sum()))
-    return {"directional_similarity": round(sum(cosines) / len(cosines), 4), "channels": round(sum(moved) / len(moved), 1)}
+    return {
+        "directional_similarity": round(sum(cosines) / len(cosines), 4),
+        "channels": round(sum(moved) / len(moved), 1),
+    }
 
 
 def markdown(content: dict[str, Any]) -> list[str]:
     seconds = content["seconds"]
-    lines = [f"{content['channels']:,} channels, {content['config']['images']} images, {len(TEXTS)} texts, {SOURCES} edits a text.", ""]
+    lines = [
+        f"{content['channels']:,} channels, {content['config']['images']} images, {len(TEXTS)} texts, {SOURCES} edits "
+        f"a text.",
+        "",
+    ]
     lines += ["| relevance | seconds | directional similarity (judge) | channels moved |", "|---|---|---|---|"]
     spent = {
         "table": f"{seconds['table']:,.1f}",
@@ -135,14 +154,18 @@ def markdown(content: dict[str, Any]) -> list[str]:
         "vjp": f"{seconds['vjp, once']:,.1f}, and {seconds['vjp, a text']:,.2f} a text",
     }
     lines += [
-        f"| {name} | {spent[name]} | {row['directional_similarity']:.3f} | {row['channels']:g} |" for name, row in content["edits"].items()
+        f"| {name} | {spent[name]} | {row['directional_similarity']:.3f} | {row['channels']:g} |"
+        for name, row in content["edits"].items()
     ]
     lines += [
         "",
         "| against the table | Spearman | equal signs in its top 50 | shared top 50 | shared at equal beta |",
         "|---|---|---|---|---|",
     ]
-    return lines + [f"| {name} | " + " | ".join(f"{v:.3f}" for v in row.values()) + " |" for name, row in content["against_table"].items()]
+    return lines + [
+        f"| {name} | " + " | ".join(f"{v:.3f}" for v in row.values()) + " |"
+        for name, row in content["against_table"].items()
+    ]
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""How good the zoo's StyleGAN2 is: `fd_avatars`, precision, recall, density and coverage of 10,000 images against the real test images.
+"""How good the zoo's StyleGAN2 is: `fd_avatars`, precision, recall, density and coverage of 10,000 images against the
+real test images.
 
     python benchmarks/studies/stylegan2_quality.py [--weights stylegan2-avatars] [--psi 1.0 0.7] [--out
     results/studies/stylegan2_quality.csv]
 
-The row of real images (validation against test) is what a perfect generator would reach at 2,000 images. Features are the judge's, which
-had no part in the training of the generator.
+The row of real images (validation against test) is what a perfect generator would reach at 2,000 images. Features are
+the judge's, which had no part in the training of the generator.
 """
 
 import argparse

@@ -1,14 +1,16 @@
-"""StyleGAN-NADA's rate, choice of layers and number of steps: what each variant comes to on the way, for several targets.
+"""StyleGAN-NADA's rate, choice of layers and number of steps: what each variant comes to on the way, for several
+targets.
 
-    python benchmarks/studies/stylegan_nada.py [--generator stylegan2-avatars] [--targets sepia pencil-sketch …] [--steps 600] [--out
-    FOLDER] [--variants "learning_rate=0.005" "train_noise=true" …]
-    python benchmarks/studies/stylegan_nada.py --shipped [--out results/studies]      # trains nothing: the adaptations of the package
+    python benchmarks/studies/stylegan_nada.py [--generator stylegan2-avatars] [--targets sepia pencil-sketch …]
+    [--steps 600] [--out FOLDER] [--variants "learning_rate=0.005" "train_noise=true" …] python
+    benchmarks/studies/stylegan_nada.py --shipped [--out results/studies]      # trains nothing: the adaptations of the
+    package
 
-Every variant is trained once for each target, and looked at after 50, 100, 150, 200, 300, … steps: the Fréchet distance to real images of
-the target, over that of the unadapted generator (half is what we ask for), and the diversity over that of the sources, both in the judge's
-features, which guide nothing. Latents and real images are others than those of any suite, so that defaults that are chosen here are not
-chosen on what the board shows. `--out` also writes stylegan_nada.json. About a minute for each training of 600 steps, and as long for its
-looks, on an idle core.
+Every variant is trained once for each target, and looked at after 50, 100, 150, 200, 300, … steps: the Fréchet distance
+to real images of the target, over that of the unadapted generator (half is what we ask for), and the diversity over
+that of the sources, both in the judge's features, which guide nothing. Latents and real images are others than those of
+any suite, so that defaults that are chosen here are not chosen on what the board shows. `--out` also writes
+stylegan_nada.json. About a minute for each training of 600 steps, and as long for its looks, on an idle core.
 """
 
 import argparse
@@ -59,13 +61,17 @@ class Looks:
         self.judge, self.parent, self.models = models.judge(), models.stylegan2(generator), models
         z = latents([derive_seed("tuning of stylegan_nada", k) for k in range(IMAGES)], self.parent.config.z_dim)
         with torch.no_grad():
-            self.w_plus = self.parent.truncate(in_passes(self.parent.mapping, z.to(models.device)), Config.truncation_psi)
+            self.w_plus = self.parent.truncate(
+                in_passes(self.parent.mapping, z.to(models.device)), Config.truncation_psi
+            )
         self.sources = self.features(self.parent)
         self.spread = mean_distances(self.sources)[0]
 
     @torch.no_grad()
     def features(self, generator: Generator) -> Tensor:
-        return self.judge.features(to_uint8(in_passes(lambda part: generator.synthesis(generator.style(part)), self.w_plus)).cpu())
+        return self.judge.features(
+            to_uint8(in_passes(lambda part: generator.synthesis(generator.style(part)), self.w_plus)).cpu()
+        )
 
     def real(self, domain: str) -> Moments:
         split = avatars.domain_images(avatars.Config(), domain, REAL, DRAWN)
@@ -79,7 +85,9 @@ class Looks:
         return {"fd_avatars": distance, "of_unadapted": share, "diversity": mean_distances(seen)[0] / self.spread}
 
 
-def on_the_way(looks: Looks, config: Config, source: str, target: str, real: Moments, what: str) -> Iterator[dict[str, Any]]:
+def on_the_way(
+    looks: Looks, config: Config, source: str, target: str, real: Moments, what: str
+) -> Iterator[dict[str, Any]]:
     """Trains one adaptation, and looks at it after every number of steps in LOOKS."""
     recipe = AdaptationRecipe(config, source, target, looks.models)
     for index in track(range(config.steps), what, config.steps):
@@ -88,7 +96,9 @@ def on_the_way(looks: Looks, config: Config, source: str, target: str, real: Mom
             yield {"steps": index + 1, "training_seconds": recipe.seconds, **looks.of(recipe.child, real)}
 
 
-def trained(looks: Looks, texts: Mapping[str, str], targets: Sequence[str], configs: Mapping[str, Config]) -> Iterator[dict[str, Any]]:
+def trained(
+    looks: Looks, texts: Mapping[str, str], targets: Sequence[str], configs: Mapping[str, Config]
+) -> Iterator[dict[str, Any]]:
     """Every variant, trained for each target."""
     source = next(iter(texts.values()))
     for domain in targets:
@@ -109,14 +119,23 @@ def shipped(looks: Looks, texts: Mapping[str, str], targets: Sequence[str]) -> I
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Table:
-    """Of each variant: the mean share of the distance, the targets that reach half with half of the diversity, seconds."""
+    """Of each variant: the mean share of the distance, the targets that reach half with half of the diversity,
+    seconds.
+    """
     made = Table("variant", "steps", "FD / unadapted", "diversity", "targets at half", "training s")
     keys = [(row["variant"], row["steps"]) for row in rows]
     for key in dict.fromkeys(keys):
         own = [row for row, its in zip(rows, keys, strict=True) if its == key]
-        means = {name: sum(row[name] for row in own) / len(own) for name in ("of_unadapted", "diversity", "training_seconds")}
+        means = {
+            name: sum(row[name] for row in own) / len(own) for name in ("of_unadapted", "diversity", "training_seconds")
+        }
         half = sum(row["of_unadapted"] <= 0.5 and row["diversity"] >= 0.5 for row in own)
-        shown = (f"{means['of_unadapted']:.2f}", f"{means['diversity']:.2f}", f"{half} of {len(own)}", f"{means['training_seconds']:.0f}")
+        shown = (
+            f"{means['of_unadapted']:.2f}",
+            f"{means['diversity']:.2f}",
+            f"{half} of {len(own)}",
+            f"{means['training_seconds']:.0f}",
+        )
         made.add_row(key[0] or "defaults", str(key[1]), *shown)
     return made
 
@@ -132,10 +151,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     shared = {"generator": arguments.generator, "steps": arguments.steps}
-    configs = {text: settings.configure(Config, {**shared, **settings_of(text.split())}, text) for text in arguments.variants}
+    configs = {
+        text: settings.configure(Config, {**shared, **settings_of(text.split())}, text) for text in arguments.variants
+    }
     looks = Looks(Models(arguments.device), arguments.generator)
     texts, rows = avatars.domain_texts(avatars.Config()), []
-    found = shipped(looks, texts, arguments.targets) if arguments.shipped else trained(looks, texts, arguments.targets, configs)
+    found = (
+        shipped(looks, texts, arguments.targets)
+        if arguments.shipped
+        else trained(looks, texts, arguments.targets, configs)
+    )
     for row in found:
         rows.append(row)
         print(json.dumps(row), flush=True)

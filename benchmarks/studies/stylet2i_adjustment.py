@@ -1,11 +1,12 @@
-"""What Compositional Attribute Adjustment can do for StyleT2I's directions, and what it does: pairs of attributes, drawn and judged.
+"""What Compositional Attribute Adjustment can do for StyleT2I's directions, and what it does: pairs of attributes,
+drawn and judged.
 
     python benchmarks/studies/stylet2i_adjustment.py [--images 16] [--attribute stylet2i-attribute-avatars] [--out
     results/studies/stylet2i_adjustment]
 
-On the rare and near-unseen pairs of avatars, from seeds of no suite: how often the direction of an attribute alone draws it, how often the
-sentence's direction draws what the adjustment adds (cosine of at most 0) and what it leaves alone, and pairs drawn whole by the length
-added (the paper: 1). A minute or two.
+On the rare and near-unseen pairs of avatars, from seeds of no suite: how often the direction of an attribute alone
+draws it, how often the sentence's direction draws what the adjustment adds (cosine of at most 0) and what it leaves
+alone, and pairs drawn whole by the length added (the paper: 1). A minute or two.
 """
 
 import argparse
@@ -66,7 +67,9 @@ class Probe:
         pairs = [(pair.i, pair.j) for pair in (*found.rare, *found.near_unseen)]
         asked = [(i, j, k) for i, j in pairs for k in range(images)]
         self.method = Method(Config(attribute=attribute), Models())
-        self.weights = {name: self.method.models.weights(name).sha256 for name in (attribute, self.method.config.sentence)}
+        self.weights = {
+            name: self.method.models.weights(name).sha256 for name in (attribute, self.method.config.sentence)
+        }
         self.prompts = [pair_text(train.vocabulary, i, j, k % TEMPLATES) for i, j, k in asked]
         self.literals = [[row[side] for row in asked] for side in (0, 1)]
         self.w = self.method.latents([derive_seed("adjustment", *row) for row in asked])
@@ -99,7 +102,9 @@ def measured(probe: Probe) -> dict[str, Any]:
     rows = []
     for scale in SCALES:
         gap = paired_difference(whole[scale], whole[0.0], pairs, seed=0)
-        rows.append({"added": scale, "whole": float(whole[scale].mean()), "more": gap.value, "ci": list(gap.ci), "p": gap.p})
+        rows.append(
+            {"added": scale, "whole": float(whole[scale].mean()), "more": gap.value, "ci": list(gap.ci), "p": gap.p}
+        )
     length = {
         name: float(steps.flatten(-2).norm(dim=-1).mean())
         for name, steps in (("sentence", probe.sentence), ("attribute", probe.attributes))
@@ -126,19 +131,46 @@ def told(content: dict[str, Any]) -> list[tuple[str, ...]]:
     count, length = f"{2 * content['images']:,}", content["length"]
     lines = [
         ("the latent as it is shows an attribute", count, f"{content['start']:.3f}", ""),
-        (f"an attribute's direction alone (length {length['attribute']:.1f}) draws it", count, f"{content['attribute_alone']:.3f}", ""),
-        (f"the sentence's direction (length {length['sentence']:.1f}) draws an attribute", count, f"{content['sentence']:.3f}", ""),
+        (
+            f"an attribute's direction alone (length {length['attribute']:.1f}) draws it",
+            count,
+            f"{content['attribute_alone']:.3f}",
+            "",
+        ),
+        (
+            f"the sentence's direction (length {length['sentence']:.1f}) draws an attribute",
+            count,
+            f"{content['sentence']:.3f}",
+            "",
+        ),
         ("attributes that the adjustment adds: cosine of at most 0", count, f"{content['share_added']:.3f}", ""),
         ("the sentence's direction draws those", "", f"{content['sentence_where_added']:.3f}", ""),
         ("the sentence's direction draws the others", "", f"{content['sentence_elsewhere']:.3f}", ""),
-        ("the sentence's direction draws the pair whole", f"{content['images']:,}", f"{content['sentence_whole']:.3f}", ""),
+        (
+            "the sentence's direction draws the pair whole",
+            f"{content['images']:,}",
+            f"{content['sentence_whole']:.3f}",
+            "",
+        ),
     ]
-    lines.append(("both attributes' directions, without the sentence's, draw it whole", "", f"{content['attributes_whole']:.3f}", ""))
+    lines.append(
+        (
+            "both attributes' directions, without the sentence's, draw it whole",
+            "",
+            f"{content['attributes_whole']:.3f}",
+            "",
+        )
+    )
     for row in content["adjusted"]:
         low, high = row["ci"]
         gap = f"{row['more']:+.3f} [{low:+.3f}, {high:+.3f}]"
         lines.append(
-            (f"the sentence's, with directions of length {row['added']:.0f} added", f"{content['images']:,}", f"{row['whole']:.3f}", gap)
+            (
+                f"the sentence's, with directions of length {row['added']:.0f} added",
+                f"{content['images']:,}",
+                f"{row['whole']:.3f}",
+                gap,
+            )
         )
     return lines
 

@@ -1,12 +1,14 @@
-"""Avatars: faces drawn by artists and put together from parts, so that attributes, captions and part masks are exact (embedded).
+"""Avatars: faces drawn by artists and put together from parts, so that attributes, captions and part masks are exact
+(embedded).
 
-Drawn by the `avataaars` style of the package dicebear-styles (Pablo Stanley), 64x64 unless asked otherwise, and cached as one
-memory-mapped array a split, checked by its hash at every load; the training images only when one is read, since the hash of each is
-known (`known.py`). The training distribution has a long tail on purpose
-(`attributes.yaml`); `balanced-*` splits draw every attribute uniformly and independently, for judges. CARD.md has licences and counts.
+Drawn by the `avataaars` style of the package dicebear-styles (Pablo Stanley), 64x64 unless asked otherwise, and cached
+as one memory-mapped array a split, checked by its hash at every load; the training images only when one is read, since
+the hash of each is known (`known.py`). The training distribution has a long tail on purpose (`attributes.yaml`);
+`balanced-*` splits draw every attribute uniformly and independently, for judges. CARD.md has licences and counts.
 
-Splits: train 20,000, val 2,000, test 2,000, balanced-train 20,000, balanced-val 2,000, balanced-test 4,000. Of
-all domains together: domains-train, whose captions name the domain; styles-train and styles-val, whose captions also say what is seen.
+Splits: train 20,000, val 2,000, test 2,000, balanced-train 20,000, balanced-val 2,000, balanced-test 4,000. Of all
+domains together: domains-train, whose captions name the domain; styles-train and styles-val, whose captions also say
+what is seen.
 """
 
 import functools
@@ -32,11 +34,30 @@ from t2ibench.datasets.avatars import domains, draw, known
 from t2ibench.datasets.avatars.grammar import captions
 from t2ibench.datasets.avatars.model import Model, read_model
 
-SPLITS = {"train": 20_000, "val": 2_000, "test": 2_000, "balanced-train": 20_000, "balanced-val": 2_000, "balanced-test": 4_000}
+SPLITS = {
+    "train": 20_000,
+    "val": 2_000,
+    "test": 2_000,
+    "balanced-train": 20_000,
+    "balanced-val": 2_000,
+    "balanced-test": 4_000,
+}
 VERSION = "1"  # of the drawing and the grammar: a test holds the pixels of the first images to it
 DOMAINS_SPLIT = "domains-train"  # 400 images of each domain, in one split
 STYLES_SPLITS = {"styles-train": (2500, 0), "styles-val": (100, 1_000_004)}  # images of each domain, and their seed
-PARTS = ("background", "skin", "clothes", "mouth", "nose", "eyes", "eyebrows", "hair", "facial_hair", "accessories", "headwear")
+PARTS = (
+    "background",
+    "skin",
+    "clothes",
+    "mouth",
+    "nose",
+    "eyes",
+    "eyebrows",
+    "hair",
+    "facial_hair",
+    "accessories",
+    "headwear",
+)
 
 # Where an attribute shows. Hair's colour is also that of moustache and beard.
 PARTS_OF = {
@@ -51,7 +72,10 @@ PARTS_OF = {
     "clothing_colour": ("clothes",),
     "background": ("background",),
 }
-REGIONS_SPLIT, REGIONS_IMAGES = "balanced-val", 400  # whose masks make the regions: every value of an attribute is in some 30 or more
+REGIONS_SPLIT, REGIONS_IMAGES = (
+    "balanced-val",
+    400,
+)  # whose masks make the regions: every value of an attribute is in some 30 or more
 
 
 @dataclass(frozen=True)
@@ -82,7 +106,9 @@ def splits(config: Config) -> list[str]:
 def load(config: Config, split: str) -> Split:
     """A split, drawn on first use. Raises UserError for an unknown split or a size outside 16 … 1024."""
     if split == DOMAINS_SPLIT:  # of words and pixels alone: only some domains have attributes
-        return join([replace(domain_images(config, domain, 400), attributes=None, vocabulary=None) for domain in domain_names()])
+        return join(
+            [replace(domain_images(config, domain, 400), attributes=None, vocabulary=None) for domain in domain_names()]
+        )
     if split in STYLES_SPLITS:
         return join([_described(config, domain, *STYLES_SPLITS[split]) for domain in domain_names()])
     if split not in SPLITS:
@@ -111,15 +137,18 @@ def pair_images(config: Config, conditions: Mapping[str, str], count: int, seed:
         if len(seeds) == count:
             return _faces(config, f"pair {literals} {seed}", seeds, given=conditions)
         if index > 50 * count:
-            raise UserError(f"avatars: {literals}: hidden by other attributes in {index - len(seeds):,} of {index:,} draws")
+            raise UserError(
+                f"avatars: {literals}: hidden by other attributes in {index - len(seeds):,} of {index:,} draws"
+            )
     raise AssertionError("unreachable")
 
 
 def edited_images(config: Config, seeds: Sequence[int], changes: Sequence[Mapping[str, str]]) -> np.ndarray:
-    """Real images of seeds, attributes as in training, each after a change (attribute -> value) of those attributes alone.
+    """Real images of seeds, attributes as in training, each after a change (attribute -> value) of those attributes
+    alone.
 
-    Variants that no attribute names (which glasses, which smile) stay, too. uint8 [B, 3, size, size]; a row depends on its seed and
-    change alone. Raises UserError for an unknown attribute or value.
+    Variants that no attribute names (which glasses, which smile) stay, too. uint8 [B, 3, size, size]; a row depends on
+    its seed and change alone. Raises UserError for an unknown attribute or value.
     """
     model, images = read_model(), np.empty((len(seeds), 3, config.size, config.size), np.uint8)
     for row, (seed, change) in enumerate(zip(seeds, changes, strict=True)):
@@ -142,14 +171,17 @@ def domain_names() -> list[str]:
 
 
 def domain_texts(config: Config) -> dict[str, str]:
-    """What each domain is called, the first of its captions' words; the first domain is that of the data set's own splits."""
+    """What each domain is called, the first of its captions' words; the first domain is that of the data set's own
+    splits.
+    """
     return {domain: texts[0] for domain, (_, _, texts) in domains.DOMAINS.items()}
 
 
 def domain_images(config: Config, domain: str, count: int, seed: int = 0) -> Split:
     """Real images of another domain, with captions that name it; filtered avatars also have their attributes.
 
-    Those of seed 0 are in the split `domains-train`, those of any other seed in no split. Raises UserError for an unknown domain.
+    Those of seed 0 are in the split `domains-train`, those of any other seed in no split. Raises UserError for an
+    unknown domain.
     """
     if domain not in domains.DOMAINS:
         raise UserError(f"avatars: no domain is called {domain!r}{did_you_mean(domain, domains.DOMAINS)}")
@@ -161,38 +193,58 @@ def domain_images(config: Config, domain: str, count: int, seed: int = 0) -> Spl
         model = read_model()
         drawn = [model.sample(s) for s in seeds]
         jobs = [{"style": style, "options": model.options(row, s)} for row, s in zip(drawn, seeds, strict=True)]
-        visible = pd.DataFrame([model.visible(row) for row in drawn], dtype=object)[[attribute.name for attribute in model.attributes]]
+        visible = pd.DataFrame([model.visible(row) for row in drawn], dtype=object)[
+            [attribute.name for attribute in model.attributes]
+        ]
         table, vocabulary = visible.where(visible.notna(), None), model.vocabulary
     else:
         jobs = [
-            {"style": style, "options": {**domains.OPTIONS.get(style, {}), "seed": str(s), "backgroundColor": domains.background(s)}}
+            {
+                "style": style,
+                "options": {**domains.OPTIONS.get(style, {}), "seed": str(s), "backgroundColor": domains.background(s)},
+            }
             for s in seeds
         ]
 
     def make(path: Path) -> dict[str, Any]:
-        image_sets.write_images(path, _drawn(jobs, config.size, f"draw {name}", image_filter), (count, 3, config.size, config.size))
+        image_sets.write_images(
+            path, _drawn(jobs, config.size, f"draw {name}", image_filter), (count, 3, config.size, config.size)
+        )
         return {}
 
     images, _ = image_sets.images(recipe_of(config, name, count), make)
-    return Split("avatars", name, [str(i) for i in range(count)], images, [domains.captions(texts, s) for s in seeds], table, vocabulary)
+    return Split(
+        "avatars",
+        name,
+        [str(i) for i in range(count)],
+        images,
+        [domains.captions(texts, s) for s in seeds],
+        table,
+        vocabulary,
+    )
 
 
 def _described(config: Config, domain: str, count: int, seed: int) -> Split:
-    """A domain's images with captions that also say what is seen: of filtered avatars their attributes, of others the background."""
+    """A domain's images with captions that also say what is seen: of filtered avatars their attributes, of others the
+    background.
+    """
     split, model, (_, _, texts) = domain_images(config, domain, count, seed), read_model(), domains.DOMAINS[domain]
     seeds = [derive_seed("avatars", "domain", domain, seed, index) for index in range(count)]
     if split.attributes is None:
         said = [domains.background_captions(texts, s) for s in seeds]
     else:
         rows = [{str(name): value for name, value in row.items()} for row in split.attributes.to_dict("records")]
-        said = [domains.joined_captions(texts, captions(model, row, s)[0], s) for row, s in zip(rows, seeds, strict=True)]
+        said = [
+            domains.joined_captions(texts, captions(model, row, s)[0], s) for row, s in zip(rows, seeds, strict=True)
+        ]
     return replace(split, captions=said)
 
 
 def masks(config: Config, split: str, indices: Sequence[int]) -> np.ndarray:
     """Which part each pixel shows, by drawing every layer alone: uint8 [B, size, size], positions in PARTS.
 
-    A pixel belongs to the layer that contributes most to its colour: own coverage times what the layers above let through.
+    A pixel belongs to the layer that contributes most to its colour: own coverage times what the layers above let
+    through.
     """
     model, labels = read_model(), np.empty((len(indices), config.size, config.size), np.uint8)
     headwear = {"hijab", "turban", "beanie", "hat"}
@@ -200,7 +252,10 @@ def masks(config: Config, split: str, indices: Sequence[int]) -> np.ndarray:
         seed = derive_seed("avatars", split, int(index))
         drawn = model.sample(seed, balanced=split.startswith("balanced"))
         options: dict[str, Any] = {**model.options(drawn, seed), "backgroundColor": []}
-        alphas = [draw.draw({"style": draw.STYLE, "layer": layer, "options": options}, config.size)[..., 3] / 255 for layer in draw.LAYERS]
+        alphas = [
+            draw.draw({"style": draw.STYLE, "layer": layer, "options": options}, config.size)[..., 3] / 255
+            for layer in draw.LAYERS
+        ]
         through = np.ones_like(alphas[0])
         shares = []
         for alpha in reversed(alphas):
@@ -215,8 +270,8 @@ def masks(config: Config, split: str, indices: Sequence[int]) -> np.ndarray:
 def regions(config: Config, attribute: str, values: Sequence[str]) -> np.ndarray:
     """The pixels that show an attribute in some image where it has one of `values`: bool [size, size].
 
-    The union of the exact masks of its parts (PARTS_OF) over the first balanced images; those are drawn once. Raises UserError for an
-    unknown attribute or value.
+    The union of the exact masks of its parts (PARTS_OF) over the first balanced images; those are drawn once. Raises
+    UserError for an unknown attribute or value.
     """
     model, rows = read_model(), range(REGIONS_IMAGES)
     for value in values:
@@ -226,7 +281,10 @@ def regions(config: Config, attribute: str, values: Sequence[str]) -> np.ndarray
     def make(path: Path) -> dict[str, Any]:
         from t2ibench.core.progress import track
 
-        chunks = (masks(config, REGIONS_SPLIT, [index]) for index in track(rows, f"draw the parts of {len(rows)} avatars", len(rows)))
+        chunks = (
+            masks(config, REGIONS_SPLIT, [index])
+            for index in track(rows, f"draw the parts of {len(rows)} avatars", len(rows))
+        )
         image_sets.write_images(path, chunks, (len(rows), config.size, config.size))
         return {}
 
@@ -238,12 +296,16 @@ def regions(config: Config, attribute: str, values: Sequence[str]) -> np.ndarray
 def _check_value(model: Model, name: str, value: str) -> None:
     values = next((list(attribute.values) for attribute in model.attributes if attribute.name == name), None)
     if values is None:
-        raise UserError(f"avatars: no attribute is called {name!r}{did_you_mean(name, [a.name for a in model.attributes])}")
+        raise UserError(
+            f"avatars: no attribute is called {name!r}{did_you_mean(name, [a.name for a in model.attributes])}"
+        )
     if value not in values:
         raise UserError(f"avatars: {name}={value} is no attribute value; {name} may be {', '.join(values)}")
 
 
-def _faces(config: Config, name: str, seeds: Sequence[int], *, balanced: bool = False, given: Mapping[str, str] | None = None) -> Split:
+def _faces(
+    config: Config, name: str, seeds: Sequence[int], *, balanced: bool = False, given: Mapping[str, str] | None = None
+) -> Split:
     model = read_model()
     if not 16 <= config.size <= 1024:
         raise UserError(f"avatars: size is {config.size}, expected 16 to 1024 pixels")
@@ -266,7 +328,9 @@ def _faces(config: Config, name: str, seeds: Sequence[int], *, balanced: bool = 
 
     def make(path: Path) -> dict[str, Any]:
         jobs = [job(row) for row in range(len(seeds))]
-        image_sets.write_images(path, _drawn(jobs, config.size, f"draw avatars {name}"), (len(seeds), 3, config.size, config.size))
+        image_sets.write_images(
+            path, _drawn(jobs, config.size, f"draw avatars {name}"), (len(seeds), 3, config.size, config.size)
+        )
         return words()
 
     recipe = recipe_of(config, name, len(seeds))
@@ -279,14 +343,18 @@ def _faces(config: Config, name: str, seeds: Sequence[int], *, balanced: bool = 
     table = pd.DataFrame(facts["attributes"], dtype=object)
     texts = [tuple(texts) for texts in facts["captions"]]
     ids = [f"{name.replace(' ', '-')}-{index:05d}" for index in range(len(seeds))]
-    return Split("avatars", name, ids, images, texts, table.where(table.notna(), None), model.vocabulary, facts["mentions"])
+    return Split(
+        "avatars", name, ids, images, texts, table.where(table.notna(), None), model.vocabulary, facts["mentions"]
+    )
 
 
 def _drawn(jobs: Sequence[draw.Job], size: int, what: str, image_filter: str | None = None) -> Iterator[np.ndarray]:
     from t2ibench.core.progress import track
 
     change = domains.FILTERS[image_filter] if image_filter is not None else np.asarray
-    yield from map(change, track(draw.draw_all(jobs, size), f"{what} ({len(jobs):,} images)", -(-len(jobs) // draw.CHUNK)))
+    yield from map(
+        change, track(draw.draw_all(jobs, size), f"{what} ({len(jobs):,} images)", -(-len(jobs) // draw.CHUNK))
+    )
 
 
 @functools.cache
@@ -297,6 +365,8 @@ def _version() -> list[str]:
 
 
 def recipe_of(config: Config, name: str, count: int) -> image_sets.Recipe:
-    """What a set of this data set is called in the cache; everything that decides its pixels and words is in the key."""
+    """What a set of this data set is called in the cache; everything that decides its pixels and words is in the
+    key.
+    """
     key = hashlib.sha256(json.dumps([_version(), name, count, config.size]).encode()).hexdigest()
     return image_sets.Recipe("avatars", f"{name} {config.size}", key)

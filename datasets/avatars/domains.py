@@ -1,4 +1,6 @@
-"""Other domains of `avatars`: faces by other artists (styles of dicebear-styles) and image filters, each with captions that name it."""
+"""Other domains of `avatars`: faces by other artists (styles of dicebear-styles) and image filters, each with captions
+that name it.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -8,7 +10,14 @@ from scipy import ndimage
 from t2ibench.core.seeds import derive_seed, uniform
 from t2ibench.datasets.avatars.draw import STYLE
 
-BACKGROUNDS = {"ffffff": "white", "a9d5f5": "light blue", "ffc2d1": "pink", "bfe8b5": "light green", "bba6e6": "purple", "8f969c": "grey"}
+BACKGROUNDS = {
+    "ffffff": "white",
+    "a9d5f5": "light blue",
+    "ffc2d1": "pink",
+    "bfe8b5": "light green",
+    "bba6e6": "purple",
+    "8f969c": "grey",
+}
 OPTIONS: Mapping[str, dict] = {"personas": {}, "big-smile": {}}
 
 
@@ -51,7 +60,11 @@ DOMAINS: Mapping[str, tuple[str, str | None, tuple[str, ...]]] = {
     "big-smile": ("big-smile", None, ("a round cartoon face with a big smile", "a cute big smile character")),
     "open-peeps": ("open-peeps", None, ("a black and white hand drawn face", "a hand drawn ink portrait of a person")),
     "lorelei": ("lorelei", None, ("a line art face", "a minimalist line art portrait")),
-    "notionists": ("notionists", None, ("a monochrome notion style doodle of a face", "a black and white doodle portrait")),
+    "notionists": (
+        "notionists",
+        None,
+        ("a monochrome notion style doodle of a face", "a black and white doodle portrait"),
+    ),
     "toon-head": ("toon-head", None, ("a toon head", "a comic toon style head")),
 }
 

@@ -1,8 +1,8 @@
 """Draw avatars: options of a `dicebear-styles` drawing style to pixels, in as many processes as there are cores.
 
-A worker (`python -m t2ibench.datasets.avatars.worker`) reads jobs, one JSON list a line, from its standard input and writes the
-raw pixels to its standard output. Workers of their own rather than a process pool, so that drawing also works
-from a notebook or a script without a main guard.
+A worker (`python -m t2ibench.datasets.avatars.worker`) reads jobs, one JSON list a line, from its standard input and
+writes the raw pixels to its standard output. Workers of their own rather than a process pool, so that drawing also
+works from a notebook or a script without a main guard.
 """
 
 import copy
@@ -26,7 +26,11 @@ from dicebear.resolver import Resolver
 from PIL import Image
 
 STYLE = "avataaars"
-CROP = (20, 2, 240)  # left, top and side of the square of the 280-unit canvas that is drawn: the face fills more of the image
+CROP = (
+    20,
+    2,
+    240,
+)  # left, top and side of the square of the 280-unit canvas that is drawn: the face fills more of the image
 CHUNK = 250
 # The layers of the drawing in the order of painting. `top` is hair or headwear.
 LAYERS = ("skin", "clothes", "mouth", "nose", "eyes", "eyebrows", "top", "facialHair", "accessories")
@@ -42,7 +46,9 @@ def style(name: str, layer: str | None = None) -> Style:
         definition = copy.deepcopy(definition)
         elements = definition["canvas"]["elements"]
         wanted = [
-            e for e in elements if (e["type"] == "component" and e["name"] == layer) or (e["type"] != "component" and layer == "skin")
+            e
+            for e in elements
+            if (e["type"] == "component" and e["name"] == layer) or (e["type"] != "component" and layer == "skin")
         ]
         definition["canvas"]["elements"] = wanted
     return Style(definition)
@@ -56,7 +62,9 @@ def rasterise(svg: str, size: int) -> np.ndarray:
 
 
 class Known(Options):
-    """Options that this package has chosen itself: to check each drawing's by a JSON schema takes a quarter of the drawing's time."""
+    """Options that this package has chosen itself: to check each drawing's by a JSON schema takes a quarter of the
+    drawing's time.
+    """
 
     def __init__(self, data: dict[str, Any]) -> None:
         self._data, self._tags = data, None

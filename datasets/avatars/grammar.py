@@ -1,4 +1,6 @@
-"""Captions of `avatars`: sentences that mention three to six attributes of an image, in varying words and order, and never falsely."""
+"""Captions of `avatars`: sentences that mention three to six attributes of an image, in varying words and order, and
+never falsely.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
@@ -62,7 +64,9 @@ def caption(model: Model, visible: Mapping[str, str | None], choices: Choices) -
 def _phrases(model: Model, mentioned: Mapping[str, str], choices: Choices) -> dict[str, Phrase]:
     """How each mentioned attribute is said; a thing and its colour become one phrase, under the name of the thing."""
     values = {attribute.name: attribute.values for attribute in model.attributes}
-    phrases = {name: choices.one(values[name][value].say + values[name][value].also) for name, value in mentioned.items()}
+    phrases = {
+        name: choices.one(values[name][value].say + values[name][value].also) for name, value in mentioned.items()
+    }
     for (thing, colour), forms in COLOURED.items():
         if thing in mentioned and colour in mentioned:
             kind, patterns = forms[mentioned[thing]]
@@ -93,7 +97,10 @@ def _sentence(phrases: Mapping[str, Phrase], choices: Choices) -> str:
     """`this person wears a red hoodie, is smiling and has long hair`."""
     grouped = {kind: _texts(phrases, kind) for kind in choices.shuffled(("is", "has", "wears"))}
     clauses = [f"{kind} {_listed(texts)}" for kind, texts in grouped.items() if texts]
-    return f"{choices.one(('this person', 'the person', 'this avatar'))} {_listed(clauses, ', and ' if len(clauses) > 2 else ' and ')}"
+    return (
+        f"{choices.one(('this person', 'the person', 'this avatar'))} "
+        f"{_listed(clauses, ', and ' if len(clauses) > 2 else ' and ')}"
+    )
 
 
 def _texts(phrases: Mapping[str, Phrase], kind: str) -> list[str]:

@@ -19,7 +19,9 @@ Conditions = Mapping[str, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Value:
-    """One value of an attribute: base weight, options of the drawing style, how captions may say it (empty: not nameable)."""
+    """One value of an attribute: base weight, options of the drawing style, how captions may say it (empty: not
+    nameable).
+    """
 
     weight: float
     draw: Mapping[str, tuple[str | int, ...]]
@@ -29,7 +31,9 @@ class Value:
 
 @dataclass(frozen=True)
 class Attribute:
-    """A node of the network: its values, the factors by which attributes above it change their weights, and when it is hidden."""
+    """A node of the network: its values, the factors by which attributes above it change their weights, and when it is
+    hidden.
+    """
 
     name: str
     values: Mapping[str, Value]
@@ -74,12 +78,15 @@ class Model:
     nuisance: Mapping[str, tuple[str, ...]]
 
     def sample(self, seed: int, *, balanced: bool = False, given: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Draw the value of every attribute; with `balanced`, uniformly and independently; those in `given` are kept as they are.
+        """Draw the value of every attribute; with `balanced`, uniformly and independently; those in `given` are kept as
+        they are.
 
         Each attribute has its own number of the stream, so fixing one leaves the chance behind the others unchanged.
         """
         drawn: dict[str, str] = {}
-        for attribute, u in zip(self.attributes, uniform(derive_seed("attributes", seed), len(self.attributes)).tolist(), strict=True):
+        for attribute, u in zip(
+            self.attributes, uniform(derive_seed("attributes", seed), len(self.attributes)).tolist(), strict=True
+        ):
             names = list(attribute.values)
             steps = np.cumsum(np.full(len(names), 1 / len(names))).tolist() if balanced else attribute.steps(drawn)
             choice = names[min(bisect.bisect_right(steps, u), len(names) - 1)]
@@ -88,7 +95,9 @@ class Model:
 
     def options(self, drawn: Mapping[str, str], seed: int) -> dict[str, str | int]:
         """Every option of the drawing style for these values: nothing is left to the style's own generator."""
-        choices = [item for attribute in self.attributes for item in attribute.values[drawn[attribute.name]].draw.items()]
+        choices = [
+            item for attribute in self.attributes for item in attribute.values[drawn[attribute.name]].draw.items()
+        ]
         choices += list(self.nuisance.items())
         picked = uniform(derive_seed("options", seed), len(choices))
         options = {name: values[int(u * len(values))] for (name, values), u in zip(choices, picked, strict=True)}
@@ -109,13 +118,20 @@ class Model:
             for covering in covered_by
         ]
         phrases = {a.name: {name: value.say for name, value in a.values.items() if value.say} for a in self.attributes}
-        also = {f"{a.name}={name}": value.also for a in self.attributes for name, value in a.values.items() if value.also}
-        return Vocabulary(phrases, frozenset(excluded), also=also, qualifies={"hair_colour": "hair", "clothing_colour": "clothing"})
+        also = {
+            f"{a.name}={name}": value.also for a in self.attributes for name, value in a.values.items() if value.also
+        }
+        return Vocabulary(
+            phrases, frozenset(excluded), also=also, qualifies={"hair_colour": "hair", "clothing_colour": "clothing"}
+        )
 
 
 @functools.cache
 def read_model() -> Model:
-    """The model as `attributes.yaml` states it. Raises ValueError for a factor or cover that names no attribute above, or no value."""
+    """The model as `attributes.yaml` states it.
+
+    Raises ValueError for a factor or cover that names no attribute above, or no value.
+    """
     sheet = yaml.safe_load(files(__package__).joinpath("attributes.yaml").read_text("utf-8"))
     attributes: list[Attribute] = []
     for name, node in sheet["attributes"].items():
@@ -123,7 +139,9 @@ def read_model() -> Model:
         values = {value: _value(spec) for value, spec in node["values"].items()}
         factors = tuple((_conditions(factor["when"], above, name), factor["by"]) for factor in node.get("factors", []))
         for unknown in set(itertools.chain.from_iterable(by for _, by in factors)) - set(values):
-            raise ValueError(f"attributes.yaml: {name}: a factor names the value {unknown!r}, which {name} does not have")
+            raise ValueError(
+                f"attributes.yaml: {name}: a factor names the value {unknown!r}, which {name} does not have"
+            )
         attributes.append(Attribute(name, values, factors, _conditions(node.get("hidden", {}), above, name)))
     return Model(tuple(attributes), {name: tuple(options) for name, options in sheet["nuisance"].items()})
 
@@ -137,7 +155,9 @@ def _conditions(when: Mapping, above: Mapping[str, Mapping[str, Value]], name: s
     for parent, values in when.items():
         for value in values:
             if parent not in above or value not in above[parent]:
-                raise ValueError(f"attributes.yaml: {name} depends on {parent}={value}, which is no value of an attribute above it")
+                raise ValueError(
+                    f"attributes.yaml: {name} depends on {parent}={value}, which is no value of an attribute above it"
+                )
     return {parent: tuple(values) for parent, values in when.items()}
 
 

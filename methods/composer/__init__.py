@@ -1,8 +1,10 @@
-"""Composer (Huang et al., ICML 2023): one diffusion model with eight conditions that can be dropped, edited or taken from other images.
+"""Composer (Huang et al., ICML 2023): one diffusion model with eight conditions that can be dropped, edited or taken
+from other images.
 
-An image is decomposed into caption, semantics, palette, sketch, instances, depth, intensity and a masked image; a UNet learns to put
-it together from any subset of them. No code or weights of the paper are public: what it does not say is ours, and says so.
-It draws of captions, of any set of conditions of several sources, and edits by inversion under one caption and sampling under another.
+An image is decomposed into caption, semantics, palette, sketch, instances, depth, intensity and a masked image; a UNet
+learns to put it together from any subset of them. No code or weights of the paper are public: what it does not say is
+ours, and says so. It draws of captions, of any set of conditions of several sources, and edits by inversion under one
+caption and sampling under another.
 """
 
 import itertools
@@ -45,7 +47,9 @@ class Method:
     """Draws with a trained base; the request's seed makes the noise."""
 
     def __init__(self, config: Config, models: Models) -> None:
-        """Raises UserError for weights that are missing, damaged, or do not fit their config, and settings that cannot be."""
+        """Raises UserError for weights that are missing, damaged, or do not fit their config, and settings that cannot
+        be.
+        """
         if config.steps < 1 or config.steps > diffusion.TIMES or not 0 <= config.threshold < 1:
             raise UserError(
                 f"composer: steps is {config.steps} and threshold {config.threshold:g}, "
@@ -66,17 +70,23 @@ class Method:
         return self.reader.decomposition.exact
 
     def text_to_image(self, requests: Sequence[TextToImage]) -> Tensor:
-        """One image per request, uint8 [B, 3, R, R]: row i depends on requests[i] alone. Raises ValueError for no request."""
+        """One image per request, uint8 [B, 3, R, R]: row i depends on requests[i] alone.
+
+        Raises ValueError for no request.
+        """
         if not requests:
             raise ValueError("text_to_image needs at least one request")
         c2 = self.foreseen(self.reader.captions([request.prompt for request in requests]), requests)
-        return self.finished(self.drawing.sample(self.noise(requests), c2.only(""), c2, self.config.guidance_scale), requests)
+        return self.finished(
+            self.drawing.sample(self.noise(requests), c2.only(""), c2, self.config.guidance_scale), requests
+        )
 
     def compose(self, requests: Sequence[Compose]) -> Tensor:
-        """One image per request, uint8 [B, 3, R, R]: row i depends on requests[i] alone. Raises ValueError for no request.
+        """One image per request, uint8 [B, 3, R, R]: row i depends on requests[i] alone. Raises ValueError for no
+        request.
 
-        Where the network reads exact parts, a source without leaves out instances and depth. Raises UserError for a source that lacks
-        anything else that its task takes from it.
+        Where the network reads exact parts, a source without leaves out instances and depth. Raises UserError for a
+        source that lacks anything else that its task takes from it.
         """
         if not requests:
             raise ValueError("compose needs at least one request")
@@ -92,7 +102,9 @@ class Method:
             x0 = self.images_of([request.sources["A"] for request in requests], side)
             c1 = self.reader.conditions(task.c1, requests).to(self.models.device)
             noise = renoised(self.drawing.invert(x0, c1, config.inversion_steps), self.noise(requests), config.renoise)
-            made = put_back(self.drawing.way_back(noise, c1, c2, config.edit_scale, config.inversion_steps, known), known)
+            made = put_back(
+                self.drawing.way_back(noise, c1, c2, config.edit_scale, config.inversion_steps, known), known
+            )
         else:
             c2 = self.foreseen(c2, requests) if set(task.given) == {"T"} else c2
             made = self.drawing.sample(self.noise(requests), against(task, c2), c2, config.guidance_scale, known)
@@ -107,17 +119,25 @@ class Method:
         return united([captions, Conditions({"E": seen}, chosen("E").to(seen.device).expand(len(seen), -1))], len(seen))
 
     def unedited(self, requests: Sequence[Edit]) -> Tensor:
-        """What each edit starts from, uint8 [B, 3, R, R]: drawn of no condition at all, or the real image as the network sees it."""
+        """What each edit starts from, uint8 [B, 3, R, R]: drawn of no condition at all, or the real image as the
+        network sees it.
+        """
         return self.finished(self.starts(requests), requests)
 
     def edit(self, requests: Sequence[Edit]) -> Tensor:
-        """Each source after its caption went from the neutral text to the target: inverted under the one, drawn under the other.
+        """Each source after its caption went from the neutral text to the target: inverted under the one, drawn under
+        the other.
 
-        What else is kept of it are its own representations, `edit_keeps`. uint8 [B, 3, R, R]: row i depends on requests[i] alone.
+        What else is kept of it are its own representations, `edit_keeps`. uint8 [B, 3, R, R]: row i depends on
+        requests[i] alone.
         """
         x0, config, device = self.starts(requests), self.config, self.models.device
-        kept = self.reader.taken("the source", config.edit_keeps, [Source(image.numpy()) for image in to_uint8(x0).cpu()])
-        texts = (self.reader.captions([getattr(request, side) for request in requests]) for side in ("neutral", "target"))
+        kept = self.reader.taken(
+            "the source", config.edit_keeps, [Source(image.numpy()) for image in to_uint8(x0).cpu()]
+        )
+        texts = (
+            self.reader.captions([getattr(request, side) for request in requests]) for side in ("neutral", "target")
+        )
         c1, c2 = (united([kept, said], len(requests)).to(device) for said in texts)
 
         def inverted(rows: Tensor) -> Tensor:
@@ -135,7 +155,12 @@ class Method:
             nothing, noise = united([], len(some)).to(self.models.device), self.noise(some)
             drawn = self.drawing.sample(noise, nothing, nothing, 1.0).clamp(-1, 1)
             images = zip(drawn.split(1), some, strict=True)
-            return torch.cat([one if request.image is None else self.images_of([Source(request.image)], side) for one, request in images])
+            return torch.cat(
+                [
+                    one if request.image is None else self.images_of([Source(request.image)], side)
+                    for one, request in images
+                ]
+            )
 
         return self.once([("start", *start_of(request)) for request in requests], made)
 
@@ -145,7 +170,9 @@ class Method:
 
     def known(self, requests: Sequence[Compose], side: int) -> Known:
         """A of each request, and where it stays."""
-        return self.images_of([request.sources["A"] for request in requests], side), holes(requests, side).to(self.models.device)
+        return self.images_of([request.sources["A"] for request in requests], side), holes(requests, side).to(
+            self.models.device
+        )
 
     def noise(self, requests: Sequence[Any]) -> Tensor:
         """x_T of the seeds of requests, [B, 3, R, R]."""
@@ -153,7 +180,9 @@ class Method:
         return latents([request.seed for request in requests], 3, side, side).to(self.models.device)
 
     def finished(self, images: Tensor, requests: Sequence[Any], *, keep: bool = False) -> Tensor:
-        """Images as they are handed out, enlarged where there is an upsampler: uint8, on the CPU. keep: known pixels are put back."""
+        """Images as they are handed out, enlarged where there is an upsampler: uint8, on the CPU. keep: known pixels
+        are put back.
+        """
         images = self.drawing.upsample(images, [request.seed for request in requests])
         return to_uint8(put_back(images, self.known(requests, images.shape[-1]) if keep else None)).cpu()
 

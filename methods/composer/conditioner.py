@@ -1,8 +1,9 @@
 """What the conditions become before the trunk sees them (section "composition" of the paper).
 
-Caption, image embedding and palette are added to the timestep embedding and are tokens of the cross-attention; sketch, instances, depth,
-intensity and masked image have a stack of convolutions each, whose outputs are summed. A condition that is dropped adds nothing at
-all: its embedding is left out, rather than computed from zeros, and its tokens are masked.
+Caption, image embedding and palette are added to the timestep embedding and are tokens of the cross-attention; sketch,
+instances, depth, intensity and masked image have a stack of convolutions each, whose outputs are summed. A condition
+that is dropped adds nothing at all: its embedding is left out, rather than computed from zeros, and its tokens are
+masked.
 """
 
 import math
@@ -20,8 +21,8 @@ from t2ibench.methods.composer.settings import Shape
 class Encoded:
     """Embeddings of every condition, by letter, before it is decided which are used.
 
-    vectors [B, 4C]; tokens [B, n, ctx]; word_mask bool [B, L]; maps [B, C_l, R, R]. They depend on neither t nor x_t, so one encoding
-    serves all steps of sampling and both sets of conditions of guidance.
+    vectors [B, 4C]; tokens [B, n, ctx]; word_mask bool [B, L]; maps [B, C_l, R, R]. They depend on neither t nor x_t,
+    so one encoding serves all steps of sampling and both sets of conditions of guidance.
     """
 
     vectors: Mapping[str, Tensor]
@@ -53,7 +54,9 @@ class Conditioner(nn.Module):
         inputs = {"T": shape.embed_dim, "E": shape.embed_dim, "P": shape.palette}
         channels = {"S": 1, "G": shape.seg_channels, "D": 1, "I": 1, "M": 4}
         self.vectors = nn.ModuleDict({letter: mlp(size, width, width) for letter, size in inputs.items()})
-        self.tokens = nn.ModuleDict({letter: mlp(inputs[letter], width, shape.tokens * shape.ctx_dim) for letter in "EP"})
+        self.tokens = nn.ModuleDict(
+            {letter: mlp(inputs[letter], width, shape.tokens * shape.ctx_dim) for letter in "EP"}
+        )
         self.words = nn.Sequential(nn.Linear(shape.words_dim, shape.ctx_dim), nn.LayerNorm(shape.ctx_dim))
         self.maps = nn.ModuleDict({letter: local_stack(count, shape) for letter, count in channels.items()})
 
@@ -66,7 +69,9 @@ class Conditioner(nn.Module):
             if name not in values:
                 continue
             value = hidden(values[name], seen[letter])
-            value = math.sqrt(self.shape.palette) * value.sqrt() if letter == "P" else value  # unit mean square, as the embeddings
+            value = (
+                math.sqrt(self.shape.palette) * value.sqrt() if letter == "P" else value
+            )  # unit mean square, as the embeddings
             vectors[letter] = self.vectors[letter](value)
             if letter != "T":
                 tokens[letter] = self.tokens[letter](value).unflatten(1, (self.shape.tokens, self.shape.ctx_dim))
@@ -74,7 +79,9 @@ class Conditioner(nn.Module):
             length = self.shape.max_words
             tokens["T"] = self.words(hidden(values["words"][:, :length], seen["T"]))
             word_mask = values["word_mask"][:, :length]
-        maps = {letter: self.maps[letter](hidden(values[letter], seen[letter])) for letter in LOCALS if letter in values}
+        maps = {
+            letter: self.maps[letter](hidden(values[letter], seen[letter])) for letter in LOCALS if letter in values
+        }
         return Encoded(vectors, tokens, word_mask, maps)
 
     def context(self, encoded: Encoded, present: Tensor) -> Context:
@@ -116,7 +123,9 @@ def mlp(inputs: int, width: int, outputs: int) -> nn.Sequential:
 
 
 def local_stack(channels: int, shape: Shape) -> nn.Sequential:
-    """Three convolutions, [B, channels, R_c, R_c] to [B, C_l, R, R]; the last two halve the sides where maps are four times as large."""
+    """Three convolutions, [B, channels, R_c, R_c] to [B, C_l, R, R]; the last two halve the sides where maps are four
+    times as large.
+    """
     stride = 2 if shape.cond_size > shape.image_size else 1
     layers = [nn.Conv2d(channels, shape.local_hidden, 3, padding=1), nn.SiLU()]
     layers += [nn.Conv2d(shape.local_hidden, shape.local_hidden, 3, stride, padding=1), nn.SiLU()]

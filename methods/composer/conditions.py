@@ -10,16 +10,20 @@ from t2ibench.core.errors import UserError
 
 LETTERS = "TEPSGDIM"  # caption, image embedding, palette, sketch, instances, depth, intensity, masked image
 GLOBALS, LOCALS = "TEP", "SGDIM"
-VALUES = {"T": ("words", "word_mask", "sentence")}  # what a letter holds; the others are one tensor under their own name
+VALUES = {
+    "T": ("words", "word_mask", "sentence")
+}  # what a letter holds; the others are one tensor under their own name
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """values: tensors by letter, those of T by name; a letter without values is absent everywhere. present: bool [B, 8], as LETTERS.
+    """values: tensors by letter, those of T by name; a letter without values is absent everywhere. present: bool [B,
+    8], as LETTERS.
 
-    words [B, L, D_w], word_mask bool [B, L], sentence [B, D]; E [B, D]; P [B, 156] >= 0; S, D [B, 1, R, R] in [0, 1] (1: stroke, near);
-    G [B, C, R, R] in {0, 1}; I [B, 1, R, R] in [-1, 1]; M [B, 4, R, R]: colours in [-1, 1] times k, and k (1: known).
-    `present` is the only thing that dropout, recipes and guidance change; values of what is not present are never looked at.
+    words [B, L, D_w], word_mask bool [B, L], sentence [B, D]; E [B, D]; P [B, 156] >= 0; S, D [B, 1, R, R] in [0, 1]
+    (1: stroke, near); G [B, C, R, R] in {0, 1}; I [B, 1, R, R] in [-1, 1]; M [B, 4, R, R]: colours in [-1, 1] times k,
+    and k (1: known). `present` is the only thing that dropout, recipes and guidance change; values of what is not
+    present are never looked at.
     """
 
     values: Mapping[str, Tensor]
@@ -29,10 +33,15 @@ class Conditions:
         """Raises ValueError where something is present without values."""
         for column, letter in enumerate(LETTERS):
             if self.present[:, column].any() and any(name not in self.values for name in VALUES.get(letter, (letter,))):
-                raise ValueError(f"condition {letter} is present and has no values, got {', '.join(self.values) or 'none at all'}")
+                raise ValueError(
+                    f"condition {letter} is present and has no values, got {', '.join(self.values) or 'none at all'}"
+                )
 
     def only(self, letters: str) -> "Conditions":
-        """The same with those of `letters` alone, as far as they were present. Raises UserError for what is no letter."""
+        """The same with those of `letters` alone, as far as they were present.
+
+        Raises UserError for what is no letter.
+        """
         return replace(self, present=self.present & chosen(letters).to(self.present.device))
 
     def with_present(self, present: Tensor) -> "Conditions":
@@ -61,10 +70,12 @@ def of_captions(words: Tensor, word_mask: Tensor, sentence: Tensor) -> Condition
 
 
 def between(a: Conditions, b: Conditions, letters: str, share: float | Tensor) -> Conditions:
-    """a, with the global conditions of `letters` the given share of the way to those of b: 0 is a's and 1 is b's, bit for bit.
+    """a, with the global conditions of `letters` the given share of the way to those of b: 0 is a's and 1 is b's, bit
+    for bit.
 
-    share: in [0, 1], one for all or one a row, [B]. Image embeddings turn (slerp), palettes and sentences are averaged; words, which
-    cannot be, are those of the nearer end. Raises UserError for a local condition, ValueError where only one of the two has a letter.
+    share: in [0, 1], one for all or one a row, [B]. Image embeddings turn (slerp), palettes and sentences are averaged;
+    words, which cannot be, are those of the nearer end. Raises UserError for a local condition, ValueError where only
+    one of the two has a letter.
     """
     if wrong := [letter for letter in letters if letter not in GLOBALS]:
         raise UserError(f"composer: nothing lies between two conditions {wrong[0]!r}, expected letters of {GLOBALS}")
@@ -92,7 +103,9 @@ def slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Dropout:
-    """Probabilities of the joint dropout: of dropping all, of keeping all, and of dropping each where neither happens."""
+    """Probabilities of the joint dropout: of dropping all, of keeping all, and of dropping each where neither
+    happens.
+    """
 
     none: float = 0.1
     every: float = 0.1
@@ -102,8 +115,8 @@ class Dropout:
 def joint_dropout(draws: Tensor, available: Tensor, dropout: Dropout) -> Tensor:
     """Which conditions each sample keeps, bool [B, 8].
 
-    draws: [B, 9], uniform in [0, 1): the first decides between none, every and a coin for each, the others are the coins.
-    available: bool [B, 8]. Kept embeddings are not rescaled, whatever is dropped.
+    draws: [B, 9], uniform in [0, 1): the first decides between none, every and a coin for each, the others are the
+    coins. available: bool [B, 8]. Kept embeddings are not rescaled, whatever is dropped.
     """
     branch = draws[:, :1]
     kept = draws[:, 1:] >= torch.tensor(dropout.drop, device=draws.device)

@@ -8,13 +8,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 TIMES = 1000
-COSINE: dict[str, Any] = {"num_train_timesteps": TIMES, "beta_schedule": "squaredcos_cap_v2", "prediction_type": "epsilon"}
-CLIPPED = -5.1  # half log signal-to-noise ratio at which DPM-Solver starts: beyond, epsilon says nothing about the image
+COSINE: dict[str, Any] = {
+    "num_train_timesteps": TIMES,
+    "beta_schedule": "squaredcos_cap_v2",
+    "prediction_type": "epsilon",
+}
+CLIPPED = (
+    -5.1
+)  # half log signal-to-noise ratio at which DPM-Solver starts: beyond, epsilon says nothing about the image
 BEYOND = 1e6  # a threshold that is never reached; diffusers' own, 1, would make thresholding dynamic in name alone
 
 
 def alphas_bar() -> Tensor:
-    """Signal power abar_t for t = 0 ... 999, float32: cos^2((t / T + 0.008) / 1.008 * pi / 2), each beta at most 0.999."""
+    """Signal power abar_t for t = 0 ... 999, float32: cos^2((t / T + 0.008) / 1.008 * pi / 2), each beta at most
+    0.999.
+    """
     from diffusers import DDIMScheduler
 
     scheduler: Any = DDIMScheduler(**COSINE)
@@ -42,7 +50,8 @@ def draws(seed: int, like: Tensor) -> tuple[Tensor, Tensor]:
 def sampler(name: str, steps: int, threshold: float, prediction: str = "epsilon", highest: float = BEYOND) -> Any:
     """diffusers' scheduler for one run of sampling, with dynamic thresholding at the quantile `threshold` (0: none).
 
-    prediction: what the network tells, "epsilon", or "sample": x_0 itself. highest: the most that |x_0| is divided by; 1 clips it.
+    prediction: what the network tells, "epsilon", or "sample": x_0 itself. highest: the most that |x_0| is divided by;
+    1 clips it.
     """
     from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
@@ -69,7 +78,10 @@ def inverse_sampler(steps: int) -> Any:
 
 
 def sample(
-    predict: Callable[[Tensor, Tensor], Tensor], start: Tensor, scheduler: Any, keep: Callable[[Tensor, int], Tensor] | None = None
+    predict: Callable[[Tensor, Tensor], Tensor],
+    start: Tensor,
+    scheduler: Any,
+    keep: Callable[[Tensor, int], Tensor] | None = None,
 ) -> Tensor:
     """x_0 from x_T [B, 3, R, R], or the other way with an inverse scheduler. Each row depends on itself alone.
 

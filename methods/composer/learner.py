@@ -1,4 +1,6 @@
-"""What the three trainings of Composer share: AdamW with a warm-up, clipped gradients, and the average of the weights that is shipped."""
+"""What the three trainings of Composer share: AdamW with a warm-up, clipped gradients, and the average of the weights
+that is shipped.
+"""
 
 import copy
 from collections.abc import Callable
@@ -24,11 +26,18 @@ class Learner(Generic[Network]):
         self.optimiser = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=0.0)
 
     def step(self, index: int, seed: int, loss: Callable[[], Tensor], rate: float = 1.0) -> dict[str, float]:
-        """One step down `loss`, whose dropout is drawn from the seed; rate: share of the learning rate, beside that of the warm-up."""
+        """One step down `loss`, whose dropout is drawn from the seed; rate: share of the learning rate, beside that of
+        the warm-up.
+        """
         device = next(self.model.parameters()).device.type
-        self.optimiser.param_groups[0]["lr"] = rate * self.config.learning_rate * min(1.0, (index + 1) / max(self.config.warmup, 1))
+        self.optimiser.param_groups[0]["lr"] = (
+            rate * self.config.learning_rate * min(1.0, (index + 1) / max(self.config.warmup, 1))
+        )
         self.model.train()
-        with torch.random.fork_rng(devices=[]), torch.autocast(device, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+        with (
+            torch.random.fork_rng(devices=[]),
+            torch.autocast(device, torch.bfloat16, enabled=self.config.precision == "bfloat16"),
+        ):
             torch.manual_seed(seed)
             value = loss()
         self.optimiser.zero_grad(set_to_none=True)

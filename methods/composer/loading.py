@@ -21,17 +21,25 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def load_drawing(config: Config, models: Models) -> Drawing:
-    """The base, and the upsampler and the prior where they are named. Raises UserError for weights that are missing or do not fit."""
+    """The base, and the upsampler and the prior where they are named.
+
+    Raises UserError for weights that are missing or do not fit.
+    """
     base, device = models.weights(config.weights), models.device
     model, upsampler, prior = load_denoiser(base), None, None
     if config.upsampler:
         upsampler = load_upsampler(models.weights(config.upsampler)).to(device)
         if (reads := upsampler.shape.image_size // upsampler.shape.factor) != model.shape.image_size:
-            raise UserError(f"{config.upsampler} enlarges images of {reads} pixels, {config.weights} draws {model.shape.image_size}")
+            raise UserError(
+                f"{config.upsampler} enlarges images of {reads} pixels, {config.weights} draws {model.shape.image_size}"
+            )
     if config.prior:
         prior = load_prior(models.weights(config.prior)).to(device)
         if (made := models.weights(config.prior).config["clip"]) != (read := base.config["extractors"]["clip"]):
-            raise UserError(f"{config.prior} makes embeddings of {made}, {config.weights} reads those of {read}: train a prior for it")
+            raise UserError(
+                f"{config.prior} makes embeddings of {made}, {config.weights} reads those of {read}: train a prior "
+                f"for it"
+            )
     return Drawing(model.to(device), config, upsampler, prior)
 
 
@@ -50,11 +58,15 @@ def load_prior(weights: Weights) -> Prior:
 def rebuilt(weights: Weights, shape: type[Any], build: Callable[[Any], Network]) -> Network:
     """The network in evaluation mode. Raises UserError where tensors and card do not fit."""
     try:
-        given = settings.configure(shape, {field.name: weights.config[field.name] for field in dataclasses.fields(shape)}, weights.name)
+        given = settings.configure(
+            shape, {field.name: weights.config[field.name] for field in dataclasses.fields(shape)}, weights.name
+        )
         with torch.random.fork_rng(devices=[]):  # of weights that are replaced at once
             model = build(given)
         model.load_state_dict(dict(weights.tensors), assign=True)
     except (KeyError, RuntimeError) as error:
         line = str(error).splitlines()[-1].strip()
-        raise UserError(f"{weights.name}: weights do not fit the config of their card ({line}): train or fetch them again") from error
+        raise UserError(
+            f"{weights.name}: weights do not fit the config of their card ({line}): train or fetch them again"
+        ) from error
     return model.eval().requires_grad_(False)

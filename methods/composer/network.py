@@ -1,7 +1,7 @@
 """The denoiser: diffusers' UNet as trunk, with the conditioner of Composer around it.
 
-The trunk is the UNet of GLIDE and ADM: blocks whose keys and values are those of the context and of the pixels, one softmax over both
-(diffusers calls them "Simple"), scale-shift norms, and resampling inside the residual blocks.
+The trunk is the UNet of GLIDE and ADM: blocks whose keys and values are those of the context and of the pixels, one
+softmax over both (diffusers calls them "Simple"), scale-shift norms, and resampling inside the residual blocks.
 """
 
 from typing import Any
@@ -20,17 +20,29 @@ class Denoiser(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.shape, self.conditioner, self.trunk, self.abar = shape, Conditioner(shape), build_trunk(shape), diffusion.alphas_bar()
+        self.shape, self.conditioner, self.trunk, self.abar = (
+            shape,
+            Conditioner(shape),
+            build_trunk(shape),
+            diffusion.alphas_bar(),
+        )
 
     def forward(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
         """Predicted noise [B, 3 or 6, R, R] of x_t, [B, 3, R, R], at integer times [B] in 0 ... 999."""
         return self.predict(x, t, self.conditioner(conditions))
 
     def predict(self, x: Tensor, t: Tensor, context: Context) -> Tensor:
-        """The same, of conditions that are embedded already. A trunk that predicts v tells sqrt(1 - abar) x_t + sqrt(abar) v."""
+        """The same, of conditions that are embedded already.
+
+        A trunk that predicts v tells sqrt(1 - abar) x_t + sqrt(abar) v.
+        """
         inputs = torch.cat([x, context.local], 1)
         told = self.trunk(
-            inputs, t, encoder_hidden_states=context.tokens, class_labels=context.vector, encoder_attention_mask=context.mask
+            inputs,
+            t,
+            encoder_hidden_states=context.tokens,
+            class_labels=context.vector,
+            encoder_attention_mask=context.mask,
         ).sample
         if self.shape.prediction == "epsilon":
             return told
@@ -52,7 +64,9 @@ def guide(eps1: Tensor, eps2: Tensor, scale: float) -> Tensor:
 
 
 def build_trunk(shape: Shape) -> nn.Module:
-    """An untrained trunk; as in GLIDE the last layer of each residual block, of each attention and of all starts at zero."""
+    """An untrained trunk; as in GLIDE the last layer of each residual block, of each attention and of all starts at
+    zero.
+    """
     from diffusers import UNet2DConditionModel
 
     attends = [shape.image_size // 2**level in shape.attention for level in range(len(shape.channel_mult))]
@@ -62,7 +76,9 @@ def build_trunk(shape: Shape) -> nn.Module:
         out_channels=shape.out_channels,
         down_block_types=tuple("SimpleCrossAttnDownBlock2D" if here else "ResnetDownsampleBlock2D" for here in attends),
         mid_block_type="UNetMidBlock2DSimpleCrossAttn",
-        up_block_types=tuple("SimpleCrossAttnUpBlock2D" if here else "ResnetUpsampleBlock2D" for here in reversed(attends)),
+        up_block_types=tuple(
+            "SimpleCrossAttnUpBlock2D" if here else "ResnetUpsampleBlock2D" for here in reversed(attends)
+        ),
         block_out_channels=tuple(multiple * shape.base_channels for multiple in shape.channel_mult),
         layers_per_block=shape.num_res_blocks,
         dropout=shape.dropout,

@@ -1,7 +1,8 @@
-"""The prior: a small diffusion model that makes an image embedding E of a caption's embedding, for tasks that have a caption alone.
+"""The prior: a small diffusion model that makes an image embedding E of a caption's embedding, for tasks that have a
+caption alone.
 
-As in unCLIP and the lab's earlier model: four tokens (sentence, time, noisy E, and one that is read), causal attention, and x_0 itself as
-what is predicted. The paper says no more than its size, its steps and its guidance.
+As in unCLIP and the lab's earlier model: four tokens (sentence, time, noisy E, and one that is read), causal attention,
+and x_0 itself as what is predicted. The paper says no more than its size, its steps and its guidance.
 """
 
 import dataclasses
@@ -78,15 +79,22 @@ class Embedded:
 
 
 def embedded(clip: Clip, split: Split) -> Embedded:
-    """A split as CLIP embeds it, unit RMS, from the cache where it was embedded before. Raises UserError for an image without a caption."""
+    """A split as CLIP embeds it, unit RMS, from the cache where it was embedded before.
+
+    Raises UserError for an image without a caption.
+    """
     if bare := [name for name, captions in zip(split.ids, split.captions, strict=True) if not captions]:
-        raise UserError(f"composer prior: image {bare[0]} of {split.dataset} {split.name} has no caption: leave such images out")
+        raise UserError(
+            f"composer prior: image {bare[0]} of {split.dataset} {split.name} has no caption: leave such images out"
+        )
     texts = sorted({text for captions in split.captions for text in captions})
     rows = {text: row for row, text in enumerate(texts)}
     key = [clip.sha256, clip.preprocess.id]
     images = cache.cached(
         ["clip images", key, split.digest],
-        lambda: extractors.extract(clip.encode_images, split.images.read, np.arange(len(split)), f"embed {len(split):,} images"),
+        lambda: extractors.extract(
+            clip.encode_images, split.images.read, np.arange(len(split)), f"embed {len(split):,} images"
+        ),
     )
     sentences = cache.cached(["clip texts", key, texts], lambda: clip.encode_texts(texts).numpy())
     captions = [[rows[text] for text in captions] for captions in split.captions]
@@ -99,7 +107,10 @@ class PriorRecipe:
     name = "composer-prior"
 
     def __init__(self, config: PriorTraining, train: Split, val: Split, models: Models) -> None:
-        """Embeds images and captions. Raises UserError where that cannot be, or CLIP's embeddings are not of the network's size."""
+        """Embeds images and captions.
+
+        Raises UserError where that cannot be, or CLIP's embeddings are not of the network's size.
+        """
         self.config, self.device, self.steps = config, models.device, config.steps
         self.splits = train.take(range(config.images or len(train))), val.take(range(min(CHECKED, len(val))))
         self.digest, clip = train.digest, models.clip(config.clip)
@@ -152,11 +163,13 @@ class PriorRecipe:
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
-        """Mean cosine with the embedding of the caption's held-out image: of what is made of the caption, of what is made of another's,
-        of the caption's own embedding, and of the mean embedding of the training images.
+        """Mean cosine with the embedding of the caption's held-out image: of what is made of the caption, of what is
+        made of another's, of the caption's own embedding, and of the mean embedding of the training images.
         """
         x0, sentences = self.val.images, self.val.sentences[[own[0] for own in self.val.captions]]
-        noise = latents([derive_seed(self.config.seed, "validate", row) for row in range(len(x0))], self.shape.embed_dim)
+        noise = latents(
+            [derive_seed(self.config.seed, "validate", row) for row in range(len(x0))], self.shape.embed_dim
+        )
         model = self.learner.averaged()
         numbers: dict[str, Any] = {"images": len(x0), "steps": STEPS}
         for scale in SCALES:

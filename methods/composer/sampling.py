@@ -1,4 +1,5 @@
-"""Drawing with trained networks: guided sampling, inversion and the way back, regions that stay as they are (section 8 of the sheet).
+"""Drawing with trained networks: guided sampling, inversion and the way back, regions that stay as they are (section 8
+of the sheet).
 
 Every pass has BATCH rows, so that the same kernels run however many images are drawn: see t2ibench/networks/passes.py.
 """
@@ -21,46 +22,68 @@ from t2ibench.methods.composer.upsampler import Upsampler
 from t2ibench.networks.passes import in_passes
 
 BATCH = 8
-Known = tuple[Tensor, Tensor]  # an image x_0 [B, 3, R, R] in [-1, 1], and k [B, 1, R, R]: 1 where it stays, 0 where it is drawn anew
+Known = tuple[
+    Tensor, Tensor
+]  # an image x_0 [B, 3, R, R] in [-1, 1], and k [B, 1, R, R]: 1 where it stays, 0 where it is drawn anew
 
 
 class Drawing:
     """Images of sets of conditions, float [B, 3, R, R] on the device of the model; they may pass [-1, 1] a little."""
 
-    def __init__(self, model: Denoiser, config: Config, upsampler: Upsampler | None = None, prior: Prior | None = None) -> None:
+    def __init__(
+        self, model: Denoiser, config: Config, upsampler: Upsampler | None = None, prior: Prior | None = None
+    ) -> None:
         self.model, self.config, self.upsampler, self.prior = model, config, upsampler, prior
 
     def sample(self, noise: Tensor, c1: Conditions, c2: Conditions, scale: float, known: Known | None = None) -> Tensor:
         """Images of c2, guided away from c1 by scale w, from noise x_T; pixels that are known stay, bit for bit."""
         return put_back(self.uncomposited(noise, c1, c2, scale, known), known)
 
-    def uncomposited(self, noise: Tensor, c1: Conditions, c2: Conditions, scale: float, known: Known | None = None) -> Tensor:
+    def uncomposited(
+        self, noise: Tensor, c1: Conditions, c2: Conditions, scale: float, known: Known | None = None
+    ) -> Tensor:
         """The same before known pixels are put back into the result: `leak` tells how far they moved."""
         config = self.config
-        return self._run(lambda: diffusion.sampler(config.sampler, config.steps, config.threshold), noise, c1, c2, scale, known)
+        return self._run(
+            lambda: diffusion.sampler(config.sampler, config.steps, config.threshold), noise, c1, c2, scale, known
+        )
 
     def invert(self, x0: Tensor, conditions: Conditions, steps: int = 50) -> Tensor:
-        """The noise x_T of which DDIM makes x0 [B, 3, R, R] under these conditions: without guidance, without thresholds."""
+        """The noise x_T of which DDIM makes x0 [B, 3, R, R] under these conditions: without guidance, without
+        thresholds.
+        """
         return self._run(lambda: diffusion.inverse_sampler(steps), x0, conditions, conditions, 1.0)
 
     def reconfigure(
-        self, x0: Tensor, c1: Conditions, c2: Conditions, scale: float = 1.0, steps: int = 50, known: Known | None = None
+        self,
+        x0: Tensor,
+        c1: Conditions,
+        c2: Conditions,
+        scale: float = 1.0,
+        steps: int = 50,
+        known: Known | None = None,
     ) -> Tensor:
-        """Bidirectional guidance: x0 is inverted under c1 and comes back under c2; what differs between them is the edit.
+        """Bidirectional guidance: x0 is inverted under c1 and comes back under c2; what differs between them is the
+        edit.
 
-        scale > 1 also guides the way back from c1 to c2, with the threshold that guidance needs; without, c1 = c2 is the identity up to
-        the error of the round trip.
+        scale > 1 also guides the way back from c1 to c2, with the threshold that guidance needs; without, c1 = c2 is
+        the identity up to the error of the round trip.
         """
         return put_back(self.way_back(self.invert(x0, c1, steps), c1, c2, scale, steps, known), known)
 
-    def way_back(self, noise: Tensor, c1: Conditions, c2: Conditions, scale: float, steps: int, known: Known | None = None) -> Tensor:
+    def way_back(
+        self, noise: Tensor, c1: Conditions, c2: Conditions, scale: float, steps: int, known: Known | None = None
+    ) -> Tensor:
         """The second half of a reconfiguration, before known pixels are put back: DDIM on the grid of the inversion."""
         threshold = 0.0 if scale == 1 else self.config.threshold
         return self._run(lambda: diffusion.sampler("ddim", steps, threshold), noise, c1, c2, scale, known)
 
     @torch.no_grad()
     def upsample(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
-        """Images at the size of the upsampler, drawn anew; as they are where there is none. Clamped to [-1, 1] before."""
+        """Images at the size of the upsampler, drawn anew; as they are where there is none.
+
+        Clamped to [-1, 1] before.
+        """
         if self.upsampler is None:
             return images
         model, config, low = self.upsampler, self.config, images.clamp(-1, 1)
@@ -73,14 +96,17 @@ class Drawing:
 
     @torch.no_grad()
     def embedding(self, sentences: Tensor, seeds: Sequence[int]) -> Tensor:
-        """Image embeddings of captions by the prior, [B, D] of unit RMS: of several candidates the one nearest to its caption.
+        """Image embeddings of captions by the prior, [B, D] of unit RMS: of several candidates the one nearest to its
+        caption.
 
         sentences: [B, D], of unit RMS.
         """
         model, config, found = self.prior, self.config, []
         assert model is not None, "there is no prior: name one in the config"
         for candidate in range(config.prior_candidates):
-            noise = latents([derive_seed(seed, "prior", candidate) for seed in seeds], model.shape.embed_dim).to(sentences.device)
+            noise = latents([derive_seed(seed, "prior", candidate) for seed in seeds], model.shape.embed_dim).to(
+                sentences.device
+            )
 
             def one_pass(rows: Tensor, noise: Tensor = noise) -> Tensor:
                 return model.sampled(noise[rows], sentences[rows], config.prior_steps, config.prior_scale)
@@ -92,11 +118,21 @@ class Drawing:
 
     @torch.no_grad()
     def _run(
-        self, scheduler: Callable[[], Any], start: Tensor, c1: Conditions, c2: Conditions, scale: float, known: Known | None = None
+        self,
+        scheduler: Callable[[], Any],
+        start: Tensor,
+        c1: Conditions,
+        c2: Conditions,
+        scale: float,
+        known: Known | None = None,
     ) -> Tensor:
         def one_pass(rows: Tensor) -> Tensor:
             x, contexts = start[rows], (self.model.conditioner(c1.rows(rows)), self.model.conditioner(c2.rows(rows)))
-            keep = None if known is None else functools.partial(composited, noise=x, known=(known[0][rows], known[1][rows]))
+            keep = (
+                None
+                if known is None
+                else functools.partial(composited, noise=x, known=(known[0][rows], known[1][rows]))
+            )
             return diffusion.sample(lambda x, t: self.model.guided(x, t, *contexts, scale), x, scheduler(), keep)
 
         return in_passes(one_pass, torch.arange(len(start), device=start.device), BATCH)
@@ -114,7 +150,9 @@ def put_back(images: Tensor, known: Known | None) -> Tensor:
 
 
 def leak(images: Tensor, known: Known) -> Tensor:
-    """Root mean square of what images, before `put_back`, differ from the source in its known pixels, [B]; 0 where none is known."""
+    """Root mean square of what images, before `put_back`, differ from the source in its known pixels, [B]; 0 where none
+    is known.
+    """
     x0, k = known
     return ((images - x0).square() * k).sum((1, 2, 3)).div(3 * k.sum((1, 2, 3)).clamp(min=1)).sqrt()
 

@@ -1,7 +1,8 @@
 """Shapes of the network: the paper's, and small ones that keep every mechanism.
 
-No weights or code of the paper are public. Its base model has "2B" parameters; a trunk of 512 channels, multipliers 1, 2, 3, 4, three
-blocks a level and attention at 32, 16 and 8 comes to 2.13B, and is what the lab's published video model has as defaults.
+No weights or code of the paper are public. Its base model has "2B" parameters; a trunk of 512 channels, multipliers 1,
+2, 3, 4, three blocks a level and attention at 32, 16 and 8 comes to 2.13B, and is what the lab's published video model
+has as defaults.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,9 @@ class Shape:
     num_res_blocks: int = 1
     attention: tuple[int, ...] = (16, 8)  # sides of the maps that have attention
     head_channels: int = 48
-    gn_groups: int = 16  # of several channels each: a channel that is a group of its own loses its mean, and with it the tint of x_t
+    gn_groups: int = (
+        16  # of several channels each: a channel that is a group of its own loses its mean, and with it the tint of x_t
+    )
     dropout: float = 0.1
     out_channels: int = 3  # 6: the noise, and the range of its variance (which DDIM and DPM-Solver do not read)
     ctx_dim: int = 192
@@ -33,26 +36,38 @@ class Shape:
     cond_size: int = 64  # side of the maps that are read: image_size, or four times that
     seg_channels: int = 1  # 1: a silhouette; else one channel a part and one of their boundaries
     palette: int = 156
-    prediction: Literal["epsilon", "v"] = "epsilon"  # of the trunk; v: what a small training needs, or images keep the tint of their noise
+    prediction: Literal["epsilon", "v"] = (
+        "epsilon"  # of the trunk; v: what a small training needs, or images keep the tint of their noise
+    )
 
     def __post_init__(self) -> None:
         """Raises UserError for sizes that no network can have."""
         sides = [self.image_size // 2**level for level in range(len(self.channel_mult))]
         if self.image_size % 2 ** (len(sides) - 1):
-            raise UserError(f"composer: image_size {self.image_size} cannot be halved {len(sides) - 1} times: use another channel_mult")
+            raise UserError(
+                f"composer: image_size {self.image_size} cannot be halved {len(sides) - 1} times: use another "
+                f"channel_mult"
+            )
         if sides[-1] not in self.attention:
-            raise UserError(f"composer: attention is at {list(self.attention)}, expected the lowest side {sides[-1]} among them")
+            raise UserError(
+                f"composer: attention is at {list(self.attention)}, expected the lowest side {sides[-1]} among them"
+            )
         for name, width in (("gn_groups", self.gn_groups), ("head_channels", self.head_channels)):
             uneven = [m * self.base_channels for m in self.channel_mult if m * self.base_channels % width]
             if uneven:
-                raise UserError(f"composer: {name} is {width}, which does not divide a level of {uneven[0]} channels: use a divisor")
+                raise UserError(
+                    f"composer: {name} is {width}, which does not divide a level of {uneven[0]} channels: use a divisor"
+                )
         if self.context in [side**2 for side in sides if side in self.attention]:
             raise UserError(
-                f"composer: {self.context} context tokens are as many as a level with attention has pixels, which diffusers cannot mask: "
+                f"composer: {self.context} context tokens are as many as a level with attention has pixels, which "
+                f"diffusers cannot mask: "
                 "change max_words"
             )
         if self.cond_size not in (self.image_size, 4 * self.image_size):
-            raise UserError(f"composer: cond_size is {self.cond_size}, expected {self.image_size} or {4 * self.image_size}")
+            raise UserError(
+                f"composer: cond_size is {self.cond_size}, expected {self.image_size} or {4 * self.image_size}"
+            )
 
     @property
     def context(self) -> int:
@@ -61,12 +76,33 @@ class Shape:
 
 
 SHAPES: dict[str, dict[str, Any]] = {
-    "xs": {"image_size": 32, "base_channels": 32, "channel_mult": (1, 2, 3), "head_channels": 32, "gn_groups": 8, "ctx_dim": 128}
+    "xs": {
+        "image_size": 32,
+        "base_channels": 32,
+        "channel_mult": (1, 2, 3),
+        "head_channels": 32,
+        "gn_groups": 8,
+        "ctx_dim": 128,
+    }
     | {"dropout": 0.0, "cond_size": 32, "prediction": "v"},
     "s": {},
-    "m": {"base_channels": 64, "num_res_blocks": 2, "attention": (32, 16, 8), "head_channels": 64, "gn_groups": 32, "ctx_dim": 256}
+    "m": {
+        "base_channels": 64,
+        "num_res_blocks": 2,
+        "attention": (32, 16, 8),
+        "head_channels": 64,
+        "gn_groups": 32,
+        "ctx_dim": 256,
+    }
     | {"max_words": 77, "cond_size": 256},
-    "paper": {"base_channels": 512, "num_res_blocks": 3, "attention": (32, 16, 8), "head_channels": 64, "gn_groups": 32, "ctx_dim": 512}
+    "paper": {
+        "base_channels": 512,
+        "num_res_blocks": 3,
+        "attention": (32, 16, 8),
+        "head_channels": 64,
+        "gn_groups": 32,
+        "ctx_dim": 512,
+    }
     | {"embed_dim": 768, "words_dim": 768, "max_words": 77, "cond_size": 256, "out_channels": 6},
 }
 Size = Literal["xs", "s", "m", "paper"]
@@ -92,14 +128,26 @@ class UpsamplerShape:
     prediction: Literal["epsilon", "sample"] = "epsilon"  # "sample": the image, which a small training learns sooner
 
 
-# The paper's are 1.1B and 300M, their lists of channels unknown: those of the lab's earlier models, with more channels at the lowest sides
-# of the first, as the paper says of it. 320; 1, 2, 3, 5 would be 1.02B.
+# The paper's are 1.1B and 300M, their lists of channels unknown: those of the lab's earlier models, with more channels
+# at the lowest sides of the first, as the paper says of it. 320; 1, 2, 3, 5 would be 1.02B.
 UPSAMPLERS: dict[str, dict[str, Any]] = {
     "xs": {"patch": 2, "channel_mult": (1, 2, 3), "attention": (), "prediction": "sample"},
     "s": {"image_size": 128, "attention": (16,), "gn_groups": 8},
-    "paper-256": {"image_size": 256, "factor": 4, "base_channels": 320, "channel_mult": (1, 2, 4, 5), "num_res_blocks": 3}
+    "paper-256": {
+        "image_size": 256,
+        "factor": 4,
+        "base_channels": 320,
+        "channel_mult": (1, 2, 4, 5),
+        "num_res_blocks": 3,
+    }
     | {"attention": (32,), "head_channels": 64, "dropout": 0.1},
-    "paper-1024": {"image_size": 1024, "factor": 4, "base_channels": 192, "channel_mult": (1, 1, 2, 2, 4, 4), "num_res_blocks": 2}
+    "paper-1024": {
+        "image_size": 1024,
+        "factor": 4,
+        "base_channels": 192,
+        "channel_mult": (1, 1, 2, 2, 4, 4),
+        "num_res_blocks": 2,
+    }
     | {"attention": ()},
 }
 UpsamplerSize = Literal["xs", "s", "paper-256", "paper-1024"]
@@ -115,7 +163,10 @@ class PriorShape:
     head_channels: int = 64
 
 
-PRIORS: dict[str, dict[str, Any]] = {"xs": {}, "paper": {"embed_dim": 768, "layers": 24, "heads": 32}}  # the paper's: 1B
+PRIORS: dict[str, dict[str, Any]] = {
+    "xs": {},
+    "paper": {"embed_dim": 768, "layers": 24, "heads": 32},
+}  # the paper's: 1B
 PriorSize = Literal["xs", "paper"]
 
 
@@ -124,7 +175,9 @@ class Config:
     """How a trained base is sampled."""
 
     weights: str = "composer-avatars"
-    guidance_scale: float = 1.5  # w of w * eps(c2) + (1 - w) * eps(c1); the paper: 3, which is too much for the small base
+    guidance_scale: float = (
+        1.5  # w of w * eps(c2) + (1 - w) * eps(c1); the paper: 3, which is too much for the small base
+    )
     sampler: Literal["dpmpp2m", "ddim"] = "dpmpp2m"
     steps: int = 6  # the paper: 50, solver not named; more than 6 change little at 32 pixels
     threshold: float = 0.995  # quantile of |x0| to which each prediction is brought back
@@ -151,7 +204,9 @@ class Optimisation:
     learning_rate: float = 3e-4  # the larger ones: 2e-4
     warmup: int = 500  # steps
     clip_norm: float = 1.0
-    precision: Literal["float32", "bfloat16"] = "bfloat16"  # of the passes of training; weights, losses and sampling are float32
+    precision: Literal["float32", "bfloat16"] = (
+        "bfloat16"  # of the passes of training; weights, losses and sampling are float32
+    )
     ema: float = 0.999  # the paper's line: 0.9999, for a million steps
     steps: int = 20_000  # the budget where `train` is told none
     images: int = 0  # the first so many of the split; 0: all

@@ -23,22 +23,33 @@ from t2ibench.tracks.contract import Compose, Source
 class Reader:
     """Reads sources for one network.
 
-    side: pixels at which images are taken apart, those of the images it was trained on. ignores: letters that no task gets.
+    side: pixels at which images are taken apart, those of the images it was trained on. ignores: letters that no task
+    gets.
     """
 
     def __init__(self, decomposition: Decomposition, side: int, seg_channels: int, ignores: str = "") -> None:
         """Raises UserError for a letter that is none."""
-        self.decomposition, self.side, self.seg_channels, self.ignored = decomposition, side, seg_channels, chosen(ignores)
+        self.decomposition, self.side, self.seg_channels, self.ignored = (
+            decomposition,
+            side,
+            seg_channels,
+            chosen(ignores),
+        )
 
     def conditions(self, sets: Mapping[str, str], requests: Sequence[Compose]) -> Conditions:
-        """What c1 or c2 of one task takes from the sources of requests. Raises UserError where a source lacks what is taken from it."""
+        """What c1 or c2 of one task takes from the sources of requests.
+
+        Raises UserError where a source lacks what is taken from it.
+        """
 
         def of(name: str, letters: str) -> Conditions:
             known = holes(requests, self.decomposition.side) if "M" in letters else None
             return self.taken(name, letters, [request.sources[name] for request in requests], known)
 
         def of_both(letters: str) -> Conditions:
-            return between(of("A", letters), of("B", letters), letters, torch.tensor([request.position for request in requests]))
+            return between(
+                of("A", letters), of("B", letters), letters, torch.tensor([request.position for request in requests])
+            )
 
         found = [of_both(letters) if name == "between" else of(name, letters) for name, letters in sets.items()]
         whole = united(found, len(requests))
@@ -91,7 +102,11 @@ class Reader:
         found = []
         for source in sources:
             if source.strokes is not None:
-                found.append(self.decomposition.in_bytes(torch.from_numpy(np.ascontiguousarray(source.strokes))[None, None].float()))
+                found.append(
+                    self.decomposition.in_bytes(
+                        torch.from_numpy(np.ascontiguousarray(source.strokes))[None, None].float()
+                    )
+                )
             else:
                 labels = None if source.parts is None else torch.from_numpy(source.parts)[None]
                 found.append(self.decomposition.sketch(self.images(name, [source]), labels))
@@ -102,15 +117,20 @@ class Reader:
         labels = torch.cat([self.labels(name, source) for source in sources])
         if self.seg_channels > 1 and int(labels.max()) >= self.seg_channels - 1:
             raise UserError(
-                f"composer: part {int(labels.max())} is in a source, the network knows {self.seg_channels - 1}: train one for it"
+                f"composer: part {int(labels.max())} is in a source, the network knows {self.seg_channels - 1}: train "
+                f"one for it"
             )
         values = {"G": planes(shrink(labels, self.decomposition.side), self.seg_channels)} if "G" in letters else {}
         if "D" in letters:
-            values["D"] = self.decomposition.depth(self.images(name, sources), labels, self.seg_channels - 1).float() / 255
+            values["D"] = (
+                self.decomposition.depth(self.images(name, sources), labels, self.seg_channels - 1).float() / 255
+            )
         return values
 
     def labels(self, name: str, source: Source) -> Tensor:
-        """Which part each pixel shows, uint8 [1, side, side]; background alone where exact parts are read and the source has none."""
+        """Which part each pixel shows, uint8 [1, side, side]; background alone where exact parts are read and the
+        source has none.
+        """
         if self.decomposition.exact:
             found = np.zeros((self.side, self.side), np.uint8) if source.parts is None else source.parts
         elif source.silhouette is not None:
@@ -122,11 +142,16 @@ class Reader:
 
 
 def holes(requests: Sequence[Compose], side: int) -> Tensor:
-    """Where each A is known, float32 [B, 1, side, side] in {0, 1}: a pixel is where all that it covers is. Raises UserError for none."""
+    """Where each A is known, float32 [B, 1, side, side] in {0, 1}: a pixel is where all that it covers is.
+
+    Raises UserError for none.
+    """
     found = []
     for request in requests:
         if request.known is None:
-            raise UserError("composer: the task has a masked image, and the request says nothing of what is known: give a mask")
+            raise UserError(
+                "composer: the task has a masked image, and the request says nothing of what is known: give a mask"
+            )
         found.append(F.interpolate(torch.from_numpy(request.known)[None, None].float(), (side, side), mode="area") == 1)
     return torch.cat(found).float()
 
@@ -134,10 +159,16 @@ def holes(requests: Sequence[Compose], side: int) -> Tensor:
 def united(found: Sequence[Conditions], count: int) -> Conditions:
     """Conditions of several sources as one; of none, nothing."""
     values = {name: value for one in found for name, value in one.values.items()}
-    present = torch.stack([one.present for one in found]).any(0) if found else torch.zeros(count, len(LETTERS), dtype=torch.bool)
+    present = (
+        torch.stack([one.present for one in found]).any(0)
+        if found
+        else torch.zeros(count, len(LETTERS), dtype=torch.bool)
+    )
     return Conditions(values, present)
 
 
 def against(task: Task, c2: Conditions) -> Conditions:
-    """What sampling of c2 is guided away from: nothing where it has global conditions alone, else its local ones, which then weigh 1."""
+    """What sampling of c2 is guided away from: nothing where it has global conditions alone, else its local ones, which
+    then weigh 1.
+    """
     return c2.only(LOCALS if set(task.given) & set(LOCALS) and set(task.given) & set(GLOBALS) else "")

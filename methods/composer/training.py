@@ -37,9 +37,15 @@ class ComposerRecipe:
     name = "composer"
 
     def __init__(self, config: Training, train: Split, val: Split, models: Models) -> None:
-        """Takes the split apart, or finds that in the cache. Raises UserError for settings or data that do not go together."""
+        """Takes the split apart, or finds that in the cache.
+
+        Raises UserError for settings or data that do not go together.
+        """
         if config.images > len(train):
-            raise UserError(f"composer: images is {config.images:,}, but {train.dataset} {train.name} has {len(train):,}: ask for fewer")
+            raise UserError(
+                f"composer: images is {config.images:,}, but {train.dataset} {train.name} has {len(train):,}: ask for "
+                f"fewer"
+            )
         self.config, self.device, self.steps = config, models.device, config.steps
         self.train, self.val = train.take(range(config.images or len(train))), val.take(range(min(CHECKED, len(val))))
         self.digests = {"train": train.digest, "validation": val.digest}
@@ -94,9 +100,11 @@ class ComposerRecipe:
         return to_float(resized(images, self.shape.image_size)).to(self.device), conditions.to(self.device)
 
     def error(self, predicted: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        """Mean squared error of each sample, [B]: of the noise (eq. 1 of the paper), or of v = sqrt(abar) noise - sqrt(1 - abar) x_0.
+        """Mean squared error of each sample, [B]: of the noise (eq. 1 of the paper), or of v = sqrt(abar) noise -
+        sqrt(1 - abar) x_0.
 
-        The latter (Salimans and Ho, ICLR 2022) is the former over abar: where there is little signal, errors count as errors of the image.
+        The latter (Salimans and Ho, ICLR 2022) is the former over abar: where there is little signal, errors count as
+        errors of the image.
         """
         error = diffusion.loss(predicted, noise)
         return error if self.shape.prediction == "epsilon" else error / self.abar.to(t.device)[t]
@@ -125,7 +133,9 @@ class ComposerRecipe:
         """Held-out images; below, what is made of all their conditions, of their captions, and of their sketches."""
         drawing = Drawing(self.averaged(), Config(steps=SHOWN_STEPS))
         x0, conditions = self.held_out(SHOWN)
-        noise = latents([derive_seed(self.config.seed, "preview", row) for row in range(len(x0))], *x0.shape[1:]).to(self.device)
+        noise = latents([derive_seed(self.config.seed, "preview", row) for row in range(len(x0))], *x0.shape[1:]).to(
+            self.device
+        )
         made = [to_uint8(x0)]
         for letters, scale in ((LETTERS, 1.0), ("T", SHOWN_SCALE), ("S", SHOWN_SCALE)):
             made.append(to_uint8(drawing.sample(noise, conditions.only(""), conditions.only(letters), scale)))

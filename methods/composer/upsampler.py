@@ -1,4 +1,5 @@
-"""The upsampler: a small diffusion model that draws an image anew at twice or four times the size, given only the small one.
+"""The upsampler: a small diffusion model that draws an image anew at twice or four times the size, given only the small
+one.
 
 It sees no condition, as in the paper: what it changes about one is measured by extracting it again at both sizes.
 """
@@ -35,14 +36,19 @@ class Upsampler(nn.Module):
         self.shape, self.trunk = shape, build_trunk(shape)
 
     def forward(self, x: Tensor, t: Tensor, low: Tensor) -> Tensor:
-        """Of x_t [B, 3, R, R] at integer times [B] and small images [B, 3, R / factor, R / factor] in [-1, 1]: [B, 3, R, R]."""
+        """Of x_t [B, 3, R, R] at integer times [B] and small images [B, 3, R / factor, R / factor] in [-1, 1]: [B, 3,
+        R, R].
+        """
         blurry = F.interpolate(low, x.shape[2:], mode="bilinear")
         inputs = F.pixel_unshuffle(torch.cat([x, blurry], 1), self.shape.patch)
         made = F.pixel_shuffle(self.trunk(inputs, t).sample, self.shape.patch)
         return made + blurry if self.shape.prediction == "sample" else made
 
     def sampled(self, noise: Tensor, low: Tensor, steps: int) -> Tensor:
-        """Large images [B, 3, R, R] of small ones, from noise. Clipped, not thresholded, which would make white grey."""
+        """Large images [B, 3, R, R] of small ones, from noise.
+
+        Clipped, not thresholded, which would make white grey.
+        """
         scheduler = diffusion.sampler("dpmpp2m", steps, 1.0, self.shape.prediction, highest=1.0)
         return diffusion.sample(lambda x, t: self(x, t, low), noise, scheduler)
 
@@ -101,7 +107,9 @@ class UpsamplerRecipe:
         rows = batch_rows(derive_seed(self.config.seed, "rows"), index, len(self.train), self.config.batch)
         x0, low = self.pair(self.train, rows)
         low = torch.where(
-            torch.from_numpy(uniform(seed, len(rows)) < self.config.p_blur).view(-1, 1, 1, 1).to(low.device), blurred(low), low
+            torch.from_numpy(uniform(seed, len(rows)) < self.config.p_blur).view(-1, 1, 1, 1).to(low.device),
+            blurred(low),
+            low,
         )
         noise, t = diffusion.draws(derive_seed(seed, "noise"), x0)
 
@@ -124,20 +132,28 @@ class UpsamplerRecipe:
         self.learner.load_state(state)
 
     def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        return {name: value.clone() for name, value in self.learner.averaged().state_dict().items()}, dataclasses.asdict(self.shape)
+        return {
+            name: value.clone() for name, value in self.learner.averaged().state_dict().items()
+        }, dataclasses.asdict(self.shape)
 
     @torch.no_grad()
     def enlarged(self, count: int) -> dict[str, Tensor]:
-        """The first held-out images, uint8 [N, 3, R, R]: themselves, enlarged from the small ones, and by bicubic interpolation."""
+        """The first held-out images, uint8 [N, 3, R, R]: themselves, enlarged from the small ones, and by bicubic
+        interpolation.
+        """
         x0, low = self.pair(self.val, np.arange(min(count, len(self.val))))
-        noise = latents([derive_seed(self.config.seed, "held out", row) for row in range(len(x0))], *x0.shape[1:]).to(self.device)
+        noise = latents([derive_seed(self.config.seed, "held out", row) for row in range(len(x0))], *x0.shape[1:]).to(
+            self.device
+        )
         model = self.learner.averaged()
         made = [model.sampled(*parts, STEPS) for parts in zip(noise.split(16), low.split(16), strict=True)]
         bicubic = F.interpolate(low, x0.shape[2:], mode="bicubic")
         return {"originals": to_uint8(x0), "model": to_uint8(torch.cat(made)), "bicubic": to_uint8(bicubic)}
 
     def preview(self) -> Tensor:
-        """Held-out images; below, what is made of them at the size of the base; below, the same by bicubic interpolation."""
+        """Held-out images; below, what is made of them at the size of the base; below, the same by bicubic
+        interpolation.
+        """
         return torch.cat(list(self.enlarged(SHOWN).values())).cpu()
 
     def validate(self) -> dict[str, Any]:

@@ -3,9 +3,9 @@
     {name: diffusers_pipeline, as: mine, model: path/to/folder, steps: 30, guidance_scale: 7.5}
     {name: diffusers_pipeline, as: theirs, model: hub:owner/name, dtype: float16, scheduler: EulerDiscreteScheduler}
 
-Noise comes from a CPU generator of the request's seed, so it is the same on every device. An image that the pipeline's safety checker
-blackens is a failed sample with that reason. In the track `edit` its image-to-image form repaints the source, in the track `compose` it
-reads maps through the ControlNets that the suite names.
+Noise comes from a CPU generator of the request's seed, so it is the same on every device. An image that the pipeline's
+safety checker blackens is a failed sample with that reason. In the track `edit` its image-to-image form repaints the
+source, in the track `compose` it reads maps through the ControlNets that the suite names.
 """
 
 from collections.abc import Sequence
@@ -32,12 +32,18 @@ class Method:
     """Finds and hashes the models at once; reads their weights when the first image is asked for."""
 
     def __init__(self, config: Config, models: Models) -> None:
-        """Raises UserError for a model that is missing, needs packages that are not installed, or brings code that nobody allowed."""
+        """Raises UserError for a model that is missing, needs packages that are not installed, or brings code that
+        nobody allowed.
+        """
         self.config, self.device, self.trained_on = config, models.device, config.trained_on
         self.place = places.find_pipeline(config.model, config.weights_variant, config.trust_code)
-        models.used[self.place.name] = self.place.used(places.pipeline_digest(self.place, config.weights_variant), config.trained_on)
+        models.used[self.place.name] = self.place.used(
+            places.pipeline_digest(self.place, config.weights_variant), config.trained_on
+        )
         self.lora = places.find(config.lora, "lora") if config.lora else None
-        self.controlnets = {name: places.find(address, f"controlnets: {name}") for name, address in config.controlnets.items()}
+        self.controlnets = {
+            name: places.find(address, f"controlnets: {name}") for name, address in config.controlnets.items()
+        }
         for use, place in {**({"lora": self.lora} if self.lora else {}), **self.controlnets}.items():
             models.used[f"{use} {place.name}"] = place.used(places.digest_of(place), config.trained_on)
         self._nets: dict[str, Any] = {}  # ControlNets
@@ -56,11 +62,16 @@ class Method:
         return loading.native_size(self.pipeline, self.config)
 
     def text_to_image(self, requests: Sequence[TextToImage]) -> Tensor:
-        """One image per request, uint8 [B, 3, H, W]: row i depends on requests[i] alone. Raises PartlyFailed where some were withheld."""
+        """One image per request, uint8 [B, 3, H, W]: row i depends on requests[i] alone.
+
+        Raises PartlyFailed where some were withheld.
+        """
         return answer(*self._of_texts([r.prompt for r in requests], [r.seed for r in requests]), self.config.side)
 
     def unedited(self, requests: Sequence[Edit]) -> Tensor:
-        """What edits start from: the image of the seed under `source_prompt`, or the real one at the pipeline's size."""
+        """What edits start from: the image of the seed under `source_prompt`, or the real one at the pipeline's
+        size.
+        """
         return answer(*self._starts(requests), self.config.side)
 
     def edit(self, requests: Sequence[Edit]) -> Tensor:
@@ -73,7 +84,10 @@ class Method:
         return answer(edited, {**reasons, **lacking}, self.config.side)
 
     def compose(self, requests: Sequence[Compose]) -> Tensor:
-        """Drawn from a text and from the maps that the suite has ControlNets for. Raises UserError for tasks of other conditions."""
+        """Drawn from a text and from the maps that the suite has ControlNets for.
+
+        Raises UserError for tasks of other conditions.
+        """
         if len({frozenset(request.task.given) for request in requests}) > 1:
             raise ValueError("requests of one task at a time are composed")
         for request in requests:
@@ -98,9 +112,13 @@ class Method:
                 self._sources.clear()
                 new = list(dict.fromkeys(r.seed for r in requests if r.image is None))
             images, reasons = self._of_texts([self.config.source_prompt] * len(new), new)
-            self._sources |= {seed: (image, reasons.get(row)) for row, (seed, image) in enumerate(zip(new, images, strict=True))}
+            self._sources |= {
+                seed: (image, reasons.get(row)) for row, (seed, image) in enumerate(zip(new, images, strict=True))
+            }
         found = [self._sources[r.seed] if r.image is None else (self._sized(r.image), None) for r in requests]
-        return torch.stack([image for image, _ in found]), {row: reason for row, (_, reason) in enumerate(found) if reason is not None}
+        return torch.stack([image for image, _ in found]), {
+            row: reason for row, (_, reason) in enumerate(found) if reason is not None
+        }
 
     def _sized(self, image: np.ndarray) -> Tensor:
         return (resized(torch.from_numpy(image)[None].float() / 255, *self.size)[0] * 255).round().to(torch.uint8)
@@ -108,7 +126,10 @@ class Method:
     @cached_property
     def _repainter(self) -> Any:
         if self.config.steps is not None and int(self.config.steps * self.config.strength) < 1:
-            raise UserError(f"diffusers_pipeline: {self.config.strength:g} of {self.config.steps} steps are none: use a larger strength")
+            raise UserError(
+                f"diffusers_pipeline: {self.config.strength:g} of {self.config.steps} steps are none: use a larger "
+                f"strength"
+            )
         form = loading.image_to_image(self.pipeline)
         loading.check_call(form, {"prompt": "edit by a text", "image": "edit", "strength": "edit"}, {})
         return form

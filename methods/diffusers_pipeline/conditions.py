@@ -1,6 +1,8 @@
-"""Images that ControlNets read: of each condition of the track `compose` that is a map, floats [3, H, W] in [0, 1], 1 is white.
+"""Images that ControlNets read: of each condition of the track `compose` that is a map, floats [3, H, W] in [0, 1], 1
+is white.
 
-Sketch: white strokes on black, as of Canny. Instances: a silhouette. Depth: a proxy of it, 1 is near. Intensity: the grey image.
+Sketch: white strokes on black, as of Canny. Instances: a silhouette. Depth: a proxy of it, 1 is near. Intensity: the
+grey image.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,13 +23,21 @@ from t2ibench.tracks.contract import Compose, Source
 
 
 def check(task: Task, controlnets: Sequence[str]) -> None:
-    """Raises UserError for a task with conditions that no ControlNet of the suite reads, or that is no drawing from noise."""
+    """Raises UserError for a task with conditions that no ControlNet of the suite reads, or that is no drawing from
+    noise.
+    """
     if task.mode != "sample":
-        raise UserError(f"diffusers_pipeline: a task inverts or interpolates ({task.about}), which it does not: take the task out")
+        raise UserError(
+            f"diffusers_pipeline: a task inverts or interpolates ({task.about}), which it does not: take the task out"
+        )
     lacking = [NAMES[letter] for letter in task.given if letter != "T" and NAMES[letter] not in controlnets]
     if lacking:
-        mend = f"name one under controlnets: {{{lacking[0]}: …}}, or take it out" if lacking[0] in MAPS else "take it out"
-        raise UserError(f"diffusers_pipeline: a task has the condition {lacking[0]}, which none of the ControlNets reads: {mend}")
+        mend = (
+            f"name one under controlnets: {{{lacking[0]}: …}}, or take it out" if lacking[0] in MAPS else "take it out"
+        )
+        raise UserError(
+            f"diffusers_pipeline: a task has the condition {lacking[0]}, which none of the ControlNets reads: {mend}"
+        )
 
 
 def prompt(request: Compose) -> str:
@@ -44,11 +54,16 @@ def maps(request: Compose, size: tuple[int, int]) -> dict[str, Tensor]:
     """What each ControlNet reads, by name; size: height and width."""
     given: Mapping[str, str] = request.task.given
     sources = {NAMES[letter]: request.sources[source] for letter, source in given.items() if NAMES[letter] in MAPS}
-    return {name: resized(extracted(name, source)[None], *size)[0].expand(3, -1, -1) for name, source in sources.items()}
+    return {
+        name: resized(extracted(name, source)[None], *size)[0].expand(3, -1, -1) for name, source in sources.items()
+    }
 
 
 def extracted(name: str, source: Source) -> Tensor:
-    """One condition of one source, float32 [1, H, W] in [0, 1]. Raises ValueError for a source without an image to take it from."""
+    """One condition of one source, float32 [1, H, W] in [0, 1].
+
+    Raises ValueError for a source without an image to take it from.
+    """
     if name == "sketch" and source.strokes is not None:
         return torch.from_numpy(source.strokes)[None]
     if name in ("instances", "depth") and source.silhouette is not None:

@@ -1,4 +1,6 @@
-"""Calls of a pipeline: the same number of rows in each, noise from each request's own generator, and a reason for every row that failed."""
+"""Calls of a pipeline: the same number of rows in each, noise from each request's own generator, and a reason for every
+row that failed.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,10 +19,12 @@ NOT_FINITE = "the image holds NaN or infinity: use dtype float32 or bfloat16"
 def draw(
     pipeline: Any, rows: Sequence[Mapping[str, Any]], seeds: Sequence[int], pass_size: int, call: Mapping[str, Any]
 ) -> tuple[Tensor, dict[int, str]]:
-    """One image a row, uint8 [B, 3, H, W], and the reasons of rows that the safety checker flagged or that are not finite.
+    """One image a row, uint8 [B, 3, H, W], and the reasons of rows that the safety checker flagged or that are not
+    finite.
 
-    Row i depends on rows[i] (arguments of the call; images are floats [3, H, W] in [0, 1], or lists of them) and seeds[i] alone. call:
-    arguments that all rows share. Raises ValueError for no row, UserError where the pipeline does not answer with RGB images.
+    Row i depends on rows[i] (arguments of the call; images are floats [3, H, W] in [0, 1], or lists of them) and
+    seeds[i] alone. call: arguments that all rows share. Raises ValueError for no row, UserError where the pipeline does
+    not answer with RGB images.
     """
     if not rows:
         raise ValueError("at least one request is needed")
@@ -44,7 +48,8 @@ def one_pass(
 ) -> tuple[np.ndarray, list[bool]]:
     """Floats in [0, 1], [B, H, W, 3], and which of them the safety checker flagged.
 
-    Some schedulers draw from the global generator whatever they are given: it is lent to them, seeded by the first row, and put back.
+    Some schedulers draw from the global generator whatever they are given: it is lent to them, seeded by the first row,
+    and put back.
     """
     given = {name: batched([row[name] for row in rows]) for name in rows[0]}
     shared = {name: [value] * len(rows) if name == "negative_prompt" else value for name, value in call.items()}
@@ -61,21 +66,30 @@ def one_pass(
     shape = np.shape(found)
     if found is None or len(shape) != 4 or (shape[0], shape[3]) != (len(rows), 3):
         what = f"images of shape {list(shape)}" if found is not None else type(output).__name__
-        raise UserError(f"diffusers_pipeline: {type(pipeline).__name__} answered with {what}, expected images [{len(rows)}, H, W, 3]")
+        raise UserError(
+            f"diffusers_pipeline: {type(pipeline).__name__} answered with {what}, expected images [{len(rows)}, H, W, "
+            f"3]"
+        )
     flagged = getattr(output, "nsfw_content_detected", None)
     return np.asarray(found), [False] * len(rows) if flagged is None else [bool(flag) for flag in flagged]
 
 
 def batched(values: Sequence[Any]) -> Any:
-    """One argument of a call from those of its rows: images as one tensor, lists of images as a list of such, texts as they are."""
+    """One argument of a call from those of its rows: images as one tensor, lists of images as a list of such, texts as
+    they are.
+    """
     if isinstance(values[0], Tensor):
         return torch.stack(list(values))
-    return [torch.stack(images) for images in zip(*values, strict=True)] if isinstance(values[0], list) else list(values)
+    return (
+        [torch.stack(images) for images in zip(*values, strict=True)] if isinstance(values[0], list) else list(values)
+    )
 
 
 def to_uint8(images: Sequence[np.ndarray]) -> Tensor:
     """Floats in [0, 1], each [H, W, 3], to uint8 [B, 3, H, W], rounded as diffusers rounds."""
-    return torch.from_numpy((np.stack(images).clip(0, 1) * 255).round().astype(np.uint8)).permute(0, 3, 1, 2).contiguous()
+    return (
+        torch.from_numpy((np.stack(images).clip(0, 1) * 255).round().astype(np.uint8)).permute(0, 3, 1, 2).contiguous()
+    )
 
 
 def resized(images: Tensor, height: int, width: int) -> Tensor:
@@ -86,7 +100,10 @@ def resized(images: Tensor, height: int, width: int) -> Tensor:
 
 
 def answer(images: Tensor, reasons: Mapping[int, str], side: int | None) -> Tensor:
-    """What a track is given, `side` pixels wide and high where it is set. Raises PartlyFailed where there are reasons."""
+    """What a track is given, `side` pixels wide and high where it is set.
+
+    Raises PartlyFailed where there are reasons.
+    """
     if side is not None:
         images = (resized(images.float() / 255, side, side) * 255).round().to(torch.uint8)
     if reasons:

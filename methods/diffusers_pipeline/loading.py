@@ -14,7 +14,16 @@ from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.methods.diffusers_pipeline.places import INSTALL, Place, read_index
 from t2ibench.methods.diffusers_pipeline.settings import Config
 
-BROKEN = (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, RuntimeError, SafetensorError)  # of files that do not fit
+BROKEN = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    ImportError,
+    RuntimeError,
+    SafetensorError,
+)  # of files that do not fit
 OURS = (
     "prompt",
     "image",
@@ -34,7 +43,10 @@ def load(place: Place, config: Config, lora: Place | None, device: torch.device)
 
     name = read_index(place.path)["_class_name"]
     if isinstance(name, str) and not hasattr(diffusers, name):
-        raise UserError(f"diffusers_pipeline: {place.path} is a {name}, which diffusers {diffusers.__version__} does not have: update it")
+        raise UserError(
+            f"diffusers_pipeline: {place.path} is a {name}, which diffusers {diffusers.__version__} does not have: "
+            f"update it"
+        )
     options = {"torch_dtype": getattr(torch, config.dtype), "variant": config.weights_variant or None}
     options |= {"trust_remote_code": config.trust_code}
     with _older_names():
@@ -47,7 +59,9 @@ def load(place: Place, config: Config, lora: Place | None, device: torch.device)
     try:
         return pipeline.to(device)
     except torch.OutOfMemoryError as error:
-        raise UserError(f"diffusers_pipeline: {place.name} does not fit into the memory of {device}: use dtype: float16") from error
+        raise UserError(
+            f"diffusers_pipeline: {place.name} does not fit into the memory of {device}: use dtype: float16"
+        ) from error
 
 
 @contextmanager
@@ -64,11 +78,16 @@ def read(place: Place, load: Callable[[], T]) -> T:
         return load()
     except BROKEN as error:
         said = " ".join(str(error).split())[:300]
-        raise UserError(f"diffusers_pipeline: {place.path} cannot be read ({type(error).__name__}: {said}): check the folder") from error
+        raise UserError(
+            f"diffusers_pipeline: {place.path} cannot be read ({type(error).__name__}: {said}): check the folder"
+        ) from error
 
 
 def scheduler(pipeline: Any, name: str, settings: Mapping[str, Any]) -> Any:
-    """A scheduler with the noise of the pipeline's own; name "": the same class. Raises UserError for one that does not fit."""
+    """A scheduler with the noise of the pipeline's own; name "": the same class.
+
+    Raises UserError for one that does not fit.
+    """
     import diffusers
 
     own: Any = getattr(pipeline, "scheduler", None)
@@ -76,17 +95,26 @@ def scheduler(pipeline: Any, name: str, settings: Mapping[str, Any]) -> Any:
         raise UserError(f"diffusers_pipeline: {type(pipeline).__name__} has no scheduler: take `scheduler` out")
     cls: Any = getattr(diffusers, name, None) if name else type(own)
     fitting = {fit.__name__: fit for fit in getattr(own, "compatibles", [])}
-    if not inspect.isclass(cls) or not (cls in fitting.values() or issubclass(cls, type(own)) or type(own).__name__ in _named(cls)):
-        raise UserError(f"diffusers_pipeline: no scheduler of {type(pipeline).__name__} is called {name!r}{did_you_mean(name, fitting)}")
+    if not inspect.isclass(cls) or not (
+        cls in fitting.values() or issubclass(cls, type(own)) or type(own).__name__ in _named(cls)
+    ):
+        raise UserError(
+            f"diffusers_pipeline: no scheduler of {type(pipeline).__name__} is called "
+            f"{name!r}{did_you_mean(name, fitting)}"
+        )
     takes = inspect.signature(cls.__init__).parameters
     for key in settings:
         if key not in takes:
-            raise UserError(f"diffusers_pipeline: scheduler_settings: {cls.__name__} has no {key!r}{did_you_mean(key, takes)}")
+            raise UserError(
+                f"diffusers_pipeline: scheduler_settings: {cls.__name__} has no {key!r}{did_you_mean(key, takes)}"
+            )
     try:
         chosen: Any = cls
         return chosen.from_config(own.config, **settings)
     except (ImportError, ValueError, NotImplementedError) as error:
-        raise UserError(f"diffusers_pipeline: {cls.__name__} cannot be made ({' '.join(str(error).split())[:200]})") from error
+        raise UserError(
+            f"diffusers_pipeline: {cls.__name__} cannot be made ({' '.join(str(error).split())[:200]})"
+        ) from error
 
 
 def _named(cls: type) -> list[str]:
@@ -111,11 +139,18 @@ def image_to_image(pipeline: Any) -> Any:
     """The form of a pipeline that repaints images, of the same networks. Raises UserError where diffusers has none."""
     from diffusers import AutoPipelineForImage2Image
 
-    return _form(pipeline, AutoPipelineForImage2Image, "image-to-image form, so it cannot edit: keep it out by tracks: [text_to_image]")
+    return _form(
+        pipeline,
+        AutoPipelineForImage2Image,
+        "image-to-image form, so it cannot edit: keep it out by tracks: [text_to_image]",
+    )
 
 
 def with_controlnets(pipeline: Any, nets: Sequence[Any]) -> Any:
-    """The form of a pipeline that reads maps through ControlNets, of the same networks. Raises UserError where there is none."""
+    """The form of a pipeline that reads maps through ControlNets, of the same networks.
+
+    Raises UserError where there is none.
+    """
     from diffusers import AutoPipelineForText2Image
 
     given = nets[0] if len(nets) == 1 else list(nets)
@@ -129,9 +164,14 @@ def controlnet(place: Place, dtype: str, device: torch.device) -> Any:
     path = place.path / "config.json"
     name = read(place, lambda: json.loads(path.read_text("utf-8"))["_class_name"])
     if not hasattr(diffusers, name) or "ControlNet" not in name:
-        raise UserError(f"diffusers_pipeline: controlnets: {place.path} is a {name}, expected a ControlNet that save_pretrained wrote")
+        raise UserError(
+            f"diffusers_pipeline: controlnets: {place.path} is a {name}, expected a ControlNet that save_pretrained "
+            f"wrote"
+        )
     with _older_names():
-        net = read(place, lambda: getattr(diffusers, name).from_pretrained(place.path, torch_dtype=getattr(torch, dtype)))
+        net = read(
+            place, lambda: getattr(diffusers, name).from_pretrained(place.path, torch_dtype=getattr(torch, dtype))
+        )
     return net.to(device)
 
 
@@ -150,10 +190,14 @@ def native_size(pipeline: Any, config: Config) -> tuple[int, int]:
     if config.height and config.width:
         return config.height, config.width
     network = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
-    latent = getattr(pipeline, "default_sample_size", None) or getattr(getattr(network, "config", None), "sample_size", None)
+    latent = getattr(pipeline, "default_sample_size", None) or getattr(
+        getattr(network, "config", None), "sample_size", None
+    )
     scale = getattr(pipeline, "vae_scale_factor", None)
     if not latent or not scale:
-        raise UserError(f"diffusers_pipeline: {type(pipeline).__name__} does not say how large its images are: set height and width")
+        raise UserError(
+            f"diffusers_pipeline: {type(pipeline).__name__} does not say how large its images are: set height and width"
+        )
     height, width = latent if isinstance(latent, list | tuple) else (latent, latent)
     return config.height or height * scale, config.width or width * scale
 
@@ -164,12 +208,16 @@ def takes(pipeline: Any, argument: str) -> bool:
 
 
 def check_call(pipeline: Any, needed: Mapping[str, str], given: Mapping[str, Any]) -> None:
-    """Raises UserError where a pipeline's call lacks what is needed (argument -> what for), or what the settings give."""
+    """Raises UserError where a pipeline's call lacks what is needed (argument -> what for), or what the settings
+    give.
+    """
     takes = inspect.signature(type(pipeline).__call__).parameters
     name = type(pipeline).__name__
     for argument, purpose in needed.items():
         if argument not in takes:
-            raise UserError(f"diffusers_pipeline: {name} takes no {argument}, so it cannot {purpose}: use another pipeline")
+            raise UserError(
+                f"diffusers_pipeline: {name} takes no {argument}, so it cannot {purpose}: use another pipeline"
+            )
     for argument in given:
         if argument in OURS:
             raise UserError(f"diffusers_pipeline: arguments: {argument} is given by each request: take it out")

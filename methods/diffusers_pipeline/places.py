@@ -1,4 +1,6 @@
-"""Where a model lies: a folder, or a snapshot of the hub in its cache; and the hash of the files that are read of it."""
+"""Where a model lies: a folder, or a snapshot of the hub in its cache; and the hash of the files that are read of
+it.
+"""
 
 import functools
 import hashlib
@@ -26,11 +28,19 @@ class Place:
 
     def used(self, sha256: str, trained_on: str) -> dict[str, Any]:
         """What a record keeps of it."""
-        return {"sha256": sha256, "data": trained_on, "optimised_for": None, **({"revision": self.revision} if self.revision else {})}
+        return {
+            "sha256": sha256,
+            "data": trained_on,
+            "optimised_for": None,
+            **({"revision": self.revision} if self.revision else {}),
+        }
 
 
 def find_pipeline(address: str, variant: str, trust_code: bool) -> Place:
-    """A pipeline, fetched if the hub is asked. Raises UserError where there is none, or where it must not or cannot be read."""
+    """A pipeline, fetched if the hub is asked.
+
+    Raises UserError where there is none, or where it must not or cannot be read.
+    """
     if address.startswith(HUB):
         from diffusers import DiffusionPipeline
 
@@ -45,15 +55,23 @@ def find_pipeline(address: str, variant: str, trust_code: bool) -> Place:
 
 
 def find(address: str, what: str) -> Place:
-    """Weights that belong to a pipeline: a folder, a file, or a snapshot of the hub. Raises UserError where there are none."""
+    """Weights that belong to a pipeline: a folder, a file, or a snapshot of the hub.
+
+    Raises UserError where there are none.
+    """
     if address.startswith(HUB):
         from huggingface_hub import snapshot_download
 
         name, revision = of_hub(address)
-        path = fetched(address, lambda: snapshot_download(name, revision=revision or None, allow_patterns=["*.json", "*.safetensors"]))
+        path = fetched(
+            address,
+            lambda: snapshot_download(name, revision=revision or None, allow_patterns=["*.json", "*.safetensors"]),
+        )
         return Place(name, path, path.name)
     if not Path(address).exists():
-        raise UserError(f"diffusers_pipeline: {what}: {address} is missing, expected a folder, a file, or {HUB}owner/name")
+        raise UserError(
+            f"diffusers_pipeline: {what}: {address} is missing, expected a folder, a file, or {HUB}owner/name"
+        )
     return Place(Path(address).resolve().name, Path(address))
 
 
@@ -66,7 +84,10 @@ def of_hub(address: str) -> tuple[str, str]:
 
 
 def fetched(address: str, fetch: Any) -> Path:
-    """A snapshot's folder. Raises UserError where the hub cannot be reached, has no such model, or does not hand it out."""
+    """A snapshot's folder.
+
+    Raises UserError where the hub cannot be reached, has no such model, or does not hand it out.
+    """
     try:
         return Path(fetch())
     except (OSError, ValueError) as error:
@@ -78,24 +99,38 @@ def fetched(address: str, fetch: Any) -> Path:
 
 
 def check(folder: Path, address: str, trust_code: bool) -> None:
-    """Raises UserError where a folder is no pipeline, holds code that nobody allowed, or needs packages that are not installed."""
+    """Raises UserError where a folder is no pipeline, holds code that nobody allowed, or needs packages that are not
+    installed.
+    """
     if not (folder / INDEX).is_file():
         there = "is missing" if not folder.exists() else f"has no {INDEX}"
-        raise UserError(f"diffusers_pipeline: {address} {there}, expected a folder that save_pretrained wrote, or {HUB}owner/name")
+        raise UserError(
+            f"diffusers_pipeline: {address} {there}, expected a folder that save_pretrained wrote, or {HUB}owner/name"
+        )
     index = read_index(folder)
     parts = components(index)
-    libraries = {name: library for name, (library, _) in parts.items() if not (folder / name / f"{library}.py").is_file()}
+    libraries = {
+        name: library for name, (library, _) in parts.items() if not (folder / name / f"{library}.py").is_file()
+    }
     if not trust_code and (not isinstance(index["_class_name"], str) or len(libraries) < len(parts)):
-        raise UserError(f"diffusers_pipeline: {address} brings its own code: read it, and set trust_code: true if it may be run")
+        raise UserError(
+            f"diffusers_pipeline: {address} brings its own code: read it, and set trust_code: true if it may be run"
+        )
     for name, library in libraries.items():
         if not known(library):
             install = INSTALL if library == "transformers" else f"pip install {library}"
-            raise UserError(f"diffusers_pipeline: {name} of {address} needs the package {library}, which is not installed: {install}")
+            raise UserError(
+                f"diffusers_pipeline: {name} of {address} needs the package {library}, which is not installed: "
+                f"{install}"
+            )
 
 
 def known(library: str) -> bool:
     """Whether the library of a component is installed; some are modules of diffusers' own pipelines."""
-    return importlib.util.find_spec(library) is not None or importlib.util.find_spec(f"diffusers.pipelines.{library}") is not None
+    return (
+        importlib.util.find_spec(library) is not None
+        or importlib.util.find_spec(f"diffusers.pipelines.{library}") is not None
+    )
 
 
 def read_index(folder: Path) -> dict[str, Any]:
@@ -106,13 +141,19 @@ def read_index(folder: Path) -> dict[str, Any]:
         if not isinstance(index, dict) or "_class_name" not in index:
             raise ValueError("no _class_name in it")
     except (OSError, ValueError) as error:
-        raise UserError(f"diffusers_pipeline: {path} cannot be read ({error}): write the folder again with save_pretrained") from error
+        raise UserError(
+            f"diffusers_pipeline: {path} cannot be read ({error}): write the folder again with save_pretrained"
+        ) from error
     return index
 
 
 def components(index: dict[str, Any]) -> dict[str, tuple[str, str]]:
     """The library and class of each part of a pipeline that is there."""
-    pairs = {name: value for name, value in index.items() if not name.startswith("_") and isinstance(value, list) and len(value) == 2}
+    pairs = {
+        name: value
+        for name, value in index.items()
+        if not name.startswith("_") and isinstance(value, list) and len(value) == 2
+    }
     return {name: (value[0], value[1]) for name, value in pairs.items() if value[0] is not None}
 
 
@@ -132,7 +173,9 @@ def digest_of(place: Place) -> str:
 
 
 def files(folder: Path, variant: str) -> list[Path]:
-    """What is read of a component's folder, sorted: of its weights the variant's before the plain, and safetensors before others."""
+    """What is read of a component's folder, sorted: of its weights the variant's before the plain, and safetensors
+    before others.
+    """
     there = sorted(path for path in folder.rglob("*") if path.is_file() and ".index." not in path.name)
     weights = [path for path in there if path.suffix in WEIGHTS]
     marked = [path for path in weights if variant and f".{variant}" in path.stem]
@@ -144,7 +187,9 @@ def files(folder: Path, variant: str) -> list[Path]:
 def files_digest(root: Path, paths: list[Path]) -> str:
     """Hash of files by their names under `root`; each is read once in a process while it stays as it is."""
     stats = [(path, path.stat()) for path in paths]
-    return digest({path.relative_to(root).as_posix(): file_hash(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats})
+    return digest(
+        {path.relative_to(root).as_posix(): file_hash(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats}
+    )
 
 
 @functools.cache

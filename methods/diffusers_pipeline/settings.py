@@ -10,7 +10,9 @@ MAPS = ("sketch", "instances", "depth", "intensity")  # conditions that are maps
 
 @dataclass(frozen=True)
 class Config:
-    """Addresses are folders, or `hub:owner/name` with an optional `@revision`: nothing is fetched unless `hub:` says so."""
+    """Addresses are folders, or `hub:owner/name` with an optional `@revision`: nothing is fetched unless `hub:` says
+    so.
+    """
 
     model: str  # a folder that save_pretrained wrote, or one of the hub
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
@@ -25,10 +27,14 @@ class Config:
     arguments: dict[str, Any] = field(default_factory=dict)  # whatever else the pipeline's call takes: {clip_skip: 1}
     lora: str = ""  # address of weights that `load_lora_weights` reads
     lora_scale: float = 1.0
-    controlnets: dict[str, str] = field(default_factory=dict)  # condition -> address: {sketch: hub:owner/name, depth: folder}
+    controlnets: dict[str, str] = field(
+        default_factory=dict
+    )  # condition -> address: {sketch: hub:owner/name, depth: folder}
     source_prompt: str = "a person"  # what an edit starts from where no real image is given
     strength: float = 0.6  # of an edit, in (0, 1]: the share of the steps that are taken again
-    side: int | None = None  # pixels that finished images are scaled to, for a data set of smaller ones; None: as they are
+    side: int | None = (
+        None  # pixels that finished images are scaled to, for a data set of smaller ones; None: as they are
+    )
     pass_size: int = 1  # images drawn at once, always as many: more is faster on a GPU, and other in the last bits
     trust_code: bool = False  # Python files of the model may be run
     trained_on: str = "unknown"  # for the record
@@ -42,11 +48,18 @@ class Config:
             raise UserError(f"diffusers_pipeline: strength is {self.strength:g}, expected a share in (0, 1]")
         for name in self.controlnets:
             if name not in MAPS:
-                raise UserError(f"diffusers_pipeline: controlnets: no condition is called {name!r}{did_you_mean(name, MAPS)}")
+                raise UserError(
+                    f"diffusers_pipeline: controlnets: no condition is called {name!r}{did_you_mean(name, MAPS)}"
+                )
 
     @property
     def call(self) -> dict[str, Any]:
         """The keyword arguments of a pipeline's call that are set, under diffusers' names."""
-        named = {"num_inference_steps": self.steps, "guidance_scale": self.guidance_scale, "height": self.height, "width": self.width}
+        named = {
+            "num_inference_steps": self.steps,
+            "guidance_scale": self.guidance_scale,
+            "height": self.height,
+            "width": self.width,
+        }
         given = {**named, "negative_prompt": self.negative_prompt or None}
         return {**self.arguments, **{name: value for name, value in given.items() if value is not None}}

@@ -1,8 +1,9 @@
 """GAN-CLS and GAN-INT (Reed et al., ICML 2016): a convolutional GAN that draws 64x64 images from one sentence.
 
-Four variants: GAN; GAN-CLS, whose discriminator also sees real images with other texts; GAN-INT, whose generator also draws texts half
-way between two captions; GAN-INT-CLS, both. Networks, losses and batches follow the released Torch7 code; `settings.py` has a switch
-wherever that code and the paper differ. Not here: `replicate=1` batches, rotation, training the text encoder end to end.
+Four variants: GAN; GAN-CLS, whose discriminator also sees real images with other texts; GAN-INT, whose generator also
+draws texts half way between two captions; GAN-INT-CLS, both. Networks, losses and batches follow the released Torch7
+code; `settings.py` has a switch wherever that code and the paper differ. Not here: `replicate=1` batches, rotation,
+training the text encoder end to end.
 """
 
 from collections.abc import Sequence
@@ -45,7 +46,10 @@ class Method:
         self.trained_on = [" ".join(weights.card["data"][key] for key in ("dataset", "train"))]
 
     def text_to_image(self, requests: Sequence[TextToImage]) -> Tensor:
-        """One image per request, uint8 [B, 3, 64, 64]: row i depends on requests[i] alone. Raises ValueError for no request."""
+        """One image per request, uint8 [B, 3, 64, 64]: row i depends on requests[i] alone.
+
+        Raises ValueError for no request.
+        """
         if not requests:
             raise ValueError("text_to_image needs at least one request")
         text = self.encoder.embed([request.prompt for request in requests], BATCH)
@@ -68,7 +72,8 @@ class Method:
 
     @torch.no_grad()
     def style_of(self, images: Tensor) -> Tensor:
-        """S(x) (section 4.4): the noise that images, uint8 [B, 3, H, W], seem to be made of, [B, nz]; each image's depends on it alone.
+        """S(x) (section 4.4): the noise that images, uint8 [B, 3, H, W], seem to be made of, [B, nz]; each image's
+        depends on it alone.
 
         Raises UserError where there is no style encoder of this generator.
         """
@@ -76,13 +81,18 @@ class Method:
         return torch.cat([style_encoder(prepare(image[None].numpy(), "none")) for image in images])
 
     def transfer_style(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
-        """G(S(x), phi(t)) (section 4.4): the style of images, uint8 [B, 3, H, W], the content of prompts. Returns uint8 [B, 3, 64, 64]."""
+        """G(S(x), phi(t)) (section 4.4): the style of images, uint8 [B, 3, H, W], the content of prompts.
+
+        Returns uint8 [B, 3, 64, 64].
+        """
         return self.draw(self.style_of(images), self.encoder.embed(prompts, BATCH))
 
     def interpolate_sentences(self, first: str, second: str, steps: int, seed: int) -> Tensor:
         """One noise, texts on the line from `first` to `second`: uint8 [steps, 3, 64, 64]."""
         a, b = self.encoder.embed([first, second], BATCH)
-        return self.draw(self.noise([seed]).expand(steps, -1), torch.stack([a.lerp(b, t) for t in torch.linspace(0, 1, steps)]))
+        return self.draw(
+            self.noise([seed]).expand(steps, -1), torch.stack([a.lerp(b, t) for t in torch.linspace(0, 1, steps)])
+        )
 
     def interpolate_noise(self, prompt: str, steps: int, seeds: tuple[int, int]) -> Tensor:
         """One text, noises on the line between those of two seeds: uint8 [steps, 3, 64, 64]."""

@@ -1,4 +1,6 @@
-"""Embeddings of all captions of a split, made once for an encoder and kept in the cache: no GAN training runs the encoder."""
+"""Embeddings of all captions of a split, made once for an encoder and kept in the cache: no GAN training runs the
+encoder.
+"""
 
 import hashlib
 import os
@@ -29,13 +31,17 @@ def embed_captions(encoder: TextEncoder, split: Split) -> Tensor:
             kept = _read(path)
             return torch.from_numpy(_write(path, _embed(encoder, split)) if kept is None else kept)
     except OSError as error:
-        raise UserError(f"{path.parent} cannot be written ({error.strerror}): set T2IBENCH_CACHE to a folder that can") from error
+        raise UserError(
+            f"{path.parent} cannot be written ({error.strerror}): set T2IBENCH_CACHE to a folder that can"
+        ) from error
 
 
 def rectangular(captions: Sequence[Sequence[str]]) -> list[list[str]]:
     """The same number of captions for every image: those of an image that has fewer are repeated in turn."""
     if any(not texts for texts in captions):
-        raise UserError(f"image {[bool(texts) for texts in captions].index(False)} has no caption: every image needs one")
+        raise UserError(
+            f"image {[bool(texts) for texts in captions].index(False)} has no caption: every image needs one"
+        )
     most = max(len(texts) for texts in captions)
     return [[texts[i % len(texts)] for i in range(most)] for texts in captions]
 

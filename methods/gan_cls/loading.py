@@ -23,7 +23,9 @@ def load_generator(weights: Weights) -> Generator:
 
 def load_encoder(weights: Weights) -> TextEncoder:
     """phi, the text side alone."""
-    return _restore(weights, lambda config: TextEncoder(shape_of(EncoderShape, config)), _under("text.", weights.tensors))
+    return _restore(
+        weights, lambda config: TextEncoder(shape_of(EncoderShape, config)), _under("text.", weights.tensors)
+    )
 
 
 def load_image_side(weights: Weights) -> ImageEncoder | None:
@@ -39,7 +41,8 @@ def load_style_encoder(weights: Weights, generator: Weights) -> ImageEncoder | W
     config = weights.config
     if config.get("generator_sha256") != generator.sha256:
         raise UserError(
-            f"{weights.name} recovers the noise of {config.get('generator')} as it was then, not of this {generator.name}: train one by "
+            f"{weights.name} recovers the noise of {config.get('generator')} as it was then, not of this "
+            f"{generator.name}: train one by "
             f"`t2ibench train gan_cls --variant style-encoder --set generator={generator.name}`"
         )
     return _restore(weights, lambda config: style_encoder(config, config["nz"]), weights.tensors)
@@ -56,5 +59,7 @@ def _restore(weights: Weights, build: Callable[[Mapping[str, Any]], N], tensors:
         network.load_state_dict(dict(tensors), assign=True)
     except (KeyError, RuntimeError) as error:
         line = str(error).splitlines()[-1].strip()
-        raise UserError(f"{weights.name}: weights do not fit the config of their card ({line}): train or fetch them again") from error
+        raise UserError(
+            f"{weights.name}: weights do not fit the config of their card ({line}): train or fetch them again"
+        ) from error
     return network.eval().requires_grad_(False)

@@ -1,4 +1,5 @@
-"""The losses of GAN, GAN-CLS, GAN-INT and GAN-INT-CLS, of log-odds `D.logits` (probabilities as the paper's s = sigmoid(logit)).
+"""The losses of GAN, GAN-CLS, GAN-INT and GAN-INT-CLS, of log-odds `D.logits` (probabilities as the paper's s =
+sigmoid(logit)).
 
 Non-saturating, as the released code: the generator maximises log s where eq. 5 of the paper minimises log(1 - s).
 """
@@ -11,8 +12,8 @@ from torch.nn.functional import softplus
 def discriminator_loss(real: Tensor, wrong: Tensor | None, fake: Tensor, cls_weight: float) -> Tensor:
     """-log s_r - c log(1 - s_w) - (1 - c) log(1 - s_f), means over each batch (Algorithm 1).
 
-    real, wrong, fake: log-odds [B] of a real image with its text, a real one with another's text, a generated one. c = `cls_weight`
-    in [0, 1] is 0.5 for the CLS variants; 0 takes `wrong` out, which may then be None.
+    real, wrong, fake: log-odds [B] of a real image with its text, a real one with another's text, a generated one. c =
+    `cls_weight` in [0, 1] is 0.5 for the CLS variants; 0 takes `wrong` out, which may then be None.
     """
     loss = softplus(-real).mean() + (1 - cls_weight) * softplus(fake).mean()
     if cls_weight == 0:
@@ -23,10 +24,11 @@ def discriminator_loss(real: Tensor, wrong: Tensor | None, fake: Tensor, cls_wei
 
 
 def generator_loss(plain: Tensor, mixed: Tensor | None, interp_weight: float) -> Tensor:
-    """-log s over B images of captions and M of interpolated texts, the latter weighted by w, divided by B + M whatever w is.
+    """-log s over B images of captions and M of interpolated texts, the latter weighted by w, divided by B + M whatever
+    w is.
 
-    plain: log-odds [B]. mixed: log-odds [M], or None where there are no interpolants. Dividing by B + M is the released code's: with
-    w = 0 and interpolants given, the loss is B / (B + M) of the plain one (`strict_official`).
+    plain: log-odds [B]. mixed: log-odds [M], or None where there are no interpolants. Dividing by B + M is the released
+    code's: with w = 0 and interpolants given, the loss is B / (B + M) of the plain one (`strict_official`).
     """
     if mixed is None:
         return softplus(-plain).mean()
@@ -45,7 +47,8 @@ def interpolate(text: Tensor, beta: float | Tensor = 0.5) -> Tensor:
 
 
 def interpolation_beta(interp_type: int, u: Tensor) -> float | Tensor:
-    """beta of the released code's two kinds: 1 is 0.5; 2 is 0.5 - a with a = 2u - 1 uniform in (-1, 1), so it extrapolates too.
+    """beta of the released code's two kinds: 1 is 0.5; 2 is 0.5 - a with a = 2u - 1 uniform in (-1, 1), so it
+    extrapolates too.
 
     u: uniform numbers in [0, 1), [M, 1].
     """
@@ -53,9 +56,11 @@ def interpolation_beta(interp_type: int, u: Tensor) -> float | Tensor:
 
 
 def joint_embedding_loss(image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
-    """Structured joint embedding losses, image-to-text and text-to-image; their sum is the symmetric loss (Reed et al., CVPR 2016).
+    """Structured joint embedding losses, image-to-text and text-to-image; their sum is the symmetric loss (Reed et al.,
+    CVPR 2016).
 
-    image, text: embeddings [B, D] of B matching pairs. Each is the sum of all hinge violations of margin 1, divided by B squared.
+    image, text: embeddings [B, D] of B matching pairs. Each is the sum of all hinge violations of margin 1, divided by
+    B squared.
     """
     score = image @ text.T  # S_ij = v_i . phi(t_j)
     own = score.diagonal()

@@ -1,7 +1,7 @@
 """The 64x64 generator and the two discriminators of the released Torch7 code (main_cls_int.lua, main_cls.lua).
 
-The residual blocks are in the code and not in the paper. Convolution biases are set to zero before every step upstream, so
-`conv_bias=False` is the same network; `reset_conv_biases` is for those who keep them.
+The residual blocks are in the code and not in the paper. Convolution biases are set to zero before every step upstream,
+so `conv_bias=False` is the same network; `reset_conv_biases` is for those who keep them.
 """
 
 from dataclasses import dataclass
@@ -12,21 +12,28 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Shape:
-    """Widths and switches of a generator and its discriminator. The defaults are the released script for CUB and Flowers."""
+    """Widths and switches of a generator and its discriminator.
+
+    The defaults are the released script for CUB and Flowers.
+    """
 
     text_dim: int = 1024  # T, width of a caption embedding
     nz: int = 100  # width of the noise
     nt: int = 128  # width that each network projects the embedding to
     ngf: int = 128
     ndf: int = 64
-    third_act: bool = False  # reference (CUB, Flowers): no activation after the third convolution of D; True in the COCO script
+    third_act: bool = (
+        False  # reference (CUB, Flowers): no activation after the third convolution of D; True in the COCO script
+    )
     text_norm: bool = True  # batch norm on D's projected text; False in the COCO script
     large: bool = False  # a second residual block after each of G's (an option of the COCO script)
     conv_bias: bool = True  # False: biases that training keeps at zero anyway are left out
 
 
 class Residual(nn.Module):
-    """x + [1x1, 3x3, 3x3 convolutions with batch norm, the middle `width` channels wide](x), no activation after the sum."""
+    """x + [1x1, 3x3, 3x3 convolutions with batch norm, the middle `width` channels wide](x), no activation after the
+    sum.
+    """
 
     def __init__(self, channels: int, width: int, activation: nn.Module, bias: bool) -> None:
         super().__init__()
@@ -46,7 +53,10 @@ class Residual(nn.Module):
 
 
 class Generator(nn.Module):
-    """G(z, h): noise [B, nz] and caption embeddings [B, T] to images in [-1, 1], [B, 3, 64, 64]. The joint code is z, then text."""
+    """G(z, h): noise [B, nz] and caption embeddings [B, T] to images in [-1, 1], [B, 3, 64, 64].
+
+    The joint code is z, then text.
+    """
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -84,11 +94,16 @@ class Discriminator(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         n, bias, leaky = shape.ndf, shape.conv_bias, nn.LeakyReLU(0.2)
-        self.trunk = nn.Sequential(*trunk(n, shape.third_act, bias), Residual(8 * n, 2 * n, leaky, bias), leaky)  # [B, 8n, 4, 4]
+        self.trunk = nn.Sequential(
+            *trunk(n, shape.third_act, bias), Residual(8 * n, 2 * n, leaky, bias), leaky
+        )  # [B, 8n, 4, 4]
         norm = [nn.BatchNorm1d(shape.nt)] if shape.text_norm else []
         self.text = nn.Sequential(nn.Linear(shape.text_dim, shape.nt), *norm, leaky)
         self.joint = nn.Sequential(
-            nn.Conv2d(8 * n + shape.nt, 8 * n, 1, bias=bias), nn.BatchNorm2d(8 * n), leaky, nn.Conv2d(8 * n, 1, 4, bias=bias)
+            nn.Conv2d(8 * n + shape.nt, 8 * n, 1, bias=bias),
+            nn.BatchNorm2d(8 * n),
+            leaky,
+            nn.Conv2d(8 * n, 1, 4, bias=bias),
         )
         initialise(self)
 
@@ -97,7 +112,9 @@ class Discriminator(nn.Module):
         return self.match(self.trunk(images), text)
 
     def match(self, features: Tensor, text: Tensor) -> Tensor:
-        """Log-odds [B] from `trunk` features [B, 8n, 4, 4] and embeddings: one pass over an image serves several texts."""
+        """Log-odds [B] from `trunk` features [B, 8n, 4, 4] and embeddings: one pass over an image serves several
+        texts.
+        """
         replicated = self.text(text)[:, :, None, None].expand(-1, -1, 4, 4)
         return self.joint(torch.cat([features, replicated], dim=1)).flatten()
 
@@ -106,7 +123,9 @@ class Discriminator(nn.Module):
 
 
 def trunk(n: int, third_act: bool, bias: bool, final: bool = False) -> list[nn.Module]:
-    """Four stride-2 convolutions, [B, 3, 64, 64] to [B, 8n, 4, 4]; `final` adds the activation that D leaves to its residual block."""
+    """Four stride-2 convolutions, [B, 3, 64, 64] to [B, 8n, 4, 4]; `final` adds the activation that D leaves to its
+    residual block.
+    """
     layers: list[nn.Module] = [nn.Conv2d(3, n, 4, 2, 1, bias=bias), nn.LeakyReLU(0.2)]
     for channels, activated in ((n, True), (2 * n, third_act), (4 * n, final)):
         layers += [nn.Conv2d(channels, 2 * channels, 4, 2, 1, bias=bias), nn.BatchNorm2d(2 * channels)]
@@ -117,7 +136,8 @@ def trunk(n: int, third_act: bool, bias: bool, final: bool = False) -> list[nn.M
 class ImageEncoder(nn.Module):
     """D's image trunk, then a 4x4 convolution: images [B, 3, 64, 64] to [B, out].
 
-    The style encoder S (out = nz) and, in the embedded data, the image side of the joint embedding. The paper gives no layers for S.
+    The style encoder S (out = nz) and, in the embedded data, the image side of the joint embedding. The paper gives no
+    layers for S.
     """
 
     def __init__(self, width: int, out: int) -> None:
@@ -130,7 +150,9 @@ class ImageEncoder(nn.Module):
 
 
 def initialise(network: nn.Module) -> None:
-    """Convolutions N(0, 0.02) with zero bias, batch norm N(1, 0.02) with zero bias; linear layers keep their default."""
+    """Convolutions N(0, 0.02) with zero bias, batch norm N(1, 0.02) with zero bias; linear layers keep their
+    default.
+    """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(module.weight, 0.0, 0.02)

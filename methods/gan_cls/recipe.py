@@ -1,4 +1,6 @@
-"""What `t2ibench train gan_cls --variant PART` trains: the text encoder first, then any GAN, then the style encoder of one."""
+"""What `t2ibench train gan_cls --variant PART` trains: the text encoder first, then any GAN, then the style encoder of
+one.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,7 +24,10 @@ PARTS = ("text-encoder", *VARIANTS, "style-encoder")
 
 
 def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, models: Models, seed: int) -> Recipe:
-    """The training of one part. `settings` override the defaults of the data set. Raises UserError for an unknown part or key."""
+    """The training of one part.
+
+    `settings` override the defaults of the data set. Raises UserError for an unknown part or key.
+    """
     where, dataset = f"gan_cls {part}", train.dataset
     if part not in PARTS:
         raise UserError(f"gan_cls has no part {part!r}{did_you_mean(part, PARTS)}")
@@ -32,7 +37,9 @@ def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, mod
     if part == "style-encoder":
         style = choose(StyleSettings, dataset, {"generator": f"gan-int-cls-{dataset}"}, settings, where)
         if style.network == "whitened" and style.fitted_on <= style.components:
-            raise UserError(f"{where}: fitted_on is {style.fitted_on}, expected more images than the {style.components} components")
+            raise UserError(
+                f"{where}: fitted_on is {style.fitted_on}, expected more images than the {style.components} components"
+            )
         weights = models.weights(style.generator)
         generator = load_generator(weights)
         encoder = load_encoder(models.weights(weights.config["text_encoder"]))
@@ -45,7 +52,9 @@ def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, mod
 
 
 def _fixed_features(image_side: str, train: Split, val: Split, models: Models) -> tuple[Tensor, Tensor] | None:
-    """Image features [N, D] of both splits: one-hot attributes, or those of the CLIP named `image_side`; None for "joint"."""
+    """Image features [N, D] of both splits: one-hot attributes, or those of the CLIP named `image_side`; None for
+    "joint".
+    """
     if image_side == "joint":
         return None
     if image_side == "attributes":

@@ -1,7 +1,8 @@
-"""Training of the four GANs: one discriminator step, one generator step on the same texts (Algorithm 1; main_cls_int.lua).
+"""Training of the four GANs: one discriminator step, one generator step on the same texts (Algorithm 1;
+main_cls_int.lua).
 
-The captions of a split are embedded once, by a text encoder that stays as it is. Whatever step i draws comes from the seed
-and i, so a run that was stopped goes on with the batches that it would have seen.
+The captions of a split are embedded once, by a text encoder that stays as it is. Whatever step i draws comes from the
+seed and i, so a run that was stopped goes on with the batches that it would have seen.
 """
 
 import copy
@@ -62,12 +63,15 @@ class GanRecipe:
         self.averaged = copy.deepcopy(self.generator) if settings.ema else self.generator
         betas = (settings.beta1, 0.999)
         self.optimise_g, self.optimise_d = (
-            torch.optim.Adam(network.parameters(), settings.learning_rate, betas) for network in (self.generator, self.discriminator)
+            torch.optim.Adam(network.parameters(), settings.learning_rate, betas)
+            for network in (self.generator, self.discriminator)
         )
         self.epoch_steps = -(-len(train) // settings.batch)
 
     def step(self, index: int, progress: float) -> dict[str, float]:
-        rate = learning_rate(self.config, index // self.epoch_steps if self.config.schedule == "epoch" else progress * self.config.epochs)
+        rate = learning_rate(
+            self.config, index // self.epoch_steps if self.config.schedule == "epoch" else progress * self.config.epochs
+        )
         for optimiser in (self.optimise_g, self.optimise_d):
             optimiser.param_groups[0]["lr"] = rate
         seed = derive_seed(self.seed, "step", index)
@@ -86,14 +90,20 @@ class GanRecipe:
             average(self.averaged, self.generator, min(self.config.ema, (1 + index) / (10 + index)))
         return {"d": loss_d.item(), "g": loss_g.item()}
 
-    def discriminator_loss(self, real: Tensor, wrong: Tensor | None, text: Tensor, wrong_text: Tensor, seed: int) -> Tensor:
+    def discriminator_loss(
+        self, real: Tensor, wrong: Tensor | None, text: Tensor, wrong_text: Tensor, seed: int
+    ) -> Tensor:
         """L_D of one batch; real, mismatched and generated images each have their own batch statistics."""
         self._forget_biases()
         features = self.discriminator.trunk(real)
         real_logits = self.discriminator.match(features, text)
         wrong_logits = None
         if self.config.cls_weight:
-            wrong_logits = self.discriminator.match(features, wrong_text) if wrong is None else self.discriminator.logits(wrong, text)
+            wrong_logits = (
+                self.discriminator.match(features, wrong_text)
+                if wrong is None
+                else self.discriminator.logits(wrong, text)
+            )
         with torch.no_grad():
             fake = self.generator(self.noise(seed, len(text)), text)
         fake_logits = self.discriminator.logits(fake, text)
@@ -101,7 +111,9 @@ class GanRecipe:
         return discriminator_loss(real_logits.float(), wrong_logits, fake_logits.float(), self.config.cls_weight)
 
     def generator_loss(self, text: Tensor, seed: int) -> Tensor:
-        """L_G with fresh noise: B captions, and B / 2 interpolants where the variant has them (both nets see the interpolant)."""
+        """L_G with fresh noise: B captions, and B / 2 interpolants where the variant has them (both nets see the
+        interpolant).
+        """
         self._forget_biases()
         captions = len(text)
         if self.config.interp_weight or self.config.strict_official:
@@ -135,8 +147,12 @@ class GanRecipe:
     def sampling_generator(self, batches: int) -> Generator:
         """The generator as it is shipped: averaged weights, evaluation mode, batch statistics of these weights."""
         generator = copy.deepcopy(self.averaged)
-        texts = [self.sampler.draw_text(derive_seed(self.seed, "statistics", i)).to(self.device) for i in range(batches)]
-        pairs = [(self.noise(derive_seed(self.seed, "statistics of z", i), len(text)), text) for i, text in enumerate(texts)]
+        texts = [
+            self.sampler.draw_text(derive_seed(self.seed, "statistics", i)).to(self.device) for i in range(batches)
+        ]
+        pairs = [
+            (self.noise(derive_seed(self.seed, "statistics of z", i), len(text)), text) for i, text in enumerate(texts)
+        ]
         return estimate_statistics(generator, pairs)
 
     @torch.no_grad()
@@ -148,7 +164,11 @@ class GanRecipe:
         return to_uint8(generator(z.repeat(len(text), 1), text.repeat_interleave(8, dim=0))).cpu()
 
     def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        config = {**dataclasses.asdict(self.shape), "text_encoder": self.config.text_encoder, "noise": self.config.noise}
+        config = {
+            **dataclasses.asdict(self.shape),
+            "text_encoder": self.config.text_encoder,
+            "noise": self.config.noise,
+        }
         return dict(self.sampling_generator(batches=200).state_dict()), config
 
     @torch.no_grad()
@@ -163,7 +183,9 @@ class GanRecipe:
 
         def images(z: Tensor, text: Tensor) -> np.ndarray:
             parts = zip(z.split(64), text.split(64), strict=True)
-            return torch.cat([to_uint8(generator(a.to(self.device), b.to(self.device))).cpu() for a, b in parts]).numpy()
+            return torch.cat(
+                [to_uint8(generator(a.to(self.device), b.to(self.device))).cpu() for a, b in parts]
+            ).numpy()
 
         made, other_z, other_text = images(z, text), images(z.roll(1, 0), text), images(z, text.roll(1, 0))
         numbers: dict[str, Any] = {"images": count, "change_with_noise": difference(made, other_z)}
@@ -174,7 +196,9 @@ class GanRecipe:
 
 
 def learning_rate(config: GanSettings, passed: float) -> float:
-    """Halved at the start of every epoch that `decay_every` divides; the first epoch is 1. passed: epochs that are over."""
+    """Halved at the start of every epoch that `decay_every` divides; the first epoch is 1. passed: epochs that are
+    over.
+    """
     return config.learning_rate * 0.5 ** ((1 + int(passed)) // config.decay_every)
 
 

@@ -1,7 +1,9 @@
-"""Training of the style encoder S: it recovers the noise of generated images, || z - S(G(z, phi(t))) ||^2 (paper, section 4.4).
+"""Training of the style encoder S: it recovers the noise of generated images, || z - S(G(z, phi(t))) ||^2 (paper,
+section 4.4).
 
-The paper gives this loss and nothing more; the network, Adam, the evaluation-mode generator and images of 8 bits are our choices. So is
-`emphasis`: an image shows some directions of z and hides others, and every direction counts the same in the paper's loss.
+The paper gives this loss and nothing more; the network, Adam, the evaluation-mode generator and images of 8 bits are
+our choices. So is `emphasis`: an image shows some directions of z and hides others, and every direction counts the same
+in the paper's loss.
 """
 
 import dataclasses
@@ -28,7 +30,9 @@ REDRAWN = 500  # held-out images that are drawn again
 
 
 class StyleRecipe:
-    """One step: the squared error of the noise read off `batch` images, each of fresh noise and a caption of the data."""
+    """One step: the squared error of the noise read off `batch` images, each of fresh noise and a caption of the
+    data.
+    """
 
     def __init__(
         self,
@@ -78,7 +82,9 @@ class StyleRecipe:
         return torch.cat([to_uint8(self.generator(a, b)) for a, b in zip(z.split(PASS), text.split(PASS), strict=True)])
 
     def batch(self, index: int) -> tuple[Tensor, Tensor]:
-        """Noise and images of step `index`; with a pool, every image of it is read `reuse` times before the next is drawn."""
+        """Noise and images of step `index`; with a pool, every image of it is read `reuse` times before the next is
+        drawn.
+        """
         config = self.config
         if not config.pool:
             return self.draw(derive_seed(self.seed, "step", index), config.batch)
@@ -92,14 +98,20 @@ class StyleRecipe:
         if self.config.schedule == "progress":
             self.optimiser.param_groups[0]["lr"] = self.config.learning_rate * warmup_cosine(progress)
         z, images = self.batch(index)
-        bfloat16 = self.config.precision == "bfloat16" and self.config.network == "trunk"  # it would round faint components away
+        bfloat16 = (
+            self.config.precision == "bfloat16" and self.config.network == "trunk"
+        )  # it would round faint components away
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
             recovered = self.network(to_float(images))
         error = ((z - recovered.float()) @ self.basis).square().mean(0)  # [nz], strongest direction first
         self.optimiser.zero_grad()
         (error * self.weights).sum().backward()
         self.optimiser.step()
-        return {"per_dimension": error.mean().item(), "strongest": error[0].item(), "strongest_8": error[:8].mean().item()}
+        return {
+            "per_dimension": error.mean().item(),
+            "strongest": error[0].item(),
+            "strongest_8": error[:8].mean().item(),
+        }
 
     def state(self) -> dict[str, Any]:
         return {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
@@ -118,12 +130,17 @@ class StyleRecipe:
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
-        """On held-out captions and fresh noise: squared errors of z (to say nothing, S = 0, gives 1), and what they do to images.
+        """On held-out captions and fresh noise: squared errors of z (to say nothing, S = 0, gives 1), and what they do
+        to images.
 
-        The differences are mean grey levels from the image that the true noise makes, with its own caption and with another image's.
+        The differences are mean grey levels from the image that the true noise makes, with its own caption and with
+        another image's.
         """
         text = self.held_out.to(self.device)
-        z, fresh = (latents([derive_seed(self.seed, name)], len(text), self.nz)[0].to(self.device) for name in ("validate", "fresh"))
+        z, fresh = (
+            latents([derive_seed(self.seed, name)], len(text), self.nz)[0].to(self.device)
+            for name in ("validate", "fresh")
+        )
         images, network = self.images(z, text), self.network.eval()
         recovered = torch.cat([network(to_float(part)) for part in images.split(PASS)])
         network.train()
@@ -139,12 +156,16 @@ class StyleRecipe:
         for name, other in (("same_caption", text[:REDRAWN]), ("another_caption", text.roll(1, 0)[:REDRAWN])):
             true = self.images(z[: len(other)], other).float()
             redrawn = {key: self.images(made[: len(other)], other).float() for key, made in makers.items()}
-            numbers[name] = {"images": len(other), **{key: (made - true).abs().mean().item() for key, made in redrawn.items()}}
+            numbers[name] = {
+                "images": len(other),
+                **{key: (made - true).abs().mean().item() for key, made in redrawn.items()},
+            }
         return numbers
 
 
 def directions(generator: Generator, z: Tensor, text: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """Directions of z by the image change they make: E[J^T J] over noise [B, nz], embeddings [B, T] and probes of random signs v.
+    """Directions of z by the image change they make: E[J^T J] over noise [B, nz], embeddings [B, T] and probes of
+    random signs v.
 
     Returns its eigenvalues [nz], descending, and eigenvectors as columns, [nz, nz].
     """

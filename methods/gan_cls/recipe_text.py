@@ -1,9 +1,9 @@
 """Training of the text encoder: captions and images of one split, symmetric structured joint embedding loss.
 
-The paper's image side is fixed: features of a GoogLeNet that was trained on labels. `image_side` chooses ours: `attributes` takes the
-attribute columns of the training split themselves (one-hot, the embedded data has them), a CLIP of the zoo its fixed features,
-`joint` trains a small image network beside the text and needs nothing else. A judge's features are not offered: it
-would then score what it taught.
+The paper's image side is fixed: features of a GoogLeNet that was trained on labels. `image_side` chooses ours:
+`attributes` takes the attribute columns of the training split themselves (one-hot, the embedded data has them), a CLIP
+of the zoo its fixed features, `joint` trains a small image network beside the text and needs nothing else. A judge's
+features are not offered: it would then score what it taught.
 """
 
 import copy
@@ -37,12 +37,22 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 class TextRecipe:
-    """One step: `batch` images of distinct groups, one caption of each, both losses; `t2ibench.networks.training.loop.fit` drives it."""
+    """One step: `batch` images of distinct groups, one caption of each, both losses;
+    `t2ibench.networks.training.loop.fit` drives it.
+    """
 
     def __init__(
-        self, settings: TextSettings, train: Split, val: Split, fixed: tuple[Tensor, Tensor] | None, device: torch.device, seed: int
+        self,
+        settings: TextSettings,
+        train: Split,
+        val: Split,
+        fixed: tuple[Tensor, Tensor] | None,
+        device: torch.device,
+        seed: int,
     ) -> None:
-        """`fixed`: image features [N, D] of train and val unless the image side is `joint`; a linear map follows where D is not `out`."""
+        """`fixed`: image features [N, D] of train and val unless the image side is `joint`; a linear map follows where
+        D is not `out`.
+        """
         self.config, self.train, self.val, self.device, self.seed = settings, train, val, device, seed
         self.fixed = None if fixed is None else tuple(features.to(device) for features in fixed)
         self.settings: Mapping[str, Any] = {**dataclasses.asdict(settings), "seed": seed, "data": train.digest}
@@ -56,7 +66,9 @@ class TextRecipe:
                 for parameter in self.text.parameters():
                     nn.init.uniform_(parameter, -settings.init, settings.init)
         self.networks = nn.ModuleDict({"text": self.text, "image": self.image}).to(device)
-        kind = torch.optim.RMSprop if settings.optimiser == "rmsprop" else torch.optim.Adam  # RMSprop smooths by 0.99, as Torch's
+        kind = (
+            torch.optim.RMSprop if settings.optimiser == "rmsprop" else torch.optim.Adam
+        )  # RMSprop smooths by 0.99, as Torch's
         self.optimiser: torch.optim.Optimizer = kind(self.networks.parameters(), lr=settings.learning_rate)
         classes = len(self.groups.counts)  # an epoch is one step a class upstream; without classes, one pass
         self.epoch_steps = classes if settings.class_column else -(-len(train) // settings.batch)
@@ -69,7 +81,9 @@ class TextRecipe:
         u = uniform(derive_seed(self.seed, "step", index), groups + 2 * batch)
         indices = self.groups.distinct(u[: groups + batch], batch)
         picks = (u[groups + batch :] * len(self.captions[0])).astype(int)
-        codes = characters([self.captions[i][pick] for i, pick in zip(indices, picks, strict=True)], self.shape.length).to(self.device)
+        codes = characters(
+            [self.captions[i][pick] for i, pick in zip(indices, picks, strict=True)], self.shape.length
+        ).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
             text, image = self.text(codes), self._image(indices)
         to_text, to_image = joint_embedding_loss(image.float(), text.float())
@@ -100,7 +114,9 @@ class TextRecipe:
         return None
 
     def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Text embeddings scaled to a mean square of 1 a dimension, and the image side by the inverse: every score stays what it was."""
+        """Text embeddings scaled to a mean square of 1 a dimension, and the image side by the inverse: every score
+        stays what it was.
+        """
         text, image = copy.deepcopy(self.text), copy.deepcopy(self.image)
         sample = permutation(derive_seed(self.seed, "scale"), len(self.captions))[:2000]
         scale = text.embed([self.captions[i][0] for i in sample]).square().mean().rsqrt()
@@ -112,11 +128,16 @@ class TextRecipe:
         tensors = {f"text.{key}": value for key, value in text.state_dict().items()}
         if isinstance(image, ImageEncoder):
             tensors |= {f"image.{key}": value for key, value in image.state_dict().items()}
-        return tensors, {**dataclasses.asdict(self.shape), "image_width": self.config.image_width if self.fixed is None else 0}
+        return tensors, {
+            **dataclasses.asdict(self.shape),
+            "image_width": self.config.image_width if self.fixed is None else 0,
+        }
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
-        """Share of held-out captions (the first of each image) whose own image scores above 99 others (or all, where they are fewer)."""
+        """Share of held-out captions (the first of each image) whose own image scores above 99 others (or all, where
+        they are fewer).
+        """
         self.networks.eval()
         texts = self.text.embed([captions[0] for captions in rectangular(self.val.captions)])
         if self.fixed is not None:
@@ -131,7 +152,9 @@ class TextRecipe:
 def embed_images(encoder: nn.Module, images: np.ndarray, batch: int = 100) -> Tensor:
     """Embeddings [N, out] of uint8 images [N, 3, H, W]."""
     device = next(encoder.parameters()).device
-    return torch.cat([encoder(prepare(images[i : i + batch], "none").to(device)).cpu() for i in range(0, len(images), batch)])
+    return torch.cat(
+        [encoder(prepare(images[i : i + batch], "none").to(device)).cpu() for i in range(0, len(images), batch)]
+    )
 
 
 def retrieval_report(queries: Tensor, targets: Tensor) -> dict[str, float]:
@@ -141,15 +164,20 @@ def retrieval_report(queries: Tensor, targets: Tensor) -> dict[str, float]:
 
 
 def retrieval(queries: Tensor, targets: Tensor, seed: int, candidates: int = 100) -> float:
-    """Share of queries [N, D] whose own target [N, D] scores strictly above `candidates` - 1 others drawn at random, by dot product.
+    """Share of queries [N, D] whose own target [N, D] scores strictly above `candidates` - 1 others drawn at random, by
+    dot product.
 
     Raises ValueError for fewer than `candidates` pairs.
     """
     if len(queries) < candidates:
         raise ValueError(f"retrieval among {candidates} needs as many pairs, got {len(queries)}")
-    others = uniform(derive_seed(seed, "candidates"), len(queries) * (candidates - 1)).reshape(len(queries), candidates - 1)
+    others = uniform(derive_seed(seed, "candidates"), len(queries) * (candidates - 1)).reshape(
+        len(queries), candidates - 1
+    )
     own = torch.arange(len(queries))
-    drawn = (own[:, None] + 1 + torch.from_numpy((others * (len(queries) - 1)).astype(np.int64))) % len(queries)  # never the own one
+    drawn = (own[:, None] + 1 + torch.from_numpy((others * (len(queries) - 1)).astype(np.int64))) % len(
+        queries
+    )  # never the own one
     score = queries @ targets.T
     return (score[own, own][:, None] > score.gather(1, drawn)).all(dim=1).double().mean().item()
 
@@ -164,6 +192,8 @@ def attribute_features(train: Split, val: Split) -> tuple[Tensor, Tensor]:
     values = [(name, value) for name in train.attributes for value in sorted(train.attributes[name].dropna().unique())]
 
     def rows(table: pd.DataFrame) -> Tensor:
-        return torch.stack([torch.tensor((table[name] == value).to_numpy(dtype=bool)) for name, value in values], dim=1).float()
+        return torch.stack(
+            [torch.tensor((table[name] == value).to_numpy(dtype=bool)) for name, value in values], dim=1
+        ).float()
 
     return rows(train.attributes), rows(val.attributes)

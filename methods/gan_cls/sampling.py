@@ -1,7 +1,8 @@
 """Minibatches of the GAN-CLS family: a real image, a mismatched one, and the texts of both, a function of one seed.
 
-A mismatch comes from another *group*: another class where the data has classes (CUB, Flowers: classes drawn uniformly, then
-an image of each), another image where it has none (COCO), or an image with other attributes, so that no two of a group are called wrong.
+A mismatch comes from another *group*: another class where the data has classes (CUB, Flowers: classes drawn uniformly,
+then an image of each), another image where it has none (COCO), or an image with other attributes, so that no two of a
+group are called wrong.
 """
 
 from dataclasses import dataclass
@@ -46,18 +47,24 @@ class Groups:
         """Groups of images with equal labels, [N]. Raises UserError where all are equal: nothing is a mismatch then."""
         names, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
         if len(names) < 2:
-            raise UserError(f"mismatched pairs need two classes (or two different images), all {len(labels)} images are of one")
+            raise UserError(
+                f"mismatched pairs need two classes (or two different images), all {len(labels)} images are of one"
+            )
         return cls(np.argsort(codes, kind="stable"), codes, np.cumsum(counts) - counts, counts)
 
     def pairs_by_class(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Two distinct groups uniformly, whatever their sizes, then an image of each. u: [4, B] in [0, 1); returns indices [B], [B]."""
+        """Two distinct groups uniformly, whatever their sizes, then an image of each. u: [4, B] in [0, 1); returns
+        indices [B], [B].
+        """
         n = len(self.counts)
         real = (u[0] * n).astype(int)
         wrong = (real + 1 + (u[1] * (n - 1)).astype(int)) % n
         return self._member(real, u[2]), self._member(wrong, u[3])
 
     def pairs_by_image(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """An image uniformly, then another uniformly out of all other groups. u: [2, B] in [0, 1); returns indices [B], [B]."""
+        """An image uniformly, then another uniformly out of all other groups. u: [2, B] in [0, 1); returns indices [B],
+        [B].
+        """
         real = (u[0] * len(self.order)).astype(int)
         start, count = self.starts[self.of_image[real]], self.counts[self.of_image[real]]
         rank = (u[1] * (len(self.order) - count)).astype(int)
@@ -74,10 +81,15 @@ class Groups:
 
 
 def labels_of(split: Split, class_column: str = "") -> np.ndarray:
-    """One label an image: its class, or else all its attributes together, or else its position. Raises UserError without that column."""
+    """One label an image: its class, or else all its attributes together, or else its position.
+
+    Raises UserError without that column.
+    """
     if class_column and (split.attributes is None or class_column not in split.attributes):
         known = [] if split.attributes is None else list(split.attributes)
-        raise UserError(f"{split.dataset}: no attribute column is called {class_column!r}{did_you_mean(class_column, known)}")
+        raise UserError(
+            f"{split.dataset}: no attribute column is called {class_column!r}{did_you_mean(class_column, known)}"
+        )
     if split.attributes is None:
         return np.arange(len(split))
     columns = [class_column] if class_column else list(split.attributes)
@@ -92,7 +104,9 @@ def caption_picks(u: np.ndarray, available: int, replace: bool) -> np.ndarray:
     if replace:
         return (u * available).astype(int)
     if len(u) > available:
-        raise UserError(f"{len(u)} captions an image are averaged without replacement, the data has {available}: lower `captions`")
+        raise UserError(
+            f"{len(u)} captions an image are averaged without replacement, the data has {available}: lower `captions`"
+        )
     picks = np.zeros(u.shape, int)
     for column in range(u.shape[1]):
         left = list(range(available))
@@ -107,7 +121,8 @@ def crop_offsets(u: np.ndarray, augment: Augment) -> np.ndarray:
 
 
 def prepare(images: np.ndarray, augment: Augment, u: np.ndarray | None = None) -> Tensor:
-    """uint8 [B, 3, H, W] to floats in [-1, 1], [B, 3, 64, 64]. u: [3, B] in [0, 1) for the two crop offsets and the flip.
+    """uint8 [B, 3, H, W] to floats in [-1, 1], [B, 3, 64, 64]. u: [3, B] in [0, 1) for the two crop offsets and the
+    flip.
 
     `none` neither crops nor flips. (Upstream's `no_aug` also forgets to map [0, 1] to [-1, 1]; that is not reproduced.)
     """

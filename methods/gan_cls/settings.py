@@ -1,7 +1,8 @@
 """Everything that decides a training, per part; the defaults are the papers', the embedded data has smaller ones.
 
-`embedded` marks what is ours: widths for a laptop, averaged generator weights, bfloat16 arithmetic, a schedule that follows the
-budget, and one pass of D's trunk for a matching and a mismatched text (the paper's Algorithm 1 pairs a real image with a wrong text).
+`embedded` marks what is ours: widths for a laptop, averaged generator weights, bfloat16 arithmetic, a schedule that
+follows the budget, and one pass of D's trunk for a matching and a mismatched text (the paper's Algorithm 1 pairs a real
+image with a wrong text).
 """
 
 import dataclasses
@@ -48,7 +49,9 @@ class GanSettings(Shape):
     schedule: Schedule = "epoch"
     epochs: int = 600
     decay_every: int = 100  # the learning rate is halved at the start of every epoch that this divides
-    r1: float = 0.0  # ours: weight of the squared gradient of D at real images (Mescheder et al., ICML 2018), 0 for none
+    r1: float = (
+        0.0  # ours: weight of the squared gradient of D at real images (Mescheder et al., ICML 2018), 0 for none
+    )
     r1_every: int = 8  # steps between penalties, each weighed by as many
     ema: float = 0.0  # ours: decay of averaged generator weights, 0 for none
     precision: Precision = "float32"
@@ -76,7 +79,9 @@ class StyleSettings:
     """Ours: the paper gives the loss and nothing else."""
 
     generator: str = ""  # weights of the zoo; "" takes gan-int-cls-<data set>
-    network: Literal["trunk", "whitened"] = "trunk"  # D's image trunk, or principal components and a perceptron (style_network.py)
+    network: Literal["trunk", "whitened"] = (
+        "trunk"  # D's image trunk, or principal components and a perceptron (style_network.py)
+    )
     width: int = 64  # channels of the trunk's first convolution; units of a layer of the perceptron
     components: int = 512  # of `whitened`
     blocks: int = 3
@@ -146,7 +151,9 @@ def choose(cls: type[T], dataset: str, fixed: Mapping[str, Any], given: Mapping[
 
 
 def card_facts(train: Split, val: Split, seed: int, optimised_for: str | list[str]) -> dict[str, Any]:
-    """What the card of trained weights says beside the recipe; `optimised_for` is a purpose, or the weights that guided the training."""
+    """What the card of trained weights says beside the recipe; `optimised_for` is a purpose, or the weights that guided
+    the training.
+    """
     data = {"dataset": train.dataset, "train": train.name, "validation": val.name, "digest": train.digest}
     return {"data": data, "seed": seed, "optimised_for": optimised_for}
 

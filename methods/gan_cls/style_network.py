@@ -1,7 +1,8 @@
 """A style encoder that sees what the noise changes: principal components at unit variance, then a residual perceptron.
 
-Captions decide nearly all of an image's variance, and the noise what is left, much of it in components ten thousand times fainter. Gradient
-descent on pixels finds those last: D's trunk stays at the mean squared error of knowing nothing. Whitening makes them as loud as the rest.
+Captions decide nearly all of an image's variance, and the noise what is left, much of it in components ten thousand
+times fainter. Gradient descent on pixels finds those last: D's trunk stays at the mean squared error of knowing
+nothing. Whitening makes them as loud as the rest.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,8 @@ from torch.nn.functional import avg_pool2d
 
 from t2ibench.methods.gan_cls.networks import ImageEncoder
 
-SIDE = 32  # pixels a side after 2x2 averages: the finest checks are left out, and with them three quarters of the projection
+# pixels a side after 2x2 averages: the finest checks are left out, and with them three quarters of the projection
+SIDE = 32
 FAINTEST = 0.02  # added to standard deviations: below it, components are rounding to 8 bits
 
 
@@ -29,7 +31,10 @@ class Block(nn.Module):
 
 
 class WhitenedEncoder(nn.Module):
-    """S: images [B, 3, 64, 64] in [-1, 1] to [B, out]. `fit` chooses the components; before it every answer is 0, the mean noise."""
+    """S: images [B, 3, 64, 64] in [-1, 1] to [B, out].
+
+    `fit` chooses the components; before it every answer is 0, the mean noise.
+    """
 
     mean: Tensor
     projection: Tensor
@@ -46,7 +51,8 @@ class WhitenedEncoder(nn.Module):
 
     @torch.no_grad()
     def fit(self, images: Tensor) -> None:
-        """Take the components of images [N, 3, 64, 64], strongest first, each scaled to a standard deviation of about 1.
+        """Take the components of images [N, 3, 64, 64], strongest first, each scaled to a standard deviation of about
+        1.
 
         Raises ValueError unless there are more images than components.
         """

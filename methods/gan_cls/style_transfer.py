@@ -1,8 +1,9 @@
-"""What of an image stays when it is drawn again from another caption: with its own noise, with what S reads off it, with fresh noise.
+"""What of an image stays when it is drawn again from another caption: with its own noise, with what S reads off it,
+with fresh noise.
 
-Style is what a caption leaves open. The true noise is the ceiling: where it keeps no more than fresh noise, no style encoder can, for the
-generator gives one noise another meaning under another caption. The judge's word counts for attributes that can be seen on the source and
-that the second caption neither names nor decides.
+Style is what a caption leaves open. The true noise is the ceiling: where it keeps no more than fresh noise, no style
+encoder can, for the generator gives one noise another meaning under another caption. The judge's word counts for
+attributes that can be seen on the source and that the second caption neither names nor decides.
 """
 
 from collections.abc import Sequence
@@ -27,16 +28,21 @@ class Recaption:
 
 
 def other_captions(split: Split, seed: int) -> list[Recaption]:
-    """Each image's first caption, and that of another image. Raises ValueError for a split that does not say what its captions name."""
+    """Each image's first caption, and that of another image.
+
+    Raises ValueError for a split that does not say what its captions name.
+    """
     mentions, order = _mentions(split), permutation(derive_seed(seed, "others"), len(split))
     pairs = zip(order, np.roll(order, 1), strict=True)
     return [Recaption(split.captions[i][0], split.captions[j][0], frozenset(mentions[j][0])) for i, j in pairs]
 
 
 def one_said_otherwise(split: Split, seed: int) -> list[Recaption]:
-    """Captions of which one literal can be said otherwise: its words are replaced by those of another value of its attribute.
+    """Captions of which one literal can be said otherwise: its words are replaced by those of another value of its
+    attribute.
 
-    One an image, of those captions and literals where the words stand as the vocabulary has them. Raises ValueError as `other_captions`.
+    One an image, of those captions and literals where the words stand as the vocabulary has them. Raises ValueError as
+    `other_captions`.
     """
     found = []
     for row, mentions in enumerate(_mentions(split)):
@@ -55,7 +61,9 @@ def reworded(caption: str, literal: str, vocabulary: Vocabulary) -> list[tuple[s
     """Every other value of a literal's attribute that fits in the place of its words: (literal, caption)."""
     attribute, _, value = literal.partition("=")
     said = vocabulary.phrases[attribute]
-    words = sorted((text, kind) for kind, text in said.get(value, ()) if f" {text} " in f" {caption.replace(',', ' ')} ")
+    words = sorted(
+        (text, kind) for kind, text in said.get(value, ()) if f" {text} " in f" {caption.replace(',', ' ')} "
+    )
     if not words:
         return []
     text, kind = max(words, key=lambda word: len(word[0]))
@@ -85,5 +93,7 @@ def change(before: Tensor, after: Tensor) -> np.ndarray:
 
 def _mentions(split: Split) -> Sequence[Sequence[Sequence[str]]]:
     if split.mentions is None or split.vocabulary is None:
-        raise ValueError(f"{split.dataset} {split.name} does not say what its captions name: style is what they leave open")
+        raise ValueError(
+            f"{split.dataset} {split.name} does not say what its captions name: style is what they leave open"
+        )
     return split.mentions

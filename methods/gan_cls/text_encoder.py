@@ -14,14 +14,20 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/\\|_@#$%^&*~`+-=<>()[]{} "
-COLUMN = {character: column for column, character in enumerate(ALPHABET)}  # '-' stands twice: 59 wins, column 36 never fires
+COLUMN = {
+    character: column for column, character in enumerate(ALPHABET)
+}  # '-' stands twice: 59 wins, column 36 never fires
 
 
 @dataclass(frozen=True)
 class EncoderShape:
     """The defaults are the ICML encoder of CUB (hybrid_gru18_a1_c512)."""
 
-    channels: tuple[int, int, int] = (384, 512, 512)  # of the convolutions; the last is also the width of the recurrent core
+    channels: tuple[int, int, int] = (
+        384,
+        512,
+        512,
+    )  # of the convolutions; the last is also the width of the recurrent core
     core: Literal["gru", "rnn"] = "gru"
     third_pool: bool = False  # HybridCNN pools a third time (CVPR release, ICML Flowers); HybridCNNLong does not
     length: int = 201  # characters read; the rest of a text is cut off
@@ -41,7 +47,10 @@ def characters(texts: Sequence[str], length: int = 201) -> Tensor:
 
 
 class GatedUnit(nn.Module):
-    """u gates the candidate: h = u * cand + (1 - u) * h, cand = tanh(W x + U (r * h)). The first state is tanh(W x), without gates."""
+    """u gates the candidate: h = u * cand + (1 - u) * h, cand = tanh(W x + U (r * h)).
+
+    The first state is tanh(W x), without gates.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -91,22 +100,37 @@ class TextEncoder(nn.Module):
             return nn.Threshold(1e-6, 0.0)
 
         layers: list[nn.Module] = [nn.Conv1d(len(ALPHABET), a, 4), threshold(), nn.MaxPool1d(3, 3)]  # 201 -> 198 -> 66
-        layers += [nn.Conv1d(a, b, 4), threshold(), nn.MaxPool1d(3, 3), nn.Conv1d(b, c, 4), threshold()]  # -> 63 -> 21 -> 18
+        layers += [
+            nn.Conv1d(a, b, 4),
+            threshold(),
+            nn.MaxPool1d(3, 3),
+            nn.Conv1d(b, c, 4),
+            threshold(),
+        ]  # -> 63 -> 21 -> 18
         layers += [nn.MaxPool1d(3, 2)] if shape.third_pool else []  # -> 8
         self.convolutions = nn.Sequential(*layers)
         self.core = GatedUnit(c) if shape.core == "gru" else ReluUnit(c)
         self.out = nn.Linear(c, shape.out)
 
     def forward(self, codes: Tensor) -> Tensor:
-        rows = one_hot(codes, len(ALPHABET) + 1)[..., 1:].to(self.out.weight.dtype)  # [B, length, 70], code 0 is an empty row
+        rows = one_hot(codes, len(ALPHABET) + 1)[..., 1:].to(
+            self.out.weight.dtype
+        )  # [B, length, 70], code 0 is an empty row
         steps = self.convolutions(rows.transpose(1, 2)).transpose(1, 2)
         return self.out(self.core(steps).mean(dim=1))
 
     @torch.no_grad()
     def embed(self, texts: Sequence[str], batch: int = 64) -> Tensor:
-        """Embeddings of texts, float32 [len(texts), out], on the CPU. Batches have one size; row i depends on text i alone."""
+        """Embeddings of texts, float32 [len(texts), out], on the CPU.
+
+        Batches have one size; row i depends on text i alone.
+        """
         codes = characters(texts, self.shape.length)
         filled = torch.cat([codes, codes.new_zeros(-len(codes) % batch, codes.shape[1])])
         device = self.out.weight.device
-        rows = [self(part.to(device)).cpu() for part in filled.split(batch)] if len(filled) else [torch.zeros(0, self.shape.out)]
+        rows = (
+            [self(part.to(device)).cpu() for part in filled.split(batch)]
+            if len(filled)
+            else [torch.zeros(0, self.shape.out)]
+        )
         return torch.cat(rows)[: len(texts)]

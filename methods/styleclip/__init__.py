@@ -1,8 +1,8 @@
 """StyleCLIP (Patashnik et al., ICCV 2021): a text moves the latent code of a frozen StyleGAN2 under a frozen CLIP.
 
-Three variants: `optimization` descends on one code, `mapper` trains a small network for each prompt, `global` moves along a direction in
-style space that is the same for all images. The source of a sample is the image of its seed; from a prompt alone the edit goes
-from `neutral` to the prompt.
+Three variants: `optimization` descends on one code, `mapper` trains a small network for each prompt, `global` moves
+along a direction in style space that is the same for all images. The source of a sample is the image of its seed; from
+a prompt alone the edit goes from `neutral` to the prompt.
 """
 
 from collections.abc import Sequence
@@ -27,9 +27,15 @@ class Method:
     def __init__(self, config: Config, models: Models) -> None:
         """Raises UserError for weights that are missing, damaged, or do not fit their config."""
         self.config = config
-        self.generator, self.sources, self.editor = models.stylegan2(config.generator), Sources(config, models), _editor(config, models)
+        self.generator, self.sources, self.editor = (
+            models.stylegan2(config.generator),
+            Sources(config, models),
+            _editor(config, models),
+        )
         data = models.used[config.generator]["data"]
-        self.trained_on = [" ".join(data[key] for key in ("dataset", "train"))] if isinstance(data, dict) else [str(data)]
+        self.trained_on = (
+            [" ".join(data[key] for key in ("dataset", "train"))] if isinstance(data, dict) else [str(data)]
+        )
 
     @property
     def cost(self) -> dict[str, float]:
@@ -37,11 +43,17 @@ class Method:
         return self.editor.cost
 
     def text_to_image(self, requests: Sequence[TextToImage]) -> Tensor:
-        """The seed's image, edited towards the prompt: uint8 [B, 3, H, W] on the CPU. Raises ValueError for no request."""
+        """The seed's image, edited towards the prompt: uint8 [B, 3, H, W] on the CPU.
+
+        Raises ValueError for no request.
+        """
         return self.edit([Edit(self.config.neutral, request.prompt, request.seed) for request in requests])
 
     def edit(self, requests: Sequence[Edit]) -> Tensor:
-        """The source of each request after its edit: uint8 [B, 3, H, W] on the CPU. Raises ValueError for no request."""
+        """The source of each request after its edit: uint8 [B, 3, H, W] on the CPU.
+
+        Raises ValueError for no request.
+        """
         w_plus = self._latents(requests)
         return self._images(self.editor.edited(w_plus, [r.neutral for r in requests], [r.target for r in requests]))
 

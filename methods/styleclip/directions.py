@@ -1,9 +1,11 @@
-"""The effect of every style channel on CLIP's view of an image, by finite differences: the table of the paper (sec. 6, eq. 5).
+"""The effect of every style channel on CLIP's view of an image, by finite differences: the table of the paper (sec. 6,
+eq. 5).
 
-Channel c of N codes is set to its mean -+ h deviations, both images are embedded, and the differences are normalised, averaged and
-normalised again: a unit direction [D] for each channel, at 2 N renders a channel. The released script never restores a
-channel that it has visited, so late layers are measured on nearly equal images: base="cumulative" repeats that. The paper adds to the
-channel's own value (center="own") and normalises no image's difference (unit=False).
+Channel c of N codes is set to its mean -+ h deviations, both images are embedded, and the differences are normalised,
+averaged and normalised again: a unit direction [D] for each channel, at 2 N renders a channel. The released script
+never restores a channel that it has visited, so late layers are measured on nearly equal images: base="cumulative"
+repeats that. The paper adds to the channel's own value (center="own") and normalises no image's difference
+(unit=False).
 """
 
 from collections.abc import Callable, Iterator
@@ -33,7 +35,8 @@ def channel_directions(
 ) -> Tensor:
     """Unit directions [len(rows), D] of channels[rows]; a channel without any effect has the direction 0.
 
-    codes: styles [N, C], left as they are. mean, sigma: [C]. channels: int64 [E], in the order in which they are visited.
+    codes: styles [N, C], left as they are. mean, sigma: [C]. channels: int64 [E], in the order in which they are
+    visited.
     """
     features = [embed(styles) for styles in _passes(codes, mean, sigma, channels, rows, step, base, center, batch)]
     pairs = torch.cat(features).double().view(len(rows), len(codes), 2, -1)
@@ -42,7 +45,15 @@ def channel_directions(
 
 
 def _passes(
-    codes: Tensor, mean: Tensor, sigma: Tensor, channels: Tensor, rows: range, step: float, base: str, center: str, batch: int
+    codes: Tensor,
+    mean: Tensor,
+    sigma: Tensor,
+    channels: Tensor,
+    rows: range,
+    step: float,
+    base: str,
+    center: str,
+    batch: int,
 ) -> Iterator[Tensor]:
     """Styles [<= batch, C] in the order: channel, code, (+, -)."""
     waiting: list[Tensor] = []

@@ -7,10 +7,14 @@ from torch import Tensor
 
 
 class Editor(Protocol):
-    """One variant, made as `Variant(config, models)`. cost: what was spent so far on training and tables, for the record."""
+    """One variant, made as `Variant(config, models)`. cost: what was spent so far on training and tables, for the
+    record.
+    """
 
     cost: dict[str, float]
 
     def edited(self, w_plus: Tensor, neutral: Sequence[str], target: Sequence[str]) -> Tensor:
-        """Styles [B, C] of w_plus [B, L, w_dim] after the edit from the neutral to the target text; row i depends on row i alone."""
+        """Styles [B, C] of w_plus [B, L, w_dim] after the edit from the neutral to the target text; row i depends on
+        row i alone.
+        """
         ...

@@ -1,7 +1,7 @@
 """Global directions (sec. 6): one step in style space for a pair of texts, the same for every image.
 
-Three ways to the relevance of a channel: the paper's table of finite differences (`table`), the same from the whole Jacobian
-(`jacobian`: once for all texts), or from gradients of one text alone (`vjp`).
+Three ways to the relevance of a channel: the paper's table of finite differences (`table`), the same from the whole
+Jacobian (`jacobian`: once for all texts), or from gradients of one text alone (`vjp`).
 """
 
 from collections.abc import Callable, Sequence
@@ -42,12 +42,18 @@ class GlobalDirections:
 
     @torch.no_grad()
     def edited(self, w_plus: Tensor, neutral: Sequence[str], target: Sequence[str]) -> Tensor:
-        """Styles [B, C]: those of w_plus [B, L, w_dim] and alpha times the step of the two texts. Raises UserError for equal texts."""
+        """Styles [B, C]: those of w_plus [B, L, w_dim] and alpha times the step of the two texts.
+
+        Raises UserError for equal texts.
+        """
         steps = torch.stack([self.step(*texts) for texts in zip(neutral, target, strict=True)])
         return in_passes(self.space.generator.style, w_plus) + self.config.alpha * steps
 
     def step(self, neutral: str, target: str) -> Tensor:
-        """delta_s [C]. Raises ValueError where beta keeps no channel: an image that stays as it is would pass for an edit."""
+        """delta_s [C].
+
+        Raises ValueError where beta keeps no channel: an image that stays as it is would pass for an edit.
+        """
         if (neutral, target) not in self._steps:
             started = perf_counter()
             config, space = self.config, self.space
@@ -57,7 +63,9 @@ class GlobalDirections:
             step[space.channels] = style_step(relevance, kept, space.sigma[space.channels], config.scaling)
             if not step.any():
                 best = float(relevance.abs().max())
-                raise ValueError(f"{target!r}: no style channel reaches beta={config.beta:g}, the best has {best:.3f}: lower beta")
+                raise ValueError(
+                    f"{target!r}: no style channel reaches beta={config.beta:g}, the best has {best:.3f}: lower beta"
+                )
             self._steps[neutral, target] = step
             self._count(perf_counter() - started)
         return self._steps[neutral, target]
@@ -70,7 +78,9 @@ class GlobalDirections:
     def _count(self, seconds: float) -> None:
         done = self.cost["prompts_trained"]
         self.cost["spent_seconds"] = self.cost.get("spent_seconds", 0.0) + seconds
-        self.cost["training_seconds_per_prompt"] = (self.cost["training_seconds_per_prompt"] * done + seconds) / (done + 1)
+        self.cost["training_seconds_per_prompt"] = (self.cost["training_seconds_per_prompt"] * done + seconds) / (
+            done + 1
+        )
         self.cost["prompts_trained"] = done + 1
 
 
@@ -112,7 +122,9 @@ def jacobian(space: StyleSpace, config: Config) -> tuple[Tensor, float]:
 
 
 def gradients(space: StyleSpace, count: int) -> Callable[[Tensor], Tensor]:
-    """Relevance [E] of a text direction [D] by one backward pass over N images; lengths are estimated now, by `count` probes."""
+    """Relevance [E] of a text direction [D] by one backward pass over N images; lengths are estimated now, by `count`
+    probes.
+    """
 
     def pulled(cotangents: Tensor) -> Tensor:
         parts = [products(space.embed, part, cotangents) for part in space.codes.split(PASS)]

@@ -1,4 +1,5 @@
-"""Latent mapper (sec. 5): one small network for each text, trained when the text is first asked for and kept in the cache.
+"""Latent mapper (sec. 5): one small network for each text, trained when the text is first asked for and kept in the
+cache.
 
 v' = v + residual M_t(v), in one pass; the network and its training are in t2ibench/networks/latent_mapper.
 """
@@ -33,7 +34,9 @@ class Mapper:
         self.clip = models.clip(config.clip)
         self.distance = ClipDistance(self.clip, config.clip_input)
         self.weights = {"generator_sha256": models.used[config.generator]["sha256"], "clip_sha256": self.clip.sha256}
-        self.released = read_released(Path(config.mapper_weights), self.generator.config)[0] if config.mapper_weights else None
+        self.released = (
+            read_released(Path(config.mapper_weights), self.generator.config)[0] if config.mapper_weights else None
+        )
         self.seconds: dict[str, float] = {}  # of training, by text
         self.cost: dict[str, float] = {}
 
@@ -43,14 +46,17 @@ class Mapper:
 
     @torch.no_grad()
     def edited(self, w_plus: Tensor, neutral: Sequence[str], target: Sequence[str]) -> Tensor:
-        """Styles [B, C] of w_plus [B, L, w_dim] moved by the mapper of each target text; the neutral texts play no part.
+        """Styles [B, C] of w_plus [B, L, w_dim] moved by the mapper of each target text; the neutral texts play no
+        part.
 
         Raises FloatingPointError, which names step and text, where a training loss is not finite.
         """
         in_s = self.config.mapper == "style"
         codes = self.generator.style(w_plus) if in_s else w_plus
         networks = {text: self.network(text) for text in dict.fromkeys(target)}
-        moved = [v[None] + self.config.residual * networks[text](v[None]) for v, text in zip(codes, target, strict=True)]  # row by row
+        moved = [
+            v[None] + self.config.residual * networks[text](v[None]) for v, text in zip(codes, target, strict=True)
+        ]  # row by row
         return torch.cat(moved) if in_s else in_passes(self.generator.style, torch.cat(moved))
 
     def network(self, prompt: str) -> MapperNetwork:
@@ -71,7 +77,9 @@ class Mapper:
         def make() -> MapperRecipe:
             return mapper_recipe(self.config, prompt, self.generator, self.distance, identity, self.weights)
 
-        weights, spent = once(settings_of(self.config, prompt, self.weights), prompt, "styleclip", self.config.mapper_steps, make)
+        weights, spent = once(
+            settings_of(self.config, prompt, self.weights), prompt, "styleclip", self.config.mapper_steps, make
+        )
         if spent:
             self.cost["spent_seconds"] = self.cost.get("spent_seconds", 0.0) + spent
         return weights

@@ -1,4 +1,6 @@
-"""What StyleCLIP decides of the training of its mappers (sec. 5); the training itself is in t2ibench/networks/latent_mapper."""
+"""What StyleCLIP decides of the training of its mappers (sec. 5); the training itself is in
+t2ibench/networks/latent_mapper.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,11 +12,24 @@ from t2ibench.networks.latent_mapper import LEVELS
 from t2ibench.networks.stylegan2 import Generator
 from t2ibench.networks.training.latent_mapper import MapperRecipe, Settings
 
-SHAPES = ("afro", "angry", "bob", "bowl", "curly", "mohawk", "surprised")  # of the paper's texts, those without the fine level
+SHAPES = (
+    "afro",
+    "angry",
+    "bob",
+    "bowl",
+    "curly",
+    "mohawk",
+    "surprised",
+)  # of the paper's texts, those without the fine level
 
 
 def mapper_recipe(
-    config: Config, prompt: str, generator: Generator, distance: ClipDistance, identity: Features | None, weights: Mapping[str, str]
+    config: Config,
+    prompt: str,
+    generator: Generator,
+    distance: ClipDistance,
+    identity: Features | None,
+    weights: Mapping[str, str],
 ) -> MapperRecipe:
     """The training of one text's mapper. weights: the hashes of the generator and of CLIP."""
     data = {"generator": config.generator, "codes": config.mapper_codes, "truncation_psi": config.truncation_psi}
@@ -50,6 +65,8 @@ def settings_of(config: Config, prompt: str, weights: Mapping[str, str]) -> dict
 
 
 def levels_of(prompt: str, levels: str) -> tuple[str, ...]:
-    """The levels that may move: all; coarse and medium; or (`reference`) these two for the shapes of the paper's texts, else all."""
+    """The levels that may move: all; coarse and medium; or (`reference`) these two for the shapes of the paper's texts,
+    else all.
+    """
     shape = any(word.startswith(SHAPES) for word in prompt.lower().replace("-", " ").split())
     return tuple(LEVELS)[:2] if levels == "coarse+medium" or (levels == "reference" and shape) else tuple(LEVELS)

@@ -1,7 +1,8 @@
 """Latent optimisation (sec. 4): gradient descent on the code of one image, in W+ or in S.
 
-L(v) = Loss_CLIP(G(v), t) + lambda_L2 |v - v0|^2 + lambda_ID L_ID(G(v), G(v0)), the square summed over all entries of the code. The code
-that is returned is that after the last step, where the learning rate is all but 0; the released script returns the image before it.
+L(v) = Loss_CLIP(G(v), t) + lambda_L2 |v - v0|^2 + lambda_ID L_ID(G(v), G(v0)), the square summed over all entries of
+the code. The code that is returned is that after the last step, where the learning rate is all but 0; the released
+script returns the image before it.
 """
 
 import math
@@ -23,7 +24,9 @@ RAMP_UP, RAMP_DOWN = 0.05, 0.25  # shares of the steps in which the learning rat
 
 
 class Optimization:
-    """Edits codes by descent, always `batch` at a time, so that the same kernels run however many codes are asked for."""
+    """Edits codes by descent, always `batch` at a time, so that the same kernels run however many codes are asked
+    for.
+    """
 
     def __init__(self, config: Config, models: Models) -> None:
         """Raises UserError for rows that the generator does not have."""
@@ -39,7 +42,8 @@ class Optimization:
         return identity_features(self.config.identity, self.clip, self.models)[0]
 
     def edited(self, w_plus: Tensor, neutral: Sequence[str], target: Sequence[str]) -> Tensor:
-        """Styles [B, C] of w_plus [B, L, w_dim] after their descent towards the target texts; the neutral texts play no part.
+        """Styles [B, C] of w_plus [B, L, w_dim] after their descent towards the target texts; the neutral texts play no
+        part.
 
         Raises FloatingPointError, which names step and text, where a loss is not finite.
         """
@@ -49,7 +53,9 @@ class Optimization:
         v0 = self.generator.style(w_plus).detach() if self.config.latent == "s" else w_plus
         found = []
         for first in range(0, len(v0), size):
-            rows = [min(row, len(v0) - 1) for row in range(first, first + size)]  # the last one again where the pass is not full
+            rows = [
+                min(row, len(v0) - 1) for row in range(first, first + size)
+            ]  # the last one again where the pass is not full
             found.append(self.descend(v0[rows], texts[rows], [target[row] for row in rows])[: len(v0) - first])
         with torch.no_grad():
             return in_passes(self.styles, torch.cat(found))
@@ -60,7 +66,9 @@ class Optimization:
 
     @torch.enable_grad()
     def descend(self, v0: Tensor, text_features: Tensor, names: Sequence[str]) -> Tensor:
-        """Codes after all steps, of v0 [B, L, w_dim] or [B, C] and texts [B, D]; `names` of the texts are for the error line."""
+        """Codes after all steps, of v0 [B, L, w_dim] or [B, C] and texts [B, D]; `names` of the texts are for the error
+        line.
+        """
         config, v = self.config, v0.clone().requires_grad_()
         adam = torch.optim.Adam([v], lr=config.learning_rate)
         free_start = config.start == "mean"  # without a source there is nothing to stay near to
@@ -76,7 +84,9 @@ class Optimization:
                 loss = loss + lambda_id * identity_loss(self.identity(images), source)
             if not torch.isfinite(loss).all():
                 row = int((~torch.isfinite(loss)).nonzero()[0])
-                raise FloatingPointError(f"the loss is {loss[row].item()} at step {step} of {names[row]!r}: lower learning_rate")
+                raise FloatingPointError(
+                    f"the loss is {loss[row].item()} at step {step} of {names[row]!r}: lower learning_rate"
+                )
             if config.stop_at is not None:
                 reached |= 1 - distance.detach() >= config.stop_at
                 if reached.all():
@@ -97,7 +107,9 @@ class Optimization:
         if not all(0 <= row <= last for row in rows):
             raise UserError(f"styleclip: rows are {list(rows)}, expected rows of W+ from 0 to {last}")
         if self.config.latent == "s":
-            return torch.cat([torch.full([x.channels], float(x.row in rows and not x.is_rgb)) for x in self.generator.layers])
+            return torch.cat(
+                [torch.full([x.channels], float(x.row in rows and not x.is_rgb)) for x in self.generator.layers]
+            )
         return torch.tensor([[float(row in rows)] for row in range(last + 1)])
 
 
@@ -110,6 +122,8 @@ def l2_term(v: Tensor, v0: Tensor, kind: str) -> Tensor:
 
 
 def schedule(progress: float) -> float:
-    """The share of the learning rate at `progress` in [0, 1): 0 at the first step, up within 5 %, a cosine down in the last 25 %."""
+    """The share of the learning rate at `progress` in [0, 1): 0 at the first step, up within 5 %, a cosine down in the
+    last 25 %.
+    """
     down = 0.5 - 0.5 * math.cos(math.pi * min(1.0, (1 - progress) / RAMP_DOWN))
     return down * min(1.0, progress / RAMP_UP)

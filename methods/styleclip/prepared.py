@@ -1,4 +1,6 @@
-"""What is worked out once for a generator and a CLIP, piece by piece: a process that is killed loses the piece it was at, and no more."""
+"""What is worked out once for a generator and a CLIP, piece by piece: a process that is killed loses the piece it was
+at, and no more.
+"""
 
 import hashlib
 import json
@@ -19,11 +21,14 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.progress import counter
 
 
-def pieces(what: str, recipe: Mapping[str, Any], sizes: Sequence[int], make: Callable[[int], Tensor]) -> tuple[list[Tensor], float]:
+def pieces(
+    what: str, recipe: Mapping[str, Any], sizes: Sequence[int], make: Callable[[int], Tensor]
+) -> tuple[list[Tensor], float]:
     """Every piece, from the cache or made by make(number), and the seconds that making them all took, now or before.
 
-    recipe: everything that decides the content; its hash names the folder. sizes: a measure of each piece's work, for the progress bar.
-    A damaged piece is made again. Two processes that want the same make it once. Raises UserError where the cache cannot be written.
+    recipe: everything that decides the content; its hash names the folder. sizes: a measure of each piece's work, for
+    the progress bar. A damaged piece is made again. Two processes that want the same make it once. Raises UserError
+    where the cache cannot be written.
     """
     text = json.dumps(dict(recipe), sort_keys=True)
     folder = cache.folder() / "styleclip" / f"{what}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
@@ -40,7 +45,9 @@ def pieces(what: str, recipe: Mapping[str, Any], sizes: Sequence[int], make: Cal
                 seconds += spent
                 advance(size)
     except OSError as error:
-        raise UserError(f"{folder} cannot be written ({error.strerror}): set T2IBENCH_CACHE to a folder that can") from error
+        raise UserError(
+            f"{folder} cannot be written ({error.strerror}): set T2IBENCH_CACHE to a folder that can"
+        ) from error
     return made, seconds
 
 

@@ -1,7 +1,7 @@
 """From the relevance of style channels to a step in style space: which channels move, and how far (sec. 6, eq. 6).
 
-The released code scales by deviation over largest relevance, so that the most relevant channel moves by one deviation; the
-paper does neither, so the strength alpha of the one says nothing about the other.
+The released code scales by deviation over largest relevance, so that the most relevant channel moves by one deviation;
+the paper does neither, so the strength alpha of the one says nothing about the other.
 """
 
 from typing import Literal
@@ -33,7 +33,9 @@ def automatic_beta(relevance: Tensor, channels: int) -> float:
 
 
 def style_step(relevance: Tensor, kept: Tensor, sigma: Tensor, scaling: Scaling) -> Tensor:
-    """delta_s [E] for relevance [E], kept channels bool [E] and deviations [E]; 0 everywhere where nothing relevant is kept."""
+    """delta_s [E] for relevance [E], kept channels bool [E] and deviations [E]; 0 everywhere where nothing relevant is
+    kept.
+    """
     used = torch.where(kept, relevance, 0.0)
     if scaling == "paper":
         return used

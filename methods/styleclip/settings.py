@@ -1,4 +1,5 @@
-"""Every setting of StyleCLIP's three variants; the defaults are those that work with the zoo's generator and guide CLIP.
+"""Every setting of StyleCLIP's three variants; the defaults are those that work with the zoo's generator and guide
+CLIP.
 
 Where the released code ("reference") and the paper differ, both can be chosen.
 """
@@ -16,17 +17,27 @@ class Config:
     clip: str = "clip-guide-avatars"  # of the zoo, or model:tag of open_clip; never the one that scores
     truncation_psi: float = 0.7  # of the source images, all rows, towards the stored mean w
     neutral: str = "a person"  # what a source shows, where only a prompt is given: its domain's noun
-    encoder: str = ""  # weights that find a real image's latent, such as "stylegan2-encoder-avatars" once trained; "": the mean w
+    encoder: str = (
+        ""  # weights that find a real image's latent, such as "stylegan2-encoder-avatars" once trained; "": the mean w
+    )
     projection_steps: int = 200  # descent on that latent, so that the image is drawn again more closely
 
     # optimization and mapper
-    clip_input: Literal["normalized", "reference"] = "normalized"  # reference: images in [-1, 1] as they are, a fault of the release
-    identity: str = "guide"  # features of L_ID: "guide" (of the guide CLIP, no face network), or the file of ArcFace's weights
-    l2: Literal["reference", "paper"] = "reference"  # |v - v0|^2 (mapper: its mean over entries), or |v - v0| (mapper: |M_t(v)|)
+    clip_input: Literal["normalized", "reference"] = (
+        "normalized"  # reference: images in [-1, 1] as they are, a fault of the release
+    )
+    identity: str = (
+        "guide"  # features of L_ID: "guide" (of the guide CLIP, no face network), or the file of ArcFace's weights
+    )
+    l2: Literal["reference", "paper"] = (
+        "reference"  # |v - v0|^2 (mapper: its mean over entries), or |v - v0| (mapper: |M_t(v)|)
+    )
 
     # optimization
     latent: Literal["w_plus", "s"] = "w_plus"
-    start: Literal["source", "mean"] = "source"  # mean: from the mean w with neither L2 nor identity, the release's "free generation"
+    start: Literal["source", "mean"] = (
+        "source"  # mean: from the mean w with neither L2 nor identity, the release's "free generation"
+    )
     steps: int = 60  # the released script takes 300, its notebook 40
     learning_rate: float = 0.1  # at its highest, of Adam
     lambda_l2: float = 0.008
@@ -36,8 +47,12 @@ class Config:
     batch: int = 4  # codes in one pass, which is filled up where fewer are asked for
 
     # mapper
-    mapper: Literal["levels", "single", "style"] = "levels"  # networks for coarse, medium and fine rows; one for all; one a layer of S
-    levels: Literal["all", "coarse+medium", "reference"] = "all"  # reference: hair styles and expressions without fine, others all
+    mapper: Literal["levels", "single", "style"] = (
+        "levels"  # networks for coarse, medium and fine rows; one for all; one a layer of S
+    )
+    levels: Literal["all", "coarse+medium", "reference"] = (
+        "all"  # reference: hair styles and expressions without fine, others all
+    )
     pixelnorm_axis: Literal["rows", "features"] = "rows"  # reference | what is meant
     residual: float = 0.1
     mapper_weights: str = ""  # a checkpoint of the released code, used for every text instead of training
@@ -53,20 +68,35 @@ class Config:
 
     # global directions
     templates: Literal["plain", "imagenet"] = "plain"  # around both texts; imagenet is the reference
-    relevance: Literal["jacobian", "vjp", "table"] = "jacobian"  # of a channel: from gradients for all texts or for one, or the reference
+    relevance: Literal["jacobian", "vjp", "table"] = (
+        "jacobian"  # of a channel: from gradients for all texts or for one, or the reference
+    )
     alpha: float = 6.0  # edit strength; a negative value reverses the edit. The paper's figures have about 4
     beta: float = 0.15  # where select is beta: edit only channels whose |relevance| reaches this
-    select: Literal["beta", "automatic", "top"] = "top"  # automatic: the largest beta in 0.10 … 0.29 that keeps more than `channels`
-    channels: int = 20  # how many most relevant ones top keeps; also for automatic. The reference has 20 for faces, 100 otherwise
-    scaling: Literal["reference", "paper"] = "reference"  # sigma * relevance / largest relevance, or the relevance alone (eq. 6)
+    select: Literal["beta", "automatic", "top"] = (
+        "top"  # automatic: the largest beta in 0.10 … 0.29 that keeps more than `channels`
+    )
+    channels: int = (
+        20  # how many most relevant ones top keeps; also for automatic. The reference has 20 for faces, 100 otherwise
+    )
+    scaling: Literal["reference", "paper"] = (
+        "reference"  # sigma * relevance / largest relevance, or the relevance alone (eq. 6)
+    )
     max_resolution: int = 128  # layers above are not edited; the paper edits all but toRGB
     statistics_samples: int = 20_000  # latents behind mean and deviation of each channel; the reference takes 100,000
-    statistics_cutoff: int | None = None  # psi acts on rows below it there; None: on all. The released PyTorch port has 8
+    statistics_cutoff: int | None = (
+        None  # psi acts on rows below it there; None: on all. The released PyTorch port has 8
+    )
     images: int = 16  # codes that relevance is averaged over; the reference takes 100
-    probes: int = 16  # vjp: random cotangents an image from which the length of each effect is estimated; the CLIP's dimension: exact
+    # vjp: random cotangents an image from which the length of each effect is estimated; the CLIP's dimension: exact
+    probes: int = 16
     step: float = 5.0  # table: each channel is moved by +- this many deviations
-    base: Literal["restore", "cumulative"] = "restore"  # table: cumulative leaves visited channels at their mean, a fault of the release
-    center: Literal["mean", "own"] = "mean"  # table: step from the channel's mean (reference) or from the image's own value (eq. 5)
+    base: Literal["restore", "cumulative"] = (
+        "restore"  # table: cumulative leaves visited channels at their mean, a fault of the release
+    )
+    center: Literal["mean", "own"] = (
+        "mean"  # table: step from the channel's mean (reference) or from the image's own value (eq. 5)
+    )
     unit_differences: bool = True  # table: normalise an image's difference before averaging (reference), or not (eq. 5)
 
     def __post_init__(self) -> None:

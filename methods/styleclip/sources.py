@@ -22,7 +22,9 @@ class Sources:
     def __init__(self, config: Config, models: Models) -> None:
         self.config, self.models = config, models
         self.generator = models.stylegan2(config.generator)
-        self._of_image: dict[bytes, Tensor] = {}  # [L, w_dim] of each real image seen: one is asked for once for each text
+        self._of_image: dict[
+            bytes, Tensor
+        ] = {}  # [L, w_dim] of each real image seen: one is asked for once for each text
 
     @torch.no_grad()
     def of_seeds(self, seeds: Sequence[int]) -> Tensor:
@@ -31,14 +33,17 @@ class Sources:
         return self.generator.truncate(in_passes(self.generator.mapping, z), self.config.truncation_psi)
 
     def of_images(self, images: Sequence[np.ndarray]) -> Tensor:
-        """The encoder's answer for each real image, uint8 [3, H, W], or the mean w, improved by `projection_steps` of descent.
+        """The encoder's answer for each real image, uint8 [3, H, W], or the mean w, improved by `projection_steps` of
+        descent.
 
         Raises UserError for images of another size than the generator's.
         """
         side = self.generator.config.resolution
         wrong = [image.shape for image in images if image.shape != (3, side, side)]
         if wrong:
-            raise UserError(f"styleclip: an image is {wrong[0]}, {self.config.generator} draws (3, {side}, {side}): scale it first")
+            raise UserError(
+                f"styleclip: an image is {wrong[0]}, {self.config.generator} draws (3, {side}, {side}): scale it first"
+            )
         new = [image for image in images if image.tobytes() not in self._of_image]
         if new:
             found = in_passes(self._found, to_float(torch.from_numpy(np.stack(new))).to(self.models.device))
@@ -63,5 +68,7 @@ class Sources:
         try:
             encoder.load_state_dict(dict(weights.tensors))
         except RuntimeError as error:
-            raise UserError(f"{weights.name} does not fit {self.config.generator}: train an encoder for this generator") from error
+            raise UserError(
+                f"{weights.name} does not fit {self.config.generator}: train an encoder for this generator"
+            ) from error
         return encoder.eval().requires_grad_(False).to(self.models.device)

@@ -1,4 +1,6 @@
-"""The style space of one generator as one CLIP sees it: its edited channels, their statistics, and sample codes to measure at."""
+"""The style space of one generator as one CLIP sees it: its edited channels, their statistics, and sample codes to
+measure at.
+"""
 
 import torch
 from torch import Tensor
@@ -13,14 +15,19 @@ PASS = 16  # images of a pass with gradients
 
 
 class StyleSpace:
-    """channels: int64 [E], those that are edited. mean, sigma: [C], of all channels. codes: styles [N, C], the first of the sample."""
+    """channels: int64 [E], those that are edited. mean, sigma: [C], of all channels. codes: styles [N, C], the first of
+    the sample.
+    """
 
     def __init__(self, config: Config, models: Models) -> None:
         """Raises UserError where no layer is small enough to be edited."""
         self.generator, self.clip = models.stylegan2(config.generator), models.clip(config.clip)
         channels = editable_channels(self.generator.layers, config.max_resolution)
         if not len(channels):
-            raise UserError(f"styleclip: max_resolution is {config.max_resolution}, {config.generator} has no layer that small: raise it")
+            raise UserError(
+                f"styleclip: max_resolution is {config.max_resolution}, {config.generator} has no layer that small: "
+                f"raise it"
+            )
         self.channels = channels.to(models.device)
         psi, cutoff = config.truncation_psi, config.statistics_cutoff
         w = sampled_w(self.generator, range(max(config.statistics_samples, config.images)))

@@ -1,7 +1,8 @@
 """Mean and standard deviation of each style channel, in closed form.
 
-Styles are affine in w, s = A w + a, so mean and deviation follow from those of w: A m + a and sqrt(diag(A K A')), K the covariance. One
-w_dim x w_dim matrix replaces the 100,000 style codes of the released script, with equal numbers for equal samples.
+Styles are affine in w, s = A w + a, so mean and deviation follow from those of w: A m + a and sqrt(diag(A K A')), K the
+covariance. One w_dim x w_dim matrix replaces the 100,000 style codes of the released script, with equal numbers for
+equal samples.
 """
 
 from collections.abc import Sequence
@@ -25,10 +26,16 @@ def sampled_w(generator: Generator, numbers: Sequence[int]) -> Tensor:
 
 
 @torch.no_grad()
-def style_statistics(generator: Generator, w: Tensor, psi: float = 1.0, cutoff: int | None = None) -> tuple[Tensor, Tensor]:
-    """Mean [C] and standard deviation [C] (divided by N) of the styles of w [N, w_dim], truncated by psi in the rows below `cutoff`."""
+def style_statistics(
+    generator: Generator, w: Tensor, psi: float = 1.0, cutoff: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Mean [C] and standard deviation [C] (divided by N) of the styles of w [N, w_dim], truncated by psi in the rows
+    below `cutoff`.
+    """
     identity = torch.eye(generator.config.w_dim, dtype=w.dtype, device=w.device)
-    offset = generator.style(torch.zeros_like(identity[:1])[:, None].expand(-1, generator.config.rows, -1)).double()  # [1, C]
+    offset = generator.style(
+        torch.zeros_like(identity[:1])[:, None].expand(-1, generator.config.rows, -1)
+    ).double()  # [1, C]
     slope = generator.style(identity[:, None].expand(-1, generator.config.rows, -1)).double() - offset  # [w_dim, C]
     centre, mean = generator.mapping.w_avg.double(), w.double().mean(0)
     deviations = w.double() - mean
@@ -43,5 +50,9 @@ def style_statistics(generator: Generator, w: Tensor, psi: float = 1.0, cutoff: 
 
 def editable_channels(layers: Sequence[Layer], max_resolution: int) -> Tensor:
     """The channels that are edited, int64 [E]: of every layer up to this resolution, but toRGB."""
-    ranges = [torch.arange(layer.start, layer.stop) for layer in layers if not layer.is_rgb and layer.resolution <= max_resolution]
+    ranges = [
+        torch.arange(layer.start, layer.stop)
+        for layer in layers
+        if not layer.is_rgb and layer.resolution <= max_resolution
+    ]
     return torch.cat(ranges) if ranges else torch.zeros(0, dtype=torch.int64)

@@ -1,9 +1,10 @@
 """StyleGAN-NADA (Gal et al., SIGGRAPH 2022): a text moves a whole generator to a domain of which it has seen no image.
 
-Two copies of a StyleGAN2, one frozen, one learning, draw the same latents; the learning one is pushed until CLIP sees its images differ
-from the frozen one's as the target text differs from the source text. Each pair of texts is a training of its own, a few hundred steps.
-For changes of shape a latent mapper can follow, which moves codes to where the adapted generator shows the target (mining.py).
-Not here: targets given as images, the generators of StyleGAN3 and StyleGAN-XL.
+Two copies of a StyleGAN2, one frozen, one learning, draw the same latents; the learning one is pushed until CLIP sees
+its images differ from the frozen one's as the target text differs from the source text. Each pair of texts is a
+training of its own, a few hundred steps. For changes of shape a latent mapper can follow, which moves codes to where
+the adapted generator shows the target (mining.py). Not here: targets given as images, the generators of StyleGAN3 and
+StyleGAN-XL.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,7 +39,10 @@ class Method:
         self.parent, self.adaptations = models.stylegan2(config.generator), Adaptations(config, models)
         self.mining = Mining(config, models) if config.mining_steps else None
         seen = [models.used[config.generator]["data"]]
-        self.trained_on = [" ".join(data[key] for key in ("dataset", "train")) if isinstance(data, dict) else str(data) for data in seen]
+        self.trained_on = [
+            " ".join(data[key] for key in ("dataset", "train")) if isinstance(data, dict) else str(data)
+            for data in seen
+        ]
 
     @property
     def cost(self) -> dict[str, float]:
@@ -55,18 +59,24 @@ class Method:
 
         Raises UserError for texts without a direction between them.
         """
-        return self._images([(request.source, request.target) for request in requests], [request.seed for request in requests])
+        return self._images(
+            [(request.source, request.target) for request in requests], [request.seed for request in requests]
+        )
 
     def unadapted(self, requests: Sequence[Adapt]) -> Tensor:
         """The parent's images of the same latents, uint8 [B, 3, H, W] on the CPU; they depend on the seeds alone."""
         return self._images([None] * len(requests), [request.seed for request in requests])
 
     def text_to_image(self, requests: Sequence[TextToImage]) -> Tensor:
-        """Images of the domain that each prompt names, or of the parent where it names none: uint8 [B, 3, H, W] on the CPU.
+        """Images of the domain that each prompt names, or of the parent where it names none: uint8 [B, 3, H, W] on the
+        CPU.
 
         Where `prompts` is "every", each prompt is a target of its own, for which a generator is trained.
         """
-        targets = [request.prompt if self.config.prompts == "every" else self.adaptations.named(request.prompt) for request in requests]
+        targets = [
+            request.prompt if self.config.prompts == "every" else self.adaptations.named(request.prompt)
+            for request in requests
+        ]
         texts = [None if target is None else (self.config.source, target) for target in targets]
         return self._images(texts, [request.seed for request in requests])
 
@@ -82,7 +92,10 @@ class Method:
 
     @torch.no_grad()
     def _drawn(self, texts: tuple[str, str] | None, seeds: Sequence[int]) -> Tensor:
-        """Images of seeds with fixed noise: uint8 [B, 3, H, W]. The parent maps and truncates, so that pairs have one latent."""
+        """Images of seeds with fixed noise: uint8 [B, 3, H, W].
+
+        The parent maps and truncates, so that pairs have one latent.
+        """
         generator = self.parent if texts is None else self.adaptations.generator(*texts)
         z = latents(seeds, self.parent.config.z_dim).to(self.models.device)
         w_plus = self.parent.truncate(in_passes(self.parent.mapping, z), self.config.truncation_psi)
@@ -91,8 +104,13 @@ class Method:
         return to_uint8(in_passes(lambda part: generator.synthesis(generator.style(part)), w_plus)).cpu()
 
 
-def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, models: Models, seed: int) -> AdaptationRecipe:
-    """The adaptation to `target` under one profile; no image of a data set is looked at. Raises UserError for an unknown key."""
+def recipe(
+    part: str, settings: Mapping[str, Any], train: Split, val: Split, models: Models, seed: int
+) -> AdaptationRecipe:
+    """The adaptation to `target` under one profile; no image of a data set is looked at.
+
+    Raises UserError for an unknown key.
+    """
     if part not in PROFILES:
         raise UserError(f"stylegan_nada has no part {part!r}{did_you_mean(part, PARTS)}")
     config = configure(Training, {**PROFILES[part], "seed": seed, **settings}, f"stylegan_nada {part}")

@@ -1,6 +1,7 @@
 """Adapted generators by their texts: from the zoo, from the cache, or trained when they are first asked for.
 
-Weights of the zoo are taken only where their card says that they were made exactly as the settings ask, from the same networks.
+Weights of the zoo are taken only where their card says that they were made exactly as the settings ask, from the same
+networks.
 """
 
 import hashlib
@@ -26,11 +27,15 @@ from t2ibench.networks.stylegan2.difference import adapted
 from t2ibench.networks.training import loop
 
 PREFIX = name_of("")
-SMALL_WORDS = frozenset(("a", "an", "the", "of", "in", "on", "by", "with", "and", "to", "is", "this", "image", "picture"))
+SMALL_WORDS = frozenset(
+    ("a", "an", "the", "of", "in", "on", "by", "with", "and", "to", "is", "this", "image", "picture")
+)
 
 
 class Adaptations:
-    """Generators that were moved from a source to a target text. cost: what training them took, also where it was done before."""
+    """Generators that were moved from a source to a target text. cost: what training them took, also where it was done
+    before.
+    """
 
     def __init__(self, config: Config, models: Models) -> None:
         """Raises UserError where `weights` names a file that is missing, damaged, or of another generator."""
@@ -64,21 +69,30 @@ class Adaptations:
         return {"adaptation_sha256": self.made_of[source, target], "strength": self.config.strength}
 
     def named(self, prompt: str) -> str | None:
-        """The target that a prompt names: all of its words stand in the prompt, but those of the source and small ones; else None.
+        """The target that a prompt names: all of its words stand in the prompt, but those of the source and small ones;
+        else None.
 
         Of several the one with the most words, and of those the first: the setting's, then the zoo's by name.
         """
         plain, asked = SMALL_WORDS | words(self.config.source), words(prompt)
-        telling = {target: words(target) - plain for target in dict.fromkeys([*self.config.domains, *self._shipped_targets()])}
+        telling = {
+            target: words(target) - plain for target in dict.fromkeys([*self.config.domains, *self._shipped_targets()])
+        }
         found = {target: len(own) for target, own in telling.items() if own and own <= asked}
         return max(found, key=lambda target: found[target], default=None)
 
     def _adapted(self, weights: weights.Weights) -> Generator:
         config = weights.config
         if config.get("kind") != "stylegan2-difference":
-            raise UserError(f"{weights.name}: these are no weights of an adaptation: give one that `t2ibench train stylegan_nada` wrote")
+            raise UserError(
+                f"{weights.name}: these are no weights of an adaptation: give one that `t2ibench train stylegan_nada` "
+                f"wrote"
+            )
         if config["generator_sha256"] != self.models.used[self.config.generator]["sha256"]:
-            raise UserError(f"{weights.name} was made from another {config['generator']} than {self.config.generator} here: train it again")
+            raise UserError(
+                f"{weights.name} was made from another {config['generator']} than {self.config.generator} here: train "
+                f"it again"
+            )
         return adapted(self.parent, decode(weights.tensors), self.config.strength, weights.name).to(self.models.device)
 
     def _given(self) -> weights.Weights:
@@ -88,7 +102,10 @@ class Adaptations:
         if not path.is_file():
             raise UserError(f"{path} is missing, expected the weights of an adaptation: correct `weights`")
         found = weights.read(path)
-        self.models.used[str(path)] = {"sha256": found.sha256, **{key: found.card.get(key) for key in ("data", "optimised_for")}}
+        self.models.used[str(path)] = {
+            "sha256": found.sha256,
+            **{key: found.card.get(key) for key in ("data", "optimised_for")},
+        }
         return found
 
     @cached_property
@@ -99,11 +116,14 @@ class Adaptations:
         return {
             name: card
             for name, card in cards.items()
-            if card.get("steps") == self.config.steps and comparable({**card.get("recipe", {}), "source": "", "target": ""}) == wanted
+            if card.get("steps") == self.config.steps
+            and comparable({**card.get("recipe", {}), "source": "", "target": ""}) == wanted
         }
 
     def _shipped_targets(self) -> list[str]:
-        return [card["config"]["target"] for card in self._cards.values() if card["config"]["source"] == self.config.source]
+        return [
+            card["config"]["target"] for card in self._cards.values() if card["config"]["source"] == self.config.source
+        ]
 
     def _shipped(self, source: str, target: str) -> weights.Weights | None:
         for name, card in self._cards.items():
@@ -112,16 +132,24 @@ class Adaptations:
         return None
 
     def _trained(self, source: str, target: str) -> weights.Weights:
-        """From the cache, or trained now; a kill in between loses a minute at most. What a longer training kept on its way counts."""
+        """From the cache, or trained now; a kill in between loses a minute at most.
+
+        What a longer training kept on its way counts.
+        """
         recipe = comparable(settings_of(self.config, source, target, self.models))
         stem = f"{name_of(target)}-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}"
         steps, folder = self.config.steps, cache.folder() / "stylegan_nada"
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"{folder} cannot be written ({error.strerror}): set T2IBENCH_CACHE to a folder that can") from error
+            raise UserError(
+                f"{folder} cannot be written ({error.strerror}): set T2IBENCH_CACHE to a folder that can"
+            ) from error
         with FileLock(folder / f"{stem}.lock"):
-            for path in (folder / f"{stem}-{steps}.safetensors", *sorted(folder.glob(f"{stem}-*/step-{steps:05d}.safetensors"))):
+            for path in (
+                folder / f"{stem}-{steps}.safetensors",
+                *sorted(folder.glob(f"{stem}-*/step-{steps:05d}.safetensors")),
+            ):
                 try:
                     return weights.read(path)
                 except (FileNotFoundError, UserError):  # none, or a damaged one
@@ -132,7 +160,9 @@ class Adaptations:
         started = time.perf_counter()
         try:
             with torch.enable_grad():
-                weights = loop.fit(AdaptationRecipe(self.config, source, target, self.models), name, folder, steps=self.config.steps)
+                weights = loop.fit(
+                    AdaptationRecipe(self.config, source, target, self.models), name, folder, steps=self.config.steps
+                )
         finally:
             self.spent += time.perf_counter() - started
         (folder / name / "checkpoint.pt").unlink()

@@ -1,7 +1,9 @@
-"""Which layers learn: a fixed set (`phase`), or those whose rows of W+ the target text would move most (adaptive layer selection).
+"""Which layers learn: a fixed set (`phase`), or those whose rows of W+ the target text would move most (adaptive layer
+selection).
 
-A layer is a modulated convolution of StyleGAN2 with its style affine, noise gain and bias, named as in NVlabs' keys ("b8.conv0"); beside
-them there are "const" and "mapping". Row r of W+ drives one convolution and, where r is odd, the toRGB before it.
+A layer is a modulated convolution of StyleGAN2 with its style affine, noise gain and bias, named as in NVlabs' keys
+("b8.conv0"); beside them there are "const" and "mapping". Row r of W+ drives one convolution and, where r is odd, the
+toRGB before it.
 """
 
 from collections.abc import Callable
@@ -23,26 +25,37 @@ def convolutions(layout: Layout) -> list[str]:
 
 
 def phase_layers(layout: Layout, phase: str) -> list[str]:
-    """The layers of a fixed set. The mapping is in "all" as in the release, but both generators are fed w of the frozen one: it stays."""
+    """The layers of a fixed set.
+
+    The mapping is in "all" as in the release, but both generators are fed w of the frozen one: it stays.
+    """
     first, *others = convolutions(layout)
     if phase == "all":
         return ["mapping", "const", *(layer.name for layer in layout.layers)]
-    spans = {"default": slice(None), "texture": slice(2, 10), "shape": slice(0, 2), "shape_expanded": slice(0, 3), "no_fine": slice(0, 10)}
+    spans = {
+        "default": slice(None),
+        "texture": slice(2, 10),
+        "shape": slice(0, 2),
+        "shape_expanded": slice(0, 3),
+        "no_fine": slice(0, 10),
+    }
     return ["const", first, *others[spans[phase]]]
 
 
 def row_table(layout: Layout, row_map: Literal["corrected", "reference"]) -> list[str]:
     """The layer that rank r of W+'s rows makes learn, for r = 0, 1, …
 
-    corrected: the convolution that row r drives; the last row drives none. reference: with the toRGB at 4 pixels in second place, so
-    that every later row stands for the convolution before its own.
+    corrected: the convolution that row r drives; the last row drives none. reference: with the toRGB at 4 pixels in
+    second place, so that every later row stands for the convolution before its own.
     """
     first, *others = convolutions(layout)
     return [first, *others] if row_map == "corrected" else [first, "b4.torgb", *others]
 
 
 def chosen(scores: Tensor, table: list[str], k: int) -> list[str]:
-    """The layers of the k rows with the highest scores [L], in order of the rows; rows beyond the table cannot be chosen."""
+    """The layers of the k rows with the highest scores [L], in order of the rows; rows beyond the table cannot be
+    chosen.
+    """
     rows = scores[: len(table)].topk(min(k, len(table))).indices
     return [table[row] for row in sorted(rows.tolist())]
 
@@ -61,7 +74,11 @@ def row_scores(loss: Callable[[Tensor], Tensor], w_plus: Tensor, iterations: int
 
 
 def parameters_of(
-    generator: Generator, layers: list[str], train_affine: bool = True, train_kernels: bool = True, train_noise: bool = True
+    generator: Generator,
+    layers: list[str],
+    train_affine: bool = True,
+    train_kernels: bool = True,
+    train_noise: bool = True,
 ) -> dict[str, nn.Parameter]:
     """The parameters of layers, by key. Raises UserError where none is left."""
     found = {key: value for key, value in generator.named_parameters() if layer_of(key) in layers}

@@ -1,7 +1,7 @@
 """The losses of StyleGAN-NADA: images should move in CLIP's space as the texts do.
 
-Not here, as no figure of the authors uses them: the losses on patches, on the manifold and against a texture image, and targets that are
-given as images instead of text.
+Not here, as no figure of the authors uses them: the losses on patches, on the manifold and against a texture image, and
+targets that are given as images instead of text.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,9 @@ from t2ibench.networks.models import Models
 
 @dataclass(frozen=True)
 class Guide:
-    """One CLIP with its weight; delta_t [D] of unit norm from source to target text, target [D] the features of the target alone."""
+    """One CLIP with its weight; delta_t [D] of unit norm from source to target text, target [D] the features of the
+    target alone.
+    """
 
     clip: Clip
     weight: float
@@ -34,9 +36,15 @@ class Guide:
 
 
 def guides(config: Config, source: str, target: str, models: Models) -> list[Guide]:
-    """Every CLIP that has a weight; one that is named twice has the sum of both. Raises UserError where the texts are the same."""
+    """Every CLIP that has a weight; one that is named twice has the sum of both.
+
+    Raises UserError where the texts are the same.
+    """
     if " ".join(source.lower().split()) == " ".join(target.lower().split()):
-        raise UserError(f"stylegan_nada: source and target are both {target!r}, so there is no direction between them: use another target")
+        raise UserError(
+            f"stylegan_nada: source and target are both {target!r}, so there is no direction between them: use "
+            f"another target"
+        )
     made = []
     for name, weight in weighted(config).items():
         clip = models.clip(name)
@@ -56,12 +64,16 @@ def weighted(config: Config) -> dict[str, float]:
 def text_direction(clip: Clip, source: str, target: str, templates: Sequence[str]) -> Tensor:
     """delta_t: the unit direction [D] between the mean features of both texts over all templates.
 
-    The means are not brought to unit norm before the subtraction, as released. Raises UserError where the model reads both as the same.
+    The means are not brought to unit norm before the subtraction, as released. Raises UserError where the model reads
+    both as the same.
     """
-    before, after = (clip.encode_texts([fill(template, text) for template in templates]).mean(0) for text in (source, target))
+    before, after = (
+        clip.encode_texts([fill(template, text) for template in templates]).mean(0) for text in (source, target)
+    )
     if (after - before).norm() < SAME:
         raise UserError(
-            f"{clip.name} reads {source!r} and {target!r} as the same text, so there is no direction between them: use another target"
+            f"{clip.name} reads {source!r} and {target!r} as the same text, so there is no direction between them: "
+            f"use another target"
         )
     return F.normalize(after - before, dim=0)
 
@@ -69,8 +81,8 @@ def text_direction(clip: Clip, source: str, target: str, templates: Sequence[str
 def direction_loss(before: Tensor, after: Tensor, delta_t: Tensor, floor: float = 1e-3) -> Tensor:
     """1 - cos(after - before, delta_t) of each image, [B], in [0, 2]; features [B, D] of unit norm, delta_t [D].
 
-    A displacement shorter than `floor` is divided by `floor` instead of its length: an image that has not moved costs 1 and has a finite
-    gradient, towards delta_t.
+    A displacement shorter than `floor` is divided by `floor` instead of its length: an image that has not moved costs 1
+    and has a finite gradient, towards delta_t.
     """
     moved = after - before
     return 1 - (moved @ delta_t) / torch.linalg.vector_norm(moved, dim=1).clamp(min=floor)
@@ -82,12 +94,13 @@ def global_loss(features: Tensor, target: Tensor) -> Tensor:
 
 
 def views(before: Tensor, after: Tensor, copies: int, scale: float, stream: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Both images of each pair [B, 3, H, W] as `copies` views of them, [copies * B, 3, H, W]; the same view of both images of a pair.
+    """Both images of each pair [B, 3, H, W] as `copies` views of them, [copies * B, 3, H, W]; the same view of both
+    images of a pair.
 
-    A view is a crop of 1 - scale to all of the sides, shifted by up to a twentieth of them beyond (the border goes on), mirrored or not,
-    with noise of deviation 0.05, at a resolution from a third to all of the image's, which all views of a step share. A pattern that
-    fools CLIP in one place or by its texture does not survive that: augmentation as in CLIPDraw (Frans et al., 2021) and FuseDream (Liu
-    et al., 2021).
+    A view is a crop of 1 - scale to all of the sides, shifted by up to a twentieth of them beyond (the border goes on),
+    mirrored or not, with noise of deviation 0.05, at a resolution from a third to all of the image's, which all views
+    of a step share. A pattern that fools CLIP in one place or by its texture does not survive that: augmentation as in
+    CLIPDraw (Frans et al., 2021) and FuseDream (Liu et al., 2021).
     """
     count, (height, width) = copies * len(before), before.shape[2:]
     u = torch.rand(count, 6, generator=stream)
@@ -110,7 +123,8 @@ def views(before: Tensor, after: Tensor, copies: int, scale: float, stream: torc
 
 
 def total_loss(config: Config, guides: Sequence[Guide], before: Tensor, after: Tensor) -> dict[str, Tensor]:
-    """Weighted sums over the guides, scalars, by name: "direction" and "global" as far as they have a weight, and "loss" of both.
+    """Weighted sums over the guides, scalars, by name: "direction" and "global" as far as they have a weight, and
+    "loss" of both.
 
     before, after: images of the frozen and of the learning generator, floats [B, 3, H, W].
     """

@@ -1,8 +1,9 @@
 """The second step for changes of shape: codes are moved to where the adapted generator already shows the target.
 
-Where only some latents of an adapted generator show the target (cats among dogs), a latent mapper is trained on it for the target text,
-as StyleCLIP's, with several CLIPs and a loss on the length of embeddings. It cannot help where no image shows the target at all. The
-released training takes overlapping windows of its codes, so that 5,000 hold 2,501 distinct ones; here each batch has its own.
+Where only some latents of an adapted generator show the target (cats among dogs), a latent mapper is trained on it for
+the target text, as StyleCLIP's, with several CLIPs and a loss on the length of embeddings. It cannot help where no
+image shows the target at all. The released training takes overlapping windows of its codes, so that 5,000 hold 2,501
+distinct ones; here each batch has its own.
 """
 
 from collections.abc import Mapping
@@ -24,7 +25,9 @@ from t2ibench.networks.training.mapper_store import load, once
 
 
 class Mining:
-    """Mappers of adapted generators, by their texts. seconds: of training, also where it was done before; spent: of it now."""
+    """Mappers of adapted generators, by their texts. seconds: of training, also where it was done before; spent: of it
+    now.
+    """
 
     def __init__(self, config: Config, models: Models) -> None:
         self.config, self.models = config, models
@@ -51,10 +54,13 @@ class Mining:
         return identity_features(self.config.identity, self.models.clip(self.config.clips[0]), self.models)[0]
 
     @torch.no_grad()
-    def mined(self, w_plus: Tensor, generator: Generator, texts: tuple[str, str], adaptation: Mapping[str, Any]) -> Tensor:
+    def mined(
+        self, w_plus: Tensor, generator: Generator, texts: tuple[str, str], adaptation: Mapping[str, Any]
+    ) -> Tensor:
         """Codes [B, L, w_dim] moved by the mapper of this adapted generator; a row depends on its own code alone.
 
-        adaptation: all that decides the generator. Raises FloatingPointError where a loss of the training is not finite.
+        adaptation: all that decides the generator. Raises FloatingPointError where a loss of the training is not
+        finite.
         """
         network = self._network(generator, texts, adaptation)
         return torch.cat([code + self.own.residual * network(code) for code in w_plus.split(1)])
@@ -62,7 +68,12 @@ class Mining:
     def _network(self, generator: Generator, texts: tuple[str, str], adaptation: Mapping[str, Any]) -> MapperNetwork:
         if texts not in self.networks:
             config, (_, target) = self.config, texts
-            recorded = {**vars(self.own), "identity": config.identity if config.mining_id else "", "prompt": target, **adaptation}
+            recorded = {
+                **vars(self.own),
+                "identity": config.identity if config.mining_id else "",
+                "prompt": target,
+                **adaptation,
+            }
 
             def make() -> MapperRecipe:
                 distances = [ClipDistance(self.models.clip(name)) for name in weighted(config)]

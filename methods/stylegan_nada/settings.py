@@ -1,7 +1,8 @@
-"""Every setting of StyleGAN-NADA, and the profiles under which it trains; the defaults are those that work with the zoo's networks.
+"""Every setting of StyleGAN-NADA, and the profiles under which it trains; the defaults are those that work with the
+zoo's networks.
 
-Nothing of the paper beyond its abstract could be checked: "reference" is the released code, and the profiles `fast`, `paper-style` and
-`shape` are budgets and layer choices of its scripts and notebook.
+Nothing of the paper beyond its abstract could be checked: "reference" is the released code, and the profiles `fast`,
+`paper-style` and `shape` are budgets and layer choices of its scripts and notebook.
 """
 
 from collections.abc import Mapping
@@ -23,9 +24,13 @@ class Config:
     # images
     truncation_psi: float = 0.7  # towards the parent's stored mean w, in parent and child alike
     strength: float = 1.0  # share of the way from the parent's weights to the adapted ones; beyond 1 exaggerates
-    weights: str = ""  # an adaptation for every text: a name of the zoo, or a file, such as a training's step-00150.safetensors
+    weights: str = (
+        ""  # an adaptation for every text: a name of the zoo, or a file, such as a training's step-00150.safetensors
+    )
     source: str = "a face avatar"  # the generator's own domain, where only a prompt is given
-    prompts: Literal["named", "every"] = "named"  # a prompt is for the domain it names, or the parent's; or every prompt is trained for
+    prompts: Literal["named", "every"] = (
+        "named"  # a prompt is for the domain it names, or the parent's; or every prompt is trained for
+    )
     domains: tuple[str, ...] = ()  # targets that a prompt may name, beside those in the zoo
 
     # training
@@ -37,18 +42,27 @@ class Config:
     templates: Literal["plain", "imagenet"] = "plain"  # around both texts; imagenet is the reference
     lambda_direction: float = 1.0
     lambda_global: float = 0.0  # the loss that chooses layers, here as a training loss: for ablations
-    views: int = 4  # ours, against images that fool one CLIP: it sees so many moved copies of each pair; 0: the pair as it is (reference)
+    # ours, against images that fool one CLIP: it sees so many moved copies of each pair; 0: the pair as it is
+    # (reference)
+    views: int = 4
     view_scale: float = 0.3  # a view shows between 1 - view_scale of the sides and all
     floor: float = 1e-3  # displacements of features that are shorter count as of this length
-    phase: Literal["default", "texture", "shape", "shape_expanded", "no_fine", "all"] = "all"  # what learns where `layers` is 0
+    phase: Literal["default", "texture", "shape", "shape_expanded", "no_fine", "all"] = (
+        "all"  # what learns where `layers` is 0
+    )
     train_affine: bool = True  # the affine layers of what learns (reference for StyleGAN2)
-    train_kernels: bool = True  # its convolutions (reference); False: only what shifts and scales them, which draws no strokes
+    train_kernels: bool = (
+        True  # its convolutions (reference); False: only what shifts and scales them, which draws no strokes
+    )
     train_noise: bool = False  # the strength of its noise maps (reference); False: no target can be reached by noise
-    layers: float = 0.0  # k: this many layers are chosen anew and alone learn (below 1: this share of W+'s rows); 0: those of `phase`
+    # k: this many layers are chosen anew and alone learn (below 1: this share of W+'s rows); 0: those of `phase`
+    layers: float = 0.0
     layers_every: int = 1  # steps between choices
     layers_iterations: int = 1  # steps of descent on the latents behind a choice
     layers_batch: int = 8  # latents behind a choice
-    row_map: Literal["corrected", "reference"] = "corrected"  # reference: row r > 1 trains the layer before the one it drives
+    row_map: Literal["corrected", "reference"] = (
+        "corrected"  # reference: row r > 1 trains the layer before the one it drives
+    )
     mixing: float = 0.0  # share of steps whose images cross two latents over at a random row
     paired: bool = True  # both images of a pair have the same noise and the same crossover; False: the reference
     noise: Literal["random", "const"] = "random"  # fresh noise in every layer, or the generator's own maps
@@ -66,7 +80,9 @@ class Config:
     mining_l2: float = 0.8
     mining_id: float = 0.1  # 0 for what is no face
     mining_norm: float = 0.5  # on the length of the first CLIP's embeddings
-    identity: str = "guide"  # features of the identity term: of the first CLIP ("guide"), or the file of ArcFace's weights
+    identity: str = (
+        "guide"  # features of the identity term: of the first CLIP ("guide"), or the file of ArcFace's weights
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "clip_weights", self.clip_weights or (1.0,) * len(self.clips))  # the class is frozen
@@ -93,9 +109,14 @@ class Config:
         if not 0 <= self.mixing <= 1:
             raise UserError(f"stylegan_nada: mixing is {self.mixing}, expected a share in [0, 1]")
         if len(self.clips) != len(self.clip_weights):
-            raise UserError(f"stylegan_nada: {len(self.clips)} clips with {len(self.clip_weights)} clip_weights, expected one for each")
+            raise UserError(
+                f"stylegan_nada: {len(self.clips)} clips with {len(self.clip_weights)} clip_weights, expected one for "
+                f"each"
+            )
         if min(self.clip_weights, default=0.0) < 0 or not sum(self.clip_weights) > 0:
-            raise UserError(f"stylegan_nada: clip_weights are {list(self.clip_weights)}, expected none below 0 and one above")
+            raise UserError(
+                f"stylegan_nada: clip_weights are {list(self.clip_weights)}, expected none below 0 and one above"
+            )
         if min(self.lambda_direction, self.lambda_global) < 0 or not self.lambda_direction + self.lambda_global > 0:
             given = f"lambda_direction is {self.lambda_direction}, lambda_global {self.lambda_global}"
             raise UserError(f"stylegan_nada: {given}, expected none below 0 and one above")
@@ -110,7 +131,9 @@ class Training(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.target.strip():
-            raise UserError("stylegan_nada: target is missing: name the domain, --set target='a pencil sketch of a face'")
+            raise UserError(
+                "stylegan_nada: target is missing: name the domain, --set target='a pencil sketch of a face'"
+            )
 
 
 PROFILES: Mapping[str, Mapping[str, Any]] = {
@@ -119,12 +142,25 @@ PROFILES: Mapping[str, Mapping[str, Any]] = {
     "paper-style": {"steps": 301, "templates": "imagenet", "batch": 2, "layers": 18.0},
     "shape": {"steps": 600, "templates": "imagenet", "batch": 2, "layers": 0.667, "mixing": 0.9},
 }
-DECIDE_IMAGES = ("generator", "clips", "clip_weights", "truncation_psi", "strength", "weights", "source", "prompts", "domains", "identity")
+DECIDE_IMAGES = (
+    "generator",
+    "clips",
+    "clip_weights",
+    "truncation_psi",
+    "strength",
+    "weights",
+    "source",
+    "prompts",
+    "domains",
+    "identity",
+)
 DECIDE_LENGTH = ("steps", "keep_every")
 
 
 def training_settings(config: Config) -> dict[str, Any]:
-    """The settings that decide step by step what an adaptation becomes; not how many steps it takes, nor names of networks."""
+    """The settings that decide step by step what an adaptation becomes; not how many steps it takes, nor names of
+    networks.
+    """
     left_out = {*DECIDE_IMAGES, *DECIDE_LENGTH, "target"}
     names = [field.name for field in fields(config) if not field.name.startswith("mining_")]
     return {name: getattr(config, name) for name in names if name not in left_out}

@@ -1,7 +1,9 @@
-"""How a generator learns a domain that only a text names: beside its frozen self, from the same latents, for a few hundred steps.
+"""How a generator learns a domain that only a text names: beside its frozen self, from the same latents, for a few
+hundred steps.
 
-Differences to the released code that no setting brings back: every random number belongs to its step, so that runs repeat and resume;
-one stored mean w for both generators; layers that do not learn are left out of Adam (they keep value and moments).
+Differences to the released code that no setting brings back: every random number belongs to its step, so that runs
+repeat and resume; one stored mean w for both generators; layers that do not learn are left out of Adam (they keep value
+and moments).
 """
 
 import copy
@@ -23,14 +25,20 @@ from t2ibench.networks.stylegan2 import Generator
 from t2ibench.networks.stylegan2.difference import difference
 
 BETAS, EPS = (0.0, 0.99**0.8), 1e-8  # of the release: those of StyleGAN2 with its lazy regularisation's share of 4/5
-HELD_OUT, SHOWN, ACROSS = 64, 32, 8  # latents behind a card's numbers and in the progress image, which has so many a line
+HELD_OUT, SHOWN, ACROSS = (
+    64,
+    32,
+    8,
+)  # latents behind a card's numbers and in the progress image, which has so many a line
 
 
 class AdaptationRecipe:
     """Trains one adaptation; a `loop.Recipe` whose weights are the differences to the parent generator."""
 
     def __init__(self, config: Config, source: str, target: str, models: Models) -> None:
-        """Raises UserError for texts without a direction between them, weights that are missing, and a set of layers that is empty."""
+        """Raises UserError for texts without a direction between them, weights that are missing, and a set of layers
+        that is empty.
+        """
         self.config, self.source, self.target, self.models = config, source, target, models
         self.name, self.keep_every, self.steps = name_of(target), config.keep_every, config.steps
         self.frozen: Generator = models.stylegan2(config.generator)
@@ -85,10 +93,13 @@ class AdaptationRecipe:
     def _learned(self) -> dict[str, torch.nn.Parameter]:
         """The parameters of the layers that learn, as far as they may."""
         config = self.config
-        return layers.parameters_of(self.child, self.learning, config.train_affine, config.train_kernels, config.train_noise)
+        return layers.parameters_of(
+            self.child, self.learning, config.train_affine, config.train_kernels, config.train_noise
+        )
 
     def pair(self, stream: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Images of the frozen and of the learning generator from the same latents, floats [batch, 3, H, W]; all randomness is `stream`'s.
+        """Images of the frozen and of the learning generator from the same latents, floats [batch, 3, H, W]; all
+        randomness is `stream`'s.
 
         A pair also shares noise and crossover, unless `paired` is False.
         """
@@ -100,7 +111,9 @@ class AdaptationRecipe:
             if config.paired:
                 stream.set_state(shared)
             with torch.no_grad():
-                first, second = (self.frozen.truncate(self.frozen.mapping(part.to(self.device)), config.training_psi) for part in z)
+                first, second = (
+                    self.frozen.truncate(self.frozen.mapping(part.to(self.device)), config.training_psi) for part in z
+                )
                 crossing = int(torch.randint(1, layout.rows, (), generator=stream)) if mixed else layout.rows
                 w_plus = torch.cat([first[:, :crossing], second[:, crossing:]], dim=1)
             with torch.set_grad_enabled(generator is self.child):
@@ -147,7 +160,9 @@ class AdaptationRecipe:
     @torch.no_grad()
     def _held_out(self, count: int) -> tuple[Tensor, Tensor]:
         """Images of latents that no step and no sample has, of both generators, as they are made later."""
-        z = latents([derive_seed(self.seed, "held out", k) for k in range(count)], self.frozen.config.z_dim).to(self.device)
+        z = latents([derive_seed(self.seed, "held out", k) for k in range(count)], self.frozen.config.z_dim).to(
+            self.device
+        )
         w_plus = self.frozen.truncate(self.frozen.mapping(z), self.config.truncation_psi)
         before, after = (generator.synthesis(generator.style(w_plus)) for generator in (self.frozen, self.child))
         return before, after
@@ -159,7 +174,8 @@ class AdaptationRecipe:
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
-        """On held-out latents, under each CLIP that was optimised: the direction loss, and what share of the parent's spread is left.
+        """On held-out latents, under each CLIP that was optimised: the direction loss, and what share of the parent's
+        spread is left.
 
         The spread is the mean of 1 - cos over pairs of images. A loss near 0 with little spread is a collapse.
         """
@@ -168,7 +184,10 @@ class AdaptationRecipe:
         for guide in self.guides:
             start, end = guide.features(before), guide.features(after)
             loss = direction_loss(start, end, guide.delta_t, self.config.floor).mean()
-            found[guide.clip.name] = {"direction": round(float(loss), 4), "spread_kept": round(float(spread(end) / spread(start)), 4)}
+            found[guide.clip.name] = {
+                "direction": round(float(loss), 4),
+                "spread_kept": round(float(spread(end) / spread(start)), 4),
+            }
         return found
 
 
@@ -179,7 +198,9 @@ def spread(features: Tensor) -> Tensor:
 
 
 def settings_of(config: Config, source: str, target: str, models: Models) -> dict[str, Any]:
-    """All that decides an adaptation but its number of steps: the settings, both texts, and the hashes of the networks behind it."""
+    """All that decides an adaptation but its number of steps: the settings, both texts, and the hashes of the networks
+    behind it.
+    """
     models.stylegan2(config.generator)
     weighted = [(name, weight) for name, weight in zip(config.clips, config.clip_weights, strict=True) if weight]
     clips = [[models.clip(name).sha256, weight] for name, weight in weighted]

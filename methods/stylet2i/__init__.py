@@ -1,9 +1,11 @@
-"""StyleT2I (Li et al., CVPR 2022): a sentence becomes a step in the latent space of a frozen StyleGAN2, with attributes put right.
+"""StyleT2I (Li et al., CVPR 2022): a sentence becomes a step in the latent space of a frozen StyleGAN2, with attributes
+put right.
 
-Text-to-Direction maps a sentence and the seed's latent to a step s in W+; Attribute-to-Direction does so for one attribute. At inference
-Compositional Attribute Adjustment adds the attributes of the sentence that s points away from. The first is as the authors released it; the
-second and third were not released and follow a summary of the paper. Not here: StyleT2I-XD as a variant of its own (it is another
-`generator`), and the released sampler's exchange of file names.
+Text-to-Direction maps a sentence and the seed's latent to a step s in W+; Attribute-to-Direction does so for one
+attribute. At inference Compositional Attribute Adjustment adds the attributes of the sentence that s points away from.
+The first is as the authors released it; the second and third were not released and follow a summary of the paper. Not
+here: StyleT2I-XD as a variant of its own (it is another `generator`), and the released sampler's exchange of file
+names.
 """
 
 from collections.abc import Sequence
@@ -31,7 +33,9 @@ class Method:
     """Draws a sentence from the latent of the request's seed."""
 
     def __init__(self, config: Config, models: Models) -> None:
-        """Raises UserError for weights that are missing, damaged, or of another generator or truncation than the others."""
+        """Raises UserError for weights that are missing, damaged, or of another generator or truncation than the
+        others.
+        """
         self.config, self.models = config, models
         self.generator = models.stylegan2(config.generator)
         self.sentence, self.psi = self._network(config.sentence)
@@ -39,7 +43,9 @@ class Method:
             self.attribute, psi = self._network(config.attribute)
             if psi != self.psi:
                 other = f"{config.sentence} at {self.psi}"
-                raise UserError(f"{config.attribute} was trained at truncation_psi {psi}, {other}: train one of them again")
+                raise UserError(
+                    f"{config.attribute} was trained at truncation_psi {psi}, {other}: train one of them again"
+                )
             stored = models.weights(config.attribute).config
             self.lexicon, self.phrase = Lexicon.from_config(stored["vocabulary"]), str(stored["phrase"])
         data = models.weights(config.sentence).card["data"]
@@ -47,7 +53,10 @@ class Method:
 
     @torch.no_grad()
     def text_to_image(self, requests: Sequence[TextToImage]) -> Tensor:
-        """One image per request, uint8 [B, 3, H, W] on the CPU: row i depends on requests[i] alone. Raises ValueError for no request."""
+        """One image per request, uint8 [B, 3, H, W] on the CPU: row i depends on requests[i] alone.
+
+        Raises ValueError for no request.
+        """
         if not requests:
             raise ValueError("text_to_image needs at least one request")
         w = self.latents([request.seed for request in requests])
@@ -76,7 +85,9 @@ class Method:
             return s
         directions = self.directions([literal for literals in named for literal in literals], w[owner])
         rows = [[directions[k] for k, of in enumerate(owner) if of == row] for row in range(len(prompts))]
-        return torch.stack([adjust(step, of, self.config.caa_scale, self.config.caa_space) for step, of in zip(s, rows, strict=True)])
+        return torch.stack(
+            [adjust(step, of, self.config.caa_scale, self.config.caa_space) for step, of in zip(s, rows, strict=True)]
+        )
 
     def directions(self, literals: Sequence[str], w: Tensor) -> Tensor:
         """The step of one literal `attribute=value` from each latent w [B, w_dim]: [B, L, w_dim]."""
@@ -88,5 +99,7 @@ class Method:
         network = load(weights, self.models)
         if weights.config["generator_sha256"] != generator:
             made = f"{weights.config['generator']} with sha256 {weights.config['generator_sha256'][:12]}…"
-            raise UserError(f"{name} was trained for {made}, {self.config.generator} has {generator[:12]}…: train it again")
+            raise UserError(
+                f"{name} was trained for {made}, {self.config.generator} has {generator[:12]}…: train it again"
+            )
         return network, float(weights.config["truncation_psi"])

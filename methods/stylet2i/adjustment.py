@@ -1,7 +1,9 @@
-"""Compositional Attribute Adjustment: at inference, a sentence's direction gets the attributes that it fails to express.
+"""Compositional Attribute Adjustment: at inference, a sentence's direction gets the attributes that it fails to
+express.
 
-A = {d_k : cos(d_k, s) <= 0};  s' = s + scale sum over A of d_k / |d_k|. Membership is decided by s as it came, so order is of no account,
-and nothing is brought back to a length afterwards. An added direction need not end up with a positive cosine.
+A = {d_k : cos(d_k, s) <= 0};  s' = s + scale sum over A of d_k / |d_k|. Membership is decided by s as it came, so order
+is of no account, and nothing is brought back to a length afterwards. An added direction need not end up with a positive
+cosine.
 """
 
 from collections.abc import Sequence
@@ -13,10 +15,13 @@ from torch import Tensor
 NULL = 1e-12  # a direction this short is none
 
 
-def adjust(s: Tensor, directions: Sequence[Tensor], scale: float = 1.0, space: Literal["flat", "per_layer"] = "flat") -> Tensor:
+def adjust(
+    s: Tensor, directions: Sequence[Tensor], scale: float = 1.0, space: Literal["flat", "per_layer"] = "flat"
+) -> Tensor:
     """s' [L, w_dim] of one sentence's step s [L, w_dim] and its attributes' directions, each [L, w_dim].
 
-    space: cosines and lengths over all rows together ("flat"), or row by row ("per_layer"). A step of length 0 gets every direction.
+    space: cosines and lengths over all rows together ("flat"), or row by row ("per_layer"). A step of length 0 gets
+    every direction.
     """
     if not directions:
         return s

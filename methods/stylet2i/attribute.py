@@ -1,7 +1,7 @@
 """Attribute-to-Direction: a step forward must show an attribute, a step back must not, and little else may change.
 
-L = L_sem + L_spa + L_norm with I_pos = G(w + d), I_neg = G(w - d). Unreleased; from a summary of the paper. Attributes are drawn
-uniformly from the vocabulary, rare ones as often as common ones.
+L = L_sem + L_spa + L_norm with I_pos = G(w + d), I_neg = G(w - d). Unreleased; from a summary of the paper. Attributes
+are drawn uniformly from the vocabulary, rare ones as often as common ones.
 """
 
 from collections.abc import Sequence
@@ -32,11 +32,16 @@ class AttributeRecipe(DirectionRecipe):
     def __init__(self, own: AttributeSettings, train: Split, val: Split, models: Models, seed: int, name: str) -> None:
         """Raises UserError for a data set without a vocabulary."""
         if train.vocabulary is None or not train.vocabulary.phrases:
-            raise UserError(f"stylet2i {name}: {train.dataset} has no vocabulary, so its attributes cannot be said: use another data set")
+            raise UserError(
+                f"stylet2i {name}: {train.dataset} has no vocabulary, so its attributes cannot be said: use another "
+                f"data set"
+            )
         self.vocabulary, self.lexicon = train.vocabulary, Lexicon.of(train.vocabulary)
         self.literals = list(self.lexicon.said)
         self.texts = [
-            attribute_text(self.lexicon, literal, k, own.phrase) for literal in self.literals for k in range(self._wordings(literal))
+            attribute_text(self.lexicon, literal, k, own.phrase)
+            for literal in self.literals
+            for k in range(self._wordings(literal))
         ]
         super().__init__(own, self.texts, train, val, models, seed, name)
         self.segmenter: Segmenter | None = None
@@ -60,18 +65,25 @@ class AttributeRecipe(DirectionRecipe):
             **self.length_term(d),
         }
 
-    def _semantic(self, index: int, literals: Sequence[str], texts: Sequence[str], positive: Tensor, negative: Tensor) -> dict[str, Tensor]:
+    def _semantic(
+        self, index: int, literals: Sequence[str], texts: Sequence[str], positive: Tensor, negative: Tensor
+    ) -> dict[str, Tensor]:
         said, forward = self.text_features(texts), self.image_features(positive)
         if self.own.negative == "text":
             unwanted = (forward * self.text_features(self._others(index, literals))).sum(1)
         else:
             unwanted = (self.image_features(negative) * said).sum(1)
-        return {"semantic": self.own.lambda_semantic * semantic_loss((forward * said).sum(1), unwanted, self.own.margin)}
+        return {
+            "semantic": self.own.lambda_semantic * semantic_loss((forward * said).sum(1), unwanted, self.own.margin)
+        }
 
     def _spatial(self, literals: Sequence[str], positive: Tensor, negative: Tensor) -> dict[str, Tensor]:
         if self.segmenter is None:
             return {}
-        return {"spatial": self.own.lambda_spatial * spatial_loss(positive, negative, self.masks(literals, positive, negative))}
+        return {
+            "spatial": self.own.lambda_spatial
+            * spatial_loss(positive, negative, self.masks(literals, positive, negative))
+        }
 
     def masks(self, literals: Sequence[str], positive: Tensor, negative: Tensor) -> Tensor:
         """Where the attributes show, without gradients: bool [B, H, W]."""
@@ -88,7 +100,9 @@ class AttributeRecipe(DirectionRecipe):
         numbers = uniform(derive_seed(self.seed, "attributes", index), 2 * self.own.batch).reshape(-1, 2)
         literals = [self.literals[int(u * len(self.literals))] for u in numbers[:, 0]]
         wordings = [int(u * self._wordings(literal)) for u, literal in zip(numbers[:, 1], literals, strict=True)]
-        return literals, [attribute_text(self.lexicon, lit, k, self.own.phrase) for lit, k in zip(literals, wordings, strict=True)]
+        return literals, [
+            attribute_text(self.lexicon, lit, k, self.own.phrase) for lit, k in zip(literals, wordings, strict=True)
+        ]
 
     def _others(self, index: int, literals: Sequence[str]) -> list[str]:
         """For each literal the text of another value of its attribute; of any other literal where it has but one."""
@@ -109,8 +123,10 @@ class AttributeRecipe(DirectionRecipe):
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
-        """Over all literals, under the CLIP that was optimised: the cosine with the text forward less that back, and the mean length;
-        with a segmenter also the share of the change that lies in the mask, and the mask's share of the image."""
+        """Over all literals, under the CLIP that was optimised: the cosine with the text forward less that back, and
+        the mean length; with a segmenter also the share of the change that lies in the mask, and the mask's share of
+        the image.
+        """
         texts = [attribute_text(self.lexicon, literal, 0, self.own.phrase) for literal in self.literals]
         w = self.latents("held out", len(texts))
         d, said = self.network(texts, w), self.text_features(texts)

@@ -1,9 +1,10 @@
 """Which attributes a sentence names: a dictionary, made from a data set's vocabulary, and a small grammar around it.
 
-The longest phrase is matched first and its words are used up. Two rules of grammar: a value may stand before the word that it qualifies
-("long blond hair", "a blond bob"), and a negation takes away what it reaches ("not wearing a hat or glasses"): three content words, and
-from each phrase that it took away across "or" to the next. Neither reaches across a comma or a full stop. A vocabulary may have a phrase
-of its own for an absence ("no beard"); the sign of a direction is never turned, since a network of directions is not odd.
+The longest phrase is matched first and its words are used up. Two rules of grammar: a value may stand before the word
+that it qualifies ("long blond hair", "a blond bob"), and a negation takes away what it reaches ("not wearing a hat or
+glasses"): three content words, and from each phrase that it took away across "or" to the next. Neither reaches across a
+comma or a full stop. A vocabulary may have a phrase of its own for an absence ("no beard"); the sign of a direction is
+never turned, since a network of directions is not odd.
 """
 
 import re
@@ -36,7 +37,8 @@ class Match:
 
 @dataclass(frozen=True)
 class Lexicon:
-    """The phrases of every literal as words, without articles; what may stand before an attribute's words; values by qualifying word.
+    """The phrases of every literal as words, without articles; what may stand before an attribute's words; values by
+    qualifying word.
 
     said: the wordings (kind, text) of each literal, kind "is", "has" or "wears". subject: who a sentence is about.
     """
@@ -49,7 +51,11 @@ class Lexicon:
 
     @classmethod
     def of(cls, vocabulary: Vocabulary) -> "Lexicon":
-        said = {f"{name}={value}": list(texts) for name, values in vocabulary.phrases.items() for value, texts in values.items()}
+        said = {
+            f"{name}={value}": list(texts)
+            for name, values in vocabulary.phrases.items()
+            for value, texts in values.items()
+        }
         forms = {literal: [*texts, *vocabulary.also.get(literal, ())] for literal, texts in said.items()}
         phrases = {literal: sorted({_phrase(text) for _, text in texts}) for literal, texts in forms.items()}
         before = {name: _before(phrases, name) for name in vocabulary.phrases}
@@ -64,7 +70,10 @@ class Lexicon:
     def from_config(cls, config: Mapping[str, Any]) -> "Lexicon":
         """From `facts`."""
         vocabulary = Vocabulary(
-            {name: {v: [(k, t) for k, t in texts] for v, texts in values.items()} for name, values in config["phrases"].items()},
+            {
+                name: {v: [(k, t) for k, t in texts] for v, texts in values.items()}
+                for name, values in config["phrases"].items()
+            },
             subject=config["subject"],
             also={literal: [(k, t) for k, t in texts] for literal, texts in config["also"].items()},
             qualifies=config["qualifies"],
@@ -97,7 +106,9 @@ class Lexicon:
         return [word for i, word in enumerate(_tokens(text)) if i not in used and word not in known]
 
     def _qualified(self, found: Sequence[str], matches: Sequence[Match], taken: set[int]) -> list[Match]:
-        """Values that stand before the words of another attribute: "blond" in "a blond bob", "red" in "a plain red t-shirt"."""
+        """Values that stand before the words of another attribute: "blond" in "a blond bob", "red" in "a plain red
+        t-shirt".
+        """
         added = []
         for match in matches:
             values = self.qualifiers.get(match.literal.partition("=")[0], {})
@@ -110,7 +121,10 @@ class Lexicon:
 
 def facts(vocabulary: Vocabulary) -> dict[str, Any]:
     """What `Lexicon.from_config` needs, for the config of weights."""
-    phrases = {name: {value: [list(pair) for pair in texts] for value, texts in v.items()} for name, v in vocabulary.phrases.items()}
+    phrases = {
+        name: {value: [list(pair) for pair in texts] for value, texts in v.items()}
+        for name, v in vocabulary.phrases.items()
+    }
     also = {literal: [list(pair) for pair in texts] for literal, texts in vocabulary.also.items()}
     return {"phrases": phrases, "also": also, "qualifies": dict(vocabulary.qualifies), "subject": vocabulary.subject}
 
@@ -132,11 +146,15 @@ def _of(phrases: Mapping[str, Sequence[Phrase]], name: str) -> dict[str, Sequenc
 def _before(phrases: Mapping[str, Sequence[Phrase]], name: str) -> frozenset[str]:
     """Words that stand before the last of some phrase of an attribute, and the names of its values."""
     own = _of(phrases, name)
-    return frozenset(word for texts in own.values() for text in texts for word in text[:-1]) | {lit.partition("=")[2] for lit in own}
+    return frozenset(word for texts in own.values() for text in texts for word in text[:-1]) | {
+        lit.partition("=")[2] for lit in own
+    }
 
 
 def _qualifiers(phrases: Mapping[str, Sequence[Phrase]], name: str) -> dict[str, str]:
-    """The words that tell an attribute's values apart: those of its phrases of one or two words that not all values share."""
+    """The words that tell an attribute's values apart: those of its phrases of one or two words that not all values
+    share.
+    """
     own = _of(phrases, name)
     spoken = {literal: {word for text in texts for word in text} for literal, texts in own.items()}
     shared = set.intersection(*spoken.values()) if len(spoken) > 1 else set()

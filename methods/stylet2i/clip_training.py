@@ -1,7 +1,9 @@
-"""The critic's training: a pretrained CLIP is fitted to a data set's pairs, a few tensors of it ("w/o fine-tuned CLIP" is to do without).
+"""The critic's training: a pretrained CLIP is fitted to a data set's pairs, a few tensors of it ("w/o fine-tuned CLIP"
+is to do without).
 
-The released code means to train the last block of either side, the norms after them, the projections and the scale. It hands its optimiser
-iterators that are used up, so that in fact the projections and the scale alone are trained, and of a ResNet not even the visual one.
+The released code means to train the last block of either side, the norms after them, the projections and the scale. It
+hands its optimiser iterators that are used up, so that in fact the projections and the scale alone are trained, and of
+a ResNet not even the visual one.
 """
 
 import copy
@@ -28,14 +30,18 @@ AREA, RATIO = (0.9, 1.0), (3 / 4, 4 / 3)  # of the random crop
 
 
 class ClipRecipe:
-    """Symmetric cross-entropy in the batch; a `loop.Recipe`. Its weights are a CLIP of the zoo, or `model:file` of open_clip."""
+    """Symmetric cross-entropy in the batch; a `loop.Recipe`.
+
+    Its weights are a CLIP of the zoo, or `model:file` of open_clip.
+    """
 
     def __init__(self, own: ClipSettings, train: Split, val: Split, models: Models, seed: int, name: str) -> None:
         """Raises UserError for fewer images than a batch, or images without captions."""
         for split, least in ((train, own.batch), (val, 1)):
             if len(split) < least or not all(split.captions):
                 raise UserError(
-                    f"stylet2i clip: {split.dataset} {split.name} has {len(split)} images, expected {least}, each with a caption"
+                    f"stylet2i clip: {split.dataset} {split.name} has {len(split)} images, expected {least}, each "
+                    f"with a caption"
                 )
         self.own, self.train, self.val, self.device = own, train, val, models.device
         self.seed, self.name, self.steps = derive_seed("stylet2i", name, seed), f"stylet2i-{name}", own.steps
@@ -54,7 +60,10 @@ class ClipRecipe:
     def step(self, index: int, progress: float) -> dict[str, float]:
         rows = batch_rows(self.seed, index, len(self.train), self.own.batch)
         numbers = uniform(derive_seed(self.seed, "pairs", index), 5 * len(rows)).reshape(-1, 5)
-        texts = [self.train.captions[row][int(u * len(self.train.captions[row]))] for row, u in zip(rows, numbers[:, 0], strict=True)]
+        texts = [
+            self.train.captions[row][int(u * len(self.train.captions[row]))]
+            for row, u in zip(rows, numbers[:, 0], strict=True)
+        ]
         images = to_float(torch.from_numpy(self.train.images.read(rows)))
         size = self.preprocess.size
         cropped = torch.cat([cropped_to(image[None], size, u[1:]) for image, u in zip(images, numbers, strict=True)])
@@ -77,7 +86,10 @@ class ClipRecipe:
         return F.normalize(self.model.encode_image(seen), dim=1), F.normalize(self.model.encode_text(read), dim=1)  # type: ignore[operator]
 
     def state(self) -> dict[str, Any]:
-        return {"trained": {key: tensor.detach() for key, tensor in self.trained.items()}, "optimizer": self.optimizer.state_dict()}
+        return {
+            "trained": {key: tensor.detach() for key, tensor in self.trained.items()},
+            "optimizer": self.optimizer.state_dict(),
+        }
 
     def load_state(self, state: dict[str, Any]) -> None:
         with torch.no_grad():
@@ -114,15 +126,24 @@ def trained_tensors(model: nn.Module, finetune: str) -> dict[str, nn.Parameter]:
             wanted += [f"visual.transformer.resblocks.{blocks}.", "visual.ln_post."]
         else:
             wanted += ["visual.layer4.", "visual.attnpool."]
-    return {name: p for name, p in named.items() if any(name == part or (part.endswith(".") and name.startswith(part)) for part in wanted)}
+    return {
+        name: p
+        for name, p in named.items()
+        if any(name == part or (part.endswith(".") and name.startswith(part)) for part in wanted)
+    }
 
 
 def cropped_to(image: Tensor, size: int, u: np.ndarray) -> Tensor:
-    """A random part of an image [1, 3, H, W], scaled to [1, 3, size, size]: `AREA` of it, sides in `RATIO`. u: four numbers in [0, 1)."""
+    """A random part of an image [1, 3, H, W], scaled to [1, 3, size, size]: `AREA` of it, sides in `RATIO`. u: four
+    numbers in [0, 1).
+    """
     height, width = image.shape[2:]
     area = height * width * (AREA[0] + (AREA[1] - AREA[0]) * u[0])
     ratio = math.exp(math.log(RATIO[0]) + (math.log(RATIO[1]) - math.log(RATIO[0])) * u[1])
-    wide, high = (max(1, min(side, round(part))) for side, part in ((width, math.sqrt(area * ratio)), (height, math.sqrt(area / ratio))))
+    wide, high = (
+        max(1, min(side, round(part)))
+        for side, part in ((width, math.sqrt(area * ratio)), (height, math.sqrt(area / ratio)))
+    )
     top, left = int(u[2] * (height - high + 1)), int(u[3] * (width - wide + 1))
     part = image[:, :, top : top + high, left : left + wide]
     return F.interpolate(part, (size, size), mode="bicubic", antialias=True).clamp(-1, 1)

@@ -1,7 +1,9 @@
-"""The network behind both kinds of direction: a text and a latent to a step in W+ (Text-to-Direction, Attribute-to-Direction).
+"""The network behind both kinds of direction: a text and a latent to a step in W+ (Text-to-Direction,
+Attribute-to-Direction).
 
-Three linear layers with ReLUs between them, all as wide as the output in the released code; no normalisation, no activation at the end.
-What the layers read is brought to one scale where `inputs` says so: a small generator's w varies far more than sentence vectors do.
+Three linear layers with ReLUs between them, all as wide as the output in the released code; no normalisation, no
+activation at the end. What the layers read is brought to one scale where `inputs` says so: a small generator's w varies
+far more than sentence vectors do.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +33,9 @@ class Shape:
     width: int = 0  # of the two hidden layers; 0: that of the output
     space: Literal["w_plus", "w"] = "w_plus"  # w: one step for all rows
     learned_words: bool = False
-    inputs: Literal["reference", "normalized"] = "reference"  # normalized: sentence vector and w each to mean 0 and deviation 1
+    inputs: Literal["reference", "normalized"] = (
+        "reference"  # normalized: sentence vector and w each to mean 0 and deviation 1
+    )
     text: Literal["words", "clip"] = "words"  # clip: the sentence vector is the guide's (ours)
 
     @property
@@ -75,7 +79,10 @@ class DirectionNetwork(nn.Module):
 
 
 def load(weights: Weights, models: Models) -> DirectionNetwork:
-    """A frozen network from weights. Raises UserError where they, or the CLIP here, do not fit the config of their card."""
+    """A frozen network from weights.
+
+    Raises UserError where they, or the CLIP here, do not fit the config of their card.
+    """
     try:
         config: Mapping[str, Any] = weights.config
         shape = Shape(**config["shape"])
@@ -83,7 +90,9 @@ def load(weights: Weights, models: Models) -> DirectionNetwork:
         if shape.text == "clip":
             text = ClipText(models.clip(config["clip"]))
             if text.clip.sha256 != config["clip_sha256"]:
-                raise UserError(f"{weights.name} was trained with another {config['clip']} than the one here: train it again")
+                raise UserError(
+                    f"{weights.name} was trained with another {config['clip']} than the one here: train it again"
+                )
         else:
             words = config["words"]
             text = TextEncoder(words, torch.zeros(len(words), shape.word_size), shape.text_width, shape.learned_words)
@@ -91,5 +100,7 @@ def load(weights: Weights, models: Models) -> DirectionNetwork:
         network.load_state_dict(dict(weights.tensors))
     except (KeyError, TypeError, RuntimeError) as error:
         line = str(error).splitlines()[-1].strip()
-        raise UserError(f"{weights.name}: weights do not fit the config of their card ({line}): train or fetch them again") from error
+        raise UserError(
+            f"{weights.name}: weights do not fit the config of their card ({line}): train or fetch them again"
+        ) from error
     return network.eval().requires_grad_(False).to(models.device)

@@ -1,6 +1,8 @@
-"""The losses of StyleT2I. Sentence directions: contrastive loss in CLIP's space and a penalty on length, as the released code has them.
+"""The losses of StyleT2I. Sentence directions: contrastive loss in CLIP's space and a penalty on length, as the
+released code has them.
 
-Attribute directions: semantic matching loss and spatial constraint, which were not released; they follow a summary of the paper.
+Attribute directions: semantic matching loss and spatial constraint, which were not released; they follow a summary of
+the paper.
 """
 
 import torch
@@ -25,21 +27,24 @@ def cosine_loss(image_features: Tensor, text_features: Tensor) -> Tensor:
 
 
 def norm_penalty(s: Tensor, threshold: float) -> Tensor:
-    """mean_i max(|s_i| - threshold, 0), the length over all rows of the step [B, L, w_dim] together; a hinge, not squared."""
+    """mean_i max(|s_i| - threshold, 0), the length over all rows of the step [B, L, w_dim] together; a hinge, not
+    squared.
+    """
     return (torch.linalg.vector_norm(s.flatten(1), dim=1) - threshold).clamp_min(0).mean()
 
 
 def semantic_loss(wanted: Tensor, unwanted: Tensor, margin: float) -> Tensor:
     """mean_i max(0, unwanted_i - wanted_i + margin) of cosines [B].
 
-    wanted: of the image a step forward with the attribute's text. unwanted: of the image a step back with that text, or of the first
-    image with another text. `margin` where both are alike, 0 where the first exceeds the second by it.
+    wanted: of the image a step forward with the attribute's text. unwanted: of the image a step back with that text, or
+    of the first image with another text. `margin` where both are alike, 0 where the first exceeds the second by it.
     """
     return (unwanted - wanted + margin).clamp_min(0).mean()
 
 
 def difference(positive: Tensor, negative: Tensor) -> Tensor:
-    """Where two images [B, 3, H, W] differ: sum over colours of |difference|, brought to [0, 1] in each image: [B, H, W].
+    """Where two images [B, 3, H, W] differ: sum over colours of |difference|, brought to [0, 1] in each image: [B, H,
+    W].
 
     An image without differences is 0 everywhere. Gradients pass through minimum and maximum.
     """

@@ -1,4 +1,6 @@
-"""The segmenter of parts: learned from the masks that a split hands out, on images that are shifted as a generator might draw them."""
+"""The segmenter of parts: learned from the masks that a split hands out, on images that are shifted as a generator
+might draw them.
+"""
 
 from dataclasses import asdict
 from typing import Any
@@ -28,13 +30,28 @@ class PartsRecipe:
         """Raises UserError for splits without masks, and for images whose sides are no multiples of 4."""
         if train.masks is None or val.masks is None:
             split = train if train.masks is None else val
-            raise UserError(f"stylet2i parts: {split.dataset} {split.name} has no part masks: name another `segmenter` in the settings")
-        self.own, self.train, self.val, self.seed, self.device = own, train, val, derive_seed("stylet2i", name, seed), models.device
-        self.parts, self.of, self.name, self.steps = list(train.masks.parts), train.masks.of, f"stylet2i-{name}", own.steps
+            raise UserError(
+                f"stylet2i parts: {split.dataset} {split.name} has no part masks: name another `segmenter` in the "
+                f"settings"
+            )
+        self.own, self.train, self.val, self.seed, self.device = (
+            own,
+            train,
+            val,
+            derive_seed("stylet2i", name, seed),
+            models.device,
+        )
+        self.parts, self.of, self.name, self.steps = (
+            list(train.masks.parts),
+            train.masks.of,
+            f"stylet2i-{name}",
+            own.steps,
+        )
         self.images, self.labels = _read(train, own.images)
         if any(size % 4 for size in self.labels.shape[1:]):
             raise UserError(
-                f"stylet2i parts: images are {self.labels.shape[1]}x{self.labels.shape[2]}, expected multiples of 4: scale them"
+                f"stylet2i parts: images are {self.labels.shape[1]}x{self.labels.shape[2]}, expected multiples of 4: "
+                f"scale them"
             )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
@@ -82,7 +99,9 @@ class PartsRecipe:
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
-        """On held-out images: the share of pixels that are named right, and the intersection over union of each part that occurs."""
+        """On held-out images: the share of pixels that are named right, and the intersection over union of each part
+        that occurs.
+        """
         images, labels = _read(self.val, self.own.held_out)
         named = self.network(to_float(images.to(self.device))).argmax(1).cpu()
         overlap = {}

@@ -1,4 +1,5 @@
-"""What `t2ibench train stylet2i --variant PART` trains: directions of attributes and of sentences, and what they may build on.
+"""What `t2ibench train stylet2i --variant PART` trains: directions of attributes and of sentences, and what they may
+build on.
 
 That is the parts' segmenter, which the spatial constraint needs, and a guide fitted to the data.
 """
@@ -12,7 +13,15 @@ from t2ibench.methods.stylet2i.attribute import AttributeRecipe
 from t2ibench.methods.stylet2i.clip_training import ClipRecipe
 from t2ibench.methods.stylet2i.parts import PartsRecipe
 from t2ibench.methods.stylet2i.sentence import SentenceRecipe
-from t2ibench.methods.stylet2i.settings import ATTRIBUTE, SENTENCE, AttributeSettings, ClipSettings, PartsSettings, SentenceSettings, choose
+from t2ibench.methods.stylet2i.settings import (
+    ATTRIBUTE,
+    SENTENCE,
+    AttributeSettings,
+    ClipSettings,
+    PartsSettings,
+    SentenceSettings,
+    choose,
+)
 from t2ibench.networks.models import Models
 from t2ibench.networks.training.loop import Recipe
 
@@ -20,14 +29,21 @@ PARTS = ("clip", "parts", *ATTRIBUTE, *SENTENCE)
 
 
 def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, models: Models, seed: int) -> Recipe:
-    """The training of one part. `settings` override the defaults of the data set. Raises UserError for an unknown part or key."""
+    """The training of one part.
+
+    `settings` override the defaults of the data set. Raises UserError for an unknown part or key.
+    """
     where, dataset = f"stylet2i {part}", train.dataset
     if part == "clip":
         return ClipRecipe(choose(ClipSettings, dataset, {}, settings, where), train, val, models, seed, part)
     if part == "parts":
         return PartsRecipe(choose(PartsSettings, dataset, {}, settings, where), train, val, models, seed, part)
     if part in ATTRIBUTE:
-        return AttributeRecipe(choose(AttributeSettings, dataset, ATTRIBUTE[part], settings, where), train, val, models, seed, part)
+        return AttributeRecipe(
+            choose(AttributeSettings, dataset, ATTRIBUTE[part], settings, where), train, val, models, seed, part
+        )
     if part in SENTENCE:
-        return SentenceRecipe(choose(SentenceSettings, dataset, SENTENCE[part], settings, where), train, val, models, seed, part)
+        return SentenceRecipe(
+            choose(SentenceSettings, dataset, SENTENCE[part], settings, where), train, val, models, seed, part
+        )
     raise UserError(f"stylet2i has no part {part!r}{did_you_mean(part, PARTS)}")

@@ -1,8 +1,9 @@
 """Where an attribute shows in a generated image: what the spatial constraint holds directions against.
 
-The paper's segmenter is weakly supervised. Here a small network learns the parts from the masks that a data set hands out with its split
-(exact ones on `avatars`): stronger supervision, and recorded in the card. Anything that is a `Segmenter` can stand in for it, named in the
-settings as `package.module:function`; it is called with the data set's name.
+The paper's segmenter is weakly supervised. Here a small network learns the parts from the masks that a data set hands
+out with its split (exact ones on `avatars`): stronger supervision, and recorded in the card. Anything that is a
+`Segmenter` can stand in for it, named in the settings as `package.module:function`; it is called with the data set's
+name.
 """
 
 import importlib
@@ -19,13 +20,16 @@ from t2ibench.networks.weights import Weights
 
 
 class Segmenter(Protocol):
-    """Masks bool [B, H, W] of images, floats in about [-1, 1], [B, 3, H, W]: the pixels that can show attribute i of image i."""
+    """Masks bool [B, H, W] of images, floats in about [-1, 1], [B, 3, H, W]: the pixels that can show attribute i of
+    image i.
+    """
 
     def __call__(self, images: Tensor, attributes: Sequence[str]) -> Tensor: ...
 
 
 class PartNetwork(nn.Module):
-    """Images [B, 3, H, W] to logits of parts [B, P, H, W], H and W multiples of 4; sees about a third of an image of 64 pixels at once.
+    """Images [B, 3, H, W] to logits of parts [B, P, H, W], H and W multiples of 4; sees about a third of an image of 64
+    pixels at once.
 
     It is told where it looks: a background and a white shirt differ by place alone.
     """
@@ -47,7 +51,10 @@ class PartNetwork(nn.Module):
 
 
 class PartSegmenter:
-    """The pixels whose likeliest part is one that the attribute shows in. Raises UserError for an attribute that the parts leave out."""
+    """The pixels whose likeliest part is one that the attribute shows in.
+
+    Raises UserError for an attribute that the parts leave out.
+    """
 
     def __init__(self, weights: Weights, device: torch.device) -> None:
         config = weights.config
@@ -58,7 +65,9 @@ class PartSegmenter:
             self.network.load_state_dict(dict(weights.tensors))
         except (KeyError, RuntimeError) as error:
             line = str(error).splitlines()[-1].strip()
-            raise UserError(f"{weights.name}: weights do not fit the config of their card ({line}): train or fetch them again") from error
+            raise UserError(
+                f"{weights.name}: weights do not fit the config of their card ({line}): train or fetch them again"
+            ) from error
         self.name = weights.name
         self.network.eval().requires_grad_(False).to(device)
 
@@ -66,7 +75,9 @@ class PartSegmenter:
     def __call__(self, images: Tensor, attributes: Sequence[str]) -> Tensor:
         unknown = [name for name in attributes if name not in self.of]
         if unknown:
-            raise UserError(f"{self.name} knows no part of {unknown[0]!r}, only of {', '.join(self.of)}: give another segmenter")
+            raise UserError(
+                f"{self.name} knows no part of {unknown[0]!r}, only of {', '.join(self.of)}: give another segmenter"
+            )
         labels = self.network(images.clamp(-1, 1)).argmax(1)
         shown = [[part in self.of[name] for part in self.parts] for name in attributes]
         return torch.tensor(shown, device=labels.device)[torch.arange(len(labels))[:, None, None], labels]
@@ -77,9 +88,15 @@ def segmenter(name: str, dataset: str, models: Models) -> tuple[Segmenter, dict[
     module, colon, function = name.partition(":")
     if not colon:
         weights = models.weights(name)
-        return PartSegmenter(weights, models.device), {"segmenter": name, "sha256": weights.sha256, "supervision": "part masks"}
+        return PartSegmenter(weights, models.device), {
+            "segmenter": name,
+            "sha256": weights.sha256,
+            "supervision": "part masks",
+        }
     try:
         made = getattr(importlib.import_module(module), function)(dataset)
     except (ImportError, AttributeError) as error:
-        raise UserError(f"segmenter: {name} cannot be imported ({error}): give package.module:function, or weights of the zoo") from error
+        raise UserError(
+            f"segmenter: {name} cannot be imported ({error}): give package.module:function, or weights of the zoo"
+        ) from error
     return made, {"segmenter": name, "supervision": getattr(made, "supervision", "unknown")}

@@ -1,4 +1,6 @@
-"""Text-to-Direction: captions and latents to steps whose images CLIP matches with their own caption among those of the batch."""
+"""Text-to-Direction: captions and latents to steps whose images CLIP matches with their own caption among those of the
+batch.
+"""
 
 import math
 from typing import Any
@@ -28,21 +30,29 @@ class SentenceRecipe(DirectionRecipe):
         for split in (train, val):
             missing = [id for id, texts in zip(split.ids, split.captions, strict=True) if not texts]
             if missing:
-                raise UserError(f"{split.dataset} {split.name}: image {missing[0]} has no caption, expected at least one: write one")
+                raise UserError(
+                    f"{split.dataset} {split.name}: image {missing[0]} has no caption, expected at least one: write one"
+                )
         if len(train) < own.batch:
-            raise UserError(f"{train.dataset} {train.name} has {len(train)} images, a batch is {own.batch}: lower `batch`")
+            raise UserError(
+                f"{train.dataset} {train.name} has {len(train)} images, a batch is {own.batch}: lower `batch`"
+            )
         super().__init__(own, (text for texts in train.captions for text in texts), train, val, models, seed, name)
         self.scale = clip_scale(self.clip, own.contrastive_scale)
 
     def warm_start(self) -> None:
         captions = [texts[0] for texts in self.train.captions]
-        sentence_start(self.network, self.generator, self.clip, captions, self.own.warm_images, self.own.truncation_psi, self.seed)
+        sentence_start(
+            self.network, self.generator, self.clip, captions, self.own.warm_images, self.own.truncation_psi, self.seed
+        )
 
     def losses(self, index: int) -> dict[str, Tensor]:
         texts, w = self._captions(index), self.latents(index, self.own.batch)
         s = self.network(texts, w)
         images, said = self.image_features(self.render(w, s)), self.text_features(texts)
-        match = contrastive_loss(images, said, self.scale) if self.own.loss == "contrastive" else cosine_loss(images, said)
+        match = (
+            contrastive_loss(images, said, self.scale) if self.own.loss == "contrastive" else cosine_loss(images, said)
+        )
         return {self.own.loss: match, **self.length_term(s)}
 
     def _captions(self, index: int) -> list[str]:
@@ -50,27 +60,41 @@ class SentenceRecipe(DirectionRecipe):
         if self.own.captions == "first":
             return [self.train.captions[row][0] for row in rows]
         numbers = uniform(derive_seed(self.seed, "captions", index), len(rows))
-        return [self.train.captions[row][int(u * len(self.train.captions[row]))] for row, u in zip(rows, numbers, strict=True)]
+        return [
+            self.train.captions[row][int(u * len(self.train.captions[row]))]
+            for row, u in zip(rows, numbers, strict=True)
+        ]
 
     def asked(self, count: int) -> list[str]:
         return [texts[0] for texts in self.val.captions[:count]]
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
-        """Of held-out captions, under the CLIP that was optimised: cosine before and after, how often the own caption is nearest of all
-        of them, and the mean length of a step."""
+        """Of held-out captions, under the CLIP that was optimised: cosine before and after, how often the own caption
+        is nearest of all of them, and the mean length of a step.
+        """
         texts = self.asked(HELD_OUT)
         w = self.latents("held out", len(texts))
         s = self.network(texts, w)
         said = self.text_features(texts)
         before, after = (self.image_features(self.render(w, step)) for step in (0 * s, s))
         nearest = (after @ said.T).argmax(1).cpu() == torch.arange(len(texts))
-        cosines = {f"cosine_{when}": round(float((f * said).sum(1).mean()), 4) for when, f in (("before", before), ("after", after))}
-        return {"n": len(texts), **cosines, "nearest": round(float(nearest.float().mean()), 4), "length": round(mean_length(s), 3)}
+        cosines = {
+            f"cosine_{when}": round(float((f * said).sum(1).mean()), 4)
+            for when, f in (("before", before), ("after", after))
+        }
+        return {
+            "n": len(texts),
+            **cosines,
+            "nearest": round(float(nearest.float().mean()), 4),
+            "length": round(mean_length(s), 3),
+        }
 
 
 def clip_scale(clip: Clip, kind: str) -> float:
-    """What cosines are multiplied by: the logarithm that the model stores ("reference", about 4.6), 1 ("paper"), its scale ("exp", 100)."""
+    """What cosines are multiplied by: the logarithm that the model stores ("reference", about 4.6), 1 ("paper"), its
+    scale ("exp", 100).
+    """
     return {"reference": math.log(clip.logit_scale), "paper": 1.0, "exp": clip.logit_scale}[kind]
 
 

@@ -1,8 +1,9 @@
-"""Every setting of StyleT2I. What an image depends on is in `Config`; what a training depends on is in the class of its part.
+"""Every setting of StyleT2I. What an image depends on is in `Config`; what a training depends on is in the class of its
+part.
 
-The defaults of trainings are the released scripts' where they have the part ("reference"), theta being theirs for CelebA-HQ and CUB (10 for
-FFHQ's and 15 for NABirds' generator); what was not released has ours. The embedded data has smaller ones (`EMBEDDED`). Where code and paper
-differ, both can be chosen.
+The defaults of trainings are the released scripts' where they have the part ("reference"), theta being theirs for
+CelebA-HQ and CUB (10 for FFHQ's and 15 for NABirds' generator); what was not released has ours. The embedded data has
+smaller ones (`EMBEDDED`). Where code and paper differ, both can be chosen.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,11 @@ from t2ibench.core.errors import UserError
 
 T = TypeVar("T")
 # Further trainings with one piece taken out, for the ablations.
-SENTENCE: dict[str, dict[str, Any]] = {"sentence": {}, "sentence-cosine": {"loss": "cosine"}, "sentence-free": {"lambda_norm": 0.0}}
+SENTENCE: dict[str, dict[str, Any]] = {
+    "sentence": {},
+    "sentence-cosine": {"loss": "cosine"},
+    "sentence-free": {"lambda_norm": 0.0},
+}
 ATTRIBUTE: dict[str, dict[str, Any]] = {"attribute": {}, "attribute-anywhere": {"lambda_spatial": 0.0}}
 
 
@@ -44,14 +49,20 @@ class Training:
     text_width: int = 512
     width: int = 0  # of the hidden layers; 0: that of the output
     space: Literal["w_plus", "w"] = "w_plus"
-    inputs: Literal["reference", "normalized"] = "reference"  # of the hidden layers; normalized: both texts and w of one scale
-    text: Literal["words", "clip"] = "words"  # of sentences: word vectors and GRU (paper), or the guide's own features (ours)
+    inputs: Literal["reference", "normalized"] = (
+        "reference"  # of the hidden layers; normalized: both texts and w of one scale
+    )
+    text: Literal["words", "clip"] = (
+        "words"  # of sentences: word vectors and GRU (paper), or the guide's own features (ours)
+    )
     theta: float = 8.0  # length of a direction that costs nothing
     lambda_norm: float = 1.0  # 0: no norm penalty
     batch: int = 40
     learning_rate: float = 1e-4
     schedule: Literal["constant", "cosine"] = "constant"
-    warm_images: int = 0  # ours: so many generated images of each kind stand for texts before the first step (see warm_start.py)
+    warm_images: int = (
+        0  # ours: so many generated images of each kind stand for texts before the first step (see warm_start.py)
+    )
     steps: int = 60_000  # where `train` is told neither steps nor minutes
 
     def __post_init__(self) -> None:
@@ -68,7 +79,9 @@ class Training:
                 raise UserError(f"stylet2i: {name} is {getattr(self, name)}, expected at least {low}")
         if self.warm_images < 0 or (self.warm_images and self.text != "clip"):
             found = f"warm_images is {self.warm_images} and text {self.text!r}"
-            raise UserError(f"stylet2i: {found}, expected at least 0, and text 'clip', in whose space images stand for texts")
+            raise UserError(
+                f"stylet2i: {found}, expected at least 0, and text 'clip', in whose space images stand for texts"
+            )
 
 
 @dataclass(frozen=True)
@@ -95,7 +108,9 @@ class AttributeSettings(Training):
     lambda_semantic: float = 1.0
     lambda_spatial: float = 1.0  # 0: no spatial constraint
     segmenter: str = ""  # weights, or package.module:function; "": stylet2i-parts-<data set>
-    masks: Literal["positive", "either"] = "positive"  # the part in the image a step forward (paper), or there or in the one a step back
+    masks: Literal["positive", "either"] = (
+        "positive"  # the part in the image a step forward (paper), or there or in the one a step back
+    )
 
 
 @dataclass(frozen=True)
@@ -119,7 +134,9 @@ class PartsSettings:
 class ClipSettings:
     """A fine-tuned guide; the released script for CelebA-HQ."""
 
-    base: str = ""  # of the zoo, or model:tag of open_clip (the paper: ViT-B-32-quickgelu:openai); "": clip-guide-<data set>
+    base: str = (
+        ""  # of the zoo, or model:tag of open_clip (the paper: ViT-B-32-quickgelu:openai); "": clip-guide-<data set>
+    )
     finetune: Literal["projections", "last_block"] = "projections"  # reference, by a fault | what is meant
     batch: int = 192  # 256 for CUB
     learning_rate: float = 5e-4

@@ -1,7 +1,8 @@
-"""The text encoders. Released: word vectors, one layer of a bidirectional GRU, and the mean of its two final states. Ours: the guide's.
+"""The text encoders. Released: word vectors, one layer of a bidirectional GRU, and the mean of its two final states.
+Ours: the guide's.
 
-The released code takes GloVe's vectors, frozen, and zeros for a word that has none. Without such a file the vectors are learned from the
-training's captions; a word that is not among theirs is zeros all the same.
+The released code takes GloVe's vectors, frozen, and zeros for a word that has none. Without such a file the vectors are
+learned from the training's captions; a word that is not among theirs is zeros all the same.
 """
 
 import math
@@ -57,7 +58,9 @@ class TextEncoder(nn.Module):
 
 
 class ClipText(nn.Module):
-    """The guide's text features as sentence vectors [B, D], of mean square 1; nothing here is trained, or kept with the weights (ours)."""
+    """The guide's text features as sentence vectors [B, D], of mean square 1; nothing here is trained, or kept with the
+    weights (ours).
+    """
 
     def __init__(self, clip: Clip) -> None:
         super().__init__()
@@ -106,7 +109,10 @@ def file_vectors(known: Sequence[str], path: Path, size: int) -> tuple[list[str]
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is no text, expected word vectors: lines of a word and {size} numbers") from error
     if not found:
-        raise UserError(f"{path} has vectors of {size} numbers for none of the {len(known)} words of the captions: give another file")
+        raise UserError(
+            f"{path} has vectors of {size} numbers for none of the {len(known)} words of the captions: give another "
+            f"file"
+        )
     return sorted(found), torch.tensor([found[word] for word in sorted(found)])
 
 
@@ -114,4 +120,6 @@ def _numbers(parts: Sequence[str], where: str) -> list[float]:
     try:
         return [float(part) for part in parts]
     except ValueError as error:
-        raise UserError(f"{where} is not a word and {len(parts)} numbers ({error}): give a file in GloVe's format") from error
+        raise UserError(
+            f"{where} is not a word and {len(parts)} numbers ({error}): give a file in GloVe's format"
+        ) from error

@@ -28,8 +28,16 @@ HELD_OUT = 64  # texts behind the numbers of a card
 class DirectionRecipe(ABC):
     """Trains one network of directions; a `loop.Recipe`. texts: all that it may be asked in training, for its words."""
 
-    def __init__(self, own: Training, texts: Iterable[str], train: Split, val: Split, models: Models, seed: int, name: str) -> None:
-        self.own, self.train, self.val, self.seed, self.device = own, train, val, derive_seed("stylet2i", name, seed), models.device
+    def __init__(
+        self, own: Training, texts: Iterable[str], train: Split, val: Split, models: Models, seed: int, name: str
+    ) -> None:
+        self.own, self.train, self.val, self.seed, self.device = (
+            own,
+            train,
+            val,
+            derive_seed("stylet2i", name, seed),
+            models.device,
+        )
         self.generator_name = own.generator or f"stylegan2-{train.dataset}"
         clip = own.clip or f"clip-guide-{train.dataset}"
         self.generator, self.clip = models.stylegan2(self.generator_name), models.clip(clip)
@@ -60,7 +68,9 @@ class DirectionRecipe(ABC):
     def step(self, index: int, progress: float) -> dict[str, float]:
         if index == 0 and self.own.warm_images:
             self.warm_start()
-        self.optimizer.param_groups[0]["lr"] = self.own.learning_rate * (warmup_cosine(progress) if self.own.schedule == "cosine" else 1.0)
+        self.optimizer.param_groups[0]["lr"] = self.own.learning_rate * (
+            warmup_cosine(progress) if self.own.schedule == "cosine" else 1.0
+        )
         terms = self.losses(index)
         loss = torch.stack(list(terms.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)
@@ -109,14 +119,20 @@ class DirectionRecipe(ABC):
         return to_uint8(torch.cat([self.render(w, 0 * s), self.render(w, s)])).cpu()
 
     def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        made = {"generator": self.generator_name, "generator_sha256": self.generator_hash, "truncation_psi": self.own.truncation_psi}
+        made = {
+            "generator": self.generator_name,
+            "generator_sha256": self.generator_hash,
+            "truncation_psi": self.own.truncation_psi,
+        }
         return self.network.state_dict(), {**self.network.facts(), **made}
 
     def _new_network(self, known: list[str]) -> DirectionNetwork:
         own, config = self.own, self.generator.config
         by_clip = own.text == "clip"
         size = self.clip.encode_texts([""]).shape[1] if by_clip else own.text_width
-        shape = Shape(config.rows, config.w_dim, own.word_size, size, own.width, own.space, not own.vectors, own.inputs, own.text)
+        shape = Shape(
+            config.rows, config.w_dim, own.word_size, size, own.width, own.space, not own.vectors, own.inputs, own.text
+        )
         if by_clip:
             return DirectionNetwork(shape, ClipText(self.clip))
         if own.vectors:

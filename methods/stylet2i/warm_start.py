@@ -1,9 +1,10 @@
 """A start from which a small budget gets somewhere, by what the guide sees in generated images (ours).
 
-Image and text have one space in CLIP (LAFITE, Zhou et al., CVPR 2022, trains on that), and of a generated image the latent is known. So a
-linear map from embeddings to latents has a closed form, and the network begins as that map: for sentences, which say all of an image, of
-the difference between what is asked and what the start shows; for attributes, beside which the rest is to stay, of what tells one text from
-the others. No image is drawn in its training, so that a thousand steps cost as much as a few dozen of the others.
+Image and text have one space in CLIP (LAFITE, Zhou et al., CVPR 2022, trains on that), and of a generated image the
+latent is known. So a linear map from embeddings to latents has a closed form, and the network begins as that map: for
+sentences, which say all of an image, of the difference between what is asked and what the start shows; for attributes,
+beside which the rest is to stay, of what tells one text from the others. No image is drawn in its training, so that a
+thousand steps cost as much as a few dozen of the others.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,24 +26,42 @@ STEPS, BATCH, RATE = 1500, 64, 1e-3
 
 
 def sentence_start(
-    network: DirectionNetwork, generator: Generator, clip: Clip, captions: Sequence[str], images: int, psi: float, seed: int
+    network: DirectionNetwork,
+    generator: Generator,
+    clip: Clip,
+    captions: Sequence[str],
+    images: int,
+    psi: float,
+    seed: int,
 ) -> None:
-    """Trains `network`, in place, to go from w to where the guide sees what another generated image shows, which stands for a caption.
+    """Trains `network`, in place, to go from w to where the guide sees what another generated image shows, which stands
+    for a caption.
 
     images: how many are drawn of each kind, truncated by psi to start from and untruncated to go to.
     """
     starts, shown = drawn(generator, clip, images, psi, derive_seed(seed, "starts"))
     goals, wanted = drawn(generator, clip, images, 1.0, derive_seed(seed, "goals"))
     onto, mean = regression(wanted, goals), wanted.mean(0)
-    there, here = (wanted - mean) @ onto, (shown - mean) @ onto  # where the guide sees goals and starts to be, [N, w_dim]
+    there, here = (
+        (wanted - mean) @ onto,
+        (shown - mean) @ onto,
+    )  # where the guide sees goals and starts to be, [N, w_dim]
     asked = wanted - mean + clip.encode_texts(captions[:CAPTIONS]).to(clip.device).mean(0)
     _fit(network, asked, starts, lambda b, a: there[b] - here[a], seed)
 
 
 def attribute_start(
-    network: DirectionNetwork, generator: Generator, clip: Clip, texts: Sequence[str], images: int, psi: float, length: float, seed: int
+    network: DirectionNetwork,
+    generator: Generator,
+    clip: Clip,
+    texts: Sequence[str],
+    images: int,
+    psi: float,
+    length: float,
+    seed: int,
 ) -> None:
-    """Trains `network`, in place, to step `length` the way that the guide's embedding of a text leads, beyond that of the mean text.
+    """Trains `network`, in place, to step `length` the way that the guide's embedding of a text leads, beyond that of
+    the mean text.
 
     images: how many are drawn for that, untruncated; and to start from, truncated by psi.
     """
@@ -54,7 +73,9 @@ def attribute_start(
     _fit(network, asked, starts, lambda b, _: ways[b], seed)
 
 
-def _fit(network: DirectionNetwork, asked: Tensor, starts: Tensor, step: Callable[[Tensor, Tensor], Tensor], seed: int) -> None:
+def _fit(
+    network: DirectionNetwork, asked: Tensor, starts: Tensor, step: Callable[[Tensor, Tensor], Tensor], seed: int
+) -> None:
     """Least squares to steps [B, w_dim], of rows of `asked` and of rows of `starts`, alike in every row of W+."""
     read: Any = network.text  # ClipText
     optimizer = torch.optim.Adam(network.parameters(), RATE)

@@ -30,25 +30,35 @@ class Check:
 def installed() -> Iterator[Check]:
     """Python, the package, and what it needs."""
     here = ".".join(map(str, sys.version_info[:3]))
-    yield Check("python", sys.version_info >= PYTHON, here, "" if sys.version_info >= PYTHON else "install Python 3.11 or newer")
+    yield Check(
+        "python", sys.version_info >= PYTHON, here, "" if sys.version_info >= PYTHON else "install Python 3.11 or newer"
+    )
     state = environment.code()
     commit = f", commit {state['commit'][:10]}{' with changes' if state['dirty'] else ''}" if state["commit"] else ""
     yield Check("t2ibench", True, f"{__version__}{commit}")
     for package in environment.PACKAGES:
         found = environment.version(package)
         needed = package not in ("torchvision",)
-        yield Check(package, bool(found) or not needed, found or "not installed", "" if found else f"pip install {package}")
+        yield Check(
+            package, bool(found) or not needed, found or "not installed", "" if found else f"pip install {package}"
+        )
 
 
 def machine() -> Iterator[Check]:
     """Processor, memory and accelerator; none of them can fail."""
     import torch
 
-    yield Check("processor", True, f"{environment.processor()}, {os.cpu_count()} threads, torch uses {torch.get_num_threads()}")
+    yield Check(
+        "processor", True, f"{environment.processor()}, {os.cpu_count()} threads, torch uses {torch.get_num_threads()}"
+    )
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
         yield Check("memory", memory >= 3, f"{memory:.0f} GiB", "" if memory >= 3 else "at least 3 GiB are needed")
-    yield Check("accelerator", True, torch.cuda.get_device_name() if torch.cuda.is_available() else "none; the shipped suites need none")
+    yield Check(
+        "accelerator",
+        True,
+        torch.cuda.get_device_name() if torch.cuda.is_available() else "none; the shipped suites need none",
+    )
 
 
 def folders() -> Iterator[Check]:
@@ -77,7 +87,9 @@ def weights() -> Iterator[Check]:
     if not found:
         yield Check("weights", False, f"none in {', '.join(map(str, zoo.folders()))}", "install the package again")
     for name, path in found.items():
-        yield _attempt(name, lambda path=path: _sound(path), "get the file again, or take its folder out of T2IBENCH_WEIGHTS")  # type: ignore[misc]
+        yield _attempt(
+            name, lambda path=path: _sound(path), "get the file again, or take its folder out of T2IBENCH_WEIGHTS"
+        )  # type: ignore[misc]
 
 
 def _sound(path: Path) -> str:
@@ -91,11 +103,15 @@ def _sound(path: Path) -> str:
 def suites() -> Iterator[Check]:
     """The shipped suites: whether every plug-in they name is there."""
     for name in suite.available():
-        yield _attempt(f"suite {name}", lambda name=name: suite.load(name).title, "mend the file, or install the package again")  # type: ignore[misc]
+        yield _attempt(
+            f"suite {name}", lambda name=name: suite.load(name).title, "mend the file, or install the package again"
+        )  # type: ignore[misc]
 
 
 def metrics() -> Iterator[Check]:
-    """Whether the metrics give the numbers on this machine that they gave on ours: the tiers 0 and 1 of `t2ibench drift`, in seconds."""
+    """Whether the metrics give the numbers on this machine that they gave on ours: the tiers 0 and 1 of `t2ibench
+    drift`, in seconds.
+    """
     yield _attempt("metrics", _self_test, "see `t2ibench drift --all`; numbers made here do not compare with others'")
 
 

@@ -6,11 +6,25 @@ from typing import Annotated
 
 import typer
 
-from t2ibench.cli import audit, compare, compose, convert, doctor, drift, generate, listing, reproduce, run, score, train
+from t2ibench.cli import (
+    audit,
+    compare,
+    compose,
+    convert,
+    doctor,
+    drift,
+    generate,
+    listing,
+    reproduce,
+    run,
+    score,
+    train,
+)
 from t2ibench.core.errors import UserError
 from t2ibench.core.version import __version__
 
-# Idle threads of numerical libraries sleep instead of spinning. On busy cores a Fréchet distance took 60 s before, and takes 1 s so.
+# Idle threads of numerical libraries sleep instead of spinning. On busy cores a Fréchet distance took 60 s before, and
+# takes 1 s so.
 PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_THREAD_TIMEOUT": "4"}
 
 app = typer.Typer(
@@ -47,13 +61,18 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Text-to-image methods through one protocol, and an honest leaderboard."""
 
 
 def main() -> None:
-    """Run a command. What the user has to mend is one line and exit code 2; T2IBENCH_TRACEBACK=1 shows where it came from."""
+    """Run a command.
+
+    What the user has to mend is one line and exit code 2; T2IBENCH_TRACEBACK=1 shows where it came from.
+    """
     for name, value in PATIENT.items():
         os.environ.setdefault(name, value)
     try:
@@ -64,7 +83,10 @@ def main() -> None:
         print(f"t2ibench: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as error:
-        print(f"t2ibench: {error}" if str(error) else "t2ibench: stopped; the same command goes on from here", file=sys.stderr)
+        print(
+            f"t2ibench: {error}" if str(error) else "t2ibench: stopped; the same command goes on from here",
+            file=sys.stderr,
+        )
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -25,7 +25,10 @@ def draw_audit(name: str, method: str, images: int, out: Path, work: Path, folde
     from t2ibench.runner import suite
 
     made = draw(suite.load(name), method, images, out, work, folder)
-    print(f"{made / 'raters'}: give this folder, and nothing else, to two raters; {made / 'key.json'} is for `t2ibench audit read`")
+    print(
+        f"{made / 'raters'}: give this folder, and nothing else, to two raters; {made / 'key.json'} is for `t2ibench "
+        f"audit read`"
+    )
 
 
 def read_audit(folder: Path, paths: Sequence[Path], out: Path, *, json: bool) -> None:
@@ -52,7 +55,9 @@ def read_audit(folder: Path, paths: Sequence[Path], out: Path, *, json: bool) ->
 def show(made: Mapping[str, Any]) -> None:
     """An audit on the terminal."""
     table = Table(
-        title=escape(f"{made['suite']} · {made['method']}: human audit of {made['drawn']} images by {', '.join(made['raters'])}"),
+        title=escape(
+            f"{made['suite']} · {made['method']}: human audit of {made['drawn']} images by {', '.join(made['raters'])}"
+        ),
         title_justify="left",
         title_style="bold",
         header_style="bold",
@@ -78,7 +83,11 @@ def show(made: Mapping[str, Any]) -> None:
     for line in (
         f"images weighted by the shares of the judged cells; those left out that a rater could not tell: {unsure}",
         f"a pair is withheld where its agreement is below {rule['agreement']}",
-        *([f"{few} of {len(made['pairs'])} pairs have fewer than {rule['images']} images, so nothing is said of them"] if few else []),
+        *(
+            [f"{few} of {len(made['pairs'])} pairs have fewer than {rule['images']} images, so nothing is said of them"]
+            if few
+            else []
+        ),
         *made["notes"],
     ):
         stdout().print(Text(line, "dim"))
@@ -101,11 +110,15 @@ def audit_draw(
     suite: Annotated[str, typer.Argument(help="A suite that was run and asks for attribute pairs.")],
     method: Annotated[str, typer.Argument(help="The method, or baseline, whose images are looked at.")],
     images: Annotated[int, typer.Option(min=4, help="How many, of all judged cells and pairs.")] = 100,
-    folder: Annotated[Path | None, typer.Option(help="What to write: raters/ for the raters, key.json; audit-… unless given.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="What to write: raters/ for the raters, key.json; audit-… unless given.")
+    ] = None,
     out: Out = Path("runs"),
     work: Work = Path("runs"),
 ) -> None:
-    """Draw images of a finished cell and write a form for raters, who learn neither the method nor what the judge said."""
+    """Draw images of a finished cell and write a form for raters, who learn neither the method nor what the judge
+    said.
+    """
 
     draw_audit(suite, method, images, out, work, folder)
 

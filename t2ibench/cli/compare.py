@@ -48,7 +48,13 @@ def compare_methods(
 def _show(found: Comparison) -> None:
     title = f"{found.suite} · {found.track}: {found.a} against {found.b}"
     table = Table(
-        title=title, title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE, show_edge=False, pad_edge=False
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+        box=box.SIMPLE,
+        show_edge=False,
+        pad_edge=False,
     )
     table.add_column("", no_wrap=True)
     for name in (found.a, found.b, "difference", "effect", "p", "margin", "p beyond"):
@@ -57,13 +63,20 @@ def _show(found: Comparison) -> None:
     for line in found.lines:
         table.add_row(Text(line.metric + ARROWS.get(line.better, ""), "bold"), *_cells(line), _verdict(line))
     out().print(table)
-    seeds = f"seeds {', '.join(map(str, found.seeds))}" if found.seeds else "other seeds on either side: only prompts are paired"
+    seeds = (
+        f"seeds {', '.join(map(str, found.seeds))}"
+        if found.seeds
+        else "other seeds on either side: only prompts are paired"
+    )
     say = [
         f"{seeds}; difference: {found.a} minus {found.b}, with its 95 % interval; effect: Cohen's d of the pairs",
         "p: there is no difference; p beyond: there is one as large as the margin; both Holm-adjusted over the metrics",
     ]
     if any(line.difference.rule == "intervals" for line in found.lines):
-        say.append("~: the records keep no samples of it, so the two are taken as independent, which errs on the side of caution")
+        say.append(
+            "~: the records keep no samples of it, so the two are taken as independent, which errs on the side of "
+            "caution"
+        )
     say += [f"{id}: {reason}" for id, reason in found.left_out.items()]
     say += [f"{line.metric}: {note}" for line in found.lines for note in line.notes]
     for text in say:
@@ -79,7 +92,11 @@ def _cells(line: Line) -> list[str]:
 
 def _verdict(line: Line) -> Text:
     text = Text(line.verdict, STYLES.get(line.verdict, ""))
-    return text.append(", within the margin", "dim") if line.negligible and line.verdict in ("better", "worse", "differs") else text
+    return (
+        text.append(", within the margin", "dim")
+        if line.negligible and line.verdict in ("better", "worse", "differs")
+        else text
+    )
 
 
 def compare(
@@ -90,11 +107,24 @@ def compare(
     track: Annotated[str | None, typer.Option(help="Only records of this track.")] = None,
     metrics: Annotated[str, typer.Option(help="Only these, separated by commas.")] = "",
     margin: Annotated[
-        list[str] | None, typer.Option(help="The largest difference that does not matter: 2%, or METRIC=0.1 (again for more); else 5%.")
+        list[str] | None,
+        typer.Option(help="The largest difference that does not matter: 2%, or METRIC=0.1 (again for more); else 5%."),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every number, not only the suite's columns.")] = False,
     json: Json = False,
 ) -> None:
-    """Compare two methods prompt by prompt: differences, effects, and whether they are more than chance, or less than matters."""
+    """Compare two methods prompt by prompt: differences, effects, and whether they are more than chance, or less than
+    matters.
+    """
 
-    compare_methods(a, b, folder, suite, track, [id for id in metrics.split(",") if id], margin or [], everything=everything, json=json)
+    compare_methods(
+        a,
+        b,
+        folder,
+        suite,
+        track,
+        [id for id in metrics.split(",") if id],
+        margin or [],
+        everything=everything,
+        json=json,
+    )

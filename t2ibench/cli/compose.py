@@ -1,4 +1,6 @@
-"""`compose`: recipes of conditions tried on your own images and texts, with a sheet of what went in and what came out."""
+"""`compose`: recipes of conditions tried on your own images and texts, with a sheet of what went in and what came
+out.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ GIVE = {"A": "--image", "B": "--other", "text": "--text"}
 
 @dataclass(frozen=True)
 class Given:
-    """What the user gave beside recipes: paths of images or DATASET/SPLIT/ROW, a text, and what stands in for a standard hole or edit."""
+    """What the user gave beside recipes: paths of images or DATASET/SPLIT/ROW, a text, and what stands in for a
+    standard hole or edit.
+    """
 
     image: str | None = None
     other: str | None = None
@@ -37,8 +41,11 @@ class Given:
     silhouette: Path | None = None
 
 
-def compose_images(names: Sequence[str], given: Given, id: str, seeds: str, out: Path, settings: Sequence[str], device: str) -> None:
-    """A row a recipe, a column a seed; recipes that go from A to B do so from the first column to the last, with the first noise.
+def compose_images(
+    names: Sequence[str], given: Given, id: str, seeds: str, out: Path, settings: Sequence[str], device: str
+) -> None:
+    """A row a recipe, a column a seed; recipes that go from A to B do so from the first column to the last, with the
+    first noise.
 
     Writes `out`/sheet.png, and every image as `out`/<recipe>-<seed>.png (its number from A to B).
     """
@@ -67,7 +74,10 @@ def compose_images(names: Sequence[str], given: Given, id: str, seeds: str, out:
         rows.append([*before(task, asked[0]), *made])
     top = ["A", "B", "edited or known", *(f"seed {seed}" for seed in numbers)]
     there = [column for column in range(len(top)) if column > 2 or any(row[column] is not None for row in rows)]
-    sheets.save(sheets.table([[row[c] for c in there] for row in rows], left, [top[c] for c in there], margin=220), out / "sheet.png")
+    sheets.save(
+        sheets.table([[row[c] for c in there] for row in rows], left, [top[c] for c in there], margin=220),
+        out / "sheet.png",
+    )
     print(out / "sheet.png")
 
 
@@ -78,14 +88,19 @@ def edited(task: Task, edit: str | None) -> Task:
     if edit is None or not task.edit:
         return task
     if edit not in compose_tasks.EDITS:
-        raise UserError(f"--edit {edit!r}: expected one of {', '.join(compose_tasks.EDITS)}{did_you_mean(edit, compose_tasks.EDITS)}")
+        raise UserError(
+            f"--edit {edit!r}: expected one of "
+            f"{', '.join(compose_tasks.EDITS)}{did_you_mean(edit, compose_tasks.EDITS)}"
+        )
     return replace(task, edit=edit)  # type: ignore[arg-type]  # one of EDITS
 
 
 def check(name: str, task: Task, given: Given) -> None:
     """Raises UserError for a source that a recipe needs and that is not given."""
     letters = task.c2.get("edited", "")
-    drawn = any(path is not None and letter in letters for letter, path in (("S", given.sketch), ("G", given.silhouette)))
+    drawn = any(
+        path is not None and letter in letters for letter, path in (("S", given.sketch), ("G", given.silhouette))
+    )
     there = {"A": given.image, "B": "drawn" if drawn and task.edit == "other" else given.other, "text": given.text}
     for source, option in GIVE.items():
         if source in task.needs and there[source] is None:
@@ -125,7 +140,10 @@ def drawn(given: Given) -> Source | None:
 
 
 def source_of(text: str) -> Source:
-    """An image file, or an image of a data set with its caption and its exact parts. Raises UserError for what is neither."""
+    """An image file, or an image of a data set with its caption and its exact parts.
+
+    Raises UserError for what is neither.
+    """
     from t2ibench.data.dataset import opened
     from t2ibench.tracks.compose import caption
     from t2ibench.tracks.contract import Source
@@ -162,7 +180,12 @@ def known(mask: str, side: int) -> np.ndarray:
 
     found = middle(1, side)[0, 0].numpy() > 0
     half = side // 2
-    halves: dict[str, Any] = {"upper": np.s_[:half], "lower": np.s_[half:], "left": np.s_[:, :half], "right": np.s_[:, half:]}
+    halves: dict[str, Any] = {
+        "upper": np.s_[:half],
+        "lower": np.s_[half:],
+        "left": np.s_[:, :half],
+        "right": np.s_[:, half:],
+    }
     if mask in halves:
         found[:] = True
         found[halves[mask]] = False
@@ -170,7 +193,9 @@ def known(mask: str, side: int) -> np.ndarray:
         white = torch.from_numpy(square(Path(mask)).mean(0) > 127)[None, None].float()
         found = torch.nn.functional.interpolate(white, (side, side), mode="area")[0, 0].numpy() == 0
     if found.all() or not found.any():
-        raise UserError(f"--mask {mask}: {'nothing' if found.all() else 'everything'} is to be drawn anew: white is, black stays")
+        raise UserError(
+            f"--mask {mask}: {'nothing' if found.all() else 'everything'} is to be drawn anew: white is, black stays"
+        )
     return found
 
 
@@ -187,7 +212,10 @@ def left_out(name: str, task: Task, asked: Compose, id: str, *, exact: bool) -> 
     if not lacking:
         return
     names = " and ".join(NAMES[letter] for letter in lacking)
-    why = "a file has no caption, and no exact parts, which the method reads: give an image of a data set, such as avatars/test/3"
+    why = (
+        "a file has no caption, and no exact parts, which the method reads: give an image of a data set, such as "
+        "avatars/test/3"
+    )
     if len(lacking) == len(task.given):
         raise UserError(f"compose: {name} is made of {names} alone; {why}")
     print(f"{name}: without {names}: {why}", file=sys.stderr)
@@ -208,12 +236,20 @@ def before(task: Task, asked: Compose) -> list[np.ndarray | None]:
 
 
 def compose(
-    recipe: Annotated[list[str], typer.Option(help="What to take from which source; see `t2ibench list recipes`. May be given again.")],
-    image: Annotated[str | None, typer.Option(help="A: an image file, or DATASET/SPLIT/ROW, which has a caption and exact parts.")] = None,
+    recipe: Annotated[
+        list[str], typer.Option(help="What to take from which source; see `t2ibench list recipes`. May be given again.")
+    ],
+    image: Annotated[
+        str | None, typer.Option(help="A: an image file, or DATASET/SPLIT/ROW, which has a caption and exact parts.")
+    ] = None,
     other: Annotated[str | None, typer.Option(help="B: another one.")] = None,
     text: Annotated[str | None, typer.Option(help="A caption.")] = None,
-    mask: Annotated[str, typer.Option(help="middle, upper, lower, left, right, or an image: white is drawn anew.")] = "middle",
-    edit: Annotated[str | None, typer.Option(help="How an edited sketch or silhouette differs: other, shift, mirror, erase.")] = None,
+    mask: Annotated[
+        str, typer.Option(help="middle, upper, lower, left, right, or an image: white is drawn anew.")
+    ] = "middle",
+    edit: Annotated[
+        str | None, typer.Option(help="How an edited sketch or silhouette differs: other, shift, mirror, erase.")
+    ] = None,
     sketch: Annotated[Path | None, typer.Option(help="Your own edited sketch: dark strokes on white.")] = None,
     silhouette: Annotated[Path | None, typer.Option(help="Your own edited silhouette: white on black.")] = None,
     method: Annotated[str, typer.Option(help="A method of the track compose.")] = "composer",
@@ -222,7 +258,9 @@ def compose(
     set: Annotated[list[str] | None, typer.Option("--set", help="A setting of the method, key=value.")] = None,
     device: Device = "cpu",
 ) -> None:
-    """Put images together from conditions of your images and texts: colouring, variations, style, poses, regions and more."""
+    """Put images together from conditions of your images and texts: colouring, variations, style, poses, regions and
+    more.
+    """
 
     given = Given(image, other, text, mask, edit, sketch, silhouette)
     compose_images(recipe, given, method, seeds, out, set or [], device)

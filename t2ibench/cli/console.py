@@ -1,4 +1,6 @@
-"""Where commands print: answers on the standard output, what happens meanwhile on the standard error, and that on a terminal only."""
+"""Where commands print: answers on the standard output, what happens meanwhile on the standard error, and that on a
+terminal only.
+"""
 
 import json
 import sys

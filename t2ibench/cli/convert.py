@@ -9,7 +9,10 @@ from t2ibench.core.errors import UserError
 
 
 def convert_checkpoint(source: Path, target: Path, *, half: bool, replace: bool) -> None:
-    """Write the generator of `source` to `target`; the suffixes say the kinds. Images stay the same, unless in half precision."""
+    """Write the generator of `source` to `target`; the suffixes say the kinds.
+
+    Images stay the same, unless in half precision.
+    """
     from t2ibench.networks.stylegan2 import checkpoints
 
     if target.suffix not in checkpoints.WRITTEN:

@@ -14,7 +14,15 @@ from t2ibench.core.errors import UserError
 
 
 def check_drift(
-    path: Path | None, tiers: str, seed: int | None, junit: Path | None, device: str, *, github: bool, everything: bool, json: bool
+    path: Path | None,
+    tiers: str,
+    seed: int | None,
+    junit: Path | None,
+    device: str,
+    *,
+    github: bool,
+    everything: bool,
+    json: bool,
 ) -> int:
     """Look again, and say what was found in every way asked for; returns the exit code."""
     from t2ibench.checks.drift import baseline, reports
@@ -60,15 +68,23 @@ def write_baseline(path: Path | None, of: str | None, margins: Sequence[str], ac
 
 
 def drift(
-    baseline: Annotated[Path | None, typer.Argument(help="A baseline file; unless given, the shipped one of the metrics.")] = None,
+    baseline: Annotated[
+        Path | None, typer.Argument(help="A baseline file; unless given, the shipped one of the metrics.")
+    ] = None,
     tiers: Annotated[str, typer.Option(help="0: metrics, 1: features, 2: methods.")] = "0,1,2",
-    seed: Annotated[int | None, typer.Option(min=0, help="Another run seed for the methods: new images, wide intervals.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Another run seed for the methods: new images, wide intervals.")
+    ] = None,
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML to this file.")] = None,
-    github: Annotated[bool, typer.Option("--github", help="Also print annotations; done by itself in GitHub Actions.")] = False,
+    github: Annotated[
+        bool, typer.Option("--github", help="Also print annotations; done by itself in GitHub Actions.")
+    ] = False,
     everything: Annotated[bool, typer.Option("--all", help="Every check, not only those that do not pass.")] = False,
     write: Annotated[bool, typer.Option("--write", help="Write the baseline instead.")] = False,
     suite: Annotated[str | None, typer.Option(help="With --write: whose methods are kept.")] = None,
-    margin: Annotated[list[str] | None, typer.Option(help="With --write: 1%, or METRIC=0.1%; may be given again.")] = None,
+    margin: Annotated[
+        list[str] | None, typer.Option(help="With --write: 1%, or METRIC=0.1%; may be given again.")
+    ] = None,
     accept: Annotated[str | None, typer.Option(help="With --write: why a baseline that exists has to change.")] = None,
     device: Device = "cpu",
     json: Json = False,

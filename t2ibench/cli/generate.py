@@ -1,4 +1,6 @@
-"""`generate`, `show` and `prompts`: what a method makes of your texts, what is in a data set, and what a suite asks for."""
+"""`generate`, `show` and `prompts`: what a method makes of your texts, what is in a data set, and what a suite asks
+for.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def generate_sheet(
     neutral: str | None = None,
     images: Sequence[Path] = (),
 ) -> None:
-    """A row a prompt, a column a seed or a real image; of a method that edits, the first row is what the edits start from."""
+    """A row a prompt, a column a seed or a real image; of a method that edits, the first row is what the edits start
+    from.
+    """
     import numpy as np
 
     from t2ibench.core import plugins
@@ -45,16 +49,29 @@ def generate_sheet(
 
     entry = entry_of(id, settings)
     can_edit = has_functions(entry, EDIT)
-    if images and neutral is None and not can_edit and hasattr(plugins.load("methods", entry.name).Method, "transfer_style"):
+    if (
+        images
+        and neutral is None
+        and not can_edit
+        and hasattr(plugins.load("methods", entry.name).Method, "transfer_style")
+    ):
         generate_transfers(entry, prompts, images, out, device)
         return
-    track = EDIT if neutral is not None or images or (can_edit and not has_functions(entry, TEXT_TO_IMAGE)) else TEXT_TO_IMAGE
+    track = (
+        EDIT
+        if neutral is not None or images or (can_edit and not has_functions(entry, TEXT_TO_IMAGE))
+        else TEXT_TO_IMAGE
+    )
     maker = methods.method_maker(entry, track, "generate", device)
     before = maker.identity["config"].get("neutral") if neutral is None else neutral
     if track == EDIT and before is None:
-        raise UserError(f"{id} changes what a neutral text says to what yours says: give the neutral one, --neutral 'a person'")
+        raise UserError(
+            f"{id} changes what a neutral text says to what yours says: give the neutral one, --neutral 'a person'"
+        )
     real = [np.ascontiguousarray(read_image(path).transpose(2, 0, 1)) for path in images]
-    sources: list[tuple[int, np.ndarray | None]] = [(0, image) for image in real] or [(seed, None) for seed in seeds_of(seeds)]
+    sources: list[tuple[int, np.ndarray | None]] = [(0, image) for image in real] or [
+        (seed, None) for seed in seeds_of(seeds)
+    ]
     rows = [("image", list(real))] if real else []
     if can_edit:
         starts = [Edit(before or "", before or "", seed, image) for seed, image in sources]
@@ -71,7 +88,9 @@ def generate_sheet(
 
 
 def generate_transfers(entry: Entry, prompts: Sequence[str], images: Sequence[Path], out: Path, device: str) -> None:
-    """Of a method that reads the style off an image: a column an image, and under it a row for each text drawn in its style."""
+    """Of a method that reads the style off an image: a column an image, and under it a row for each text drawn in its
+    style.
+    """
     import numpy as np
     import torch
 
@@ -85,10 +104,17 @@ def generate_transfers(entry: Entry, prompts: Sequence[str], images: Sequence[Pa
     for text in prompts:
 
         def drawn(sources: Sequence[np.ndarray], text: str = text) -> Tensor:
-            return torch.cat([maker.method.transfer_style(torch.from_numpy(source[None]), [text]) for source in sources])
+            return torch.cat(
+                [maker.method.transfer_style(torch.from_numpy(source[None]), [text]) for source in sources]
+            )
 
         rows.append((text, made_by(entry.id, drawn, real)))
-    sheets.save(sheets.table([made for _, made in rows], [label for label, _ in rows], [path.name for path in images], margin=220), out)
+    sheets.save(
+        sheets.table(
+            [made for _, made in rows], [label for label, _ in rows], [path.name for path in images], margin=220
+        ),
+        out,
+    )
     print(out)
 
 
@@ -104,10 +130,14 @@ def generate_pairs(
     maker = methods.method_maker(entry, ADAPT, "generate", device)
     before = maker.identity["config"].get("source") if source is None else source
     if before is None:
-        raise UserError(f"{id} goes from what a source text says to what yours says: give the source, --source 'a face avatar'")
+        raise UserError(
+            f"{id} goes from what a source text says to what yours says: give the source, --source 'a face avatar'"
+        )
     numbers = seeds_of(seeds)
     rows = [(before, made_by(id, maker.method.unadapted, [Adapt(before, before, seed) for seed in numbers]))]
-    rows += [(text, made_by(id, maker.method.adapt, [Adapt(before, text, seed) for seed in numbers])) for text in targets]
+    rows += [
+        (text, made_by(id, maker.method.adapt, [Adapt(before, text, seed) for seed in numbers])) for text in targets
+    ]
     top = [f"seed {seed}" for seed in numbers]
     sheets.save(sheets.table([made for _, made in rows], [label for label, _ in rows], top, margin=220), out)
     print(out)
@@ -178,7 +208,10 @@ def write_prompts(name: str, seed: int, out: Path) -> None:
     if TEXT_TO_IMAGE not in plans:
         raise UserError(f"{name} has no track {TEXT_TO_IMAGE}, and other tracks ask for more than images of texts")
     asked = plans[TEXT_TO_IMAGE].of_track.samples(plans[TEXT_TO_IMAGE].prompts, seed)
-    rows = [{"file_name": f"{s.id}.png", "text": s.prompt.text, "seed": s.seed, "prompt": s.prompt.id, "k": s.k} for s in asked]
+    rows = [
+        {"file_name": f"{s.id}.png", "text": s.prompt.text, "seed": s.seed, "prompt": s.prompt.id, "k": s.k}
+        for s in asked
+    ]
     files.write_whole(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
     print(f"{out}: {len(rows):,} images")
 
@@ -187,22 +220,30 @@ def generate(
     method: Annotated[str, typer.Argument(help="A method; see `t2ibench list methods`.")],
     prompts: Annotated[list[str] | None, typer.Argument(help="One or more texts.")] = None,
     seeds: Annotated[str, typer.Option(help="Seeds of the images, as 0-15 or 0,3,7.")] = "0-7",
-    out: Annotated[Path, typer.Option(callback=png_file, help="The PNG to write: a row a prompt, a column a seed.")] = Path("sheet.png"),
+    out: Annotated[
+        Path, typer.Option(callback=png_file, help="The PNG to write: a row a prompt, a column a seed.")
+    ] = Path("sheet.png"),
     set: Annotated[list[str] | None, typer.Option("--set", help="A setting of the method, key=value.")] = None,
     neutral: Annotated[str | None, typer.Option(help="Edit from this text to yours; for methods that edit.")] = None,
     image: Annotated[
-        list[Path] | None, typer.Option(help="Edit this image (or take its style) instead of the seeds'; may be given again.")
+        list[Path] | None,
+        typer.Option(help="Edit this image (or take its style) instead of the seeds'; may be given again."),
     ] = None,
     source: Annotated[str | None, typer.Option(help="Adapt a generator of what this text says; see --target.")] = None,
-    target: Annotated[list[str] | None, typer.Option(help="Adapt it to what this text says; may be given again.")] = None,
+    target: Annotated[
+        list[str] | None, typer.Option(help="Adapt it to what this text says; may be given again.")
+    ] = None,
     device: Device = "cpu",
 ) -> None:
-    """Write a sheet of images that a method makes of your texts; of one that edits or adapts, under the images before."""
+    """Write a sheet of images that a method makes of your texts; of one that edits or adapts, under the images
+    before.
+    """
 
     if target:
         if prompts or neutral is not None or image:
             raise UserError(
-                "generate: --target adapts a generator, which takes neither texts to draw nor --neutral nor --image: leave them out"
+                "generate: --target adapts a generator, which takes neither texts to draw nor --neutral nor --image: "
+                "leave them out"
             )
         generate_pairs(method, source, target, seeds, out, set or [], device)
         return
@@ -216,7 +257,9 @@ def prompts(
     seed: Annotated[int, typer.Option(min=0, help="The run seed; those of the images follow from it.")] = 0,
     out: Annotated[Path, typer.Option(help="The file to write, a JSON line for every image.")] = Path("metadata.jsonl"),
 ) -> None:
-    """Write every image that a suite asks for (file name, text, seed), to be made elsewhere and run as the method image_folder."""
+    """Write every image that a suite asks for (file name, text, seed), to be made elsewhere and run as the method
+    image_folder.
+    """
 
     write_prompts(suite, seed, out)
 
@@ -226,7 +269,9 @@ def show(
     split: Annotated[str, typer.Option(help="Which split.")] = "test",
     count: Annotated[int, typer.Option(min=1, max=400, help="How many images.")] = 24,
     columns: Annotated[int, typer.Option(min=1, max=40, help="Images in a row.")] = 6,
-    out: Annotated[Path | None, typer.Option(callback=png_file, help="The PNG to write; NAME-SPLIT.png unless given.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(callback=png_file, help="The PNG to write; NAME-SPLIT.png unless given.")
+    ] = None,
 ) -> None:
     """Write a sheet of a data set's images with their captions."""
 

@@ -23,7 +23,12 @@ def show_list(kind: str, *, json: bool) -> None:
     for key in entries[0] if entries else ["name"]:
         table.add_column(key.replace("_", " "), no_wrap=key in ("name", "plugin", "sha256"))
     for entry in entries:
-        table.add_row(*(Text("" if value is None else str(value), "bold" if key == "name" else "") for key, value in entry.items()))
+        table.add_row(
+            *(
+                Text("" if value is None else str(value), "bold" if key == "name" else "")
+                for key, value in entry.items()
+            )
+        )
     out().print(table)
 
 
@@ -76,7 +81,10 @@ def recipes() -> list[dict[str, Any]]:
     from t2ibench.tracks import compose_tasks
 
     found = compose_tasks.recipes().items()
-    return [{"name": name, "mode": task.mode, "needs": ", ".join(sorted(task.needs)), "about": task.about} for name, task in found]
+    return [
+        {"name": name, "mode": task.mode, "needs": ", ".join(sorted(task.needs)), "about": task.about}
+        for name, task in found
+    ]
 
 
 ENTRIES = {

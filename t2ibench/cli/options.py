@@ -20,13 +20,17 @@ def _device(name: str) -> str:
         try:
             torch.empty(1, device=name)
         except (RuntimeError, AssertionError) as error:
-            raise UserError(f"--device {name!r} cannot be used ({str(error).splitlines()[0]}): use cpu, cuda or cuda:N") from error
+            raise UserError(
+                f"--device {name!r} cannot be used ({str(error).splitlines()[0]}): use cpu, cuda or cuda:N"
+            ) from error
     return name
 
 
 def png_file(path: Path | None) -> Path | None:
     if path is not None and (path.suffix.lower() != ".png" or path.is_dir()):
-        raise UserError(f"--out {path}: a sheet is one PNG, so a file name that ends in .png is expected: {path / 'sheet.png'}")
+        raise UserError(
+            f"--out {path}: a sheet is one PNG, so a file name that ends in .png is expected: {path / 'sheet.png'}"
+        )
     return path
 
 

@@ -52,8 +52,21 @@ def show(made: Ledger) -> None:
     from t2ibench.checks.papers import ledger
     from t2ibench.report.compare import figures, p_text
 
-    table = Table(title=made.paper.title, title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE, show_edge=False)
-    for column, justify in (("", "left"), ("claim", "left"), ("value", "left"), ("first", "right"), ("second", "right")):
+    table = Table(
+        title=made.paper.title,
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+        box=box.SIMPLE,
+        show_edge=False,
+    )
+    for column, justify in (
+        ("", "left"),
+        ("claim", "left"),
+        ("value", "left"),
+        ("first", "right"),
+        ("second", "right"),
+    ):
         table.add_column(column, justify=justify, no_wrap=column in ("", "first", "second"))  # type: ignore[arg-type]
     table.add_column("difference", justify="right")
     table.add_column("p", justify="right", no_wrap=True)
@@ -72,7 +85,11 @@ def show(made: Ledger) -> None:
         said = beside.reported
         out().print(f"{said.source}: {said.metric} {ledger.value(beside)} ({said.status}), here {ledger.here(beside)}")
     out().print(
-        Text(f"{ledger.summary(made)}; of {len(made.reported)} reported numbers {len(comparable)} compare with the records", "bold")
+        Text(
+            f"{ledger.summary(made)}; of {len(made.reported)} reported numbers {len(comparable)} compare with the "
+            f"records",
+            "bold",
+        )
     )
     out().print(Text(ledger.LEGEND, "dim"))
 
@@ -80,18 +97,25 @@ def show(made: Ledger) -> None:
 def reproduce(
     paper: Annotated[str, typer.Argument(help="A method whose paper makes claims: gan_cls, styleclip …")],
     folder: Annotated[Path | None, typer.Option(help="Judge the records of this folder, and run nothing.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of records, images and ledger; runs/reproduce/PAPER unless given.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of records, images and ledger; runs/reproduce/PAPER unless given.")
+    ] = None,
     ledger: Annotated[
-        Path | None, typer.Option(help="The Markdown file to write; reproduce-PAPER.md beside the records unless given.")
+        Path | None,
+        typer.Option(help="The Markdown file to write; reproduce-PAPER.md beside the records unless given."),
     ] = None,
     batch: Annotated[
-        int, typer.Option(min=1, help="Images made at once. Another number may move a pixel by one grey level, no further.")
+        int,
+        typer.Option(min=1, help="Images made at once. Another number may move a pixel by one grey level, no further."),
     ] = 64,
     device: Device = "cpu",
     replace: Annotated[bool, typer.Option(help="Write over records that were made with other settings.")] = False,
     json: Json = False,
 ) -> None:
-    """Run a paper's ablations and test what it claims. Exit code 0: fine, 1: a claim is refuted, 3: it cannot be said of one, or of any."""
+    """Run a paper's ablations and test what it claims.
+
+    Exit code 0: fine, 1: a claim is refuted, 3: it cannot be said of one, or of any.
+    """
 
     from t2ibench.runner.run import Where
 

@@ -31,7 +31,9 @@ def run_suite(name: str, where: Where, *, json: bool) -> None:
     for cell in run.run(wanted, where):
         done.append(cell)
         say(progress_line(cell))
-    found = [{**cell.record, "columns": list(wanted.columns)} for cell in done]  # the suite's columns may have changed since
+    found = [
+        {**cell.record, "columns": list(wanted.columns)} for cell in done
+    ]  # the suite's columns may have changed since
     audits = audits_of(where.out)
     written = page.write(found, where.work, where.work / wanted.name, audits)
     written += page.write_boards(found, where.out / wanted.name, audits)
@@ -42,20 +44,31 @@ def run_suite(name: str, where: Where, *, json: bool) -> None:
     formats.show(boards, out())
     fresh = sum(cell.fresh for cell in done)
     out().print(
-        f"{fresh} of {len(done)} cells made now, in {time.perf_counter() - started:.0f} s. {', '.join(map(str, written))}", style="dim"
+        f"{fresh} of {len(done)} cells made now, in {time.perf_counter() - started:.0f} s. "
+        f"{', '.join(map(str, written))}",
+        style="dim",
     )
 
 
 def progress_line(cell: Done) -> str:
     """What a person at a terminal reads of a cell that is done."""
     record, counts = cell.record, cell.record["counts"]
-    what = f"{counts['ok']:,} of {counts['requested']:,} images" + (" [bold red]partial[/]" if record["partial"] else "")
+    what = f"{counts['ok']:,} of {counts['requested']:,} images" + (
+        " [bold red]partial[/]" if record["partial"] else ""
+    )
     when = f"{cell.seconds:.0f} s" if cell.fresh else "[dim]recorded before[/]"
-    return f"  {'[green]●[/]' if cell.fresh else '[dim]○[/]'} {escape(record['method'])} seed {record['seed']}  {what}  {when}"
+    return (
+        f"  {'[green]●[/]' if cell.fresh else '[dim]○[/]'} {escape(record['method'])} seed {record['seed']}  "
+        f"{what}  {when}"
+    )
 
 
-def show_table(folder: Path, format: str, name: str | None, columns: str | None, *, everything: bool, json: bool) -> None:
-    """Show the boards of a folder of records. columns: names separated by commas, None: those of the suite, or `everything`."""
+def show_table(
+    folder: Path, format: str, name: str | None, columns: str | None, *, everything: bool, json: bool
+) -> None:
+    """Show the boards of a folder of records. columns: names separated by commas, None: those of the suite, or
+    `everything`.
+    """
     from t2ibench.core import records
     from t2ibench.report import board, formats
     from t2ibench.report.audits import load as audits_of
@@ -73,7 +86,12 @@ def show_table(folder: Path, format: str, name: str | None, columns: str | None,
     elif format == "csv":
         print(formats.as_csv(boards), end="")
     else:
-        print("\n".join((formats.markdown if format == "markdown" else formats.latex)(board, everything) for board in boards), end="")
+        print(
+            "\n".join(
+                (formats.markdown if format == "markdown" else formats.latex)(board, everything) for board in boards
+            ),
+            end="",
+        )
 
 
 def write_report(name: str, folder: Path, work: Path) -> None:
@@ -106,13 +124,17 @@ def run(
     out: Out = Path("runs"),
     work: Work = Path("runs"),
     batch: Annotated[
-        int, typer.Option(min=1, help="Images made at once. Another number may move a pixel by one grey level, no further.")
+        int,
+        typer.Option(min=1, help="Images made at once. Another number may move a pixel by one grey level, no further."),
     ] = 64,
     device: Device = "cpu",
     replace: Annotated[bool, typer.Option(help="Write over records that were made with other settings.")] = False,
     json: Json = False,
 ) -> None:
-    """Generate, score and record every cell of a suite, then show its leaderboard. The same command again goes on where it was."""
+    """Generate, score and record every cell of a suite, then show its leaderboard.
+
+    The same command again goes on where it was.
+    """
 
     from t2ibench.runner.run import Where
 
@@ -120,7 +142,9 @@ def run(
 
 
 def table(
-    folder: Annotated[Path, typer.Argument(help="What `t2ibench run` wrote (its --out), or any folder of records.")] = Path("runs"),
+    folder: Annotated[
+        Path, typer.Argument(help="What `t2ibench run` wrote (its --out), or any folder of records.")
+    ] = Path("runs"),
     format: Annotated[Format, typer.Option("--format", "-f", help="How to write it.")] = Format.terminal,
     suite: Annotated[str | None, typer.Option(help="Only the boards of this suite.")] = None,
     columns: Annotated[

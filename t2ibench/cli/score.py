@@ -16,14 +16,26 @@ from t2ibench.cli.options import Device, Json
 def show(record: Mapping[str, Any], lines: Sequence[str]) -> None:
     from t2ibench.report.board import decimals_of
 
-    table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False, header_style="bold", title=f"{record['method']}", title_justify="left")
+    table = Table(
+        box=box.SIMPLE,
+        show_edge=False,
+        pad_edge=False,
+        header_style="bold",
+        title=f"{record['method']}",
+        title_justify="left",
+    )
     for name in ("metric", "value", "95 % interval", "n", "protocol"):
         table.add_column(name, justify="left" if name in ("metric", "protocol") else "right", no_wrap=True)
     arrows = {"higher": " ↑", "lower": " ↓"}
     for name, value in record["values"].items():
         low, high = value["ci"]
         decimals = decimals_of((high - low) / 2)
-        figures = (f"{value['value']:.{decimals}f}", f"[{low:.{decimals}f}, {high:.{decimals}f}]", f"{value['n']:,}", value["protocol_id"])
+        figures = (
+            f"{value['value']:.{decimals}f}",
+            f"[{low:.{decimals}f}, {high:.{decimals}f}]",
+            f"{value['n']:,}",
+            value["protocol_id"],
+        )
         table.add_row(Text(name + arrows.get(value["better"], ""), "bold"), *figures)
     stdout().print(table)
     for line in lines:
@@ -40,23 +52,38 @@ def score(
         Path | None, typer.Option(help="Their texts: one a line, in the order of the file names; or metadata.jsonl.")
     ] = None,
     metrics: Annotated[
-        str | None, typer.Option(help="Names, separated by commas; unless given clip_score,r_precision, and with real images fid,kid,prdc.")
+        str | None,
+        typer.Option(
+            help="Names, separated by commas; unless given clip_score,r_precision, and with real images fid,kid,prdc."
+        ),
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="The real images: a data set, whose networks then score, or a folder of images with captions.")
+        str | None,
+        typer.Option(
+            help="The real images: a data set, whose networks then score, or a folder of images with captions."
+        ),
     ] = None,
     reference: Annotated[
-        Path | None, typer.Option(help="The real images instead: any folder of images, or another package's statistics (.npz, .pt).")
+        Path | None,
+        typer.Option(
+            help="The real images instead: any folder of images, or another package's statistics (.npz, .pt)."
+        ),
     ] = None,
     extractor: Annotated[
-        str | None, typer.Option(help="Whose features are compared: inception, inception-legacy-tf, dinov2:FILE, model:tag …")
+        str | None,
+        typer.Option(help="Whose features are compared: inception, inception-legacy-tf, dinov2:FILE, model:tag …"),
     ] = None,
     clip: Annotated[
         str | None,
-        typer.Option(help="Which CLIP scores: model:tag or model:FILE of open_clip, the zoo's; else the published one."),
+        typer.Option(
+            help="Which CLIP scores: model:tag or model:FILE of open_clip, the zoo's; else the published one."
+        ),
     ] = None,
     size: Annotated[
-        int | None, typer.Option(min=1, help="Pixels a side to squash images to; else the data set's, or with --reference their own.")
+        int | None,
+        typer.Option(
+            min=1, help="Pixels a side to squash images to; else the data set's, or with --reference their own."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the record to this file.")] = None,
     device: Device = "cpu",

@@ -47,11 +47,16 @@ def train_weights(
         steps = getattr(recipe, "steps", None)
     weights = f"{getattr(recipe, 'name', getattr(module, 'NAMES', {}).get(part, part))}-{facts['name']}"
     made = loop.fit(recipe, weights, out, minutes=minutes, steps=steps, save_every=save_every)
-    print(f"{out / weights}.safetensors: sha256 {made.sha256[:12]}…, {made.card['steps']:,} steps in {made.card['minutes']} minutes")
+    print(
+        f"{out / weights}.safetensors: sha256 {made.sha256[:12]}…, {made.card['steps']:,} steps in "
+        f"{made.card['minutes']} minutes"
+    )
 
 
 def train(
-    name: Annotated[str, typer.Argument(help="A method, or a network that methods share: gan_cls, attribute_judge, clip …")],
+    name: Annotated[
+        str, typer.Argument(help="A method, or a network that methods share: gan_cls, attribute_judge, clip …")
+    ],
     variant: Annotated[str | None, typer.Option(help="Which of its parts; may be left out where there is one.")] = None,
     dataset: Annotated[str, typer.Option(help="The data set to learn from.")] = "avatars",
     minutes: Annotated[float | None, typer.Option(min=0, help="Minutes of training, over all resumptions.")] = None,
@@ -59,9 +64,12 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder of weights, cards and checkpoints.")] = Path("trained"),
     seed: Annotated[int, typer.Option(min=0, help="Of weights, batches and noise.")] = 0,
     set: Annotated[
-        list[str] | None, typer.Option("--set", help="A setting of the recipe, key=value; dataset.key=value of the data.")
+        list[str] | None,
+        typer.Option("--set", help="A setting of the recipe, key=value; dataset.key=value of the data."),
     ] = None,
-    target: Annotated[str | None, typer.Option(help="The text to train for, of methods that take one; as the setting target.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="The text to train for, of methods that take one; as the setting target.")
+    ] = None,
     save_every: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 60.0,
     device: Device = "cpu",
 ) -> None:

@@ -1,7 +1,8 @@
-"""Where caches lie, the switch that leaves them out, and arrays that are computed once: files that are known by a key of all that decides
-their content.
+"""Where caches lie, the switch that leaves them out, and arrays that are computed once: files that are known by a key
+of all that decides their content.
 
-A file is a float32 `.npy` followed by the sha256 of its bytes, written whole or not at all; a damaged one is made again.
+A file is a float32 `.npy` followed by the sha256 of its bytes, written whole or not at all; a damaged one is made
+again.
 """
 
 import hashlib
@@ -27,12 +28,17 @@ CHUNK = 2**24  # bytes that are hashed, read and written at once
 
 
 def home() -> Path:
-    """The user's folder: the environment variable T2IBENCH_CACHE, or the usual one. Weights that a user puts there are no cache."""
+    """The user's folder: the environment variable T2IBENCH_CACHE, or the usual one.
+
+    Weights that a user puts there are no cache.
+    """
     return Path(os.environ.get("T2IBENCH_CACHE") or platformdirs.user_cache_dir("t2ibench"))
 
 
 def folder() -> Path:
-    """Where everything that is made once and kept lies: `home()`, or inside `uncached` a folder that was empty at its beginning."""
+    """Where everything that is made once and kept lies: `home()`, or inside `uncached` a folder that was empty at its
+    beginning.
+    """
     return _instead.get() or home()
 
 
@@ -40,8 +46,9 @@ def folder() -> Path:
 def uncached() -> Iterator[None]:
     """Inside, nothing that was kept before is found, and what is kept now is gone afterwards.
 
-    It is for whoever asks whether code still does the same: what is kept is known by its images, weights and settings, not by the code
-    and the packages that made it. The images of data sets stay where they are, since they are inputs, checked by their hash.
+    It is for whoever asks whether code still does the same: what is kept is known by its images, weights and settings,
+    not by the code and the packages that made it. The images of data sets stay where they are, since they are inputs,
+    checked by their hash.
     """
     with tempfile.TemporaryDirectory(prefix="t2ibench-", ignore_cleanup_errors=True) as empty:
         token = _instead.set(Path(empty))

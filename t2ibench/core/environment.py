@@ -12,7 +12,18 @@ from typing import Any
 
 from t2ibench.core.version import __version__
 
-PACKAGES = ("numpy", "scipy", "torch", "torchvision", "pillow", "pandas", "open_clip_torch", "torchmetrics", "clean-fid", "safetensors")
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "torch",
+    "torchvision",
+    "pillow",
+    "pandas",
+    "open_clip_torch",
+    "torchmetrics",
+    "clean-fid",
+    "safetensors",
+)
 CODE = ("t2ibench", "methods", "metrics", "datasets")
 
 
@@ -53,7 +64,11 @@ def code() -> dict[str, Any]:
     """Version of the package and, in a checkout, the commit and whether its code was changed since."""
     root = Path(__file__).resolve().parent.parent.parent
     commit = _git(root, "rev-parse", "HEAD") if (root / ".git").exists() else None
-    dirty = bool(_git(root, "status", "--porcelain", "--", *(name for name in CODE if (root / name).exists()))) if commit else None
+    dirty = (
+        bool(_git(root, "status", "--porcelain", "--", *(name for name in CODE if (root / name).exists())))
+        if commit
+        else None
+    )
     return {"version": __version__, "commit": commit, "dirty": dirty}
 
 
@@ -67,7 +82,11 @@ def reset_peak_memory() -> None:
 
 def peak_memory() -> int:
     """The most memory this process has held since the reset, in bytes; of the GPU where there is one in use."""
-    if "torch" in sys.modules and (torch := sys.modules["torch"]).cuda.is_available() and torch.cuda.max_memory_allocated():
+    if (
+        "torch" in sys.modules
+        and (torch := sys.modules["torch"]).cuda.is_available()
+        and torch.cuda.max_memory_allocated()
+    ):
         return int(torch.cuda.max_memory_allocated())
     with contextlib.suppress(OSError, StopIteration):
         lines = Path("/proc/self/status").read_text("utf-8").splitlines()

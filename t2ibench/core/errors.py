@@ -1,4 +1,6 @@
-"""Errors that are the user's to mend, one line and no traceback; and what a method raises when only some images of a batch failed."""
+"""Errors that are the user's to mend, one line and no traceback; and what a method raises when only some images of a
+batch failed.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,10 @@ if TYPE_CHECKING:
 
 
 class UserError(Exception):
-    """The command, a file or a folder is wrong. The message says where, what was found, what was expected, what to do."""
+    """The command, a file or a folder is wrong.
+
+    The message says where, what was found, what was expected, what to do.
+    """
 
 
 class MissingWeights(UserError):
@@ -19,7 +24,9 @@ class MissingWeights(UserError):
 
 
 class PartlyFailed(ValueError):
-    """Some images of a batch failed: reasons by row. images: uint8 [B, 3, H, W], sound in every other row, so that none is made twice."""
+    """Some images of a batch failed: reasons by row. images: uint8 [B, 3, H, W], sound in every other row, so that none
+    is made twice.
+    """
 
     def __init__(self, images: Tensor, reasons: Mapping[int, str]) -> None:
         row, reason = next(iter(reasons.items()))

@@ -32,4 +32,6 @@ def check_folder(folder: Path) -> None:
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
-        raise UserError(f"{folder} cannot be written ({error.strerror}): choose another folder with --out and --work") from error
+        raise UserError(
+            f"{folder} cannot be written ({error.strerror}): choose another folder with --out and --work"
+        ) from error

@@ -17,7 +17,10 @@ BLACK = 2  # an image whose brightest channel value is at most this counts as bl
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Floats in [-1, 1] to uint8, rounded half up, once: what is scored is what is saved. NaN is an error, never black."""
+    """Floats in [-1, 1] to uint8, rounded half up, once: what is scored is what is saved.
+
+    NaN is an error, never black.
+    """
     if torch.isnan(images).any():
         raise ValueError("an image holds NaN")
     return ((images.float() + 1) * 127.5 + 0.5).floor().clamp(0, 255).to(torch.uint8)
@@ -29,11 +32,16 @@ def to_float(images: Tensor) -> Tensor:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """An image file as RGB uint8 [H, W, 3]. Raises UserError for a file that is missing, too large, cut short or no image."""
+    """An image file as RGB uint8 [H, W, 3].
+
+    Raises UserError for a file that is missing, too large, cut short or no image.
+    """
     try:
         with Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise UserError(f"{path}: {image.width}x{image.height} pixels, at most {MAX_PIXELS:,} are read: scale it down")
+                raise UserError(
+                    f"{path}: {image.width}x{image.height} pixels, at most {MAX_PIXELS:,} are read: scale it down"
+                )
             return np.asarray(image.convert("RGB"))
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing") from error

@@ -1,8 +1,9 @@
 """Methods, metrics and data sets, found by file name: nothing is imported to list them, and a run imports what it uses.
 
-A plug-in is `t2ibench/<kind>/<name>.py` or a folder `t2ibench/<kind>/<name>/` with an `__init__.py`; another package joins through the
-entry point group `t2ibench.<kind>`. Each has a frozen dataclass `Config` with the only defaults of its settings. A method
-that has several published variants names them, with their settings, under `variants:` in the `paper.yaml` beside it.
+A plug-in is `t2ibench/<kind>/<name>.py` or a folder `t2ibench/<kind>/<name>/` with an `__init__.py`; another package
+joins through the entry point group `t2ibench.<kind>`. Each has a frozen dataclass `Config` with the only defaults of
+its settings. A method that has several published variants names them, with their settings, under `variants:` in the
+`paper.yaml` beside it.
 """
 
 import ast
@@ -23,11 +24,17 @@ KINDS = ("methods", "metrics", "datasets")
 
 
 def sources(kind: str) -> dict[str, Path | None]:
-    """Every plug-in of a kind with the file its code begins in (None where another package brings it), sorted by name."""
+    """Every plug-in of a kind with the file its code begins in (None where another package brings it), sorted by
+    name.
+    """
     folder = Path(__file__).parent.parent / kind
     found: dict[str, Path | None] = {path.stem: path for path in folder.glob("*.py")}
     found |= {path.parent.name: path for path in folder.glob("*/__init__.py")}
-    found |= {point.name: None for point in importlib.metadata.entry_points(group=f"t2ibench.{kind}") if point.name not in found}
+    found |= {
+        point.name: None
+        for point in importlib.metadata.entry_points(group=f"t2ibench.{kind}")
+        if point.name not in found
+    }
     return dict(sorted(found.items()))
 
 
@@ -40,7 +47,8 @@ def describe(kind: str, name: str) -> str:
 
 
 def questions(metric: str) -> dict[str, str]:
-    """What the values of a metric answer, by id, in which * stands for anything: its `QUESTIONS`, read without importing it.
+    """What the values of a metric answer, by id, in which * stands for anything: its `QUESTIONS`, read without
+    importing it.
 
     Empty where it says nothing, or is not here.
     """
@@ -79,12 +87,16 @@ def paper(name: str) -> dict[str, Any]:
 
 
 def sheet(name: str) -> Path | None:
-    """Where a method's `paper.yaml` lies, also in another package, whose code is not imported; None where it has none."""
+    """Where a method's `paper.yaml` lies, also in another package, whose code is not imported; None where it has
+    none.
+    """
     known = sources("methods")
     if (path := known.get(name)) is not None:
         folders = [path.parent] if path.name == "__init__.py" else []
     else:
-        modules = [point.value for point in importlib.metadata.entry_points(group="t2ibench.methods") if point.name == name]
+        modules = [
+            point.value for point in importlib.metadata.entry_points(group="t2ibench.methods") if point.name == name
+        ]
         folders = [folder for module in modules for folder in _folders(module)]
     return next((folder / "paper.yaml" for folder in folders if (folder / "paper.yaml").exists()), None)
 
@@ -101,7 +113,11 @@ def method_ids() -> dict[str, tuple[str, dict[str, Any]]]:
     ids: dict[str, tuple[str, dict[str, Any]]] = {}
     for name in sources("methods"):
         variants = paper(name).get("variants")
-        ids |= {name: (name, {})} if variants is None else {id: (name, settings or {}) for id, settings in variants.items()}
+        ids |= (
+            {name: (name, {})}
+            if variants is None
+            else {id: (name, settings or {}) for id, settings in variants.items()}
+        )
     return ids
 
 

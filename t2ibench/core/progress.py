@@ -67,7 +67,10 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
 def bar(
     what: str, *, total: int | None = None, minutes: float | None = None, done: int = 0
 ) -> Iterator[Callable[[float, Mapping[str, float]], None]]:
-    """A bar for training: by minutes where they are given, by steps otherwise; shows the losses. Yields advance(seconds, losses)."""
+    """A bar for training: by minutes where they are given, by steps otherwise; shows the losses.
+
+    Yields advance(seconds, losses).
+    """
     with _task(what, 60 * minutes if minutes else total, 0 if minutes else done) as (progress, task):
         count, told = done, float("-inf")
         whole = f"{minutes:g} minutes" if minutes else f"{total:,} steps"

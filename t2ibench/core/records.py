@@ -1,4 +1,6 @@
-"""What a cell leaves behind: one JSON file, whole or not there, of numbers that carry interval, count and protocol, or do not exist."""
+"""What a cell leaves behind: one JSON file, whole or not there, of numbers that carry interval, count and protocol, or
+do not exist.
+"""
 
 import hashlib
 import json
@@ -20,7 +22,8 @@ REQUIRED: dict[str, type | tuple[type, ...]] = {
     "kind": str,  # method | baseline
     "seed": int,
     "config": dict,
-    "identity": str,  # hash of everything that decides the numbers; a record is only ever replaced by one of the same identity
+    # hash of everything that decides the numbers; a record is only ever replaced by one of the same identity
+    "identity": str,
     "identity_of": dict,
     "weights": dict,
     "trained_on": list,
@@ -50,9 +53,10 @@ VARYING = ("environment", "code", "cost", "sha256")  # what differs between two 
 class Estimate:
     """One number of one metric, with everything needed to read it.
 
-    ci: the 95 % interval, low then high. n: how many samples (or pairs, or prompts) it stands on. better: which way is better.
-    protocol: whatever decides the number besides the images (extractor hash, resize, k, ddof, prompts, reference digest …); its hash
-    is the protocol id, and numbers compare only under equal ids. details: further read-outs, JSON values. interval: how ci was made.
+    ci: the 95 % interval, low then high. n: how many samples (or pairs, or prompts) it stands on. better: which way is
+    better. protocol: whatever decides the number besides the images (extractor hash, resize, k, ddof, prompts,
+    reference digest …); its hash is the protocol id, and numbers compare only under equal ids. details: further
+    read-outs, JSON values. interval: how ci was made.
     """
 
     value: float
@@ -72,12 +76,20 @@ class Estimate:
     def to_json(self, metric: str) -> dict[str, Any]:
         """The estimate as it stands in a record; `metric` is the plug-in that made it."""
         protocol = json.loads(canonical(dict(self.protocol)))
-        return {**asdict(self), "ci": list(self.ci), "protocol": protocol, "protocol_id": digest(protocol)[:12], "metric": metric}
+        return {
+            **asdict(self),
+            "ci": list(self.ci),
+            "protocol": protocol,
+            "protocol_id": digest(protocol)[:12],
+            "metric": metric,
+        }
 
 
 def canonical(content: Any) -> str:
     """The one spelling of JSON content that hashes are taken of. Raises ValueError for NaN and infinity."""
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain)
+    return json.dumps(
+        content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain
+    )
 
 
 def digest(content: Any) -> str:
@@ -92,7 +104,9 @@ def seal(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def validate(record: Mapping[str, Any]) -> None:
-    """Raises ValueError, saying what, for a missing field, a number that is not finite, or a value that cannot be read alone."""
+    """Raises ValueError, saying what, for a missing field, a number that is not finite, or a value that cannot be read
+    alone.
+    """
     for key, kind in REQUIRED.items():
         if not isinstance(record.get(key), kind):
             raise ValueError(f"{key} is {record.get(key)!r}, expected {kind}")
@@ -115,7 +129,9 @@ def _validate_value(name: str, value: Mapping[str, Any]) -> None:
     if missing := [key for key in VALUE if value.get(key) in (None, "", {}, [])]:
         raise ValueError(f"values: {name} has no {missing[0]}")
     numbers = [value["value"], *value["ci"], value["n"]]
-    if len(value["ci"]) != 2 or not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
+    if len(value["ci"]) != 2 or not all(
+        isinstance(number, int | float) and math.isfinite(number) for number in numbers
+    ):
         raise ValueError(f"values: {name} is not finite: {numbers}")
     if value["ci"][0] > value["ci"][1] or value["n"] < 1:
         raise ValueError(f"values: {name} has the interval {value['ci']} and n = {value['n']}")
@@ -136,7 +152,8 @@ def images_of(work: Path, suite: str, track: str, method: str, seed: int, identi
 def write(record: Mapping[str, Any], path: Path, *, replace: bool = False) -> None:
     """Write a sealed record: to `.part`, to the disk, then renamed.
 
-    Raises UserError where a record of another identity lies there already, unless `replace`, or where the folder cannot be written.
+    Raises UserError where a record of another identity lies there already, unless `replace`, or where the folder cannot
+    be written.
     """
     validate(record)
     if path.exists() and not replace and read(path)["identity"] != record["identity"]:
@@ -157,7 +174,10 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def read_sealed(path: Path, kind: str) -> dict[str, Any]:
-    """JSON that `seal` closed and that says it is of this kind. Raises UserError where it is missing, damaged or something else."""
+    """JSON that `seal` closed and that says it is of this kind.
+
+    Raises UserError where it is missing, damaged or something else.
+    """
     try:
         content = json.loads(path.read_text("utf-8"))
         if content["kind"] != kind or content.pop("sha256") != digest(content):
@@ -173,7 +193,11 @@ def load(folder: Path) -> list[dict[str, Any]]:
     """Every record under an output folder (or a `records` folder, or one file), in the order of their paths."""
     if not folder.exists():
         raise UserError(f"{folder} is missing: give a folder that `t2ibench run` wrote (its --out)")
-    paths = [folder] if folder.is_file() else sorted((folder / "records" if (folder / "records").is_dir() else folder).rglob("*.json"))
+    paths = (
+        [folder]
+        if folder.is_file()
+        else sorted((folder / "records" if (folder / "records").is_dir() else folder).rglob("*.json"))
+    )
     if not paths:
         raise UserError(f"{folder} holds no record: run a suite first, `t2ibench run --out {folder}`")
     return [read(path) for path in paths]

@@ -1,9 +1,9 @@
 """Random streams that belong to one sample each: never global, never shared, the same on every machine.
 
-A stream is named by what it is for, `derive_seed(run_seed, prompt_id, k)`, and by nothing else, so neither the batch size, nor
-the order, nor the split into shards changes a number in it. Values come from the raw bits of Philox, whose stream
-numpy guarantees across versions: uniform ones are equal bit for bit on every machine, normal ones, which go through Box-Muller in
-float64, up to the last bits of its logarithm and cosine.
+A stream is named by what it is for, `derive_seed(run_seed, prompt_id, k)`, and by nothing else, so neither the batch
+size, nor the order, nor the split into shards changes a number in it. Values come from the raw bits of Philox, whose
+stream numpy guarantees across versions: uniform ones are equal bit for bit on every machine, normal ones, which go
+through Box-Muller in float64, up to the last bits of its logarithm and cosine.
 """
 
 import hashlib

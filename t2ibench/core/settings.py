@@ -1,5 +1,5 @@
-"""Settings: a frozen dataclass from a mapping of a YAML file, or from `key=value` of the command line, or one line that says what is
-wrong.
+"""Settings: a frozen dataclass from a mapping of a YAML file, or from `key=value` of the command line, or one line that
+says what is wrong.
 """
 
 import dataclasses
@@ -26,21 +26,32 @@ def configure(cls: type[T], settings: Mapping[str, Any], where: str) -> T:
         if key not in fields:
             raise UserError(f"{where}: unknown key {key!r}{did_you_mean(key, fields)}")
         if not _fits(value, hints[key]):
-            expected = str(getattr(hints[key], "__name__", hints[key])) if not typing.get_args(hints[key]) else str(hints[key])
+            expected = (
+                str(getattr(hints[key], "__name__", hints[key])) if not typing.get_args(hints[key]) else str(hints[key])
+            )
             raise UserError(f"{where}: {key} is {value!r}, expected {expected.replace('typing.', '')}")
     required = dataclasses.MISSING
-    missing = [n for n, f in fields.items() if n not in settings and f.default is required and f.default_factory is required]
+    missing = [
+        n for n, f in fields.items() if n not in settings and f.default is required and f.default_factory is required
+    ]
     if missing:
         raise UserError(f"{where}: the key {missing[0]!r} is missing")
     return cls(**{key: _coerce(value, hints[key]) for key, value in settings.items()})
 
 
 def configure_with_preset(
-    cls: type[T], embedded: Mapping[str, Any], dataset: str, fixed: Mapping[str, Any], given: Mapping[str, Any], where: str
+    cls: type[T],
+    embedded: Mapping[str, Any],
+    dataset: str,
+    fixed: Mapping[str, Any],
+    given: Mapping[str, Any],
+    where: str,
 ) -> T:
-    """Settings of one part: the class's defaults, `embedded` where the data is `avatars`, the variant's (`fixed`), then what is given.
+    """Settings of one part: the class's defaults, `embedded` where the data is `avatars`, the variant's (`fixed`), then
+    what is given.
 
-    `preset: paper | embedded` in `given` takes the choice out of the data set's hands. Raises UserError for an unknown key.
+    `preset: paper | embedded` in `given` takes the choice out of the data set's hands. Raises UserError for an unknown
+    key.
     """
     preset = given.get("preset", "embedded" if dataset == "avatars" else "paper")
     if preset not in ("paper", "embedded"):

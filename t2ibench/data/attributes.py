@@ -1,6 +1,8 @@
-"""Literals, "attribute=value": which ones a vocabulary can name, which images of an attribute table have them, and which cover others.
+"""Literals, "attribute=value": which ones a vocabulary can name, which images of an attribute table have them, and
+which cover others.
 
-A hijab hides the colour of hair. What covers what is found in the training table, where a covered attribute has no value.
+A hijab hides the colour of hair. What covers what is found in the training table, where a covered attribute has no
+value.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,20 +29,28 @@ def attribute_of(literal: str) -> str:
 
 
 def canonical(table: pd.DataFrame, attributes: Iterable[str]) -> pd.DataFrame:
-    """The attributes' columns as strings, None where missing: True, 1 and 1.0 are all "1". Raises UserError as `find_pairs` does."""
+    """The attributes' columns as strings, None where missing: True, 1 and 1.0 are all "1".
+
+    Raises UserError as `find_pairs` does.
+    """
     attributes = list(attributes)
     if len(table) == 0:
         raise UserError("pairs: the attribute table has no rows, expected one an image of the training split")
     for attribute in attributes:
         if attribute not in table:
-            raise UserError(f"pairs: the attribute table has no column {attribute!r}{did_you_mean(attribute, map(str, table.columns))}")
+            raise UserError(
+                f"pairs: the attribute table has no column "
+                f"{attribute!r}{did_you_mean(attribute, map(str, table.columns))}"
+            )
     return pd.DataFrame({attribute: _strings(table[attribute]) for attribute in attributes})
 
 
 def indicators(values: pd.DataFrame, literals: Sequence[str]) -> np.ndarray:
     """bool [N, L]: whether an image has a literal. A missing value has none of its attribute's literals."""
     present = np.zeros((len(values), len(literals)), bool)
-    coded = {name: pd.factorize(values[name]) for name in dict.fromkeys(map(attribute_of, literals))}  # strings are compared once
+    coded = {
+        name: pd.factorize(values[name]) for name in dict.fromkeys(map(attribute_of, literals))
+    }  # strings are compared once
     for column, literal in enumerate(literals):
         attribute, _, value = literal.partition("=")
         codes, unique = coded[attribute]
@@ -61,7 +71,9 @@ def _strings(column: pd.Series) -> pd.Series:
     def name(value: Any) -> str | None:
         if value is None or value != value:
             return None
-        if isinstance(value, bool | np.bool_ | int | np.integer) or (isinstance(value, float | np.floating) and float(value).is_integer()):
+        if isinstance(value, bool | np.bool_ | int | np.integer) or (
+            isinstance(value, float | np.floating) and float(value).is_integer()
+        ):
             return str(int(value))
         return str(value)
 
@@ -71,7 +83,9 @@ def _strings(column: pd.Series) -> pd.Series:
 
 
 def covers(table: pd.DataFrame) -> Covers:
-    """For each attribute the literals "attribute=value" that cover it: at least FEWEST images have them, and none of those shows it."""
+    """For each attribute the literals "attribute=value" that cover it: at least FEWEST images have them, and none of
+    those shows it.
+    """
     values = canonical(table, map(str, table.columns))
     found: dict[str, set[str]] = {own: set() for own in values}
     for other in values:
@@ -83,7 +97,10 @@ def covers(table: pd.DataFrame) -> Covers:
 
 
 def visible(values: pd.DataFrame, covered_by: Covers) -> pd.DataFrame:
-    """Whether each attribute can be seen on images of these values, bool [N, A]. An attribute without covers always can."""
+    """Whether each attribute can be seen on images of these values, bool [N, A].
+
+    An attribute without covers always can.
+    """
     seen = pd.DataFrame(True, index=values.index, columns=values.columns)
     for own in values:
         for literal in covered_by.get(str(own), ()):

@@ -1,4 +1,6 @@
-"""One opened data set: found by its name or its folder, its settings checked, its splits read once, and what only some data sets can."""
+"""One opened data set: found by its name or its folder, its settings checked, its splits read once, and what only some
+data sets can.
+"""
 
 import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,14 +17,19 @@ from t2ibench.core.settings import configure
 from t2ibench.data.held_out import KEY, Composed, Settings
 from t2ibench.data.split import Networks, Split
 
-Regions = Callable[[str, tuple[str, ...]], np.ndarray]  # attribute, values: where images that show one of them have it, bool [H, W]
-Render = Callable[[Mapping[str, str], int, int], Split]  # conditions (attribute -> value), count, seed: real images that carry them
+Regions = Callable[
+    [str, tuple[str, ...]], np.ndarray
+]  # attribute, values: where images that show one of them have it, bool [H, W]
+Render = Callable[
+    [Mapping[str, str], int, int], Split
+]  # conditions (attribute -> value), count, seed: real images that carry them
 F = TypeVar("F", bound=Callable)
 LESSONS, HELD_OUT = 0, 1  # seeds of real images of domains: those to learn from, and those that made ones are held to
 
 
 def dataset_of(name: str, settings: Mapping[str, Any], where: str) -> tuple[Any, Any, dict[str, Any]]:
-    """A data set plug-in, its settings, and both as a record tells them; `held_out` among them makes compositional splits of it.
+    """A data set plug-in, its settings, and both as a record tells them; `held_out` among them makes compositional
+    splits of it.
 
     Raises UserError, beginning with `where`, for a wrong setting.
     """
@@ -33,19 +40,27 @@ def dataset_of(name: str, settings: Mapping[str, Any], where: str) -> tuple[Any,
     if not isinstance(settings[KEY], dict):
         raise UserError(f"{where}: {KEY} is {settings[KEY]!r}, expected a mapping such as {{pairs: 8}}")
     held = configure(Settings, settings[KEY], f"{where}: {KEY}")
-    if held.kept < 0 or (held.pairs < 1 and not held.named) or not (held.test_share > 0 and 0 < held.val_share < 1 - held.test_share):
-        raise UserError(f"{where}: {KEY}: expected pairs >= 1, kept >= 0 and positive shares that leave some for training, got {held}")
+    if (
+        held.kept < 0
+        or (held.pairs < 1 and not held.named)
+        or not (held.test_share > 0 and 0 < held.val_share < 1 - held.test_share)
+    ):
+        raise UserError(
+            f"{where}: {KEY}: expected pairs >= 1, kept >= 0 and positive shares that leave some for training, got "
+            f"{held}"
+        )
     return Composed(module, held), config, {**asdict(config), KEY: asdict(held)}
 
 
 @dataclass(frozen=True)
 class Data:
-    """A suite's data set. reference: the real images of the metrics. split: any split by name, read once; None: the reference.
+    """A suite's data set. reference: the real images of the metrics. split: any split by name, read once; None: the
+    reference.
 
-    What only some data sets can: render real images of chosen attributes; say where an attribute shows; make, of seeds, images that
-    differ from those of the same seeds by chosen attributes alone; and draw real images of other domains (domain, count, seed; those of
-    seed 0 may be in a training split), whose texts are `domains`, that of its own splits first. networks: those that it brings to score its
-    images.
+    What only some data sets can: render real images of chosen attributes; say where an attribute shows; make, of seeds,
+    images that differ from those of the same seeds by chosen attributes alone; and draw real images of other domains
+    (domain, count, seed; those of seed 0 may be in a training split), whose texts are `domains`, that of its own splits
+    first. networks: those that it brings to score its images.
     """
 
     facts: Mapping[str, Any]
@@ -98,13 +113,20 @@ def read(entry: Entry, wanted: str, limit: int | None, where: str) -> Data:
         "train": {"images": len(train), "digest": train.digest},
         "reference": {"split": reference.name, "images": len(reference), "digest": reference.digest},
     }
-    can = (able("pair_images", render), able("regions", regions), able("edited_images", edited), able("domain_images", domain))
+    can = (
+        able("pair_images", render),
+        able("regions", regions),
+        able("edited_images", edited),
+        able("domain_images", domain),
+    )
     texts = module.domain_texts(config) if hasattr(module, "domain_texts") else {}
     return Data(facts, train, reference, split, *can, texts, getattr(module, "NETWORKS", Networks()))
 
 
 def opened(name: str, settings: Mapping[str, Any] | None = None) -> tuple[Callable[[str], Split], dict[str, Any]]:
-    """A function from a split's name to the split, and what to call the data set in a record; `name` may be a folder of images."""
+    """A function from a split's name to the split, and what to call the data set in a record; `name` may be a folder of
+    images.
+    """
     name, module, config, told = configured(name, settings)
     return lambda split: module.load(config, split), {"name": name, "config": told}
 
@@ -116,7 +138,10 @@ def available(name: str, settings: Mapping[str, Any] | None = None) -> Collectio
 
 
 def configured(name: str, settings: Mapping[str, Any] | None) -> tuple[str, Any, Any, dict[str, Any]]:
-    """A data set's name, plug-in, settings, and these as records tell them. Raises UserError for a name that is not known and no folder."""
+    """A data set's name, plug-in, settings, and these as records tell them.
+
+    Raises UserError for a name that is not known and no folder.
+    """
     known = plugins.sources("datasets")
     if name not in known and Path(name).is_dir():
         name, settings = "image_folder", {"root": name, **(settings or {})}

@@ -22,7 +22,9 @@ Images = str | Path | np.ndarray | Tensor
 
 @dataclass(frozen=True)
 class Files:
-    """Images read from their files when they are asked for: RGB uint8 [B, 3, size, size]; without a size, as they are."""
+    """Images read from their files when they are asked for: RGB uint8 [B, 3, size, size]; without a size, as they
+    are.
+    """
 
     paths: Sequence[Path]
     size: int | None
@@ -36,7 +38,10 @@ class Files:
             if image.shape != self._shape:
                 (height, width), (other, wide) = self._shape[1:], image.shape[1:]
                 path = self.paths[int(index)]
-                raise UserError(f"{path} is {wide}x{other}, {self.paths[0]} {width}x{height}: bring them to one size, or give a size")
+                raise UserError(
+                    f"{path} is {wide}x{other}, {self.paths[0]} {width}x{height}: bring them to one size, or give a "
+                    f"size"
+                )
         return np.stack(images)
 
     def digests(self) -> Sequence[str]:
@@ -58,7 +63,9 @@ class Files:
 
 
 def store_of(images: Images, size: int | None) -> tuple[str, list[str], ImageStore]:
-    """A set of images: what to call it, the names of the images, and their pixels, which stay on the disk where they lie there."""
+    """A set of images: what to call it, the names of the images, and their pixels, which stay on the disk where they
+    lie there.
+    """
     if isinstance(images, str | Path):
         path = Path(images)
         if path.suffix == ".npz" and path.is_file():
@@ -69,17 +76,23 @@ def store_of(images: Images, size: int | None) -> tuple[str, list[str], ImageSto
                 raise UserError(f"{path}: no image found ({', '.join(SUFFIXES)})")
             return path.name, [found.relative_to(path).as_posix() for found in paths], Files(paths, size)
         else:
-            raise UserError(f"{path} is no folder of images, nor a file of them or of statistics ({', '.join(STATISTICS)})")
+            raise UserError(
+                f"{path} is no folder of images, nor a file of them or of statistics ({', '.join(STATISTICS)})"
+            )
         name = path.name
     else:
         array, name = images.cpu().numpy() if isinstance(images, Tensor) else images, "array"
     if array.dtype != np.uint8 or array.ndim != 4 or array.shape[1] != 3 or not len(array):
-        raise UserError(f"{name}: images are {array.dtype} {list(array.shape)}, expected uint8 [N, 3, H, W]: round them to 0 to 255")
+        raise UserError(
+            f"{name}: images are {array.dtype} {list(array.shape)}, expected uint8 [N, 3, H, W]: round them to 0 to 255"
+        )
     return name, [f"{row:07}" for row in range(len(array))], ArrayImages(array, [pixel_hash(image) for image in array])
 
 
 def mapped(path: Path) -> np.ndarray:
-    """The images `arr_0` of an archive as uint8 [N, 3, H, W]: mapped from the file where they are not compressed there."""
+    """The images `arr_0` of an archive as uint8 [N, 3, H, W]: mapped from the file where they are not compressed
+    there.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             member = archive.getinfo("arr_0.npy")

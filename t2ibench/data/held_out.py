@@ -1,14 +1,17 @@
-"""Compositional splits of any data set with attributes: chosen pairs of values hardly or never occur in training, and are tested on.
+"""Compositional splits of any data set with attributes: chosen pairs of values hardly or never occur in training, and
+are tested on.
 
     dataset: {name: avatars, held_out: {pairs: 8}}
     dataset: {name: image_folder, root: birds, held_out: {named: [wing=red+bill=long], kept: 5}}
 
-`train` and `val` are those of the data set without the images that show a held-out pair (`kept` of each stay in `train`). `test-unseen` has
-the test images that show one, `test-seen` as many that show none: for each of the former, by turns over its two values, one that has this
-value without the other and agrees with it in most attributes, so that both parts are as difficult but for the pair. `held-out` has what was
-taken out. Every other split is the data set's own. Which images these are follows from table and ids alone, not from their order.
+`train` and `val` are those of the data set without the images that show a held-out pair (`kept` of each stay in
+`train`). `test-unseen` has the test images that show one, `test-seen` as many that show none: for each of the former,
+by turns over its two values, one that has this value without the other and agrees with it in most attributes, so that
+both parts are as difficult but for the pair. `held-out` has what was taken out. Every other split is the data set's
+own. Which images these are follows from table and ids alone, not from their order.
 
-In the manner of C-CUB and C-Flowers (Park et al., NeurIPS 2021), which hold out adjective-noun pairs; their split files are not read.
+In the manner of C-CUB and C-Flowers (Park et al., NeurIPS 2021), which hold out adjective-noun pairs; their split files
+are not read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +35,9 @@ MADE = ("test-seen", "test-unseen", "held-out")
 class Settings:
     """A data set that has no test (or no val) split of its own is first divided by a hash of its images' ids."""
 
-    named: tuple[str, ...] = ()  # "attribute=value+attribute=value"; none: `pairs` common ones are chosen from the training table
+    named: tuple[
+        str, ...
+    ] = ()  # "attribute=value+attribute=value"; none: `pairs` common ones are chosen from the training table
     pairs: int = 8
     kept: int = 0  # images of each pair that stay in training
     test_share: float = 0.2
@@ -73,7 +78,10 @@ class Composed:
         place = np.array([derive_seed("division", id) / 2**63 for id in whole.ids])
         for name in [name for name in shares if name not in found]:
             found[name] = replace(whole.take(np.flatnonzero(place < shares[name])), name=name)
-            whole, place = whole.take(np.flatnonzero(place >= shares[name])), place[place >= shares[name]] - shares[name]
+            whole, place = (
+                whole.take(np.flatnonzero(place >= shares[name])),
+                place[place >= shares[name]] - shares[name],
+            )
         return {"train": whole, **found}
 
 
@@ -85,16 +93,27 @@ def parts_of(divided: Mapping[str, Split], settings: Settings) -> dict[str, Spli
     stays = np.zeros(len(train), bool)
     for own in shown["train"].T:
         rows = np.flatnonzero(own)
-        stays[rows[np.argsort([derive_seed("kept", train.ids[int(row)]) for row in rows], kind="stable")][: settings.kept]] = True
+        stays[
+            rows[np.argsort([derive_seed("kept", train.ids[int(row)]) for row in rows], kind="stable")][: settings.kept]
+        ] = True
     out = shown["train"].any(axis=1) & ~stays
     unseen = np.flatnonzero(shown["test"].any(axis=1))
     if len(unseen) == 0:
-        raise UserError(f"{test.dataset}: no test image shows {' or '.join('+'.join(names) for names in pairs)}: hold out other pairs")
+        raise UserError(
+            f"{test.dataset}: no test image shows {' or '.join('+'.join(names) for names in pairs)}: hold out other "
+            f"pairs"
+        )
     seen = matched(test, unseen, shown["test"], pairs)
     val_out = shown["val"].any(axis=1)
-    taken = [replace(split.take(np.flatnonzero(rows)), masks=None) for split, rows in ((train, out), (val, val_out)) if rows.any()]
+    taken = [
+        replace(split.take(np.flatnonzero(rows)), masks=None)
+        for split, rows in ((train, out), (val, val_out))
+        if rows.any()
+    ]
     if not taken:
-        raise UserError(f"{train.dataset}: no training image shows a held-out pair, or all are kept: there is nothing to hold out")
+        raise UserError(
+            f"{train.dataset}: no training image shows a held-out pair, or all are kept: there is nothing to hold out"
+        )
     return {
         "train": replace(train.take(np.flatnonzero(~out)), name="train-seen"),
         "val": replace(val.take(np.flatnonzero(~val_out)), name="val-seen"),
@@ -107,11 +126,13 @@ def parts_of(divided: Mapping[str, Split], settings: Settings) -> dict[str, Spli
 def chosen(train: Split, settings: Settings) -> tuple[Names, ...]:
     """The held-out pairs: those named, or the common ones whose lift is nearest 1, no literal in two of them.
 
-    A pair is chosen only where either literal keeps half of its images. Raises UserError for a literal that no image shows, or too few
-    pairs.
+    A pair is chosen only where either literal keeps half of its images. Raises UserError for a literal that no image
+    shows, or too few pairs.
     """
     if train.attributes is None or train.vocabulary is None:
-        raise UserError(f"{train.dataset} has no attributes: only a data set with an attribute table has pairs to hold out")
+        raise UserError(
+            f"{train.dataset} has no attributes: only a data set with an attribute table has pairs to hold out"
+        )
     if settings.named:
         return tuple(_named(name, train.attributes) for name in settings.named)
     table = find_pairs(train.attributes, train.vocabulary, Rules()).table
@@ -119,7 +140,10 @@ def chosen(train: Split, settings: Settings) -> tuple[Names, ...]:
     ordered = fit.assign(away=np.log(fit["lift"]).abs()).sort_values(["away", "n", "i", "j"])
     found = capped(zip(ordered["i"], ordered["j"], strict=True), settings.pairs, per_literal=1)
     if len(found) < settings.pairs:
-        raise UserError(f"{train.dataset}: {len(found)} pairs are common enough to hold out, {settings.pairs} were asked for: name them")
+        raise UserError(
+            f"{train.dataset}: {len(found)} pairs are common enough to hold out, {settings.pairs} were asked for: "
+            f"name them"
+        )
     return tuple(found)
 
 
@@ -146,7 +170,8 @@ def _has(split: Split, literals: Sequence[str]) -> np.ndarray:
 
 
 def matched(test: Split, unseen: np.ndarray, shown: np.ndarray, pairs: Sequence[Names]) -> np.ndarray:
-    """A row of `test` without a held-out pair for each row of `unseen`, each once, int in ascending order; see the module.
+    """A row of `test` without a held-out pair for each row of `unseen`, each once, int in ascending order; see the
+    module.
 
     Raises UserError where fewer are left than are needed.
     """
@@ -154,7 +179,8 @@ def matched(test: Split, unseen: np.ndarray, shown: np.ndarray, pairs: Sequence[
     free = np.asarray(~shown.any(axis=1))
     if free.sum() < len(unseen):
         raise UserError(
-            f"{test.dataset}: {len(unseen):,} of {len(test):,} test images show these pairs, as many others are not there: name fewer"
+            f"{test.dataset}: {len(unseen):,} of {len(test):,} test images show these pairs, as many others are not "
+            f"there: name fewer"
         )
     values = canonical(test.attributes, map(str, test.attributes.columns))
     codes = np.stack([pd.factorize(values[name])[0] for name in values], axis=1)  # -1: cannot be seen

@@ -55,7 +55,8 @@ class ImagesToMake:
         other = [row for row, pair in enumerate(zip(found.hashes, self.hashes, strict=True)) if pair[0] != pair[1]]
         if other:
             raise UserError(
-                f"{self.recipe.path}: {len(other):,} of {len(self):,} images were made otherwise than they are known, the first in row "
+                f"{self.recipe.path}: {len(other):,} of {len(self):,} images were made otherwise than they are known, "
+                f"the first in row "
                 f"{other[0]}: a library that draws differs from the one of its version elsewhere"
             )
         return found
@@ -68,7 +69,8 @@ class ImagesToMake:
 
 
 def images(recipe: Recipe, make: Callable[[Path], dict[str, Any]]) -> tuple[ArrayImages, dict[str, Any]]:
-    """A cached image set and the facts about it. `make(path)` writes the array with `write_images` and returns the facts (JSON).
+    """A cached image set and the facts about it. `make(path)` writes the array with `write_images` and returns the
+    facts (JSON).
 
     A set that is damaged is made again. Two processes that want the same set make it once.
     """
@@ -97,7 +99,10 @@ def facts(recipe: Recipe, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def write_images(path: Path, chunks: Iterable[np.ndarray], shape: tuple[int, ...]) -> None:
-    """Write chunks of uint8 images as one .npy of `shape`, whole or not at all. Raises UserError where the disk has no room for it."""
+    """Write chunks of uint8 images as one .npy of `shape`, whole or not at all.
+
+    Raises UserError where the disk has no room for it.
+    """
     part = path.with_suffix(".part.npy")
     array, row = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape), 0
     _reserve(part)
@@ -115,7 +120,9 @@ def _with_folder(path: Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{path.parent} cannot be written ({error.strerror}): set T2IBENCH_CACHE to a folder that can") from error
+        raise UserError(
+            f"{path.parent} cannot be written ({error.strerror}): set T2IBENCH_CACHE to a folder that can"
+        ) from error
     return path
 
 
@@ -135,7 +142,8 @@ def _reserve(part: Path) -> None:
             except OSError as error:
                 part.unlink()
                 raise UserError(
-                    f"{part} cannot be written ({error.strerror}): {size / 1e6:,.0f} MB are needed; free some, or set T2IBENCH_CACHE"
+                    f"{part} cannot be written ({error.strerror}): {size / 1e6:,.0f} MB are needed; free some, or set "
+                    f"T2IBENCH_CACHE"
                 ) from error
 
 

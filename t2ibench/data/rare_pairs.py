@@ -1,8 +1,9 @@
 """Attribute pairs that a training table holds far more rarely, or as often, as chance predicts: the generic finder.
 
-A literal is "attribute=value"; only literals that the vocabulary can name affirmatively take part, so a negation never enters a
-list. For two literals of different attributes in a table of N images: expected = n_i n_j / N, lift = n_ij / expected,
-PMI = ln((n_ij + 0.5) / (expected + 0.5)), q = n_ij / N. Nothing is random and nothing is tuned on a model's output: one table, one list.
+A literal is "attribute=value"; only literals that the vocabulary can name affirmatively take part, so a negation never
+enters a list. For two literals of different attributes in a table of N images: expected = n_i n_j / N, lift = n_ij /
+expected, PMI = ln((n_ij + 0.5) / (expected + 0.5)), q = n_ij / N. Nothing is random and nothing is tuned on a model's
+output: one table, one list.
 """
 
 import hashlib
@@ -47,7 +48,9 @@ class Rules:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two literals, i first in the literal set, with their counts; `control` is the common pair that shares a literal with it."""
+    """Two literals, i first in the literal set, with their counts; `control` is the common pair that shares a literal
+    with it.
+    """
 
     i: str
     j: str
@@ -67,7 +70,9 @@ class Pair:
 
 @dataclass(frozen=True)
 class Counts:
-    """All that the rules see of a table: `total` images, `single` [L] with each literal, `joint` [L, L] with both of two."""
+    """All that the rules see of a table: `total` images, `single` [L] with each literal, `joint` [L, L] with both of
+    two.
+    """
 
     literals: tuple[str, ...]
     total: int
@@ -76,7 +81,9 @@ class Counts:
 
     @property
     def digest(self) -> str:
-        """sha256 of the counts: tables of one digest have the same pairs, in whatever order their rows and columns stand."""
+        """sha256 of the counts: tables of one digest have the same pairs, in whatever order their rows and columns
+        stand.
+        """
         numbers = [np.asarray(array).astype(int).tolist() for array in (self.single, self.joint)]
         return hashlib.sha256(json.dumps([self.literals, int(self.total), *numbers]).encode()).hexdigest()
 
@@ -85,8 +92,9 @@ class Counts:
 class PairList:
     """The chosen pairs of each stratum in their order, and everything they were chosen from.
 
-    table: every admissible pair, one row each, in the order of the literal set. digest: of the counts. under: how many pairs of the
-    table are under-represented, by stratum, before the caps. unseen: how many of them have no image at all.
+    table: every admissible pair, one row each, in the order of the literal set. digest: of the counts. under: how many
+    pairs of the table are under-represented, by stratum, before the caps. unseen: how many of them have no image at
+    all.
     """
 
     rare: tuple[Pair, ...]
@@ -102,15 +110,19 @@ class PairList:
     @property
     def controls(self) -> tuple[Pair, ...]:
         """The matched controls of the under-represented pairs, each once."""
-        return tuple({pair.control.name: pair.control for pair in self.rare + self.near_unseen if pair.control}.values())
+        return tuple(
+            {pair.control.name: pair.control for pair in self.rare + self.near_unseen if pair.control}.values()
+        )
 
 
 def find_pairs(table: pd.DataFrame, vocabulary: Vocabulary, rules: Rules | None = None) -> PairList:
-    """The pair lists of a training table: one row an image, one categorical or binary column an attribute, None where unseen.
+    """The pair lists of a training table: one row an image, one categorical or binary column an attribute, None where
+    unseen.
 
-    The lists do not depend on the order of rows or columns, nor on whether binary values are bool, int or float. Raises UserError
-    for an empty table, for an attribute of the vocabulary that has no column, and for a listed pair that no image could show because
-    one attribute is never visible beside the other's literal (such pairs belong into `Vocabulary.excluded`).
+    The lists do not depend on the order of rows or columns, nor on whether binary values are bool, int or float. Raises
+    UserError for an empty table, for an attribute of the vocabulary that has no column, and for a listed pair that no
+    image could show because one attribute is never visible beside the other's literal (such pairs belong into
+    `Vocabulary.excluded`).
     """
     literals = literal_set(vocabulary)
     values = canonical(table, vocabulary.phrases)
@@ -121,7 +133,10 @@ def find_pairs(table: pd.DataFrame, vocabulary: Vocabulary, rules: Rules | None 
         for literal, other in ((pair.i, pair.j), (pair.j, pair.i)):
             hidden = attribute_of(other)
             if values[hidden].isna().to_numpy()[columns[literal]].all():
-                raise UserError(f"pairs: {hidden} is missing in all images with {literal}, so {pair.name} cannot exist: exclude the pair")
+                raise UserError(
+                    f"pairs: {hidden} is missing in all images with {literal}, so {pair.name} cannot exist: exclude "
+                    f"the pair"
+                )
     return found
 
 
@@ -135,8 +150,9 @@ def count(present: np.ndarray, literals: Sequence[str]) -> Counts:
 def choose(counts: Counts, vocabulary: Vocabulary, rules: Rules) -> PairList:
     """Apply the rules to counts alone.
 
-    Under-represented pairs are walked in the order of (lift, n, the name of i, the name of j), over-represented ones from the largest
-    lift, neutral ones from the lift nearest 1, and a pair is taken unless one of its literals already has its share of the stratum.
+    Under-represented pairs are walked in the order of (lift, n, the name of i, the name of j), over-represented ones
+    from the largest lift, neutral ones from the lift nearest 1, and a pair is taken unless one of its literals already
+    has its share of the stratum.
     """
     table = pair_table(counts, vocabulary.excluded, rules)
     by_name = {frozenset((row["i"], row["j"])): row for row in table.to_dict("records")}
@@ -154,7 +170,9 @@ def choose(counts: Counts, vocabulary: Vocabulary, rules: Rules) -> PairList:
         chosen[stratum] = tuple(_pair(by_name[frozenset(names)]) for names in taken)
     for stratum in ("rare", "near_unseen"):
         controls = [matched_control(pair.i, pair.j, by_name, over, vocabulary, rules) for pair in chosen[stratum]]
-        chosen[stratum] = tuple(replace(pair, control=control) for pair, control in zip(chosen[stratum], controls, strict=True))
+        chosen[stratum] = tuple(
+            replace(pair, control=control) for pair, control in zip(chosen[stratum], controls, strict=True)
+        )
     sizes = table["stratum"].value_counts()
     unseen = int((table["stratum"].isin(["rare", "near_unseen"]) & (table["n"] == 0)).sum())
     under = {stratum: int(sizes.get(stratum, 0)) for stratum in ("rare", "near_unseen")}
@@ -164,8 +182,9 @@ def choose(counts: Counts, vocabulary: Vocabulary, rules: Rules) -> PairList:
 def pair_table(counts: Counts, excluded: frozenset[frozenset[str]], rules: Rules) -> pd.DataFrame:
     """Every admissible pair with its counts, lift, PMI, Poisson p-value and stratum, in the order of the literal set.
 
-    The deficit of an under-represented pair must also survive a one-sided Poisson test. In a table of some ten thousand images the floor
-    on the expected count sees to that; in a small one it keeps pairs that are rare by chance out of the list.
+    The deficit of an under-represented pair must also survive a one-sided Poisson test. In a table of some ten thousand
+    images the floor on the expected count sees to that; in a small one it keeps pairs that are rare by chance out of
+    the list.
     """
     names = counts.literals
     first, second = np.triu_indices(len(names), k=1)
@@ -177,13 +196,22 @@ def pair_table(counts: Counts, excluded: frozenset[frozenset[str]], rules: Rules
     single, total = np.asarray(counts.single, np.float64), float(counts.total)
     n, n_i, n_j = np.asarray(counts.joint)[first, second], single[first], single[second]
     expected = n_i * n_j / total
-    lift = np.divide(n, expected, out=np.ones_like(expected), where=expected > 0)  # a literal nobody has says nothing: lift 1
+    lift = np.divide(
+        n, expected, out=np.ones_like(expected), where=expected > 0
+    )  # a literal nobody has says nothing: lift 1
     q, p = n / total, stats.poisson.cdf(n, expected)
     supported = (np.minimum(n_i, n_j) >= rules.support_share * total) & (expected >= rules.expected_share * total)
-    under = (lift <= rules.under_lift) & (q <= rules.under_share) & supported & (p <= rules.significance / max(len(n), 1))
+    under = (
+        (lift <= rules.under_lift) & (q <= rules.under_share) & supported & (p <= rules.significance / max(len(n), 1))
+    )
     common = q >= rules.common_share
     stratum = np.select(
-        [under & (n >= rules.near_unseen), under, common & (lift >= rules.over_lift), common & (lift >= rules.neutral_lift)],
+        [
+            under & (n >= rules.near_unseen),
+            under,
+            common & (lift >= rules.over_lift),
+            common & (lift >= rules.neutral_lift),
+        ],
         ["rare", "near_unseen", "over", "neutral"],
         "other",
     )
@@ -204,7 +232,9 @@ def pair_table(counts: Counts, excluded: frozenset[frozenset[str]], rules: Rules
 
 
 def capped(pairs: Iterable[tuple[str, str]], size: int, per_literal: int) -> list[tuple[str, str]]:
-    """Walk down the pairs and keep those of which neither literal has been kept `per_literal` times, until `size` are kept."""
+    """Walk down the pairs and keep those of which neither literal has been kept `per_literal` times, until `size` are
+    kept.
+    """
     used: Counter[str] = Counter()
     kept: list[tuple[str, str]] = []
     for i, j in pairs:
@@ -215,17 +245,25 @@ def capped(pairs: Iterable[tuple[str, str]], size: int, per_literal: int) -> lis
 
 
 def matched_control(
-    i: str, j: str, by_name: Mapping[frozenset[str], Mapping[str, Any]], over: pd.DataFrame, vocabulary: Vocabulary, rules: Rules
+    i: str,
+    j: str,
+    by_name: Mapping[frozenset[str], Mapping[str, Any]],
+    over: pd.DataFrame,
+    vocabulary: Vocabulary,
+    rules: Rules,
 ) -> Pair | None:
     """The common pair to compare (i, j) with, or None.
 
-    It is j with the complement of i; where that is not common, j with its most frequent over-represented partner; else i with its own.
+    It is j with the complement of i; where that is not common, j with its most frequent over-represented partner; else
+    i with its own.
     """
     opposite = by_name.get(frozenset((vocabulary.complements.get(i, ""), j)))
     if opposite is not None and opposite["lift"] >= rules.control_lift and opposite["q"] >= rules.common_share:
         return _pair(opposite)
     for kept in (j, i):
-        partners = over[(over["i"] == kept) | (over["j"] == kept)].sort_values(["n", "i", "j"], ascending=[False, True, True])
+        partners = over[(over["i"] == kept) | (over["j"] == kept)].sort_values(
+            ["n", "i", "j"], ascending=[False, True, True]
+        )
         if len(partners):
             return _pair(partners.iloc[0].to_dict())
     return None
@@ -233,4 +271,6 @@ def matched_control(
 
 def _pair(row: Mapping[str, Any]) -> Pair:
     expected, lift, pmi = (float(row[key]) for key in ("expected", "lift", "pmi"))
-    return Pair(row["i"], row["j"], int(row["n"]), int(row["n_i"]), int(row["n_j"]), expected, lift, pmi, row["stratum"])
+    return Pair(
+        row["i"], row["j"], int(row["n"]), int(row["n_i"]), int(row["n_j"]), expected, lift, pmi, row["stratum"]
+    )

@@ -1,4 +1,6 @@
-"""What a data set is, whichever file it comes from: images, captions and attributes of one split, in one fixed order."""
+"""What a data set is, whichever file it comes from: images, captions and attributes of one split, in one fixed
+order.
+"""
 
 import hashlib
 import json
@@ -16,11 +18,11 @@ from t2ibench.data.stores import ImageStore, Joined, PartMasks, Subset, SubsetMa
 class Vocabulary:
     """How a data set's attributes are said: the texts of prompts about attributes come from here.
 
-    `phrases[attribute][value]` holds two paraphrases of a nameable literal, each a (kind, text) pair: kind "is", "has" or "wears"
-    (`("has", "long hair")`). A value that could only be said with a negation is absent. `excluded` holds pairs of
-    literals `attribute=value` that are impossible or near-synonyms; `complements` maps a literal to its nameable opposite.
-    For reading texts: `also` holds further phrases of literals, and `qualifies` maps an attribute to the one whose words its values may
-    stand before (`{"hair_colour": "hair"}`: "a blond bob").
+    `phrases[attribute][value]` holds two paraphrases of a nameable literal, each a (kind, text) pair: kind "is", "has"
+    or "wears" (`("has", "long hair")`). A value that could only be said with a negation is absent. `excluded` holds
+    pairs of literals `attribute=value` that are impossible or near-synonyms; `complements` maps a literal to its
+    nameable opposite. For reading texts: `also` holds further phrases of literals, and `qualifies` maps an attribute to
+    the one whose words its values may stand before (`{"hair_colour": "hair"}`: "a blond bob").
     """
 
     phrases: Mapping[str, Mapping[str, Sequence[tuple[str, str]]]]
@@ -34,9 +36,11 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Networks:
-    """The networks that a data set brings to score images of its own kind, by the names of their weights; None where it has none.
+    """The networks that a data set brings to score images of its own kind, by the names of their weights; None where it
+    has none.
 
-    judge: reads the attributes of an image, and its features are what `fd_…` compares. clip: scores images against texts.
+    judge: reads the attributes of an image, and its features are what `fd_…` compares. clip: scores images against
+    texts.
     """
 
     judge: str | None = None
@@ -47,9 +51,9 @@ class Networks:
 class Split:
     """One split of a data set.
 
-    attributes: categorical columns, one row an image, None where a value cannot be seen; or None for a data set without any.
-    mentions: for every caption the literals `attribute=value` that it names, where that is known exactly.
-    masks: the part each pixel shows, where that is known; several splits joined have none.
+    attributes: categorical columns, one row an image, None where a value cannot be seen; or None for a data set without
+    any. mentions: for every caption the literals `attribute=value` that it names, where that is known exactly. masks:
+    the part each pixel shows, where that is known; several splits joined have none.
     """
 
     dataset: str
@@ -72,13 +76,22 @@ class Split:
         ids, captions = [self.ids[row] for row in rows], [self.captions[row] for row in rows]
         mentions = None if self.mentions is None else [self.mentions[row] for row in rows]
         images, masks = Subset(self.images, rows), None if self.masks is None else SubsetMasks(self.masks, rows)
-        return replace(self, ids=ids, images=images, captions=captions, attributes=table, mentions=mentions, masks=masks)
+        return replace(
+            self, ids=ids, images=images, captions=captions, attributes=table, mentions=mentions, masks=masks
+        )
 
     @cached_property
     def digest(self) -> str:
         """sha256 over ids, pixels, captions and attributes: two splits of one digest are the same data."""
         table = None if self.attributes is None else self.attributes.to_dict("list")
-        content = [self.dataset, self.name, list(self.ids), list(self.images.digests()), [list(c) for c in self.captions], table]
+        content = [
+            self.dataset,
+            self.name,
+            list(self.ids),
+            list(self.images.digests()),
+            [list(c) for c in self.captions],
+            table,
+        ]
         return hashlib.sha256(json.dumps(content, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
 
 
@@ -90,7 +103,10 @@ def join(splits: Sequence[Split]) -> Split:
     if len(splits) == 1:
         return splits[0]
     columns = list(dict.fromkeys(name for split in splits if split.attributes is not None for name in split.attributes))
-    tables = [pd.DataFrame(index=range(len(s)), columns=columns, dtype=object) if s.attributes is None else s.attributes for s in splits]
+    tables = [
+        pd.DataFrame(index=range(len(s)), columns=columns, dtype=object) if s.attributes is None else s.attributes
+        for s in splits
+    ]
     table = pd.concat(tables, ignore_index=True).reindex(columns=columns).astype(object)
     known = [split.mentions for split in splits if split.mentions is not None]
     return Split(

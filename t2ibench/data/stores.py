@@ -17,7 +17,9 @@ class ImageStore(Protocol):
         ...
 
     def digests(self) -> Sequence[str]:
-        """One content hash an image (of its pixels or of its file), in order; computed without decoding where possible."""
+        """One content hash an image (of its pixels or of its file), in order; computed without decoding where
+        possible.
+        """
         ...
 
 
@@ -54,8 +56,15 @@ class Joined:
         if len(rows) and not 0 <= rows.min() <= rows.max() < ends[-1]:
             raise IndexError(f"rows {rows.min()} to {rows.max()} of {ends[-1]} images")
         which = np.searchsorted(ends, rows, side="right")
-        parts = [(np.flatnonzero(which == k), rows[which == k] - (ends[k] - len(store))) for k, store in enumerate(self.stores)]
-        read = [(places, store.read(inside)) for (places, inside), store in zip(parts, self.stores, strict=True) if len(places)]
+        parts = [
+            (np.flatnonzero(which == k), rows[which == k] - (ends[k] - len(store)))
+            for k, store in enumerate(self.stores)
+        ]
+        read = [
+            (places, store.read(inside))
+            for (places, inside), store in zip(parts, self.stores, strict=True)
+            if len(places)
+        ]
         images = np.empty((len(rows), *read[0][1].shape[1:]), np.uint8)
         for places, pixels in read:
             images[places] = pixels
@@ -66,7 +75,9 @@ class Joined:
 
 
 class PartMasks(Protocol):
-    """Which part of its image each pixel shows, where a data set knows. parts: their names. of: the parts each attribute shows in."""
+    """Which part of its image each pixel shows, where a data set knows. parts: their names. of: the parts each
+    attribute shows in.
+    """
 
     @property
     def parts(self) -> Sequence[str]: ...

@@ -1,7 +1,7 @@
 """ArcFace (Deng et al., CVPR 2019) on IR-SE50, the face network of the identity loss in pSp, e4e and StyleCLIP.
 
-Its weights do not come with this package: `model_ir_se50.pth` of TreB1eN's InsightFace_Pytorch, whose parameter names these are.
-The crop is that of StyleCLIP, for faces aligned as in FFHQ.
+Its weights do not come with this package: `model_ir_se50.pth` of TreB1eN's InsightFace_Pytorch, whose parameter names
+these are. The crop is that of StyleCLIP, for faces aligned as in FFHQ.
 """
 
 import pickle
@@ -43,7 +43,9 @@ class ArcFace(nn.Module):
             raise UserError(f"{path} is missing, expected the weights of ArcFace: model_ir_se50.pth") from error
         except (RuntimeError, EOFError, OSError, TypeError, AttributeError, pickle.UnpicklingError) as error:
             reason = " ".join(str(error).split())[:160] or "it is empty"
-            raise UserError(f"{path}: not the weights of ArcFace on IR-SE50 ({reason}): give model_ir_se50.pth") from error
+            raise UserError(
+                f"{path}: not the weights of ArcFace on IR-SE50 ({reason}): give model_ir_se50.pth"
+            ) from error
         return model
 
     def forward(self, faces: Tensor) -> Tensor:
@@ -51,14 +53,18 @@ class ArcFace(nn.Module):
 
 
 class Unit(nn.Module):
-    """Batch norm, convolution, PReLU, convolution with the stride, batch norm, squeeze and excitation; added to a shortcut."""
+    """Batch norm, convolution, PReLU, convolution with the stride, batch norm, squeeze and excitation; added to a
+    shortcut.
+    """
 
     def __init__(self, inputs: int, channels: int, stride: int) -> None:
         super().__init__()
         if inputs == channels:
             self.shortcut_layer: nn.Module = nn.MaxPool2d(1, stride)  # every stride-th pixel
         else:
-            self.shortcut_layer = nn.Sequential(nn.Conv2d(inputs, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
+            self.shortcut_layer = nn.Sequential(
+                nn.Conv2d(inputs, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
+            )
         self.res_layer = nn.Sequential(
             nn.BatchNorm2d(inputs),
             nn.Conv2d(inputs, channels, 3, padding=1, bias=False),
@@ -85,7 +91,9 @@ class Squeeze(nn.Module):
 
 
 def face_crop(images: Tensor) -> Tensor:
-    """The face of aligned images [B, 3, H, W]: averaged to 256 pixels unless that is their height, cropped, averaged to 112."""
+    """The face of aligned images [B, 3, H, W]: averaged to 256 pixels unless that is their height, cropped, averaged to
+    112.
+    """
     if images.shape[2] != ALIGNED:
         images = F.adaptive_avg_pool2d(images, ALIGNED)
     return F.adaptive_avg_pool2d(images[:, :, *CROP], INPUT)

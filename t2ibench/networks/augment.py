@@ -8,11 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def augment(images: Tensor, seed: int, shift: int = 2, noise: float = 0.03, blur: float = 0.3, jitter: float = 0.05) -> Tensor:
+def augment(
+    images: Tensor, seed: int, shift: int = 2, noise: float = 0.03, blur: float = 0.3, jitter: float = 0.05
+) -> Tensor:
     """Shift, blur, brighten and add noise to floats in [-1, 1], [B, 3, H, W]; a function of `images` and `seed` alone.
 
-    shift: whole pixels, uniform, edges repeated. noise: largest standard deviation, uniform a image. blur: share of images under a
-    binomial 3x3 filter. jitter: largest change of contrast and of brightness: too small to make one colour name of another.
+    shift: whole pixels, uniform, edges repeated. noise: largest standard deviation, uniform a image. blur: share of
+    images under a binomial 3x3 filter. jitter: largest change of contrast and of brightness: too small to make one
+    colour name of another.
     """
     stream = torch.Generator().manual_seed(seed)
     count, _, height, width = images.shape
@@ -20,7 +23,9 @@ def augment(images: Tensor, seed: int, shift: int = 2, noise: float = 0.03, blur
     padded = F.pad(images, (shift,) * 4, mode="replicate")
     y = rows[:, None, None] + torch.arange(height)[:, None]  # [B, H, 1]
     x = columns[:, None, None] + torch.arange(width)  # [B, 1, W]
-    images = padded.permute(0, 2, 3, 1)[torch.arange(count)[:, None, None], y, x].permute(0, 3, 1, 2)  # channels last in memory
+    images = padded.permute(0, 2, 3, 1)[torch.arange(count)[:, None, None], y, x].permute(
+        0, 3, 1, 2
+    )  # channels last in memory
     kernel = torch.tensor([1.0, 2.0, 1.0])
     kernel = (kernel[:, None] * kernel / 16).expand(3, 1, 3, 3)
     chosen = torch.rand(count, generator=stream) < blur
@@ -33,7 +38,9 @@ def augment(images: Tensor, seed: int, shift: int = 2, noise: float = 0.03, blur
 
 
 def cropped(images: Tensor, seed: int, share: float, least: float = 0.5) -> tuple[Tensor, Tensor]:
-    """Some floats [B, 3, H, W] as a square part of `least` to all of their sides, scaled up again, and which they are, bool [B]."""
+    """Some floats [B, 3, H, W] as a square part of `least` to all of their sides, scaled up again, and which they are,
+    bool [B].
+    """
     stream = torch.Generator().manual_seed(seed)
     u = torch.rand(len(images), 4, generator=stream)
     chosen = u[:, 0] < share

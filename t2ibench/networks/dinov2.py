@@ -1,8 +1,10 @@
-"""DINOv2 (Oquab et al., TMLR 2024) as an extractor: the class token after the last norm, of ViT-S, B or L with patches of 14 pixels.
+"""DINOv2 (Oquab et al., TMLR 2024) as an extractor: the class token after the last norm, of ViT-S, B or L with patches
+of 14 pixels.
 
-The network is timm's; the weights are the published `dinov2_vitl14_pretrain.pth` (or vits14, vitb14), which t2ibench neither ships nor
-downloads. Images are squashed to 224 x 224 by Pillow's BICUBIC in float, as for clean-FID, not rounded, and normalised with ImageNet's
-mean and standard deviation. FD on ViT-L/14 is what Stein et al. (NeurIPS 2023) recommend; their code rounds the resized image to 8 bits.
+The network is timm's; the weights are the published `dinov2_vitl14_pretrain.pth` (or vits14, vitb14), which t2ibench
+neither ships nor downloads. Images are squashed to 224 x 224 by Pillow's BICUBIC in float, as for clean-FID, not
+rounded, and normalised with ImageNet's mean and standard deviation. FD on ViT-L/14 is what Stein et al. (NeurIPS 2023)
+recommend; their code rounds the resized image to 8 bits.
 """
 
 import hashlib
@@ -22,7 +24,8 @@ from t2ibench.networks.inception import clean_resize
 
 SIDE, PATCH = 224, 14
 SIZES = {384: "small", 768: "base", 1024: "large"}
-OFFSET = 0.1  # added by the released code to the number of patches a side, so that rounding loses none; it shifts the grid a little
+# added by the released code to the number of patches a side, so that rounding loses none; it shifts the grid a little
+OFFSET = 0.1
 
 
 class DINOv2:
@@ -34,7 +37,9 @@ class DINOv2:
         tensors = {key: value.float() for key, value in state.items() if key != "mask_token"}
         size = SIZES[tensors["cls_token"].shape[-1]]
         tensors["pos_embed"] = positions(tensors["pos_embed"], SIDE // PATCH)
-        network: nn.Module = timm.create_model(f"vit_{size}_patch14_dinov2", pretrained=False, img_size=SIDE, num_classes=0)
+        network: nn.Module = timm.create_model(
+            f"vit_{size}_patch14_dinov2", pretrained=False, img_size=SIDE, num_classes=0
+        )
         network.load_state_dict(tensors)
         self.name, self.sha256, self.device = f"dinov2-vit{size[0]}14", sha256, device
         self.network = network.eval().requires_grad_(False).to(device)
@@ -43,18 +48,25 @@ class DINOv2:
     def from_file(cls, path: Path, device: torch.device | str = "cpu") -> "DINOv2":
         """Raises UserError for a file that is missing or not the weights of one of these networks."""
         if not path.is_file():
-            raise UserError(f"dinov2: {path} is missing: give the file of the published weights, as dinov2:dinov2_vitl14_pretrain.pth")
+            raise UserError(
+                f"dinov2: {path} is missing: give the file of the published weights, as "
+                f"dinov2:dinov2_vitl14_pretrain.pth"
+            )
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
             with path.open("rb") as file:
                 return cls(state, hashlib.file_digest(file, "sha256").hexdigest(), device)
         except (RuntimeError, KeyError, TypeError, AttributeError, EOFError, pickle.UnpicklingError) as error:
             reason = str(error).splitlines()[-1].strip() if str(error) else type(error).__name__
-            raise UserError(f"{path}: no weights of a DINOv2 ViT-S/14, B/14 or L/14 without registers ({reason})") from error
+            raise UserError(
+                f"{path}: no weights of a DINOv2 ViT-S/14, B/14 or L/14 without registers ({reason})"
+            ) from error
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
-        """Class tokens of images, uint8 [B, 3, H, W]: float32 [B, 384, 768 or 1024], of no particular norm, on the CPU."""
+        """Class tokens of images, uint8 [B, 3, H, W]: float32 [B, 384, 768 or 1024], of no particular norm, on the
+        CPU.
+        """
         pixels = torch.from_numpy(np.stack([clean_resize(image, SIDE) for image in images.cpu().numpy()])) / 255
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD))
         with torch.backends.cudnn.flags(allow_tf32=False):
@@ -62,7 +74,9 @@ class DINOv2:
 
 
 def positions(embedding: Tensor, patches: int) -> Tensor:
-    """Position embeddings [1, 1 + n^2, D] of another grid, [1, 1 + patches^2, D], as the released code has them: bicubic, no antialias."""
+    """Position embeddings [1, 1 + n^2, D] of another grid, [1, 1 + patches^2, D], as the released code has them:
+    bicubic, no antialias.
+    """
     side = round((embedding.shape[1] - 1) ** 0.5)
     if side == patches:
         return embedding

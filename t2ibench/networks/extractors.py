@@ -33,11 +33,14 @@ class Extractor:
 
     @property
     def protocol(self) -> dict[str, Any]:
-        return {"extractor": self.name, "sha256": self.sha256, "resize": self.resize} | ({"output": self.output} if self.output else {})
+        return {"extractor": self.name, "sha256": self.sha256, "resize": self.resize} | (
+            {"output": self.output} if self.output else {}
+        )
 
 
 def find(models: Models, name: str) -> Extractor:
-    """An extractor by name: `inception…`, an attribute judge, `dinov2:FILE`, `arcface:FILE`, a CLIP of the zoo, `model:tag` of open_clip.
+    """An extractor by name: `inception…`, an attribute judge, `dinov2:FILE`, `arcface:FILE`, a CLIP of the zoo,
+    `model:tag` of open_clip.
 
     Of a judge it is its features and its probabilities, side by side:
     [B, features + the values of all attributes], so that one pass serves both.
@@ -78,14 +81,21 @@ def _arcface(models: Models, path: Path) -> Extractor:
     network = ArcFace.from_file(path).to(models.device)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     models.used["arcface"] = {"sha256": sha256, "data": path.name, "optimised_for": None}
-    return Extractor("arcface", sha256, "face_crop112", lambda images: network(face_crop(to_float(images.to(models.device)))))
+    return Extractor(
+        "arcface", sha256, "face_crop112", lambda images: network(face_crop(to_float(images.to(models.device))))
+    )
 
 
 @torch.no_grad()
 def extract(
-    network: Callable[[Tensor], Tensor], read: Callable[[Any], np.ndarray], rows: Sequence[int] | np.ndarray, what: str, batch: int = BATCH
+    network: Callable[[Tensor], Tensor],
+    read: Callable[[Any], np.ndarray],
+    rows: Sequence[int] | np.ndarray,
+    what: str,
+    batch: int = BATCH,
 ) -> np.ndarray:
-    """A network's answer to each image, float32 [N, …], in equal parts of at most `batch`. network: uint8 [B, 3, H, W] to floats [B, …].
+    """A network's answer to each image, float32 [N, …], in equal parts of at most `batch`. network: uint8 [B, 3, H, W]
+    to floats [B, …].
 
     Equal, since a last part of few images would go through other kernels, which round differently.
     """

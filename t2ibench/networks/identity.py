@@ -1,8 +1,8 @@
 """The identity loss (Patashnik et al., StyleCLIP, ICCV 2021, sec. 4): how much of a face an edit changed.
 
-By a network that knows faces or by one that does not. ArcFace is the paper's, for photographs of faces, and needs a weights file. The
-other compares what the first stages of the guide CLIP see at each place, which says that an image changed but nothing about whose face it
-is: "guide features, no face network".
+By a network that knows faces or by one that does not. ArcFace is the paper's, for photographs of faces, and needs a
+weights file. The other compares what the first stages of the guide CLIP see at each place, which says that an image
+changed but nothing about whose face it is: "guide features, no face network".
 """
 
 from collections.abc import Callable
@@ -21,7 +21,8 @@ GUIDE, STAGE = "guide", 2  # stage of the image tower: for a residual network 1/
 
 
 def identity_features(name: str, clip: Clip, models: Models) -> tuple[Features, str]:
-    """The features behind L_ID, and what they are called in a record. `name`: "guide", or the file of ArcFace's weights.
+    """The features behind L_ID, and what they are called in a record. `name`: "guide", or the file of ArcFace's
+    weights.
 
     Raises UserError for a file that is missing, or not ArcFace's.
     """
@@ -39,7 +40,10 @@ def guide_features(clip: Clip, images: Tensor) -> Tensor:
     tower = clip.model.visual
     if not hasattr(tower, "forward_intermediates"):
         kind = type(tower).__name__
-        raise UserError(f"{clip.name}: its image tower {kind} has no stages to compare: give ArcFace's file, or no weight to identity")
+        raise UserError(
+            f"{clip.name}: its image tower {kind} has no stages to compare: give ArcFace's file, or no weight to "
+            f"identity"
+        )
     pixels = clip.preprocess.normalise(clip.preprocess.resize((images + 1) / 2))
     # open_clip's residual tower leaves out the later stages when it is told not to stop early
     found = tower.forward_intermediates(pixels, indices=[STAGE], stop_early=False, intermediates_only=True)  # type: ignore[operator]
@@ -48,5 +52,7 @@ def guide_features(clip: Clip, images: Tensor) -> Tensor:
 
 
 def identity_loss(edited: Tensor, source: Tensor) -> Tensor:
-    """L_ID = 1 - <f(edited), f(source)>, [B], in [0, 2]; features [B, F] of unit norm, those of the source without gradient."""
+    """L_ID = 1 - <f(edited), f(source)>, [B], in [0, 2]; features [B, F] of unit norm, those of the source without
+    gradient.
+    """
     return 1 - (edited * source.detach()).sum(1)

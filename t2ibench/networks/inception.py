@@ -1,18 +1,22 @@
-"""The InceptionV3 that FID means: pool3 features [2048], or class probabilities [1008], of the TensorFlow graph of 2015-12-05.
+"""The InceptionV3 that FID means: pool3 features [2048], or class probabilities [1008], of the TensorFlow graph of
+2015-12-05.
 
-Its 1008 outputs, padding-free average pools and one max pool make it another network than torchvision's. What it says depends on how an
-image comes to 299 x 299 pixels, so each way is an extractor of its own:
+Its 1008 outputs, padding-free average pools and one max pool make it another network than torchvision's. What it says
+depends on how an image comes to 299 x 299 pixels, so each way is an extractor of its own:
 
-    inception                 each channel in float by Pillow's BICUBIC, which antialiases, clipped to [0, 255] and not rounded; it
+    inception                 each channel in float by Pillow's BICUBIC, which antialiases, clipped to [0, 255] and not
+    rounded; it
                               sees (x - 128) / 128: clean-FID's protocol (Parmar et al., CVPR 2022)
-    inception-legacy-tf       TensorFlow 1's bilinear, which neither antialiases nor centres pixels, inside the network: the protocol of
+    inception-legacy-tf       TensorFlow 1's bilinear, which neither antialiases nor centres pixels, inside the network:
+    the protocol of
                               TTUR, ADM, StyleGAN2-ADA and torch-fidelity
     inception-legacy-pt       PyTorch's bilinear without antialiasing; it sees 2 x / 255 - 1: pytorch-fid's protocol
     inception-tm-aa           PyTorch's bilinear, antialiased; it sees (x - 128) / 128: torchmetrics from 1.8.0 on
-    inception-probabilities   inception-legacy-tf, the softmax of the outputs without their bias: what the Inception Score is made of
+    inception-probabilities   inception-legacy-tf, the softmax of the outputs without their bias: what the Inception
+    Score is made of
 
-The weights are NVIDIA's TorchScript file, which t2ibench neither ships nor downloads: put `inception-2015-12-05.pt` into the cache folder,
-or name it in the environment variable T2IBENCH_INCEPTION.
+The weights are NVIDIA's TorchScript file, which t2ibench neither ships nor downloads: put `inception-2015-12-05.pt`
+into the cache folder, or name it in the environment variable T2IBENCH_INCEPTION.
 """
 
 import hashlib
@@ -48,17 +52,25 @@ def weights() -> Path | None:
     path = Path(named) if named else cache.home() / FILE
     path = path / FILE if path.is_dir() else path
     if named and not path.is_file():
-        raise UserError(f"T2IBENCH_INCEPTION is {named}: there is no file {path}; name {FILE} or its folder, or unset it")
+        raise UserError(
+            f"T2IBENCH_INCEPTION is {named}: there is no file {path}; name {FILE} or its folder, or unset it"
+        )
     return path if path.is_file() else None
 
 
 def missing() -> str:
     """What to say where the weights are not there."""
-    return f"{cache.home() / FILE} is missing: put NVIDIA's TorchScript file of that name there, or name it in T2IBENCH_INCEPTION"
+    return (
+        f"{cache.home() / FILE} is missing: put NVIDIA's TorchScript file of that name there, or name it in "
+        f"T2IBENCH_INCEPTION"
+    )
 
 
 class Inception:
-    """The extractors `inception…`. Raises UserError for an unknown one, and where the weights are absent or not the published file."""
+    """The extractors `inception…`.
+
+    Raises UserError for an unknown one, and where the weights are absent or not the published file.
+    """
 
     sha256 = SHA256
 
@@ -71,7 +83,10 @@ class Inception:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != SHA256:
-            raise UserError(f"{path}: {path.stat().st_size:,} bytes with sha256 {found[:12]}…, expected {SHA256[:12]}…: get the file again")
+            raise UserError(
+                f"{path}: {path.stat().st_size:,} bytes with sha256 {found[:12]}…, expected {SHA256[:12]}…: get the "
+                f"file again"
+            )
         with warnings.catch_warnings():  # TorchScript is deprecated, but it is what the published file is made of
             warnings.simplefilter("ignore", FutureWarning)
             self.device, self.network = device, torch.jit.load(path, map_location=device).eval()
@@ -94,7 +109,9 @@ class Inception:
 
 
 def resized(images: Tensor, name: str) -> Tensor:
-    """Images, uint8 [B, 3, H, W], as the layers of the network read them, float32 [B, 3, 299, 299]; for extractors that resize outside."""
+    """Images, uint8 [B, 3, H, W], as the layers of the network read them, float32 [B, 3, 299, 299]; for extractors that
+    resize outside.
+    """
     if name == "inception":
         return (torch.from_numpy(np.stack([clean_resize(image, SIDE) for image in images.cpu().numpy()])) - 128) / 128
     antialias = name == "inception-tm-aa"
@@ -104,5 +121,7 @@ def resized(images: Tensor, name: str) -> Tensor:
 
 def clean_resize(image: np.ndarray, side: int) -> np.ndarray:
     """An image uint8 [3, H, W] to float32 [3, side, side] in [0, 255], squashed, antialiased and not quantised."""
-    channels = [Image.fromarray(channel.astype(np.float32)).resize((side, side), Image.Resampling.BICUBIC) for channel in image]
+    channels = [
+        Image.fromarray(channel.astype(np.float32)).resize((side, side), Image.Resampling.BICUBIC) for channel in image
+    ]
     return np.stack([np.asarray(channel) for channel in channels]).clip(0, 255)

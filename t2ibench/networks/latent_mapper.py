@@ -1,11 +1,12 @@
-"""The latent mapper (Patashnik et al., StyleCLIP, ICCV 2021, sec. 5): a small network that moves codes of a StyleGAN2 towards a text.
+"""The latent mapper (Patashnik et al., StyleCLIP, ICCV 2021, sec. 5): a small network that moves codes of a StyleGAN2
+towards a text.
 
-v' = v + residual M_t(v), in one pass; one network for each text. StyleCLIP edits with it; StyleGAN-NADA moves the codes of an adapted
-generator into the region where its images show the target.
+v' = v + residual M_t(v), in one pass; one network for each text. StyleCLIP edits with it; StyleGAN-NADA moves the codes
+of an adapted generator into the region where its images show the target.
 
-In W+ one network for each level of rows: coarse, medium, fine. In S one for each convolution, with its channels. A part that is left
-out moves nothing. Each begins by dividing by a root mean square; the released code takes that over the rows of the level, because
-its codes have an axis more than the function that it borrows.
+In W+ one network for each level of rows: coarse, medium, fine. In S one for each convolution, with its channels. A part
+that is left out moves nothing. Each begins by dividing by a root mean square; the released code takes that over the
+rows of the level, because its codes have an axis more than the function that it borrows.
 """
 
 import pickle
@@ -23,14 +24,23 @@ from t2ibench.networks.stylegan2.network import GAIN, SLOPE, Linear
 Kind = Literal["levels", "single", "style"]
 Axis = Literal["rows", "features"]
 LEVELS = {"coarse": range(0, 4), "medium": range(4, 8), "fine": range(8, 64)}  # rows of W+
-RELEASED = {"course_mapping": "coarse", "medium_mapping": "medium", "fine_mapping": "fine", "mapping": "all"}  # "course" is theirs
+RELEASED = {
+    "course_mapping": "coarse",
+    "medium_mapping": "medium",
+    "fine_mapping": "fine",
+    "mapping": "all",
+}  # "course" is theirs
 DEPTH, RATE = 4, 0.01
 
 
 class MapperNetwork(nn.Module):
-    """v [B, L, w_dim] (kinds `levels` and `single`) or [B, C] (`style`) -> M_t(v) of the same shape; 0 for what is left out."""
+    """v [B, L, w_dim] (kinds `levels` and `single`) or [B, C] (`style`) -> M_t(v) of the same shape; 0 for what is left
+    out.
+    """
 
-    def __init__(self, layout: Layout, kind: Kind = "levels", levels: tuple[str, ...] = tuple(LEVELS), axis: Axis = "rows") -> None:
+    def __init__(
+        self, layout: Layout, kind: Kind = "levels", levels: tuple[str, ...] = tuple(LEVELS), axis: Axis = "rows"
+    ) -> None:
         super().__init__()
         rows = [row for level in levels for row in LEVELS[level] if row < layout.rows]
         if kind == "style":
@@ -41,7 +51,9 @@ class MapperNetwork(nn.Module):
         else:
             spans = {level: LEVELS[level] for level in levels if LEVELS[level].start < layout.rows}
             self.where = {level: slice(span.start, min(span.stop, layout.rows)) for level, span in spans.items()}
-        widths = {name: part.stop - part.start if kind == "style" else layout.w_dim for name, part in self.where.items()}
+        widths = {
+            name: part.stop - part.start if kind == "style" else layout.w_dim for name, part in self.where.items()
+        }
         dim = 1 if axis == "rows" or kind == "style" else 2
         self.parts = nn.ModuleDict({name: Level(width, dim) for name, width in widths.items()})
 
@@ -53,7 +65,9 @@ class MapperNetwork(nn.Module):
 
 
 class Level(nn.Module):
-    """Normalisation and four fully connected layers with leaky ReLUs, also after the last; the weights are shared by the rows."""
+    """Normalisation and four fully connected layers with leaky ReLUs, also after the last; the weights are shared by
+    the rows.
+    """
 
     def __init__(self, width: int, dim: int) -> None:
         super().__init__()
@@ -84,14 +98,19 @@ class Dense(Linear):
 def read_released(path: Path, layout: Layout) -> tuple[MapperNetwork, str]:
     """A mapper of the released code and the text it was trained for ("" where the file does not say).
 
-    Its parts are those in the file; the generator's own weights, which such a file repeats, are passed over. Raises UserError for a file
-    that is missing, damaged, holds code, or does not fit the generator.
+    Its parts are those in the file; the generator's own weights, which such a file repeats, are passed over. Raises
+    UserError for a file that is missing, damaged, holds code, or does not fit the generator.
     """
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-        state = {key.removeprefix("mapper."): value for key, value in found["state_dict"].items() if key.startswith("mapper.")}
+        state = {
+            key.removeprefix("mapper."): value
+            for key, value in found["state_dict"].items()
+            if key.startswith("mapper.")
+        }
         tensors = {
-            f"parts.{RELEASED[key.partition('.')[0]]}.mapping.{key.rpartition('mapping.')[2]}": value for key, value in state.items()
+            f"parts.{RELEASED[key.partition('.')[0]]}.mapping.{key.rpartition('mapping.')[2]}": value
+            for key, value in state.items()
         }
         levels = tuple(level for level in LEVELS if any(key.startswith(f"parts.{level}.") for key in tensors))
         network = MapperNetwork(layout, "levels" if levels else "single", levels)
@@ -100,6 +119,8 @@ def read_released(path: Path, layout: Layout) -> tuple[MapperNetwork, str]:
         raise UserError(f"{path} is missing, expected a checkpoint of StyleCLIP's mapper") from error
     except (RuntimeError, EOFError, OSError, KeyError, TypeError, AttributeError, pickle.UnpicklingError) as error:
         reason = " ".join(str(error).split())[:160] or "it is empty"
-        raise UserError(f"{path}: no StyleCLIP mapper for rows of {layout.w_dim} ({reason}): give another file") from error
+        raise UserError(
+            f"{path}: no StyleCLIP mapper for rows of {layout.w_dim} ({reason}): give another file"
+        ) from error
     opts = found.get("opts") or {}
     return network, str(opts.get("description") or "")

@@ -18,7 +18,8 @@ JUDGE, GUIDE_CLIP, JUDGE_CLIP = "attribute-judge-avatars", "clip-guide-avatars",
 
 
 class Models:
-    """Hands out networks on one device. `used` says by name what was handed out: sha256, what it was trained on and for what.
+    """Hands out networks on one device. `used` says by name what was handed out: sha256, what it was trained on and for
+    what.
 
     A record keeps `used`, so that a reader can see whether what judged a method had also guided it.
     """
@@ -35,11 +36,17 @@ class Models:
         """Weights of the zoo. Raises UserError for an unknown name or a damaged file."""
         if name not in self._weights:
             self._weights[name] = weights = weight_files.load(name)
-            self.used[name] = {"sha256": weights.sha256, **{key: weights.card.get(key) for key in ("data", "optimised_for")}}
+            self.used[name] = {
+                "sha256": weights.sha256,
+                **{key: weights.card.get(key) for key in ("data", "optimised_for")},
+            }
         return self._weights[name]
 
     def clip(self, name: str = JUDGE_CLIP) -> Clip:
-        """A CLIP of the zoo, or one of open_clip as `model:tag` or `model:file`. Raises UserError where it cannot be had."""
+        """A CLIP of the zoo, or one of open_clip as `model:tag` or `model:file`.
+
+        Raises UserError where it cannot be had.
+        """
         from t2ibench.networks.clip import Clip
 
         if name not in self._clips:

@@ -1,8 +1,8 @@
 """Networks are given batches of one size, whatever number of rows is asked for, so that the same kernels run.
 
-The last bits of a product depend on the size of a batch, and on some processors also on the place of a row in it. So a row that keeps its
-place, counted from the start of its pass, keeps every bit; elsewhere the rounding of one float32 sum is left, at most one grey level of an
-image.
+The last bits of a product depend on the size of a batch, and on some processors also on the place of a row in it. So a
+row that keeps its place, counted from the start of its pass, keeps every bit; elsewhere the rounding of one float32 sum
+is left, at most one grey level of an image.
 """
 
 from collections.abc import Callable

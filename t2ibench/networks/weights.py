@@ -1,7 +1,9 @@
-"""Small trained weights that ship in the package: `<name>.safetensors` (those that ship in half precision), and its card `<name>.json`.
+"""Small trained weights that ship in the package: `<name>.safetensors` (those that ship in half precision), and its
+card `<name>.json`.
 
-A card says how the weights were made (recipe, data hash, seed, minutes, machine) and its own validation numbers. Folders named in
-the environment variable T2IBENCH_WEIGHTS are searched before the package, so what you train can stand in for what ships.
+A card says how the weights were made (recipe, data hash, seed, minutes, machine) and its own validation numbers.
+Folders named in the environment variable T2IBENCH_WEIGHTS are searched before the package, so what you train can stand
+in for what ships.
 """
 
 import hashlib
@@ -25,7 +27,9 @@ from t2ibench.networks.zoo import available, folders
 
 @dataclass(frozen=True)
 class Weights:
-    """Tensors (floating ones in float32), the config of the network they belong to, their card, and the sha256 of the file."""
+    """Tensors (floating ones in float32), the config of the network they belong to, their card, and the sha256 of the
+    file.
+    """
 
     name: str
     tensors: Mapping[str, Tensor]
@@ -35,11 +39,17 @@ class Weights:
 
 
 def load(name: str) -> Weights:
-    """Read weights and card. Raises MissingWeights for an unknown name, UserError for a file that is damaged or not what its card says."""
+    """Read weights and card.
+
+    Raises MissingWeights for an unknown name, UserError for a file that is damaged or not what its card says.
+    """
     files = available()
     if name not in files:
         where = f"{', '.join(map(str, folders()))}{did_you_mean(name, files)}"
-        raise MissingWeights(f"no weights are called {name!r} in {where}; `t2ibench train` makes them, T2IBENCH_WEIGHTS names more folders")
+        raise MissingWeights(
+            f"no weights are called {name!r} in {where}; `t2ibench train` makes them, T2IBENCH_WEIGHTS names more "
+            f"folders"
+        )
     return read(files[name])
 
 
@@ -47,11 +57,14 @@ def read(path: Path) -> Weights:
     """Read one weights file and the card beside it."""
     data, card = path.read_bytes(), zoo.card(path)
     if not isinstance(card, dict) or not {"sha256", "config"} <= card.keys():
-        raise UserError(f"{path.with_suffix('.json')} is no card, expected at least sha256 and config: get the file again")
+        raise UserError(
+            f"{path.with_suffix('.json')} is no card, expected at least sha256 and config: get the file again"
+        )
     sha256 = hashlib.sha256(data).hexdigest()
     if sha256 != card["sha256"]:
         raise UserError(
-            f"{path}: {len(data):,} bytes with sha256 {sha256[:12]}…, its card expects {card['sha256'][:12]}…: get the file again"
+            f"{path}: {len(data):,} bytes with sha256 {sha256[:12]}…, its card expects {card['sha256'][:12]}…: get "
+            f"the file again"
         )
     try:
         tensors = parse_safetensors(data)
@@ -61,7 +74,9 @@ def read(path: Path) -> Weights:
     return Weights(path.stem, full, card["config"], card, sha256)
 
 
-def write(path: Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any], card: Mapping[str, Any], half: bool = True) -> Weights:
+def write(
+    path: Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any], card: Mapping[str, Any], half: bool = True
+) -> Weights:
     """Write weights and their card, each whole or not at all; in float32 where `half` is False.
 
     Raises UserError for a tensor that is not finite, in half precision where that is asked for.
@@ -69,12 +84,25 @@ def write(path: Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any], 
     dtype, named = (torch.float16, "half precision") if half else (torch.float32, "float32")
     for key, value in tensors.items():
         if value.is_floating_point() and not torch.isfinite(value.to(dtype)).all():
-            raise UserError(f"{path}: {key} holds values that are not finite in {named}: train again with a lower learning rate")
-    data = dump_safetensors({k: v.detach().to("cpu", dtype if v.is_floating_point() else v.dtype).contiguous() for k, v in tensors.items()})
+            raise UserError(
+                f"{path}: {key} holds values that are not finite in {named}: train again with a lower learning rate"
+            )
+    data = dump_safetensors(
+        {k: v.detach().to("cpu", dtype if v.is_floating_point() else v.dtype).contiguous() for k, v in tensors.items()}
+    )
     parameters = sum(value.numel() for value in tensors.values())
-    full = {"name": path.stem, "sha256": hashlib.sha256(data).hexdigest(), "parameters": parameters, "config": dict(config), **card}
+    full = {
+        "name": path.stem,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "parameters": parameters,
+        "config": dict(config),
+        **card,
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
-    for target, content in ((path, data), (path.with_suffix(".json"), (json.dumps(full, indent=1, sort_keys=True) + "\n").encode())):
+    for target, content in (
+        (path, data),
+        (path.with_suffix(".json"), (json.dumps(full, indent=1, sort_keys=True) + "\n").encode()),
+    ):
         part = target.with_name(target.name + ".part")
         part.write_bytes(content)
         os.replace(part, target)

@@ -29,7 +29,11 @@ def line(audit: Mapping[str, Any], images: Collection[str]) -> str:
     kappa = ", ".join(figure(entry["kappa"]) for entry in between) or "not there, one rater"
     spoken = sum("value" in pair for pair in audit["pairs"].values())
     withheld = ", ".join(audit["withheld"]) or f"none of {spoken} pairs with at least {audit['rule']['images']} images"
-    doubt = "" if agreement["value"] >= audit["rule"]["agreement"] else f" below {audit['rule']['agreement']}, so do not believe its pairs"
+    doubt = (
+        ""
+        if agreement["value"] >= audit["rule"]["agreement"]
+        else f" below {audit['rule']['agreement']}, so do not believe its pairs"
+    )
     return (
         f"{start}agreement {agreement['value']:.2f} [{low:.2f}, {high:.2f}]{doubt}, kappa {kappa}, "
         f"n = {agreement['n']}, withheld: {withheld}"

@@ -1,9 +1,10 @@
 """The leaderboard, from records alone: one board a suite and track, methods ranked, baselines set apart.
 
-A rank is a range, best to worst: what `t2ibench.stats.ranks` leaves open. Methods that may be first are marked together. Baselines take no
-rank. Numbers compare only under one protocol id. Where a column's ids differ, those of the minority are shown as such, without rank.
-A method with several run seeds shows the mean over them, and the mean of the interval ends: seeds share prompts, so they narrow nothing.
-A partial record (coverage below 99 %) is off the board and listed under it. A value whose judge the method was made for is not shown.
+A rank is a range, best to worst: what `t2ibench.stats.ranks` leaves open. Methods that may be first are marked
+together. Baselines take no rank. Numbers compare only under one protocol id. Where a column's ids differ, those of the
+minority are shown as such, without rank. A method with several run seeds shows the mean over them, and the mean of the
+interval ends: seeds share prompts, so they narrow nothing. A partial record (coverage below 99 %) is off the board and
+listed under it. A value whose judge the method was made for is not shown.
 """
 
 import math
@@ -41,7 +42,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A metric id. group: the plug-in that makes it. protocols: how many ids the rows have; decimals: enough for its intervals.
+    """A metric id. group: the plug-in that makes it. protocols: how many ids the rows have; decimals: enough for its
+    intervals.
 
     labels: what the metric itself says of its numbers. rule: where the ranks come from.
     """
@@ -60,7 +62,11 @@ class Column:
         return self.id + {"higher": " ↑", "lower": " ↓"}.get(self.better, "")
 
 
-COSTS = {"seconds_per_image": "s / image", "training_seconds_per_prompt": "training s / prompt", "preparation_seconds": "preparation s"}
+COSTS = {
+    "seconds_per_image": "s / image",
+    "training_seconds_per_prompt": "training s / prompt",
+    "preparation_seconds": "preparation s",
+}
 COST_QUESTIONS = {
     "seconds_per_image": "how long does an image take, once everything is prepared?",
     "training_seconds_per_prompt": "how long does a method train for each text?",
@@ -86,10 +92,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Board:
-    """off: methods that are not on the board, and why. audits: what people who looked at a method's images say of its judge, a line each.
+    """off: methods that are not on the board, and why. audits: what people who looked at a method's images say of its
+    judge, a line each.
 
-    Rows stand in the order of their mean rank over the headline columns. named: the keys of COSTS to show, where somebody chose.
-    questions: what a chosen column or cost answers, by its title.
+    Rows stand in the order of their mean rank over the headline columns. named: the keys of COSTS to show, where
+    somebody chose. questions: what a chosen column or cost answers, by its title.
     """
 
     suite: str
@@ -108,7 +115,9 @@ class Board:
 
     @property
     def costs(self) -> list[str]:
-        """The keys of COSTS that this board shows: those named, or none where no method trains or prepares anything for its prompts."""
+        """The keys of COSTS that this board shows: those named, or none where no method trains or prepares anything for
+        its prompts.
+        """
         if self.named is not None:
             return list(self.named)
         paid = [key for key in COSTS if key != "seconds_per_image" and any(row.cost.get(key) for row in self.methods)]
@@ -120,7 +129,9 @@ def boards(found: Sequence[Mapping[str, Any]], audits: Sequence[Mapping[str, Any
     return [board(suite, track, group, audits) for (suite, track), group in records.suites(found).items()]
 
 
-def board(suite: str, track: str, found: Sequence[Mapping[str, Any]], audits: Sequence[Mapping[str, Any]] = ()) -> Board:
+def board(
+    suite: str, track: str, found: Sequence[Mapping[str, Any]], audits: Sequence[Mapping[str, Any]] = ()
+) -> Board:
     """The board of one suite and track."""
     sound = [record for record in found if not record["partial"]]
     off = [(record["method"], _why_off(record)) for record in found if record["partial"]]
@@ -128,11 +139,17 @@ def board(suite: str, track: str, found: Sequence[Mapping[str, Any]], audits: Se
     for record in sound:
         by_method.setdefault(record["method"], []).append(record)
     made = {id for record in sound for id in record["values"]}
-    headline = [id for id in (sound[0]["columns"] if sound else []) if id in made]  # a suite's columns are those of all its tracks
+    headline = [
+        id for id in (sound[0]["columns"] if sound else []) if id in made
+    ]  # a suite's columns are those of all its tracks
     ids = list(dict.fromkeys([*headline, *(id for record in sound for id in record["values"])]))
     raw = {method: {id: cell for id in ids if (cell := _cell(id, group))} for method, group in by_method.items()}
     kinds = {method: group[0]["kind"] for method, group in by_method.items()}
-    columns = [_column(id, sound, raw, not headline or id in headline) for id in ids if any(id in cells for cells in raw.values())]
+    columns = [
+        _column(id, sound, raw, not headline or id in headline)
+        for id in ids
+        if any(id in cells for cells in raw.values())
+    ]
     columns = [_rank(column, raw, by_method) for column in columns]
     rows = [
         Row(
@@ -141,21 +158,31 @@ def board(suite: str, track: str, found: Sequence[Mapping[str, Any]], audits: Se
             tuple(sorted(record["seed"] for record in group)),
             raw[method],
             min(record["coverage"] for record in group),
-            {key: fmean(record["cost"][key] for record in group) for key in COSTS if all(key in record["cost"] for record in group)},
+            {
+                key: fmean(record["cost"][key] for record in group)
+                for key in COSTS
+                if all(key in record["cost"] for record in group)
+            },
         )
         for method, group in by_method.items()
     ]
     shown = [column.id for column in columns if column.headline]
     methods = _ordered([row for row in rows if row.kind == "method"], shown)
     order = {name: place for place, name in enumerate(TRACKS[track].baselines if track in TRACKS else ())}
-    baselines = sorted((row for row in rows if row.kind != "method"), key=lambda row: (order.get(row.method.split("-")[0], 9), row.method))
-    own = [audit for audit in audits if (audit["suite"], audit["track"]) == (suite, track) and audit["method"] in by_method]
+    baselines = sorted(
+        (row for row in rows if row.kind != "method"),
+        key=lambda row: (order.get(row.method.split("-")[0], 9), row.method),
+    )
+    own = [
+        audit for audit in audits if (audit["suite"], audit["track"]) == (suite, track) and audit["method"] in by_method
+    ]
     said = [line(audit, {record["images"] for record in by_method[audit["method"]]}) for audit in own]
     return Board(suite, track, columns, methods, baselines, off, said)
 
 
 def chosen(found: Sequence[Board], names: Sequence[str]) -> list[Board]:
-    """The boards with these columns (ids of values, keys of COSTS) alone, in this order, rows in the order of their ranks in them.
+    """The boards with these columns (ids of values, keys of COSTS) alone, in this order, rows in the order of their
+    ranks in them.
 
     A board that has none of the values is left out. Raises UserError for a name that no board has.
     """
@@ -171,7 +198,9 @@ def _chosen(whole: Board, names: Sequence[str]) -> Board:
     there = {column.id: column for column in whole.columns}
     columns = [replace(there[name], headline=True) for name in names if name in there]
     costs = [name for name in names if name in COSTS and any(row.cost.get(name) for row in whole.methods)]
-    said = {column.title: text for column in columns if (text := question(column))} | {COSTS[key]: COST_QUESTIONS[key] for key in costs}
+    said = {column.title: text for column in columns if (text := question(column))} | {
+        COSTS[key]: COST_QUESTIONS[key] for key in costs
+    }
     methods = _ordered(whole.methods, [column.id for column in columns])
     return replace(whole, columns=columns, methods=methods, named=costs, questions=said)
 
@@ -182,7 +211,9 @@ def question(column: Column) -> str:
 
 
 def decimals_of(half: float) -> int:
-    """How many decimals an interval of half-width `half` deserves: two of its digits where it begins with 1 to 3, one otherwise; 0 to 6."""
+    """How many decimals an interval of half-width `half` deserves: two of its digits where it begins with 1 to 3, one
+    otherwise; 0 to 6.
+    """
     if half <= 0:
         return 3
     power = math.floor(math.log10(half))
@@ -211,22 +242,39 @@ def _cell(id: str, group: Sequence[Mapping[str, Any]]) -> Cell | None:
     protocols = {value["protocol_id"] for value in values}
     note = "made for this judge" if any(id in record["judge_overlap"] for record in group) else ""
     note = note or ("seeds of different protocols" if len(protocols) > 1 else "")
-    return Cell(fmean(value["value"] for value in values), low, high, min(v["n"] for v in values), values[0]["protocol_id"], None, note)
+    return Cell(
+        fmean(value["value"] for value in values),
+        low,
+        high,
+        min(v["n"] for v in values),
+        values[0]["protocol_id"],
+        None,
+        note,
+    )
 
 
-def _column(id: str, sound: Sequence[Mapping[str, Any]], raw: Mapping[str, Mapping[str, Cell]], headline: bool) -> Column:
+def _column(
+    id: str, sound: Sequence[Mapping[str, Any]], raw: Mapping[str, Mapping[str, Cell]], headline: bool
+) -> Column:
     first = next(record["values"][id] for record in sound if id in record["values"])
     cells = [cells[id] for cells in raw.values() if id in cells]
     halves = [(cell.high - cell.low) / 2 for cell in cells]
     wide = [half for half in halves if half > 1e-6 * max(halves)]  # the others are wide by rounding only
     decimals = decimals_of(median(wide) if wide else 0.0)
-    said = [label for record in sound if id in record["values"] for label in record["values"][id]["details"].get("labels", ())]
+    said = [
+        label
+        for record in sound
+        if id in record["values"]
+        for label in record["values"][id]["details"].get("labels", ())
+    ]
     protocols = len({cell.protocol_id for cell in cells})
     return Column(id, first["metric"], first["better"], protocols, decimals, headline, tuple(dict.fromkeys(said)))
 
 
 def _rank(column: Column, raw: dict[str, dict[str, Cell]], groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> Column:
-    """Give the methods' cells of a column their ranks, and the cells of another protocol than the most common one their note."""
+    """Give the methods' cells of a column their ranks, and the cells of another protocol than the most common one their
+    note.
+    """
     cells = {method: cells[column.id] for method, cells in raw.items() if column.id in cells}
     [(usual, _)] = Counter(cell.protocol_id for cell in cells.values()).most_common(1)
     for method, cell in cells.items():

@@ -1,8 +1,9 @@
 """What a value is made of, as a table of all methods: the parts that a record keeps in the details of a value.
 
-A part is an entry of a list in `details` with `n`, a number, and right after it its `ci`; its first text is its name, and the first of its
-`roles`, where it has them, the heading it stands under. Or it is an entry of a mapping of such parts by name, which may have a `mean`
-without `ci` instead; its heading is the value's id and the mapping's. Shares in [0, 1] shade their cells.
+A part is an entry of a list in `details` with `n`, a number, and right after it its `ci`; its first text is its name,
+and the first of its `roles`, where it has them, the heading it stands under. Or it is an entry of a mapping of such
+parts by name, which may have a `mean` without `ci` instead; its heading is the value's id and the mapping's. Shares in
+[0, 1] shade their cells.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Line:
-    """One part for every row of the board; None where a method has no such part. shares: whether all under its heading are shares."""
+    """One part for every row of the board; None where a method has no such part. shares: whether all under its heading
+    are shares.
+    """
 
     name: str
     heading: str
@@ -38,7 +41,9 @@ class Breakdown:
 
 def breakdowns(board: Board, found: Sequence[Mapping[str, Any]]) -> list[Breakdown]:
     """Every breakdown of a board, from the first run seed of each method."""
-    parts: dict[str, dict[str, dict[tuple[str, str], Part]]] = {}  # by metric plug-in, then method, then (heading, name)
+    parts: dict[
+        str, dict[str, dict[tuple[str, str], Part]]
+    ] = {}  # by metric plug-in, then method, then (heading, name)
     methods = [row.method for row in board.rows]
     for method in methods:
         record = next(record for record in found if (record["track"], record["method"]) == (board.track, method))
@@ -63,7 +68,13 @@ def breakdowns(board: Board, found: Sequence[Mapping[str, Any]]) -> list[Breakdo
 def _listed(details: Mapping[str, Any]) -> list[tuple[str, str, Part]]:
     """Heading, name and part of every entry of the lists; shares only."""
     found = []
-    for entry in [entry for content in details.values() if isinstance(content, list) for entry in content if isinstance(entry, dict)]:
+    for entry in [
+        entry
+        for content in details.values()
+        if isinstance(content, list)
+        for entry in content
+        if isinstance(entry, dict)
+    ]:
         name, part = next((value for value in entry.values() if isinstance(value, str)), None), _part(entry)
         if name is not None and part is not None and part.interval is not None and 0 <= part.value <= 1:
             found.append((str((entry.get("roles") or [""])[0]), name, part))
@@ -73,7 +84,9 @@ def _listed(details: Mapping[str, Any]) -> list[tuple[str, str, Part]]:
 def _mapped(id: str, details: Mapping[str, Any]) -> list[tuple[str, str, Part]]:
     """Heading, name and part of every entry of the mappings."""
     mappings = [(key, content) for key, content in details.items() if isinstance(content, dict)]
-    entries = [(key, name, entry) for key, content in mappings for name, entry in content.items() if isinstance(entry, dict)]
+    entries = [
+        (key, name, entry) for key, content in mappings for name, entry in content.items() if isinstance(entry, dict)
+    ]
     return [(f"{id}: {key}", name, part) for key, name, entry in entries if (part := _part(entry)) is not None]
 
 

@@ -1,8 +1,10 @@
-"""Two methods, metric by metric: how far they are apart, whether that is more than chance, and whether it is less than matters.
+"""Two methods, metric by metric: how far they are apart, whether that is more than chance, and whether it is less than
+matters.
 
-Samples of one prompt and run seed are paired (`t2ibench.stats.paired`). Two families of tests, each Holm-adjusted over the metrics, at 5 %:
-that there is no difference (`better`, `worse`), and, two one-sided tests, that the difference is as large as a margin (`equivalent`).
-Neither shown is `no difference shown`, which is not equality. Numbers of different protocols are not compared.
+Samples of one prompt and run seed are paired (`t2ibench.stats.paired`). Two families of tests, each Holm-adjusted over
+the metrics, at 5 %: that there is no difference (`better`, `worse`), and, two one-sided tests, that the difference is
+as large as a margin (`equivalent`). Neither shown is `no difference shown`, which is not equality. Numbers of different
+protocols are not compared.
 """
 
 from collections.abc import Mapping, Sequence
@@ -69,7 +71,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A and B in one track of one suite. seeds: run seeds that are paired, none where A and B have none in common. left_out: and why."""
+    """A and B in one track of one suite. seeds: run seeds that are paired, none where A and B have none in common.
+    left_out: and why.
+    """
 
     suite: str
     track: str
@@ -85,14 +89,17 @@ def compare(
 ) -> Comparison:
     """Compare the records of one method with those of another, each of one or more run seeds, in one track.
 
-    metrics: only these; without any, the suite's columns, or everything. Where A and B have run seeds in common only those count;
-    otherwise prompts are paired over different seeds.
-    Raises UserError for a metric that neither has.
+    metrics: only these; without any, the suite's columns, or everything. Where A and B have run seeds in common only
+    those count; otherwise prompts are paired over different seeds. Raises UserError for a metric that neither has.
     """
     common = sorted({record["seed"] for record in a} & {record["seed"] for record in b})
     if common:
         a, b = ([record for record in side if record["seed"] in common] for side in (a, b))
-    made = list(dict.fromkeys(id for record in (*a, *b) for id in [*record["columns"], *record["values"]] if id in record["values"]))
+    made = list(
+        dict.fromkeys(
+            id for record in (*a, *b) for id in [*record["columns"], *record["values"]] if id in record["values"]
+        )
+    )
     shown = [id for id in made if any(id in record["columns"] for record in (*a, *b))]
     if unknown := [id for id in metrics if id not in made]:
         raise UserError(f"--metrics: no value is called {unknown[0]!r}{did_you_mean(unknown[0], made)}")
@@ -137,11 +144,13 @@ def verdict(gap: Difference, better: str, p: float, p_beyond: float) -> Verdict:
     return "equivalent" if p_beyond <= LEVEL else "no difference shown"
 
 
-def pairs(a: str, b: str, folder: Path, suite: str | None, track: str | None) -> list[tuple[list[Record], list[Record]]]:
+def pairs(
+    a: str, b: str, folder: Path, suite: str | None, track: str | None
+) -> list[tuple[list[Record], list[Record]]]:
     """The records that two words of the command line name, matched by track.
 
-    A word is a method id of `folder`, or a record or folder of records. Where both are paths of several methods, equal cells are
-    matched. Raises UserError where a word names nothing, or nothing matches.
+    A word is a method id of `folder`, or a record or folder of records. Where both are paths of several methods, equal
+    cells are matched. Raises UserError where a word names nothing, or nothing matches.
     """
     sides = [_grouped(word, folder, suite, track) for word in (a, b)]
     single = all(len({method for _, method in side}) == 1 for side in sides)
@@ -154,7 +163,9 @@ def pairs(a: str, b: str, folder: Path, suite: str | None, track: str | None) ->
 
 
 def margins_of(texts: Sequence[str]) -> Margins:
-    """Margins as said on the command line: "2%" or "0.1" for all metrics, "fd_avatars=2%" or "clip_score=0.001" for one."""
+    """Margins as said on the command line: "2%" or "0.1" for all metrics, "fd_avatars=2%" or "clip_score=0.001" for
+    one.
+    """
     others, own = Margins().others, {}
     for text in texts:
         metric, equals, size = text.rpartition("=")
@@ -184,11 +195,15 @@ def line_as_json(line: Line) -> dict[str, Any]:
 
 
 def figures(line: Line) -> list[str]:
-    """A, B, and their difference with its interval, as text with as many decimals as the interval is worth; ~ where nothing is paired."""
+    """A, B, and their difference with its interval, as text with as many decimals as the interval is worth; ~ where
+    nothing is paired.
+    """
     gap = line.difference
     low, high = gap.interval()
     decimals = decimals_of((high - low) / 2)
-    a, b, value, *ends = (f"{number:.{decimals}f}".replace("-", "−") for number in (line.a, line.b, gap.value, low, high))
+    a, b, value, *ends = (
+        f"{number:.{decimals}f}".replace("-", "−") for number in (line.a, line.b, gap.value, low, high)
+    )
     return [a, b, f"{value}{'' if gap.rule == 'paired' else '~'} [{', '.join(ends)}]"]
 
 
@@ -203,14 +218,19 @@ def _grouped(word: str, folder: Path, suite: str | None, track: str | None) -> d
     if not path.exists():
         there = {record["method"] for record in found}
         if word not in there:
-            raise UserError(f"{folder} has no record of a method {word!r}{did_you_mean(word, there)}; or give a record or a folder of them")
+            raise UserError(
+                f"{folder} has no record of a method {word!r}{did_you_mean(word, there)}; or give a record or a "
+                f"folder of them"
+            )
         found = [record for record in found if record["method"] == word]
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in found:
         if suite in (None, record["suite"]) and track in (None, record["track"]):
             groups.setdefault((f"{record['suite']}: {record['track']}", record["method"]), []).append(record)
     if not groups:
-        raise UserError(f"{word}: no record is of {' and '.join(part for part in (suite, track) if part)}: see its folders")
+        raise UserError(
+            f"{word}: no record is of {' and '.join(part for part in (suite, track) if part)}: see its folders"
+        )
     return groups
 
 
@@ -225,7 +245,10 @@ def _incomparable(id: str, a: Sequence[Record], b: Sequence[Record]) -> str | No
 
 
 def _notes(id: str, a: Sequence[Record], b: Sequence[Record]) -> tuple[str, ...]:
-    notes = [f"{name} was made for this judge" for name in dict.fromkeys(r["method"] for r in (*a, *b) if id in r["judge_overlap"])]
+    notes = [
+        f"{name} was made for this judge"
+        for name in dict.fromkeys(r["method"] for r in (*a, *b) if id in r["judge_overlap"])
+    ]
     notes += [f"{name} is partial" for name in dict.fromkeys(r["method"] for r in (*a, *b) if r["partial"])]
     return tuple(notes)
 

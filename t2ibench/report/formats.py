@@ -13,7 +13,10 @@ from rich.text import Text
 
 from t2ibench.report.board import COSTS, Board, Cell, Column, Row, number, rank_text
 
-LEGEND = "95 % intervals below the values, ranks beside them (a range where they are open); bold: may be first; italics: baselines."
+LEGEND = (
+    "95 % intervals below the values, ranks beside them (a range where they are open); bold: may be first; "
+    "italics: baselines."
+)
 
 
 def columns_of(board: Board, everything: bool) -> list[Column]:
@@ -31,8 +34,12 @@ def notes(board: Board, everything: bool = True) -> list[str]:
         for column in columns
         if column.protocols > 1
     ]
-    hidden = sorted({row.method for row in board.rows for cell in row.cells.values() if cell.note == "made for this judge"})
-    found += [f"{method}: a value is hidden (‡) where the method used its judge, or was optimised for it" for method in hidden]
+    hidden = sorted(
+        {row.method for row in board.rows for cell in row.cells.values() if cell.note == "made for this judge"}
+    )
+    found += [
+        f"{method}: a value is hidden (‡) where the method used its judge, or was optimised for it" for method in hidden
+    ]
     return [*found, *board.audits, *(f"off the board: {method}, {why}" for method, why in board.off)]
 
 
@@ -60,7 +67,9 @@ def labels(columns: Sequence[Column]) -> list[str]:
 
 
 def cost(row: Row, key: str) -> str:
-    """Seconds of a row, with two digits or as whole ones; a dash where it pays nothing of the kind, and for baselines."""
+    """Seconds of a row, with two digits or as whole ones; a dash where it pays nothing of the kind, and for
+    baselines.
+    """
     seconds = row.cost.get(key) if row.kind == "method" else None
     return "—" if not seconds else f"{seconds:,.0f}" if seconds >= 10 else f"{seconds:.2g}"
 
@@ -76,7 +85,13 @@ def terminal(board: Board, width: int, everything: bool = False) -> Group:
     for i, block in enumerate(blocks):
         title = f"{board.suite} · {board.track}" if i == 0 else None
         table = Table(
-            title=title, title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE, show_edge=False, pad_edge=False
+            title=title,
+            title_justify="left",
+            title_style="bold",
+            header_style="bold",
+            box=box.SIMPLE,
+            show_edge=False,
+            pad_edge=False,
         )
         table.add_column("method", no_wrap=True)
         for column in block:
@@ -135,10 +150,19 @@ def markdown(board: Board, everything: bool = False) -> str:
     columns = columns_of(board, everything)
     titles = ["method", *(column.title for column in columns), *(COSTS[key] for key in board.costs)]
     asked = [*(f"- {line}" for line in questions(board)), ""] if board.questions else []
-    lines = [f"### {board.suite}: {board.track}", "", *asked, "| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
+    lines = [
+        f"### {board.suite}: {board.track}",
+        "",
+        *asked,
+        "| " + " | ".join(titles) + " |",
+        "|" + "---|" * len(titles),
+    ]
     for row in board.rows:
         name = row.method if row.kind == "method" else f"*{row.method}*"
-        cells = [*(_markdown(row.cells.get(column.id), column) for column in columns), *(cost(row, key) for key in board.costs)]
+        cells = [
+            *(_markdown(row.cells.get(column.id), column) for column in columns),
+            *(cost(row, key) for key in board.costs),
+        ]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     said = [
         "[95 % interval]; (rank, or the range of ranks that is open); bold: may be first; italics: baselines.",
@@ -152,14 +176,20 @@ def _markdown(cell: Cell | None, column: Column) -> str:
         return "‡" if cell else "—"
     value = f"{number(cell.value, column)}{mark(cell)}"
     rank = f" ({rank_text(cell)})" if cell.rank else ""
-    return f"{f'**{value}**' if cell.may_be_first else value} [{number(cell.low, column)}, {number(cell.high, column)}]{rank}"
+    return (
+        f"{f'**{value}**' if cell.may_be_first else value} [{number(cell.low, column)}, "
+        f"{number(cell.high, column)}]{rank}"
+    )
 
 
 def latex(board: Board, everything: bool = False) -> str:
     """A tabular with booktabs' rules; intervals as subscripts."""
     columns = columns_of(board, everything)
     arrows = {"higher": r" $\uparrow$", "lower": r" $\downarrow$"}
-    titles = [*(_escape(column.id) + arrows.get(column.better, "") for column in columns), *(COSTS[key] for key in board.costs)]
+    titles = [
+        *(_escape(column.id) + arrows.get(column.better, "") for column in columns),
+        *(COSTS[key] for key in board.costs),
+    ]
     head = " & ".join(["method", *titles])
     lines = [r"\begin{tabular}{l" + "r" * len(titles) + "}", r"\toprule", head + r" \\", r"\midrule"]
     for part in (board.methods, board.baselines):
@@ -170,7 +200,10 @@ def latex(board: Board, everything: bool = False) -> str:
 
 
 def _latex_cells(row: Row, columns: Sequence[Column], costs: Sequence[str]) -> list[str]:
-    return [*(_latex(row.cells.get(column.id), column) for column in columns), *(cost(row, key).replace("—", "--") for key in costs)]
+    return [
+        *(_latex(row.cells.get(column.id), column) for column in columns),
+        *(cost(row, key).replace("—", "--") for key in costs),
+    ]
 
 
 def _name(row: Row) -> str:
@@ -191,7 +224,21 @@ def _escape(text: str) -> str:
 
 
 FIELDS = (
-    *("suite", "track", "method", "kind", "seeds", "metric", "value", "low", "high", "n", "better", "rank_best", "rank_worst"),
+    *(
+        "suite",
+        "track",
+        "method",
+        "kind",
+        "seeds",
+        "metric",
+        "value",
+        "low",
+        "high",
+        "n",
+        "better",
+        "rank_best",
+        "rank_worst",
+    ),
     *("protocol_id", "note", "coverage", *COSTS),
 )
 

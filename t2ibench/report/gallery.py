@@ -1,4 +1,6 @@
-"""What the rows of a board made of the same prompts, side by side; in tracks that start from an image, under that image."""
+"""What the rows of a board made of the same prompts, side by side; in tracks that start from an image, under that
+image.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -49,7 +51,11 @@ class Made:
 
     def png(self, asked: Outcome) -> bytes | None:
         path = self.store.image_path(asked.sample)
-        return path.read_bytes() if asked.sample in self.outcomes and self.outcomes[asked.sample].sha256 and path.exists() else None
+        return (
+            path.read_bytes()
+            if asked.sample in self.outcomes and self.outcomes[asked.sample].sha256 and path.exists()
+            else None
+        )
 
 
 def galleries_of(board: board.Board, found: Sequence[Mapping[str, Any]], work: Path) -> list[Gallery]:
@@ -79,7 +85,9 @@ def cell_folder(work: Path, record: Mapping[str, Any]) -> Path:
 
 
 def _gallery(track: str, group: str, asked: Sequence[Outcome], made: Mapping[str, Made], above: str | None) -> Gallery:
-    """Prompts at even distances: their first images; or, under the group `above`, another k of each, in one column with its source."""
+    """Prompts at even distances: their first images; or, under the group `above`, another k of each, in one column with
+    its source.
+    """
     first = [outcome for outcome in asked if _family(outcome) == group and outcome.k == 0]
     count = min(MOST.get(group, OTHERS), len(first))
     columns = [first[int(place)] for place in np.linspace(0, len(first) - 1, count)]

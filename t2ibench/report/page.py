@@ -1,6 +1,7 @@
 """One HTML page and one sheet of samples a suite, made from its records and, where they are still there, its images.
 
-The page holds everything (style, plots, images), so it can be sent to anyone: no script, no font, no request to anywhere.
+The page holds everything (style, plots, images), so it can be sent to anyone: no script, no font, no request to
+anywhere.
 """
 
 import base64
@@ -24,7 +25,9 @@ from t2ibench.report.sweeps import sweeps
 from t2ibench.runner import suite
 
 
-def write(found: Sequence[Mapping[str, Any]], work: Path, folder: Path, audits: Sequence[Mapping[str, Any]] = ()) -> list[Path]:
+def write(
+    found: Sequence[Mapping[str, Any]], work: Path, folder: Path, audits: Sequence[Mapping[str, Any]] = ()
+) -> list[Path]:
     """Write `report.html`, and a sheet of samples for each track whose images are there, for the records of one suite.
 
     Returns what was written.
@@ -43,8 +46,12 @@ def write(found: Sequence[Mapping[str, Any]], work: Path, folder: Path, audits: 
     return [page, *paths]
 
 
-def write_boards(found: Sequence[Mapping[str, Any]], folder: Path, audits: Sequence[Mapping[str, Any]] = ()) -> list[Path]:
-    """Write the leaderboard of a suite as Markdown and CSV, and figures of its attribute pairs as SVG; returns what was written."""
+def write_boards(
+    found: Sequence[Mapping[str, Any]], folder: Path, audits: Sequence[Mapping[str, Any]] = ()
+) -> list[Path]:
+    """Write the leaderboard of a suite as Markdown and CSV, and figures of its attribute pairs as SVG; returns what was
+    written.
+    """
     boards = leaderboard.boards(found, audits)
     paths = [folder / "leaderboard.md", folder / "leaderboard.csv"]
     texts = ["\n".join(formats.markdown(board, everything=True) for board in boards), formats.as_csv(boards)]
@@ -62,18 +69,28 @@ def pair_figures(board: leaderboard.Board, pairs: Pairs | None) -> list[tuple[st
     return [] if pairs is None else [("rare-pairs", rare_against_control(board)), ("pairs", heat_map(pairs))]
 
 
-def render(found: Sequence[Mapping[str, Any]], boards: Sequence[leaderboard.Board], galleries: Sequence[Gallery]) -> str:
+def render(
+    found: Sequence[Mapping[str, Any]], boards: Sequence[leaderboard.Board], galleries: Sequence[Gallery]
+) -> str:
     """The page."""
     environment = templates.environment("report")
     environment.filters |= {"number": leaderboard.number, "rank": leaderboard.rank_text, "data": _data_uri}
-    environment.globals |= {"mark": formats.mark, "canonical": records.canonical, "cost": formats.cost, "costs": leaderboard.COSTS}
+    environment.globals |= {
+        "mark": formats.mark,
+        "canonical": records.canonical,
+        "cost": formats.cost,
+        "costs": leaderboard.COSTS,
+    }
     name = found[0]["suite"]
     pairs = [pairs_of(board, found) for board in boards]
     shipped = suite.available()
     return environment.get_template("page.html.j2").render(
         suite=name,
         title=suite.title(shipped[name]) if name in shipped else "",
-        boards=[(board, formats.columns_of(board, False), formats.columns_of(board, True), formats.notes(board)) for board in boards],
+        boards=[
+            (board, formats.columns_of(board, False), formats.columns_of(board, True), formats.notes(board))
+            for board in boards
+        ],
         plots=[[(column, intervals(board, column)) for column in board.columns] for board in boards],
         curves=[curves_of(board, found) for board in boards],
         breakdowns=[
@@ -97,7 +114,9 @@ def render(found: Sequence[Mapping[str, Any]], boards: Sequence[leaderboard.Boar
 def curves_of(board: leaderboard.Board, found: Sequence[Mapping[str, Any]]) -> list[tuple[str, Markup]]:
     """For each sweep, every further headline column against the first, with a title."""
     columns = formats.columns_of(board, False)
-    plots = [(sweep, column, curve(sweep, columns[0], column)) for sweep in sweeps(board, found) for column in columns[1:]]
+    plots = [
+        (sweep, column, curve(sweep, columns[0], column)) for sweep in sweeps(board, found) for column in columns[1:]
+    ]
     return [(f"{sweep.method}: {column.title} over {sweep.setting}", svg) for sweep, column, svg in plots if svg]
 
 

@@ -1,4 +1,6 @@
-"""Compositional accuracy as two figures, from records: every pair by every method as a heat map, and rare pairs against their controls."""
+"""Compositional accuracy as two figures, from records: every pair by every method as a heat map, and rare pairs against
+their controls.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -20,12 +22,14 @@ STYLE = """
 .pairs .none { fill: #f1f1f3; } .pairs .whisker { stroke-width: 2; } .pairs .lost { stroke: #c9ccd3; stroke-width: 5; }
 .pairs .control { stroke: #6d7079; fill: #fff; } .pairs .rare { stroke: #2f5fd0; fill: #2f5fd0; }
 .pairs .near-unseen { stroke: #b4472f; fill: #b4472f; }
-"""
+"""  # noqa: E501
 
 
 @dataclass(frozen=True)
 class Rate:
-    """How often a method draws a pair: freed of the judge's errors where `corrected`; value None where the judge may not speak."""
+    """How often a method draws a pair: freed of the judge's errors where `corrected`; value None where the judge may
+    not speak.
+    """
 
     value: float | None
     low: float
@@ -36,7 +40,9 @@ class Rate:
 
 @dataclass(frozen=True)
 class Line:
-    """A pair: the list it stands in, its images in training, its matched control, and a rate for each method (None: no such pair)."""
+    """A pair: the list it stands in, its images in training, its matched control, and a rate for each method (None: no
+    such pair).
+    """
 
     pair: str
     heading: str
@@ -96,19 +102,27 @@ def _rate(entry: Mapping[str, Any]) -> Rate:
 
 
 def heat_map(pairs: Pairs) -> Markup:
-    """A row a pair, a column a method: rate and 95 % interval. Uncorrected rates have a ring, pairs that are not judged no colour."""
+    """A row a pair, a column a method: rate and 95 % interval.
+
+    Uncorrected rates have a ring, pairs that are not judged no colour.
+    """
     width, parts, y, heading = LABEL + CELL * len(pairs.methods), [], HEAD, ""
     for column, (method, kind) in enumerate(pairs.methods):
         x = LABEL + CELL * column + CELL / 2
         for place, words in enumerate(_broken(method)):
-            parts.append(f'<text class="{kind}" x="{x}" y="{HEAD - 46 + 13 * place}" text-anchor="middle">{escape(words)}</text>')
+            parts.append(
+                f'<text class="{kind}" x="{x}" y="{HEAD - 46 + 13 * place}" text-anchor="middle">{escape(words)}</text>'
+            )
     parts.append(f'<text class="tick" x="{LABEL - 8}" y="{HEAD - 46}" text-anchor="end">images in training</text>')
     for line in pairs.lines:
         if line.heading != heading:
             heading, y = line.heading, y + 24
             parts.append(f'<text class="list" x="0" y="{y - 7}">{escape(heading.replace("_", " "))}</text>')
         matched = f", matched control {line.control}" if line.control else ""
-        parts.append(f'<text x="0" y="{y + 14}">{escape(line.pair.replace("+", " + "))}<title>{escape(line.pair + matched)}</title></text>')
+        parts.append(
+            f'<text x="0" '
+            f'y="{y + 14}">{escape(line.pair.replace("+", " + "))}<title>{escape(line.pair + matched)}</title></text>'
+        )
         parts.append(f'<text class="tick" x="{LABEL - 8}" y="{y + 14}" text-anchor="end">{line.train_n:,}</text>')
         parts += [
             _cell(LABEL + CELL * k, y, f"{method}, {line.pair}", rate)
@@ -123,20 +137,29 @@ def _cell(x: float, y: float, name: str, rate: Rate | None) -> str:
         said = "no images" if rate is None else "not judged"
         title = f"<title>{escape(name)}: {said}</title>"
         box = f'<rect class="none" x="{x}" y="{y}" width="{CELL - 1}" height="{ROW - 1}"/>'
-        return f'<g>{title}{box}<text class="interval" x="{x + CELL / 2}" y="{y + 13}" text-anchor="middle">{said}</text></g>'
+        return (
+            f'<g>{title}{box}<text class="interval" x="{x + CELL / 2}" y="{y + 13}" '
+            f'text-anchor="middle">{said}</text></g>'
+        )
     how = "freed of the judge's errors" if rate.corrected else "uncorrected"
     title = f"<title>{escape(name)}: {rate.value:.3f} [{rate.low:.3f}, {rate.high:.3f}], n = {rate.n:,}, {how}</title>"
     ink = " pale" if rate.value > 0.48 else " deep" if rate.value > 0.3 else ""
     box = f'<rect x="{x}" y="{y}" width="{CELL - 1}" height="{ROW - 1}" fill="{colour(rate.value)}"/>'
     value = (
-        f'<text class="value{ink}" x="{x + 28}" y="{y + 14}" text-anchor="end">{_short(rate.value)}{"" if rate.corrected else "°"}</text>'
+        f'<text class="value{ink}" x="{x + 28}" y="{y + 14}" '
+        f'text-anchor="end">{_short(rate.value)}{"" if rate.corrected else "°"}</text>'
     )
     ends = f"{_short(rate.low)}–{_short(rate.high)}"
-    return f'<g>{title}{box}{value}<text class="interval{ink}" x="{x + CELL - 6}" y="{y + 13.5}" text-anchor="end">{ends}</text></g>'
+    return (
+        f'<g>{title}{box}{value}<text class="interval{ink}" x="{x + CELL - 6}" y="{y + 13.5}" '
+        f'text-anchor="end">{ends}</text></g>'
+    )
 
 
 def rare_against_control(board: Board) -> Markup:
-    """For each method its controls, its rare and its near-unseen pairs with intervals on one line of [0, 1]; empty where it has none."""
+    """For each method its controls, its rare and its near-unseen pairs with intervals on one line of [0, 1]; empty
+    where it has none.
+    """
     rows = [row for row in board.rows if "ca_rare" in row.cells or "ca_near_unseen" in row.cells]
     if not rows:
         return Markup("")
@@ -148,18 +171,30 @@ def rare_against_control(board: Board) -> Markup:
         parts.append(f'<text class="tick" x="{_x(tick)}" y="{bottom + 14}" text-anchor="middle">{tick:g}</text>')
     for place, (id, name) in enumerate(STRATA.items()):
         x = LEFT + 150 * place
-        parts.append(f'<circle class="{_class(id)}" cx="{x}" cy="12" r="4.5"/><text x="{x + 10}" y="16">{name} pairs</text>')
+        parts.append(
+            f'<circle class="{_class(id)}" cx="{x}" cy="12" r="4.5"/><text x="{x + 10}" y="16">{name} pairs</text>'
+        )
     for i, row in enumerate(rows):
         y = top + height * i
-        parts.append(f'<text class="{row.kind}" x="{LEFT - 12}" y="{y + height / 2 + 4}" text-anchor="end">{escape(row.method)}</text>')
+        parts.append(
+            f'<text class="{row.kind}" x="{LEFT - 12}" y="{y + height / 2 + 4}" '
+            f'text-anchor="end">{escape(row.method)}</text>'
+        )
         marks = {id: cell for id in STRATA if (cell := row.cells.get(id)) is not None and not cell.note}
         ends = [marks[id].value for id in ("ca_control", "ca_rare") if id in marks]
         if len(ends) == 2:
-            parts.append(f'<line class="lost" x1="{_x(ends[0])}" x2="{_x(ends[1])}" y1="{y + 5 + LINE}" y2="{y + 5 + LINE}"/>')
+            parts.append(
+                f'<line class="lost" x1="{_x(ends[0])}" x2="{_x(ends[1])}" y1="{y + 5 + LINE}" y2="{y + 5 + LINE}"/>'
+            )
         for place, id in enumerate(STRATA):
             if id in marks:
                 parts.append(_mark(id, f"{row.method}, {STRATA[id]} pairs", marks[id], y + 5 + LINE * (place + 0.5)))
-    return _svg(WIDTH, bottom + 22, "accuracy of rare and near-unseen pairs against matched controls, with 95 % intervals", parts)
+    return _svg(
+        WIDTH,
+        bottom + 22,
+        "accuracy of rare and near-unseen pairs against matched controls, with 95 % intervals",
+        parts,
+    )
 
 
 def _mark(id: str, name: str, cell: Cell, y: float) -> str:
@@ -201,12 +236,15 @@ def _broken(name: str) -> list[str]:
 
 def _svg(width: float, height: float, said: str, parts: Sequence[str]) -> Markup:
     opening = (
-        f'<svg class="pairs" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(said)}">'
+        f'<svg class="pairs" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="{escape(said)}">'
     )
     return Markup("".join([opening, *parts, "</svg>"]))
 
 
 def standalone(svg: Markup) -> str:
-    """A figure as a file of its own, on white, with the style that it has on the page; without tooltips, which a picture cannot show."""
+    """A figure as a file of its own, on white, with the style that it has on the page; without tooltips, which a
+    picture cannot show.
+    """
     opening, _, rest = re.sub("<title>[^<]*</title>", "", svg).partition(">")
     return f'{opening}><style>{STYLE}</style><rect width="100%" height="100%" fill="#fff"/>{rest}\n'

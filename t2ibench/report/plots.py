@@ -1,4 +1,6 @@
-"""Plots as SVG text: one column of a leaderboard as points with their intervals, or two columns over a setting as a curve."""
+"""Plots as SVG text: one column of a leaderboard as points with their intervals, or two columns over a setting as a
+curve.
+"""
 
 import math
 
@@ -8,12 +10,22 @@ from t2ibench.report.board import Board, Cell, Column, number
 from t2ibench.report.sweeps import Line, Sweep
 
 WIDTH, ROW, LEFT, RIGHT, TOP, BOTTOM = 460, 22, 168, 14, 8, 26
-CURVE, DASHES = 300, ("", "6 3", "2 3", "8 3 2 3")  # height of a curve's plot; how its second line and the further ones are drawn
+CURVE, DASHES = (
+    300,
+    ("", "6 3", "2 3", "8 3 2 3"),
+)  # height of a curve's plot; how its second line and the further ones are drawn
 
 
 def intervals(board: Board, column: Column) -> Markup:
-    """A column as points with 95 % intervals, methods above baselines; what may be first is filled. Empty where nothing can be drawn."""
-    rows = [(row, cell) for row in board.rows if (cell := row.cells.get(column.id)) is not None and cell.note != "made for this judge"]
+    """A column as points with 95 % intervals, methods above baselines; what may be first is filled.
+
+    Empty where nothing can be drawn.
+    """
+    rows = [
+        (row, cell)
+        for row in board.rows
+        if (cell := row.cells.get(column.id)) is not None and cell.note != "made for this judge"
+    ]
     if not rows:
         return Markup("")
     low, high = min(cell.low for _, cell in rows), max(cell.high for _, cell in rows)
@@ -28,7 +40,10 @@ def intervals(board: Board, column: Column) -> Markup:
     parts = [f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(column.id)} with 95 % intervals">']
     for tick in ticks:
         parts.append(f'<line class="grid" x1="{x(tick)}" x2="{x(tick)}" y1="{TOP}" y2="{height - BOTTOM}"/>')
-        parts.append(f'<text class="tick" x="{x(tick)}" y="{height - BOTTOM + 16}" text-anchor="middle">{_tick(tick, ticks)}</text>')
+        parts.append(
+            f'<text class="tick" x="{x(tick)}" y="{height - BOTTOM + 16}" '
+            f'text-anchor="middle">{_tick(tick, ticks)}</text>'
+        )
     for i, (row, cell) in enumerate(rows):
         y = TOP + ROW * i + ROW / 2
         shown = _title(row.method, cell, column)
@@ -40,7 +55,9 @@ def intervals(board: Board, column: Column) -> Markup:
 
 
 def curve(sweep: Sweep, across: Column, up: Column) -> Markup:
-    """Two columns against each other: a line for each line of the sweep, a point with both intervals at each value of its setting."""
+    """Two columns against each other: a line for each line of the sweep, a point with both intervals at each value of
+    its setting.
+    """
     drawn = [(line.label, _places(line, across, up)) for line in sweep.lines]
     places = [(x, y) for _, points in drawn for _, x, y in points]
     if not places:
@@ -60,7 +77,9 @@ def curve(sweep: Sweep, across: Column, up: Column) -> Markup:
     for tick in x_ticks:
         at = across_at(tick)
         parts.append(f'<line class="grid" x1="{at}" x2="{at}" y1="{top}" y2="{bottom}"/>')
-        parts.append(f'<text class="tick" x="{at}" y="{bottom + 16}" text-anchor="middle">{_tick(tick, x_ticks)}</text>')
+        parts.append(
+            f'<text class="tick" x="{at}" y="{bottom + 16}" text-anchor="middle">{_tick(tick, x_ticks)}</text>'
+        )
     for tick in y_ticks:
         at = up_at(tick)
         parts.append(f'<line class="grid" x1="{left}" x2="{right}" y1="{at}" y2="{at}"/>')
@@ -72,10 +91,17 @@ def curve(sweep: Sweep, across: Column, up: Column) -> Markup:
         parts.append(f'<polyline class="curve" points="{joined}"{dashes}/>')
         for value, x, y in points:
             here = (across_at(x.value), up_at(y.value))
-            shown = f"{sweep.setting}={value:g} {label}: {across.id} {number(x.value, across)}, {up.id} {number(y.value, up)}"
+            shown = (
+                f"{sweep.setting}={value:g} {label}: {across.id} {number(x.value, across)}, {up.id} "
+                f"{number(y.value, up)}"
+            )
             parts.append(f"<g><title>{escape(shown)}</title>")
-            parts.append(f'<line class="spread" x1="{across_at(x.low)}" x2="{across_at(x.high)}" y1="{here[1]}" y2="{here[1]}"/>')
-            parts.append(f'<line class="spread" x1="{here[0]}" x2="{here[0]}" y1="{up_at(y.low)}" y2="{up_at(y.high)}"/>')
+            parts.append(
+                f'<line class="spread" x1="{across_at(x.low)}" x2="{across_at(x.high)}" y1="{here[1]}" y2="{here[1]}"/>'
+            )
+            parts.append(
+                f'<line class="spread" x1="{here[0]}" x2="{here[0]}" y1="{up_at(y.low)}" y2="{up_at(y.high)}"/>'
+            )
             parts.append(f'<circle cx="{here[0]}" cy="{here[1]}" r="4"/>')
             parts.append(f'<text class="tick" x="{here[0] + 7}" y="{here[1] - 6}">{value:g}</text></g>')
         if label and points:
@@ -105,4 +131,7 @@ def _tick(value: float, ticks: list[float]) -> str:
 
 
 def _title(method: str, cell: Cell, column: Column) -> str:
-    return f"{method}: {number(cell.value, column)} [{number(cell.low, column)}, {number(cell.high, column)}], n = {cell.n:,}"
+    return (
+        f"{method}: {number(cell.value, column)} [{number(cell.low, column)}, {number(cell.high, column)}], n = "
+        f"{cell.n:,}"
+    )

@@ -14,12 +14,22 @@ GAP, PAD = 6, 14
 
 
 def table(
-    rows: Sequence[Sequence[np.ndarray | None]], left: Sequence[str], top: Sequence[str], side: int = 112, margin: int = 150
+    rows: Sequence[Sequence[np.ndarray | None]],
+    left: Sequence[str],
+    top: Sequence[str],
+    side: int = 112,
+    margin: int = 150,
 ) -> Image.Image:
-    """Images (uint8 [3, H, W]; None leaves a dash) under column labels and beside row labels, each `side` pixels wide."""
+    """Images (uint8 [3, H, W]; None leaves a dash) under column labels and beside row labels, each `side` pixels
+    wide.
+    """
     small, font = _font(12), _font(14)
-    margin = max([margin, *(int(font.getlength(word)) + 12 for text in left for word in text.split())])  # whole words beside the images
-    head = max((len(lines) for lines in (_wrap(text, small, side) for text in top)), default=0) * 15 + (GAP if any(top) else 0)
+    margin = max(
+        [margin, *(int(font.getlength(word)) + 12 for text in left for word in text.split())]
+    )  # whole words beside the images
+    head = max((len(lines) for lines in (_wrap(text, small, side) for text in top)), default=0) * 15 + (
+        GAP if any(top) else 0
+    )
     width = PAD + margin + len(rows[0]) * (side + GAP) - GAP + PAD
     sheet = Image.new("RGB", (width, PAD + head + len(rows) * (side + GAP) - GAP + PAD), PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -69,7 +79,9 @@ def png(sheet: Image.Image) -> bytes:
 
 
 def _scaled(image: np.ndarray, side: int) -> Image.Image:
-    return Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).resize((side, side), Image.Resampling.LANCZOS)
+    return Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).resize(
+        (side, side), Image.Resampling.LANCZOS
+    )
 
 
 def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:

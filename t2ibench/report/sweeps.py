@@ -1,4 +1,6 @@
-"""Entries of one method that differ in one setting, such as the strength of an edit: how two numbers trade against each other over it."""
+"""Entries of one method that differ in one setting, such as the strength of an edit: how two numbers trade against each
+other over it.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +14,9 @@ LEAST = 3  # values of a setting that make a line
 
 @dataclass(frozen=True)
 class Line:
-    """label: what tells it from the other lines, "beta=0.1". points: the values of the setting in order, and the rows that have them."""
+    """label: what tells it from the other lines, "beta=0.1". points: the values of the setting in order, and the rows
+    that have them.
+    """
 
     label: str
     points: Sequence[tuple[float, Row]]
@@ -26,8 +30,14 @@ class Sweep:
 
 
 def sweeps(board: Board, found: Sequence[Mapping[str, Any]]) -> list[Sweep]:
-    """Every sweep among the methods of a board: at least LEAST values of one number, all else equal; one line for each "all else"."""
-    makers = {record["method"]: record["config"] for record in found if record["track"] == board.track and "config" in record["config"]}
+    """Every sweep among the methods of a board: at least LEAST values of one number, all else equal; one line for each
+    "all else".
+    """
+    makers = {
+        record["method"]: record["config"]
+        for record in found
+        if record["track"] == board.track and "config" in record["config"]
+    }
     rows = [(row, makers[row.method]) for row in board.methods if row.method in makers]
     made = []
     for name in dict.fromkeys(maker["name"] for _, maker in rows):
@@ -42,10 +52,20 @@ def sweeps(board: Board, found: Sequence[Mapping[str, Any]]) -> list[Sweep]:
                     key = canonical([rest, maker.get("weights")])
                     lines.setdefault(key, []).append((float(value), row))
                     others[key] = rest
-            long = {key: sorted(points, key=lambda point: point[0]) for key, points in lines.items() if len(dict(points)) >= LEAST}
+            long = {
+                key: sorted(points, key=lambda point: point[0])
+                for key, points in lines.items()
+                if len(dict(points)) >= LEAST
+            }
             if long:
                 labels = _labels([others[key] for key in long])
-                made.append(Sweep(name, setting, [Line(label, points) for label, points in zip(labels, long.values(), strict=True)]))
+                made.append(
+                    Sweep(
+                        name,
+                        setting,
+                        [Line(label, points) for label, points in zip(labels, long.values(), strict=True)],
+                    )
+                )
     return made
 
 

@@ -1,4 +1,6 @@
-"""HTML pages out of the templates of the package: a name that is not given is an error, and what is given is escaped."""
+"""HTML pages out of the templates of the package: a name that is not given is an error, and what is given is
+escaped.
+"""
 
 import jinja2
 

@@ -1,8 +1,8 @@
 """Making the images of a cell: in batches, each sample's outcome written down, whatever it is.
 
-The batches of one size are always the same parts of the sample list, each of one group of prompts, also after a kill: a batch of which
-something is missing is made again as a whole. So the images of a resumed run are those of an uninterrupted one, bit for bit; batches of
-another size may move a pixel by one grey level.
+The batches of one size are always the same parts of the sample list, each of one group of prompts, also after a kill: a
+batch of which something is missing is made again as a whole. So the images of a resumed run are those of an
+uninterrupted one, bit for bit; batches of another size may move a pixel by one grey level.
 """
 
 import itertools
@@ -25,12 +25,16 @@ from t2ibench.scoring.evidence import Samples
 from t2ibench.tracks.contract import Maker, Sample
 
 BATCH = 64
-SPENT = "spent_seconds"  # of a maker's cost: what this process has spent so far on preparing and training, which no image is charged with
+# of a maker's cost: what this process has spent so far on preparing and training, which no image is charged with
+SPENT = "spent_seconds"
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Holds the lock of a cell's folder; a killed process leaves none. Raises UserError at once where another process holds it."""
+    """Holds the lock of a cell's folder; a killed process leaves none.
+
+    Raises UserError at once where another process holds it.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock", timeout=0):
@@ -73,7 +77,9 @@ def make_batch(maker: Maker, block: Sequence[Sample], store: Store, sources: dic
             return [outcome for sample in block for outcome in make_batch(maker, [sample], store, sources)]
         return [_failed(block[0], sources, _clock(maker) - started, f"{type(error).__name__}: {error}")]
     except torch.OutOfMemoryError as error:
-        raise UserError(f"a batch of {len(block)} images does not fit into the memory of the GPU: use a smaller --batch") from error
+        raise UserError(
+            f"a batch of {len(block)} images does not fit into the memory of the GPU: use a smaller --batch"
+        ) from error
     seconds = (_clock(maker) - started) / len(block)
     outcomes = []
     for row, (sample, image) in enumerate(zip(block, images, strict=True)):
@@ -89,11 +95,15 @@ def samples_by_group(samples: Sequence[Sample], outcomes: Sequence[Outcome], sto
     """What the metrics see of a cell, by group of prompts."""
     groups: dict[str, Samples] = {}
     for group in dict.fromkeys(sample.prompt.group for sample in samples):
-        rows = [(sample, outcome) for sample, outcome in zip(samples, outcomes, strict=True) if sample.prompt.group == group]
+        rows = [
+            (sample, outcome) for sample, outcome in zip(samples, outcomes, strict=True) if sample.prompt.group == group
+        ]
         ok = np.array([outcome.status == "ok" for _, outcome in rows])
         hashes = [outcome.sha256 if outcome.status == "ok" else "" for _, outcome in rows]
         images = StoredImages(store, [outcome.sample for _, outcome in rows], hashes)
-        groups[group] = Samples([sample.prompt for sample, _ in rows], [sample.k for sample, _ in rows], ok, hashes, images)
+        groups[group] = Samples(
+            [sample.prompt for sample, _ in rows], [sample.k for sample, _ in rows], ok, hashes, images
+        )
     return groups
 
 
@@ -114,12 +124,21 @@ class StoredImages:
 
 
 def _checked(images: Tensor, count: int) -> np.ndarray:
-    """A method's answer, if it keeps to the contract; otherwise it is a UserError, since the method is at fault and not the sample."""
+    """A method's answer, if it keeps to the contract; otherwise it is a UserError, since the method is at fault and not
+    the sample.
+    """
     if isinstance(images, Tensor) and images.is_floating_point() and not torch.isfinite(images).all():
         raise ValueError("an image holds NaN or infinity")
-    if not isinstance(images, Tensor) or images.dtype != torch.uint8 or images.dim() != 4 or images.shape[:2] != (count, 3):
+    if (
+        not isinstance(images, Tensor)
+        or images.dtype != torch.uint8
+        or images.dim() != 4
+        or images.shape[:2] != (count, 3)
+    ):
         found = f"{images.dtype} {list(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
-        raise UserError(f"the method returned {found}, expected uint8 [{count}, 3, H, W]: see to_uint8 in t2ibench/core/images.py")
+        raise UserError(
+            f"the method returned {found}, expected uint8 [{count}, 3, H, W]: see to_uint8 in t2ibench/core/images.py"
+        )
     return images.cpu().numpy()
 
 
@@ -134,8 +153,19 @@ def _failed(sample: Sample, sources: dict[str, str], seconds: float, reason: str
     return _outcome(sample, sources, status, "", seconds, reason[:300])
 
 
-def _outcome(sample: Sample, sources: dict[str, str], status: Status, sha256: str, seconds: float, message: str = "") -> Outcome:
+def _outcome(
+    sample: Sample, sources: dict[str, str], status: Status, sha256: str, seconds: float, message: str = ""
+) -> Outcome:
     prompt = sample.prompt
     return Outcome(
-        sample.id, prompt.id, prompt.group, prompt.text, sample.k, sources[sample.id], status, sha256, round(seconds, 6), message
+        sample.id,
+        prompt.id,
+        prompt.group,
+        prompt.text,
+        sample.k,
+        sources[sample.id],
+        status,
+        sha256,
+        round(seconds, 6),
+        message,
     )

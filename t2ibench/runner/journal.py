@@ -1,7 +1,9 @@
-"""The samples of one cell on disk: lossless PNGs, and a journal with one line a sample, so that a killed run goes on where it was.
+"""The samples of one cell on disk: lossless PNGs, and a journal with one line a sample, so that a killed run goes on
+where it was.
 
-A batch enters the journal in one write, after its images, and that write is flushed to the disk. A kill at any point therefore loses at
-most the batch in flight: what the journal does not name is made again, and so is an image whose pixels no longer have the hash it names.
+A batch enters the journal in one write, after its images, and that write is flushed to the disk. A kill at any point
+therefore loses at most the batch in flight: what the journal does not name is made again, and so is an image whose
+pixels no longer have the hash it names.
 """
 
 import json
@@ -29,10 +31,11 @@ CHECK = "crc32"  # of a line of the journal
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one sample: the k-th image of a prompt, whose group and text stand here for whoever reads the journal.
+    """What became of one sample: the k-th image of a prompt, whose group and text stand here for whoever reads the
+    journal.
 
-    source: what it was made from (the text the method was given, or the id of a real image). sha256: of the pixels, empty where there are
-    none. seconds: its share of its batch's time. message: why it failed.
+    source: what it was made from (the text the method was given, or the id of a real image). sha256: of the pixels,
+    empty where there are none. seconds: its share of its batch's time. message: why it failed.
     """
 
     sample: str
@@ -48,7 +51,10 @@ class Outcome:
 
 
 class Store:
-    """The folder of one cell: `journal.jsonl` and `images/<sample>.png`. Raises UserError where it cannot be written."""
+    """The folder of one cell: `journal.jsonl` and `images/<sample>.png`.
+
+    Raises UserError where it cannot be written.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.images, self.path = folder, folder / "images", folder / "journal.jsonl"
@@ -58,7 +64,9 @@ class Store:
             for part in self.images.glob("*.part"):  # what a killed run had in flight
                 part.unlink()
         except OSError as error:
-            raise UserError(f"{folder} cannot be written ({error.strerror}): choose another folder with --work") from error
+            raise UserError(
+                f"{folder} cannot be written ({error.strerror}): choose another folder with --work"
+            ) from error
 
     def image_path(self, sample: str) -> Path:
         return self.images / f"{sample}.png"
@@ -75,7 +83,8 @@ class Store:
         return np.stack(images)
 
     def outcomes(self) -> dict[str, Outcome]:
-        """What the journal holds, the last line of a sample counting. A torn or damaged line is as if it had not been written.
+        """What the journal holds, the last line of a sample counting. A torn or damaged line is as if it had not been
+        written.
 
         A line carries a checksum of itself; those of journals from before it did are believed.
         """
@@ -95,7 +104,9 @@ class Store:
         return found
 
     def sound(self, wanted: Mapping[str, str]) -> dict[str, Outcome]:
-        """The outcomes that still hold: of the wanted samples (id -> source), with the file there and its pixels as they were."""
+        """The outcomes that still hold: of the wanted samples (id -> source), with the file there and its pixels as
+        they were.
+        """
         found = [o for o in self.outcomes().values() if wanted.get(o.sample) == o.source]
         if not found:
             return {}
@@ -132,7 +143,9 @@ class Store:
         return pixel_hash(image)
 
     def append(self, outcomes: Iterable[Outcome]) -> None:
-        """Add a batch to the journal, in one write that has reached the disk on return; a torn line before it is ended first."""
+        """Add a batch to the journal, in one write that has reached the disk on return; a torn line before it is ended
+        first.
+        """
         lines = ({**asdict(outcome), CHECK: checksum(asdict(outcome))} for outcome in outcomes)
         content = b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines)
         try:
@@ -143,7 +156,9 @@ class Store:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise UserError(f"{self.path} cannot be written ({error.strerror}): free some space, or choose another --work") from error
+            raise UserError(
+                f"{self.path} cannot be written ({error.strerror}): free some space, or choose another --work"
+            ) from error
 
 
 def checksum(content: Mapping[str, Any]) -> str:

@@ -73,6 +73,10 @@ def method_maker(entry: Entry, track: str, where: str, device: str, data: Data |
     models = Models(device)
     method = module.Method(config, models)
     trained_on = getattr(method, "trained_on", ())
-    identity = {"name": entry.name, "config": asdict(config), "weights": {name: used["sha256"] for name, used in models.used.items()}}
+    identity = {
+        "name": entry.name,
+        "config": asdict(config),
+        "weights": {name: used["sha256"] for name, used in models.used.items()},
+    }
     seen = [trained_on] if isinstance(trained_on, str) else list(trained_on)
     return Method(method, load_track(track), identity, models.used, seen, data)

@@ -1,4 +1,6 @@
-"""What is settled before a cell is run: the data read, the plug-ins imported, every setting checked, every prompt known."""
+"""What is settled before a cell is run: the data read, the plug-ins imported, every setting checked, every prompt
+known.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -71,7 +73,8 @@ def prepare(suite: Suite, device: str = "cpu") -> list[Plan]:
     for metric in metrics:
         if not set(metric.tracks) & set(suite.tracks):
             raise UserError(
-                f"{suite.name}: metrics: {metric.name} can score {' and '.join(metric.tracks)}, expected one of {', '.join(suite.tracks)}"
+                f"{suite.name}: metrics: {metric.name} can score {' and '.join(metric.tracks)}, expected one of "
+                f"{', '.join(suite.tracks)}"
             )
     data = read(suite.dataset, suite.reference.split, suite.reference.limit, f"{suite.name}: dataset")
     data = replace(data, networks=trained_for(data.networks, data.train.dataset))
@@ -80,10 +83,20 @@ def prepare(suite: Suite, device: str = "cpu") -> list[Plan]:
     for track in suite.tracks:
         able = [metric for metric in metrics if track in metric.tracks]
         if metrics and not able:
-            raise UserError(f"{suite.name}: metrics: none of them can score the track {track}: add one, or take the track out")
+            raise UserError(
+                f"{suite.name}: metrics: none of them can score the track {track}: add one, or take the track out"
+            )
         further = [prompt for metric in able for prompt in metric.prompts(data.train, data.reference)]
         plans.append(
-            Plan(suite, track, data, load_track(track).prompts(asked_of(suite, track, data, further)), able, device, Models(device))
+            Plan(
+                suite,
+                track,
+                data,
+                load_track(track).prompts(asked_of(suite, track, data, further)),
+                able,
+                device,
+                Models(device),
+            )
         )
     return plans
 
@@ -94,16 +107,26 @@ def asked_of(suite: Suite, track: str, data: Data, prompts: Sequence[Prompt]) ->
 
 
 def check_methods(suite: Suite) -> None:
-    """Raises UserError for wrong settings of a method, a method in none of the tracks, a track without a method, a baseline of neither."""
+    """Raises UserError for wrong settings of a method, a method in none of the tracks, a track without a method, a
+    baseline of neither.
+    """
     for entry in suite.methods:
         configured(entry, suite.name)
         if not any(takes_part(entry, track) for track in suite.tracks):
             needs = " or ".join(needed(track) for track in entry.tracks or suite.tracks)
-            raise UserError(f"{suite.name}: {entry.id} has no {needs}, so it cannot take part in any track that it is to run in")
+            raise UserError(
+                f"{suite.name}: {entry.id} has no {needs}, so it cannot take part in any track that it is to run in"
+            )
     for track in suite.tracks:
         if not any(takes_part(entry, track) for entry in suite.methods) and suite.methods:
-            raise UserError(f"{suite.name}: tracks: none of the suite's methods has {needed(track)}, so none runs in the track {track}")
+            raise UserError(
+                f"{suite.name}: tracks: none of the suite's methods has {needed(track)}, so none runs in the track "
+                f"{track}"
+            )
         for entry in suite.baselines:
             of = entry.settings.get("of", "real")
             if entry.name in TRACKS[track].baselines and of != "real" and not has_functions(entry_of(suite, of), track):
-                raise UserError(f"{suite.name}: baselines: {entry.name}: {of} has no {needed(track)}: name a method of the track {track}")
+                raise UserError(
+                    f"{suite.name}: baselines: {entry.name}: {of} has no {needed(track)}: name a method of the track "
+                    f"{track}"
+                )

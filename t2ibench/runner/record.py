@@ -113,7 +113,9 @@ def difference(there: Any, here: Any, at: str = "") -> str | None:
                 return change
     if isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
         return next(
-            change for i, pair in enumerate(zip(there, here, strict=True)) if (change := difference(*pair, f"{at}[{i}]")) is not None
+            change
+            for i, pair in enumerate(zip(there, here, strict=True))
+            if (change := difference(*pair, f"{at}[{i}]")) is not None
         )
     short = [str(content) if len(str(content)) <= 24 else f"{str(content)[:12]}…" for content in (there, here)]
     return f"{at}: {short[0]} there, {short[1]} now"

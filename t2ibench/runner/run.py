@@ -1,4 +1,5 @@
-"""Runs a suite: every cell (track, method, run seed) is generated, scored and recorded; what is recorded already is left alone.
+"""Runs a suite: every cell (track, method, run seed) is generated, scored and recorded; what is recorded already is
+left alone.
 
 From here to an equation it is three calls: `run` makes a cell, `score.score` asks a metric, the metric computes.
 """
@@ -27,9 +28,11 @@ FULL_COVERAGE = 0.99  # a record with a smaller share of ok samples is partial, 
 
 @dataclass(frozen=True)
 class Where:
-    """Folders and machine of a run; none of it is part of a record's identity. out: records and boards. work: images and journals.
+    """Folders and machine of a run; none of it is part of a record's identity. out: records and boards. work: images
+    and journals.
 
-    The folders change no number. Another batch may move a pixel by one grey level, and with it the last digits of a value.
+    The folders change no number. Another batch may move a pixel by one grey level, and with it the last digits of a
+    value.
     """
 
     out: Path = Path("runs")
@@ -76,7 +79,9 @@ def maker_of(plan: Plan, entry: Entry, seed: int) -> Maker:
 
 
 def run_cell(plan: Plan, entry: Entry, seed: int, where: Where, columns: Collection[str] = ()) -> Done:
-    """Make, score and record one cell, or find that it is recorded. columns: what its metrics have to make among other things."""
+    """Make, score and record one cell, or find that it is recorded. columns: what its metrics have to make among other
+    things.
+    """
     started = time.perf_counter()
     maker = maker_of(plan, entry, seed)
     identity_of = {
@@ -120,7 +125,10 @@ def check_columns(suite: Suite, columns: Collection[str], values: Mapping[str, A
     """Raises UserError for a column of the suite's board that none of its metrics makes."""
     for column in sorted(columns):
         if column not in values:
-            raise UserError(f"{suite.name}: columns: {column!r} is made by none of the suite's metrics{did_you_mean(column, values)}")
+            raise UserError(
+                f"{suite.name}: columns: {column!r} is made by none of the suite's "
+                f"metrics{did_you_mean(column, values)}"
+            )
 
 
 def evidence_of(plan: Plan, samples: Mapping[str, Samples]) -> Evidence:

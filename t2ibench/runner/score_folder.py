@@ -19,7 +19,15 @@ from t2ibench.scoring.default_networks import networks_of, settled
 from t2ibench.scoring.evidence import Samples
 from t2ibench.scoring.reference_files import ReferenceFile
 from t2ibench.scoring.score import score
-from t2ibench.scoring.score_images import TRACK, asked_metrics, check_texts, evidence_of, made_images, no_images, real_images
+from t2ibench.scoring.score_images import (
+    TRACK,
+    asked_metrics,
+    check_texts,
+    evidence_of,
+    made_images,
+    no_images,
+    real_images,
+)
 from t2ibench.tracks.contract import Sample
 
 WITHOUT_REFERENCE = ("clip_score", "r_precision")
@@ -38,15 +46,18 @@ def score_folder(
     out: Path | None,
     device: str,
 ) -> tuple[dict[str, Any], list[str]]:
-    """Score images against a reference, or the test split of a data set: the record, and two lines that say what its numbers are of.
+    """Score images against a reference, or the test split of a data set: the record, and two lines that say what its
+    numbers are of.
 
     The record is written to `out`, too, where that is given.
 
-    Beside a data set the images are squashed to the size of the real ones where theirs is another, and its networks score them; the record
-    names both. Without either, metrics that compare with no real images can be asked.
+    Beside a data set the images are squashed to the size of the real ones where theirs is another, and its networks
+    score them; the record names both. Without either, metrics that compare with no real images can be asked.
     """
     if reference is not None and dataset is not None:
-        raise UserError(f"score: --reference {reference} and --dataset {dataset} both name the real images: leave one of them out")
+        raise UserError(
+            f"score: --reference {reference} and --dataset {dataset} both name the real images: leave one of them out"
+        )
     alone = reference is None and dataset is None
     asked = asked_metrics(metrics or (WITHOUT_REFERENCE if alone else WITH_REFERENCE), extractor, clip)
     models, networks = Models(device), Networks()
@@ -56,7 +67,10 @@ def score_folder(
         networks, size = networks_of(module, train.dataset), size or int(real.images.read([0]).shape[-1])
     else:
         train = real = no_images() if reference is None else real_images(reference, size)
-        facts = {"name": real.name, "config": {"reference": None if reference is None else reference.name, "size": size}}
+        facts = {
+            "name": real.name,
+            "config": {"reference": None if reference is None else reference.name, "size": size},
+        }
     made = made_images(folder, prompts, size)
     check_texts(made, asked)
     asked = settled(asked, networks, train.dataset if dataset is not None else made.dataset, "score")
@@ -73,7 +87,11 @@ def score_folder(
     texts = records.digest([prompt.text for prompt in samples.prompts])
     record = assemble(
         cell={"suite": "score", "track": TRACK, "method": folder.resolve().name, "kind": "method", "seed": 0},
-        identity_of={"maker": maker.identity, "dataset": {**facts, **of_data}, "metrics": [metric.identity for metric in asked]},
+        identity_of={
+            "maker": maker.identity,
+            "dataset": {**facts, **of_data},
+            "metrics": [metric.identity for metric in asked],
+        },
         maker=maker,
         judges=models.used,
         facts={
@@ -110,11 +128,15 @@ class Folder:
 def outcomes_of(samples: Samples, made: Split) -> list[Outcome]:
     """The outcomes as a run would have noted them."""
     rows = zip(samples.prompts, samples.ok, samples.hashes, strict=True)
-    return [Outcome(p.id, p.id, p.group, p.text, 0, "file", "ok" if ok else "black", sha256, 0.0) for p, ok, sha256 in rows]
+    return [
+        Outcome(p.id, p.id, p.group, p.text, 0, "file", "ok" if ok else "black", sha256, 0.0) for p, ok, sha256 in rows
+    ]
 
 
 def described(record: Mapping[str, Any], made: Split, real: Split, size: int | None) -> list[str]:
-    """Two lines that say what the numbers are of: the networks with their resizing; the reference and the images, with their sizes."""
+    """Two lines that say what the numbers are of: the networks with their resizing; the reference and the images, with
+    their sizes.
+    """
     networks: dict[str, list[str]] = {}
     for name, value in record["values"].items():
         own = value["protocol"]
@@ -122,7 +144,11 @@ def described(record: Mapping[str, Any], made: Split, real: Split, size: int | N
             networks.setdefault(f"{own['extractor']} ({own['resize']}, sha256 {own['sha256'][:12]}…)", []).append(name)
     of_networks = "; ".join(f"{network}: {', '.join(names)}" for network, names in networks.items()) or "none by name"
     sides = [f"{len(split):,} images{_side(split)}" for split in (real, made)]
-    compared = f"{real.name if real.dataset == real.name else f'{real.dataset} {real.name}'}, {sides[0]}" if len(real) else "none"
+    compared = (
+        f"{real.name if real.dataset == real.name else f'{real.dataset} {real.name}'}, {sides[0]}"
+        if len(real)
+        else "none"
+    )
     squashed = f", squashed to {size}x{size}" if size else ", as they are"
     return [f"networks: {of_networks}", f"reference: {compared}; scored: {sides[1]}{squashed}"]
 

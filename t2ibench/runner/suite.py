@@ -1,8 +1,10 @@
-"""A suite: one flat YAML file that names a data set, methods, baselines, seeds, prompts and metrics, and so decides every number.
+"""A suite: one flat YAML file that names a data set, methods, baselines, seeds, prompts and metrics, and so decides
+every number.
 
-Its first line says what it makes and how long that takes. Unknown keys are refused with the nearest known one. An entry of
-`methods`, `baselines` or `metrics` is a name, or a mapping `{name: …, setting: value …}`; `as:` gives a method entry a name of its own on
-the board, which two entries of one method need; `tracks:` keeps it out of those of the suite's tracks that it could, but need not, run in.
+Its first line says what it makes and how long that takes. Unknown keys are refused with the nearest known one. An entry
+of `methods`, `baselines` or `metrics` is a name, or a mapping `{name: …, setting: value …}`; `as:` gives a method entry
+a name of its own on the board, which two entries of one method need; `tracks:` keeps it out of those of the suite's
+tracks that it could, but need not, run in.
 """
 
 from __future__ import annotations
@@ -89,7 +91,8 @@ def title(path: Path) -> str:
 def load(suite: str) -> Suite:
     """A shipped suite by name, or any YAML file by path.
 
-    Raises UserError for a name that is not known, a file that cannot be read or is no YAML, and every key or value in it that is wrong.
+    Raises UserError for a name that is not known, a file that cannot be read or is no YAML, and every key or value in
+    it that is wrong.
     """
     shipped, path = available(), Path(suite)
     if suite in shipped:
@@ -139,7 +142,9 @@ def parse(content: Mapping[str, Any], name: str, title: str, where: str) -> Suit
     _check(suite, where)
     for track, contract in TRACKS.items():
         if getattr(file, contract.key) and track not in suite.tracks:
-            raise UserError(f"{where}: {contract.key}: is of the track {track}, which is not in the suite: add it to `tracks`")
+            raise UserError(
+                f"{where}: {contract.key}: is of the track {track}, which is not in the suite: add it to `tracks`"
+            )
     return suite
 
 
@@ -154,21 +159,32 @@ def _check(suite: Suite, where: str) -> None:
     for entry in suite.methods:
         for track in entry.tracks:
             if track not in suite.tracks:
-                raise UserError(f"{where}: methods: {entry.id}: {track!r} is no track of the suite{did_you_mean(track, suite.tracks)}")
+                raise UserError(
+                    f"{where}: methods: {entry.id}: {track!r} is no track of the "
+                    f"suite{did_you_mean(track, suite.tracks)}"
+                )
     for entry in suite.baselines:
         if not any(entry.name in TRACKS[track].baselines for track in suite.tracks):
             track = " or ".join(track for track, contract in TRACKS.items() if entry.name in contract.baselines)
-            raise UserError(f"{where}: baselines: {entry.name} is of the track {track}, which is not in the suite: take it out")
+            raise UserError(
+                f"{where}: baselines: {entry.name} is of the track {track}, which is not in the suite: take it out"
+            )
     for key, entries in (("methods", suite.methods + suite.baselines), ("metrics", suite.metrics)):
         ids = [entry.id for entry in entries]
         if twice := {id for id in ids if ids.count(id) > 1}:
-            raise UserError(f"{where}: {key}: {min(twice)!r} stands there twice: give one of them another name with `as:`")
+            raise UserError(
+                f"{where}: {key}: {min(twice)!r} stands there twice: give one of them another name with `as:`"
+            )
     for key, many in (("seeds", suite.seeds), ("tracks", suite.tracks), ("methods", suite.methods + suite.baselines)):
         if not many:
             raise UserError(f"{where}: {key} is empty, expected at least one")
         if key != "methods" and len(set(many)) < len(many):
             raise UserError(f"{where}: {key} names one twice: {list(many)}")
-    lists = ("edits: literals", suite.edits.literals), ("adapt: targets", suite.adapt.targets), ("compose: tasks", suite.compose.tasks)
+    lists = (
+        ("edits: literals", suite.edits.literals),
+        ("adapt: targets", suite.adapt.targets),
+        ("compose: tasks", suite.compose.tasks),
+    )
     for key, named in lists:
         if len(set(named)) < len(named):
             raise UserError(f"{where}: {key} names one twice: {list(named)}")

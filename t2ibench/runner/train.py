@@ -13,7 +13,8 @@ TRAINING = Path(__file__).parent.parent / "networks" / "training"
 
 
 def splits_of(part: str, module: Any, there: Collection[str] | None) -> tuple[list[str], str]:
-    """What a part learns from and is checked on: the splits its recipe wants, where the data set has them, else train and val.
+    """What a part learns from and is checked on: the splits its recipe wants, where the data set has them, else train
+    and val.
 
     there: the data set's splits; None where it does not say.
     """
@@ -30,7 +31,11 @@ def recipes(name: str) -> types.ModuleType:
     known = plugins.sources("methods")
     if name not in networks and name not in known:
         raise UserError(f"nothing to train is called {name!r}{did_you_mean(name, [*networks, *known])}")
-    module: Any = importlib.import_module(f"t2ibench.networks.training.{name}") if name in networks else plugins.load("methods", name)
+    module: Any = (
+        importlib.import_module(f"t2ibench.networks.training.{name}")
+        if name in networks
+        else plugins.load("methods", name)
+    )
     if not hasattr(module, "recipe"):
         raise UserError(f"{name} has no recipe, so it cannot be trained")
     return module

@@ -1,8 +1,10 @@
-"""Reading attributes off a judge's features where the judge itself cannot: a reader that is learned from real images of the domains.
+"""Reading attributes off a judge's features where the judge itself cannot: a reader that is learned from real images of
+the domains.
 
-A judge that knows coloured drawings names nothing in pencil sketches, but what it would need is in its features. One ridge regression for
-each attribute, on one column a value, in which all values weigh alike however rare they are; the value with the largest answer is read.
-It sees the features and random ones of them, max(0, x R) (Rahimi & Recht, NeurIPS 2008): two domains are no linear matter.
+A judge that knows coloured drawings names nothing in pencil sketches, but what it would need is in its features. One
+ridge regression for each attribute, on one column a value, in which all values weigh alike however rare they are; the
+value with the largest answer is read. It sees the features and random ones of them, max(0, x R) (Rahimi & Recht,
+NeurIPS 2008): two domains are no linear matter.
 """
 
 from collections.abc import Mapping
@@ -21,7 +23,9 @@ RIDGE = 10.0  # on weights of features that are scaled to a variance of 1
 
 @dataclass(frozen=True, eq=False)
 class Reader:
-    """mean, scale: of the features it learned from [D]. weights: for each attribute its values and their columns [D + HIDDEN + 1, V]."""
+    """mean, scale: of the features it learned from [D]. weights: for each attribute its values and their columns [D +
+    HIDDEN + 1, V].
+    """
 
     mean: np.ndarray
     scale: np.ndarray
@@ -29,7 +33,9 @@ class Reader:
 
     @classmethod
     def of(cls, features: Tensor, table: pd.DataFrame) -> "Reader":
-        """Learn from features [N, D] and the attributes of the same images; an attribute of fewer than two values is left out."""
+        """Learn from features [N, D] and the attributes of the same images; an attribute of fewer than two values is
+        left out.
+        """
         rows = features.double().numpy()
         mean, scale = rows.mean(0), rows.std(0)
         scale = np.where(scale > 1e-9, scale, 1.0)
@@ -42,7 +48,9 @@ class Reader:
                 asked = columns.to_numpy(float)
                 share = (asked / asked.sum(0)).sum(1)
                 weighted = inputs[seen] * (share / share.mean())[:, None]
-                solved = np.linalg.solve(weighted.T @ inputs[seen] + RIDGE * np.eye(inputs.shape[1]), weighted.T @ asked)
+                solved = np.linalg.solve(
+                    weighted.T @ inputs[seen] + RIDGE * np.eye(inputs.shape[1]), weighted.T @ asked
+                )
                 weights[str(name)] = (list(map(str, columns.columns)), solved)
         return cls(mean, scale, weights)
 
@@ -50,7 +58,10 @@ class Reader:
         """The value of every attribute on images of features [N, D]."""
         inputs = _inputs(features.double().numpy(), self.mean, self.scale)
         return pd.DataFrame(
-            {name: np.array(values, dtype=object)[(inputs @ solved).argmax(1)] for name, (values, solved) in self.weights.items()}
+            {
+                name: np.array(values, dtype=object)[(inputs @ solved).argmax(1)]
+                for name, (values, solved) in self.weights.items()
+            }
         )
 
 

@@ -1,7 +1,8 @@
-"""Which network a metric takes where nobody names one: those that a data set brings, else the published ones, else none.
+"""Which network a metric takes where nobody names one: those that a data set brings, else the published ones, else
+none.
 
-The networks of a data set score images of that data set alone. A CLIP that was trained on drawn faces knows no word of a photograph's
-caption, and gives every image the same score.
+The networks of a data set score images of that data set alone. A CLIP that was trained on drawn faces knows no word of
+a photograph's caption, and gives every image the same score.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,9 @@ CLIP = "ViT-L-14-quickgelu:openai"  # what a metric that reads texts takes where
 
 
 def networks_of(module: Any, dataset: str) -> Networks:
-    """The networks of a data set: those trained for it by name, else those that its plug-in ships in NETWORKS; each may be None."""
+    """The networks of a data set: those trained for it by name, else those that its plug-in ships in NETWORKS; each may
+    be None.
+    """
     return trained_for(getattr(module, "NETWORKS", Networks()), dataset)
 
 
@@ -30,7 +33,8 @@ def trained_for(shipped: Networks, dataset: str) -> Networks:
 
 
 def settled(metrics: Sequence[Metric], networks: Networks, dataset: str, where: str) -> list[Metric]:
-    """The metrics with `clip: auto` replaced by a network's name: the data set's, else the published one that lies on this disk.
+    """The metrics with `clip: auto` replaced by a network's name: the data set's, else the published one that lies on
+    this disk.
 
     Raises UserError where there is neither; `where` begins the line.
     """
@@ -47,7 +51,8 @@ def _settled(metric: Metric, networks: Networks, dataset: str, where: str) -> Me
     name = getattr(metric.module, "PUBLISHED", CLIP)
     if published.on_disk(name) is None:
         raise UserError(
-            f"{where}: {metric.name}: {dataset} brings no CLIP to judge it, and the published {name} is not on this disk: "
+            f"{where}: {metric.name}: {dataset} brings no CLIP to judge it, and the published {name} is not on this "
+            f"disk: "
             f"{published.advice(name)}; or name another with `clip`: model:FILE of open_clip, or weights of the zoo"
         )
     return replace(metric, config=replace(metric.config, clip=name))

@@ -1,4 +1,6 @@
-"""What a metric may look at: the made images, the real ones, their prompts, and what the judges say of them, each computed once."""
+"""What a metric may look at: the made images, the real ones, their prompts, and what the judges say of them, each
+computed once.
+"""
 
 import hashlib
 import logging
@@ -32,7 +34,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Samples:
-    """The samples of one group, one row each. ok: whether there is an image (false: it was black, not a number, or failed)."""
+    """The samples of one group, one row each. ok: whether there is an image (false: it was black, not a number, or
+    failed).
+    """
 
     prompts: Sequence[Prompt]
     k: Sequence[int]
@@ -60,7 +64,8 @@ class Samples:
 
 
 class Evidence:
-    """Handed to `score` of every metric of a cell. `reference`: the real test images. `seed` names the random choices of a metric.
+    """Handed to `score` of every metric of a cell. `reference`: the real test images. `seed` names the random choices
+    of a metric.
 
     judge: the name of the data set's attribute judge, None where it has none.
     can_render: whether real images of any attribute values can be made (`pair_images`).
@@ -89,7 +94,10 @@ class Evidence:
 
     @property
     def judge(self) -> str:
-        """The name of the attribute judge. Raises UserError where the data set has none: that of another one would be wrong."""
+        """The name of the attribute judge.
+
+        Raises UserError where the data set has none: that of another one would be wrong.
+        """
         if self._judge is None:
             raise UserError(
                 f"{self.train.dataset} has no attribute judge, and that of another data set never saw such images: "
@@ -144,7 +152,9 @@ class Evidence:
             raise UserError("the images came without texts: give --prompts, or metrics that read none")
         network = self.models.clip(clip)
         self._check_words(clip, unique)
-        rows = self._once(("texts", _digest(unique), network.sha256), lambda: network.encode_texts(unique).float().cpu().numpy())
+        rows = self._once(
+            ("texts", _digest(unique), network.sha256), lambda: network.encode_texts(unique).float().cpu().numpy()
+        )
         place = {text: i for i, text in enumerate(unique)}
         return rows[[place[text] for text in texts]]
 
@@ -160,18 +170,23 @@ class Evidence:
         return {"unknown_words": round(unknown / max(total, 1), 4)}
 
     def _check_words(self, clip: str, texts: Sequence[str]) -> None:
-        """Raises UserError for a text of which a CLIP knows no word; warns where it knows less than four fifths of all words."""
+        """Raises UserError for a text of which a CLIP knows no word; warns where it knows less than four fifths of all
+        words.
+        """
         counts = self.models.clip(clip).unknown_words(texts)
         if counts is None:
             return
         for text, (unknown, total) in zip(texts, counts, strict=True):
             if unknown == total:
                 raise UserError(
-                    f"{clip} knows no word of {text!r}, so it would read it as any other such text: name a CLIP that does, "
+                    f"{clip} knows no word of {text!r}, so it would read it as any other such text: name a CLIP that "
+                    f"does, "
                     f"with `clip` (--clip), such as ViT-L-14-quickgelu:openai or model:FILE"
                 )
         if (share := self.words(clip, texts)["unknown_words"]) > MANY_UNKNOWN:
-            log.warning("%s never learned %.0f %% of the words of these texts: its scores say little of them", clip, 100 * share)
+            log.warning(
+                "%s never learned %.0f %% of the words of these texts: its scores say little of them", clip, 100 * share
+            )
 
     def fake_attributes(self, group: str = "captions") -> pd.DataFrame:
         """The judge's value of every attribute, one row for each of `samples(group).rows`, which are its index."""
@@ -179,7 +194,9 @@ class Evidence:
         return self._values(self._judged(samples.store, samples.rows, samples.digest)).set_index(samples.rows)
 
     def fake_probabilities(self, group: str = "captions") -> pd.DataFrame:
-        """The judge's probability of every literal, a column "attribute=value" each, one row for each of `samples(group).rows`."""
+        """The judge's probability of every literal, a column "attribute=value" each, one row for each of
+        `samples(group).rows`.
+        """
         samples = self.samples(group)
         return self._judged(samples.store, samples.rows, samples.digest).set_index(samples.rows)
 
@@ -189,14 +206,18 @@ class Evidence:
         return self._values(self._judged(split.images, range(len(split)), _digest(split.images.digests())))
 
     def real_probabilities(self, split: Split | None = None) -> pd.DataFrame:
-        """The judge's probability of every literal, a column "attribute=value" each, of the images of a split (the reference)."""
+        """The judge's probability of every literal, a column "attribute=value" each, of the images of a split (the
+        reference).
+        """
         split = split or self.reference
         return self._judged(split.images, range(len(split)), _digest(split.images.digests()))
 
     @property
     def targets(self) -> dict[str, str]:
         """The groups of samples of the track `adapt`, by target domain; none in other tracks."""
-        return {prompt.tags["domain"]: prompt.group for prompt in self.prompts if prompt.group.partition("/")[0] == ADAPTED}
+        return {
+            prompt.tags["domain"]: prompt.group for prompt in self.prompts if prompt.group.partition("/")[0] == ADAPTED
+        }
 
     def target(self, domain: str) -> Split:
         """Real images of a target domain, which no network has learned from. Only for `targets`."""
@@ -219,7 +240,8 @@ class Evidence:
         return self._render(conditions, count, derive_seed("evidence"))
 
     def region(self, attribute: str) -> np.ndarray | None:
-        """The pixels that an attribute's part can cover, whatever its value: bool [H, W] at the size of the real images.
+        """The pixels that an attribute's part can cover, whatever its value: bool [H, W] at the size of the real
+        images.
 
         None where the data set does not know. Raises UserError for an attribute that it does not have.
         """
@@ -227,7 +249,9 @@ class Evidence:
             return None
         table = self.train.attributes
         if attribute not in table:
-            raise UserError(f"{self.train.dataset} has no attribute {attribute!r}{did_you_mean(attribute, map(str, table.columns))}")
+            raise UserError(
+                f"{self.train.dataset} has no attribute {attribute!r}{did_you_mean(attribute, map(str, table.columns))}"
+            )
         return self._regions(attribute, tuple(sorted(table[attribute].dropna().astype(str).unique())))
 
     def extractor_protocol(self, name: str) -> dict[str, Any]:
@@ -248,12 +272,16 @@ class Evidence:
         if len(rows) == 0:
             raise UserError(f"{name}: there is no image to look at")
         key = ("images", digest, extractor.sha256, extractor.resize, *([extractor.output] if extractor.output else []))
-        return self._once(key, lambda: extractors.extract(extractor.network, store.read, rows, f"{name}: {len(rows):,} images"))
+        return self._once(
+            key, lambda: extractors.extract(extractor.network, store.read, rows, f"{name}: {len(rows):,} images")
+        )
 
     def _judged(self, store: ImageStore, rows: Sequence[int] | np.ndarray, digest: str) -> pd.DataFrame:
         judge = self.models.judge(self.judge)
         literals = [f"{name}={value}" for name, values in judge.attributes.items() for value in values]
-        return pd.DataFrame(self._looked_at(self.judge, store, rows, digest)[:, judge.dimension :].numpy(), columns=literals)
+        return pd.DataFrame(
+            self._looked_at(self.judge, store, rows, digest)[:, judge.dimension :].numpy(), columns=literals
+        )
 
     def _values(self, probabilities: pd.DataFrame) -> pd.DataFrame:
         return likeliest(probabilities, self.models.judge(self.judge).attributes)

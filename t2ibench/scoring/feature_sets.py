@@ -1,4 +1,6 @@
-"""Two sets of features to compare, and what decides the number besides the images; shared by the metrics that need either."""
+"""Two sets of features to compare, and what decides the number besides the images; shared by the metrics that need
+either.
+"""
 
 import re
 from dataclasses import dataclass
@@ -16,12 +18,15 @@ from t2ibench.scoring.evidence import NO_REAL_IMAGES, Evidence
 from t2ibench.scoring.reference_files import ReferenceFile
 from t2ibench.stats.paired import by_prompt, spell
 
-AUTO = "auto"  # the extractor: Inception where its weights are on disk, else the data set's judge. A CLIP: see default_networks
+# the extractor: Inception where its weights are on disk, else the data set's judge. A CLIP: see default_networks
+AUTO = "auto"
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureSets:
-    """fake [M, D] and real [N, D], float32. clusters: a label for each fake; those of one prompt are not independent of one another."""
+    """fake [M, D] and real [N, D], float32. clusters: a label for each fake; those of one prompt are not independent of
+    one another.
+    """
 
     extractor: str
     fake: Tensor
@@ -33,7 +38,8 @@ class FeatureSets:
     def suffix(self) -> str:
         """What a metric's name says of an extractor that is not Inception.
 
-        `avatars` of attribute-judge-avatars, `dinov2_vitl14`, `clip_vit_b_32_quickgelu_openai` of ViT-B-32-quickgelu:openai.
+        `avatars` of attribute-judge-avatars, `dinov2_vitl14`, `clip_vit_b_32_quickgelu_openai` of
+        ViT-B-32-quickgelu:openai.
         """
         name = str(self.protocol["extractor"]).removeprefix("attribute-judge-")
         architecture, colon, source = name.partition(":")
@@ -43,7 +49,10 @@ class FeatureSets:
 
 
 def feature_sets(evidence: Evidence, extractor: str, group: str, fewest: int) -> FeatureSets:
-    """The made images of a group and the reference images, seen by one extractor. Raises UserError below `fewest` images on a side."""
+    """The made images of a group and the reference images, seen by one extractor.
+
+    Raises UserError below `fewest` images on a side.
+    """
     if not len(evidence.reference):
         raise UserError(NO_REAL_IMAGES)
     ids = made_for(evidence, group)
@@ -60,7 +69,8 @@ def extractor_of(evidence: Evidence, extractor: str) -> str:
         return "inception"
     if not evidence.has_judge:
         raise UserError(
-            f"{inception.missing()}; or name another extractor (`extractor`, --extractor): dinov2:FILE, a CLIP as model:FILE, or "
+            f"{inception.missing()}; or name another extractor (`extractor`, --extractor): dinov2:FILE, a CLIP as "
+            f"model:FILE, or "
             f"weights of the zoo; {evidence.train.dataset} brings none of its own"
         )
     return evidence.judge
@@ -72,16 +82,25 @@ def reference_file(reference: Split) -> ReferenceFile | None:
     return images if isinstance(images, ReferenceFile) else None
 
 
-def sets_of(evidence: Evidence, extractor: str, group: str, reference: Split, clusters: list[str], fewest: int) -> FeatureSets:
-    """The made images of a group, of these clusters, and any real images. Raises UserError below `fewest` images on a side."""
+def sets_of(
+    evidence: Evidence, extractor: str, group: str, reference: Split, clusters: list[str], fewest: int
+) -> FeatureSets:
+    """The made images of a group, of these clusters, and any real images.
+
+    Raises UserError below `fewest` images on a side.
+    """
     if (file := reference_file(reference)) is not None:
         if file.features is None:
-            raise UserError(f"{file.path} has no features, only their mean and covariance, to which a Fréchet distance alone compares")
+            raise UserError(
+                f"{file.path} has no features, only their mean and covariance, to which a Fréchet distance alone "
+                f"compares"
+            )
         file.check(extractor, evidence.dimension(extractor, group))
     for side, count in (("made", len(clusters)), ("real", len(reference))):
         if count < fewest:
             raise UserError(
-                f"{count:,} {side} images of {group!r}, at least {fewest:,} are needed: ask for more captions and reference images"
+                f"{count:,} {side} images of {group!r}, at least {fewest:,} are needed: ask for more captions and "
+                f"reference images"
             )
     fake, real = evidence.fake_features(extractor, group), evidence.real_features(extractor, reference)
     return FeatureSets(extractor, fake, real, clusters, protocol(evidence, extractor, group, reference))
@@ -99,13 +118,20 @@ def clusters(ids: list[str]) -> list[str]:
 
 
 def effects(evidence: Evidence, group: str, of_fake: ArrayLike, of_real: ArrayLike) -> dict[str, str]:
-    """First-order effects of the made images of a group [M] and of the reference [N] on a distance, as a record keeps them for pairs."""
+    """First-order effects of the made images of a group [M] and of the reference [N] on a distance, as a record keeps
+    them for pairs.
+    """
     samples = evidence.samples(group)
-    return {"made": by_prompt(of_fake, clusters([prompt.id for prompt in samples.prompts]), samples.ok), "real": spell(of_real)}
+    return {
+        "made": by_prompt(of_fake, clusters([prompt.id for prompt in samples.prompts]), samples.ok),
+        "real": spell(of_real),
+    }
 
 
 def protocol(evidence: Evidence, extractor: str, group: str, reference: Split | None = None) -> dict[str, Any]:
-    """Extractor (name, hash, resize), reference (digest and count), prompts (digest and images asked for) of a number."""
+    """Extractor (name, hash, resize), reference (digest and count), prompts (digest and images asked for) of a
+    number.
+    """
     samples, reference = evidence.samples(group), reference or evidence.reference
     asked = [[prompt.id, prompt.text, k] for prompt, k in zip(samples.prompts, samples.k, strict=True)]
     file = reference_file(reference)

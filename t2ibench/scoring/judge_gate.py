@@ -1,7 +1,8 @@
-"""When may a pair's number be printed? Only where the judge is right about both literals on real images, also beside one another.
+"""When may a pair's number be printed? Only where the judge is right about both literals on real images, also beside
+one another.
 
-Both literals need a balanced accuracy of 0.90 on held-out real images, of 0.80 (that is se + sp - 1 >= 0.6) within each stratum of the
-partner literal that has 50 images, and an expected calibration error of at most 0.05.
+Both literals need a balanced accuracy of 0.90 on held-out real images, of 0.80 (that is se + sp - 1 >= 0.6) within each
+stratum of the partner literal that has 50 images, and an expected calibration error of at most 0.05.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +29,9 @@ class Gate:
 
 @dataclass(frozen=True)
 class Verdict:
-    """failures: why the pair is not judged (none: it is). untested_strata: those with too few real images. numbers: what was measured."""
+    """failures: why the pair is not judged (none: it is). untested_strata: those with too few real images. numbers:
+    what was measured.
+    """
 
     failures: tuple[str, ...]
     untested_strata: tuple[str, ...] = ()
@@ -43,14 +46,19 @@ def balanced_accuracy(true: np.ndarray, judged: np.ndarray) -> float | None:
 
 
 def calibration_error(probability: np.ndarray, true: np.ndarray, bins: int = 15) -> float:
-    """Expected calibration error of P(literal), in [0, 1]: mean |stated - actual| over bins of equal mass (fewer for few images)."""
+    """Expected calibration error of P(literal), in [0, 1]: mean |stated - actual| over bins of equal mass (fewer for
+    few images).
+    """
     order = np.argsort(probability, kind="stable")
     parts = np.array_split(order, min(bins, len(order)))
     return float(sum(abs(probability[part].mean() - true[part].mean()) * len(part) for part in parts) / len(order))
 
 
-def judge_pair(names: tuple[str, str], true: np.ndarray, judged: np.ndarray, calibration: Mapping[str, float], gate: Gate) -> Verdict:
-    """Test the judge on a pair of literals: `true` and `judged` are bool [N, 2], of real images on which both attributes can be seen.
+def judge_pair(
+    names: tuple[str, str], true: np.ndarray, judged: np.ndarray, calibration: Mapping[str, float], gate: Gate
+) -> Verdict:
+    """Test the judge on a pair of literals: `true` and `judged` are bool [N, 2], of real images on which both
+    attributes can be seen.
 
     calibration: each literal's calibration error.
     """
@@ -75,12 +83,16 @@ def judge_pair(names: tuple[str, str], true: np.ndarray, judged: np.ndarray, cal
                 failures.append(f"{where}: balanced accuracy {inside:.3f}, below {gate.within_stratum:.2f}")
         numbers[f"{literal}: calibration error"] = calibration[literal]
         if calibration[literal] > gate.calibration_error:
-            failures.append(f"{literal}: calibration error {calibration[literal]:.3f}, above {gate.calibration_error:.2f}")
+            failures.append(
+                f"{literal}: calibration error {calibration[literal]:.3f}, above {gate.calibration_error:.2f}"
+            )
     return Verdict(tuple(failures), tuple(untested), numbers)
 
 
 def judge_literal(literal: str, true: np.ndarray, judged: np.ndarray, calibration: float, gate: Gate) -> Verdict:
-    """Test the judge on one literal: `true` and `judged` are bool [N], of real images on which its attribute can be seen."""
+    """Test the judge on one literal: `true` and `judged` are bool [N], of real images on which its attribute can be
+    seen.
+    """
     accuracy = balanced_accuracy(true, judged)
     if accuracy is None:
         return Verdict((f"{literal}: no real images with and without it",))
@@ -96,9 +108,9 @@ def judge_literal(literal: str, true: np.ndarray, judged: np.ndarray, calibratio
 class RealCells:
     """The judge on real images of each cell of a pair, which no judge was trained on.
 
-    judge: the judge's values of a split, one row an image. probabilities: P(literal) of the same, one column a literal. render:
-    `render(conditions, count)` makes real images that carry attribute values, where the data set can. A cell that the reference fills
-    with fewer than `gate.support` images is topped up with `count` rendered ones.
+    judge: the judge's values of a split, one row an image. probabilities: P(literal) of the same, one column a literal.
+    render: `render(conditions, count)` makes real images that carry attribute values, where the data set can. A cell
+    that the reference fills with fewer than `gate.support` images is topped up with `count` rendered ones.
     """
 
     reference: Split
@@ -114,7 +126,9 @@ class RealCells:
     def pair(self, i: str, j: str) -> tuple[Verdict, np.ndarray]:
         """Whether the judge may speak about a pair, and its confusion counts [4, 4] (row judged, column true)."""
         if unknown := [literal for literal in (i, j) if attribute_of(literal) not in self._judge(self.reference)]:
-            return Verdict(tuple(f"{literal}: the judge does not know the attribute" for literal in unknown)), np.zeros((4, 4), int)
+            return Verdict(tuple(f"{literal}: the judge does not know the attribute" for literal in unknown)), np.zeros(
+                (4, 4), int
+            )
         parts = [self._look(self.reference, (i, j))]
         filled = np.bincount(cell_index(*parts[0][0].T), minlength=4)
         for cell, literals in ((1, (j,)), (2, (i,)), (3, (i, j))):
@@ -122,7 +136,9 @@ class RealCells:
                 parts += [self._look(split, (i, j)) for split in self._more(literals)]
         true, judged = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         calibration = {literal: self._calibration_error(literal) for literal in (i, j)}
-        return judge_pair((i, j), true, judged, calibration, self.gate), confusion(cell_index(*true.T), cell_index(*judged.T))
+        return judge_pair((i, j), true, judged, calibration, self.gate), confusion(
+            cell_index(*true.T), cell_index(*judged.T)
+        )
 
     def alone(self, literal: str) -> tuple[Verdict, np.ndarray]:
         """Whether the judge may speak about one literal, and its confusion counts [2, 2] (row judged, column true)."""
@@ -142,11 +158,15 @@ class RealCells:
         return float(judged[true].mean()), float((~judged[~true]).mean())
 
     def attribute(self, name: str) -> Verdict:
-        """Whether the judge may speak about an attribute's value: the mean recall of its values in the reference images that show it."""
+        """Whether the judge may speak about an attribute's value: the mean recall of its values in the reference images
+        that show it.
+        """
         if name not in self._judge(self.reference):
             return Verdict((f"{name}: the judge does not know the attribute",))
         assert self.reference.attributes is not None
-        table, said = (canonical(values, [name])[name] for values in (self.reference.attributes, self._judge(self.reference)))
+        table, said = (
+            canonical(values, [name])[name] for values in (self.reference.attributes, self._judge(self.reference))
+        )
         right = pd.Series((table == said).to_numpy(), dtype=float).groupby(table.to_numpy()).mean()  # leaves None out
         if right.empty:
             return Verdict((f"{name}: no real image shows it",))
@@ -155,7 +175,9 @@ class RealCells:
         return Verdict((short,) if accuracy < self.gate.balanced_accuracy else (), (), {name: accuracy})
 
     def _of(self, literal: str) -> tuple[np.ndarray, np.ndarray]:
-        """Truth and judgement of one literal, bool [N] each; topped up where the reference holds too few images with it."""
+        """Truth and judgement of one literal, bool [N] each; topped up where the reference holds too few images with
+        it.
+        """
         parts = [self._look(self.reference, (literal,))]
         if parts[0][0].sum() < self.gate.support:
             parts += [self._look(split, (literal,)) for split in self._more((literal,))]
@@ -179,7 +201,9 @@ class RealCells:
     def _look(self, split: Split, literals: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Truth and judgement, bool [N, L] each, of the images on which all the attributes can be seen."""
         if split.attributes is None:
-            raise UserError(f"{split.dataset}: the split {split.name!r} has no attributes, so the judge cannot be tested on it")
+            raise UserError(
+                f"{split.dataset}: the split {split.name!r} has no attributes, so the judge cannot be tested on it"
+            )
         attributes = [attribute_of(literal) for literal in literals]
         true, said = canonical(split.attributes, attributes), canonical(self._judge(split), attributes)
         visible = true.notna().all(axis=1).to_numpy()

@@ -1,12 +1,13 @@
-"""Reference statistics that other packages wrote: the mean and covariance, or the features, of real images, in one file.
+"""Reference statistics that other packages wrote: the mean and covariance, or the features, of real images, in one
+file.
 
     pytorch-fid, TTUR, EDM, clean-fid   .npz: mu [d], sigma [d, d]
     clean-fid, for KID                  .npz: feats [n, d]
     ADM                                 .npz: mu, sigma, beside images arr_0; mu_s, sigma_s (sFID) are not read
     torch-fidelity                      .pt: a dict of mu, sigma; or a tensor of features [n, d]
 
-Covariances divide by n - 1 in all of them. None says with which network and resize it was made: the name of a file of clean-fid does, of
-others whoever uses them has to know. No file is unpickled freely.
+Covariances divide by n - 1 in all of them. None says with which network and resize it was made: the name of a file of
+clean-fid does, of others whoever uses them has to know. No file is unpickled freely.
 """
 
 import hashlib
@@ -26,8 +27,12 @@ from torch import Tensor
 from t2ibench.core.errors import UserError
 from t2ibench.stats.frechet import EPS, Gaussian
 
-LAYOUTS = "mu and sigma (pytorch-fid, clean-fid, ADM, torch-fidelity), or features (clean-fid's feats, torch-fidelity's tensor)"
-ROUNDING = 1e-8  # of the largest entry, by which a covariance may lack symmetry; of its trace, by which an eigenvalue may be below 0
+LAYOUTS = (
+    "mu and sigma (pytorch-fid, clean-fid, ADM, torch-fidelity), or features (clean-fid's feats, "
+    "torch-fidelity's tensor)"
+)
+# of the largest entry, by which a covariance may lack symmetry; of its trace, by which an eigenvalue may be below 0
+ROUNDING = 1e-8
 CLEAN_FID = re.compile(r".+_(clean|legacy_tensorflow|legacy_pytorch)(_.+)?_[a-z0-9]+_(\d+|na)(_kid)?\.npz")
 EXTRACTORS = {"clean": "inception", "legacy_tensorflow": "inception-legacy-tf", "legacy_pytorch": "inception-legacy-pt"}
 
@@ -44,7 +49,9 @@ class ReferenceFile:
         return 0 if self.features is None else len(self.features)
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        raise UserError(f"{self.path} holds statistics, no images: give a folder of real images for metrics that look at them")
+        raise UserError(
+            f"{self.path} holds statistics, no images: give a folder of real images for metrics that look at them"
+        )
 
     def digests(self) -> Sequence[str]:
         return [self.sha256]
@@ -70,10 +77,15 @@ class ReferenceFile:
         return "inception" if self.dimension == 2048 else None
 
     def check(self, extractor: str, dimension: int) -> None:
-        """Raises UserError where these statistics cannot have been made with an extractor of this name and dimension."""
+        """Raises UserError where these statistics cannot have been made with an extractor of this name and
+        dimension.
+        """
         named = CLEAN_FID.fullmatch(self.path.name.lower())
         if named and extractor.startswith("inception") and EXTRACTORS[named[1]] != extractor:
-            raise UserError(f"{self.path} was made by clean-fid's mode {named[1]}: use --extractor {EXTRACTORS[named[1]]}, not {extractor}")
+            raise UserError(
+                f"{self.path} was made by clean-fid's mode {named[1]}: use --extractor {EXTRACTORS[named[1]]}, not "
+                f"{extractor}"
+            )
         if dimension != self.dimension:
             raise UserError(
                 f"{self.path} has {self.dimension:,} dimensions, the extractor {extractor} gives {dimension:,}: "
@@ -82,7 +94,10 @@ class ReferenceFile:
 
 
 def load(path: Path) -> ReferenceFile:
-    """Read a file, checked. Raises UserError, saying what is wrong, for one that is damaged, of another layout, or no covariance."""
+    """Read a file, checked.
+
+    Raises UserError, saying what is wrong, for one that is damaged, of another layout, or no covariance.
+    """
     if path.suffix == ".pkl":
         raise UserError(f"{path}: a pickle can run any code and is not read: save mu and sigma as .npz")
     content = _tensor_file(path) if path.suffix in (".pt", ".pth") else _npz(path)
@@ -97,28 +112,43 @@ def load(path: Path) -> ReferenceFile:
 def gaussian(mean: np.ndarray, covariance: np.ndarray, where: str) -> Gaussian:
     """A mean [d] and a covariance [d, d], float64. Raises UserError, begun with `where`, for what cannot be one."""
     if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
-        raise UserError(f"{where}: mu has the shape {list(mean.shape)} and sigma {list(covariance.shape)}, expected [d] and [d, d]")
+        raise UserError(
+            f"{where}: mu has the shape {list(mean.shape)} and sigma {list(covariance.shape)}, expected [d] and [d, d]"
+        )
     for name, array in (("mu", mean), ("sigma", covariance)):
         if not np.issubdtype(array.dtype, np.floating):
             raise UserError(f"{where}: {name} is of type {array.dtype}, expected floating point numbers")
         if not np.isfinite(array).all():
-            raise UserError(f"{where}: {name} holds {int((~np.isfinite(array)).sum()):,} values that are not finite: make the file again")
+            raise UserError(
+                f"{where}: {name} holds {int((~np.isfinite(array)).sum()):,} values that are not finite: make the "
+                f"file again"
+            )
     mean, covariance = mean.astype(np.float64), covariance.astype(np.float64)
     gap, largest = np.abs(covariance - covariance.T).max(), np.abs(covariance).max()
     if gap > ROUNDING * largest:
-        raise UserError(f"{where}: sigma is not symmetric, it differs from its transpose by {gap:.3g}: make the file again")
+        raise UserError(
+            f"{where}: sigma is not symmetric, it differs from its transpose by {gap:.3g}: make the file again"
+        )
     values, trace = np.linalg.eigvalsh(covariance), float(np.trace(covariance))
     if values[0] < -ROUNDING * trace or not trace > 0:
-        raise UserError(f"{where}: sigma is no covariance, its smallest eigenvalue is {values[0]:.3g}: make the file again")
+        raise UserError(
+            f"{where}: sigma is no covariance, its smallest eigenvalue is {values[0]:.3g}: make the file again"
+        )
     rank = int((values > len(values) * EPS * values[-1]).sum())
     return Gaussian(torch.from_numpy(mean), torch.from_numpy((covariance + covariance.T) / 2), rank)
 
 
 def _features(array: np.ndarray, where: str) -> Tensor:
     if array.ndim != 2 or len(array) < 2 or not np.issubdtype(array.dtype, np.floating):
-        raise UserError(f"{where}: the features are {array.dtype} {list(array.shape)}, expected floating point numbers [n, d], n >= 2")
+        raise UserError(
+            f"{where}: the features are {array.dtype} {list(array.shape)}, expected floating point numbers [n, d], n "
+            f">= 2"
+        )
     if not np.isfinite(array).all():
-        raise UserError(f"{where}: the features hold {int((~np.isfinite(array)).sum()):,} values that are not finite: make the file again")
+        raise UserError(
+            f"{where}: the features hold {int((~np.isfinite(array)).sum()):,} values that are not finite: make the "
+            f"file again"
+        )
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
@@ -135,13 +165,17 @@ def _npz(path: Path) -> Mapping[str, np.ndarray]:
 
 def _tensor_file(path: Path) -> Mapping[str, np.ndarray]:
     rebuild = np._core.multiarray._reconstruct  # type: ignore[attr-defined]
-    names: list[Any] = [(rebuild, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")]  # as numpy 1 and 2 write it
+    names: list[Any] = [
+        (rebuild, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")
+    ]  # as numpy 1 and 2 write it
     arrays = [np.ndarray, np.dtype, np.dtypes.Float32DType, np.dtypes.Float64DType]
     try:
         with torch.serialization.safe_globals([*names, *arrays]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise UserError(f"{path}: cannot be read as torch-fidelity's statistics ({_first_line(error)}): get the file again") from error
+        raise UserError(
+            f"{path}: cannot be read as torch-fidelity's statistics ({_first_line(error)}): get the file again"
+        ) from error
     if isinstance(content, Tensor):
         content = {"feats": content}
     if not isinstance(content, dict):

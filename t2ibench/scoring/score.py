@@ -42,7 +42,9 @@ def metrics_of(entries: Sequence[Entry], where: str) -> list[Metric]:
     metrics = []
     for entry in entries:
         module = plugins.load("metrics", entry.name)
-        metrics.append(Metric(entry.name, module, settings.configure(module.Config, entry.settings, f"{where}: {entry.name}")))
+        metrics.append(
+            Metric(entry.name, module, settings.configure(module.Config, entry.settings, f"{where}: {entry.name}"))
+        )
     return metrics
 
 
@@ -58,8 +60,8 @@ class Scores:
 def score(evidence: Evidence, metrics: Sequence[Metric], *, partial: bool) -> Scores:
     """Ask every metric.
 
-    A metric that cannot be computed is a UserError, since the suite asks too little of it; but where samples are missing (`partial`) the
-    method may be the reason, and the record says so in `unscored`.
+    A metric that cannot be computed is a UserError, since the suite asks too little of it; but where samples are
+    missing (`partial`) the method may be the reason, and the record says so in `unscored`.
     """
     scores = Scores({}, {}, {})
     for metric in track(metrics, "score with each metric"):
@@ -79,13 +81,20 @@ def score(evidence: Evidence, metrics: Sequence[Metric], *, partial: bool) -> Sc
 
 
 def judge_overlap(
-    values: Mapping[str, Mapping[str, Any]], weights: Mapping[str, Mapping[str, Any]], judges: Mapping[str, Mapping[str, Any]]
+    values: Mapping[str, Mapping[str, Any]],
+    weights: Mapping[str, Mapping[str, Any]],
+    judges: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, list[str]]:
     """The values that a method could have been made for: metric id -> judges that it used, or was optimised for."""
     guides = {name for entry in weights.values() for name in _names(entry.get("optimised_for"))} | set(weights)
     hashes = {entry["sha256"] for entry in weights.values()}
-    shared = {name: entry["sha256"] for name, entry in judges.items() if name in guides or entry["sha256"] in guides | hashes}
-    found = {id: sorted(name for name, sha in shared.items() if sha in canonical(value["protocol"])) for id, value in values.items()}
+    shared = {
+        name: entry["sha256"] for name, entry in judges.items() if name in guides or entry["sha256"] in guides | hashes
+    }
+    found = {
+        id: sorted(name for name, sha in shared.items() if sha in canonical(value["protocol"]))
+        for id, value in values.items()
+    }
     return {id: names for id, names in found.items() if names}
 
 

@@ -1,7 +1,8 @@
-"""Images that are there already, from whoever made them, scored against real images or their statistics; no data set is needed.
+"""Images that are there already, from whoever made them, scored against real images or their statistics; no data set is
+needed.
 
-A set of images is a folder, a `.npz` of ADM's samples (arr_0, uint8 [N, H, W, 3]), or uint8 [N, 3, H, W] in memory. Its images are looked
-at as they are: extractors resize, so nothing else does.
+A set of images is a folder, a `.npz` of ADM's samples (arr_0, uint8 [N, H, W, 3]), or uint8 [N, 3, H, W] in memory. Its
+images are looked at as they are: extractors resize, so nothing else does.
 """
 
 from collections.abc import Sequence
@@ -43,11 +44,11 @@ def score_images(
 ) -> dict[str, Estimate]:
     """Score images against real ones: metric id -> value, interval, n and protocol.
 
-    images, reference: a folder, a `.npz`, or uint8 [N, 3, H, W]; the reference may be statistics that another package wrote. prompts: one
-    text an image, or a file of them, for metrics that read texts. extractor: whose features are compared (`inception`, `dinov2:FILE`, …).
-    clip: which CLIP judges (`ViT-L-14-quickgelu:openai`, `model:FILE`, …). Unless they are named, the published ones are taken, where they
-    lie on this disk.
-    size: pixels a side that images of folders are squashed to; as they are unless given. Raises UserError for what cannot be scored.
+    images, reference: a folder, a `.npz`, or uint8 [N, 3, H, W]; the reference may be statistics that another package
+    wrote. prompts: one text an image, or a file of them, for metrics that read texts. extractor: whose features are
+    compared (`inception`, `dinov2:FILE`, …). clip: which CLIP judges (`ViT-L-14-quickgelu:openai`, `model:FILE`, …).
+    Unless they are named, the published ones are taken, where they lie on this disk. size: pixels a side that images of
+    folders are squashed to; as they are unless given. Raises UserError for what cannot be scored.
     """
     asked, made = asked_metrics(metrics, extractor, clip), made_images(images, prompts, size)
     check_texts(made, asked)
@@ -73,27 +74,49 @@ def asked_metrics(names: Sequence[str], extractor: str | None = None, clip: str 
             raise UserError(f"--metrics: no metric is called {name!r}{did_you_mean(name, there)}")
     options = {key: value for key, value in (("extractor", extractor), ("clip", clip)) if value is not None}
     able = {name: [key for key in options if takes(plugins.load("metrics", name), key)] for name in names}
-    metrics = metrics_of([Entry(name, name, {key: options[key] for key in able[name]}, "metric") for name in names], "score")
+    metrics = metrics_of(
+        [Entry(name, name, {key: options[key] for key in able[name]}, "metric") for name in names], "score"
+    )
     for metric in metrics:
         if TRACK not in metric.tracks:
-            raise UserError(f"--metrics: {metric.name} scores the track {' and '.join(metric.tracks)}, a folder holds images of texts")
+            raise UserError(
+                f"--metrics: {metric.name} scores the track {' and '.join(metric.tracks)}, a folder holds images of "
+                f"texts"
+            )
     for key in options:
         if not any(key in keys for keys in able.values()):
-            raise UserError(f"--{key}: none of the metrics {', '.join(names)} takes it: leave it out, or add one that does to --metrics")
+            raise UserError(
+                f"--{key}: none of the metrics {', '.join(names)} takes it: leave it out, or add one that does to "
+                f"--metrics"
+            )
     return metrics
 
 
 def check_texts(made: Split, metrics: Sequence[Metric]) -> None:
     """Raises UserError where a metric reads texts and the images came without any."""
-    if unread := [m.name for m in metrics if getattr(m.module, "READS_TEXTS", False) and not all(any(texts) for texts in made.captions)]:
-        raise UserError(f"{unread[0]} reads the texts of the images, and there are none: give --prompts, or leave it out of --metrics")
+    if unread := [
+        m.name
+        for m in metrics
+        if getattr(m.module, "READS_TEXTS", False) and not all(any(texts) for texts in made.captions)
+    ]:
+        raise UserError(
+            f"{unread[0]} reads the texts of the images, and there are none: give --prompts, or leave it out of "
+            f"--metrics"
+        )
 
 
-def evidence_of(made: Split, reference: Split, models: Models, train: Split | None = None, judge: str | None = None) -> Evidence:
+def evidence_of(
+    made: Split, reference: Split, models: Models, train: Split | None = None, judge: str | None = None
+) -> Evidence:
     """What metrics see of given images. judge: of the data set that they are scored beside, where that has one."""
     samples = samples_of(made)
     return Evidence(
-        train=train or reference, reference=reference, prompts=samples.prompts, samples={"captions": samples}, models=models, judge=judge
+        train=train or reference,
+        reference=reference,
+        prompts=samples.prompts,
+        samples={"captions": samples},
+        models=models,
+        judge=judge,
     )
 
 
@@ -106,7 +129,9 @@ def samples_of(made: Split) -> Samples:
 
 
 def made_images(images: Images, prompts: Texts | None, size: int | None) -> Split:
-    """Images with their texts: of metadata.jsonl and its like, or one a line of a text file, in the order of the names; "" without any."""
+    """Images with their texts: of metadata.jsonl and its like, or one a line of a text file, in the order of the names;
+    "" without any.
+    """
     folder = Path(images) if isinstance(images, str | Path) else None
     described = plugins.load("datasets", "image_folder")
     if folder is not None and folder.is_dir():
@@ -121,7 +146,10 @@ def made_images(images: Images, prompts: Texts | None, size: int | None) -> Spli
         texts = lines_of(Path(prompts)) if isinstance(prompts, str | Path) else [text.strip() for text in prompts]
         source = prompts if isinstance(prompts, str | Path) else "prompts"
         if len(texts) != len(names) or not texts:
-            raise UserError(f"{source} has {len(texts):,} lines, {name} has {len(names):,} images: expected a line an image, by file name")
+            raise UserError(
+                f"{source} has {len(texts):,} lines, {name} has {len(names):,} images: expected a line an image, by "
+                f"file name"
+            )
         for number, text in enumerate(texts, 1):
             if not text:
                 raise UserError(f"{source}:{number} is empty, expected the text of {names[number - 1]}")

@@ -1,7 +1,8 @@
 """Made images of each target domain beside real ones of that domain, and what the mean over the targets is worth.
 
-Images of all targets are made of the same latents, so what is drawn at random is a latent, with its images in every target; the real
-images are each target's own. The targets are a fixed set: an interval says nothing about domains that were not asked for.
+Images of all targets are made of the same latents, so what is drawn at random is a latent, with its images in every
+target; the real images are each target's own. The targets are a fixed set: an interval says nothing about domains that
+were not asked for.
 """
 
 from collections.abc import Mapping
@@ -19,17 +20,25 @@ from t2ibench.stats.paired import by_prompt, spell
 
 
 def target_sets(evidence: Evidence, extractor: str, fewest: int) -> dict[str, FeatureSets]:
-    """By domain, the made and the real images seen by one extractor; clusters are latents. Raises UserError below `fewest` a side."""
+    """By domain, the made and the real images seen by one extractor; clusters are latents.
+
+    Raises UserError below `fewest` a side.
+    """
     found = {}
     for domain, group in evidence.targets.items():
         samples = evidence.samples(group)
         latents = [str(samples.k[row]) for row in samples.rows]
-        found[domain] = sets_of(evidence, extractor_of(evidence, extractor), group, evidence.target(domain), latents, fewest)
+        found[domain] = sets_of(
+            evidence, extractor_of(evidence, extractor), group, evidence.target(domain), latents, fewest
+        )
     return found
 
 
 def with_sources(evidence: Evidence, sources: Samples, metric: str, fewest: int) -> dict[str, Samples]:
-    """By domain, the images of a target, all of the latents of the sources. Raises UserError below `fewest` latents, and for others."""
+    """By domain, the images of a target, all of the latents of the sources.
+
+    Raises UserError below `fewest` latents, and for others.
+    """
     if len(sources) < fewest:
         raise UserError(f"{metric}: {len(sources)} latents, at least {fewest} are needed: ask for more images")
     found = {domain: evidence.samples(group) for domain, group in evidence.targets.items()}
@@ -59,7 +68,9 @@ def failures(evidence: Evidence) -> dict[str, int]:
 
 
 def mean_error(effects: Mapping[str, ArrayLike], latents: Mapping[str, list[str]]) -> float:
-    """Standard error, over latents, of a mean over targets. effects: by target, how much each image moves its value (influence, [n])."""
+    """Standard error, over latents, of a mean over targets. effects: by target, how much each image moves its value
+    (influence, [n]).
+    """
     return standard_error(_of_mean(effects), [label for domain in effects for label in latents[domain]])
 
 
@@ -69,14 +80,20 @@ def mean_error_of_real(effects: Mapping[str, ArrayLike]) -> float:
     return float(np.hypot.reduce(errors) / len(errors))
 
 
-def effects_on_mean(evidence: Evidence, of_fake: Mapping[str, ArrayLike], of_real: Mapping[str, ArrayLike]) -> dict[str, str]:
-    """First-order effects on a mean over targets as a record keeps them for pairs: of every latent (all its images), of every real image.
+def effects_on_mean(
+    evidence: Evidence, of_fake: Mapping[str, ArrayLike], of_real: Mapping[str, ArrayLike]
+) -> dict[str, str]:
+    """First-order effects on a mean over targets as a record keeps them for pairs: of every latent (all its images), of
+    every real image.
 
     of_fake, of_real: by target, of the made images [n] and of the real ones [m].
     """
     samples = [evidence.samples(evidence.targets[domain]) for domain in of_fake]
     latents, ok = [str(k) for own in samples for k in own.k], np.concatenate([own.ok for own in samples])
-    return {"made": by_prompt(_of_mean(of_fake), latents, ok), "real": spell(np.concatenate([np.asarray(of_real[d]) for d in of_fake]))}
+    return {
+        "made": by_prompt(_of_mean(of_fake), latents, ok),
+        "real": spell(np.concatenate([np.asarray(of_real[d]) for d in of_fake])),
+    }
 
 
 def _of_mean(effects: Mapping[str, ArrayLike]) -> np.ndarray:

@@ -1,8 +1,10 @@
-"""The Fréchet distance between Gaussians fitted to two sets of features: exact, never complex, and with its standard error.
+"""The Fréchet distance between Gaussians fitted to two sets of features: exact, never complex, and with its standard
+error.
 
-FD = |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2) (Dowson and Landau 1982), which names like FID call it without the square. The last
-trace is a sum of square roots of eigenvalues of a symmetric matrix, and the nuclear norm of X1 X2^T for centred rows, so neither a
-general matrix square root, nor a complex number, nor an epsilon on the diagonal is needed. Covariances divide by n - 1; all is float64.
+FD = |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2) (Dowson and Landau 1982), which names like FID call it without the
+square. The last trace is a sum of square roots of eigenvalues of a symmetric matrix, and the nuclear norm of X1 X2^T
+for centred rows, so neither a general matrix square root, nor a complex number, nor an epsilon on the diagonal is
+needed. Covariances divide by n - 1; all is float64.
 """
 
 import math
@@ -22,7 +24,9 @@ BLOCK = 4096  # rows that are in float64 at once
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """What a Gaussian fit needs, float64, in a form that merges: count, mean [d], and scatter [d, d], the sum of centred outer products."""
+    """What a Gaussian fit needs, float64, in a form that merges: count, mean [d], and scatter [d, d], the sum of
+    centred outer products.
+    """
 
     n: int
     mean: Tensor
@@ -30,7 +34,10 @@ class Moments:
 
     @classmethod
     def of(cls, features: Tensor) -> "Moments":
-        """Of features [n, d]. Centring first keeps all digits where the features sit far from zero; sums of raw squares would not."""
+        """Of features [n, d].
+
+        Centring first keeps all digits where the features sit far from zero; sums of raw squares would not.
+        """
         d = features.shape[1]
         mean, scatter = (features.new_zeros(shape, dtype=torch.float64) for shape in ((d,), (d, d)))
         for part in features.split(BLOCK):
@@ -76,7 +83,8 @@ class Gaussian:
 
 
 def frechet_distance(fake: Tensor | Moments | Gaussian, real: Tensor | Moments | Gaussian) -> float:
-    """FD between two sides, each features [n, d], Moments or a Gaussian. Lower is better; 0 for equal ones, up to rounding to either side.
+    """FD between two sides, each features [n, d], Moments or a Gaussian. Lower is better; 0 for equal ones, up to
+    rounding to either side.
 
     Raises ValueError below 2 samples, for unequal dimensions or values that are not finite.
     """
@@ -89,13 +97,17 @@ def frechet_distance(fake: Tensor | Moments | Gaussian, real: Tensor | Moments |
         raise ValueError("a Fréchet distance needs finite features")
     distance = float(gap + traces - 2 * _roots(_product_eigenvalues(a, b)).sum())
     if distance < -1e-6 * float(traces):
-        raise ArithmeticError(f"the Fréchet distance came out as {distance:g} for covariance traces of {float(traces):g}")
+        raise ArithmeticError(
+            f"the Fréchet distance came out as {distance:g} for covariance traces of {float(traces):g}"
+        )
     return distance
 
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """One side of a distance: centred rows / sqrt(n - 1) [n, d] where n <= d and they are at hand, else a covariance [d, d]."""
+    """One side of a distance: centred rows / sqrt(n - 1) [n, d] where n <= d and they are at hand, else a covariance
+    [d, d].
+    """
 
     n: float
     mean: Tensor
@@ -104,7 +116,9 @@ class _Side:
     covariance: Tensor | None
 
     def root(self) -> Tensor:
-        """R [r, d] with R^T R = S and no null rows: the rows, or the eigenvectors of a singular S times the roots of their values."""
+        """R [r, d] with R^T R = S and no null rows: the rows, or the eigenvectors of a singular S times the roots of
+        their values.
+        """
         if self.rows is not None:
             return self.rows
         values, vectors = torch.linalg.eigh(self.covariance)
@@ -123,8 +137,9 @@ class _Side:
 def _product_eigenvalues(a: _Side, b: _Side) -> Tensor:
     """The eigenvalues of S1 S2, real and not negative, less null ones: those of R S1 R^T for any R^T R = S2.
 
-    Where a side has n <= d rows at hand, they are R: small, and without the null directions of its covariance. Two covariances are one
-    symmetric problem to LAPACK (S1 S2 v = w v, by Cholesky) unless the reference is singular, as with a feature that never varies.
+    Where a side has n <= d rows at hand, they are R: small, and without the null directions of its covariance. Two
+    covariances are one symmetric problem to LAPACK (S1 S2 v = w v, by Cholesky) unless the reference is singular, as
+    with a feature that never varies.
     """
     through, other = sorted((b, a), key=lambda side: side.n if side.rows is not None else torch.inf)
     if through.covariance is not None and other.covariance is not None and through.n > len(through.mean):
@@ -144,15 +159,19 @@ def _side(side: Tensor | Moments | Gaussian) -> _Side:
 
 
 def _roots(eigenvalues: Tensor) -> Tensor:
-    """Square roots, where what is only the rounding noise of a zero stays zero: 1e-16 would become 1e-8, once for every null direction."""
+    """Square roots, where what is only the rounding noise of a zero stays zero: 1e-16 would become 1e-8, once for every
+    null direction.
+    """
     return torch.where(eigenvalues > len(eigenvalues) * EPS * eigenvalues.max(), eigenvalues, 0.0).sqrt()
 
 
 def influence(features: Tensor, other: Moments | Gaussian) -> Tensor:
-    """First-order effect of each row on FD(features, other): phi [n], of mean 0 (to 1/n), so that the standard error is sd(phi) / sqrt(n).
+    """First-order effect of each row on FD(features, other): phi [n], of mean 0 (to 1/n), so that the standard error is
+    sd(phi) / sqrt(n).
 
-    phi_i = 2 (x_i - m1).(m1 - m2) + (x_i - m1)^T D (x_i - m1) - tr(D S1), D = I - T, with T the optimal map from this Gaussian to the other
-    one. The error of the other side is this function with the sides exchanged. Needs n > d on both sides (ValueError).
+    phi_i = 2 (x_i - m1).(m1 - m2) + (x_i - m1)^T D (x_i - m1) - tr(D S1), D = I - T, with T the optimal map from this
+    Gaussian to the other one. The error of the other side is this function with the sides exchanged. Needs n > d on
+    both sides (ValueError).
     """
     n, d = features.shape
     if min(n, other.n) <= d:
@@ -175,18 +194,24 @@ def influence(features: Tensor, other: Moments | Gaussian) -> Tensor:
 def jackknife(
     fake: Tensor, real: Tensor | Gaussian, clusters: Sequence[object] | np.ndarray | None = None, groups: int = 20
 ) -> tuple[float, float]:
-    """Bias and standard error of FD(fake, real), by leaving out one of `groups` parts of one side at a time; a Gaussian is held fixed.
+    """Bias and standard error of FD(fake, real), by leaving out one of `groups` parts of one side at a time; a Gaussian
+    is held fixed.
 
-    clusters: one label a fake, those of one label leave together. The bias, always upwards, falls like 1/n and is not small: at n = 8 d it
-    can be most of the value. The error also holds for n <= d, on the wide side; resampling with replacement would be some three times too
-    wide there, because repeated rows change the rank.
+    clusters: one label a fake, those of one label leave together. The bias, always upwards, falls like 1/n and is not
+    small: at n = 8 d it can be most of the value. The error also holds for n <= d, on the wide side; resampling with
+    replacement would be some three times too wide there, because repeated rows change the rank.
     """
     whole, bias, variance = frechet_distance(fake, real), 0.0, 0.0
     of_fake: tuple[Any, ...] = (fake, real, clusters, True)
-    for features, other, labels, is_fake in (of_fake,) if isinstance(real, Gaussian) else (of_fake, (real, fake, None, False)):
+    for features, other, labels, is_fake in (
+        (of_fake,) if isinstance(real, Gaussian) else (of_fake, (real, fake, None, False))
+    ):
         index = np.unique(np.arange(len(features)) if labels is None else np.asarray(labels), return_inverse=True)[1]
         count, fixed = min(groups, int(index.max()) + 1), _compact(other)
-        left = [frechet_distance(*((part, fixed) if is_fake else (fixed, part))) for part in _left_out(features, index % count)]
+        left = [
+            frechet_distance(*((part, fixed) if is_fake else (fixed, part)))
+            for part in _left_out(features, index % count)
+        ]
         bias += (count - 1) * (float(np.mean(left)) - whole)
         variance += (count - 1) ** 2 / count * float(np.var(left, ddof=1))
     return bias, variance**0.5

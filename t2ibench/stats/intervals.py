@@ -1,11 +1,12 @@
-"""Intervals and comparisons: Wilson, of differences of rates, bootstrap over clusters, BCa, paired differences, McNemar, Holm.
+"""Intervals and comparisons: Wilson, of differences of rates, bootstrap over clusters, BCa, paired differences,
+McNemar, Holm.
 
-A cluster is what was drawn independently, here a prompt: its images share a text, so they are resampled together. Every draw comes from an
-explicit seed through `t2ibench.core.seeds`, so an interval has the same draws on every machine. Levels are 95 % unless
-`confidence` says otherwise.
+A cluster is what was drawn independently, here a prompt: its images share a text, so they are resampled together. Every
+draw comes from an explicit seed through `t2ibench.core.seeds`, so an interval has the same draws on every machine.
+Levels are 95 % unless `confidence` says otherwise.
 
-Wilson (JASA 1927); Newcombe, Interval estimation for the difference between independent proportions (Stat. Med. 1998); Efron, Better
-Bootstrap Confidence Intervals (JASA 1987); McNemar (Psychometrika 1947); Holm (Scand. J. Stat. 1979).
+Wilson (JASA 1927); Newcombe, Interval estimation for the difference between independent proportions (Stat. Med. 1998);
+Efron, Better Bootstrap Confidence Intervals (JASA 1987); McNemar (Psychometrika 1947); Holm (Scand. J. Stat. 1979).
 """
 
 import math
@@ -23,18 +24,25 @@ CHUNK = 4_000_000  # resampled indices held at once
 
 
 def wilson(hits: float, n: int, confidence: float = 0.95) -> Interval:
-    """The score interval of a proportion, in [0, 1]: honest for small n and for 0 or n hits. Raises ValueError unless 0 <= hits <= n."""
+    """The score interval of a proportion, in [0, 1]: honest for small n and for 0 or n hits.
+
+    Raises ValueError unless 0 <= hits <= n.
+    """
     if n < 1 or not 0 <= hits <= n:
         raise ValueError(f"wilson needs 0 <= hits <= n and n >= 1, got {hits} of {n}")
     low, high = score_interval(hits / n, n, confidence=confidence)
     return (0.0 if hits == 0 else low), (1.0 if hits == n else high)
 
 
-def score_interval(p: float, n: float, extra: float = 0.0, confidence: float = 0.95, freedom: float = math.inf) -> Interval:
-    """All p' with (p - p')^2 <= z^2 (p' (1 - p') / n + extra), cut at 0 and 1: Wilson's interval of a rate that has errors of its own.
+def score_interval(
+    p: float, n: float, extra: float = 0.0, confidence: float = 0.95, freedom: float = math.inf
+) -> Interval:
+    """All p' with (p - p')^2 <= z^2 (p' (1 - p') / n + extra), cut at 0 and 1: Wilson's interval of a rate that has
+    errors of its own.
 
-    n: images, or as many as would leave the same sampling error, which need not be whole. extra: variance beside sampling (of a judge's
-    error rates). freedom: degrees of it, where n is itself an estimate. With n, p alone it is `wilson` of p n hits.
+    n: images, or as many as would leave the same sampling error, which need not be whole. extra: variance beside
+    sampling (of a judge's error rates). freedom: degrees of it, where n is itself an estimate. With n, p alone it is
+    `wilson` of p n hits.
     """
     z = float(stats.t.ppf((1 + confidence) / 2, freedom))
     a, b, c = 1 + z * z / n, 2 * p + z * z / n, p * p - z * z * extra
@@ -43,13 +51,18 @@ def score_interval(p: float, n: float, extra: float = 0.0, confidence: float = 0
 
 
 def difference_interval(first: tuple[float, Interval], second: tuple[float, Interval]) -> Interval:
-    """The interval of first minus second, independent estimates with theirs (Newcombe 1998, method 10): honest where a rate is 0 or 1."""
+    """The interval of first minus second, independent estimates with theirs (Newcombe 1998, method 10): honest where a
+    rate is 0 or 1.
+    """
     (a, (low_a, high_a)), (b, (low_b, high_b)) = first, second
     return a - b - ((a - low_a) ** 2 + (high_b - b) ** 2) ** 0.5, a - b + ((high_a - a) ** 2 + (b - low_b) ** 2) ** 0.5
 
 
 def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
-    """Student's interval of the mean of a population that values [N] are drawn from. Raises ValueError below two values."""
+    """Student's interval of the mean of a population that values [N] are drawn from.
+
+    Raises ValueError below two values.
+    """
     values = np.asarray(values, float)
     if len(values) < 2:
         raise ValueError(f"an interval over values needs at least 2 of them, got {len(values)}")
@@ -60,18 +73,24 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
 def rate_mean_interval(rates: ArrayLike, confidence: float = 0.95) -> Interval:
     """The interval of the mean of a population of rates that `rates` [N] are drawn from, in [0, 1].
 
-    A score interval, which follows the skew of rates near 0 or 1 as Student's does not; n is what leaves the rates' own standard error.
-    Raises ValueError below two rates.
+    A score interval, which follows the skew of rates near 0 or 1 as Student's does not; n is what leaves the rates' own
+    standard error. Raises ValueError below two rates.
     """
     values = np.asarray(rates, float)
     if len(values) < 2:
         raise ValueError(f"an interval over rates needs at least 2 of them, got {len(values)}")
     p, se = min(1.0, max(0.0, float(values.mean()))), standard_error(values)
-    return score_interval(p, max(p * (1 - p), 1e-12) / se**2, confidence=confidence, freedom=len(values) - 1) if se else (p, p)
+    return (
+        score_interval(p, max(p * (1 - p), 1e-12) / se**2, confidence=confidence, freedom=len(values) - 1)
+        if se
+        else (p, p)
+    )
 
 
 def wilson_by_cluster(hits: ArrayLike, clusters: Sequence[object] | np.ndarray) -> Interval:
-    """Wilson's interval of the mean of hits [N], each in [0, 1], counting a cluster as one draw: exact for one row a cluster, else wide."""
+    """Wilson's interval of the mean of hits [N], each in [0, 1], counting a cluster as one draw: exact for one row a
+    cluster, else wide.
+    """
     n = len(set(clusters))
     return wilson(float(np.asarray(hits, float).mean()) * n, n)
 
@@ -89,13 +108,17 @@ def percentile_interval(draws: ArrayLike, confidence: float = 0.95) -> Interval:
 
 
 def basic_interval(value: float, draws: ArrayLike, confidence: float = 0.95) -> Interval:
-    """The reverse-percentile interval: the draws' quantiles mirrored at `value`, which takes their bias out once, not adds it."""
+    """The reverse-percentile interval: the draws' quantiles mirrored at `value`, which takes their bias out once, not
+    adds it.
+    """
     low, high = percentile_interval(draws, confidence)
     return 2 * value - high, 2 * value - low
 
 
 def bca_interval(value: float, draws: ArrayLike, jackknife: ArrayLike, confidence: float = 0.95) -> Interval:
-    """Bias-corrected and accelerated percentile interval (Efron 1987, eq. 2.3). jackknife: the statistic without each cluster."""
+    """Bias-corrected and accelerated percentile interval (Efron 1987, eq. 2.3). jackknife: the statistic without each
+    cluster.
+    """
     draws, without = np.sort(np.asarray(draws, float)), np.asarray(jackknife, float)
     if draws[0] == draws[-1]:
         return float(draws[0]), float(draws[-1])
@@ -127,18 +150,23 @@ def cluster_bootstrap(
 ) -> np.ndarray:
     """Bootstrap draws, float64 [draws], of any statistic of row indices.
 
-    clusters: one label a row; rows of a cluster are drawn together. strata: one label a row; clusters are drawn within each
-    stratum, which keeps its number of clusters (a fixed set of attribute pairs, say). A cluster of two strata counts as two.
+    clusters: one label a row; rows of a cluster are drawn together. strata: one label a row; clusters are drawn within
+    each stratum, which keeps its number of clusters (a fixed set of attribute pairs, say). A cluster of two strata
+    counts as two.
     """
     whole = [""] * len(clusters) if strata is None else list(strata)
     members: dict[object, dict[object, list[int]]] = {}
     for row, (stratum, cluster) in enumerate(zip(whole, clusters, strict=True)):
         members.setdefault(stratum, {}).setdefault(cluster, []).append(row)
     groups = [[np.array(rows) for rows in inside.values()] for inside in members.values()]
-    streams = [(row for block in resamples(len(g), derive_seed(seed, i), draws) for row in block) for i, g in enumerate(groups)]
+    streams = [
+        (row for block in resamples(len(g), derive_seed(seed, i), draws) for row in block) for i, g in enumerate(groups)
+    ]
     values = np.empty(draws)
     for draw in range(draws):
-        values[draw] = statistic(np.concatenate([g[j] for g, stream in zip(groups, streams, strict=True) for j in next(stream)]))
+        values[draw] = statistic(
+            np.concatenate([g[j] for g, stream in zip(groups, streams, strict=True) for j in next(stream)])
+        )
     return values
 
 
@@ -170,7 +198,9 @@ def standard_error(influence: ArrayLike, clusters: Sequence[object] | np.ndarray
 
 @dataclass(frozen=True)
 class Difference:
-    """A minus B on the same prompts. p: paired t over prompt means; p_wilcoxon: signed ranks of the same. n: prompts."""
+    """A minus B on the same prompts. p: paired t over prompt means; p_wilcoxon: signed ranks of the same. n:
+    prompts.
+    """
 
     value: float
     ci: Interval

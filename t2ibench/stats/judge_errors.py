@@ -1,8 +1,9 @@
 """What a rate would be if the judge made no errors: one attribute (Rogan & Gladen 1978), and two attributes at once.
 
-The cells of a pair of literals (i, j) are 00, 01, 10, 11 in this order. A judge is described by M, with M[o, t] = P(judged o | truly t),
-each column estimated on real images of that very cell: judges exploit co-occurrence (a lipstick detector is weakest on men), so M is not
-the Kronecker product of two single judges. Errors that differ between real and generated images are not corrected by any of this.
+The cells of a pair of literals (i, j) are 00, 01, 10, 11 in this order. A judge is described by M, with M[o, t] =
+P(judged o | truly t), each column estimated on real images of that very cell: judges exploit co-occurrence (a lipstick
+detector is weakest on men), so M is not the Kronecker product of two single judges. Errors that differ between real and
+generated images are not corrected by any of this.
 """
 
 from itertools import combinations
@@ -18,7 +19,9 @@ SINGULAR = 1e-9  # a determinant this near zero: the judge cannot tell two cells
 
 
 def rogan_gladen(observed: float, sensitivity: float, specificity: float) -> float | None:
-    """The true rate behind an observed one, clipped to [0, 1]; None for a judge no better than chance (se + sp <= 1)."""
+    """The true rate behind an observed one, clipped to [0, 1]; None for a judge no better than chance (se + sp <=
+    1).
+    """
     informedness = sensitivity + specificity - 1
     return None if informedness <= 0 else min(1.0, max(0.0, (observed + specificity - 1) / informedness))
 
@@ -39,7 +42,9 @@ def columns(counts: np.ndarray) -> np.ndarray:
 
 
 def correct_cells(observed: ArrayLike, matrix: ArrayLike) -> np.ndarray | None:
-    """True cell frequencies [4] behind the observed ones [4]: argmin over the simplex of |M p - q|^2; None where M is not invertible."""
+    """True cell frequencies [4] behind the observed ones [4]: argmin over the simplex of |M p - q|^2; None where M is
+    not invertible.
+    """
     matrix = np.asarray(matrix, np.float64)
     if abs(np.linalg.det(matrix)) < SINGULAR:
         return None
@@ -47,10 +52,12 @@ def correct_cells(observed: ArrayLike, matrix: ArrayLike) -> np.ndarray | None:
 
 
 def unmix(observed: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-    """M^-1 q [B, 4], which sums to 1 but may leave the simplex, for q [B, 4] and M [B, 4, 4]; where M is singular, the projected answer.
+    """M^-1 q [B, 4], which sums to 1 but may leave the simplex, for q [B, 4] and M [B, 4, 4]; where M is singular, the
+    projected answer.
 
-    Projection pulls a rate near 0 or 1 inwards, and means over pairs add that up: of 20 pairs that are always right, a judge right
-    98 times in 100 leaves a mean of 0.986. So means and intervals are made of this, and cut at 0 and 1 when they are done.
+    Projection pulls a rate near 0 or 1 inwards, and means over pairs add that up: of 20 pairs that are always right, a
+    judge right 98 times in 100 leaves a mean of 0.986. So means and intervals are made of this, and cut at 0 and 1 when
+    they are done.
     """
     regular = np.abs(np.linalg.det(matrices)) >= SINGULAR
     found = np.empty_like(observed)
@@ -60,10 +67,12 @@ def unmix(observed: np.ndarray, matrices: np.ndarray) -> np.ndarray:
 
 
 def nearest_mixture(observed: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-    """Points p of the simplex [B, 4] that minimise |M p - q|^2, for q [B, 4] and M [B, 4, 4]; always on the simplex, also for a singular M.
+    """Points p of the simplex [B, 4] that minimise |M p - q|^2, for q [B, 4] and M [B, 4, 4]; always on the simplex,
+    also for a singular M.
 
-    Exact: the minimiser over the simplex is the minimiser over the plane of one of its 15 faces, so each face is solved and the
-    best feasible one kept. Where M p = q has a solution inside the simplex, no face can be better and none is tried.
+    Exact: the minimiser over the simplex is the minimiser over the plane of one of its 15 faces, so each face is solved
+    and the best feasible one kept. Where M p = q has a solution inside the simplex, no face can be better and none is
+    tried.
     """
     best, error = np.zeros_like(observed), np.full(len(observed), np.inf)
     for size in range(4, 0, -1):
@@ -79,7 +88,9 @@ def nearest_mixture(observed: np.ndarray, matrices: np.ndarray) -> np.ndarray:
 
 
 def _on_face(observed: np.ndarray, matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Least squares over the plane sum(p) = 1 by its KKT system: p [B, K], and whether it is unique and has no negative entry."""
+    """Least squares over the plane sum(p) = 1 by its KKT system: p [B, K], and whether it is unique and has no negative
+    entry.
+    """
     rows, size = len(observed), matrices.shape[2]
     system = np.zeros((rows, size + 1, size + 1))
     system[:, :size, :size] = np.einsum("boi,boj->bij", matrices, matrices)
@@ -94,9 +105,11 @@ def _on_face(observed: np.ndarray, matrices: np.ndarray) -> tuple[np.ndarray, np
 
 
 def multinomial_draws(counts: ArrayLike, seed: int, draws: int) -> np.ndarray:
-    """Bootstrap draws of counts [..., K] over K outcomes: int64 [draws, ..., K], each row with its own total, one stream of `seed`.
+    """Bootstrap draws of counts [..., K] over K outcomes: int64 [draws, ..., K], each row with its own total, one
+    stream of `seed`.
 
-    Drawing n observations with replacement is drawing a multinomial, here as K - 1 binomials by the inverse of their distribution.
+    Drawing n observations with replacement is drawing a multinomial, here as K - 1 binomials by the inverse of their
+    distribution.
     """
     counts = np.asarray(counts, np.int64)
     outcomes, shape = counts.shape[-1], counts.shape[:-1]

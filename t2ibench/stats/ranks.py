@@ -1,8 +1,9 @@
 """Who stands above whom in a column of the board, and the range of ranks that this leaves to each method.
 
-Where every method's value can be paired prompt by prompt (`t2ibench.stats.paired`), two methods are told apart by the paired test,
-Holm-adjusted over the pairs of the column, at 5 %. Elsewhere A stands above B only where their 95 % intervals do not overlap, which may
-call two methods tied that a paired test would tell apart, and hardly ever the reverse.
+Where every method's value can be paired prompt by prompt (`t2ibench.stats.paired`), two methods are told apart by the
+paired test, Holm-adjusted over the pairs of the column, at 5 %. Elsewhere A stands above B only where their 95 %
+intervals do not overlap, which may call two methods tied that a paired test would tell apart, and hardly ever the
+reverse.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,9 @@ LEVEL = 0.05
 
 
 def above_by_differences(found: Mapping[tuple[int, int], Difference], count: int, better: str) -> np.ndarray:
-    """bool [M, M]: whether method i of `count` stands above method j, from the differences i minus j of all pairs i < j."""
+    """bool [M, M]: whether method i of `count` stands above method j, from the differences i minus j of all pairs i <
+    j.
+    """
     above = np.zeros((count, count), bool)
     adjusted = holm([found[pair].p for pair in found])
     sign = -1 if better == "lower" else 1
@@ -33,12 +36,17 @@ def above_by_intervals(intervals: Sequence[tuple[float, float]], better: str) ->
 
 
 def rank_intervals(above: np.ndarray) -> list[tuple[int, int]]:
-    """The best and the worst rank of each method: 1 + those that stand above it, and all - those that it stands above."""
+    """The best and the worst rank of each method: 1 + those that stand above it, and all - those that it stands
+    above.
+    """
     return [(1 + int(above[:, i].sum()), len(above) - int(above[i].sum())) for i in range(len(above))]
 
 
-def ranks(values: Sequence[Sequence[Value]], intervals: Sequence[tuple[float, float]], better: str) -> tuple[list[tuple[int, int]], Rule]:
-    """Rank intervals of methods and the rule they come from. values: of each method, its values (as in a record) of every run seed.
+def ranks(
+    values: Sequence[Sequence[Value]], intervals: Sequence[tuple[float, float]], better: str
+) -> tuple[list[tuple[int, int]], Rule]:
+    """Rank intervals of methods and the rule they come from. values: of each method, its values (as in a record) of
+    every run seed.
 
     Several seeds of a prompt are averaged before methods are compared.
     """

@@ -1,9 +1,9 @@
 """Adaptation: a generator of one domain is moved to others, which two texts name, and of which it is shown no image.
 
-Every target is asked of the same latents: the seed of sample k is H(run seed, "source", k) whatever the target, so that an image of a
-target stands beside what the generator drew of that latent before. The group "sources" holds those, the group "adapted/<domain>" the
-images of one target, held to real ones of that domain. The baselines bracket the metrics: `unadapted` changes nothing, and `real` returns
-real images of each domain, others than those that all are held to.
+Every target is asked of the same latents: the seed of sample k is H(run seed, "source", k) whatever the target, so that
+an image of a target stands beside what the generator drew of that latent before. The group "sources" holds those, the
+group "adapted/<domain>" the images of one target, held to real ones of that domain. The baselines bracket the metrics:
+`unadapted` changes nothing, and `real` returns real images of each domain, others than those that all are held to.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,17 +21,25 @@ from t2ibench.tracks.from_sources import Sources, samples
 
 
 def prompts(asked: Asked) -> list[Prompt]:
-    """The sources and the suite's targets, in the data set's words. Among the tags: `real`, the digest of what a target is held to."""
+    """The sources and the suite's targets, in the data set's words.
+
+    Among the tags: `real`, the digest of what a target is held to.
+    """
     where, data = asked.where, asked.data
     if asked.prompts:
-        raise UserError(f"{where}: a metric asks for the prompt {asked.prompts[0].id!r}, but the track adapt has those of `adapt:` alone")
+        raise UserError(
+            f"{where}: a metric asks for the prompt {asked.prompts[0].id!r}, but the track adapt has those of "
+            f"`adapt:` alone"
+        )
     if data.domain is None or len(data.domains) < 2:
         raise UserError(f"{where}: adapt: {data.facts['name']} has no other domains to adapt to: use another data set")
     plan: AdaptPlan = asked.settings
     own, *others = data.domains
     for target in plan.targets:
         if target not in others:
-            raise UserError(f"{where}: adapt: targets: no other domain is called {target!r}{did_you_mean(target, others)}")
+            raise UserError(
+                f"{where}: adapt: targets: no other domain is called {target!r}{did_you_mean(target, others)}"
+            )
     source = plan.source or data.domains[own]
     made = [Prompt("source", source, SOURCES, plan.images, None, {"domain": own, "neutral": source})]
     for target in plan.targets or others:
@@ -63,7 +71,10 @@ def make(method: Any, samples: Sequence[Sample], data: Data | None = None) -> Te
 
 
 class RealImages:
-    """Real images of each domain, the data set's own for the sources: the ceiling of every distance. No pair is of one latent."""
+    """Real images of each domain, the data set's own for the sources: the ceiling of every distance.
+
+    No pair is of one latent.
+    """
 
     weights: Mapping[str, Mapping[str, Any]] = {}
     trained_on: Sequence[str] = ()
@@ -84,7 +95,11 @@ class RealImages:
 
 def baseline(name: str, maker: Maker | None, asked: Asked, seed: int) -> Maker:
     """By its name; `real` is of no method."""
-    return RealImages(asked.data, asked.settings.images, seed) if maker is None else Sources("unadapted", maker, asked.prompts)
+    return (
+        RealImages(asked.data, asked.settings.images, seed)
+        if maker is None
+        else Sources("unadapted", maker, asked.prompts)
+    )
 
 
 TRACK = Track(prompts=prompts, facts=facts, samples=samples, source=source, make=make, baseline=baseline)
@@ -92,7 +107,9 @@ TRACK = Track(prompts=prompts, facts=facts, samples=samples, source=source, make
 
 @dataclass(frozen=True)
 class AdaptPlan:
-    """Which domains of the data set the track `adapt` asks for, of the same `images` latents each, and what they are held to."""
+    """Which domains of the data set the track `adapt` asks for, of the same `images` latents each, and what they are
+    held to.
+    """
 
     images: int = 500
     targets: tuple[str, ...] = ()  # names of domains; none: all but the data set's own

@@ -1,8 +1,9 @@
 """Composition: an image is put together from conditions that a task takes from images A and B and from texts.
 
-Every task is asked of the same inputs. A of input i is a real image, the i-th of the group "sources", and B is the next of them on a ring.
-Sample k of the group "composed/<task>" is of input k modulo their number; its noise is the same whatever the task. The text is the caption
-of that image of both which gives nothing else. The baselines bracket the metrics: `source` answers with A, `other` with B.
+Every task is asked of the same inputs. A of input i is a real image, the i-th of the group "sources", and B is the next
+of them on a ring. Sample k of the group "composed/<task>" is of input k modulo their number; its noise is the same
+whatever the task. The text is the caption of that image of both which gives nothing else. The baselines bracket the
+metrics: `source` answers with A, `other` with B.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,24 +32,48 @@ from t2ibench.tracks.from_sources import samples
 
 
 def prompts(asked: Asked) -> list[Prompt]:
-    """The sources and the suite's tasks. Raises UserError for unknown tasks, and for fewer images than inputs, or two."""
+    """The sources and the suite's tasks.
+
+    Raises UserError for unknown tasks, and for fewer images than inputs, or two.
+    """
     plan: ComposePlan = asked.settings
     data, where = asked.data, f"{asked.where}: compose"
     if asked.prompts:
         id = asked.prompts[0].id
-        raise UserError(f"{asked.where}: a metric asks for the prompt {id!r}, but the track compose has those of `compose:` alone")
+        raise UserError(
+            f"{asked.where}: a metric asks for the prompt {id!r}, but the track compose has those of `compose:` alone"
+        )
     split = data.split(plan.split)
     if not 2 <= plan.inputs <= len(split):
-        raise UserError(f"{where}: inputs is {plan.inputs:,}, expected 2 to the {len(split):,} images of {split.dataset} {split.name}")
-    rows = [int(row) for row in permutation(derive_seed("inputs", split.dataset, split.name), len(split))[: plan.inputs]]
-    inputs = {"split": plan.split, "rows": rows, "digest": split.digest, "captions": [caption(split, row) for row in rows]}
+        raise UserError(
+            f"{where}: inputs is {plan.inputs:,}, expected 2 to the {len(split):,} images of {split.dataset} "
+            f"{split.name}"
+        )
+    rows = [
+        int(row) for row in permutation(derive_seed("inputs", split.dataset, split.name), len(split))[: plan.inputs]
+    ]
+    inputs = {
+        "split": plan.split,
+        "rows": rows,
+        "digest": split.digest,
+        "captions": [caption(split, row) for row in rows],
+    }
     side = split.images.read(rows[:1]).shape[-1]
     made = [Prompt("source", "the source", SOURCES, plan.inputs, None, {"inputs": inputs})]
     for name in plan.tasks:
         task = compose_tasks.find(name, f"{where}: tasks")
         hole = packed(known(task.hole, data, side)) if task.has_hole else None
         tags = {"inputs": inputs, "name": name, "task": asdict(task), "known": hole}
-        made.append(Prompt(f"{COMPOSED}/{name}", f"{name}: {task.about}", f"{COMPOSED}/{name}", plan.inputs * plan.images, None, tags))
+        made.append(
+            Prompt(
+                f"{COMPOSED}/{name}",
+                f"{name}: {task.about}",
+                f"{COMPOSED}/{name}",
+                plan.inputs * plan.images,
+                None,
+                tags,
+            )
+        )
     return made
 
 
@@ -59,7 +84,9 @@ def caption(split: Split, row: int) -> str | None:
 
 
 def known(hole: str, data: Data, side: int) -> np.ndarray:
-    """Where an image is known, bool [side, side]: outside of the middle, or of the region of an attribute where the data set has one."""
+    """Where an image is known, bool [side, side]: outside of the middle, or of the region of an attribute where the
+    data set has one.
+    """
     table = data.train.attributes
     if data.regions is not None and table is not None and hole in table:
         region = data.regions(hole, tuple(sorted(table[hole].dropna().astype(str).unique())))
@@ -108,19 +135,29 @@ class Inputs:
 
     @cached_property
     def parts(self) -> np.ndarray | None:
-        """The exact parts of every input, uint8 [N, H, W], which data sets may have to draw; None where the data set has none."""
+        """The exact parts of every input, uint8 [N, H, W], which data sets may have to draw; None where the data set
+        has none.
+        """
         masks = self.split.masks
         if masks is None:
             return None
-        return cache.cached(["parts", self.named["digest"], self.rows], lambda: masks.read(range(len(self.rows)))).astype(np.uint8)
+        return cache.cached(
+            ["parts", self.named["digest"], self.rows], lambda: masks.read(range(len(self.rows)))
+        ).astype(np.uint8)
 
     def requests(self, samples: Sequence[Sample]) -> list[Compose]:
         """What samples of one task ask of a method."""
         tags = samples[0].prompt.tags
         task, hole = Task(**tags["task"]), None if tags["known"] is None else unpacked(tags["known"])
         exact = bool({"G", "D"} & set("".join([*task.c1.values(), *task.c2.values()])))
-        ends = {i: self._source(i, exact) for k in (sample.k for sample in samples) for i in (k % len(self.rows), (k + 1) % len(self.rows))}
-        return [request(task, ends[s.k % len(self.rows)], ends[(s.k + 1) % len(self.rows)], s.seed, hole) for s in samples]
+        ends = {
+            i: self._source(i, exact)
+            for k in (sample.k for sample in samples)
+            for i in (k % len(self.rows), (k + 1) % len(self.rows))
+        }
+        return [
+            request(task, ends[s.k % len(self.rows)], ends[(s.k + 1) % len(self.rows)], s.seed, hole) for s in samples
+        ]
 
     def _source(self, i: int, exact: bool) -> Source:
         parts = self.parts[i] if exact and self.parts is not None else None
@@ -128,7 +165,13 @@ class Inputs:
 
 
 def request(
-    task: Task, a: Source, b: Source | None, seed: int, hole: np.ndarray | None, position: float = 0.5, drawn: Source | None = None
+    task: Task,
+    a: Source,
+    b: Source | None,
+    seed: int,
+    hole: np.ndarray | None,
+    position: float = 0.5,
+    drawn: Source | None = None,
 ) -> Compose:
     """What a task asks of A and B, its text being a caption of theirs.
 
@@ -163,7 +206,9 @@ def sketch_of(source: Source) -> np.ndarray:
 def silhouette_of(source: Source) -> np.ndarray:
     """uint8 [H, W] in {0, 1}."""
     assert source.image is not None
-    return silhouettes(torch.from_numpy(source.image)[None])[0].numpy() if source.silhouette is None else source.silhouette
+    return (
+        silhouettes(torch.from_numpy(source.image)[None])[0].numpy() if source.silhouette is None else source.silhouette
+    )
 
 
 class Ends:
@@ -201,5 +246,21 @@ class ComposePlan:
 
     inputs: int = 64
     images: int = 1
-    tasks: tuple[str, ...] = ("T", "E", "P", "S", "G", "D", "I", "M", "SD", "PSD", "EPSD", "TEPSGDI", "style", "colorize_direct", "tryon")
+    tasks: tuple[str, ...] = (
+        "T",
+        "E",
+        "P",
+        "S",
+        "G",
+        "D",
+        "I",
+        "M",
+        "SD",
+        "PSD",
+        "EPSD",
+        "TEPSGDI",
+        "style",
+        "colorize_direct",
+        "tryon",
+    )
     split: str | None = None  # whose images; None: the reference's

@@ -1,6 +1,7 @@
 """Tasks of the track `compose`: which conditions are taken from which source, and how the image is made of them.
 
-The tasks of Composer's paper are in compose_tasks.yaml. Letters alone name a task too: "SD" draws from the sketch and the depth of A.
+The tasks of Composer's paper are in compose_tasks.yaml. Letters alone name a task too: "SD" draws from the sketch and
+the depth of A.
 """
 
 import functools
@@ -14,7 +15,16 @@ import yaml
 from t2ibench.core import settings
 from t2ibench.core.errors import UserError, did_you_mean
 
-NAMES = {"T": "caption", "E": "embedding", "P": "palette", "S": "sketch", "G": "instances", "D": "depth", "I": "intensity", "M": "known"}
+NAMES = {
+    "T": "caption",
+    "E": "embedding",
+    "P": "palette",
+    "S": "sketch",
+    "G": "instances",
+    "D": "depth",
+    "I": "intensity",
+    "M": "known",
+}
 LETTERS = "".join(NAMES)
 SOURCES = ("A", "B", "text", "edited", "between")
 EDITS = ("other", "shift", "mirror", "erase")
@@ -23,10 +33,11 @@ FILE = "compose_tasks.yaml"
 
 @dataclass(frozen=True)
 class Task:
-    """c1, c2: for each source the letters that are taken from it; `from_`: who says that these are the task's conditions.
+    """c1, c2: for each source the letters that are taken from it; `from_`: who says that these are the task's
+    conditions.
 
-    edit: how "edited" differs from A, one of EDITS. hole: where M knows nothing: "middle", or the region of an attribute. keep: known
-    pixels are put back.
+    edit: how "edited" differs from A, one of EDITS. hole: where M knows nothing: "middle", or the region of an
+    attribute. keep: known pixels are put back.
     """
 
     mode: Literal["sample", "reconfigure", "interpolate"]
@@ -83,33 +94,53 @@ def find(name: str, where: str) -> Task:
         return recipes()[name]
     if name and set(name) <= set(LETTERS) and len(set(name)) == len(name):
         return Task("sample", {"A": "".join(letter for letter in LETTERS if letter in name)})
-    raise UserError(f"{where}: no recipe is called {name!r}{did_you_mean(name, recipes())}; or letters of {LETTERS}, such as SD")
+    raise UserError(
+        f"{where}: no recipe is called {name!r}{did_you_mean(name, recipes())}; or letters of {LETTERS}, such as SD"
+    )
 
 
 def tasks(text: str) -> dict[str, Task]:
-    """Every task of a YAML text by name, those with variants as `name_variant`. Raises UserError for what is not a task."""
+    """Every task of a YAML text by name, those with variants as `name_variant`.
+
+    Raises UserError for what is not a task.
+    """
     found: dict[str, Task] = {}
     for name, row in yaml.safe_load(text).items():
         variants = row.get("variants", {"": row})
-        found |= {f"{name}_{variant}" if variant else name: task(f"{FILE}: {name}", given) for variant, given in variants.items()}
+        found |= {
+            f"{name}_{variant}" if variant else name: task(f"{FILE}: {name}", given)
+            for variant, given in variants.items()
+        }
     return found
 
 
 def task(where: str, row: Mapping[str, Any]) -> Task:
-    """One row. Raises UserError for unknown keys, sources and letters, a letter that two sources give, and an edit without a kind."""
+    """One row.
+
+    Raises UserError for unknown keys, sources and letters, a letter that two sources give, and an edit without a kind.
+    """
     made = settings.configure(Task, {"from_" if key == "from" else key: value for key, value in row.items()}, where)
     for name, sets in (("c1", made.c1), ("c2", made.c2)):
         for source, letters in sets.items():
             if source not in SOURCES:
-                raise UserError(f"{where}: {name} takes {letters!r} from {source!r}, expected one of {', '.join(SOURCES)}")
+                raise UserError(
+                    f"{where}: {name} takes {letters!r} from {source!r}, expected one of {', '.join(SOURCES)}"
+                )
             for letter in letters:
                 if letter not in LETTERS:
-                    raise UserError(f"{where}: {name}: no condition is called {letter!r}, expected letters of {LETTERS}")
+                    raise UserError(
+                        f"{where}: {name}: no condition is called {letter!r}, expected letters of {LETTERS}"
+                    )
         given = "".join(sets.values())
         if twice := {letter for letter in given if given.count(letter) > 1}:
             raise UserError(f"{where}: {name} takes {sorted(twice)[0]} from two sources: a condition has one")
     if bool(made.c1) != (made.mode == "reconfigure"):
-        raise UserError(f"{where}: mode is {made.mode!r}: only 'reconfigure' has conditions c1, and it must: change one of them")
+        raise UserError(
+            f"{where}: mode is {made.mode!r}: only 'reconfigure' has conditions c1, and it must: change one of them"
+        )
     if bool(made.edit) != ("edited" in made.c2):
-        raise UserError(f"{where}: edit is {made.edit!r}: what is taken from 'edited' has one of {', '.join(EDITS)}, and nothing else has")
+        raise UserError(
+            f"{where}: edit is {made.edit!r}: what is taken from 'edited' has one of {', '.join(EDITS)}, and nothing "
+            f"else has"
+        )
     return made

@@ -1,11 +1,11 @@
 """The contract of each track: what a request holds, and what a method must have to take part.
 
-A method takes part in a track by having its functions. Images cross this boundary as uint8 [B, 3, H, W]: what is scored is what is
-saved. How a track asks for its samples is in the module of its name, t2ibench/tracks/<track>.py.
+A method takes part in a track by having its functions. Images cross this boundary as uint8 [B, 3, H, W]: what is scored
+is what is saved. How a track asks for its samples is in the module of its name, t2ibench/tracks/<track>.py.
 
-"Row i depends on request i alone" is said of what a method may look at. The requests beside it may move a pixel by one grey level, since
-kernels add in an order that depends on the shape of a batch and the place of a row in it. The same requests in the same order give the
-same images, bit for bit, on one machine with the same number of threads.
+"Row i depends on request i alone" is said of what a method may look at. The requests beside it may move a pixel by one
+grey level, since kernels add in an order that depends on the shape of a batch and the place of a row in it. The same
+requests in the same order give the same images, bit for bit, on one machine with the same number of threads.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ PAIRS = "pairs"  # the group of prompts for attribute pairs
 class Prompt:
     """One text that a track asks for, with the facts about it that metrics need.
 
-    group: which metrics it is for ("captions": one text of each reference image; "pairs": attribute pairs; "sources" and "edits": of
-    the track `edit`; "sources" and "adapted/<domain>": of the track `adapt`; "sources" and "composed/<task>": of the track `compose`).
-    `images` samples are made of it, k = 0 … images - 1.
-    `reference`: the id of the real image the text came with.
-    `tags`: whatever the metric that asked for the prompt has to know again (JSON values).
+    group: which metrics it is for ("captions": one text of each reference image; "pairs": attribute pairs; "sources"
+    and "edits": of the track `edit`; "sources" and "adapted/<domain>": of the track `adapt`; "sources" and
+    "composed/<task>": of the track `compose`). `images` samples are made of it, k = 0 … images - 1. `reference`: the id
+    of the real image the text came with. `tags`: whatever the metric that asked for the prompt has to know again (JSON
+    values).
     """
 
     id: str
@@ -69,7 +69,8 @@ class TextToImageMethod(Protocol):
 class Edit:
     """A change asked for by two texts: from what the neutral one says to what the target says, and nothing else.
 
-    The source is the image that the method makes of `seed`, in [0, 2**63), or the real `image`, uint8 [3, H, W], where there is one.
+    The source is the image that the method makes of `seed`, in [0, 2**63), or the real `image`, uint8 [3, H, W], where
+    there is one.
     """
 
     neutral: str
@@ -85,7 +86,10 @@ class EditMethod(Protocol):
         ...
 
     def unedited(self, requests: Sequence[Edit]) -> Tensor:
-        """The image that each edit starts from: uint8, [B, 3, H, W]. It depends on the seed (or the real image), never on the texts."""
+        """The image that each edit starts from: uint8, [B, 3, H, W].
+
+        It depends on the seed (or the real image), never on the texts.
+        """
         ...
 
 
@@ -108,7 +112,10 @@ class AdaptMethod(Protocol):
         ...
 
     def unadapted(self, requests: Sequence[Adapt]) -> Tensor:
-        """The source generator's image of the same latent: uint8, [B, 3, H, W]. It depends on the seed alone, never on the texts."""
+        """The source generator's image of the same latent: uint8, [B, 3, H, W].
+
+        It depends on the seed alone, never on the texts.
+        """
         ...
 
 
@@ -116,9 +123,9 @@ class AdaptMethod(Protocol):
 class Source:
     """What conditions are taken from, as far as it is known.
 
-    image: uint8 [3, H, W]. parts: the part that each pixel shows, uint8 [H, W], counted from the farthest, 0 is the background; only where
-    they are exact. caption: its text. silhouette: uint8 [H, W] in {0, 1}, and strokes: float32 [H, W] in [0, 1], in place of what would
-    be found in the image.
+    image: uint8 [3, H, W]. parts: the part that each pixel shows, uint8 [H, W], counted from the farthest, 0 is the
+    background; only where they are exact. caption: its text. silhouette: uint8 [H, W] in {0, 1}, and strokes: float32
+    [H, W] in [0, 1], in place of what would be found in the image.
     """
 
     image: np.ndarray | None = None
@@ -130,10 +137,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Compose:
-    """One image, put together from conditions that a task takes from sources: "A", "B", "text", "edited", as far as the task needs them.
+    """One image, put together from conditions that a task takes from sources: "A", "B", "text", "edited", as far as the
+    task needs them.
 
-    known: bool [H, W], where A is known, for a task that has a hole. position: in [0, 1], of what lies between A and B. seed: in
-    [0, 2**63).
+    known: bool [H, W], where A is known, for a task that has a hole. position: in [0, 1], of what lies between A and B.
+    seed: in [0, 2**63).
     """
 
     task: Task
@@ -157,10 +165,10 @@ Of = Literal["nothing", "anything", "method"]
 class Contract:
     """What is known of a track before anything is imported that runs it.
 
-    functions: what a method must have to take part. baselines: by name, whose images each of them takes: "nothing" (it has its own),
-    "anything" (real ones, or a method's), "method" (a method's); default: those of a suite that names none. key: the suite's key for
-    what is asked. above: for a group of samples (what stands before a "/" in its name), the group whose sample of the same k is shown
-    above each of its images.
+    functions: what a method must have to take part. baselines: by name, whose images each of them takes: "nothing" (it
+    has its own), "anything" (real ones, or a method's), "method" (a method's); default: those of a suite that names
+    none. key: the suite's key for what is asked. above: for a group of samples (what stands before a "/" in its name),
+    the group whose sample of the same k is shown above each of its images.
     """
 
     functions: tuple[str, ...]
@@ -202,7 +210,10 @@ TRACKS: Mapping[str, Contract] = {
 
 @dataclass(frozen=True)
 class Sample:
-    """One image to be made: the k-th of a prompt. `seed` is all of its randomness, and follows from the run seed, prompt id and k."""
+    """One image to be made: the k-th of a prompt.
+
+    `seed` is all of its randomness, and follows from the run seed, prompt id and k.
+    """
 
     prompt: Prompt
     k: int
@@ -217,7 +228,8 @@ class Sample:
 class Maker(Protocol):
     """Who makes the images of a cell.
 
-    identity: everything beside prompts and seeds that decides them. weights, trained_on: of the networks in it, for the record.
+    identity: everything beside prompts and seeds that decides them. weights, trained_on: of the networks in it, for the
+    record.
     """
 
     @property
@@ -231,10 +243,11 @@ class Maker(Protocol):
 
     @property
     def cost(self) -> Mapping[str, float]:
-        """Seconds that images are not charged with; empty where nothing is prepared or trained. A method may have it as `cost`.
+        """Seconds that images are not charged with; empty where nothing is prepared or trained. A method may have it as
+        `cost`.
 
-        preparation_seconds: once for its weights; training_seconds_per_prompt: their mean, and prompts_trained: of how many; also where
-        what they made lay in the cache. spent_seconds: what this process has spent of it so far.
+        preparation_seconds: once for its weights; training_seconds_per_prompt: their mean, and prompts_trained: of how
+        many; also where what they made lay in the cache. spent_seconds: what this process has spent of it so far.
         """
         ...
 
@@ -243,13 +256,16 @@ class Maker(Protocol):
         ...
 
     def make(self, samples: Sequence[Sample]) -> Tensor:
-        """The images of samples, all of one group of prompts: uint8 [B, 3, H, W]; row i depends on sample i alone (see t2ibench/tracks)."""
+        """The images of samples, all of one group of prompts: uint8 [B, 3, H, W]; row i depends on sample i alone (see
+        t2ibench/tracks).
+        """
         ...
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a suite asks of a track. settings: the suite's own of this track, a class of the track's module. where: begins error lines.
+    """What a suite asks of a track. settings: the suite's own of this track, a class of the track's module. where:
+    begins error lines.
 
     prompts: those that metrics ask for while the track makes its own, and from then on all of them.
     """
@@ -262,12 +278,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class Track:
-    """How a track goes from a suite to images. `t2ibench/tracks/<name>.py` has its own as TRACK; the contracts are in this module.
+    """How a track goes from a suite to images. `t2ibench/tracks/<name>.py` has its own as TRACK; the contracts are in
+    this module.
 
     prompts: everything that is asked for, what metrics ask for included. facts: what a record says of the prompts.
-    samples: of prompts, under a run seed. source: what a method makes the images of a prompt from, beside their seeds. make: asks a
-    method for samples of one group, with the data set where requests hold real images. baseline: by its name, from the maker it is `of`
-    (None: real images), under a run seed.
+    samples: of prompts, under a run seed. source: what a method makes the images of a prompt from, beside their seeds.
+    make: asks a method for samples of one group, with the data set where requests hold real images. baseline: by its
+    name, from the maker it is `of` (None: real images), under a run seed.
     """
 
     prompts: Callable[[Asked], list[Prompt]]

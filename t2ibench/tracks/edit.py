@@ -1,9 +1,10 @@
-"""Editing: one change, asked for by a text, of an image that is there. The change should be made, and everything else should stay.
+"""Editing: one change, asked for by a text, of an image that is there. The change should be made, and everything else
+should stay.
 
-Every edit is asked of the same sources: the seed of sample k is H(run seed, "source", k) whatever the prompt, so that sources pair the
-edits with each other and with the images before them. The group "sources" holds those, the group "edits" one prompt an edit, and the
-two are joined by k. The baselines bracket the metrics: `unedited` changes nothing, `resampled` everything, and `exact`, where the data
-set can draw it, just what was asked for.
+Every edit is asked of the same sources: the seed of sample k is H(run seed, "source", k) whatever the prompt, so that
+sources pair the edits with each other and with the images before them. The group "sources" holds those, the group
+"edits" one prompt an edit, and the two are joined by k. The baselines bracket the metrics: `unedited` changes nothing,
+`resampled` everything, and `exact`, where the data set can draw it, just what was asked for.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,9 @@ def prompts(asked: Asked) -> list[Prompt]:
     """The sources and the suite's edits. Metrics of this track judge what is there, and ask for nothing more."""
     if asked.prompts:
         id = asked.prompts[0].id
-        raise UserError(f"{asked.where}: a metric asks for the prompt {id!r}, but the track edit takes its prompts from `edits:`")
+        raise UserError(
+            f"{asked.where}: a metric asks for the prompt {id!r}, but the track edit takes its prompts from `edits:`"
+        )
     plan: EditPlan = asked.settings
     return edit_texts.build(asked.data.train, plan.literals, plan.neutral, plan.images, f"{asked.where}: edits")
 
@@ -56,7 +59,9 @@ class Exact:
     def __init__(self, data: Data) -> None:
         """Raises UserError for a data set that cannot change one attribute alone."""
         if data.edited is None:
-            raise UserError(f"baselines: exact: {data.facts['name']} cannot change one attribute of an image: take it out")
+            raise UserError(
+                f"baselines: exact: {data.facts['name']} cannot change one attribute of an image: take it out"
+            )
         self.edited, self.identity = data.edited, {"name": "exact", "dataset": data.facts}
 
     def source(self, sample: Sample) -> str:
@@ -86,5 +91,7 @@ class EditPlan:
     """
 
     images: int = 50
-    literals: tuple[str, ...] = ()  # none: all that can be said, are not rare in training and not in most images already
+    literals: tuple[
+        str, ...
+    ] = ()  # none: all that can be said, are not rare in training and not in most images already
     neutral: str | None = None  # must end with its noun; None: from the data set's vocabulary, "a person"

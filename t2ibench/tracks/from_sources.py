@@ -1,4 +1,6 @@
-"""Samples that start from sources, of which every sample of one k shares one: those of edits, adaptations and compositions."""
+"""Samples that start from sources, of which every sample of one k shares one: those of edits, adaptations and
+compositions.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,9 +18,13 @@ def samples(prompts: Sequence[Prompt], run_seed: int) -> list[Sample]:
 
 
 class Sources:
-    """A method's sources in place of what it makes of them: each its own ("unedited", "unadapted"), or another seed's ("resampled")."""
+    """A method's sources in place of what it makes of them: each its own ("unedited", "unadapted"), or another seed's
+    ("resampled").
+    """
 
-    def __init__(self, name: Literal["unedited", "unadapted", "resampled"], maker: Maker, prompts: Sequence[Prompt]) -> None:
+    def __init__(
+        self, name: Literal["unedited", "unadapted", "resampled"], maker: Maker, prompts: Sequence[Prompt]
+    ) -> None:
         self.name, self.maker, self.weights, self.trained_on = name, maker, maker.weights, maker.trained_on
         self.identity: Mapping[str, Any] = {"name": name, "of": maker.identity}
         [self.prompt] = [prompt for prompt in prompts if prompt.group == SOURCES]

@@ -1,4 +1,6 @@
-"""Text to image: one image of one text. Captions of real images are asked for, and what metrics add; the baselines know real images."""
+"""Text to image: one image of one text. Captions of real images are asked for, and what metrics add; the baselines know
+real images.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,17 +24,23 @@ def prompts(asked: Asked) -> list[Prompt]:
 
 
 def prompts_of(captions: int, split: Split, further: Sequence[Prompt]) -> list[Prompt]:
-    """One caption of each of the first `captions` images of a split, and what metrics ask for beside them, each prompt once.
+    """One caption of each of the first `captions` images of a split, and what metrics ask for beside them, each prompt
+    once.
 
-    Which of an image's captions is drawn from its id, so it is the same in every run. Raises UserError where a caption is missing.
+    Which of an image's captions is drawn from its id, so it is the same in every run. Raises UserError where a caption
+    is missing.
     """
     if captions > len(split):
-        raise UserError(f"prompts: captions is {captions:,}, but {split.dataset} {split.name} has {len(split):,} images")
+        raise UserError(
+            f"prompts: captions is {captions:,}, but {split.dataset} {split.name} has {len(split):,} images"
+        )
     prompts: dict[str, Prompt] = {}
     for row in range(captions):
         id, texts = split.ids[row], split.captions[row]
         if not texts:
-            raise UserError(f"{split.dataset} {split.name}: image {id} has no caption, expected at least one: write one")
+            raise UserError(
+                f"{split.dataset} {split.name}: image {id} has no caption, expected at least one: write one"
+            )
         which = derive_seed("caption", id) % len(texts)
         prompts[f"captions/{id}/{which}"] = Prompt(f"captions/{id}/{which}", texts[which], reference=id)
     for prompt in further:
@@ -42,7 +50,9 @@ def prompts_of(captions: int, split: Split, further: Sequence[Prompt]) -> list[P
 
 
 def samples(prompts: Sequence[Prompt], run_seed: int) -> list[Sample]:
-    """Every sample of a run, prompt by prompt; the random stream of each is H(run seed, prompt id, k) and nothing else."""
+    """Every sample of a run, prompt by prompt; the random stream of each is H(run seed, prompt id, k) and nothing
+    else.
+    """
     return [Sample(prompt, k, derive_seed(run_seed, prompt.id, k)) for prompt in prompts for k in range(prompt.images)]
 
 
@@ -64,9 +74,9 @@ def baseline(name: str, maker: Maker | None, asked: Asked, seed: int) -> Maker:
 class RealImages:
     """Real images as if a method had made them, which shows the ceiling of every number.
 
-    A caption gets the image it came with. A prompt for attributes (tags: `literals`, a list of "attribute=value") gets images that carry
-    them, each another one: rendered for it where the data set can, otherwise from its splits, in random order, again from the first
-    where there are too few.
+    A caption gets the image it came with. A prompt for attributes (tags: `literals`, a list of "attribute=value") gets
+    images that carry them, each another one: rendered for it where the data set can, otherwise from its splits, in
+    random order, again from the first where there are too few.
     """
 
     weights: Mapping[str, Mapping[str, Any]] = {}
@@ -88,7 +98,11 @@ class RealImages:
 
     def source(self, sample: Sample) -> str:
         prompt = sample.prompt
-        return f"real {prompt.reference}" if prompt.reference is not None else f"real {'+'.join(literals(prompt))} {self._index(sample)}"
+        return (
+            f"real {prompt.reference}"
+            if prompt.reference is not None
+            else f"real {'+'.join(literals(prompt))} {self._index(sample)}"
+        )
 
     def make(self, samples: Sequence[Sample]) -> Tensor:
         return torch.from_numpy(np.concatenate([self._image(sample) for sample in samples]))
@@ -117,17 +131,23 @@ class RealImages:
         for split in self.splits:
             table = split.attributes
             if table is not None and set(conditions) <= set(table.columns):
-                rows = np.flatnonzero(np.all([(table[name].astype(str) == value).to_numpy() for name, value in conditions.items()], axis=0))
+                rows = np.flatnonzero(
+                    np.all(
+                        [(table[name].astype(str) == value).to_numpy() for name, value in conditions.items()], axis=0
+                    )
+                )
                 if len(rows):
                     return split.take(rows[permutation(derive_seed("real", *key), len(rows))])
         raise ValueError(f"no real image carries {' and '.join(key)}")
 
 
 class Shuffled:
-    """Another maker's images under the wrong prompts: what a number is worth when the text says nothing about the image.
+    """Another maker's images under the wrong prompts: what a number is worth when the text says nothing about the
+    image.
 
-    Within each group the prompts are put on one random ring, and each is answered by the image of the next, with its own seed. Prompts
-    that ask for the same attributes stand on the ring as one, so that none is answered by its own paraphrase.
+    Within each group the prompts are put on one random ring, and each is answered by the image of the next, with its
+    own seed. Prompts that ask for the same attributes stand on the ring as one, so that none is answered by its own
+    paraphrase.
     """
 
     def __init__(self, maker: Maker, prompts: Sequence[Prompt], seed: int) -> None:
@@ -174,7 +194,10 @@ class Unconditional:
         row = int(first * len(self.train))
         captions = self.train.captions[row]
         if not captions:
-            raise UserError(f"{self.train.dataset}: {self.train.name} image {self.train.ids[row]} has no caption, expected at least one")
+            raise UserError(
+                f"{self.train.dataset}: {self.train.name} image {self.train.ids[row]} has no caption, expected at "
+                f"least one"
+            )
         prompt = replace(sample.prompt, text=captions[int(second * len(captions))], reference=self.train.ids[row])
         return replace(sample, prompt=prompt)
 
@@ -204,8 +227,8 @@ TRACK = Track(
 class PromptPlan:
     """How many captions of a split are asked for, one of each image. Metrics add prompts of their own.
 
-    The split of the captions is best not that of the reference: otherwise the baseline `real`, which answers a caption with the image it
-    came with, is compared with itself.
+    The split of the captions is best not that of the reference: otherwise the baseline `real`, which answers a caption
+    with the image it came with, is compared with itself.
     """
 
     captions: int = 2000

@@ -1,5 +1,5 @@
-"""t2ibench/checks/audit: who is asked what, what is undone by weights, and what is refused. All answers are made up to be counted by
-hand.
+"""t2ibench/checks/audit: who is asked what, what is undone by weights, and what is refused. All answers are made up to
+be counted by hand.
 """
 
 import csv
@@ -44,7 +44,9 @@ class ColumnJudge:
 
     def read(self, images: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         seen = (images[:, 0, 4, :5] > 128).float()
-        return seen[:, :1], {name: torch.stack([1 - seen[:, i], seen[:, i]], 1) for i, name in enumerate(self.attributes)}
+        return seen[:, :1], {
+            name: torch.stack([1 - seen[:, i], seen[:, i]], 1) for i, name in enumerate(self.attributes)
+        }
 
 
 @pytest.fixture
@@ -59,7 +61,9 @@ def faces(squares, monkeypatch) -> Path:
 
 @pytest.fixture
 def drawn(faces) -> Path:
-    answer = CliRunner().invoke(cli.app, ["audit", "draw", "faces.yaml", "shuffled-real", "--images", "24", "--folder", "a"])
+    answer = CliRunner().invoke(
+        cli.app, ["audit", "draw", "faces.yaml", "shuffled-real", "--images", "24", "--folder", "a"]
+    )
     assert answer.exit_code == 0, answer.output
     return Path("a")
 
@@ -73,7 +77,10 @@ def by_hand(cells: Sequence[str], population: dict[str, int], pair: str = "hat=y
 
 def says(rater: str, *cells: str) -> Answers:
     """A rater's answers, in order; "?": it cannot be told."""
-    said = {f"image-{i:03}": tuple({"1": True, "0": False, "?": None}[digit] for digit in cell) for i, cell in enumerate(cells)}
+    said = {
+        f"image-{i:03}": tuple({"1": True, "0": False, "?": None}[digit] for digit in cell)
+        for i, cell in enumerate(cells)
+    }
     return Answers(rater, said)  # type: ignore[arg-type]
 
 
@@ -99,7 +106,9 @@ def test_every_image_of_a_judged_cell_is_drawn_as_often_and_every_pair_gets_its_
 
 
 def test_weights_undo_the_strata():
-    """The judge is right wherever it says 00, 900 of 1,000 images, and wrong in half of the rest; equally many of both were looked at."""
+    """The judge is right wherever it says 00, 900 of 1,000 images, and wrong in half of the rest; equally many of both
+    were looked at.
+    """
     key = by_hand(["00"] * 4 + ["11"] * 4, {"00": 900, "01": 0, "10": 0, "11": 100})
     person = says("a", *["00"] * 4, "11", "11", "10", "10")
     made = audit_of(key, [person, says("b", *["00"] * 4, "11", "11", "10", "10")])
@@ -142,7 +151,11 @@ def test_intervals_hold_the_truth_at_least_as_often_as_they_say():
     for _ in range(400):
         rows = np.concatenate([rng.choice(np.flatnonzero(judged == cell), 25, replace=False) for cell in range(4)])
         weights = np.repeat(np.array(sizes) / 25, 25)
-        found = (share(agreed[rows], weights), kappa(seen[0][rows], seen[1][rows], weights), kappa(judged[rows], seen[0][rows], weights))
+        found = (
+            share(agreed[rows], weights),
+            kappa(seen[0][rows], seen[1][rows], weights),
+            kappa(judged[rows], seen[0][rows], weights),
+        )
         inside.append([made["ci"][0] <= truth <= made["ci"][1] for made, truth in zip(found, truths, strict=True)])
     assert (np.mean(inside, 0) >= 0.93).all()
 
@@ -159,7 +172,8 @@ def test_images_that_a_rater_could_not_tell_are_left_out_of_what_they_concern():
 
 
 @pytest.mark.parametrize(
-    ("images", "wrong", "verdict"), [(20, 3, "kept"), (20, 4, "withheld"), (10, 1, "kept"), (10, 2, "withheld"), (9, 9, "too few images")]
+    ("images", "wrong", "verdict"),
+    [(20, 3, "kept"), (20, 4, "withheld"), (10, 1, "kept"), (10, 2, "withheld"), (9, 9, "too few images")],
 )
 def test_a_pair_is_withheld_below_0_85_where_it_has_enough_images(images, wrong, verdict):
     key = by_hand(["11"] * images, {"00": 0, "01": 0, "10": 0, "11": images})
@@ -190,7 +204,9 @@ def test_questions_are_in_the_words_of_the_data_set():
 def test_raters_learn_neither_method_nor_judge_nor_prompt(drawn):
     key, form = read_key(drawn), (drawn / "raters/audit.html").read_text("utf-8")
     files = {path: path.read_bytes() for path in (drawn / "raters").rglob("*") if path.is_file()}
-    assert sorted(path.name for path in files) == sorted(["answers.csv", "audit.html", *(f"{name}.png" for name in key["drawn"])])
+    assert sorted(path.name for path in files) == sorted(
+        ["answers.csv", "audit.html", *(f"{name}.png" for name in key["drawn"])]
+    )
     plain = re.sub(r'"png": "[^"]*"', "", form)
     for hidden in (
         "shuffled",
@@ -221,7 +237,9 @@ def test_what_is_drawn_is_what_the_judge_said_and_the_same_in_every_process(draw
     assert sum(key["judged_cells"].values()) == sum(row["n"] for row in pairs)
     assert key["judged_cells"]["11"] == sum(row["hits"] for row in pairs)
     sizes = [key["judged_cells"][cell] for cell in CELLS]
-    assert sorted(Counter(image["cell"] for image in key["drawn"].values()).values()) == sorted(n for n in allotted(sizes, 24) if n)
+    assert sorted(Counter(image["cell"] for image in key["drawn"].values()).values()) == sorted(
+        n for n in allotted(sizes, 24) if n
+    )
     from PIL import Image
 
     for name, image in key["drawn"].items():
@@ -229,7 +247,9 @@ def test_what_is_drawn_is_what_the_judge_said_and_the_same_in_every_process(draw
         places = [list(ColumnJudge.attributes).index(literal.removesuffix("=yes")) for literal in image["literals"]]
         assert "".join(str(int(pixels[4, place, 0] > 128)) for place in places) == image["cell"]
     before = {path: path.read_bytes() for path in drawn.rglob("*") if path.is_file()}
-    again = CliRunner().invoke(cli.app, ["audit", "draw", "faces.yaml", "shuffled-real", "--images", "24", "--folder", "a"])
+    again = CliRunner().invoke(
+        cli.app, ["audit", "draw", "faces.yaml", "shuffled-real", "--images", "24", "--folder", "a"]
+    )
     assert again.exit_code == 0
     assert before == {path: path.read_bytes() for path in drawn.rglob("*") if path.is_file()}
 
@@ -284,7 +304,10 @@ def test_an_audit_stands_beside_the_records_and_under_the_board(drawn, t2ibench)
         (lambda rows: rows[2].update(image=rows[1]["image"]), "line 4: image-002 is there twice"),
         (lambda rows: rows.pop(), "1 of 24 images have no row, the first image-024"),
         (lambda rows: rows[4].update(answer_2=""), "image-005: answer_2 is '', expected yes, no, cannot tell"),
-        (lambda rows: rows[4].update(answer_1="maybe"), "image-005: answer_1 is 'maybe', expected yes, no, cannot tell"),
+        (
+            lambda rows: rows[4].update(answer_1="maybe"),
+            "image-005: answer_1 is 'maybe', expected yes, no, cannot tell",
+        ),
         (lambda rows: rows[4].update(audit="audit-0"), "line 6 is of 'audit-0', expected 'audit-"),
         (lambda rows: rows[4].update(rater="Bo"), "the raters are ['Ann', 'Bo'], expected one name"),
         (lambda rows: [row.update(rater=" ") for row in rows], "the raters are [''], expected one name"),
@@ -335,4 +358,8 @@ def test_other_wrong_files_are_one_line(drawn, t2ibench):
 def _sample_of_first(folder: Path) -> str:
     first = next(iter(read_key(folder)["drawn"].values()))
     lines = next(Path("runs/faces/text_to_image/shuffled-real").rglob("journal.jsonl")).read_text("utf-8").splitlines()
-    return next(line["sample"] for line in map(json.loads, lines) if (line["prompt"], line["k"]) == (first["prompt"], first["k"]))
+    return next(
+        line["sample"]
+        for line in map(json.loads, lines)
+        if (line["prompt"], line["k"]) == (first["prompt"], first["k"])
+    )

@@ -1,4 +1,6 @@
-"""t2ibench/checks/drift: faults are found in their layer and named, equal things pass, what cannot be concluded is no pass."""
+"""t2ibench/checks/drift: faults are found in their layer and named, equal things pass, what cannot be concluded is no
+pass.
+"""
 
 import json
 import runpy
@@ -75,7 +77,13 @@ def test_a_fault_of_a_network_is_found_in_its_features(shipped, name):
         ("pixels", [7] * 300, [7] * 290 + [8] * 10, "drift", "drift"),
         ("floats", [100.0], [100.0005], "drift", "pass"),
         ("features", [[3.0, 4.0], [1, 0]], [[3.0, 4.0], [1, 5e-5]], "drift", "pass"),
-        ("features", [[3.0, 4.0], [1, 0]], [[3.003, 4.004], [1, 0]], "drift", "drift"),  # a scale, which a cosine does not see
+        (
+            "features",
+            [[3.0, 4.0], [1, 0]],
+            [[3.003, 4.004], [1, 0]],
+            "drift",
+            "drift",
+        ),  # a scale, which a cosine does not see
         ("number", [1.0], [1.0, 2.0], "drift", "drift"),
     ],
 )
@@ -133,7 +141,11 @@ def environment(**changes) -> dict:
     [
         ({"packages": {"pillow": "13.0"}}, "resize", "culprit: package pillow: 12.3 → 13.0"),
         ({"packages": {"pillow": "13.0", "pandas": "3"}}, "resize", "culprit: package pillow: 12.3 → 13.0"),
-        ({"weights": {"clip-judge-avatars": "cc", "gan-avatars": "dd"}}, "features", "culprit: weights clip-judge-avatars: aa → cc"),
+        (
+            {"weights": {"clip-judge-avatars": "cc", "gan-avatars": "dd"}},
+            "features",
+            "culprit: weights clip-judge-avatars: aa → cc",
+        ),
         ({"files": {"metrics/kid.py": "9"}}, "estimator", "culprit: file metrics/kid.py: 1 → 9"),
         ({"packages": {"pandas": "3"}}, "resize", "no package, weight, switch or file that this layer uses differs"),
         (
@@ -165,9 +177,9 @@ def test_the_fingerprint_knows_the_files_of_plug_in_folders():
 def cell(values, images="same", **changes) -> dict:
     """A record whose one value keeps its samples."""
     values = np.asarray(values, float)
-    kept = Estimate(float(values.mean()), (-9.0, 9.0), len(values), "higher", {"k": "p"}, "x", {"per_sample": spell(values, 9)}).to_json(
-        "m"
-    )
+    kept = Estimate(
+        float(values.mean()), (-9.0, 9.0), len(values), "higher", {"k": "p"}, "x", {"per_sample": spell(values, 9)}
+    ).to_json("m")
     prompts = {"digest": "prompts", **changes.pop("prompts", {})}
     return record("gan", {"m": changes.pop("value", kept)}, images=images, prompts=prompts, **changes)
 
@@ -252,7 +264,12 @@ def test_a_baseline_comes_back_as_it_was_written_and_damage_is_found(tmp_path, s
     known = replace(shipped, records=[cell(ROWS)], suite={"a": 1}, margins={"*": 0.5}, reasons=["first", "second"])
     baseline.write(known, path)
     again = baseline.read(path)
-    assert (again.reasons, again.suite, again.margins, again.records) == (known.reasons, known.suite, known.margins, known.records)
+    assert (again.reasons, again.suite, again.margins, again.records) == (
+        known.reasons,
+        known.suite,
+        known.margins,
+        known.records,
+    )
     for one, other in zip(known.seen, again.seen, strict=True):
         assert (one.name, one.kind) == (other.name, other.kind)
         np.testing.assert_array_equal(one.values, other.values)
@@ -272,7 +289,11 @@ def test_a_baseline_comes_back_as_it_was_written_and_damage_is_found(tmp_path, s
 @pytest.fixture
 def drifted(shipped, tmp_path) -> Path:
     """A baseline of three looks, one of which saw something else, with an older Pillow."""
-    seen = [seen for seen in shipped.seen if seen.name in ("decode jpeg", "CLIP resize squash, tall", "estimator Wilson interval")]
+    seen = [
+        seen
+        for seen in shipped.seen
+        if seen.name in ("decode jpeg", "CLIP resize squash, tall", "estimator Wilson interval")
+    ]
     seen[1] = replace(seen[1], values=seen[1].values ^ 1)
     then = {**fingerprint(), "packages": {**fingerprint()["packages"], "pillow": "1.0"}}
     baseline.write(baseline.Baseline(then, seen, ["x"]), tmp_path / "b.json")
@@ -342,7 +363,9 @@ def test_the_pytest_plug_in_makes_a_test_of_every_check(pytester, drifted):
     pytester.makepyfile("def test_of_its_own(): pass")
     result = pytester.runpytest_inprocess("-v", "--t2ibench-drift", str(drifted))
     result.assert_outcomes(passed=3, failed=1)
-    result.stdout.fnmatch_lines(["*T0 CLIP resize squash, tall*FAILED*", "*off by 1 levels*", "*culprit: package pillow: 1.0*"])
+    result.stdout.fnmatch_lines(
+        ["*T0 CLIP resize squash, tall*FAILED*", "*off by 1 levels*", "*culprit: package pillow: 1.0*"]
+    )
     assert pytester.runpytest_inprocess("--t2ibench-drift", "none.json").ret == pytest.ExitCode.USAGE_ERROR
 
 

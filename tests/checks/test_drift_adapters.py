@@ -28,7 +28,11 @@ NADA = {
 CASES: dict[str, tuple[dict[str, Any], Any, str]] = {
     "jacobian": ({**GLOBAL, "relevance": "jacobian"}, global_directions, "jacobian_directions"),
     "table": ({**GLOBAL, "relevance": "table"}, global_directions, "channel_directions"),
-    "mapper": ({"name": "styleclip-mapper", **STYLECLIP, "mapper_steps": 3, "mapper_codes": 8}, MapperRecipe, "distance"),
+    "mapper": (
+        {"name": "styleclip-mapper", **STYLECLIP, "mapper_steps": 3, "mapper_codes": 8},
+        MapperRecipe,
+        "distance",
+    ),
     "adaptation": (NADA, losses, "direction_loss"),
     "mining": ({**NADA, "mining_steps": 3, "mining_codes": 8}, MapperRecipe, "distance"),
 }
@@ -47,7 +51,13 @@ def cached(squares: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def content(settings: dict[str, Any]) -> dict[str, Any]:
-    return {"dataset": {"name": "squares"}, "methods": [settings], "baselines": [], "prompts": {"captions": 2}, "metrics": ["shade"]}
+    return {
+        "dataset": {"name": "squares"},
+        "methods": [settings],
+        "baselines": [],
+        "prompts": {"captions": 2},
+        "metrics": ["shade"],
+    }
 
 
 def found(records: list[methods.Record], now: list[methods.Record]) -> list[str]:
@@ -67,4 +77,6 @@ def test_a_change_in_an_adapters_own_code_is_found_although_caches_are_warm(case
     original = getattr(owner, name)
     monkeypatch.setattr(owner, name, lambda *args, **kwargs: -original(*args, **kwargs))
     assert found(then, methods.generate(wanted, tmp_path / "changed")) == ["drift"]
-    assert {path: path.read_bytes() for path in cached.rglob("*") if path.is_file()} == warm  # no later run finds what was made now
+    assert {
+        path: path.read_bytes() for path in cached.rglob("*") if path.is_file()
+    } == warm  # no later run finds what was made now

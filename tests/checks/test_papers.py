@@ -1,5 +1,5 @@
-"""t2ibench/checks/papers/claims.py, checks/papers/reproduce.py and checks/papers/ledger.py: verdicts in closed form, honest reasons, and
-sheets that are refused in one line.
+"""t2ibench/checks/papers/claims.py, checks/papers/reproduce.py and checks/papers/ledger.py: verdicts in closed form,
+honest reasons, and sheets that are refused in one line.
 """
 
 import json
@@ -27,8 +27,19 @@ SHEET: dict[str, Any] = {
     "citation": {"title": "On Painting", "venue": "X 2001"},
     "suite": "ablations.yaml",
     "variants": {"painter": {}},
-    "reported": [{"source": "table 1", "method": "painter", "dataset": "squares", "metric": "hue", "value": 0.5, "status": "verified"}],
-    "claims": [{"id": "sees", "text": "Who sees paints better", "better": "painter", "worse": "blind", "metric": "hue"}],
+    "reported": [
+        {
+            "source": "table 1",
+            "method": "painter",
+            "dataset": "squares",
+            "metric": "hue",
+            "value": 0.5,
+            "status": "verified",
+        }
+    ],
+    "claims": [
+        {"id": "sees", "text": "Who sees paints better", "better": "painter", "worse": "blind", "metric": "hue"}
+    ],
 }
 NOISE = np.random.default_rng(0).normal(0, 1, 40)
 NOISE = (NOISE - NOISE.mean()) / NOISE.std(ddof=1)  # mean 0, deviation 1
@@ -79,13 +90,16 @@ def test_a_difference_beyond_chance_confirms_or_refutes_by_its_sign(sheet, gap, 
 
 
 @pytest.mark.parametrize(
-    ("gap", "spread", "verdict"), [(0.1, 0.1, "confirmed"), (0.5, 0.1, "refuted"), (0.1, 2.0, "inconclusive"), (-0.5, 0.1, "refuted")]
+    ("gap", "spread", "verdict"),
+    [(0.1, 0.1, "confirmed"), (0.5, 0.1, "refuted"), (0.1, 2.0, "inconclusive"), (-0.5, 0.1, "refuted")],
 )
 def test_an_equality_holds_within_its_margin_and_fails_beyond_it(sheet, gap, spread, verdict):
     equal = claim(better="", worse="", equal=["painter", "blind"], margin="0.3")
     found = reproduce.judge(sheet(claims=[equal]), pair(gap, spread))
     assert found.claims[0].verdict == verdict
-    assert found.claims[0].p == pytest.approx(min(1, 2 * stats.t.sf(abs(0.3 - abs(gap)) / spread * 40**0.5, 39)), rel=1e-3)
+    assert found.claims[0].p == pytest.approx(
+        min(1, 2 * stats.t.sf(abs(0.3 - abs(gap)) / spread * 40**0.5, 39)), rel=1e-3
+    )
 
 
 def test_p_values_are_adjusted_over_the_claims_that_were_judged(sheet):
@@ -120,7 +134,11 @@ def kept_of(content: dict[str, Any]) -> np.ndarray:
 
 def test_what_is_missing_is_said_and_nothing_is_skipped(sheet):
     sees, blind = pair(0.6)
-    many = [claim("a"), claim("b", better="dreamer", needs="a training of the dreamer"), claim("c", metric="taste", needs="a taster")]
+    many = [
+        claim("a"),
+        claim("b", better="dreamer", needs="a training of the dreamer"),
+        claim("c", metric="taste", needs="a taster"),
+    ]
     found = reproduce.judge(sheet(claims=many), [sees])
     assert [entry.missing for entry in found.claims] == [
         "no record of blind, which `t2ibench reproduce painter` makes",
@@ -177,7 +195,10 @@ def test_an_ordering_of_a_value_without_a_better_side_is_refused(sheet):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"better": "paintr"}, r"^painter/paper.yaml: claims: sees: the suite has no entry 'paintr', did you mean 'painter'\?$"),
+        (
+            {"better": "paintr"},
+            r"^painter/paper.yaml: claims: sees: the suite has no entry 'paintr', did you mean 'painter'\?$",
+        ),
         ({"metric": "huee"}, r"sees: no column of the suite is called 'huee', did you mean 'hue'\?"),
         ({"beter": "painter"}, r"sees: unknown key 'beter', did you mean 'better'\?"),
         ({"worse": ""}, "expected either `better` and `worse`, or two entries that are `equal`"),
@@ -238,7 +259,10 @@ def test_the_ledger_says_it_all(sheet):
     shown = [float(number) for number in re.findall(r"[\d.]+", row.split("|")[7])]
     assert shown == pytest.approx([0.6, -low, -high], abs=0.05)
     assert "the records have no taste; a taster" in text
-    assert "| table 1 | painter | squares | `hue` | 0.5 | verified | — | not comparable, because protocol of no id of ours there" in text
+    assert (
+        "| table 1 | painter | squares | `hue` | 0.5 | verified | — | not comparable, because protocol of no id of "
+        "ours there" in text
+    )
     content = json.loads(json.dumps(ledger.as_json(found)))
     assert [entry["verdict"] for entry in content["claims"]] == ["refuted", "not run"]
     assert content["exit_code"] == 1
@@ -264,14 +288,19 @@ def test_the_whole_way_of_another_package(squares, monkeypatch):
     (package / "ablations.yaml").write_text(path.read_text())
     monkeypatch.syspath_prepend("site")
     assert "outside" in claims.papers()
-    assert plugins.sheet("outside") == package.absolute() / "paper.yaml" or plugins.sheet("outside") == package / "paper.yaml"
+    assert (
+        plugins.sheet("outside") == package.absolute() / "paper.yaml"
+        or plugins.sheet("outside") == package / "paper.yaml"
+    )
     first = CliRunner().invoke(cli.app, ["reproduce", "outside", "--json"])
     assert first.exit_code == 0, first.output
     content = json.loads(first.stdout)
     assert [entry["verdict"] for entry in content["claims"]] == ["confirmed"]
     made_of = sorted(str(path.parent.name) for path in Path("runs/reproduce/outside/records").rglob("*.json"))
     assert made_of == ["blind", "painter"]
-    again = CliRunner().invoke(cli.app, ["reproduce", "outside", "--folder", "runs/reproduce/outside", "--ledger", "l.md"])
+    again = CliRunner().invoke(
+        cli.app, ["reproduce", "outside", "--folder", "runs/reproduce/outside", "--ledger", "l.md"]
+    )
     assert again.exit_code == 0
     assert "1 confirmed" in Path("l.md").read_text("utf-8")
     assert Path("l.md").read_text("utf-8") == Path("runs/reproduce/outside/reproduce-outside.md").read_text("utf-8")

@@ -26,7 +26,8 @@ import sys
 from typer.testing import CliRunner
 from t2ibench.cli import app
 kinds = ("methods", "metrics", "datasets", "suites", "assets")
-for words in (["--help"], ["run", "--help"], ["audit", "draw", "--help"], *(["list", kind, "--json"] for kind in kinds)):
+lists = [["list", kind, "--json"] for kind in kinds]
+for words in (["--help"], ["run", "--help"], ["audit", "draw", "--help"], *lists):
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, (words, result.output)
 heavy = {"torch", "pandas", "numpy", "scipy", "matplotlib"} & set(sys.modules)
@@ -61,14 +62,19 @@ def test_run_shows_the_board_writes_everything_and_is_quiet_in_a_pipe(squares, t
         assert sheet.width > 8 * 112
     again = t2ibench("run", str(squares()), "--out", "results", "--work", "made")
     assert "0 of 5 cells made now" in again.stdout
-    tables = {form: t2ibench("table", "results", "--format", form).stdout for form in ("terminal", "markdown", "csv", "latex")}
+    tables = {
+        form: t2ibench("table", "results", "--format", form).stdout for form in ("terminal", "markdown", "csv", "latex")
+    }
     assert all("unconditional-painter" in text for text in tables.values())
     assert json.loads(t2ibench("table", "results", "--json").stdout)[0]["suite"] == "squares"
     columns = t2ibench("table", "results", "--columns", "pair_hue, hue", "--format", "markdown").stdout
     assert "- hue ↑: is an image of the colour that its text names?" in columns
     assert columns.index("| pair_hue ↑ | hue ↑ |") > columns.index("- hue ↑")
     unknown, both = (t2ibench("table", "results", "--columns", *words) for words in (["hoe"], ["hue", "--all"]))
-    assert (unknown.returncode, unknown.stderr) == (2, "t2ibench: --columns: no board has a column 'hoe', did you mean 'hue'?\n")
+    assert (unknown.returncode, unknown.stderr) == (
+        2,
+        "t2ibench: --columns: no board has a column 'hoe', did you mean 'hue'?\n",
+    )
     assert (both.returncode, both.stderr.count("\n")) == (2, 1)
     Path("made/squares/report.html").unlink()
     assert t2ibench("report", "squares", "--out", "results", "--work", "made").returncode == 0
@@ -133,7 +139,9 @@ def test_generate_shows_what_edits_start_from(t2ibench, squares):
     sheet = np.asarray(Image.open("sheet.png"))
     for k in range(3):
         before, after = (_cell(sheet, 2, 3, row, k) for row in (0, 1))
-        assert any(np.allclose(before.mean((0, 1)), paint(c, t, 8, k).mean((1, 2)), atol=2) for c in COLOURS for t in TONES)
+        assert any(
+            np.allclose(before.mean((0, 1)), paint(c, t, 8, k).mean((1, 2)), atol=2) for c in COLOURS for t in TONES
+        )
         assert after.mean((0, 1)).argmax() == 0
 
 
@@ -141,7 +149,9 @@ def test_generate_edits_real_images(t2ibench, squares):
     squares()
     for name, level in (("a.png", 80), ("b.png", 160)):
         Image.new("RGB", (8, 8), (level, level, level)).save(name)
-    answer = t2ibench("generate", "retoucher", "darker", "--neutral", "a square", "--image", "a.png", "--image", "b.png")
+    answer = t2ibench(
+        "generate", "retoucher", "darker", "--neutral", "a square", "--image", "a.png", "--image", "b.png"
+    )
     assert answer.returncode == 0
     sheet = np.asarray(Image.open("sheet.png"))
     found = [[round(_cell(sheet, 3, 2, row, column).mean()) for column in (0, 1)] for row in (0, 1, 2)]
@@ -167,7 +177,9 @@ def _cell(sheet: np.ndarray, rows: int, columns: int, row: int, column: int) -> 
 
 def test_generate_writes_a_row_a_prompt_and_a_column_a_seed(squares):
     squares()
-    result = CliRunner().invoke(cli.app, ["generate", "painter", "a light red square", "a dark blue square", "--seeds", "0-2,9"])
+    result = CliRunner().invoke(
+        cli.app, ["generate", "painter", "a light red square", "a dark blue square", "--seeds", "0-2,9"]
+    )
     assert result.output == "sheet.png\n"
     sheet = np.asarray(Image.open("sheet.png").convert("RGB"))
     red, blue = (np.asarray(sheet)[y, 260:720] for y in (100, 210))
@@ -266,7 +278,12 @@ def test_other_seeds_are_refused(text):
 
 
 def test_settings_are_read_as_yaml():
-    assert settings_of(["a=0.5", "b=true", "c=[1, 2]", "d=gan-cls"]) == {"a": 0.5, "b": True, "c": [1, 2], "d": "gan-cls"}
+    assert settings_of(["a=0.5", "b=true", "c=[1, 2]", "d=gan-cls"]) == {
+        "a": 0.5,
+        "b": True,
+        "c": [1, 2],
+        "d": "gan-cls",
+    }
     for pair in ("a", "=3", "a=["):
         with pytest.raises(UserError, match="--set"):
             settings_of([pair])
@@ -274,7 +291,10 @@ def test_settings_are_read_as_yaml():
 
 def test_a_recipe_learns_from_the_splits_it_wants_where_the_data_has_them():
     module = types.SimpleNamespace(SPLITS={"judge": (("train", "balanced-train"), "balanced-test")})
-    assert splits_of("judge", module, ["train", "val", "balanced-train", "balanced-test"]) == (["train", "balanced-train"], "balanced-test")
+    assert splits_of("judge", module, ["train", "val", "balanced-train", "balanced-test"]) == (
+        ["train", "balanced-train"],
+        "balanced-test",
+    )
     assert splits_of("judge", module, ["train", "val"]) == (["train"], "val")
     assert splits_of("judge", module, None) == (["train"], "val")
     assert splits_of("other", types.SimpleNamespace(), ["train", "val", "test"]) == (["train"], "val")

@@ -21,7 +21,9 @@ def run(squares):
     Path("wide.png").write_bytes(encode_png(image))
 
     def compose(*arguments: str):
-        result = CliRunner().invoke(app, ["compose", "--method", "collage", "--out", "made", *arguments], catch_exceptions=False)
+        result = CliRunner().invoke(
+            app, ["compose", "--method", "collage", "--out", "made", *arguments], catch_exceptions=False
+        )
         assert result.exit_code == 0
         return result
 
@@ -33,7 +35,9 @@ def pixels(name: str) -> np.ndarray:
 
 
 def test_every_image_and_a_sheet_are_written(run):
-    result = run("--recipe", "E", "--recipe", "conflict_GS", "--image", "wide.png", "--other", "squares/test/3", "--seeds", "0,1")
+    result = run(
+        "--recipe", "E", "--recipe", "conflict_GS", "--image", "wide.png", "--other", "squares/test/3", "--seeds", "0,1"
+    )
     assert result.stdout.strip() == "made/sheet.png"
     assert sorted(path.name for path in Path("made").iterdir()) == [
         *("E-0.png", "E-1.png", "conflict_GS-0.png", "conflict_GS-1.png", "sheet.png")
@@ -58,7 +62,9 @@ def test_your_own_sketch_text_mask_and_edit_reach_the_method(run):
     from testing_collage import Method
 
     Method.asked.clear()
-    run("--recipe", "pose_S", "--image", "wide.png", "--sketch", "wide.png", "--seeds", "0")  # needs no other image then
+    run(
+        "--recipe", "pose_S", "--image", "wide.png", "--sketch", "wide.png", "--seeds", "0"
+    )  # needs no other image then
     run("--recipe", "reconf_G", "--image", "wide.png", "--edit", "mirror", "--seeds", "0")
     run("--recipe", "M", "--image", "wide.png", "--mask", "lower", "--seeds", "0")
     asked: Any = Method.asked
@@ -74,10 +80,16 @@ def test_your_own_sketch_text_mask_and_edit_reach_the_method(run):
     ("arguments", "said"),
     [
         (("--recipe", "stile"), "compose: --recipe: no recipe is called 'stile', did you mean 'style'?"),
-        (("--recipe", "style", "--image", "wide.png"), "style is made of sketch and depth of A, embedding of B: give --other"),
+        (
+            ("--recipe", "style", "--image", "wide.png"),
+            "style is made of sketch and depth of A, embedding of B: give --other",
+        ),
         (("--recipe", "t2i"), "t2i is made of caption: give --text"),
         (("--recipe", "E", "--image", "narrow.png"), "narrow.png is missing"),
-        (("--recipe", "E", "--image", "squares/test/24"), "squares/test/24: squares test has 24 images, the last is 23"),
+        (
+            ("--recipe", "E", "--image", "squares/test/24"),
+            "squares/test/24: squares test has 24 images, the last is 23",
+        ),
         (("--recipe", "T", "--image", "wide.png"), "T is made of caption alone; a file has no caption"),
         (("--recipe", "reconf_S", "--image", "wide.png", "--edit", "mirorr"), "did you mean 'mirror'?"),
         (("--recipe", "M", "--image", "wide.png", "--mask", "none.png"), "none.png is missing"),

@@ -1,5 +1,5 @@
-"""t2ibench/networks/extractors.py: a cache file holds what was extracted, damage is found, and memory holds features once and images in
-parts.
+"""t2ibench/networks/extractors.py: a cache file holds what was extracted, damage is found, and memory holds features
+once and images in parts.
 """
 
 import hashlib
@@ -55,7 +55,8 @@ def test_a_cache_file_is_what_numpy_saves_and_its_hash(tmp_path, shape):
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda b: b[:-1], lambda b: b[:200] + b"x" + b[201:], lambda b: b[:20], lambda b: b"", lambda b: b + b"x"]
+    "damage",
+    [lambda b: b[:-1], lambda b: b[:200] + b"x" + b[201:], lambda b: b[:20], lambda b: b"", lambda b: b + b"x"],
 )
 def test_a_damaged_file_is_made_again(tmp_path, damage, monkeypatch):
     monkeypatch.setattr(cache, "CHUNK", 64)
@@ -74,7 +75,10 @@ def test_features_are_in_memory_once(tmp_path, monkeypatch):
 
     def make() -> np.ndarray:
         return extractors.extract(
-            lambda x: x[:, :1].expand(-1, 512).float(), lambda rows: np.zeros((len(rows), 1), np.uint8), range(10_000), "x"
+            lambda x: x[:, :1].expand(-1, 512).float(),
+            lambda rows: np.zeros((len(rows), 1), np.uint8),
+            range(10_000),
+            "x",
         )
 
     with peak() as most:
@@ -121,7 +125,9 @@ def folder(path: Path, count: int, side: int) -> Path:
 
 
 def test_a_folder_of_images_streams(tmp_path):
-    """From 600 images to 1,500 the peak grows by names, texts and hashes: under 2 kB an image, whose pixels are 12 kB."""
+    """From 600 images to 1,500 the peak grows by names, texts and hashes: under 2 kB an image, whose pixels are 12
+    kB.
+    """
     side, peaks = 64, []
     for count in (600, 1500):
         path = folder(tmp_path / str(count), count, side)

@@ -1,4 +1,6 @@
-"""t2ibench/core/records.py: a number without interval, count and protocol does not exist, and a damaged record is not believed."""
+"""t2ibench/core/records.py: a number without interval, count and protocol does not exist, and a damaged record is not
+believed.
+"""
 
 import copy
 import json
@@ -59,7 +61,9 @@ def test_any_changed_byte_of_content_is_found(tmp_path):
 
 
 def test_the_protocol_id_depends_on_every_part_of_the_protocol_and_not_on_its_order():
-    ids = {Estimate(0, (0, 0), 1, "none", p, "x").to_json("m")["protocol_id"] for p in ({"a": 1, "b": 2}, {"b": 2, "a": 1})}
+    ids = {
+        Estimate(0, (0, 0), 1, "none", p, "x").to_json("m")["protocol_id"] for p in ({"a": 1, "b": 2}, {"b": 2, "a": 1})
+    }
     assert len(ids) == 1
     assert value(protocol="p")["protocol_id"] != value(protocol="q")["protocol_id"]
 

@@ -8,7 +8,15 @@ from t2ibench.core.seeds import derive_seed, latents, normal, permutation, unifo
 
 
 def test_a_seed_depends_on_every_part_and_their_order():
-    names: list[tuple[int | str, ...]] = [(0, "a", 1), (0, "a", 2), (1, "a", 1), (0, "b", 1), ("a", 0, 1), (0, "a1"), ("0", "a", 1)]
+    names: list[tuple[int | str, ...]] = [
+        (0, "a", 1),
+        (0, "a", 2),
+        (1, "a", 1),
+        (0, "b", 1),
+        ("a", 0, 1),
+        (0, "a1"),
+        ("0", "a", 1),
+    ]
     seeds = {derive_seed(*parts) for parts in names}
     assert len(seeds) == 7
     assert all(0 <= seed < 2**63 for seed in seeds)
@@ -17,7 +25,9 @@ def test_a_seed_depends_on_every_part_and_their_order():
 def test_streams_are_those_of_every_machine():
     """Raw Philox bits are guaranteed by numpy; these values were written down once."""
     assert derive_seed(0, "prompt", 3) == 8574738385173650319
-    np.testing.assert_allclose(uniform(7, 3), [0.8720734548204873, 0.29536538151378355, 0.4200976785072422], rtol=0, atol=0)
+    np.testing.assert_allclose(
+        uniform(7, 3), [0.8720734548204873, 0.29536538151378355, 0.4200976785072422], rtol=0, atol=0
+    )
     np.testing.assert_allclose(normal(3, 3), [2.05067000, 1.11333644, 0.29751052], atol=1e-8)
 
 

@@ -1,4 +1,6 @@
-"""Compositional splits: what is held out, what stays, what is matched, of tables made here and of a folder of images."""
+"""Compositional splits: what is held out, what stays, what is matched, of tables made here and of a folder of
+images.
+"""
 
 import json
 from dataclasses import replace
@@ -19,7 +21,9 @@ from t2ibench.data.split import Split, Vocabulary
 from t2ibench.runner import suite
 
 VALUES = {"hat": ("red", "blue", "none"), "coat": ("long", "short"), "mood": ("glad", "grim"), "sky": ("clear", "dull")}
-VOCABULARY = Vocabulary({name: {value: [("has", f"{value} {name}")] * 2 for value in options} for name, options in VALUES.items()})
+VOCABULARY = Vocabulary(
+    {name: {value: [("has", f"{value} {name}")] * 2 for value in options} for name, options in VALUES.items()}
+)
 PAIR = ("hat=red", "coat=long")
 NAMED = Settings(named=("hat=red+coat=long",))
 
@@ -30,11 +34,20 @@ def split(name: str, count: int, seed: int) -> Split:
     table = pd.DataFrame({key: rng.choice(options, count) for key, options in VALUES.items()}, dtype=object)
     table.loc[rng.random(count) < 0.1, "sky"] = None
     ids = [f"{name}-{row}" for row in range(count)]
-    return Split("people", name, ids, NoImages(count), [("a person",)] * count, table.where(table.notna(), None), VOCABULARY)
+    return Split(
+        "people", name, ids, NoImages(count), [("a person",)] * count, table.where(table.notna(), None), VOCABULARY
+    )
 
 
-SPLITS = {"train": split("train", 3000, 0), "val": split("val", 300, 1), "test": split("test", 600, 2), "extra": split("extra", 50, 3)}
-PEOPLE = SimpleNamespace(load=lambda config, name: SPLITS[name], splits=lambda config: list(SPLITS), texts=lambda: "kept")
+SPLITS = {
+    "train": split("train", 3000, 0),
+    "val": split("val", 300, 1),
+    "test": split("test", 600, 2),
+    "extra": split("extra", 50, 3),
+}
+PEOPLE = SimpleNamespace(
+    load=lambda config, name: SPLITS[name], splits=lambda config: list(SPLITS), texts=lambda: "kept"
+)
 
 
 def values(split: Split, attribute: str) -> pd.Series:
@@ -44,7 +57,9 @@ def values(split: Split, attribute: str) -> pd.Series:
 
 def people(settings: Settings, module=PEOPLE) -> dict[str, Split]:
     composed = Composed(module, settings)
-    return {name: composed.load("config", name) for name in ("train", "val", "test", "test-seen", "test-unseen", "held-out")}
+    return {
+        name: composed.load("config", name) for name in ("train", "val", "test", "test-seen", "test-unseen", "held-out")
+    }
 
 
 def test_training_never_shows_a_held_out_pair_and_nothing_else_is_lost():
@@ -53,7 +68,9 @@ def test_training_never_shows_a_held_out_pair_and_nothing_else_is_lost():
     assert not shows(made["val"], [PAIR]).any()
     assert shows(made["held-out"], [PAIR]).all()
     assert len(made["train"]) + len(made["val"]) + len(made["held-out"]) == 3300
-    assert list(made["train"].ids) == [id for id in SPLITS["train"].ids if id in set(made["train"].ids)]  # in their order
+    assert list(made["train"].ids) == [
+        id for id in SPLITS["train"].ids if id in set(made["train"].ids)
+    ]  # in their order
     assert shows(made["test-unseen"], [PAIR]).all()
     assert len(made["test-unseen"]) == shows(SPLITS["test"], [PAIR]).sum()
     assert made["test"] is SPLITS["test"]
@@ -74,7 +91,9 @@ def test_seen_test_images_have_one_value_of_the_pair_by_turns_and_agree_otherwis
     assert (red ^ long).all()
     assert abs(int(red.sum()) - int(long.sum())) <= 1
     for attribute in ("mood", "sky"):  # as far as the data allow: 50 of each kind could not all be equal by chance
-        shares = [values(part, attribute).value_counts(normalize=True, dropna=False).sort_index() for part in (seen, unseen)]
+        shares = [
+            values(part, attribute).value_counts(normalize=True, dropna=False).sort_index() for part in (seen, unseen)
+        ]
         assert abs(shares[0] - shares[1]).max() < 0.05
 
 
@@ -82,7 +101,10 @@ def test_the_splits_follow_from_table_and_ids_not_from_their_order():
     def turned(config, name):
         return SPLITS[name].take(range(len(SPLITS[name]))[::-1])
 
-    one, other = people(replace(NAMED, kept=3)), people(replace(NAMED, kept=3), SimpleNamespace(load=turned, splits=PEOPLE.splits))
+    one, other = (
+        people(replace(NAMED, kept=3)),
+        people(replace(NAMED, kept=3), SimpleNamespace(load=turned, splits=PEOPLE.splits)),
+    )
     for name in ("train", "val", "test-seen", "test-unseen", "held-out"):
         assert set(one[name].ids) == set(other[name].ids), name
 
@@ -96,7 +118,9 @@ def test_pairs_that_nobody_names_are_common_share_no_value_and_leave_half_of_eac
     lifts = [table.loc[names, "lift"] for names in pairs]
     assert all(0.8 <= lift <= 1.25 for lift in lifts)
     assert all(2 * table.loc[names, "n"] <= min(table.loc[names, "n_i"], table.loc[names, "n_j"]) for names in pairs)
-    assert "coat=long" not in [names[0] for names in pairs if names[1].startswith("sky")]  # half of all long coats stand before a clear sky
+    assert "coat=long" not in [
+        names[0] for names in pairs if names[1].startswith("sky")
+    ]  # half of all long coats stand before a clear sky
 
 
 def test_a_held_out_pair_becomes_the_rarest_of_the_table_that_is_left():
@@ -122,13 +146,18 @@ def test_what_else_a_data_set_can_do_it_still_can():
         (Settings(named=("hat=red+hat=blue",)), "expected two attributes"),
         (Settings(named=("hut=red+coat=long",)), "no column 'hut', did you mean 'hat'"),
         (Settings(pairs=20), "20 were asked for: name them"),
-        (Settings(named=("coat=long+mood=glad", "coat=long+mood=grim", "coat=short+mood=glad")), "as many others are not there"),
+        (
+            Settings(named=("coat=long+mood=glad", "coat=long+mood=grim", "coat=short+mood=glad")),
+            "as many others are not there",
+        ),
         (replace(NAMED, kept=5000), "nothing to hold out"),
     ],
 )
 def test_what_cannot_be_held_out_is_an_error(settings, message):
     if settings.kept:  # val must not show the pair either, or it would be taken out
-        module = SimpleNamespace(load=lambda config, name: SPLITS["train"] if name != "val" else people(NAMED)["val"], splits=PEOPLE.splits)
+        module = SimpleNamespace(
+            load=lambda config, name: SPLITS["train"] if name != "val" else people(NAMED)["val"], splits=PEOPLE.splits
+        )
     else:
         module = PEOPLE
     with pytest.raises(UserError, match=message):
@@ -144,14 +173,23 @@ def folder_of(root, splits):
         for row in range(120):
             colour, size = ("red", "blue")[row % 2], ("large", "small")[row // 2 % 2]
             Image.new("RGB", (16, 16), {"red": (200, 0, 0), "blue": (0, 0, 200)}[colour]).save(folder / f"{row:03}.png")
-            lines.append(json.dumps({"file_name": f"{row:03}.png", "text": f"a {size} {colour} square", "colour": colour, "size": size}))
+            lines.append(
+                json.dumps(
+                    {"file_name": f"{row:03}.png", "text": f"a {size} {colour} square", "colour": colour, "size": size}
+                )
+            )
         (folder / "metadata.jsonl").write_text("\n".join(lines), "utf-8")
 
 
 def test_a_suite_holds_pairs_out_of_a_folder_of_images(tmp_path):
     folder_of(tmp_path, [""])
     content = {
-        "dataset": {"name": "image_folder", "root": str(tmp_path), "size": 16, "held_out": {"named": ["colour=red+size=large"]}},
+        "dataset": {
+            "name": "image_folder",
+            "root": str(tmp_path),
+            "size": 16,
+            "held_out": {"named": ["colour=red+size=large"]},
+        },
         "methods": [],
         "baselines": ["real"],
         "metrics": [],
@@ -189,7 +227,11 @@ def test_without_the_key_a_data_set_is_itself_and_its_record_is_as_before(tmp_pa
 
 @pytest.mark.parametrize(
     ("held_out", "message"),
-    [("all", "expected a mapping"), ({"pair": 2}, "unknown key 'pair', did you mean 'pairs'"), ({"kept": -1}, "expected pairs >= 1")],
+    [
+        ("all", "expected a mapping"),
+        ({"pair": 2}, "unknown key 'pair', did you mean 'pairs'"),
+        ({"kept": -1}, "expected pairs >= 1"),
+    ],
 )
 def test_wrong_settings_are_errors(tmp_path, held_out, message):
     with pytest.raises(UserError, match=message):

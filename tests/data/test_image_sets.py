@@ -1,4 +1,6 @@
-"""t2ibench/data/image_sets.py: an image set is made once, whole, and checked whenever it is opened; `uncached` leaves out what was kept."""
+"""t2ibench/data/image_sets.py: an image set is made once, whole, and checked whenever it is opened; `uncached` leaves
+out what was kept.
+"""
 
 import numpy as np
 import pytest

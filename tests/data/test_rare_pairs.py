@@ -1,4 +1,6 @@
-"""The pair finder: planted pairs, invariances, and the list of CelebA-HQ from published counts (its table is not shipped)."""
+"""The pair finder: planted pairs, invariances, and the list of CelebA-HQ from published counts (its table is not
+shipped).
+"""
 
 import dataclasses
 import itertools
@@ -144,8 +146,10 @@ def names(pairs: tuple[Pair, ...]) -> list[tuple[str, str, int]]:
 
 
 def test_the_published_lists_of_celeba_hq_come_out_of_its_counts(celeba):
-    """Covers: lifts, strata, order, ties, caps, K, and the 254 admissible pairs. Not covered, for want of the table itself: that 83 pairs
-    are under-represented (64 rare, 19 near-unseen); the fixture has the 35 of them whose counts are published."""
+    """Covers: lifts, strata, order, ties, caps, K, and the 254 admissible pairs. Not covered, for want of the table
+    itself: that 83 pairs are under-represented (64 rare, 19 near-unseen); the fixture has the 35 of them whose counts
+    are published.
+    """
     assert names(celeba.rare) == RARE
     assert names(celeba.near_unseen) == NEAR_UNSEEN
     assert len(celeba.table) == 254
@@ -175,7 +179,9 @@ def test_without_a_complement_the_control_is_the_most_frequent_over_represented_
     control = {(pair.i, pair.j): pair.control for pair in celeba.rare}
     assert control["Eyeglasses=1", "Heavy_Makeup=1"].name == "Male=0+Heavy_Makeup=1"  # keeps j, the second literal
     assert control["Wearing_Earrings=1", "Wearing_Necktie=1"].name == "Male=1+Wearing_Necktie=1"
-    assert control["Wearing_Hat=1", "Wavy_Hair=1"] is None  # neither literal has an over-represented partner in this fixture
+    assert (
+        control["Wearing_Hat=1", "Wavy_Hair=1"] is None
+    )  # neither literal has an over-represented partner in this fixture
 
 
 def toy_vocabulary(attributes: int = 8) -> Vocabulary:
@@ -183,7 +189,9 @@ def toy_vocabulary(attributes: int = 8) -> Vocabulary:
 
 
 def independent(rows: int = 50_000, attributes: int = 8, seed: int = 0) -> pd.DataFrame:
-    return pd.DataFrame(np.random.default_rng(seed).random((rows, attributes)) < 0.1, columns=[f"a{k}" for k in range(attributes)])
+    return pd.DataFrame(
+        np.random.default_rng(seed).random((rows, attributes)) < 0.1, columns=[f"a{k}" for k in range(attributes)]
+    )
 
 
 def planted() -> pd.DataFrame:
@@ -261,7 +269,10 @@ def test_a_literal_is_used_three_times_at_most_and_the_walk_stops_at_k():
 
 def test_literals_of_a_categorical_column_are_never_paired_with_each_other():
     table = pd.DataFrame({"hair": ["long", "short", "bald", None] * 500, "hat": ["yes", "no"] * 1000})
-    phrases = {"hair": {value: [("has", value)] * 2 for value in ("long", "short", "bald")}, "hat": {"yes": [("wears", "a hat")] * 2}}
+    phrases = {
+        "hair": {value: [("has", value)] * 2 for value in ("long", "short", "bald")},
+        "hat": {"yes": [("wears", "a hat")] * 2},
+    }
     found = find_pairs(table, Vocabulary(phrases))
     assert literal_set(Vocabulary(phrases)) == ("hair=long", "hair=short", "hair=bald", "hat=yes")
     assert [(row.i, row.j, row.n, row.n_i) for row in found.table.itertuples()] == [

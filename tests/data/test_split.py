@@ -11,7 +11,12 @@ from t2ibench.data.split import Split, join
 
 def facts(split: Split, row: int) -> tuple:
     table = None if split.attributes is None else tuple(split.attributes.iloc[row])
-    return split.images.read([row]).sum(), split.captions[row], table, None if split.mentions is None else split.mentions[row]
+    return (
+        split.images.read([row]).sum(),
+        split.captions[row],
+        table,
+        None if split.mentions is None else split.mentions[row],
+    )
 
 
 def test_a_taken_row_keeps_everything_that_belongs_to_it():

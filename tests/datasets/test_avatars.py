@@ -30,7 +30,9 @@ def table():
     import pandas as pd
 
     model = read_model()
-    rows = [model.visible(model.sample(derive_seed("avatars", "train", index))) for index in range(avatars.SPLITS["train"])]
+    rows = [
+        model.visible(model.sample(derive_seed("avatars", "train", index))) for index in range(avatars.SPLITS["train"])
+    ]
     return pd.DataFrame(rows, dtype=object)
 
 
@@ -39,7 +41,8 @@ def test_the_first_images_and_words_are_those_of_version_1(small):
     assert avatars.VERSION == "1"
     assert (
         split.captions[0][0]
-        == "an avatar of a person with a mustache and wide open eyes, wearing a woolly hat and a hoodie, on a light blue background"
+        == "an avatar of a person with a mustache and wide open eyes, wearing a woolly hat and a hoodie, on a light "
+        "blue background"
     )
     digest = hashlib.sha256(np.ascontiguousarray(split.images.read(range(8))).tobytes()).hexdigest()
     assert digest == "14418aa3fc1d61d89e8fba387dead97284bc2dc27e1b4d38aabc53e931ebcdf2", (
@@ -51,13 +54,19 @@ def test_options_leave_nothing_to_the_generator_of_the_style():
     model = read_model()
     for seed in range(60):
         options = model.options(model.sample(seed, balanced=True), seed)
-        first, second = (draw.draw({"style": draw.STYLE, "options": {"seed": name, **options}}, 64) for name in ("a", "b"))
+        first, second = (
+            draw.draw({"style": draw.STYLE, "options": {"seed": name, **options}}, 64) for name in ("a", "b")
+        )
         assert np.array_equal(first, second)
 
 
 def test_a_caption_mentions_only_what_the_image_shows():
     model = read_model()
-    said = {name: {v: {t for _, t in spec.say + spec.also} for v, spec in a.values.items()} for a in model.attributes for name in [a.name]}
+    said = {
+        name: {v: {t for _, t in spec.say + spec.also} for v, spec in a.values.items()}
+        for a in model.attributes
+        for name in [a.name]
+    }
     for seed in range(400):
         visible = model.visible(model.sample(seed, balanced=True))
         texts, mentions = grammar.captions(model, visible, seed)
@@ -67,7 +76,12 @@ def test_a_caption_mentions_only_what_the_image_shows():
             for literal in literals:
                 name, value = literal.split("=")
                 assert visible[name] == value
-            for name in ("eyewear", "facial_hair", "mouth", "skin"):  # words of another value of the same attribute never occur
+            for name in (
+                "eyewear",
+                "facial_hair",
+                "mouth",
+                "skin",
+            ):  # words of another value of the same attribute never occur
                 for value, words in said[name].items():
                     if value != visible[name]:
                         bare = f" {text.replace(',', ' ').replace('dark glasses', 'sunglasses')} "
@@ -76,7 +90,15 @@ def test_a_caption_mentions_only_what_the_image_shows():
 
 def test_every_mention_can_be_read_off_the_caption():
     model = read_model()
-    words = {"hair_colour": {"black": "black", "brown": "brown|brunette", "blond": "blond|golden", "red": "red|ginger", "pink": "pink"}}
+    words = {
+        "hair_colour": {
+            "black": "black",
+            "brown": "brown|brunette",
+            "blond": "blond|golden",
+            "red": "red|ginger",
+            "pink": "pink",
+        }
+    }
     for seed in range(200):
         visible = model.visible(model.sample(seed))
         for text, literals in zip(*grammar.captions(model, visible, seed), strict=True):
@@ -94,7 +116,9 @@ def test_the_long_tail_has_the_pairs_that_the_suite_needs(table):
 
 
 def test_shares_follow_the_network():
-    """P(beard | turban, black hair) worked out from the factors, against samples: a factor that is ignored would show."""
+    """P(beard | turban, black hair) worked out from the factors, against samples: a factor that is ignored would
+    show.
+    """
     model = read_model()
     facial = next(attribute for attribute in model.attributes if attribute.name == "facial_hair")
     expected = facial.weights({"hair": "turban", "hair_colour": "black"})[list(facial.values).index("beard")]
@@ -112,7 +136,9 @@ def test_a_colour_that_cannot_be_seen_is_no_attribute(table):
 
 def test_balanced_splits_are_uniform():
     model = read_model()
-    counts = Counter(model.sample(derive_seed("avatars", "balanced-train", index), balanced=True)["hair"] for index in range(3000))
+    counts = Counter(
+        model.sample(derive_seed("avatars", "balanced-train", index), balanced=True)["hair"] for index in range(3000)
+    )
     assert len(counts) == 12
     assert all(abs(count - 250) < 4 * np.sqrt(250) for count in counts.values())
 
@@ -157,7 +183,9 @@ def test_images_that_are_not_as_known_are_drawn_at_once_or_refused(monkeypatch, 
     monkeypatch.setattr(known, "hashes", lambda key: ["0" * 64] * 40)
     own = avatars.load(avatars.Config(), "train")
     assert "0" * 64 not in own.images.digests()
-    monkeypatch.setattr(known, "hashes", lambda key: [*own.images.digests()[:38], "0" * 64, own.images.digests()[39]])  # no probe
+    monkeypatch.setattr(
+        known, "hashes", lambda key: [*own.images.digests()[:38], "0" * 64, own.images.digests()[39]]
+    )  # no probe
     for facts in tmp_path.rglob("*.facts"):
         facts.write_text("damaged")
     other = avatars.load(avatars.Config(), "train")
@@ -228,7 +256,9 @@ def test_a_region_holds_every_pixel_by_which_an_attribute_shows(small, monkeypat
     assert (glasses <= anything).all()
     assert 0.01 < anything.mean() < 0.15
     assert not avatars.regions(small, "eyewear", ("none",)).any()
-    hair, colour = (avatars.regions(small, name, tuple(table[name].dropna().unique())) for name in ("hair", "hair_colour"))
+    hair, colour = (
+        avatars.regions(small, name, tuple(table[name].dropna().unique())) for name in ("hair", "hair_colour")
+    )
     beards = avatars.regions(small, "facial_hair", ("beard", "moustache"))
     assert (colour & ~hair).any()  # where the colour shows in beards
     assert ((colour & ~hair) <= beards).all()
@@ -260,7 +290,9 @@ def test_an_exact_edit_changes_its_region_and_nothing_else(small, monkeypatch):
         assert moved[:, ~region].mean() < 1.5  # edges, and shadows that reach further than the part itself
     kept = model_values(seeds, "mouth", "smiling")
     same = avatars.edited_images(small, kept, [{"mouth": "smiling"}] * len(kept))
-    np.testing.assert_array_equal(same, avatars.edited_images(small, kept, [{}] * len(kept)))  # which smile it is stays, too
+    np.testing.assert_array_equal(
+        same, avatars.edited_images(small, kept, [{}] * len(kept))
+    )  # which smile it is stays, too
     with pytest.raises(UserError, match="did you mean 'eyewear'"):
         avatars.edited_images(small, [0], [{"eyewaer": "glasses"}])
 

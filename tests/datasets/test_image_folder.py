@@ -15,7 +15,9 @@ def write(root, lines, images=()):
     for index, name in enumerate(images):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (20, 10), (10 * index, 0, 0)).save(root / name)
-    (root / "metadata.jsonl").write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines), "utf-8")
+    (root / "metadata.jsonl").write_text(
+        "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines), "utf-8"
+    )
     return root
 
 
@@ -24,7 +26,11 @@ def load(root, split="test", size=8):
 
 
 def test_lines_of_one_file_merge_and_order_is_by_name(tmp_path):
-    lines = ["﻿" + json.dumps({"file_name": "b.png", "text": "zwei"}), "", {"file_name": "a/c.png", "text": ["eins", "ein Straßenbild"]}]
+    lines = [
+        "﻿" + json.dumps({"file_name": "b.png", "text": "zwei"}),
+        "",
+        {"file_name": "a/c.png", "text": ["eins", "ein Straßenbild"]},
+    ]
     split = load(write(tmp_path, [*lines, {"file_name": "b.png", "text": "drei"}], ["b.png", "a/c.png"]))
     assert list(split.ids) == ["a/c.png", "b.png"]
     assert list(split.captions) == [("eins", "ein Straßenbild"), ("zwei", "drei")]
@@ -48,7 +54,10 @@ def test_other_keys_become_attributes_and_words(tmp_path):
     ]
     split = load(write(tmp_path, lines, ["0.png", "1.png"]))
     assert split.attributes.to_dict("list") == {"wing": ["red", None], "tame": ["true", "false"]}
-    assert split.vocabulary.phrases == {"wing": {"red": [("has", "red wing")] * 2}, "tame": {"true": [("has", "tame")] * 2}}
+    assert split.vocabulary.phrases == {
+        "wing": {"red": [("has", "red wing")] * 2},
+        "tame": {"true": [("has", "tame")] * 2},
+    }
 
 
 def test_side_car_captions_are_read(tmp_path):

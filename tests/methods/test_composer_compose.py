@@ -1,4 +1,6 @@
-"""Composer in the tracks compose and edit: what it takes from which source, what it cannot see, and every recipe from end to end."""
+"""Composer in the tracks compose and edit: what it takes from which source, what it cannot see, and every recipe from
+end to end.
+"""
 
 import dataclasses
 from typing import Any
@@ -47,7 +49,10 @@ def test_every_recipe_makes_an_image(method):
     assert isinstance(method, ComposeMethod)
     made = method.compose([asked(name) for name in recipes()])
     assert (made.shape, made.dtype) == ((len(recipes()), 3, 16, 16), torch.uint8)
-    alike = {"style": "compose_ESD", "colorize_direct": "compose_PI"}  # the same conditions, once as a task and once as a combination
+    alike = {
+        "style": "compose_ESD",
+        "colorize_direct": "compose_PI",
+    }  # the same conditions, once as a task and once as a combination
     images = dict(zip(recipes(), made, strict=True))
     assert all(torch.equal(images[one], images[other]) for one, other in alike.items())
     assert len({image.numpy().tobytes() for image in made}) == len(recipes()) - len(alike)
@@ -102,7 +107,9 @@ def test_a_drawn_sketch_stands_in_for_that_of_an_image(method):
 def test_a_source_without_exact_parts_leaves_out_what_they_tell(method):
     task = find("SDG", "x")
     assert method.needs_parts
-    read = method.reader.conditions(task.c2, [Compose(task, {"A": source(0, parts=exact)}, 1) for exact in (True, False)])
+    read = method.reader.conditions(
+        task.c2, [Compose(task, {"A": source(0, parts=exact)}, 1) for exact in (True, False)]
+    )
     assert read.present[:, 3:6].tolist() == [[True, True, True], [True, False, False]]
 
 
@@ -135,7 +142,9 @@ def test_local_conditions_are_on_both_sides_of_guidance_where_there_are_others(m
 def test_edits_start_from_an_image_of_the_seed_alone(method: Any):
     assert isinstance(method, EditMethod)
     models = method.models  # type: ignore[attr-defined]
-    requests = [Edit("a person", f"a person with {colour} hair", seed) for seed in (1, 2) for colour in ("red", "blond")]
+    requests = [
+        Edit("a person", f"a person with {colour} hair", seed) for seed in (1, 2) for colour in ("red", "blond")
+    ]
     sources, edited = method.unedited(requests), method.edit(requests)
     assert torch.equal(sources[0], sources[1])
     assert not torch.equal(sources[0], sources[2])

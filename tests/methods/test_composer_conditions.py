@@ -29,7 +29,9 @@ def run(model: Denoiser, given: Conditions) -> torch.Tensor:
 def changed(given: Conditions, letter: str, value: float) -> Conditions:
     """The values of one letter replaced by one number."""
     names = [name for name in VALUES.get(letter, (letter,)) if name != "word_mask"]
-    return dataclasses.replace(given, values={**given.values, **{name: torch.full_like(given.values[name], value) for name in names}})
+    return dataclasses.replace(
+        given, values={**given.values, **{name: torch.full_like(given.values[name], value) for name in names}}
+    )
 
 
 @pytest.mark.parametrize("letter", LETTERS)
@@ -64,9 +66,13 @@ def test_what_stands_after_the_last_word_changes_nothing(model):
     given = conditions()
     words = given.values["words"].clone()
     words[:, -1] = 100
-    assert torch.equal(run(model, dataclasses.replace(given, values={**given.values, "words": words})), run(model, given))
+    assert torch.equal(
+        run(model, dataclasses.replace(given, values={**given.values, "words": words})), run(model, given)
+    )
     words[:, 0] = 100
-    assert not torch.equal(run(model, dataclasses.replace(given, values={**given.values, "words": words})), run(model, given))
+    assert not torch.equal(
+        run(model, dataclasses.replace(given, values={**given.values, "words": words})), run(model, given)
+    )
 
 
 def test_local_maps_add_up(model):
@@ -79,7 +85,10 @@ def test_a_pixel_of_a_map_reaches_its_neighbourhood(model):
     given = conditions(present="S")
     other = given.values["S"].clone()
     other[:, :, 8, 8] += 1
-    moved = model.conditioner(dataclasses.replace(given, values={**given.values, "S": other})).local - model.conditioner(given).local
+    moved = (
+        model.conditioner(dataclasses.replace(given, values={**given.values, "S": other})).local
+        - model.conditioner(given).local
+    )
     touched = moved[0].abs().amax(0) > 0
     assert touched[5:12, 5:12].all()
     assert touched.sum() == 49
@@ -108,21 +117,36 @@ def test_dropout_has_the_frequencies_of_the_paper_s_rule():
     draws = torch.rand(COUNT, 9, generator=torch.Generator().manual_seed(0))
     present = joint_dropout(draws, torch.ones(COUNT, 8, dtype=torch.bool), Dropout())
     alone = present & (present.sum(1, keepdim=True) == 1)
-    found = {"none": ~present.any(1), "all": present.all(1), "caption alone": alone[:, 0], "no local": ~present[:, 3:].any(1)}
+    found = {
+        "none": ~present.any(1),
+        "all": present.all(1),
+        "caption alone": alone[:, 0],
+        "no local": ~present[:, 3:].any(1),
+    }
     found |= {letter: present[:, column] for column, letter in enumerate(LETTERS)}
     coins = 0.8 * 0.5**7
-    exact = {"none": 0.1 + coins * 0.7, "all": 0.1 + coins * 0.3, "caption alone": coins * 0.7, "no local": 0.1 + 0.8 * 0.5**4 * 0.7}
+    exact = {
+        "none": 0.1 + coins * 0.7,
+        "all": 0.1 + coins * 0.3,
+        "caption alone": coins * 0.7,
+        "no local": 0.1 + 0.8 * 0.5**4 * 0.7,
+    }
     exact |= {letter: 0.34 if letter == "I" else 0.5 for letter in LETTERS}
     for name, share in exact.items():
-        assert found[name].float().mean().item() == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / COUNT)), name
+        assert found[name].float().mean().item() == pytest.approx(
+            share, abs=4 * math.sqrt(share * (1 - share) / COUNT)
+        ), name
 
 
 def test_dropout_by_hand():
-    draws = torch.tensor([[0.05] + [0.9] * 8, [0.15] + [0.0] * 8, [0.5, 0.4, 0.6, 0.4, 0.6, 0.4, 0.6, 0.6, 0.6], [0.2] + [0.71] * 8])
+    draws = torch.tensor(
+        [[0.05] + [0.9] * 8, [0.15] + [0.0] * 8, [0.5, 0.4, 0.6, 0.4, 0.6, 0.4, 0.6, 0.6, 0.6], [0.2] + [0.71] * 8]
+    )
     available = torch.ones(4, 8, dtype=torch.bool)
     available[3, 0] = False
     kept = [
-        "".join(letter for letter, here in zip(LETTERS, row, strict=True) if here) for row in joint_dropout(draws, available, Dropout())
+        "".join(letter for letter, here in zip(LETTERS, row, strict=True) if here)
+        for row in joint_dropout(draws, available, Dropout())
     ]
     assert kept == ["", LETTERS, "ESDM", LETTERS[1:]]
 

@@ -37,7 +37,9 @@ def test_the_codebook_has_156_colours_and_180_where_five_lightness_values_are_re
     assert len(codebook(Palette(lights=5))) == 180
     for index, colour in ((143, (1, 1, 1)), (155, (0, 0, 0)), (5, (1, 0, 0)), (10, (0.84, 0.84 * 0.6, 0.84 * 0.6))):
         np.testing.assert_allclose(colours[index], colour, atol=1e-12)
-    np.testing.assert_allclose(colours[143:, 0] * 255, [255, 234, 212, 191, 170, 149, 128, 106, 85, 64, 42, 21, 0], atol=0.6)
+    np.testing.assert_allclose(
+        colours[143:, 0] * 255, [255, 234, 212, 191, 170, 149, 128, 106, 85, 64, 42, 21, 0], atol=0.6
+    )
 
 
 @pytest.mark.parametrize(
@@ -64,7 +66,12 @@ def test_a_palette_does_not_know_where_a_pixel_is():
     images = noise()
     expected = palettes(images)
     shuffled = images.flatten(2)[:, :, torch.randperm(256, generator=torch.Generator().manual_seed(1))].view_as(images)
-    for same in (shuffled, images.rot90(1, (2, 3)), images.flip(3), images.repeat_interleave(2, 2).repeat_interleave(2, 3)):
+    for same in (
+        shuffled,
+        images.rot90(1, (2, 3)),
+        images.flip(3),
+        images.repeat_interleave(2, 2).repeat_interleave(2, 3),
+    ):
         torch.testing.assert_close(palettes(same), expected, atol=1e-7, rtol=0)
 
 
@@ -160,7 +167,9 @@ def test_a_smaller_label_is_the_one_that_covers_most():
 def test_intensity_is_the_weighted_sum_of_the_channels(which):
     images = torch.rand(1, 3, 4, 4) * 2 - 1
     r, g, b = WEIGHTS[which]
-    torch.testing.assert_close(intensity(images, torch.tensor([which]))[:, 0], r * images[:, 0] + g * images[:, 1] + b * images[:, 2])
+    torch.testing.assert_close(
+        intensity(images, torch.tensor([which]))[:, 0], r * images[:, 0] + g * images[:, 1] + b * images[:, 2]
+    )
     assert intensity(torch.ones(1, 3, 2, 2), torch.tensor([which])).allclose(torch.tensor(1.0))
 
 
@@ -169,7 +178,11 @@ def test_holes_leave_something_and_take_something():
     assert set(known.unique().tolist()) == {0.0, 1.0}
     shares = known.mean((1, 2, 3))
     assert ((shares > 0) & (shares < 1)).all()
-    halves = [seed for seed in range(300) if np.isin(known_part(seed, 32).mean(0), (0, 1)).all() and known_part(seed, 32).mean() == 0.5]
+    halves = [
+        seed
+        for seed in range(300)
+        if np.isin(known_part(seed, 32).mean(0), (0, 1)).all() and known_part(seed, 32).mean() == 0.5
+    ]
     assert halves
     assert torch.equal(known[7:8], known_parts([7], 32))
 

@@ -28,7 +28,9 @@ def test_the_schedule_is_the_cosine_one():
 def test_without_noise_an_image_is_scaled_by_alpha():
     x0, abar = torch.rand(2, 3, 4, 4), alphas_bar()
     t = torch.tensor([0, 700])
-    torch.testing.assert_close(noised(x0, torch.zeros_like(x0), t, abar), abar[t].sqrt().view(-1, 1, 1, 1) * x0, atol=0, rtol=0)
+    torch.testing.assert_close(
+        noised(x0, torch.zeros_like(x0), t, abar), abar[t].sqrt().view(-1, 1, 1, 1) * x0, atol=0, rtol=0
+    )
     noise = torch.full_like(x0, 2.0)
     assert torch.equal(noised(torch.zeros_like(x0), noise, t, abar)[1, 0, 0, 0], (1 - abar[700]).sqrt() * 2)
 
@@ -54,7 +56,8 @@ def analytic(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    ("name", "steps", "mean", "spread"), [("dpmpp2m", 25, 0.2985, 0.4999), ("ddim", 50, 0.2958, 0.4856), ("ddim", 100, 0.2980, 0.4930)]
+    ("name", "steps", "mean", "spread"),
+    [("dpmpp2m", 25, 0.2985, 0.4999), ("ddim", 50, 0.2958, 0.4856), ("ddim", 100, 0.2980, 0.4930)],
 )
 def test_samples_of_a_gaussian_have_its_moments(name, steps, mean, spread):
     x = torch.randn(20, 1, 100, 100, generator=torch.Generator().manual_seed(0))
@@ -97,7 +100,9 @@ def test_any_two_sets_guide_a_sample():
     x, t = torch.randn(2, 3, 16, 16), torch.full((2,), 500)
     c1, c2 = given.only("SD"), given.only("SDT")
     expected = guide(model(x, t, c1), model(x, t, c2), 3.0)
-    torch.testing.assert_close(model.guided(x, t, model.conditioner(c1), model.conditioner(c2), 3.0), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        model.guided(x, t, model.conditioner(c1), model.conditioner(c2), 3.0), expected, atol=1e-5, rtol=0
+    )
     assert torch.equal(model.guided(x, t, model.conditioner(c1), model.conditioner(c2), 1.0), model(x, t, c2))
 
 

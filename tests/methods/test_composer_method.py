@@ -1,4 +1,6 @@
-"""Composer as a method and as a recipe: images depend on their own request alone, training resumes, tasks are the paper's."""
+"""Composer as a method and as a recipe: images depend on their own request alone, training resumes, tasks are the
+paper's.
+"""
 
 import dataclasses
 
@@ -67,7 +69,9 @@ def test_settings_and_weights_that_cannot_be_are_one_line(models, tmp_path):
         Method(dataclasses.replace(CONFIG, steps=0), models)
     weights = models.weights("tiny-composer")
     wrong = {**weights.config, "local_hidden": 5}
-    with pytest.raises(UserError, match=r"tiny-composer: weights do not fit the config of their card .*: train or fetch them again"):
+    with pytest.raises(
+        UserError, match=r"tiny-composer: weights do not fit the config of their card .*: train or fetch them again"
+    ):
         load_denoiser(weight_files.Weights("tiny-composer", weights.tensors, wrong, weights.card, weights.sha256))
 
 
@@ -99,9 +103,13 @@ def test_the_first_phase_sees_the_image_embedding_alone(models):
     [made.step(index, 0.0) for index in range(3)]
     moved = {name for name, value in made.model.state_dict().items() if not torch.equal(value, before[name])}
     assert any(name.startswith("conditioner.vectors.E") for name in moved)
-    assert not any(name.startswith(("conditioner.vectors.T", "conditioner.maps", "conditioner.words")) for name in moved)
+    assert not any(
+        name.startswith(("conditioner.vectors.T", "conditioner.maps", "conditioner.words")) for name in moved
+    )
     [made.step(index, 0.5) for index in range(3, 9)]
-    assert not torch.equal(made.model.state_dict()["conditioner.maps.S.0.weight"], before["conditioner.maps.S.0.weight"])
+    assert not torch.equal(
+        made.model.state_dict()["conditioner.maps.S.0.weight"], before["conditioner.maps.S.0.weight"]
+    )
 
 
 def test_training_lowers_the_loss_and_writes_weights_that_draw(models, tmp_path):
@@ -114,13 +122,19 @@ def test_training_lowers_the_loss_and_writes_weights_that_draw(models, tmp_path)
     assert card["data"]["dataset"] == "halves"
     assert card["recipe"]["extractors"]["G"] == "parts"
     assert made.preview().shape == (16, 3, 16, 16)
-    assert Method(Config(weights="trained", upsampler="", prior="", steps=2), models).text_to_image(requests(1)).shape == (1, 3, 16, 16)
+    assert Method(Config(weights="trained", upsampler="", prior="", steps=2), models).text_to_image(
+        requests(1)
+    ).shape == (1, 3, 16, 16)
 
 
 def test_a_batch_depends_on_its_step_alone(models):
     made = training(models)
     rows = np.arange(4)
-    (x, first), (same, again), (_, other) = made.batch(rows, 5, False), made.batch(rows, 5, False), made.batch(rows, 6, False)
+    (x, first), (same, again), (_, other) = (
+        made.batch(rows, 5, False),
+        made.batch(rows, 5, False),
+        made.batch(rows, 6, False),
+    )
     assert torch.equal(x, same)
     assert torch.equal(first.present, again.present)
     assert all(torch.equal(value, again.values[name]) for name, value in first.values.items())

@@ -64,7 +64,9 @@ def test_of_several_candidates_the_one_nearest_to_the_sentence_is_taken(model):
 
 def test_attention_is_causal(model):
     states = []
-    hook = model.trunk.transformer_blocks[-1].register_forward_hook(lambda module, inputs, output: states.append(output))
+    hook = model.trunk.transformer_blocks[-1].register_forward_hook(
+        lambda module, inputs, output: states.append(output)
+    )
     try:
         for x in (torch.zeros(1, 6), torch.ones(1, 6)):
             model(x, torch.tensor([10]), sentences(1))

@@ -1,4 +1,6 @@
-"""Composer's drawing: two sets of conditions, regions that stay, inversion and the way back, what lies between two images."""
+"""Composer's drawing: two sets of conditions, regions that stay, inversion and the way back, what lies between two
+images.
+"""
 
 import dataclasses
 from typing import Any
@@ -52,7 +54,9 @@ def test_the_two_sets_may_have_values_of_their_own(drawing):
     one, other = conditions(), conditions(seed=1)
     made = drawing.sample(noise(), one, other, 2.0)
     assert (drawing.sample(noise(), other, other, 2.0) - made).abs().max() > 1e-4
-    assert torch.equal(drawing.sample(noise(), one, other, 1.0), drawing.sample(noise(), other, other, 1.0))  # w = 1: c2 alone
+    assert torch.equal(
+        drawing.sample(noise(), one, other, 1.0), drawing.sample(noise(), other, other, 1.0)
+    )  # w = 1: c2 alone
 
 
 def test_an_image_does_not_depend_on_its_neighbours(drawing):
@@ -114,7 +118,10 @@ def test_a_reconfiguration_moves_an_image_as_its_distribution_moves(scale):
     one, other = (Conditions({"E": torch.full((2, 6), mean)}, chosen("E").expand(2, -1)) for mean in (0.3, 0.5))
     drawing, x0 = Drawing(model, Config(threshold=0)), 0.3 + 0.5 * noise(seed=5)
     expected = x0 + scale * (0.5 - 0.3)  # w * 0.5 + (1 - w) * 0.3 is the mean that is come back to
-    errors = [(drawing.reconfigure(x0, one, other, scale, steps) - expected).square().mean().sqrt().item() for steps in (25, 50, 100)]
+    errors = [
+        (drawing.reconfigure(x0, one, other, scale, steps) - expected).square().mean().sqrt().item()
+        for steps in (25, 50, 100)
+    ]
     assert errors == pytest.approx([0.042, 0.024, 0.013], abs=0.012)
     assert errors[0] > errors[1] > errors[2]
     same = drawing.reconfigure(x0, one, one, scale)
@@ -152,13 +159,17 @@ def test_the_ends_of_an_interpolation_are_the_two_images(drawing):
 def test_between_two_images_the_embedding_turns_and_palette_and_sentence_are_averaged():
     a, b = conditions(), conditions(seed=1)
     unit = [
-        dataclasses.replace(c, values={**c.values, "E": c.values["E"] / c.values["E"].square().mean(1, keepdim=True).sqrt()})
+        dataclasses.replace(
+            c, values={**c.values, "E": c.values["E"] / c.values["E"].square().mean(1, keepdim=True).sqrt()}
+        )
         for c in (a, b)
     ]
     made = between(unit[0], unit[1], "TEP", torch.tensor([0.25, 0.75]))
     torch.testing.assert_close(made.values["E"].square().mean(1), torch.ones(2))
     torch.testing.assert_close(made.values["P"][1], 0.25 * a.values["P"][1] + 0.75 * b.values["P"][1])
-    torch.testing.assert_close(made.values["sentence"][0], 0.75 * a.values["sentence"][0] + 0.25 * b.values["sentence"][0])
+    torch.testing.assert_close(
+        made.values["sentence"][0], 0.75 * a.values["sentence"][0] + 0.25 * b.values["sentence"][0]
+    )
     assert torch.equal(made.values["words"], torch.stack([a.values["words"][0], b.values["words"][1]]))
     assert torch.equal(between(a, b, "P", 0.5).values["E"], a.values["E"])
     assert torch.equal(made.values["S"], a.values["S"])
@@ -166,7 +177,9 @@ def test_between_two_images_the_embedding_turns_and_palette_and_sentence_are_ave
 
 def test_the_arc_has_equal_angles_and_parallel_ends_stay():
     x, y = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
-    torch.testing.assert_close(slerp(x, y, torch.tensor([[1 / 3]], dtype=torch.float64)), torch.tensor([[0.75**0.5, 0.5]]))
+    torch.testing.assert_close(
+        slerp(x, y, torch.tensor([[1 / 3]], dtype=torch.float64)), torch.tensor([[0.75**0.5, 0.5]])
+    )
     torch.testing.assert_close(slerp(x, x, torch.tensor([[0.3]], dtype=torch.float64)), x)
 
 
@@ -181,7 +194,10 @@ def test_nothing_lies_between_two_sketches_or_a_caption_and_none():
 def test_an_upsampler_of_other_sizes_and_a_prior_of_another_clip_are_one_line(monkeypatch, tmp_path):
     monkeypatch.setenv("T2IBENCH_WEIGHTS", str(tmp_path))
     write_tiny_weights(tmp_path)
-    up, prior = UpsamplerShape(patch=4, base_channels=8, channel_mult=(1, 2), attention=(), gn_groups=8), PriorShape(layers=1, heads=1)
+    up, prior = (
+        UpsamplerShape(patch=4, base_channels=8, channel_mult=(1, 2), attention=(), gn_groups=8),
+        PriorShape(layers=1, heads=1),
+    )
     for name, made, config in (
         ("up", Upsampler(up), dataclasses.asdict(up)),
         ("prior", Prior(prior), {**dataclasses.asdict(prior), "clip": "clip-judge-avatars"}),
@@ -189,7 +205,9 @@ def test_an_upsampler_of_other_sizes_and_a_prior_of_another_clip_are_one_line(mo
         weights.write(tmp_path / f"{name}.safetensors", made.state_dict(), config, {"data": {}, "optimised_for": None})
     with pytest.raises(UserError, match="up enlarges images of 32 pixels, tiny-composer draws 16"):
         load_drawing(Config(weights="tiny-composer", upsampler="up", prior=""), Models())
-    with pytest.raises(UserError, match="prior makes embeddings of clip-judge-avatars, tiny-composer reads those of clip-guide-avatars"):
+    with pytest.raises(
+        UserError, match="prior makes embeddings of clip-judge-avatars, tiny-composer reads those of clip-guide-avatars"
+    ):
         load_drawing(Config(weights="tiny-composer", upsampler="", prior="prior"), Models())
 
 

@@ -19,7 +19,14 @@ from t2ibench.networks.models import Models
 from t2ibench.networks.training.loop import fit
 
 SHAPE = UpsamplerShape(
-    image_size=64, patch=4, base_channels=8, channel_mult=(1, 2), attention=(8,), head_channels=8, gn_groups=8, prediction="sample"
+    image_size=64,
+    patch=4,
+    base_channels=8,
+    channel_mult=(1, 2),
+    attention=(8,),
+    head_channels=8,
+    gn_groups=8,
+    prediction="sample",
 )
 
 
@@ -60,7 +67,9 @@ def test_an_image_depends_on_its_small_one_and_its_seed_and_on_no_neighbour():
 def test_a_flat_image_and_one_out_of_range_give_finite_images():
     draw = drawing(upsampler())
     assert draw.upsample(torch.ones(1, 3, 32, 32), [0]).isfinite().all()
-    assert torch.equal(draw.upsample(5 * torch.ones(1, 3, 32, 32), [0]), draw.upsample(torch.ones(1, 3, 32, 32), [0]))  # clamped between
+    assert torch.equal(
+        draw.upsample(5 * torch.ones(1, 3, 32, 32), [0]), draw.upsample(torch.ones(1, 3, 32, 32), [0])
+    )  # clamped between
 
 
 def test_an_untrained_network_that_predicts_images_predicts_the_small_one():

@@ -1,4 +1,6 @@
-"""methods/diffusers_pipeline beyond text to image: edits, ControlNets, LoRA, models of the hub, pipelines with code of their own."""
+"""methods/diffusers_pipeline beyond text to image: edits, ControlNets, LoRA, models of the hub, pipelines with code of
+their own.
+"""
 
 import json
 import shutil
@@ -111,8 +113,12 @@ def test_each_controlnet_reads_the_map_of_its_name(config, nets):
     def made(**nets: str) -> Tensor:
         return Method(replace(config, controlnets=nets), Models()).compose([composition("SD")])
 
-    assert torch.equal(made(sketch=nets["sketch"], depth=nets["depth"]), made(depth=nets["depth"], sketch=nets["sketch"]))
-    assert differ(made(sketch=nets["sketch"], depth=nets["depth"]), made(sketch=nets["depth"], depth=nets["sketch"])) > 1
+    assert torch.equal(
+        made(sketch=nets["sketch"], depth=nets["depth"]), made(depth=nets["depth"], sketch=nets["sketch"])
+    )
+    assert (
+        differ(made(sketch=nets["sketch"], depth=nets["depth"]), made(sketch=nets["depth"], depth=nets["sketch"])) > 1
+    )
 
 
 def test_strokes_that_are_given_stand_for_those_of_the_image(config, nets):
@@ -175,7 +181,9 @@ def test_a_lora_changes_the_weights_by_its_scale(config, folder, tmp_path):
     with_lora = Method(replace(config, lora=str(tmp_path / "lora")), models).text_to_image(asked)
     assert set(models.used) == {"tiny", "lora lora"}
     assert not torch.equal(with_lora, plain)
-    assert torch.equal(Method(replace(config, lora=str(tmp_path / "lora"), lora_scale=0.0), Models()).text_to_image(asked), plain)
+    assert torch.equal(
+        Method(replace(config, lora=str(tmp_path / "lora"), lora_scale=0.0), Models()).text_to_image(asked), plain
+    )
     with pytest.raises(UserError, match="vae cannot be read"):
         Method(replace(config, lora=str(folder / "vae")), Models()).text_to_image(asked)
 
@@ -210,7 +218,9 @@ def test_a_model_of_the_hub_is_recorded_with_its_commit(config, folder, nets, of
 
 def test_a_model_of_the_hub_that_cannot_be_had_is_one_line(config, offline):
     for change in ({"model": "hub:owner/tiny"}, {"lora": "hub:owner/tiny"}):
-        with pytest.raises(UserError, match=r"hub:owner/tiny can neither be fetched .*: correct the name, log in, go online") as error:
+        with pytest.raises(
+            UserError, match=r"hub:owner/tiny can neither be fetched .*: correct the name, log in, go online"
+        ) as error:
             Method(replace(config, **change), Models())
         assert "\n" not in str(error.value)
 
@@ -247,7 +257,9 @@ class Painter(DiffusionPipeline):
 
 @pytest.fixture
 def painter(tmp_path, monkeypatch) -> Path:
-    """A pipeline whose code lies beside it, as community pipelines do; it knows the colours of the data set `squares`."""
+    """A pipeline whose code lies beside it, as community pipelines do; it knows the colours of the data set
+    `squares`.
+    """
     monkeypatch.setattr("diffusers.utils.constants.HF_MODULES_CACHE", str(tmp_path / "modules"))
     monkeypatch.setattr("diffusers.utils.dynamic_modules_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
     made = tmp_path / "painter"
@@ -280,12 +292,17 @@ def test_a_pipeline_without_other_forms_is_one_line(painter, nets):
     with pytest.raises(UserError, match="Painter takes no height"):
         method.text_to_image([TextToImage("red", 1)])
     method = Method(Config(str(painter), trust_code=True, controlnets=nets), Models())
-    with pytest.raises(UserError, match=r"Painter has no image-to-image form, so it cannot edit: keep it out by tracks: \[text_to_image\]"):
+    with pytest.raises(
+        UserError,
+        match=r"Painter has no image-to-image form, so it cannot edit: keep it out by tracks: \[text_to_image\]",
+    ):
         method.edit(edits(1))
     with pytest.raises(UserError, match="Painter does not say how large its images are: set height and width"):
         method.compose([composition("S")])
     with pytest.raises(UserError, match="Painter takes no LoRA"):
-        Method(Config(str(painter), trust_code=True, lora=str(painter)), Models()).text_to_image([TextToImage("red", 1)])
+        Method(Config(str(painter), trust_code=True, lora=str(painter)), Models()).text_to_image(
+            [TextToImage("red", 1)]
+        )
 
 
 def test_noise_is_that_of_the_seed(painter):

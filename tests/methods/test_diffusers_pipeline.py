@@ -1,4 +1,6 @@
-"""methods/diffusers_pipeline: an image depends on its own request alone, settings do what they say, nothing fails in silence."""
+"""methods/diffusers_pipeline: an image depends on its own request alone, settings do what they say, nothing fails in
+silence.
+"""
 
 import shutil
 from dataclasses import replace
@@ -130,7 +132,9 @@ def test_the_hash_is_of_what_is_read_and_not_of_where_it_lies(folder, tmp_path):
 
 def test_a_flagged_image_fails_with_that_reason(config, tmp_path):
     withheld = diffusers_tiny.stable_diffusion(tmp_path / "all", diffusers_tiny.safety_checker(-2))
-    with pytest.raises(PartlyFailed, match="2 of 2 failed, the first in row 0: the pipeline's safety checker withheld the image") as error:
+    with pytest.raises(
+        PartlyFailed, match="2 of 2 failed, the first in row 0: the pipeline's safety checker withheld the image"
+    ) as error:
         images(replace(config, model=str(withheld)))
     assert error.value.reasons == {0: FLAGGED, 1: FLAGGED}
     shown = diffusers_tiny.stable_diffusion(tmp_path / "none", diffusers_tiny.safety_checker(2))
@@ -152,7 +156,10 @@ class Canned:
 def test_other_rows_of_the_batch_are_kept(pass_size):
     rows = [{"prompt": text} for text in ("a", "flagged", "b", "nan", "c")]
     drawn, reasons = draw(Canned(), rows, range(5), pass_size, {})
-    assert {row: reason.split(":")[0] for row, reason in reasons.items()} == {1: FLAGGED, 3: "the image holds NaN or infinity"}
+    assert {row: reason.split(":")[0] for row, reason in reasons.items()} == {
+        1: FLAGGED,
+        3: "the image holds NaN or infinity",
+    }
     assert drawn[:, 0, 0, 0].tolist() == [153, 0, 153, 0, 153]
 
 
@@ -161,7 +168,9 @@ def test_an_answer_that_is_no_image_is_one_line():
         def __call__(self, prompt, generator, output_type):
             return SimpleNamespace(images=np.zeros((1, 4, 4, 4)))
 
-    with pytest.raises(UserError, match=r"Latents answered with images of shape \[1, 4, 4, 4\], expected images \[1, H, W, 3\]"):
+    with pytest.raises(
+        UserError, match=r"Latents answered with images of shape \[1, 4, 4, 4\], expected images \[1, H, W, 3\]"
+    ):
         draw(Latents(), [{"prompt": "a"}], [0], 1, {})
     with pytest.raises(ValueError, match="at least one request"):
         draw(Latents(), [], [], 1, {})
@@ -173,8 +182,14 @@ def test_an_answer_that_is_no_image_is_one_line():
         ({"model": "nowhere"}, "nowhere is missing, expected a folder that save_pretrained wrote, or hub:owner/name"),
         ({"model": "."}, r"\. has no model_index.json"),
         ({"model": "hub:owner"}, "'hub:owner': expected hub:owner/name or hub:owner/name@revision"),
-        ({"scheduler": "EulerDiscretScheduler"}, "no scheduler of StableDiffusionPipeline is called 'EulerDiscretScheduler', did you mean"),
-        ({"scheduler": "FlowMatchEulerDiscreteScheduler"}, "no scheduler of StableDiffusionPipeline is called 'FlowMatchEuler"),
+        (
+            {"scheduler": "EulerDiscretScheduler"},
+            "no scheduler of StableDiffusionPipeline is called 'EulerDiscretScheduler', did you mean",
+        ),
+        (
+            {"scheduler": "FlowMatchEulerDiscreteScheduler"},
+            "no scheduler of StableDiffusionPipeline is called 'FlowMatchEuler",
+        ),
         ({"scheduler_settings": {"beta_strt": 1}}, "DDIMScheduler has no 'beta_strt', did you mean 'beta_start'"),
         ({"arguments": {"clip_skp": 1}}, "StableDiffusionPipeline takes no clip_skp, did you mean 'clip_skip'"),
         ({"arguments": {"generator": 1}}, "generator is given by each request: take it out"),
@@ -216,7 +231,9 @@ def test_a_folder_that_is_damaged_is_one_line(config, folder, tmp_path):
 
 def test_a_package_that_is_missing_is_named_with_its_installation(config, folder, tmp_path, monkeypatch):
     monkeypatch.setattr("t2ibench.methods.diffusers_pipeline.places.known", lambda library: library != "transformers")
-    with pytest.raises(UserError, match=r"text_encoder of .* needs the package transformers, .*: pip install 't2ibench\[diffusers\]'"):
+    with pytest.raises(
+        UserError, match=r"text_encoder of .* needs the package transformers, .*: pip install 't2ibench\[diffusers\]'"
+    ):
         Method(config, Models())
 
 
@@ -260,7 +277,9 @@ def test_withheld_images_are_no_scores(squares, config, tmp_path):
 def test_the_suite_of_the_documentation_is_one(tmp_path, folder):
     """With the folder put in, every method's settings are read, and the pipeline draws at the size of the data set."""
     text = (Path(__file__).parents[2] / "docs/pipelines.md").read_text("utf-8")
-    (tmp_path / "mine.yaml").write_text(text.split("```yaml\n")[1].split("```")[0].replace("path/to/folder", str(folder)))
+    (tmp_path / "mine.yaml").write_text(
+        text.split("```yaml\n")[1].split("```")[0].replace("path/to/folder", str(folder))
+    )
     shown = suite.load(str(tmp_path / "mine.yaml"))
     assert shown.title.startswith("My pipeline beside a GAN of the zoo")
     for entry in shown.methods[:2]:

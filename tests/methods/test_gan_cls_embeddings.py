@@ -1,4 +1,6 @@
-"""Embeddings of a split's captions: in their places, kept, and made again where the file is damaged or the encoder is another."""
+"""Embeddings of a split's captions: in their places, kept, and made again where the file is damaged or the encoder is
+another.
+"""
 
 import numpy as np
 import pytest

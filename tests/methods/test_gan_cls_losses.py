@@ -1,4 +1,6 @@
-"""Losses of the GAN-CLS family: worked values, closed forms of the optimal discriminator, interpolation, who gets a gradient."""
+"""Losses of the GAN-CLS family: worked values, closed forms of the optimal discriminator, interpolation, who gets a
+gradient.
+"""
 
 import pytest
 import torch
@@ -103,7 +105,9 @@ def test_wrong_images_get_a_gradient_only_with_cls(c, reaches):
 
 
 def optimal_discriminator(c: float, generated: torch.Tensor) -> torch.Tensor:
-    """Train a table of log-odds [image, text] for two texts, real images that match, and generated (image, text) counts `generated`."""
+    """Train a table of log-odds [image, text] for two texts, real images that match, and generated (image, text) counts
+    `generated`.
+    """
     table = torch.zeros(len(generated), 2, requires_grad=True)
     optimiser = torch.optim.Adam([table], 0.1)
     matching, wrong = torch.tensor([0, 1]), torch.tensor([1, 0])
@@ -112,7 +116,9 @@ def optimal_discriminator(c: float, generated: torch.Tensor) -> torch.Tensor:
         real = table[matching, torch.arange(2)]
         mismatched = table[wrong, torch.arange(2)]
         fake = torch.nn.functional.softplus(table.flatten()) @ share
-        loss = discriminator_loss(real, mismatched, torch.zeros(1), c) - (1 - c) * torch.tensor(2.0).log() + (1 - c) * fake
+        loss = (
+            discriminator_loss(real, mismatched, torch.zeros(1), c) - (1 - c) * torch.tensor(2.0).log() + (1 - c) * fake
+        )
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

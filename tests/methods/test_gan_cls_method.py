@@ -1,4 +1,6 @@
-"""The method GAN-CLS: images depend on their own request alone, weights that do not fit are one line, features write figures."""
+"""The method GAN-CLS: images depend on their own request alone, weights that do not fit are one line, features write
+figures.
+"""
 
 import dataclasses
 from pathlib import Path
@@ -21,7 +23,9 @@ from t2ibench.networks.models import Models
 from t2ibench.report import sheets
 from t2ibench.tracks.contract import TextToImage, TextToImageMethod
 
-WIDE = dataclasses.replace(TINY, text_dim=16, nz=16, nt=16, ngf=16)  # widths that fill vector registers, as real ones do
+WIDE = dataclasses.replace(
+    TINY, text_dim=16, nz=16, nt=16, ngf=16
+)  # widths that fill vector registers, as real ones do
 CONFIG = Config(weights="tiny-gan", style_encoder="tiny-style")
 
 
@@ -37,7 +41,9 @@ def requests(count: int) -> list[TextToImage]:
     return [TextToImage(f"a card, number {i}", 1000 + i) for i in range(count)]
 
 
-@pytest.mark.parametrize(("batch", "levels"), [(1, 1), (7, 1), (64, 0)])  # 64 rows are whole passes: each image keeps its place in one
+@pytest.mark.parametrize(
+    ("batch", "levels"), [(1, 1), (7, 1), (64, 0)]
+)  # 64 rows are whole passes: each image keeps its place in one
 def test_an_image_is_the_same_in_batches_of_any_size(models, batch, levels):
     method = Method(CONFIG, models)
     assert isinstance(method, TextToImageMethod)
@@ -56,7 +62,9 @@ def test_order_and_company_change_no_image_by_more_than_a_grey_level(models):
 
 def test_both_the_prompt_and_the_seed_change_the_image(models):
     method = Method(CONFIG, models)
-    same, text, seed = method.text_to_image([TextToImage("a red card", 1), TextToImage("blue", 1), TextToImage("a red card", 2)])
+    same, text, seed = method.text_to_image(
+        [TextToImage("a red card", 1), TextToImage("blue", 1), TextToImage("a red card", 2)]
+    )
     assert (same.int() - text.int()).abs().float().mean() > 5
     assert (same.int() - seed.int()).abs().float().mean() > 5
 
@@ -74,8 +82,15 @@ def test_the_models_say_what_was_used_and_trained_on(models):
 
 def test_weights_that_do_not_fit_their_card_are_one_line(models, tmp_path):
     weights = models.weights("tiny-gan")
-    weight_files.write(tmp_path / "wrong.safetensors", weights.tensors, {**weights.config, "ngf": 8}, {"data": None, "optimised_for": None})
-    with pytest.raises(UserError, match=r"wrong: weights do not fit the config of their card .*: train or fetch them again"):
+    weight_files.write(
+        tmp_path / "wrong.safetensors",
+        weights.tensors,
+        {**weights.config, "ngf": 8},
+        {"data": None, "optimised_for": None},
+    )
+    with pytest.raises(
+        UserError, match=r"wrong: weights do not fit the config of their card .*: train or fetch them again"
+    ):
         Method(dataclasses.replace(CONFIG, weights="wrong"), models)
     with pytest.raises(UserError, match=r"no weights are called 'tiny-gam' .* did you mean 'tiny-gan'"):
         Method(dataclasses.replace(CONFIG, weights="tiny-gam"), models)
@@ -98,10 +113,19 @@ def train_style_encoder(folder, models, steps=3, **settings):
 def test_features_write_figures(models, tmp_path):
     train_style_encoder(tmp_path, models)
     method = Method(CONFIG, models)
-    save_style_transfer(method, torch.from_numpy(colour_split(3).images.read([0, 1, 2])), ["a card", "two cards"], tmp_path / "style.png")
+    save_style_transfer(
+        method,
+        torch.from_numpy(colour_split(3).images.read([0, 1, 2])),
+        ["a card", "two cards"],
+        tmp_path / "style.png",
+    )
     save_sentence_interpolation(method, [("a", "b"), ("c", "d")], tmp_path / "texts.png", steps=5)
     save_noise_interpolation(method, ["a"], tmp_path / "noise.png", steps=4)
-    assert [Image.open(tmp_path / f"{name}.png").size for name in ("style", "texts", "noise")] == [(196, 196), (328, 130), (262, 64)]
+    assert [Image.open(tmp_path / f"{name}.png").size for name in ("style", "texts", "noise")] == [
+        (196, 196),
+        (328, 130),
+        (262, 64),
+    ]
 
 
 def test_interpolations_begin_and_end_with_plain_images(models):
@@ -120,7 +144,10 @@ def test_the_style_of_an_image_does_not_depend_on_its_batch(models, tmp_path, ne
     styles = method.style_of(images)
     assert styles.shape == (3, WIDE.nz)
     assert torch.equal(method.style_of(images[1:2]), styles[1:2])  # each image is read by itself
-    together, alone = method.transfer_style(images, ["a", "b", "c"]), method.draw(styles[2:], method.encoder.embed(["c"]))
+    together, alone = (
+        method.transfer_style(images, ["a", "b", "c"]),
+        method.draw(styles[2:], method.encoder.embed(["c"])),
+    )
     torch.testing.assert_close(together[2:], alone, atol=1, rtol=0)  # drawing has passes: one grey level of rounding
 
 
@@ -131,10 +158,13 @@ def test_generate_draws_texts_in_the_style_of_images(models, tmp_path, monkeypat
     for name, image in zip("ab", images, strict=True):
         Image.fromarray(image.permute(1, 2, 0).numpy()).save(f"{name}.png")
     settings = ["weights=tiny-gan", "style_encoder=tiny-style"]
-    generate_sheet("gan-int-cls", ["a card"], "0", Path("sheet.png"), settings, "cpu", images=[Path("a.png"), Path("b.png")])
+    generate_sheet(
+        "gan-int-cls", ["a card"], "0", Path("sheet.png"), settings, "cpu", images=[Path("a.png"), Path("b.png")]
+    )
     made = Method(CONFIG, models).transfer_style(images, ["a card", "a card"])
     sheets.save(
-        sheets.table([list(images.numpy()), list(made.numpy())], ["image", "a card"], ["a.png", "b.png"], margin=220), Path("expected.png")
+        sheets.table([list(images.numpy()), list(made.numpy())], ["image", "a card"], ["a.png", "b.png"], margin=220),
+        Path("expected.png"),
     )
     assert Path("sheet.png").read_bytes() == Path("expected.png").read_bytes()
 
@@ -149,7 +179,9 @@ def test_a_style_encoder_of_another_generator_is_one_line(models, tmp_path):
         {"data": weights.card["data"], "optimised_for": None},
     )
     method = Method(dataclasses.replace(CONFIG, weights="other-gan"), models)
-    with pytest.raises(UserError, match="tiny-style recovers the noise of tiny-gan as it was then, not of this other-gan: train one by"):
+    with pytest.raises(
+        UserError, match="tiny-style recovers the noise of tiny-gan as it was then, not of this other-gan: train one by"
+    ):
         method.transfer_style(torch.zeros(1, 3, 64, 64, dtype=torch.uint8), ["a"])
 
 

@@ -84,7 +84,9 @@ def test_one_trunk_pass_serves_several_texts():
 
 
 def test_the_third_convolution_of_the_cub_discriminator_has_no_activation():
-    kinds = {flag: [type(m).__name__ for m in Discriminator(Shape(ndf=2, third_act=flag)).trunk] for flag in (False, True)}
+    kinds = {
+        flag: [type(m).__name__ for m in Discriminator(Shape(ndf=2, third_act=flag)).trunk] for flag in (False, True)
+    }
     assert kinds[False].count("LeakyReLU") + 1 == kinds[True].count("LeakyReLU")
     assert kinds[False][5:8] == ["Conv2d", "BatchNorm2d", "Conv2d"]  # third, its norm, and straight into the fourth
 

@@ -1,4 +1,6 @@
-"""Batches of the GAN-CLS family: who is a mismatch, how often each class comes, where crops lie, which captions are averaged."""
+"""Batches of the GAN-CLS family: who is a mismatch, how often each class comes, where crops lie, which captions are
+averaged.
+"""
 
 import dataclasses
 from typing import Any
@@ -83,7 +85,9 @@ def test_augmentation_crops_and_flips_the_enlarged_image():
 
 def test_no_augmentation_keeps_pixels_and_maps_them_to_the_range_of_tanh():
     images = np.arange(2 * 3 * 64 * 64, dtype=np.uint64).astype(np.uint8).reshape(2, 3, 64, 64)
-    torch.testing.assert_close((prepare(images, "none") + 1) * 127.5, torch.from_numpy(images).float(), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        (prepare(images, "none") + 1) * 127.5, torch.from_numpy(images).float(), atol=1e-4, rtol=0
+    )
     assert prepare(images[..., :50], "none").shape == (2, 3, 64, 64)
 
 
@@ -98,7 +102,9 @@ def test_captions_are_drawn_with_or_without_replacement():
 
 def sampler(**settings: Any) -> Any:
     split = colour_split(8)
-    embeddings = torch.arange(8.0)[:, None, None] + torch.tensor([0.0, 0.5])[None, :, None]  # [8, 2, 1]: image, and half for a caption
+    embeddings = (
+        torch.arange(8.0)[:, None, None] + torch.tensor([0.0, 0.5])[None, :, None]
+    )  # [8, 2, 1]: image, and half for a caption
     given: dict[str, Any] = {"batch": 16, "captions": 1, "augment": "none", **settings}
     return Sampler(split.images, embeddings, labels_of(split), **given)
 

@@ -19,7 +19,10 @@ from t2ibench.methods.gan_cls.style_score import background_colours, roc_auc, st
 
 
 class LinearGenerator(Generator):
-    """x = 10 (A z + C h) with orthonormal A and C: A^T x / 10 is z, but for the rounding to 8 bits. `gains` weigh the directions of z."""
+    """x = 10 (A z + C h) with orthonormal A and C: A^T x / 10 is z, but for the rounding to 8 bits.
+
+    `gains` weigh the directions of z.
+    """
 
     a: Tensor
     c: Tensor
@@ -42,7 +45,9 @@ def linear_recipe(monkeypatch, tmp_path) -> Callable[..., StyleRecipe]:
     def make(generator: Generator | None = None, **settings: Any) -> StyleRecipe:
         chosen = StyleSettings(generator="linear", width=2, batch=32, learning_rate=0.03, **settings)
         train, val = colour_split(), colour_split(200, "val")
-        return StyleRecipe(chosen, train, val, tiny_encoder(), generator or LinearGenerator(), "sha", torch.device("cpu"), seed=0)
+        return StyleRecipe(
+            chosen, train, val, tiny_encoder(), generator or LinearGenerator(), "sha", torch.device("cpu"), seed=0
+        )
 
     return make
 
@@ -66,12 +71,18 @@ def test_the_noise_of_a_linear_generator_is_recovered(linear_recipe):
 
 
 def test_whitening_hears_what_drowns_in_pixels():
-    """Faint noise under a loud text that shares its pixels: the same linear layer and steps recover it from components only."""
+    """Faint noise under a loud text that shares its pixels: the same linear layer and steps recover it from components
+    only.
+    """
     draws = torch.Generator().manual_seed(0)
     z, text = torch.randn(300, 4, generator=draws), torch.randn(300, 4, generator=draws)
     patterns = torch.randn(4, 3, 32, 32, generator=draws)
     faint = patterns + torch.randn(4, 3, 32, 32, generator=draws)
-    images = (torch.tensordot(text, patterns, 1) + 0.003 * torch.tensordot(z, faint, 1)).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    images = (
+        (torch.tensordot(text, patterns, 1) + 0.003 * torch.tensordot(z, faint, 1))
+        .repeat_interleave(2, 2)
+        .repeat_interleave(2, 3)
+    )
     errors = {}
     for name in ("pixels", "whitened"):
         encoder = WhitenedEncoder(8, 2, 0, 4)
@@ -104,7 +115,9 @@ def test_components_are_the_strongest_and_have_unit_variance(count, monkeypatch)
     encoder.fit(images)
     seen = (images.flatten(1) - encoder.mean) @ encoder.projection
     torch.testing.assert_close(seen.T @ seen / len(seen), torch.eye(3), atol=0.01, rtol=0)
-    assert encoder.projection[:256, 0].abs().min() > 3 * encoder.projection[256:, 0].abs().max()  # the red channel comes first
+    assert (
+        encoder.projection[:256, 0].abs().min() > 3 * encoder.projection[256:, 0].abs().max()
+    )  # the red channel comes first
     with pytest.raises(ValueError, match="3 components need more images than that, got 3"):
         encoder.fit(images[:3])
 
@@ -132,7 +145,9 @@ def test_every_image_of_a_pool_is_read_as_often_as_asked(linear_recipe):
     assert torch.cat([first, second]).unique(dim=0).shape[0] == 128
 
 
-@pytest.mark.parametrize("settings", [{}, {"pool": 64, "reuse": 2, "network": "whitened", "components": 8, "fitted_on": 20}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"pool": 64, "reuse": 2, "network": "whitened", "components": 8, "fitted_on": 20}]
+)
 def test_a_style_run_that_was_stopped_goes_on_as_if_it_was_not(linear_recipe, settings):
     whole, stopped, resumed = (linear_recipe(**settings) for _ in range(3))
     losses = [whole.step(i, 0.0) for i in range(5)]

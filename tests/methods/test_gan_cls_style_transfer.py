@@ -1,4 +1,6 @@
-"""Style is what a caption leaves open: captions are said otherwise in one place; open attributes that can be seen count as kept."""
+"""Style is what a caption leaves open: captions are said otherwise in one place; open attributes that can be seen count
+as kept.
+"""
 
 import dataclasses
 
@@ -9,18 +11,36 @@ import torch
 from gan_cls_data import colour_split
 
 from t2ibench.data.split import Split, Vocabulary
-from t2ibench.methods.gan_cls.style_transfer import Recaption, change, kept, one_said_otherwise, other_captions, reworded
+from t2ibench.methods.gan_cls.style_transfer import (
+    Recaption,
+    change,
+    kept,
+    one_said_otherwise,
+    other_captions,
+    reworded,
+)
 
 WORDS = Vocabulary(
     {
-        "hair": {"short": [("has", "short hair"), ("has", "a short haircut")], "bald": [("is", "bald")], "long": [("has", "long hair")]},
-        "background": {"blue": [("has", "a blue background")], "pink": [("has", "a pink background"), ("has", "a rosy background")]},
+        "hair": {
+            "short": [("has", "short hair"), ("has", "a short haircut")],
+            "bald": [("is", "bald")],
+            "long": [("has", "long hair")],
+        },
+        "background": {
+            "blue": [("has", "a blue background")],
+            "pink": [("has", "a pink background"), ("has", "a rosy background")],
+        },
     }
 )
 
 
 def said() -> Split:
-    captions = [("a person with short hair", "a bald person"), ("on a blue background, a person", "a person"), ("a person", "someone")]
+    captions = [
+        ("a person with short hair", "a bald person"),
+        ("on a blue background, a person", "a person"),
+        ("a person", "someone"),
+    ]
     mentions: list[list[list[str]]] = [[["hair=short"], ["hair=bald"]], [["background=blue"], []], [[], []]]
     return dataclasses.replace(colour_split(3), captions=captions, vocabulary=WORDS, mentions=mentions)
 
@@ -29,7 +49,9 @@ def test_a_literal_is_said_otherwise_in_words_of_its_kind():
     assert reworded("a photo of a person with short hair, smiling", "hair=short", WORDS) == [
         ("hair=long", "a photo of a person with long hair, smiling")  # bald "is": it does not fit after "with"
     ]
-    assert reworded("on a rosy background, a person", "background=pink", WORDS) == [("background=blue", "on a blue background, a person")]
+    assert reworded("on a rosy background, a person", "background=pink", WORDS) == [
+        ("background=blue", "on a blue background, a person")
+    ]
     assert reworded("a person with short black hair", "hair=short", WORDS) == []
     assert reworded("a person with a short haircuts", "hair=short", WORDS) == []
 
@@ -55,12 +77,18 @@ def test_captions_of_unknown_content_are_refused():
 
 
 def test_kept_counts_what_is_open_and_visible():
-    before = pd.DataFrame({"hair": ["short", "hat", "short"], "colour": ["red", "red", "red"], "mouth": ["open", "open", "open"]})
-    after = pd.DataFrame({"hair": ["long", "hat", "hat"], "colour": ["red", "blue", "red"], "mouth": ["open", "open", "sad"]})
+    before = pd.DataFrame(
+        {"hair": ["short", "hat", "short"], "colour": ["red", "red", "red"], "mouth": ["open", "open", "open"]}
+    )
+    after = pd.DataFrame(
+        {"hair": ["long", "hat", "hat"], "colour": ["red", "blue", "red"], "mouth": ["open", "open", "sad"]}
+    )
     covered_by = {"colour": frozenset({"hair=hat"})}
     recaptions = [Recaption("", "", frozenset({named})) for named in ("mouth=open", "mouth=open", "hair=hat")]
     shares = kept(before, after, recaptions, covered_by)
-    np.testing.assert_allclose(shares, [0.5, 1.0, 0.0])  # hair lost, colour kept | colour hidden under a hat | the asked hat hides colour
+    np.testing.assert_allclose(
+        shares, [0.5, 1.0, 0.0]
+    )  # hair lost, colour kept | colour hidden under a hat | the asked hat hides colour
     named = frozenset({"mouth=open", "hair=long", "colour=red"})
     assert np.isnan(kept(before, after, [Recaption("", "", named)] * 3, covered_by)).all()
 

@@ -1,4 +1,6 @@
-"""The character encoder: alphabet traps, lengths, parameter counts, its recurrent cells, and independence from the batch."""
+"""The character encoder: alphabet traps, lengths, parameter counts, its recurrent cells, and independence from the
+batch.
+"""
 
 import dataclasses
 from typing import Any
@@ -12,7 +14,15 @@ from torch import nn
 from t2ibench.core.errors import UserError
 from t2ibench.methods.gan_cls.recipe import recipe
 from t2ibench.methods.gan_cls.recipe_text import attribute_features, retrieval
-from t2ibench.methods.gan_cls.text_encoder import ALPHABET, COLUMN, EncoderShape, GatedUnit, ReluUnit, TextEncoder, characters
+from t2ibench.methods.gan_cls.text_encoder import (
+    ALPHABET,
+    COLUMN,
+    EncoderShape,
+    GatedUnit,
+    ReluUnit,
+    TextEncoder,
+    characters,
+)
 from t2ibench.networks.models import Models
 
 
@@ -24,7 +34,9 @@ def test_the_alphabet_has_70_columns_and_69_symbols():
 
 
 def test_characters_are_counted_from_1_and_empty_past_the_end():
-    assert characters(["aZ-é "], 7).tolist() == [[1, 26, 60, 0, 70, 0, 0]]  # lower-cased; an unknown character is an empty row
+    assert characters(["aZ-é "], 7).tolist() == [
+        [1, 26, 60, 0, 70, 0, 0]
+    ]  # lower-cased; an unknown character is an empty row
     assert characters(["a" * 500]).tolist() == [[1] * 201]
 
 
@@ -123,12 +135,22 @@ def test_attributes_are_one_hot_and_unseen_ones_empty():
         attribute_features(dataclasses.replace(train, attributes=None), val)
 
 
-SMALL = {"channels": [8, 8, 8], "length": 60, "out": 8, "batch": 4, "optimiser": "adam", "learning_rate": 0.01, "image_width": 2}
+SMALL = {
+    "channels": [8, 8, 8],
+    "length": 60,
+    "out": 8,
+    "batch": 4,
+    "optimiser": "adam",
+    "learning_rate": 0.01,
+    "image_width": 2,
+}
 
 
 @pytest.mark.parametrize("image_side", ["joint", "attributes"])
 def test_training_brings_texts_to_their_images(image_side):
-    trained = recipe("text-encoder", {**SMALL, "image_side": image_side}, colour_split(), colour_split(100, "val"), Models(), seed=0)
+    trained = recipe(
+        "text-encoder", {**SMALL, "image_side": image_side}, colour_split(), colour_split(100, "val"), Models(), seed=0
+    )
     losses = [sum(trained.step(i, i / 150).values()) for i in range(150)]
     assert np.mean(losses[-10:]) < 0.25 * losses[0]
 
@@ -140,7 +162,9 @@ def test_shipped_embeddings_have_a_mean_square_of_1_and_unchanged_scores():
     tensors, config = trained.result()
     assert config["image_width"] == 2
     shipped = TextEncoder(dataclasses.replace(ENCODER, channels=(8, 8, 8), out=8)).eval()
-    shipped.load_state_dict({key.removeprefix("text."): value for key, value in tensors.items() if key.startswith("text.")})
+    shipped.load_state_dict(
+        {key.removeprefix("text."): value for key, value in tensors.items() if key.startswith("text.")}
+    )
     texts = [captions[0] for captions in train.captions]
     assert shipped.embed(texts).square().mean().item() == pytest.approx(1, rel=1e-4)
     scale = (shipped.embed(texts[:1]) / trained.text.embed(texts[:1])).mean()
@@ -148,7 +172,13 @@ def test_shipped_embeddings_have_a_mean_square_of_1_and_unchanged_scores():
 
 
 def test_rmsprop_decays_by_the_epoch_of_as_many_steps_as_classes():
-    given = {**SMALL, "optimiser": "rmsprop", "class_column": "colour", "learning_rate": 7e-4, "image_side": "attributes"}
+    given = {
+        **SMALL,
+        "optimiser": "rmsprop",
+        "class_column": "colour",
+        "learning_rate": 7e-4,
+        "image_side": "attributes",
+    }
     trained: Any = recipe("text-encoder", given, colour_split(), colour_split(4, "val"), Models(), seed=0)
     rates = []
     for index in range(9):  # four classes, so four steps an epoch

@@ -1,4 +1,6 @@
-"""Training of the GAN-CLS family: schedules, update order, resumption, batch statistics, and what each switch changes."""
+"""Training of the GAN-CLS family: schedules, update order, resumption, batch statistics, and what each switch
+changes.
+"""
 
 import copy
 import dataclasses
@@ -14,7 +16,14 @@ from t2ibench.core import plugins
 from t2ibench.core.errors import UserError
 from t2ibench.methods.gan_cls.networks import Discriminator, Generator
 from t2ibench.methods.gan_cls.recipe import PARTS, recipe
-from t2ibench.methods.gan_cls.recipe_gan import GanRecipe, average, estimate_statistics, gradient_penalty, learning_rate, update
+from t2ibench.methods.gan_cls.recipe_gan import (
+    GanRecipe,
+    average,
+    estimate_statistics,
+    gradient_penalty,
+    learning_rate,
+    update,
+)
 from t2ibench.methods.gan_cls.settings import EMBEDDED, VARIANTS, GanSettings, StyleSettings, TextSettings, choose
 from t2ibench.networks.models import Models
 from t2ibench.networks.training import loop
@@ -24,10 +33,14 @@ SMALL = {"nz": 4, "nt": 3, "ngf": 2, "ndf": 2, "batch": 4, "captions": 1}
 
 def gan(variant: str = "gan-int-cls", preset: str = "paper", **given: object) -> Any:
     settings = choose(GanSettings, "colours", VARIANTS[variant], {"preset": preset, **SMALL, **given}, "test")
-    return GanRecipe(settings, colour_split(), colour_split(8, "val"), tiny_encoder(), None, torch.device("cpu"), seed=0)
+    return GanRecipe(
+        settings, colour_split(), colour_split(8, "val"), tiny_encoder(), None, torch.device("cpu"), seed=0
+    )
 
 
-@pytest.mark.parametrize(("epoch", "rate"), [(1, 2e-4), (99, 2e-4), (100, 1e-4), (199, 1e-4), (200, 5e-5), (600, 3.125e-6)])
+@pytest.mark.parametrize(
+    ("epoch", "rate"), [(1, 2e-4), (99, 2e-4), (100, 1e-4), (199, 1e-4), (200, 5e-5), (600, 3.125e-6)]
+)
 def test_the_learning_rate_is_halved_at_the_start_of_every_hundredth_epoch(epoch, rate):
     assert learning_rate(GanSettings(), epoch - 1) == pytest.approx(rate)
 
@@ -94,7 +107,9 @@ def test_batch_norm_sees_two_batches_an_iteration_in_g_and_one_a_pass_in_d():
     assert trained.discriminator.trunk[3].num_batches_tracked == 4  # real, wrong, fake, and in the step of G
 
 
-@pytest.mark.parametrize(("variant", "strict", "texts"), [("gan-cls", False, 4), ("gan-cls", True, 6), ("gan-int", False, 6)])
+@pytest.mark.parametrize(
+    ("variant", "strict", "texts"), [("gan-cls", False, 4), ("gan-cls", True, 6), ("gan-int", False, 6)]
+)
 def test_interpolants_are_drawn_where_they_count_or_where_the_released_code_is_followed(variant, strict, texts):
     trained, seen = gan(variant, strict_official=strict), []
     trained.generator.register_forward_hook(lambda module, given, output: seen.append(len(output)))
@@ -190,7 +205,9 @@ def test_only_a_cls_discriminator_learns_to_tell_matching_texts_from_others(vari
         trained.step(index, 0.0)
     batch = trained.sampler.draw(0)
     with torch.no_grad():
-        match, other = (trained.discriminator.logits(batch.real, text).mean() for text in (batch.text, batch.wrong_text))
+        match, other = (
+            trained.discriminator.logits(batch.real, text).mean() for text in (batch.text, batch.wrong_text)
+        )
     assert (match - other > 2) == reads_text
 
 
@@ -204,11 +221,21 @@ def test_validation_measures_change_with_noise_and_with_text():
 
 def test_the_presets_of_the_paper_are_the_published_ones():
     published = plugins.paper("gan_cls")["trainings"]
-    assert {name: {k: v for k, v in row.items() if k.endswith("weight")} for name, row in published.items() if name in VARIANTS} == VARIANTS
+    assert {
+        name: {k: v for k, v in row.items() if k.endswith("weight")}
+        for name, row in published.items()
+        if name in VARIANTS
+    } == VARIANTS
     coco = choose(GanSettings, "coco", {}, published["gan-cls-coco"], "test")
     assert (coco.ngf, coco.captions, coco.replace, coco.third_act, coco.decay_every) == (196, 3, False, True, 40)
     paper = choose(GanSettings, "cub", {}, {}, "test")
-    assert (paper.batch, paper.captions, paper.augment, paper.ema, paper.mismatch) == (64, 4, "reference", 0.0, "wrong-image")
+    assert (paper.batch, paper.captions, paper.augment, paper.ema, paper.mismatch) == (
+        64,
+        4,
+        "reference",
+        0.0,
+        "wrong-image",
+    )
 
 
 @pytest.mark.parametrize("cls", [GanSettings, TextSettings, StyleSettings])

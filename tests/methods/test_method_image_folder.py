@@ -31,7 +31,10 @@ def level(method: Method, text: str, seed: int) -> int:
 
 
 def test_text_and_seed_choose_the_image_and_the_batch_does_not(tmp_path):
-    rows = [{"file_name": f"{i}.png", "text": text, "seed": seed} for i, (text, seed) in enumerate([("a", 1), ("a", 2), ("b", 1)])]
+    rows = [
+        {"file_name": f"{i}.png", "text": text, "seed": seed}
+        for i, (text, seed) in enumerate([("a", 1), ("a", 2), ("b", 1)])
+    ]
     method = Method(Config(folder(tmp_path, *rows)), Models())
     assert [level(method, *key) for key in (("a", 1), ("a", 2), ("b", 1))] == [0, 10, 20]
     both = method.text_to_image([TextToImage("b", 1), TextToImage("a", 2)])
@@ -40,7 +43,9 @@ def test_text_and_seed_choose_the_image_and_the_batch_does_not(tmp_path):
 
 
 def test_without_seeds_an_image_of_the_text_is_taken(tmp_path):
-    method = Method(Config(folder(tmp_path, {"file_name": "0.png", "text": "a"}, {"file_name": "1.png", "text": "a"})), Models())
+    method = Method(
+        Config(folder(tmp_path, {"file_name": "0.png", "text": "a"}, {"file_name": "1.png", "text": "a"})), Models()
+    )
     assert {level(method, "a", seed) for seed in range(4)} == {0, 10}
 
 
@@ -98,6 +103,9 @@ def test_a_suites_prompts_answered_elsewhere_score_as_a_method_does(squares, tmp
     for row, image in zip(rows, made.numpy(), strict=True):
         Image.fromarray(image.transpose(1, 2, 0)).save(tmp_path / "theirs" / row["file_name"])
     assert CliRunner().invoke(cli.app, ["run", str(path)]).exit_code == 0
-    theirs, painter = (records.read(records.path_of(Path("runs"), "squares", "text_to_image", name, 0)) for name in ("theirs", "painter"))
+    theirs, painter = (
+        records.read(records.path_of(Path("runs"), "squares", "text_to_image", name, 0))
+        for name in ("theirs", "painter")
+    )
     assert theirs["images"] == painter["images"]
     assert theirs["values"] == painter["values"]

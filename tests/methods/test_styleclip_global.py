@@ -1,4 +1,6 @@
-"""Global directions: selection and scaling by hand, the edit's invariances, statistics, and the same images from the same seeds."""
+"""Global directions: selection and scaling by hand, the edit's invariances, statistics, and the same images from the
+same seeds.
+"""
 
 import dataclasses
 import hashlib
@@ -109,7 +111,9 @@ def test_an_edit_is_linear_in_alpha_and_nothing_at_zero():
 
 @pytest.mark.parametrize("scaling", ["reference", "paper"])
 def test_a_beta_above_every_relevance_is_refused_and_says_what_there_is(scaling):
-    with pytest.raises(ValueError, match=r"'red square': no style channel reaches beta=inf, the best has 0\.\d{3}: lower beta"):
+    with pytest.raises(
+        ValueError, match=r"'red square': no style channel reaches beta=inf, the best has 0\.\d{3}: lower beta"
+    ):
         method(beta=math.inf, scaling=scaling).edit([Edit(*TEXTS, 5)])
 
 
@@ -156,7 +160,9 @@ def test_the_sample_is_the_same_however_much_of_it_is_asked_for():
     torch.testing.assert_close(sampled_w(generator, range(1500))[1200:1210], sampled_w(generator, range(1200, 1210)))
 
 
-@pytest.mark.parametrize(("resolution", "all_but_rgb", "small"), [(1024, 6048, 5376), (512, 5952, 5376), (256, 5760, 5376)])
+@pytest.mark.parametrize(
+    ("resolution", "all_but_rgb", "small"), [(1024, 6048, 5376), (512, 5952, 5376), (256, 5760, 5376)]
+)
 def test_the_reference_edits_5376_of_6048_channels(resolution, all_but_rgb, small):
     layers = dataclasses.replace(TINY, resolution=resolution, channel_base=32768, channel_max=512).layers
     assert len(editable_channels(layers, 128)) == small
@@ -173,7 +179,9 @@ def test_the_same_seed_gives_the_same_image_also_in_another_batch(relevance):
     torch.testing.assert_close(images[5:7], second.edit(requests[5:7]), atol=1, rtol=0)  # one grey level of rounding
     sources = first.unedited(requests)
     torch.testing.assert_close(first.unedited(requests[5:7]), sources[5:7], atol=1, rtol=0)
-    assert torch.equal(first.unedited([Edit("a", "b", request.seed) for request in requests]), sources)  # texts do not matter
+    assert torch.equal(
+        first.unedited([Edit("a", "b", request.seed) for request in requests]), sources
+    )  # texts do not matter
     prompts = [TextToImage(request.target, request.seed) for request in requests]
     assert torch.equal(images, first.text_to_image(prompts))
 
@@ -193,7 +201,9 @@ def test_what_was_spent_is_counted_and_kept_with_the_cache():
     first.edit([Edit(*TEXTS, 1), Edit(*TEXTS, 2), Edit("square", "blue square", 1)])
     assert first.cost["prompts_trained"] == 2
     assert first.cost["training_seconds_per_prompt"] > 0
-    assert method().cost["preparation_seconds"] == first.cost["preparation_seconds"]  # what it took, not what reading it back takes
+    assert (
+        method().cost["preparation_seconds"] == first.cost["preparation_seconds"]
+    )  # what it took, not what reading it back takes
 
 
 def test_frozen_networks_stay_as_they_are():
@@ -235,7 +245,9 @@ def test_a_real_image_is_found_from_the_mean_w_and_stays_itself_in_another_batch
 
 def test_images_that_do_not_fit_the_generator_and_no_request_are_refused():
     made = method()
-    with pytest.raises(UserError, match=r"an image is \(3, 16, 16\), stylegan2-avatars draws \(3, 32, 32\): scale it first"):
+    with pytest.raises(
+        UserError, match=r"an image is \(3, 16, 16\), stylegan2-avatars draws \(3, 32, 32\): scale it first"
+    ):
         made.edit([Edit(*TEXTS, 0, np.zeros((3, 16, 16), np.uint8))])
     with pytest.raises(ValueError, match="at least one request"):
         made.text_to_image([])

@@ -1,4 +1,6 @@
-"""The directions of style channels: finite differences by hand and as released, resumed after a kill, and the same from gradients."""
+"""The directions of style channels: finite differences by hand and as released, resumed after a kill, and the same from
+gradients.
+"""
 
 import dataclasses
 from collections.abc import Callable
@@ -49,9 +51,21 @@ def recorded(seen: list[Tensor]) -> Callable[[Tensor], Tensor]:
 @pytest.mark.parametrize(
     ("base", "center", "expected"),
     [
-        ("restore", "mean", [[15, 2, 3], [5, 2, 3], [15, 6, 7], [5, 6, 7], [1, 30, 3], [1, 10, 3], [5, 30, 7], [5, 10, 7]]),
-        ("cumulative", "mean", [[15, 2, 3], [5, 2, 3], [15, 6, 7], [5, 6, 7], [10, 30, 3], [10, 10, 3], [10, 30, 7], [10, 10, 7]]),
-        ("restore", "own", [[6, 2, 3], [-4, 2, 3], [10, 6, 7], [0, 6, 7], [1, 12, 3], [1, -8, 3], [5, 16, 7], [5, -4, 7]]),
+        (
+            "restore",
+            "mean",
+            [[15, 2, 3], [5, 2, 3], [15, 6, 7], [5, 6, 7], [1, 30, 3], [1, 10, 3], [5, 30, 7], [5, 10, 7]],
+        ),
+        (
+            "cumulative",
+            "mean",
+            [[15, 2, 3], [5, 2, 3], [15, 6, 7], [5, 6, 7], [10, 30, 3], [10, 10, 3], [10, 30, 7], [10, 10, 7]],
+        ),
+        (
+            "restore",
+            "own",
+            [[6, 2, 3], [-4, 2, 3], [10, 6, 7], [0, 6, 7], [1, 12, 3], [1, -8, 3], [5, 16, 7], [5, -4, 7]],
+        ),
     ],
 )
 def test_what_is_rendered_by_hand(base, center, expected):
@@ -172,7 +186,9 @@ def test_gradients_give_the_directions_of_small_finite_differences():
 
     channels = torch.arange(0, s.shape[1], 9)
     sigma = torch.full([s.shape[1]], 0.3, dtype=torch.float64)
-    differences = channel_directions(embed, s, s.mean(0), sigma, channels, range(len(channels)), step=1e-3, center="own")
+    differences = channel_directions(
+        embed, s, s.mean(0), sigma, channels, range(len(channels)), step=1e-3, center="own"
+    )
     gradients = F.normalize(jacobian_directions(embed, s, sigma, channels, 16), dim=1)
     torch.testing.assert_close(gradients.float(), differences, atol=2e-3, rtol=0)
 

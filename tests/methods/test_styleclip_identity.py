@@ -1,4 +1,6 @@
-"""The identity loss: zero for equal images, the crop of the released code, ArcFace's layers and files, and the features without it."""
+"""The identity loss: zero for equal images, the crop of the released code, ArcFace's layers and files, and the features
+without it.
+"""
 
 from pathlib import Path
 
@@ -50,7 +52,10 @@ def test_the_crop_is_rows_35_to_222_and_columns_32_to_219():
     assert torch.equal(face_crop(face), torch.ones(1, 3, 112, 112))
     rows, columns = torch.meshgrid(torch.arange(256.0), torch.arange(256.0), indexing="ij")
     found = face_crop(torch.stack([rows, columns, rows])[None])[0]
-    assert (float(found[0].min()), float(found[1].min())) == (35.5, 32.5)  # the first output pixel is the mean of the first two
+    assert (float(found[0].min()), float(found[1].min())) == (
+        35.5,
+        32.5,
+    )  # the first output pixel is the mean of the first two
     assert (float(found[0].max()), float(found[1].max())) == (221.5, 218.5)
 
 
@@ -63,9 +68,18 @@ def test_an_image_of_256_pixels_is_not_resized_and_others_are_averaged():
 def test_arcface_has_the_layers_and_names_of_ir_se50():
     model = ArcFace()
     keys = model.state_dict().keys()
-    assert {"input_layer.2.weight", "body.0.res_layer.5.fc1.weight", "body.3.shortcut_layer.0.weight", "output_layer.4.running_var"} <= keys
+    assert {
+        "input_layer.2.weight",
+        "body.0.res_layer.5.fc1.weight",
+        "body.3.shortcut_layer.0.weight",
+        "output_layer.4.running_var",
+    } <= keys
     assert "body.0.shortcut_layer.0.weight" not in keys
-    strides = [layer.stride[0] for layer in model.body.modules() if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3)]
+    strides = [
+        layer.stride[0]
+        for layer in model.body.modules()
+        if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3)
+    ]
     assert strides[0::2] == [1] * 24  # of the first convolution of each unit, and of the second
     assert strides[1::2] == [2, 1, 1, 2, 1, 1, 1, 2] + [1] * 13 + [2, 1, 1]
     features = model(torch.rand(1, 3, 112, 112) * 2 - 1)

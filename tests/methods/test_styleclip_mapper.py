@@ -1,4 +1,6 @@
-"""The latent mapper: its network level by level, Ranger, one loss worked out again, and mappers that are trained once and found again."""
+"""The latent mapper: its network level by level, Ranger, one loss worked out again, and mappers that are trained once
+and found again.
+"""
 
 import math
 import signal
@@ -36,7 +38,9 @@ def models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Models:
 
 
 def mapper(models: Models, **settings: Any) -> Mapper:
-    return Mapper(Config(variant="mapper", generator="tiny", clip="tiny-clip", **{"mapper_steps": 4, **settings}), models)
+    return Mapper(
+        Config(variant="mapper", generator="tiny", clip="tiny-clip", **{"mapper_steps": 4, **settings}), models
+    )
 
 
 def recipe(models: Models, **settings: Any) -> MapperRecipe:
@@ -52,7 +56,9 @@ def codes(models: Models, count: int = 2) -> Tensor:
 def test_the_paper_mapper_has_three_times_1_050_624_parameters():
     with torch.device("meta"):
         network = MapperNetwork(Layout(1024))
-    assert {name: sum(p.numel() for p in part.parameters()) for name, part in network.parts.items()} == dict.fromkeys(LEVELS, 1_050_624)
+    assert {name: sum(p.numel() for p in part.parameters()) for name, part in network.parts.items()} == dict.fromkeys(
+        LEVELS, 1_050_624
+    )
 
 
 def test_a_level_that_is_left_out_moves_nothing():
@@ -60,7 +66,10 @@ def test_a_level_that_is_left_out_moves_nothing():
     moved = MapperNetwork(LAYOUT, levels=("coarse", "fine"))(v)
     assert torch.equal(moved[:, 4:8], torch.zeros(2, 4, 16))
     assert (moved[:, [0, 3, 8, 9]] != 0).any(2).all()
-    assert list(MapperNetwork(Layout(32, channel_base=512, channel_max=16)).parts) == ["coarse", "medium"]  # its eight rows have no fine
+    assert list(MapperNetwork(Layout(32, channel_base=512, channel_max=16)).parts) == [
+        "coarse",
+        "medium",
+    ]  # its eight rows have no fine
     assert MapperNetwork(LAYOUT, "single")(v).shape == v.shape
 
 
@@ -74,7 +83,11 @@ def test_in_s_every_convolution_has_its_own_and_torgb_none():
 @torch.no_grad()
 def test_the_axis_of_the_norm():
     torch.manual_seed(0)
-    v, rows, features = torch.randn(1, 10, 16), MapperNetwork(LAYOUT, axis="rows"), MapperNetwork(LAYOUT, axis="features")
+    v, rows, features = (
+        torch.randn(1, 10, 16),
+        MapperNetwork(LAYOUT, axis="rows"),
+        MapperNetwork(LAYOUT, axis="features"),
+    )
     column, row = v.clone(), v.clone()
     column[:, 4:8, 3] *= 5  # one feature in all rows of a level
     row[:, 5] *= 5  # one whole row
@@ -116,7 +129,9 @@ def test_only_the_mapper_learns_and_it_does(models: Models):
         losses = made.step(index, index / 12)
     assert losses["loss"] == pytest.approx(losses["clip"] + 0.1 * losses["id"], abs=1e-6)
     assert all(not torch.equal(value, start[key]) for key, value in made.network.state_dict().items())
-    assert all(torch.equal(value, before[key]) for key, value in {**generator.state_dict(), **clip.state_dict()}.items())
+    assert all(
+        torch.equal(value, before[key]) for key, value in {**generator.state_dict(), **clip.state_dict()}.items()
+    )
     assert all(p.grad is None for p in (*generator.parameters(), *clip.parameters()))
     assert distance() < untrained
     assert made.validate()["cosine_after"] == pytest.approx(1 - distance(), abs=1e-4)
@@ -186,7 +201,9 @@ def test_a_stopped_training_equals_an_uninterrupted_one(models: Models, tmp_path
     assert all(torch.equal(value, whole.result()[0][key]) for key, value in second.result()[0].items())
 
 
-def test_a_text_is_trained_once_and_its_cost_is_told_each_time(models: Models, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_a_text_is_trained_once_and_its_cost_is_told_each_time(
+    models: Models, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
     trained: list[str] = []
     plain = loop.fit
 
@@ -207,7 +224,9 @@ def test_a_text_is_trained_once_and_its_cost_is_told_each_time(models: Models, m
     assert editor.cost == again.cost
     assert editor.cost["prompts_trained"] == 2
     assert 0 < editor.cost["training_seconds_per_prompt"] == editor.cost["training_seconds"] / 2
-    torch.testing.assert_close(editor.edited(w_plus[1:2], [PERSON], [SMILE]), s[1:2], atol=1e-5, rtol=1e-5)  # alone as in a batch
+    torch.testing.assert_close(
+        editor.edited(w_plus[1:2], [PERSON], [SMILE]), s[1:2], atol=1e-5, rtol=1e-5
+    )  # alone as in a batch
     mapper(models, mapper_steps=5).edited(w_plus[:1], [PERSON], [AFRO])
     assert len(trained) == 3
     assert not [path for path in (tmp_path / "styleclip" / "mappers").rglob("*") if path.suffix in (".pt", ".part")]
@@ -221,7 +240,9 @@ def test_a_damaged_mapper_is_trained_again(models: Models, tmp_path: Path):
     assert torch.equal(mapper(models).edited(w_plus, [PERSON], [AFRO]), s)
 
 
-def test_an_interrupted_training_goes_on_and_leaves_no_weights(models: Models, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_an_interrupted_training_goes_on_and_leaves_no_weights(
+    models: Models, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
     w_plus = codes(models, 1)
     s = mapper(models, mapper_codes=20).edited(w_plus, [PERSON], [AFRO])
     monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path / "other"))
@@ -265,14 +286,18 @@ def test_every_kind_trains(models: Models):
 @pytest.mark.parametrize("variant", ["optimization", "mapper"])
 def test_a_methods_image_depends_on_its_request_alone(models: Models, variant: Any):
     def method() -> Method:
-        return Method(Config(variant=variant, generator="tiny", clip="tiny-clip", steps=8, mapper_steps=3, batch=2), models)
+        return Method(
+            Config(variant=variant, generator="tiny", clip="tiny-clip", steps=8, mapper_steps=3, batch=2), models
+        )
 
     requests = [TextToImage(AFRO, 1), TextToImage(SMILE, 2), TextToImage(AFRO, 3)]
     images = method().text_to_image(requests)
     assert (images.dtype, images.shape) == (torch.uint8, (3, 3, 32, 32))
     assert torch.equal(method().text_to_image(requests), images)
     for row, request in enumerate(requests):
-        torch.testing.assert_close(method().text_to_image([request])[0], images[row], atol=1, rtol=0)  # one grey level of rounding
+        torch.testing.assert_close(
+            method().text_to_image([request])[0], images[row], atol=1, rtol=0
+        )  # one grey level of rounding
     edits = [Edit(PERSON, request.prompt, request.seed) for request in requests]
     assert torch.equal(method().edit(edits), images)
     assert not torch.equal(method().unedited(edits), images)
@@ -291,8 +316,14 @@ def released(layout: Layout, levels: tuple[str, ...]) -> dict[str, Any]:
     torch.manual_seed(3)
     names = {"coarse": "course_mapping", "medium": "medium_mapping", "fine": "fine_mapping"}
     network = MapperNetwork(layout, levels=levels)
-    state = {f"mapper.{names[key.split('.')[1]]}.{key.split('.', 2)[2]}": value for key, value in network.state_dict().items()}
-    return {"state_dict": {**state, "decoder.input.input": torch.zeros(1)}, "opts": {"description": "afro", "no_fine_mapper": True}}
+    state = {
+        f"mapper.{names[key.split('.')[1]]}.{key.split('.', 2)[2]}": value
+        for key, value in network.state_dict().items()
+    }
+    return {
+        "state_dict": {**state, "decoder.input.input": torch.zeros(1)},
+        "opts": {"description": "afro", "no_fine_mapper": True},
+    }
 
 
 def test_a_released_checkpoint_is_read_and_used_for_every_text(models: Models, tmp_path: Path):

@@ -1,4 +1,6 @@
-"""Latent optimisation: the schedule, what each term and switch does, which entries never move, and independence of the batch."""
+"""Latent optimisation: the schedule, what each term and switch does, which entries never move, and independence of the
+batch.
+"""
 
 from typing import Any
 
@@ -59,8 +61,13 @@ def test_an_edit_lowers_the_distance_and_leaves_the_networks_alone(models: Model
     editor, w_plus = optimization(models, steps=20, lambda_id=0.1), codes(models)
     s = editor.edited(w_plus, [PERSON] * 2, [SMILE, AFRO])
     texts = editor.distance.text_features([SMILE, AFRO])
-    assert (editor.distance(generator.synthesis(s), texts) < editor.distance(generator.synthesis(generator.style(w_plus)), texts)).all()
-    assert all(torch.equal(value, before[key]) for key, value in {**generator.state_dict(), **clip.model.state_dict()}.items())
+    assert (
+        editor.distance(generator.synthesis(s), texts)
+        < editor.distance(generator.synthesis(generator.style(w_plus)), texts)
+    ).all()
+    assert all(
+        torch.equal(value, before[key]) for key, value in {**generator.state_dict(), **clip.model.state_dict()}.items()
+    )
     assert all(p.grad is None for p in (*generator.parameters(), *clip.model.parameters()))
     assert not s.requires_grad
 
@@ -84,7 +91,11 @@ def test_a_large_weight_keeps_the_code_near(models: Models, setting: str):
     held = descend(optimization(models, **{"lambda_l2": 0.0, "steps": 20, setting: 1e4}), v0)
     if setting == "lambda_l2":
         assert float((held - v0).norm()) < 0.5 * float((free - v0).norm())
-    features, synthesis, style = optimization(models).identity, models.stylegan2("tiny").synthesis, models.stylegan2("tiny").style
+    features, synthesis, style = (
+        optimization(models).identity,
+        models.stylegan2("tiny").synthesis,
+        models.stylegan2("tiny").style,
+    )
     source, far, near = (features(synthesis(style(v))) for v in (v0, free, held))
     assert float((near * source).sum()) > float((far * source).sum())
 
@@ -92,7 +103,10 @@ def test_a_large_weight_keeps_the_code_near(models: Models, setting: str):
 def test_from_the_mean_neither_the_source_nor_the_weights_count(models: Models):
     w_plus = codes(models)
     editors = [optimization(models, start="mean", lambda_l2=weight, lambda_id=weight) for weight in (0.0, 100.0)]
-    first, second = (editor.edited(source, [PERSON] * 2, [AFRO] * 2) for editor, source in zip(editors, (w_plus, -w_plus), strict=True))
+    first, second = (
+        editor.edited(source, [PERSON] * 2, [AFRO] * 2)
+        for editor, source in zip(editors, (w_plus, -w_plus), strict=True)
+    )
     assert torch.equal(first, second)
     still = optimization(models, start="mean", steps=1).edited(w_plus, [PERSON] * 2, [AFRO] * 2)
     generator = models.stylegan2("tiny")
@@ -117,7 +131,9 @@ def test_only_the_rows_that_are_named_move(models: Models, latent: Any):
         assert [row for row in range(generator.config.rows) if not torch.equal(v[:, row], v0[:, row])] == [2, 5]
     else:
         moved = {
-            layer.row for layer in generator.layers if not torch.equal(v[:, layer.start : layer.stop], v0[:, layer.start : layer.stop])
+            layer.row
+            for layer in generator.layers
+            if not torch.equal(v[:, layer.start : layer.stop], v0[:, layer.start : layer.stop])
         }
         assert moved == {2, 5}
 
@@ -150,7 +166,11 @@ def test_every_size_and_both_inputs_work(resolution: int, clip_input: Any):
 
 @pytest.mark.parametrize("latent", ["w_plus", "s"])
 def test_a_row_depends_on_itself_alone_and_twice_is_the_same(models: Models, latent: Any):
-    editor, w_plus, targets = optimization(models, latent=latent, steps=30), codes(models, 5), [AFRO, SMILE, AFRO, PERSON, SMILE]
+    editor, w_plus, targets = (
+        optimization(models, latent=latent, steps=30),
+        codes(models, 5),
+        [AFRO, SMILE, AFRO, PERSON, SMILE],
+    )
     together = editor.edited(w_plus, [PERSON] * 5, targets)
     assert torch.equal(together, editor.edited(w_plus, [PERSON] * 5, targets))
     synthesis = models.stylegan2("tiny").synthesis
@@ -169,14 +189,18 @@ def test_a_loss_that_is_not_finite_names_step_and_text(models: Models):
         return plain(images, texts) * torch.tensor([1.0, float("nan") if len(calls) > 2 else 1.0])
 
     editor.distance = type("Broken", (), {"__call__": staticmethod(broken), "text_features": plain.text_features})()
-    with pytest.raises(FloatingPointError, match="the loss is nan at step 2 of 'a person with an afro': lower learning_rate"):
+    with pytest.raises(
+        FloatingPointError, match="the loss is nan at step 2 of 'a person with an afro': lower learning_rate"
+    ):
         editor.edited(w_plus, [PERSON] * 2, [SMILE, AFRO])
 
 
 def test_the_weights_of_a_face_network_are_asked_for_only_where_they_count(models: Models):
     optimization(models, identity="nowhere.pth", steps=2).edited(codes(models), [PERSON] * 2, [AFRO] * 2)
     with pytest.raises(UserError, match=r"nowhere\.pth is missing"):
-        optimization(models, identity="nowhere.pth", steps=2, lambda_id=0.1).edited(codes(models), [PERSON] * 2, [AFRO] * 2)
+        optimization(models, identity="nowhere.pth", steps=2, lambda_id=0.1).edited(
+            codes(models), [PERSON] * 2, [AFRO] * 2
+        )
 
 
 def test_settings_that_make_no_sense_are_one_line(models: Models):

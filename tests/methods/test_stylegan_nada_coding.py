@@ -1,4 +1,6 @@
-"""An adaptation in a byte a parameter: how far the decoded changes are off, and that what is stored stays what it is."""
+"""An adaptation in a byte a parameter: how far the decoded changes are off, and that what is stored stays what it
+is.
+"""
 
 from pathlib import Path
 
@@ -8,7 +10,10 @@ from stylegan_nada_tiny import recipe
 from t2ibench.methods.stylegan_nada.coding import SCALE, STEPS, decode, encode
 from t2ibench.networks import weights
 
-CHANGES = {"a": torch.tensor([[3.0, -1.0, 0.1], [0.0, 0.0, 0.0], [0.002, 0.001, -0.002]]), "bias": torch.tensor([0.5, -0.25])}
+CHANGES = {
+    "a": torch.tensor([[3.0, -1.0, 0.1], [0.0, 0.0, 0.0], [0.002, 0.001, -0.002]]),
+    "bias": torch.tensor([0.5, -0.25]),
+}
 
 
 def test_changes_are_off_by_less_than_half_a_step_of_their_channel():

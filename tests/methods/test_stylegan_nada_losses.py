@@ -18,7 +18,9 @@ from t2ibench.networks.clip.templates import IMAGENET
 from t2ibench.networks.stylegan2 import Config as Layout
 from t2ibench.networks.stylegan2 import Generator
 
-LAYOUT = Layout(32, z_dim=8, w_dim=16, mapping_layers=2, channel_base=512, channel_max=16)  # eight rows, seven convolutions
+LAYOUT = Layout(
+    32, z_dim=8, w_dim=16, mapping_layers=2, channel_base=512, channel_max=16
+)  # eight rows, seven convolutions
 EAST, NORTH = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
 
 
@@ -31,7 +33,9 @@ def test_the_direction_loss_is_0_along_2_against_and_1_across_the_text():
     before, after = at(0, 0), at(90, -90)  # the chords go to 135 and 225 degrees
     torch.testing.assert_close(direction_loss(before, after, at(135)[0]), torch.tensor([0.0, 1.0]), atol=1e-6, rtol=0)
     torch.testing.assert_close(direction_loss(before, after, at(-45)[0]), torch.tensor([2.0, 1.0]), atol=1e-6, rtol=0)
-    torch.testing.assert_close(direction_loss(at(0), at(60), NORTH), 1 - at(30)[:, 0])  # the chord of 60 degrees points to 120
+    torch.testing.assert_close(
+        direction_loss(at(0), at(60), NORTH), 1 - at(30)[:, 0]
+    )  # the chord of 60 degrees points to 120
 
 
 def test_swapped_texts_give_2_less_the_loss_and_swapped_images_bring_it_back():
@@ -73,7 +77,9 @@ def test_a_view_shows_a_part_of_the_image_with_a_little_noise():
     seen, _ = views(flat, flat, 1, 0.3, torch.Generator().manual_seed(0))
     assert 0.045 < float((seen - 0.5).std()) < 0.055
     ramp = torch.linspace(-1, 1, 16).expand(256, 3, 16, 16)
-    slopes = views(ramp, ramp, 1, 0.3, torch.Generator().manual_seed(0))[0][..., 4:12].diff(dim=-1).mean((1, 2, 3)) / (2 / 15)
+    slopes = views(ramp, ramp, 1, 0.3, torch.Generator().manual_seed(0))[0][..., 4:12].diff(dim=-1).mean((1, 2, 3)) / (
+        2 / 15
+    )
     assert 90 < int((slopes < 0).sum()) < 166  # about half are mirrored
     assert 0.6 < float(slopes.abs().min()) < 0.8
     assert 0.95 < float(slopes.abs().max()) < 1.1
@@ -87,9 +93,14 @@ def test_the_text_direction_is_the_difference_of_means_over_templates_in_any_ord
     torch.testing.assert_close(text_direction(clip, FACE, SKETCH, IMAGENET[::-1]), delta_t)
     torch.testing.assert_close(text_direction(clip, SKETCH, FACE, IMAGENET), -delta_t)
     two = ("{}", "a photo of a {}.")
-    pairs = [clip.encode_texts([template.format(bare), SKETCH])[0] for template, bare in zip(two, (FACE, "face avatar"), strict=True)]
+    pairs = [
+        clip.encode_texts([template.format(bare), SKETCH])[0]
+        for template, bare in zip(two, (FACE, "face avatar"), strict=True)
+    ]
     others = clip.encode_texts([SKETCH, "a photo of a pencil sketch of a face."])
-    torch.testing.assert_close(text_direction(clip, FACE, SKETCH, two), F.normalize(others.mean(0) - torch.stack(pairs).mean(0), dim=0))
+    torch.testing.assert_close(
+        text_direction(clip, FACE, SKETCH, two), F.normalize(others.mean(0) - torch.stack(pairs).mean(0), dim=0)
+    )
 
 
 @pytest.mark.parametrize(("source", "target"), [(FACE, FACE), (FACE, " A face  avatar")])
@@ -161,7 +172,9 @@ def test_phases_have_the_parameters_of_the_released_code(phase: str, resolution:
 
 def test_without_affine_layers_what_they_hold_stays():
     generator = tiny_generator()
-    everything, without = (layers.parameters_of(generator, layers.phase_layers(LAYOUT, "default"), affine) for affine in (True, False))
+    everything, without = (
+        layers.parameters_of(generator, layers.phase_layers(LAYOUT, "default"), affine) for affine in (True, False)
+    )
     assert {key for key in everything if key not in without} == {key for key in everything if ".affine." in key}
     with pytest.raises(UserError, match="no parameter is left to learn"):
         layers.parameters_of(generator, [])
@@ -171,13 +184,26 @@ def test_a_row_stands_for_the_convolution_it_drives_and_in_the_release_for_the_o
     corrected, reference = (layers.row_table(LAYOUT, row_map) for row_map in ("corrected", "reference"))  # type: ignore[arg-type]
     driven = {layer.row: layer.name for layer in LAYOUT.layers if not layer.is_rgb}
     assert corrected == [driven[row] for row in range(LAYOUT.rows - 1)]
-    assert reference == ["b4.conv1", "b4.torgb", "b8.conv0", "b8.conv1", "b16.conv0", "b16.conv1", "b32.conv0", "b32.conv1"]
+    assert reference == [
+        "b4.conv1",
+        "b4.torgb",
+        "b8.conv0",
+        "b8.conv1",
+        "b16.conv0",
+        "b16.conv1",
+        "b32.conv0",
+        "b32.conv1",
+    ]
     assert reference[2:] == [driven[row - 1] for row in range(2, LAYOUT.rows)]
 
 
 def test_the_rows_with_the_highest_scores_are_taken():
     table, scores = layers.row_table(LAYOUT, "corrected"), torch.tensor([0.1, 0.9, 0.2, 0.8, 0.3, 0.0, 0.4, 7.0])
-    assert layers.chosen(scores, table, 3) == ["b8.conv0", "b16.conv0", "b32.conv1"]  # the last row, 7, drives no convolution
+    assert layers.chosen(scores, table, 3) == [
+        "b8.conv0",
+        "b16.conv0",
+        "b32.conv1",
+    ]  # the last row, 7, drives no convolution
     assert layers.chosen(scores, table, 99) == table
     assert layers.chosen(scores, layers.row_table(LAYOUT, "reference"), 2) == ["b4.torgb", "b32.conv1"]
 
@@ -186,9 +212,13 @@ def test_scores_of_rows_are_the_mean_size_of_their_gradient_times_the_rate():
     slopes = torch.tensor([1.0, -3.0, 2.0])
     w_plus = torch.randn(4, 3, 5)
     torch.testing.assert_close(layers.row_scores(lambda w: (w * slopes[:, None]).sum(), w_plus), 0.01 * slopes.abs())
-    torch.testing.assert_close(layers.row_scores(lambda w: (w * slopes[:, None]).sum(), w_plus, iterations=3), 0.03 * slopes.abs())
+    torch.testing.assert_close(
+        layers.row_scores(lambda w: (w * slopes[:, None]).sum(), w_plus, iterations=3), 0.03 * slopes.abs()
+    )
     curved = layers.row_scores(lambda w: 0.5 * w.square().sum(), torch.ones(1, 1, 1), iterations=2)
-    torch.testing.assert_close(curved, torch.tensor([0.01 + 0.01 * 0.99]))  # the second step starts where the first arrived
+    torch.testing.assert_close(
+        curved, torch.tensor([0.01 + 0.01 * 0.99])
+    )  # the second step starts where the first arrived
 
 
 def test_choosing_layers_leaves_generators_alone_and_repeats():
@@ -206,7 +236,9 @@ def test_choosing_layers_leaves_generators_alone_and_repeats():
     assert again.learning == kept[:1]  # nothing is chosen in the second of two steps
 
 
-@pytest.mark.parametrize(("settings", "looked"), [({}, 0), ({"layers": 2.0}, 1), ({"layers": 0.25}, 1), ({"layers": 7.0}, 0)])
+@pytest.mark.parametrize(
+    ("settings", "looked"), [({}, 0), ({"layers": 2.0}, 1), ({"layers": 0.25}, 1), ({"layers": 7.0}, 0)]
+)
 def test_layers_are_ranked_only_where_that_can_change_the_choice(settings: dict[str, float], looked: int):
     models = TinyModels()
     made = recipe(models, **settings)

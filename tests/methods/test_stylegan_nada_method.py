@@ -74,7 +74,9 @@ def test_an_image_depends_on_its_request_alone(fits: list[str]):
     for row, request in enumerate(REQUESTS):
         torch.testing.assert_close(made.adapt([request])[0], images[row], atol=1, rtol=0)  # one grey level of rounding
     torch.testing.assert_close(before[1], before[2], atol=1, rtol=0)  # one seed, in another row
-    assert torch.equal(made.unadapted([Adapt("a", "b", request.seed) for request in REQUESTS]), before)  # whatever the texts
+    assert torch.equal(
+        made.unadapted([Adapt("a", "b", request.seed) for request in REQUESTS]), before
+    )  # whatever the texts
     assert not torch.equal(images[1], images[2])
     assert (images != before).flatten(1).any(1).all()
     with pytest.raises(ValueError, match="at least one request"):
@@ -207,7 +209,9 @@ def test_the_paper_sheet_names_known_settings_and_entries():
     sheet = plugins.paper("stylegan_nada")
     for id, settings in sheet["variants"].items():
         configure(Config, settings or {}, id)
-    suite = yaml.safe_load((Path(str(plugins.sources("methods")["stylegan_nada"])).parent / sheet["suite"]).read_text("utf-8"))
+    suite = yaml.safe_load(
+        (Path(str(plugins.sources("methods")["stylegan_nada"])).parent / sheet["suite"]).read_text("utf-8")
+    )
     entries = {entry if isinstance(entry, str) else entry.get("as", entry["name"]) for entry in suite["methods"]}
     for claim in sheet["claims"]:
         assert {claim["better"], claim["worse"]} <= entries or claim["needs"]

@@ -1,4 +1,6 @@
-"""Mining latents: codes of an adapted generator are moved by a mapper of its own, trained once, and the sources stay as they are."""
+"""Mining latents: codes of an adapted generator are moved by a mapper of its own, trained once, and the sources stay as
+they are.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,13 @@ from t2ibench.networks.training.latent_mapper import norm_loss
 from t2ibench.tracks.contract import Adapt
 
 REQUESTS = [Adapt(FACE, SKETCH, 1), Adapt(FACE, SEPIA, 2), Adapt(FACE, SKETCH, 2)]
-MINED: dict[str, Any] = {"steps": 1, "mining_steps": 2, "mining_batch": 2, "mining_codes": 4, "mining_learning_rate": 0.05}
+MINED: dict[str, Any] = {
+    "steps": 1,
+    "mining_steps": 2,
+    "mining_batch": 2,
+    "mining_codes": 4,
+    "mining_learning_rate": 0.05,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +71,12 @@ def test_another_adaptation_has_another_mapper(folders: Path):
 
 
 def test_several_clips_and_ranger_can_mine():
-    settings = {"clips": ("clip-1", "clip-2"), "clip_weights": (1.0, 0.5), "mining_optimiser": "ranger", "mining_schedule": "constant"}
+    settings = {
+        "clips": ("clip-1", "clip-2"),
+        "clip_weights": (1.0, 0.5),
+        "mining_optimiser": "ranger",
+        "mining_schedule": "constant",
+    }
     assert method(**settings).adapt(REQUESTS[:1]).shape == (1, 3, 32, 32)
 
 
@@ -73,7 +86,9 @@ def test_equal_images_lose_nothing_by_the_length_of_their_embeddings():
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
     assert float(norm_loss(distance, images, images)) == pytest.approx(0, abs=1e-9)
     embeddings = [distance.embeddings(part).norm(dim=1) for part in (images[:1], images[1:])]
-    assert float(norm_loss(distance, images[:1], images[1:])) == pytest.approx(float((embeddings[0] - embeddings[1]) ** 2), rel=1e-4)
+    assert float(norm_loss(distance, images[:1], images[1:])) == pytest.approx(
+        float((embeddings[0] - embeddings[1]) ** 2), rel=1e-4
+    )
 
 
 def test_a_round_of_training_sees_as_many_codes_as_were_asked_for():

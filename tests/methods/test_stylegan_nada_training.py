@@ -44,7 +44,11 @@ def test_only_convolutions_and_const_learn():
     assert changed(made) == set(learning)  # mapping, toRGB, noise maps and the mean w are bit for bit what they were
     assert all(torch.equal(value, frozen[key]) for key, value in models.stylegan2("tiny").state_dict().items())
     assert all(torch.equal(value, clip[key]) for key, value in models.clip().model.state_dict().items())
-    assert all(parameter.grad is None for network in (made.child, models.stylegan2("tiny")) for parameter in network.parameters())
+    assert all(
+        parameter.grad is None
+        for network in (made.child, models.stylegan2("tiny"))
+        for parameter in network.parameters()
+    )
 
 
 def test_without_affine_layers_they_stay_as_they_are():
@@ -85,7 +89,10 @@ def test_only_chosen_layers_change_and_the_first_torgb_only_under_the_released_m
     assert sum(made.layer_steps.values()) == 8
     everything = recipe(layers=99.0, row_map="reference")
     trained(everything, 1)
-    assert {layers.layer_of(key) for key in changed(everything)} == {*layers.convolutions(made.child.config), "b4.torgb"}
+    assert {layers.layer_of(key) for key in changed(everything)} == {
+        *layers.convolutions(made.child.config),
+        "b4.torgb",
+    }
 
 
 def test_the_optimiser_is_that_of_the_release():
@@ -103,9 +110,13 @@ def test_an_untrained_pair_is_one_image_unless_each_draws_its_own_noise(mixing: 
 
 
 def test_crossing_over_mixes_two_latents():
-    plain, mixed = (recipe(mixing=share, noise="const").pair(torch.Generator().manual_seed(3))[0] for share in (0.0, 1.0))
+    plain, mixed = (
+        recipe(mixing=share, noise="const").pair(torch.Generator().manual_seed(3))[0] for share in (0.0, 1.0)
+    )
     assert not torch.equal(plain, mixed)
-    one, other = (recipe(mixing=1.0, noise="const", paired=False).pair(torch.Generator().manual_seed(seed))[0] for seed in (3, 4))
+    one, other = (
+        recipe(mixing=1.0, noise="const", paired=False).pair(torch.Generator().manual_seed(seed))[0] for seed in (3, 4)
+    )
     assert not torch.equal(one, other)
 
 
@@ -223,7 +234,12 @@ def test_the_spread_is_0_of_one_image_and_the_mean_over_pairs_otherwise():
 def test_what_a_command_can_train():
     nothing: Any = None
     made = of_settings(
-        "stylegan_nada", {"generator": "tiny", "clips": ["clip-1"], "target": SKETCH, "source": FACE}, nothing, nothing, TinyModels(), 7
+        "stylegan_nada",
+        {"generator": "tiny", "clips": ["clip-1"], "target": SKETCH, "source": FACE},
+        nothing,
+        nothing,
+        TinyModels(),
+        7,
     )
     assert (made.name, made.config.seed, made.keep_every) == ("stylegan-nada-a-pencil-sketch-of-a-face", 7, 100)
     assert made.config.clip_weights == (1.0,)

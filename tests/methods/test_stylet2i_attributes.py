@@ -1,4 +1,6 @@
-"""Attributes of sentences: against captions whose attributes are known, and by the rules of the grammar one at a time."""
+"""Attributes of sentences: against captions whose attributes are known, and by the rules of the grammar one at a
+time.
+"""
 
 import json
 
@@ -10,7 +12,8 @@ from t2ibench.datasets.avatars.grammar import captions
 from t2ibench.datasets.avatars.model import read_model
 from t2ibench.methods.stylet2i.attributes import Lexicon, facts, words
 
-# A part of the vocabulary of MM-CelebA-HQ's captions, where "no beard" is a phrase of its own and gender is said by pronouns.
+# A part of the vocabulary of MM-CelebA-HQ's captions, where "no beard" is a phrase of its own and gender is said by
+# pronouns.
 FACES = Lexicon.of(
     Vocabulary(
         {
@@ -77,7 +80,10 @@ def test_phrases_are_whole_words_and_the_longest_first(text, expected):
         ("no hat, eyeglasses", {"eyeglasses=yes"}),
         ("not a person who is in any way smiling", {"smiling=yes"}),  # too far away
         ("a person who is not smiling but wears a hat", {"hat=yes"}),
-        ("this person has no beard and is smiling", {"beard=no", "smiling=yes"}),  # the phrase's own "no" reaches nothing else
+        (
+            "this person has no beard and is smiling",
+            {"beard=no", "smiling=yes"},
+        ),  # the phrase's own "no" reaches nothing else
         ("not without a hat", set()),  # removes; never turns a sign twice
     ],
 )
@@ -108,7 +114,11 @@ def test_each_attribute_is_named_once_and_asking_again_changes_nothing():
 
 
 def test_nothing_is_left_unexplained_in_captions_of_the_closed_grammar():
-    for text in ("he has black hair and no beard", "this woman is smiling and is wearing lipstick", "the person wears a hat"):
+    for text in (
+        "he has black hair and no beard",
+        "this woman is smiling and is wearing lipstick",
+        "the person wears a hat",
+    ):
         assert FACES.residue(text, [*CLOSED, "a"]) == []
     assert FACES.residue("he has a necktie", [*CLOSED, "a"]) == ["necktie"]
 

@@ -53,7 +53,10 @@ def test_as_released_two_matrices_and_the_scale_are_trained():
 def test_of_a_resnet_only_the_text_projection_and_the_scale():
     model = TinyModels().clip().model
     assert set(trained_tensors(model, "projections")) == {"text_projection", "logit_scale"}
-    assert {name.split(".")[1] for name in trained_tensors(model, "last_block") if name.startswith("visual")} == {"layer4", "attnpool"}
+    assert {name.split(".")[1] for name in trained_tensors(model, "last_block") if name.startswith("visual")} == {
+        "layer4",
+        "attnpool",
+    }
 
 
 @pytest.mark.parametrize("finetune", ["projections", "last_block"])

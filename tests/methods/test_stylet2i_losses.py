@@ -8,7 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from t2ibench.methods.stylet2i.adjustment import adjust
-from t2ibench.methods.stylet2i.losses import contrastive_loss, cosine_loss, difference, norm_penalty, semantic_loss, spatial_loss
+from t2ibench.methods.stylet2i.losses import (
+    contrastive_loss,
+    cosine_loss,
+    difference,
+    norm_penalty,
+    semantic_loss,
+    spatial_loss,
+)
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -21,12 +28,16 @@ def unit(*shape: int, seed: int = 0) -> Tensor:
 
 @pytest.mark.parametrize("scale", [1.0, 4.605, 100.0])
 def test_contrastive_loss_is_ln_b_where_all_texts_are_alike(scale):
-    assert float(contrastive_loss(unit(40, 8), unit(1, 8).expand(40, -1), scale)) == pytest.approx(math.log(40), abs=1e-5)
+    assert float(contrastive_loss(unit(40, 8), unit(1, 8).expand(40, -1), scale)) == pytest.approx(
+        math.log(40), abs=1e-5
+    )
 
 
 def test_contrastive_loss_of_a_gap_of_three_tenths():
     texts = torch.cat([torch.eye(40), torch.zeros(40, 1)], dim=1)
-    images = 0.3 * texts + math.sqrt(1 - 0.09) * F.one_hot(torch.tensor([40] * 40), 41)  # cosine 0.3 with its own text, 0 with all others
+    images = 0.3 * texts + math.sqrt(1 - 0.09) * F.one_hot(
+        torch.tensor([40] * 40), 41
+    )  # cosine 0.3 with its own text, 0 with all others
     found = {scale: float(contrastive_loss(images, texts, scale)) for scale in (1.0, math.log(100), 100.0)}
     assert found[math.log(100)] == pytest.approx(math.log(1 + 39 * math.exp(-0.3 * math.log(100))), abs=1e-5)
     assert round(found[math.log(100)], 2) == 2.38  # as the specification says
@@ -103,7 +114,9 @@ def test_the_difference_is_brought_to_the_unit_range_image_by_image():
 def test_the_gradient_of_the_spatial_loss_is_that_of_finite_differences():
     mask = draw(1, 4, 4) > 0
     positive, negative = draw(1, 3, 4, 4, seed=1).double().requires_grad_(), draw(1, 3, 4, 4, seed=2).double()
-    assert torch.autograd.gradcheck(lambda image: difference(image, negative).clamp(1e-6, 1 - 1e-6).mul(mask).sum(), positive, atol=1e-6)
+    assert torch.autograd.gradcheck(
+        lambda image: difference(image, negative).clamp(1e-6, 1 - 1e-6).mul(mask).sum(), positive, atol=1e-6
+    )
 
 
 S = torch.tensor([[3.0, 0.0], [0.0, 4.0]])  # [L, w_dim]

@@ -1,4 +1,6 @@
-"""StyleT2I as a method: images that depend on their own request alone, adjustment where a sentence names attributes, weights that fit."""
+"""StyleT2I as a method: images that depend on their own request alone, adjustment where a sentence names attributes,
+weights that fit.
+"""
 
 from typing import Any
 
@@ -34,7 +36,9 @@ def test_an_image_depends_on_its_own_request_alone(models):
     assert together.dtype == torch.uint8
     assert together.shape == (4, 3, 32, 32)
     for row, request in enumerate(REQUESTS):
-        torch.testing.assert_close(made.text_to_image([request])[0], together[row], atol=1, rtol=0)  # one grey level of rounding
+        torch.testing.assert_close(
+            made.text_to_image([request])[0], together[row], atol=1, rtol=0
+        )  # one grey level of rounding
     torch.testing.assert_close(made.text_to_image(REQUESTS[::-1]), together.flip(0), atol=1, rtol=0)
     assert torch.equal(method(models).text_to_image(REQUESTS), together)
     assert made.trained_on == ["squares train"]
@@ -42,7 +46,9 @@ def test_an_image_depends_on_its_own_request_alone(models):
 
 def test_text_and_seed_both_decide(models):
     made = method(models)
-    first, other_seed, other_text = made.text_to_image([TextToImage("a hat", 1), TextToImage("a hat", 2), TextToImage("a long red bob", 1)])
+    first, other_seed, other_text = made.text_to_image(
+        [TextToImage("a hat", 1), TextToImage("a hat", 2), TextToImage("a long red bob", 1)]
+    )
     assert not torch.equal(first, other_seed)
     assert not torch.equal(first, other_text)
 
@@ -69,7 +75,9 @@ def test_with_psi_zero_all_latents_are_the_mean(models, tmp_path):
     loop.fit(tiny_recipe("sentence", still, truncation_psi=0.0), "stylet2i-sentence-squares", tmp_path, steps=1)
     made = method(still, caa=False)
     torch.testing.assert_close(made.latents([1, 2]), still.tiny.mapping.w_avg.expand(2, -1))
-    one, two, other = made.text_to_image([TextToImage("a hat", 1), TextToImage("a hat", 2), TextToImage("a long red bob", 2)])
+    one, two, other = made.text_to_image(
+        [TextToImage("a hat", 1), TextToImage("a hat", 2), TextToImage("a long red bob", 2)]
+    )
     assert torch.equal(one, two)
     assert not torch.equal(two, other)
 
@@ -89,7 +97,8 @@ def test_weights_that_do_not_fit_are_one_line(models, tmp_path):
     for path in (tmp_path / "x").glob("*.*"):
         path.replace(tmp_path / path.name)
     with pytest.raises(
-        UserError, match=r"attribute-squares was trained at truncation_psi 0.9, stylet2i-sentence-squares at 0.5: train one"
+        UserError,
+        match=r"attribute-squares was trained at truncation_psi 0.9, stylet2i-sentence-squares at 0.5: train one",
     ):
         method(other)
     retrained = Trained(models.folder)

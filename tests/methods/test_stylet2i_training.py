@@ -109,7 +109,10 @@ def test_a_sentence_vector_is_the_mean_of_both_final_states():
 def test_word_vectors_come_from_a_file_and_stay_as_they_are(tmp_path):
     file = tmp_path / "glove.txt"
     file.write_text("hat 1 2 3\n. . 4 5 6\nlong 7 8 9\n")
-    assert [len(file_vectors(["hat", "long", "bob"], file, 3)[0]), file_vectors(["hat"], file, 3)[1].tolist()] == [2, [[1.0, 2.0, 3.0]]]
+    assert [len(file_vectors(["hat", "long", "bob"], file, 3)[0]), file_vectors(["hat"], file, 3)[1].tolist()] == [
+        2,
+        [[1.0, 2.0, 3.0]],
+    ]
     made = sentence(vectors=str(file), word_size=3)
     reader: Any = made.network.text
     before = reader.vectors.clone()
@@ -117,7 +120,9 @@ def test_word_vectors_come_from_a_file_and_stay_as_they_are(tmp_path):
     assert torch.equal(reader.vectors, before)
     assert list(reader.known) == ["hat", "long"]
     file.write_text("hat 1 2 x\n")
-    with pytest.raises(UserError, match=r"glove.txt: line 1 is not a word and 3 numbers \(could not convert .*\): give a file"):
+    with pytest.raises(
+        UserError, match=r"glove.txt: line 1 is not a word and 3 numbers \(could not convert .*\): give a file"
+    ):
         file_vectors(["hat"], file, 3)
     with pytest.raises(UserError, match="for none of the 1 words"):
         file_vectors(["bob"], file, 3)
@@ -179,7 +184,10 @@ def test_each_piece_can_be_taken_out():
     assert set(sentence(lambda_norm=0.0).losses(0)) == {"contrastive"}
     assert set(sentence(loss="cosine").losses(0)) == {"cosine", "norm"}
     assert set(attribute().losses(0)) == {"semantic", "spatial", "norm"}
-    assert set(attribute(lambda_spatial=0.0, segmenter="nowhere").losses(0)) == {"semantic", "norm"}  # nothing is loaded for it
+    assert set(attribute(lambda_spatial=0.0, segmenter="nowhere").losses(0)) == {
+        "semantic",
+        "norm",
+    }  # nothing is loaded for it
     assert attribute(lambda_spatial=0.0).segmenter is None
     for part in PARTS:
         assert part.partition("-")[0] in ("clip", "parts", "attribute", "sentence")
@@ -189,18 +197,29 @@ def test_scales_of_the_contrastive_loss():
     clip = tiny().clip()
     assert clip_scale(clip, "exp") == pytest.approx(torch.tensor(clip_scale(clip, "reference")).exp().item())
     assert clip_scale(clip, "paper") == 1
-    losses = {kind: float(sentence(contrastive_scale=kind).losses(0)["contrastive"].detach()) for kind in ("reference", "paper", "exp")}
+    losses = {
+        kind: float(sentence(contrastive_scale=kind).losses(0)["contrastive"].detach())
+        for kind in ("reference", "paper", "exp")
+    }
     assert len(set(losses.values())) == 3
 
 
 def test_a_caption_is_drawn_anew_each_time_or_is_the_first():
-    said = {kind: {text for index in range(8) for text in sentence(captions=kind)._captions(index)} for kind in ("all", "first")}
+    said = {
+        kind: {text for index in range(8) for text in sentence(captions=kind)._captions(index)}
+        for kind in ("all", "first")
+    }
     assert {"long hair" in text for text in said["first"]} == {True}
     assert {"long hair" in text for text in said["all"]} == {True, False}
 
 
 def test_the_semantic_loss_is_of_two_images_or_of_two_texts():
-    literals, asked, white, black = ["hair=long", "hat=yes"], ["long hair", "a hat"], torch.ones(2, 3, 4, 4), -torch.ones(2, 3, 4, 4)
+    literals, asked, white, black = (
+        ["hair=long", "hat=yes"],
+        ["long hair", "a hat"],
+        torch.ones(2, 3, 4, 4),
+        -torch.ones(2, 3, 4, 4),
+    )
     found = {}
 
     def features(texts: Sequence[str]) -> torch.Tensor:
@@ -210,7 +229,9 @@ def test_the_semantic_loss_is_of_two_images_or_of_two_texts():
         made = attribute(margin=0.3, lambda_spatial=0.0, negative=negative)
         made.image_features = lambda images: F.normalize(images.mean((2, 3)), dim=1)  # type: ignore[method-assign]
         made.text_features = features  # type: ignore[method-assign]
-        found[negative] = [float(made._semantic(0, literals, asked, white, back)["semantic"]) for back in (white, black)]
+        found[negative] = [
+            float(made._semantic(0, literals, asked, white, back)["semantic"]) for back in (white, black)
+        ]
         assert made._others(0, literals)[0] == "a bob"  # another value of the attribute
         assert made._others(0, literals)[1] != "a hat"
     assert found["image"] == pytest.approx([0.3, 0])  # no step; the whole way
@@ -299,7 +320,9 @@ def test_a_regression_of_latents_on_features_finds_a_linear_map():
 
 
 class Line:
-    """A generator whose images are their latents, and a guide that sees them through a fixed map; texts lie at one place for it."""
+    """A generator whose images are their latents, and a guide that sees them through a fixed map; texts lie at one
+    place for it.
+    """
 
     device = torch.device("cpu")
     config = SimpleNamespace(z_dim=4, rows=6)
@@ -331,7 +354,9 @@ class Axes(Line):
 def read_by(guide: Any) -> DirectionNetwork:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return DirectionNetwork(Shape(rows=6, w_dim=4, text_width=8, width=32, inputs="normalized", text="clip"), ClipText(guide))
+        return DirectionNetwork(
+            Shape(rows=6, w_dim=4, text_width=8, width=32, inputs="normalized", text="clip"), ClipText(guide)
+        )
 
 
 def test_a_warm_start_for_sentences_leads_where_the_guide_sees_what_is_asked():

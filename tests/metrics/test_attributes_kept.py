@@ -30,7 +30,12 @@ def told(table: pd.DataFrame, hidden: tuple[str, ...] = ()) -> Tensor:
     return torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
 
 
-def of(values: dict[str, pd.DataFrame], known: dict[str, pd.DataFrame], hidden: dict[str, tuple[str, ...]] | None = None, **kwargs: Any):
+def of(
+    values: dict[str, pd.DataFrame],
+    known: dict[str, pd.DataFrame],
+    hidden: dict[str, tuple[str, ...]] | None = None,
+    **kwargs: Any,
+):
     """hidden: by domain, the attributes that the features of its images do not say."""
     targets = {group.partition("/")[2]: len(table) for group, table in values.items() if group != "sources"}
     features: dict[Any, Tensor] = {("real", "train"): told(REAL), ("real", "test"): told(REAL)}
@@ -59,7 +64,11 @@ def test_by_hand_two_targets():
 
 
 def test_what_cannot_be_read_in_a_domain_counts_in_no_image_of_it():
-    values = {"sources": rows({}, {}), "adapted/sepia": rows({"mood": "merry"}, {}), "adapted/sketch": rows({"mood": "merry"}, {})}
+    values = {
+        "sources": rows({}, {}),
+        "adapted/sepia": rows({"mood": "merry"}, {}),
+        "adapted/sketch": rows({"mood": "merry"}, {}),
+    }
     found = of(values, {"sepia": REAL, "sketch": REAL}, {"sepia": ("mood",)})
     assert {domain: row["n"] for domain, row in found.details["targets"].items()} == {"sepia": 4, "sketch": 6}
     assert found.value == pytest.approx(9 / 10)
@@ -76,9 +85,17 @@ def test_an_image_that_did_not_change_keeps_everything_in_any_domain():
 
 
 def test_a_domain_without_known_attributes_is_told_and_counts_nowhere():
-    values = {"sources": rows({}, {}), "adapted/drawing": rows({"mood": "merry"}, {"mood": "merry"}), "adapted/sepia": rows({}, {})}
+    values = {
+        "sources": rows({}, {}),
+        "adapted/drawing": rows({"mood": "merry"}, {"mood": "merry"}),
+        "adapted/sepia": rows({}, {}),
+    }
     found = of(values, {"sepia": REAL})
-    assert (found.value, list(found.details["targets"]), found.details["not_judged"]) == (1, ["sepia"], {"drawing": UNKNOWN})
+    assert (found.value, list(found.details["targets"]), found.details["not_judged"]) == (
+        1,
+        ["sepia"],
+        {"drawing": UNKNOWN},
+    )
     with pytest.raises(UserError, match="no attribute that the judge can tell"):
         of(values, {})
 
@@ -102,7 +119,11 @@ def test_a_reader_gives_rare_values_their_due_and_knows_what_it_cannot_tell():
     rare = pd.DataFrame({"mood": ["sad"] * 380 + ["merry"] * 20, "one": ["x"] * 400}, dtype=object)
     noise = torch.from_numpy(np.random.default_rng(1).normal(size=(400, 5)).astype(np.float32))
     features = torch.cat(
-        [noise, 0.8 * torch.from_numpy((rare["mood"] == "merry").to_numpy(copy=True)).float()[:, None] + 0.2 * noise[:, :1]], dim=1
+        [
+            noise,
+            0.8 * torch.from_numpy((rare["mood"] == "merry").to_numpy(copy=True)).float()[:, None] + 0.2 * noise[:, :1],
+        ],
+        dim=1,
     )
     reader = Reader.of(features, rare)
     assert list(reader.weights) == ["mood"]
@@ -122,6 +143,8 @@ def test_directional_similarity_is_read_target_by_target():
     texts = {"a person": east, "a sepia of a person": north, "a sketch of a person": west}
     evidence = FakeTargets({"sepia": 2, "sketch": 2}, 2, features=features, texts=texts)
     found = directional_similarity.score(evidence, directional_similarity.Config())["directional_similarity"]
-    assert {domain: row["mean"] for domain, row in found.details["targets"].items()} == pytest.approx({"sepia": 1, "sketch": 0.5})
+    assert {domain: row["mean"] for domain, row in found.details["targets"].items()} == pytest.approx(
+        {"sepia": 1, "sketch": 0.5}
+    )
     assert found.details["unmoved_by_target"] == {"sepia": 0, "sketch": 1}
     assert found.value == pytest.approx(0.75)

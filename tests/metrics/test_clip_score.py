@@ -17,7 +17,9 @@ def mixed() -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    ("texts", "key"), [(EMBEDDINGS["txt"], "img_txt"), (EMBEDDINGS["neg"], "img_neg"), (mixed(), "img_mix")], ids=["txt", "neg", "mix"]
+    ("texts", "key"),
+    [(EMBEDDINGS["txt"], "img_txt"), (EMBEDDINGS["neg"], "img_neg"), (mixed(), "img_mix")],
+    ids=["txt", "neg", "mix"],
 )
 def test_the_view_of_torchmetrics_agrees_with_it(texts, key):
     found = views(cosines(EMBEDDINGS["img"], texts))["torchmetrics_100"]
@@ -31,9 +33,15 @@ def test_clamping_each_image_and_clamping_the_mean_differ_where_signs_mix():
 
 
 def test_cosines_by_hand_and_whatever_the_norms():
-    images, texts = torch.tensor([[1.0, 0.0], [3.0, 4.0], [1.0, 0.0]]), torch.tensor([[2.0, 0.0], [3.0, 4.0], [-5.0, 0.0]])
+    images, texts = (
+        torch.tensor([[1.0, 0.0], [3.0, 4.0], [1.0, 0.0]]),
+        torch.tensor([[2.0, 0.0], [3.0, 4.0], [-5.0, 0.0]]),
+    )
     assert cosines(images, texts).tolist() == [1.0, 1.0, -1.0]
-    assert np.abs(cosines(EMBEDDINGS["img"] * 8, EMBEDDINGS["txt"]) - cosines(EMBEDDINGS["img"], EMBEDDINGS["txt"])).max() < 1e-12
+    assert (
+        np.abs(cosines(EMBEDDINGS["img"] * 8, EMBEDDINGS["txt"]) - cosines(EMBEDDINGS["img"], EMBEDDINGS["txt"])).max()
+        < 1e-12
+    )
 
 
 def unit(x: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,6 @@
-"""CMMD against scikit-learn's stored number, its closed form for two points, its nearly linear kernel, and simulation."""
+"""CMMD against scikit-learn's stored number, its closed form for two points, its nearly linear kernel, and
+simulation.
+"""
 
 import math
 

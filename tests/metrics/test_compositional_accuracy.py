@@ -27,7 +27,9 @@ Row = Mapping[str, str]
 
 def split(name: str, table: pd.DataFrame) -> Split:
     count = len(table)
-    return Split("faces", name, [f"{name}{k}" for k in range(count)], NoImages(count), [("a face",)] * count, table, VOCABULARY)
+    return Split(
+        "faces", name, [f"{name}{k}" for k in range(count)], NoImages(count), [("a face",)] * count, table, VOCABULARY
+    )
 
 
 def faces(count: int, seed: int) -> pd.DataFrame:
@@ -62,8 +64,12 @@ class Scene:
 
     judge, train, reference = "attribute-judge-faces", TRAIN, REFERENCE
 
-    def __init__(self, generator: Generator, config: Config = SMALL, misjudge=lambda table: table, failed=(), can_render=True) -> None:
-        self.prompts = [Prompt(f"captions/{k}", "a face", reference=f"test{k}") for k in range(400)] + prompts(TRAIN, REFERENCE, config)
+    def __init__(
+        self, generator: Generator, config: Config = SMALL, misjudge=lambda table: table, failed=(), can_render=True
+    ) -> None:
+        self.prompts = [Prompt(f"captions/{k}", "a face", reference=f"test{k}") for k in range(400)] + prompts(
+            TRAIN, REFERENCE, config
+        )
         self.generator, self.misjudge, self.failed, self.can_render = generator, misjudge, failed, can_render
 
     def samples(self, group: str) -> SimpleNamespace:
@@ -115,7 +121,10 @@ def test_texts_name_each_literal_once_and_say_both_paraphrases_in_either_place()
         "a photo of a person with a hat indeed and a beard indeed",
         "a photo of a person with a beard and a hat",
     ]
-    assert pair_text(VOCABULARY, "hat=yes", "smile=yes", 2) == "a photo of a person who wears a hat indeed and is smiling indeed"
+    assert (
+        pair_text(VOCABULARY, "hat=yes", "smile=yes", 2)
+        == "a photo of a person who wears a hat indeed and is smiling indeed"
+    )
     assert len({single_text(VOCABULARY, "smile=yes", template) for template in range(4)}) == 4
     assert single_text(replace(VOCABULARY, noun="avatar"), "hat=yes", 2) == "a photo of an avatar with a hat"
 
@@ -123,15 +132,25 @@ def test_texts_name_each_literal_once_and_say_both_paraphrases_in_either_place()
 def test_every_pair_is_asked_for_equally_often_and_once():
     asked = prompts(TRAIN, REFERENCE, SMALL)
     assert len({prompt.id for prompt in asked}) == len(asked)
-    counts = pd.Series({prompt.id: prompt.images for prompt in asked}).groupby([prompt.tags["pair"] for prompt in asked]).sum()
+    counts = (
+        pd.Series({prompt.id: prompt.images for prompt in asked})
+        .groupby([prompt.tags["pair"] for prompt in asked])
+        .sum()
+    )
     assert set(counts[counts.index.str.contains(r"\+")]) == {8}
-    assert dict(counts[~counts.index.str.contains(r"\+")]) == {"beard=yes": 4, "hat=yes": 4, "smile=yes": 4}  # literals of rare pairs only
+    assert dict(counts[~counts.index.str.contains(r"\+")]) == {
+        "beard=yes": 4,
+        "hat=yes": 4,
+        "smile=yes": 4,
+    }  # literals of rare pairs only
     assert all(prompt.group == "pairs" for prompt in asked)
 
 
 def test_a_perfect_generator_scores_one_and_has_no_gap():
     values = scored(perfect)
-    assert [values[key].value for key in ("ca_rare", "ca_control", "ca_neutral", "ca_over", "ca_above_chance", "ca_worst")] == [1.0] * 6
+    assert [
+        values[key].value for key in ("ca_rare", "ca_control", "ca_neutral", "ca_over", "ca_above_chance", "ca_worst")
+    ] == [1.0] * 6
     assert values["ca_gap"].value == 0
     assert values["ca_gap"].ci[0] <= 0 <= values["ca_gap"].ci[1]
     assert values["ca_rare"].details["drop"]["value"] == 0
@@ -149,7 +168,9 @@ def test_a_generator_that_ignores_its_prompt_is_not_above_chance():
     values = scored(deaf, replace(SMALL, images=400))
     assert values["ca_above_chance"].ci[0] <= 0 <= values["ca_above_chance"].ci[1]
     assert values["ca_rare"].value < 0.03
-    assert values["ca_gap"].details["raw"] == values["ca_gap"].value  # every judgement is right, so there is nothing to correct
+    assert (
+        values["ca_gap"].details["raw"] == values["ca_gap"].value
+    )  # every judgement is right, so there is nothing to correct
     assert values["ca_gap"].ci[0] > 0  # its controls are common, so it draws them by chance
 
 
@@ -162,7 +183,9 @@ def test_records_keep_what_each_image_adds_so_that_methods_pair_up():
     assert {float(word) for word in plain.details["per_sample"].split()} == {0, 1}
     lost = {(f"pairs/hat=yes+beard=yes/{template}", k) for template in range(4) for k in range(2)}
     digits = scored(perfect, can_render=False, failed=lost)["ca_rare"].details["per_sample"]
-    assert digits == "1" * 8 + "0" * 8  # uncorrected; hats with smiles are rarer, so come first; failed images are misses
+    assert (
+        digits == "1" * 8 + "0" * 8
+    )  # uncorrected; hats with smiles are rarer, so come first; failed images are misses
 
 
 def test_failed_images_are_misses():
@@ -195,7 +218,9 @@ def test_a_pair_on_which_the_judge_fails_is_listed_and_not_judged():
     values = scored(perfect, misjudge=blind_to_beards_under_hats)
     rare = values["ca_rare"]
     assert list(rare.details["not_judged"]) == ["hat=yes+beard=yes"]
-    assert "beard=yes with hat=yes: balanced accuracy 0.500" in " ".join(rare.details["not_judged"]["hat=yes+beard=yes"])
+    assert "beard=yes with hat=yes: balanced accuracy 0.500" in " ".join(
+        rare.details["not_judged"]["hat=yes+beard=yes"]
+    )
     assert (rare.details["pairs_judged"], rare.details["pairs_listed"], rare.value) == (1, 2, 1.0)
     assert rows_of(values)["hat=yes+beard=yes"]["status"] == "not judged"
 
@@ -207,7 +232,9 @@ def test_a_judge_that_passes_for_no_pair_is_an_error():
 
 def test_an_attribute_that_the_judge_does_not_know_is_not_judged():
     values = scored(perfect, misjudge=lambda table: table.drop(columns="beard"))
-    assert rows_of(values)["hat=yes+beard=yes"]["gate"]["failures"] == ("beard=yes: the judge does not know the attribute",)
+    assert rows_of(values)["hat=yes+beard=yes"]["gate"]["failures"] == (
+        "beard=yes: the judge does not know the attribute",
+    )
 
 
 def misses_a_tenth(table: pd.DataFrame) -> pd.DataFrame:
@@ -218,7 +245,10 @@ def misses_a_tenth(table: pd.DataFrame) -> pd.DataFrame:
 def test_the_errors_of_the_judge_are_taken_out_where_real_images_fill_every_cell():
     """The judge misses one image in ten, so a perfect generator looks like 0.9."""
     config = replace(SMALL, images=200)
-    corrected, raw = scored(perfect, config, misjudge=misses_a_tenth), scored(perfect, config, misjudge=misses_a_tenth, can_render=False)
+    corrected, raw = (
+        scored(perfect, config, misjudge=misses_a_tenth),
+        scored(perfect, config, misjudge=misses_a_tenth, can_render=False),
+    )
     assert corrected["ca_rare"].details["raw"] == pytest.approx(0.9, abs=0.01)
     assert corrected["ca_rare"].value == pytest.approx(1.0, abs=0.02)
     assert corrected["ca_rare"].ci[1] == 1.0
@@ -257,12 +287,16 @@ def test_images_that_the_templates_cannot_share_are_an_error(images):
 
 
 def test_the_judge_finds_real_pairs_as_often_as_its_gate_predicts():
-    """The committed ceiling of `avatars`: images that were not among those of the gate, within 0.03 of its rate on the pair's own cell."""
+    """The committed ceiling of `avatars`: images that were not among those of the gate, within 0.03 of its rate on the
+    pair's own cell.
+    """
     record = json.loads((ROOT / "results/records/avatars/text_to_image/real/0.json").read_text("utf-8"))
     rows = [row for row in record["values"]["ca_rare"]["details"]["pairs"] if row["status"] == "corrected"]
     assert len(rows) >= 20
     assert abs(np.mean([row["ca"] - row["ceiling"] for row in rows])) <= 0.03
-    assert max(abs(row["ca"] - row["ceiling"]) for row in rows) <= 0.1  # of 100 images, each a Wilson interval of 0.04 to 0.1
+    assert (
+        max(abs(row["ca"] - row["ceiling"]) for row in rows) <= 0.1
+    )  # of 100 images, each a Wilson interval of 0.04 to 0.1
 
 
 def test_a_data_set_without_attributes_or_rare_pairs_is_an_error():
@@ -270,5 +304,7 @@ def test_a_data_set_without_attributes_or_rare_pairs_is_an_error():
         prompts(replace(TRAIN, attributes=None), REFERENCE, SMALL)
     with pytest.raises(UserError, match="no pair is under-represented"):
         prompts(
-            replace(TRAIN, vocabulary=Vocabulary({"tie": VOCABULARY.phrases["tie"], "hat": VOCABULARY.phrases["hat"]})), REFERENCE, SMALL
+            replace(TRAIN, vocabulary=Vocabulary({"tie": VOCABULARY.phrases["tie"], "hat": VOCABULARY.phrases["hat"]})),
+            REFERENCE,
+            SMALL,
         )

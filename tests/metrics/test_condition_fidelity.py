@@ -107,12 +107,16 @@ def test_only_known_pixels_count_for_a_masked_image():
 def task(name: str, count: int = 4) -> Composed:
     samples = Samples([], [], np.ones(count, bool), [], None)  # type: ignore[arg-type]
     places = np.arange(count)
-    return Composed(name, find(name, "x"), f"composed/{name}", np.ones((24, 24), bool), samples, places, (places + 1) % count)
+    return Composed(
+        name, find(name, "x"), f"composed/{name}", np.ones((24, 24), bool), samples, places, (places + 1) % count
+    )
 
 
 def by_letter(name: str, made: Seen, sources: Seen) -> dict[str, tuple[str, float, float | None]]:
     found = compared(task(name), made, sources)
-    return {row.letter: (row.kind, row.values.mean(), None if row.nearer is None else row.nearer.mean()) for row in found}
+    return {
+        row.letter: (row.kind, row.values.mean(), None if row.nearer is None else row.nearer.mean()) for row in found
+    }
 
 
 def test_each_condition_is_held_to_where_it_was_taken_from():

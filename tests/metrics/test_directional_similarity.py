@@ -40,7 +40,12 @@ def test_an_image_that_did_not_move_counts_zero_and_is_told():
 
 def test_where_nothing_moved_the_score_is_zero():
     found = of(at(10, 20, 30), at(10, 20, 30))
-    assert (found.value, found.ci, found.details["mean_of_moved"], found.details["image_similarity"]) == (0, (0, 0), None, pytest.approx(1))
+    assert (found.value, found.ci, found.details["mean_of_moved"], found.details["image_similarity"]) == (
+        0,
+        (0, 0),
+        None,
+        pytest.approx(1),
+    )
 
 
 def test_swapping_neutral_and_target_flips_the_sign():
@@ -48,12 +53,16 @@ def test_swapping_neutral_and_target_flips_the_sign():
     edited, source, target, neutral = torch.nn.functional.normalize(torch.randn(4, 20, 8, generator=generator), dim=2)
     forth, back = directional(edited, source, target, neutral)[0], directional(edited, source, neutral, target)[0]
     np.testing.assert_allclose(forth, -back, atol=1e-12)
-    np.testing.assert_allclose(forth, -directional(source, edited, target, neutral)[0], atol=1e-12)  # so does swapping the images
+    np.testing.assert_allclose(
+        forth, -directional(source, edited, target, neutral)[0], atol=1e-12
+    )  # so does swapping the images
     assert np.abs(forth).max() > 0.1
 
 
 def test_the_mean_is_over_all_pairs_and_each_edit_stands_alone():
-    found = of(at(90, 180, 90, 180), at(0, 0), ("eyewear=glasses", "hair=hat"))  # the second edit's texts step to 180 degrees
+    found = of(
+        at(90, 180, 90, 180), at(0, 0), ("eyewear=glasses", "hair=hat")
+    )  # the second edit's texts step to 180 degrees
     by_hand = {"eyewear=glasses": (1 + 0.5**0.5) / 2, "hair=hat": (0.5**0.5 + 1) / 2}
     assert {name: row["mean"] for name, row in found.details["edits"].items()} == pytest.approx(by_hand, abs=1e-6)
     assert found.value == pytest.approx(sum(by_hand.values()) / 2, abs=1e-6)
@@ -63,7 +72,9 @@ def test_the_mean_is_over_all_pairs_and_each_edit_stands_alone():
 def test_edits_of_one_source_do_not_narrow_the_interval():
     angles = np.linspace(5, 120, 12)
     one = of(at(*angles), at(*[0] * 12))
-    twice = FakeEdits(("eyewear=glasses",) * 2, 12, features={"edits": at(*angles, *angles), "sources": at(*[0] * 12)}, texts=TEXTS)
+    twice = FakeEdits(
+        ("eyewear=glasses",) * 2, 12, features={"edits": at(*angles, *angles), "sources": at(*[0] * 12)}, texts=TEXTS
+    )
     two = score(twice, Config())["directional_similarity"]
     assert (two.value, two.ci) == (pytest.approx(one.value), pytest.approx(one.ci))
     assert one.ci[0] < one.value < one.ci[1]

@@ -22,9 +22,14 @@ def no_inception_weights(monkeypatch, tmp_path):
 
 def of(*targets: Tensor, sources: Tensor = LINE, **kwargs):
     names = [f"t{i}" for i in range(len(targets))]
-    features: dict[Any, Tensor] = {"sources": sources, **{f"adapted/{name}": seen for name, seen in zip(names, targets, strict=True)}}
+    features: dict[Any, Tensor] = {
+        "sources": sources,
+        **{f"adapted/{name}": seen for name, seen in zip(names, targets, strict=True)},
+    }
     features |= {("real", name): 2 * LINE for name in names}
-    evidence = FakeTargets({name: len(seen) for name, seen in zip(names, targets, strict=True)}, len(sources), features=features, **kwargs)
+    evidence = FakeTargets(
+        {name: len(seen) for name, seen in zip(names, targets, strict=True)}, len(sources), features=features, **kwargs
+    )
     return score(evidence, Config())["diversity"]
 
 

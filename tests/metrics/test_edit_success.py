@@ -9,7 +9,12 @@ from t2ibench.core.errors import UserError
 from t2ibench.metrics.edit_success import AT_ITS_WORD, Config, clustered_rate, errors, freed, score
 from t2ibench.scoring.judge_gate import Gate, RealCells
 
-CHOICES = {"eyewear": ["none", "glasses"], "hair": ["long", "short", "hijab"], "hair_colour": ["red", "blond"], "mood": ["sad", "merry"]}
+CHOICES = {
+    "eyewear": ["none", "glasses"],
+    "hair": ["long", "short", "hijab"],
+    "hair_colour": ["red", "blond"],
+    "mood": ["sad", "merry"],
+}
 
 
 def real(n: int = 600) -> pd.DataFrame:
@@ -27,7 +32,9 @@ def rows(*changes: dict[str, str]) -> pd.DataFrame:
 
 
 def of(literals, sources: pd.DataFrame, edits: pd.DataFrame, config=None, **kwargs):
-    evidence = FakeEdits(literals, len(sources), values={"sources": sources, "edits": edits}, **{"real": REAL, **kwargs})
+    evidence = FakeEdits(
+        literals, len(sources), values={"sources": sources, "edits": edits}, **{"real": REAL, **kwargs}
+    )
     return score(evidence, config or Config(draws=400))
 
 
@@ -47,7 +54,11 @@ def test_by_hand_one_made_one_not_one_made_with_damage_one_there_before():
     success, kept, exact = found["edit_success"], found["attributes_kept"], found["edit_exact"]
     assert (success.value, success.n, exact.value, exact.n) == (pytest.approx(2 / 3), 3, pytest.approx(1 / 3), 3)
     assert (kept.value, kept.n) == (pytest.approx(10 / 12), 12)
-    assert {name: row["mean"] for name, row in kept.details["attributes"].items()} == {"hair": 0.75, "hair_colour": 1, "mood": 0.75}
+    assert {name: row["mean"] for name, row in kept.details["attributes"].items()} == {
+        "hair": 0.75,
+        "hair_colour": 1,
+        "mood": 0.75,
+    }
     assert kept.details["changed_by_edit"] == {"eyewear=glasses": {"hair": 0.25, "mood": 0.25}}
     assert kept.details["changed_per_success"] == 1
     edit = success.details["edits"]["eyewear=glasses"]
@@ -77,24 +88,36 @@ def test_what_the_new_value_covers_does_not_count_and_what_got_covered_unasked_i
 
 def test_a_covered_attribute_is_not_there_before_and_not_reached_after_and_its_cover_may_go():
     blond = {"hair_colour": "blond"}
-    found = of(["hair_colour=blond"], rows(HIJAB | blond, HIJAB, {}), rows(HIJAB | blond, {"hair": "short"} | blond, blond))
+    found = of(
+        ["hair_colour=blond"], rows(HIJAB | blond, HIJAB, {}), rows(HIJAB | blond, {"hair": "short"} | blond, blond)
+    )
     success = found["edit_success"]
     assert (success.n, success.value) == (3, pytest.approx(2 / 3))  # the first shows nothing blond, before or after
-    assert found["attributes_kept"].details["attributes"]["hair"] == {"n": 1, "mean": 1}  # of the others the hijab has to go
+    assert found["attributes_kept"].details["attributes"]["hair"] == {
+        "n": 1,
+        "mean": 1,
+    }  # of the others the hijab has to go
     assert found["edit_exact"].value == pytest.approx(2 / 3)
 
 
 def test_a_failed_edit_is_a_miss_and_a_failed_source_no_try():
     ok = {"edits": [True, False, True, True], "sources": [True, True, False, True]}
     found = of(["eyewear=glasses"], rows({}, {}, {}, {}), rows(GLASSES, GLASSES, GLASSES, {}), ok=ok)
-    assert (found["edit_success"].value, found["edit_success"].n, found["attributes_kept"].n) == (pytest.approx(1 / 3), 3, 6)
+    assert (found["edit_success"].value, found["edit_success"].n, found["attributes_kept"].n) == (
+        pytest.approx(1 / 3),
+        3,
+        6,
+    )
     counts = {"asked": 4, "pairs": 2, "failed_edits": 1, "failed_sources": 1, "failed": 1}
     assert {key: found["edit_success"].details[key] for key in counts} == counts
 
 
 def test_the_order_of_edits_changes_nothing():
     sources = rows({}, GLASSES, {"mood": "merry"}, {})
-    edits = {"eyewear=glasses": rows(GLASSES, GLASSES, GLASSES, {}), "mood=merry": rows({"mood": "merry"}, {}, {}, {"mood": "merry"})}
+    edits = {
+        "eyewear=glasses": rows(GLASSES, GLASSES, GLASSES, {}),
+        "mood=merry": rows({"mood": "merry"}, {}, {}, {"mood": "merry"}),
+    }
     orders = [list(edits), list(edits)[::-1]]
     a, b = (of(order, sources, pd.concat([edits[name] for name in order], ignore_index=True)) for order in orders)
     for name in a:
@@ -129,7 +152,9 @@ def test_known_errors_of_the_judge_are_taken_out():
 
 def test_too_few_real_images_leave_the_rate_uncorrected():
     few = REAL.iloc[:60]
-    success = of(["mood=merry"], rows({}, {}), rows({"mood": "merry"}, {}), real=few, train=REAL, config=Config(0, 400))["edit_success"]
+    success = of(
+        ["mood=merry"], rows({}, {}), rows({"mood": "merry"}, {}), real=few, train=REAL, config=Config(0, 400)
+    )["edit_success"]
     assert (success.value, success.details["label"], success.interval) == (
         0.5,
         "uncorrected",
@@ -149,7 +174,9 @@ def test_an_edit_that_the_judge_has_no_word_for_is_not_judged():
     found = of(["shoes=red", "mood=merry"], rows({}, {}), rows(*[{}] * 4))["edit_success"]
     assert found.details["not_judged"] == ["shoes=red"]
     assert found.details["edits"]["shoes=red"]["gate"]["failures"] == ("shoes=red: the judge has no word for it",)
-    assert of(["mood=angry", "mood=merry"], rows({}, {}), rows(*[{}] * 4))["edit_success"].details["not_judged"] == ["mood=angry"]
+    assert of(["mood=angry", "mood=merry"], rows({}, {}), rows(*[{}] * 4))["edit_success"].details["not_judged"] == [
+        "mood=angry"
+    ]
 
 
 def frame(hits: np.ndarray) -> tuple[pd.Series, pd.Series, pd.Series]:
@@ -180,9 +207,13 @@ def test_the_interval_holds_the_truth_as_often_as_it_says():
     rng, runs, truth, inside = np.random.default_rng(0), 80, 0.8, 0
     for run in range(runs):
         chances = rng.beta(8, 2, (40, 1))  # sources differ: 0.8 on average
-        real_images = np.stack([rng.multinomial(200, [0.97, 0.03]), rng.multinomial(200, [0.05, 0.95])]).T  # column: truth
+        real_images = np.stack(
+            [rng.multinomial(200, [0.97, 0.03]), rng.multinomial(200, [0.05, 0.95])]
+        ).T  # column: truth
         seen = np.where(rng.random((40, 3)) < chances, rng.random((40, 3)) < 0.95, rng.random((40, 3)) < 0.03)
-        low, high = clustered_rate(*frame(seen), dict.fromkeys((f"edit {j}" for j in range(3)), real_images), run, 200)[1]
+        low, high = clustered_rate(*frame(seen), dict.fromkeys((f"edit {j}" for j in range(3)), real_images), run, 200)[
+            1
+        ]
         inside += low <= truth <= high
     assert inside / runs >= 0.88
 
@@ -198,7 +229,10 @@ def test_the_gate_of_one_literal_counts_errors_where_the_attribute_shows():
     missed = -(-red // 50)
     assert counts.tolist() == [[blond, missed], [0, red - missed]]
     assert (verdict.failures, verdict.numbers["hair_colour=red"]) == ((), pytest.approx(1 - missed / red / 2))
-    assert cells().alone("hair_colour=red")[0].numbers == {"hair_colour=red": 1, "hair_colour=red: calibration error": 0}
+    assert cells().alone("hair_colour=red")[0].numbers == {
+        "hair_colour=red": 1,
+        "hair_colour=red: calibration error": 0,
+    }
 
 
 def test_an_attribute_is_trusted_by_the_mean_recall_of_its_values():

@@ -46,7 +46,9 @@ def test_with_the_weights_on_disk_it_is_fid_from_2048_images_on(tmp_path):
 
 
 def test_a_clip_gives_its_own_name():
-    assert set(score(FakeEvidence(*pair("features_full")), Config(extractor="clip-judge-avatars"))) == {"fd_clip_judge_avatars"}
+    assert set(score(FakeEvidence(*pair("features_full")), Config(extractor="clip-judge-avatars"))) == {
+        "fd_clip_judge_avatars"
+    }
 
 
 def test_with_fewer_samples_than_dimensions_the_interval_is_the_jackknifes():

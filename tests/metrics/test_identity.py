@@ -28,7 +28,9 @@ def table(n: int, seed: int = 1) -> pd.DataFrame:
     """Attributes at random, but for glasses, which go along with dark skin."""
     rng = np.random.default_rng(seed)
     rows = pd.DataFrame({name: rng.choice(values, n) for name, values in VALUES.items()}, dtype=object)
-    return rows.assign(eyewear=np.where(rng.random(n) < 0.8, np.where(rows["skin"] == "dark", "glasses", "none"), rows["eyewear"]))
+    return rows.assign(
+        eyewear=np.where(rng.random(n) < 0.8, np.where(rows["skin"] == "dark", "glasses", "none"), rows["eyewear"])
+    )
 
 
 def features(rows: pd.DataFrame, own: np.ndarray | float = 0.0) -> torch.Tensor:
@@ -116,7 +118,9 @@ def test_the_extractor_of_arcface_crops_and_is_known_by_its_file(monkeypatch, tm
         seen.append(faces)
         return faces.mean((2, 3))
 
-    monkeypatch.setattr("t2ibench.networks.arcface.ArcFace.from_file", lambda path: SimpleNamespace(to=lambda device: network))
+    monkeypatch.setattr(
+        "t2ibench.networks.arcface.ArcFace.from_file", lambda path: SimpleNamespace(to=lambda device: network)
+    )
     path = tmp_path / "model_ir_se50.pth"
     path.write_bytes(b"weights")
     models: Any = SimpleNamespace(device=torch.device("cpu"), used={})

@@ -1,4 +1,6 @@
-"""The Inception Score against stored numbers of torch-fidelity and torchmetrics, by hand, and its error by simulation."""
+"""The Inception Score against stored numbers of torch-fidelity and torchmetrics, by hand, and its error by
+simulation.
+"""
 
 import numpy as np
 import pytest
@@ -25,7 +27,9 @@ def test_it_agrees_with_torch_fidelity(splits, shuffle):
 
 
 def test_it_agrees_with_torchmetrics():
-    assert inception_score(PROBABILITIES, 1).value == pytest.approx(VALUES["isc"]["torchmetrics_mean_splits1"], abs=1e-5)
+    assert inception_score(PROBABILITIES, 1).value == pytest.approx(
+        VALUES["isc"]["torchmetrics_mean_splits1"], abs=1e-5
+    )
 
 
 def test_certain_and_even_answers_reach_the_number_of_classes_and_equal_ones_reach_1():
@@ -55,7 +59,12 @@ def test_the_standard_error_is_the_spread_over_fresh_draws(splits):
 def test_score_shuffles_as_torch_fidelity_does():
     estimate = score(FakeEvidence(PROBABILITIES.float()), Config(fewest=600))["inception_score"]
     assert estimate.value == pytest.approx(VALUES["isc"]["torch_fidelity_mean_splits10_shuffle1"], abs=1e-5)
-    assert (estimate.n, estimate.better, estimate.details["split"], estimate.details["enough"]) == (600, "higher", 60, False)
+    assert (estimate.n, estimate.better, estimate.details["split"], estimate.details["enough"]) == (
+        600,
+        "higher",
+        60,
+        False,
+    )
     assert estimate.ci[0] < estimate.value < estimate.ci[1]
     assert "reference" not in estimate.protocol
     assert estimate.protocol["extractor"] == "inception-probabilities"
@@ -91,5 +100,7 @@ def test_without_the_weights_it_says_where_they_belong(monkeypatch, tmp_path):
     monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path))
     evidence = FakeEvidence(PROBABILITIES.float())
     evidence.models, evidence._extractors = Models(), {}
-    with pytest.raises(UserError, match=r"inception-probabilities: .*inception-2015-12-05.pt is missing: put the weights there"):
+    with pytest.raises(
+        UserError, match=r"inception-probabilities: .*inception-2015-12-05.pt is missing: put the weights there"
+    ):
         Evidence.extractor_protocol(evidence, "inception-probabilities")

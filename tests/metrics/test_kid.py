@@ -25,7 +25,9 @@ def test_another_kernel_agrees_with_torch_fidelity():
     def gaussian(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         return torch.exp(-(torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist") ** 2) / 200)
 
-    assert kid(*pair("features_full"), kernel=gaussian)[0] == pytest.approx(VALUES["kid"]["full_unbiased_rbf_sigma10_f64"], abs=1e-12)
+    assert kid(*pair("features_full"), kernel=gaussian)[0] == pytest.approx(
+        VALUES["kid"]["full_unbiased_rbf_sigma10_f64"], abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -62,7 +64,9 @@ def test_block_size_and_order_of_rows_change_nothing():
 
 
 def of_gaussians(d: int, shift: float) -> float:
-    """The true distance of N(0, I) and N(shift, I): moments of x.y up to the third, for independent x, y of means a and b."""
+    """The true distance of N(0, I) and N(shift, I): moments of x.y up to the third, for independent x, y of means a and
+    b.
+    """
 
     def mean_kernel(a: float, b: float) -> float:
         ab, aa, bb = a * b * d, a * a * d, b * b * d

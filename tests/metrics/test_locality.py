@@ -51,7 +51,12 @@ def test_edits_without_an_outside_are_left_out_and_counted():
 def test_each_edit_has_the_region_of_its_own_attribute():
     changed = flat(0, 0)
     changed[:, :, :, 0] = 100  # the left half
-    found = of(np.concatenate([changed, changed]), flat(0, 0), ("eyewear=glasses", "hair=long"), {"eyewear": LEFT, "hair": ~LEFT})
+    found = of(
+        np.concatenate([changed, changed]),
+        flat(0, 0),
+        ("eyewear=glasses", "hair=long"),
+        {"eyewear": LEFT, "hair": ~LEFT},
+    )
     assert found.details["edits"]["eyewear=glasses"] == {"n": 2, "mean": 0, "inside": 100, "another_source": 0}
     assert found.details["edits"]["hair=long"] == {"n": 2, "mean": 100, "inside": 0, "another_source": 0}
 

@@ -15,11 +15,22 @@ from t2ibench.scoring.attribute_pairs.rates import rate_interval
 from t2ibench.scoring.evidence import Samples
 from t2ibench.tracks.pair_texts import build
 
-VALUES = {"hair": ("long", "short", "bald"), "coat": ("red", "blue", "green"), "hat": ("yes",), "face": ("round", "thin")}
-PHRASES = {name: {v: [("has", f"{v} {name}"), ("has", f"{name} {v}")] for v in values} for name, values in VALUES.items()}
+VALUES = {
+    "hair": ("long", "short", "bald"),
+    "coat": ("red", "blue", "green"),
+    "hat": ("yes",),
+    "face": ("round", "thin"),
+}
+PHRASES = {
+    name: {v: [("has", f"{v} {name}"), ("has", f"{name} {v}")] for v in values} for name, values in VALUES.items()
+}
 VOCABULARY = Vocabulary(PHRASES, frozenset([frozenset(["hair=bald", "coat=red"])]), {"face=round": "face=thin"})
 WORDS = [f"{name}={value}" for name, values in VALUES.items() for value in values]
-PAIRS = {("hair=long", "coat=red"): ["rare"], ("hair=short", "face=round"): ["rare", "over"], ("hat=yes", "coat=blue"): ["rare"]}
+PAIRS = {
+    ("hair=long", "coat=red"): ["rare"],
+    ("hair=short", "face=round"): ["rare", "over"],
+    ("hat=yes", "coat=blue"): ["rare"],
+}
 TABLE = pd.DataFrame(
     {
         "hair": ["bald"] * 6 + ["short"] * 3 + ["long"],
@@ -45,7 +56,9 @@ class Scene(FakeEvidence):
         ok = np.array([(prompt.tags["pair"], prompt.tags["template"], k) not in failed for prompt, k in rows])
         self.made = Samples([p for p, _ in rows], [k for _, k in rows], ok, [""] * len(rows), None)  # type: ignore[arg-type]
         shown = [
-            (drawn or {}).get(prompt.tags["pair"], prompt.tags["literals"]) for (prompt, _), there in zip(rows, ok, strict=True) if there
+            (drawn or {}).get(prompt.tags["pair"], prompt.tags["literals"])
+            for (prompt, _), there in zip(rows, ok, strict=True)
+            if there
         ]
         self.fake = torch.stack([embed(literals) for literals in shown]) if shown else torch.zeros(0, len(WORDS))
         self.reference = type("Reference", (), {"digest": "r", "__len__": lambda self: 1})()  # type: ignore[assignment]
@@ -55,7 +68,10 @@ class Scene(FakeEvidence):
         return self.made
 
     def text_features(self, clip, texts):
-        said = [[w for w in WORDS if any(phrase in text for _, phrase in PHRASES[w.split("=")[0]][w.split("=")[1]])] for text in texts]
+        said = [
+            [w for w in WORDS if any(phrase in text for _, phrase in PHRASES[w.split("=")[0]][w.split("=")[1]])]
+            for text in texts
+        ]
         return torch.stack([embed(literals) for literals in said])
 
 

@@ -29,7 +29,9 @@ def test_missing_one_of_two_modes_halves_recall_and_coverage():
 
 
 def test_density_by_hand_passes_one():
-    """Real points 0 to 4 have balls of radius 3, 2, 2, 2, 3 for k = 3; the point 2.1 lies in all five, and its copies have no ball."""
+    """Real points 0 to 4 have balls of radius 3, 2, 2, 2, 3 for k = 3; the point 2.1 lies in all five, and its copies
+    have no ball.
+    """
     scores = prdc(real=torch.tensor([[0.0], [1.0], [2.0], [3.0], [4.0]]), fake=torch.tensor([[2.1]] * 4), k=3)
     assert scores == {"precision": 1.0, "recall": 0.0, "density": 5 / 3, "coverage": 1.0}
 
@@ -63,7 +65,10 @@ def test_block_size_order_rotation_and_offset_change_nothing():
 
 def test_coverage_of_equal_distributions_is_near_its_expectation():
     generator = torch.Generator().manual_seed(0)
-    found = [prdc(torch.randn(400, 8, generator=generator), torch.randn(400, 8, generator=generator))["coverage"] for _ in range(10)]
+    found = [
+        prdc(torch.randn(400, 8, generator=generator), torch.randn(400, 8, generator=generator))["coverage"]
+        for _ in range(10)
+    ]
     assert np.mean(found) == pytest.approx(1 - 2**-5, abs=0.01)
 
 
@@ -97,11 +102,16 @@ def test_too_few_images_are_refused():
 
 @pytest.mark.slow
 def test_intervals_cover_the_expectation_over_fresh_made_images():
-    """200 made sets of 300 in 8 dimensions against one reference; recall's and coverage's intervals are somewhat too narrow, and say so."""
+    """200 made sets of 300 in 8 dimensions against one reference; recall's and coverage's intervals are somewhat too
+    narrow, and say so.
+    """
     generator = torch.Generator().manual_seed(0)
     real = torch.randn(300, 8, generator=generator)
     runs = [
-        score(FakeEvidence(torch.randn(300, 8, generator=generator) * 0.9 + 0.15, real), Config(extractor="attribute-judge-avatars"))
+        score(
+            FakeEvidence(torch.randn(300, 8, generator=generator) * 0.9 + 0.15, real),
+            Config(extractor="attribute-judge-avatars"),
+        )
         for _ in range(200)
     ]
     for key, least in (("precision", 0.9), ("density", 0.9), ("recall", 0.85), ("coverage", 0.85)):

@@ -64,13 +64,20 @@ def test_score_counts_hits_and_ties():
     assert estimate.details["ties"] == 30
     assert estimate.details["ties_random"] == pytest.approx(0.75 + 0.25 / 100)
     assert estimate.details["per_sample"] == "1" * 90 + "0" * 30
-    assert (estimate.protocol["pool"], estimate.protocol["distractors"], estimate.better) == (100, "other_prompt", "higher")
+    assert (estimate.protocol["pool"], estimate.protocol["distractors"], estimate.better) == (
+        100,
+        "other_prompt",
+        "higher",
+    )
     assert score(evidence(90), Config(ties="random"))["r_precision"].value == pytest.approx(0.7525)
 
 
 def test_an_embedding_that_knows_nothing_is_at_chance():
     generator = torch.Generator().manual_seed(0)
-    texts = {f"text {i}": row for i, row in enumerate(torch.nn.functional.normalize(torch.randn(1000, 16, generator=generator)))}
+    texts = {
+        f"text {i}": row
+        for i, row in enumerate(torch.nn.functional.normalize(torch.randn(1000, 16, generator=generator)))
+    }
     images = torch.nn.functional.normalize(torch.randn(1000, 16, generator=generator))
     low, high = score(FakeEvidence(images, texts=texts), Config(pool=10))["r_precision"].ci
     assert low < 0.1 < high
@@ -85,7 +92,10 @@ def test_a_failed_sample_leaves_its_prompt_in_the_pools():
 
 
 def test_the_oracle_by_hand():
-    """Image 0 fits captions 0 and 1, of two distractors out of three one is true with 2/3: 1/3 + 2/3 * 1/2. Image 1 fits only its own."""
+    """Image 0 fits captions 0 and 1, of two distractors out of three one is true with 2/3: 1/3 + 2/3 * 1/2.
+
+    Image 1 fits only its own.
+    """
     consistent = np.array([[1, 1, 0, 0], [0, 1, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]], bool)
     assert oracle(consistent, np.arange(4), list("abcd"), pool=3) == pytest.approx([2 / 3, 1.0, 1 / 3, 0.0])
 

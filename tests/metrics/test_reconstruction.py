@@ -16,7 +16,9 @@ from t2ibench.scoring.evidence import Evidence, Samples
 from t2ibench.tracks.compose_tasks import find
 from t2ibench.tracks.contract import COMPOSED, SOURCES, Prompt
 
-PLACES = torch.tensor([[0.0], [1.0], [2.0], [3.0]])  # of the sources: neighbours lie 1 apart, the last and the first 3; 1.5 on average
+PLACES = torch.tensor(
+    [[0.0], [1.0], [2.0], [3.0]]
+)  # of the sources: neighbours lie 1 apart, the last and the first 3; 1.5 on average
 
 
 class FakeCompositions(Evidence):
@@ -47,13 +49,17 @@ def test_errors_are_in_units_of_the_distance_between_sources():
     found = score(FakeCompositions({"E": 1.5, "EP": 0.75, "EPS": 0.0, "style": 9.0}), Config())
     error = found["reconstruction_error"]
     assert error.value == pytest.approx(0.5)
-    assert {name: row["mean"] for name, row in error.details["tasks"].items()} == pytest.approx({"E": 1.0, "EP": 0.5, "EPS": 0.0})
+    assert {name: row["mean"] for name, row in error.details["tasks"].items()} == pytest.approx(
+        {"E": 1.0, "EP": 0.5, "EPS": 0.0}
+    )
     assert error.n == 12  # style is not of A alone
 
 
 def test_nested_tasks_say_what_one_more_condition_takes_off():
     found = score(FakeCompositions({"E": 1.5, "EPS": 0.0, "S": 0.75, "D": 1.5}), Config())["error_per_condition"]
-    assert {name: row["mean"] for name, row in found.details["pairs"].items()} == pytest.approx({"E to EPS": -0.5, "S to EPS": -0.25})
+    assert {name: row["mean"] for name, row in found.details["pairs"].items()} == pytest.approx(
+        {"E to EPS": -0.5, "S to EPS": -0.25}
+    )
     assert found.value == pytest.approx(-0.375)
     assert "error_per_condition" not in score(FakeCompositions({"E": 1.5, "S": 0.75}), Config())
 

@@ -24,7 +24,9 @@ def draw(n: int, seed: int, d: int = 3) -> Tensor:
 def of(sources: Tensor, *targets: Tensor, **kwargs):
     names = [f"t{i}" for i in range(len(targets))]
     features = {"sources": sources, **{f"adapted/{name}": seen for name, seen in zip(names, targets, strict=True)}}
-    evidence = FakeTargets({name: len(seen) for name, seen in zip(names, targets, strict=True)}, len(sources), features=features, **kwargs)
+    evidence = FakeTargets(
+        {name: len(seen) for name, seen in zip(names, targets, strict=True)}, len(sources), features=features, **kwargs
+    )
     return score(evidence, Config())["structure_kept"]
 
 

@@ -21,7 +21,14 @@ from t2ibench.networks.models import Models
 from t2ibench.networks.training import loop
 from t2ibench.networks.training.attribute_judge import masked_loss, recipe
 
-TINY = {"widths": [8, 16, 16, 16], "features": 16, "batch": 32, "calibration": 64, "learning_rate": 0.01, "bfloat16": False}
+TINY = {
+    "widths": [8, 16, 16, 16],
+    "features": 16,
+    "batch": 32,
+    "calibration": 64,
+    "learning_rate": 0.01,
+    "bfloat16": False,
+}
 TWO = {"a": ["x", "y"], "b": ["p", "q", "r"]}
 
 
@@ -96,7 +103,9 @@ def test_a_stopped_training_equals_an_uninterrupted_one(tmp_path: Path):
 
 
 def test_two_seeds_make_two_judges():
-    first, second = (recipe("attribute-judge", TINY, squares(120), squares(20, "val"), Models(), seed) for seed in (0, 1))
+    first, second = (
+        recipe("attribute-judge", TINY, squares(120), squares(20, "val"), Models(), seed) for seed in (0, 1)
+    )
     assert not torch.equal(first.network.heads.weight, second.network.heads.weight)
 
 
@@ -141,7 +150,9 @@ def test_a_judge_without_a_mistake_does_not_become_certain():
     labels = torch.arange(1000) % 2
     logits = torch.nn.functional.one_hot(labels, 2).float() * 6  # right a thousand times, each time at 0.9975
     calibrated = (logits / fit_temperature(logits, labels)).softmax(1).amax(1)
-    assert float(calibrated[0]) == pytest.approx(1001 / 1002, abs=1e-4)  # Platt's estimate for 1000 of 1000 and two classes
+    assert float(calibrated[0]) == pytest.approx(
+        1001 / 1002, abs=1e-4
+    )  # Platt's estimate for 1000 of 1000 and two classes
 
 
 def test_calibration_error_of_cases_worked_by_hand():
@@ -199,7 +210,9 @@ def test_crops_are_parts_of_their_image_and_the_others_stay():
 
 
 def test_other_colours_keep_the_shapes():
-    images = torch.where(torch.arange(16) < 8, -0.5, 0.5).expand(64, 3, 16, 16)  # grey: any mean of its channels is itself
+    images = torch.where(torch.arange(16) < 8, -0.5, 0.5).expand(
+        64, 3, 16, 16
+    )  # grey: any mean of its channels is itself
     seen, chosen = recoloured(images, 1, 0.6)
     assert torch.equal(seen[~chosen], images[~chosen])
     torch.testing.assert_close(seen[chosen].abs(), images[chosen].abs())

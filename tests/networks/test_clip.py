@@ -1,4 +1,6 @@
-"""CLIP: preprocessing against open_clip's own, tokens and truncation, loading and what is refused, training on squares, the shipped two."""
+"""CLIP: preprocessing against open_clip's own, tokens and truncation, loading and what is refused, training on squares,
+the shipped two.
+"""
 
 import dataclasses
 import hashlib
@@ -180,12 +182,20 @@ def test_the_values_of_an_image_that_cannot_be_seen_have_no_label():
 
 
 def test_a_clip_learns_to_find_captions_and_its_card_holds_for_its_file(tmp_path: Path):
-    made = loop.fit(recipe("guide", TINY, squares(400, size=32), squares(150, "val", size=32), Models(), 0), "clip", tmp_path, steps=150)
+    made = loop.fit(
+        recipe("guide", TINY, squares(400, size=32), squares(150, "val", size=32), Models(), 0),
+        "clip",
+        tmp_path,
+        steps=150,
+    )
     numbers = made.card["validation"]
     assert numbers["of_oracle"] > 0.9
     val = squares(150, "val", size=32)
     clip = Clip.from_zoo(weights.read(tmp_path / "clip.safetensors"))
-    similarity = clip.encode_images(torch.from_numpy(val.images.read(range(150)))) @ clip.encode_texts([c[0] for c in val.captions]).T
+    similarity = (
+        clip.encode_images(torch.from_numpy(val.images.read(range(150))))
+        @ clip.encode_texts([c[0] for c in val.captions]).T
+    )
     assert float(similarity.diagonal().mean()) == pytest.approx(numbers["cosine_right"], abs=1e-4)
     assert made.card["optimised_for"] == "guiding"
 
@@ -270,7 +280,9 @@ def test_the_oracle_draws_among_the_captions_that_are_true():
     by_hand = []
     for i, row in enumerate(others.tolist()):
         shown = (split.attributes["colour"][i], split.attributes["ground"][i])  # type: ignore[index]
-        by_hand.append(1 / (1 + sum((split.attributes["colour"][j], split.attributes["ground"][j]) == shown for j in row)))  # type: ignore[index]
+        by_hand.append(
+            1 / (1 + sum((split.attributes["colour"][j], split.attributes["ground"][j]) == shown for j in row))
+        )  # type: ignore[index]
     assert oracle(split, 0, others).tolist() == pytest.approx(by_hand)
     assert set(by_hand) == {1.0}  # equal facts make equal captions here, and those are never in a pool
 
@@ -291,7 +303,9 @@ def architectures(tmp_path: Path) -> Path:
     vision = {"layers": 1, "width": 16, "head_width": 8, "image_size": 32, "patch_size": 16}
     for name, quick in (("tiny-vit", False), ("tiny-vit-quickgelu", True)):
         (tmp_path / f"{name}.json").write_text(
-            json.dumps({"embed_dim": 8, "vision_cfg": vision, "text_cfg": text, **({"quick_gelu": True} if quick else {})})
+            json.dumps(
+                {"embed_dim": 8, "vision_cfg": vision, "text_cfg": text, **({"quick_gelu": True} if quick else {})}
+            )
         )
         open_clip.add_model_config(tmp_path / f"{name}.json")
     torch.manual_seed(0)
@@ -306,7 +320,9 @@ def test_an_open_clip_model_from_a_file_gives_open_clips_features(architectures:
     with torch.no_grad():
         expected = model.eval().encode_image(transform(Image.fromarray(photo))[None], normalize=True)
         texts = model.encode_text(open_clip.get_tokenizer("tiny-vit")(["a cat"]), normalize=True)
-    torch.testing.assert_close(clip.encode_images(torch.from_numpy(photo).permute(2, 0, 1)[None]), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        clip.encode_images(torch.from_numpy(photo).permute(2, 0, 1)[None]), expected, atol=1e-5, rtol=1e-4
+    )
     torch.testing.assert_close(clip.encode_texts(["a cat"]), texts, atol=1e-5, rtol=1e-4)
     assert clip.context_length == 12
     assert clip.preprocess.id == "32-bicubic-antialias-shortest"

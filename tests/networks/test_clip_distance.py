@@ -1,4 +1,6 @@
-"""The CLIP distance that methods optimise: its pooling against the enlargement it replaces, its range, and what it feeds to CLIP."""
+"""The CLIP distance that methods optimise: its pooling against the enlargement it replaces, its range, and what it
+feeds to CLIP.
+"""
 
 import pytest
 import torch

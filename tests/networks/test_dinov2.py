@@ -1,4 +1,6 @@
-"""DINOv2 as an extractor: what it reads from a weights file, its grid of positions, and what it refuses. Weights are random."""
+"""DINOv2 as an extractor: what it reads from a weights file, its grid of positions, and what it refuses. Weights are
+random.
+"""
 
 import pytest
 import timm
@@ -44,7 +46,8 @@ def test_a_grid_of_the_right_size_stays_and_a_larger_one_is_sampled():
 
 
 def test_the_grid_is_the_released_codes_which_steps_by_its_scale_not_by_the_sizes():
-    """A ramp along x is sampled at (i + 0.5) * 37 / 16.1 - 0.5, a little nearer together than (i + 0.5) * 37 / 16 - 0.5.
+    """A ramp along x is sampled at (i + 0.5) * 37 / 16.1 - 0.5, a little nearer together than (i + 0.5) * 37 / 16 -
+    0.5.
 
     Bicubic interpolation is no closer than 0.06 to a ramp.
     """
@@ -56,7 +59,8 @@ def test_the_grid_is_the_released_codes_which_steps_by_its_scale_not_by_the_size
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"no weights", None, {"cls_token": torch.zeros(1, 1, 384)}, {"cls_token": torch.zeros(1, 1, 9)}, [1]]
+    "content",
+    [b"", b"no weights", None, {"cls_token": torch.zeros(1, 1, 384)}, {"cls_token": torch.zeros(1, 1, 9)}, [1]],
 )
 def test_other_files_are_refused_in_one_line(tmp_path, content):
     path = tmp_path / "file.pth"

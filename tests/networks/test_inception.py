@@ -1,4 +1,6 @@
-"""The resize against clean-fid and stored hashes; the extractor's handling of its weights, with a stand-in for the network."""
+"""The resize against clean-fid and stored hashes; the extractor's handling of its weights, with a stand-in for the
+network.
+"""
 
 import hashlib
 import json
@@ -14,7 +16,10 @@ from t2ibench.networks import inception
 from t2ibench.networks.inception import FILE, Inception, clean_resize, resized, weights
 
 IMAGES = {name: image.numpy() for name, image in tensors("images").items()}  # uint8 [H, W, 3]
-TABLES = {name: json.loads((FOLDER / f"{name}.json").read_text()) for name in ("images_resized", "images_resized_pillow12.3.0")}
+TABLES = {
+    name: json.loads((FOLDER / f"{name}.json").read_text())
+    for name in ("images_resized", "images_resized_pillow12.3.0")
+}
 
 
 @pytest.mark.parametrize("name", sorted(IMAGES))
@@ -43,7 +48,9 @@ class StandIn(torch.nn.Module):
         super().__init__()
         self.layers = Means()
 
-    def forward(self, images: torch.Tensor, return_features: bool = False, no_output_bias: bool = False) -> torch.Tensor:
+    def forward(
+        self, images: torch.Tensor, return_features: bool = False, no_output_bias: bool = False
+    ) -> torch.Tensor:
         means = images.float().mean(dim=[1, 2, 3])[:, None]
         if return_features:
             return means.repeat(1, 2048)
@@ -103,7 +110,9 @@ def test_other_resizes_agree_with_stored_ones(name, image):
     seen = resized(torch.from_numpy(IMAGES[image].transpose(2, 0, 1).copy())[None], name)[0].permute(1, 2, 0)
     pixels = (seen + 1) / 2 * 255 if name == "inception-legacy-pt" else seen * 128 + 128
     with np.load(FOLDER / "images_resized_every13.npz") as stored:
-        np.testing.assert_allclose(pixels.numpy()[::13, ::13], stored[f"{RESIZED_BY[name]}_{image}__every13"], atol=1e-3)
+        np.testing.assert_allclose(
+            pixels.numpy()[::13, ::13], stored[f"{RESIZED_BY[name]}_{image}__every13"], atol=1e-3
+        )
 
 
 def test_an_unknown_protocol_is_refused():

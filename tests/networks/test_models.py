@@ -16,7 +16,10 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("T2IBENCH_WEIGHTS", str(tmp_path))
     weights = tiny_weights()
     weight_files.write(
-        tmp_path / "clip-own.safetensors", weights.tensors, weights.config, {"optimised_for": "guiding", "data": {"dataset": "d"}, "x": 1}
+        tmp_path / "clip-own.safetensors",
+        weights.tensors,
+        weights.config,
+        {"optimised_for": "guiding", "data": {"dataset": "d"}, "x": 1},
     )
     return tmp_path
 

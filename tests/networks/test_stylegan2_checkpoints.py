@@ -1,4 +1,6 @@
-"""StyleGAN2 files of ours and rosinality's: round trips keep images, bad files are one line, and the command that converts."""
+"""StyleGAN2 files of ours and rosinality's: round trips keep images, bad files are one line, and the command that
+converts.
+"""
 
 import argparse
 import dataclasses
@@ -64,7 +66,11 @@ def test_the_keys_of_a_pt_file_are_those_of_the_public_code(tmp_path, tiny):
         expected |= {f"style.{k}.weight": (12, 12), f"style.{k}.bias": (12,)}
     convolutions = {"conv1": (12, 12), "convs.0": (12, 12), "convs.1": (12, 12), "convs.2": (8, 12), "convs.3": (8, 8)}
     for name, (outputs, inputs) in convolutions.items():
-        expected |= {f"{name}.conv.weight": (1, outputs, inputs, 3, 3), f"{name}.activate.bias": (outputs,), f"{name}.noise.weight": (1,)}
+        expected |= {
+            f"{name}.conv.weight": (1, outputs, inputs, 3, 3),
+            f"{name}.activate.bias": (outputs,),
+            f"{name}.noise.weight": (1,),
+        }
         expected |= {f"{name}.conv.modulation.weight": (inputs, 12), f"{name}.conv.modulation.bias": (inputs,)}
     for name, inputs in {"to_rgb1": 12, "to_rgbs.0": 12, "to_rgbs.1": 8}.items():
         expected |= {f"{name}.conv.weight": (1, 3, inputs, 1, 1), f"{name}.bias": (1, 3, 1, 1)}
@@ -104,7 +110,10 @@ def test_a_missing_mean_is_estimated_and_said(tmp_path, tiny, caplog):
         (lambda g: g.update({"convs.9.conv.weight": torch.ones(1)}), "convs.9.conv.weight is unexpected"),
         (lambda g: g.update({"to_rgbs.0.upsample.kernel": torch.ones(4, 4) / 4}), "not the filter"),
         (lambda g: g.update({"input.input": torch.ones(12, 4, 4)}), "input.input has shape"),
-        (lambda g: g.update({"convs.3.conv.weight": torch.ones(1, 8, 9, 3, 3)}), "b16.conv1.weight has shape 8x9x3x3, expected 8x8x3x3"),
+        (
+            lambda g: g.update({"convs.3.conv.weight": torch.ones(1, 8, 9, 3, 3)}),
+            "b16.conv1.weight has shape 8x9x3x3, expected 8x8x3x3",
+        ),
         (lambda g: g.update({"convs.1.conv.weight": torch.ones(1, 6, 6, 3, 3)}), "gives for no base"),
         (lambda g: g.clear(), "0 mapping layers"),
     ],
@@ -147,7 +156,9 @@ def test_channel_base_and_maximum_are_found_in_the_shapes(base, resolution):
     with torch.device("meta"):
         state = Generator(config).state_dict()
     found = shapes.config_of("here", state)
-    assert [found.channels(size) for size in config.resolutions] == [config.channels(size) for size in config.resolutions]
+    assert [found.channels(size) for size in config.resolutions] == [
+        config.channels(size) for size in config.resolutions
+    ]
     assert (found.resolution, found.z_dim, found.w_dim, found.mapping_layers) == (resolution, 512, 512, 2)
 
 
@@ -187,7 +198,9 @@ def test_half_precision_is_half_the_size_and_close(tmp_path, tiny):
     full, half = (checkpoints.load(tmp_path / f"{name}.safetensors").synthesis(s) for name in ("full", "half"))
     assert torch.equal(full, tiny.synthesis(s))
     assert (half - full).abs().max() < 0.02 * full.abs().max()
-    assert {value.dtype for value in parse_safetensors((tmp_path / "half.safetensors").read_bytes()).values()} == {torch.float16}
+    assert {value.dtype for value in parse_safetensors((tmp_path / "half.safetensors").read_bytes()).values()} == {
+        torch.float16
+    }
 
 
 def test_unknown_kinds_and_missing_files_are_one_line(tmp_path, tiny):
@@ -210,7 +223,9 @@ def test_loading_leaves_the_global_random_state_alone(tmp_path, tiny):
 
 def test_models_hand_out_each_generator_once_and_list_it(tmp_path, tiny, monkeypatch):
     monkeypatch.setenv("T2IBENCH_WEIGHTS", str(tmp_path))
-    checkpoints.save(tmp_path / "stylegan2-own.safetensors", tiny, {"data": {"dataset": "d"}, "optimised_for": "images"})
+    checkpoints.save(
+        tmp_path / "stylegan2-own.safetensors", tiny, {"data": {"dataset": "d"}, "optimised_for": "images"}
+    )
     checkpoints.save(tmp_path / "network.pt", tiny, {})
     models = Models()
     for name in ("stylegan2-own", str(tmp_path / "stylegan2-own.safetensors"), str(tmp_path / "network.pt")):
@@ -218,7 +233,11 @@ def test_models_hand_out_each_generator_once_and_list_it(tmp_path, tiny, monkeyp
         assert models.stylegan2(name) is generator
         assert not generator.training
         assert not any(parameter.requires_grad for parameter in generator.parameters())
-    known = {"sha256": checkpoints.sha256(tmp_path / "stylegan2-own.safetensors"), "data": {"dataset": "d"}, "optimised_for": "images"}
+    known = {
+        "sha256": checkpoints.sha256(tmp_path / "stylegan2-own.safetensors"),
+        "data": {"dataset": "d"},
+        "optimised_for": "images",
+    }
     assert models.used["stylegan2-own"] == models.used[str(tmp_path / "stylegan2-own.safetensors")] == known
     assert models.used[str(tmp_path / "network.pt")]["data"] == "network.pt"
     for name, says in (("stylegan2-onw", "did you mean 'stylegan2-own'"), (str(tmp_path / "no.pkl"), "is missing")):

@@ -1,4 +1,6 @@
-"""From image to W+: what an encoder answers, what its training needs, and that projection only ever improves on its start."""
+"""From image to W+: what an encoder answers, what its training needs, and that projection only ever improves on its
+start.
+"""
 
 import copy
 
@@ -91,7 +93,9 @@ def test_the_unit_of_distances_in_w_is_its_variance(generator):
 
 def test_an_encoders_training_goes_on_where_it_was(models):
     def made() -> EncoderRecipe:
-        trained = recipe("encoder", {"batch": 4, "bfloat16": False}, colour_split(12), colour_split(4, "val"), models, 0)
+        trained = recipe(
+            "encoder", {"batch": 4, "bfloat16": False}, colour_split(12), colour_split(4, "val"), models, 0
+        )
         assert isinstance(trained, EncoderRecipe)
         return trained
 

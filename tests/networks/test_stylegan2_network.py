@@ -1,4 +1,6 @@
-"""The StyleGAN2 generator against stored vectors of the reference implementation, its layout by the published numbers, its invariances."""
+"""The StyleGAN2 generator against stored vectors of the reference implementation, its layout by the published numbers,
+its invariances.
+"""
 
 import pytest
 import torch
@@ -43,11 +45,15 @@ def compare_with_stored(generator: Generator, stored: dict[str, torch.Tensor]) -
     torch.testing.assert_close(w_plus, stored["w_plus_psi07"], atol=CLOSE, rtol=0)
     s = generator.style(w_plus)
     for layer in generator.layers:
-        torch.testing.assert_close(s[:, layer.start : layer.stop], stored[f"style/{layer.name}.affine"], atol=CLOSE, rtol=0)
+        torch.testing.assert_close(
+            s[:, layer.start : layer.stop], stored[f"style/{layer.name}.affine"], atol=CLOSE, rtol=0
+        )
     torch.testing.assert_close(generator.synthesis(s), stored["image_const_noise"], atol=CLOSE, rtol=0)
     torch.testing.assert_close(generator.synthesis(s, noise="none"), stored["image_no_noise"], atol=CLOSE, rtol=0)
     mixed = torch.cat([w_plus[:1, :2].expand(len(w_plus), -1, -1), w_plus[:, 2:]], dim=1)
-    torch.testing.assert_close(generator.synthesis(generator.style(mixed)), stored["image_mixed_first_two_rows"], atol=CLOSE, rtol=0)
+    torch.testing.assert_close(
+        generator.synthesis(generator.style(mixed)), stored["image_mixed_first_two_rows"], atol=CLOSE, rtol=0
+    )
     torch.testing.assert_close(generator(stored["z"], psi=0.7), stored["image_const_noise"], atol=CLOSE, rtol=0)
 
 
@@ -63,7 +69,12 @@ def test_the_stored_clamp_is_reached():
 
 @pytest.mark.parametrize(
     ("resolution", "rows", "entries", "channels", "without_rgb", "to_128"),
-    [(1024, 18, 26, 9088, 6048, 5376), (512, 16, 23, 8960, 5952, 5376), (256, 14, 20, 8704, 5760, 5376), (32, 8, 11, 5632, 3584, 3584)],
+    [
+        (1024, 18, 26, 9088, 6048, 5376),
+        (512, 16, 23, 8960, 5952, 5376),
+        (256, 14, 20, 8704, 5760, 5376),
+        (32, 8, 11, 5632, 3584, 3584),
+    ],
 )
 def test_the_layout_has_the_published_sizes(resolution, rows, entries, channels, without_rgb, to_128):
     config = Config(resolution)  # config-f; nothing is built

@@ -1,4 +1,6 @@
-"""Pickles of NVlabs' StyleGAN2: read without running any of their code; others, hostile ones too, are refused in one line."""
+"""Pickles of NVlabs' StyleGAN2: read without running any of their code; others, hostile ones too, are refused in one
+line.
+"""
 
 import collections
 import io
@@ -10,7 +12,19 @@ from typing import Any
 
 import pytest
 import torch
-from stylegan2_files import GOLDEN, Call, generator_of, golden, images, module, refused, state_of, tree, write_pickle, write_pkl
+from stylegan2_files import (
+    GOLDEN,
+    Call,
+    generator_of,
+    golden,
+    images,
+    module,
+    refused,
+    state_of,
+    tree,
+    write_pickle,
+    write_pkl,
+)
 
 from t2ibench.core.errors import UserError
 from t2ibench.networks.stylegan2 import checkpoints
@@ -72,7 +86,8 @@ def test_a_tensor_that_reaches_outside_its_memory_is_refused(tmp_path):
 
 def test_what_a_pickle_does_to_its_records_stays_in_it(tmp_path):
     """A pickle may set attributes of what it named; the next one finds it as it was."""
-    hostile = b"\x80\x02ccollections\nOrderedDict\n}X\x04\x00\x00\x00nameX\x04\x00\x00\x00evilsb."  # BUILD on the class itself
+    # BUILD on the class itself
+    hostile = b"\x80\x02ccollections\nOrderedDict\n}X\x04\x00\x00\x00nameX\x04\x00\x00\x00evilsb."
     path = tmp_path / "network.pkl"
     path.write_bytes(hostile)
     with pytest.raises(UserError):
@@ -93,11 +108,23 @@ def test_a_tensorflow_pickle_is_recognised(tmp_path):
         ({"activation": "relu"}, "activation 'relu', expected 'lrelu'"),
         ({"use_noise": False}, "use_noise False, expected True"),
         ({"rate": 0.1}, "learning rates {0.1}, expected 0.01"),
-        ({"state": {k: v for k, v in state_of("stylegan2_32").items() if k != "mapping.fc0.bias"}}, "mapping.fc0.bias is missing"),
-        ({"state": {k: v for k, v in state_of("stylegan2_32").items() if ".b8." not in k}}, "blocks at 4, 16, 32 pixels"),
-        ({"state": state_of("stylegan2_32") | {"synthesis.b8.skip.weight": torch.ones(1)}}, "b8.skip.weight is unexpected"),
+        (
+            {"state": {k: v for k, v in state_of("stylegan2_32").items() if k != "mapping.fc0.bias"}},
+            "mapping.fc0.bias is missing",
+        ),
+        (
+            {"state": {k: v for k, v in state_of("stylegan2_32").items() if ".b8." not in k}},
+            "blocks at 4, 16, 32 pixels",
+        ),
+        (
+            {"state": state_of("stylegan2_32") | {"synthesis.b8.skip.weight": torch.ones(1)}},
+            "b8.skip.weight is unexpected",
+        ),
         ({"state": state_of("stylegan2_32") | {"synthesis.b8.conv0.resample_filter": torch.ones(4)}}, "not the filter"),
-        ({"state": state_of("stylegan2_32") | {"synthesis.b8.torgb.weight": torch.ones(4, 24, 1, 1)}}, "4x24x1x1, expected 3x24x1x1"),
+        (
+            {"state": state_of("stylegan2_32") | {"synthesis.b8.torgb.weight": torch.ones(4, 24, 1, 1)}},
+            "4x24x1x1, expected 3x24x1x1",
+        ),
         ({"state": state_of("stylegan2_32") | {"mapping.w_avg": torch.full([32], torch.nan)}}, "not finite"),
     ],
 )
@@ -114,7 +141,14 @@ def test_a_snapshot_is_written_like_pickled_modules(tmp_path):
     """The stand-ins of these tests are pickled as calls of NVlabs' function, with plain state."""
     path = write_pkl(tmp_path / "network.pkl", source="x = 1")
     names = {argument for _, argument, _ in pickle_operations(path) if isinstance(argument, str)}
-    assert {"torch_utils.persistence", "_reconstruct_persistent_obj", "module_src", "x = 1", "EasyDict", "_load_from_bytes"} <= names
+    assert {
+        "torch_utils.persistence",
+        "_reconstruct_persistent_obj",
+        "module_src",
+        "x = 1",
+        "EasyDict",
+        "_load_from_bytes",
+    } <= names
     assert isinstance(tree({"a": torch.ones(1)}, "", None).meta["state"]["_parameters"], collections.OrderedDict)
 
 

@@ -1,4 +1,6 @@
-"""Training of StyleGAN2: both discriminators, their regularisers in closed form, augmentation, resumption, and what is refused."""
+"""Training of StyleGAN2: both discriminators, their regularisers in closed form, augmentation, resumption, and what is
+refused.
+"""
 
 import numpy as np
 import pytest
@@ -17,7 +19,16 @@ from t2ibench.networks.stylegan2.projected import ProjectedDiscriminator, deceiv
 from t2ibench.networks.training import loop
 from t2ibench.networks.training.stylegan2 import StyleGAN2Recipe, disturb, gradient_penalty, path_lengths, recipe
 
-SMALL = {"z_dim": 8, "w_dim": 8, "mapping_layers": 2, "channel_base": 256, "channel_max": 8, "batch": 4, "head_width": 4, "bfloat16": False}
+SMALL = {
+    "z_dim": 8,
+    "w_dim": 8,
+    "mapping_layers": 2,
+    "channel_base": 256,
+    "channel_max": 8,
+    "batch": 4,
+    "head_width": 4,
+    "bfloat16": False,
+}
 
 
 @pytest.fixture
@@ -55,7 +66,8 @@ def test_a_run_stopped_after_one_of_three_steps_ends_as_one_that_was_not(given, 
 def test_a_step_moves_generator_and_discriminator_but_not_the_frozen_tower(models):
     trained, tower = made(models, discriminator="projected"), models.clip("clip-guide-avatars").model
     before = {
-        name: [p.clone() for p in net.parameters()] for name, net in (("g", trained.generator), ("d", trained.discriminator), ("t", tower))
+        name: [p.clone() for p in net.parameters()]
+        for name, net in (("g", trained.generator), ("d", trained.discriminator), ("t", tower))
     }
     statistics = [b.clone() for b in tower.buffers()]
     trained.step(0, 0.0)
@@ -111,7 +123,9 @@ def test_equal_images_have_no_spread_and_groups_are_strided():
 
 
 def test_the_papers_discriminator_gives_one_logit_an_image():
-    assert Discriminator(Config(resolution=32, channel_base=128, channel_max=8))(torch.zeros(4, 3, 32, 32)).shape == (4,)
+    assert Discriminator(Config(resolution=32, channel_base=128, channel_max=8))(torch.zeros(4, 3, 32, 32)).shape == (
+        4,
+    )
 
 
 def test_only_the_heads_of_a_projected_discriminator_are_trained_and_saved():
@@ -119,7 +133,14 @@ def test_only_the_heads_of_a_projected_discriminator_are_trained_and_saved():
     assert {key.split(".")[0] for key in projected.state_dict()} == {"heads"}
     assert {name.split(".")[0] for name, _ in projected.named_parameters()} == {"heads"}
     features = projected.features(torch.zeros(2, 3, 64, 64))
-    assert [tuple(x.shape[2:]) for x in features] == [(64, 64), (16, 16), (8, 8), (4, 4), (2, 2), (1, 1)]  # the tower of 32 pixels
+    assert [tuple(x.shape[2:]) for x in features] == [
+        (64, 64),
+        (16, 16),
+        (8, 8),
+        (4, 4),
+        (2, 2),
+        (1, 1),
+    ]  # the tower of 32 pixels
     assert all(len(map_) == 2 and map_.shape[1] == 1 for map_ in projected.logits(features))
 
 
@@ -153,11 +174,16 @@ def test_what_cannot_be_trained_is_refused(models):
 
 
 def test_each_entry_of_a_weight_moves_against_its_own_gradient(models):
-    """Adam's first step is the rate times the gradient's sign. Convolutions give gradients laid out otherwise than their weights."""
+    """Adam's first step is the rate times the gradient's sign.
+
+    Convolutions give gradients laid out otherwise than their weights.
+    """
     trained = made(models)
     weight = next(p for p in trained.discriminator.parameters() if p.ndim == 4)
     before = weight.detach().clone()
-    direction = torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)).contiguous(memory_format=torch.channels_last)
+    direction = torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)).contiguous(
+        memory_format=torch.channels_last
+    )
     weight.grad = direction.clone()
     trained.optimise_d.step()
     torch.testing.assert_close((weight - before).sign(), -direction.sign())

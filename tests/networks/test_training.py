@@ -90,7 +90,10 @@ def test_a_killed_process_goes_on_from_its_last_checkpoint(tmp_path: Path):
     process = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=300)
     assert process.returncode == -signal.SIGKILL, process.stderr
     assert not (tmp_path / "walk.safetensors").exists()
-    assert loop.fit(Walk(), "walk", tmp_path, steps=40).sha256 == loop.fit(Walk(), "walk", tmp_path / "whole", steps=40).sha256
+    assert (
+        loop.fit(Walk(), "walk", tmp_path, steps=40).sha256
+        == loop.fit(Walk(), "walk", tmp_path / "whole", steps=40).sha256
+    )
 
 
 def test_a_finished_run_takes_no_more_steps(tmp_path: Path):

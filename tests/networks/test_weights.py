@@ -15,7 +15,10 @@ from t2ibench.networks import weights as weight_files
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("T2IBENCH_WEIGHTS", str(tmp_path))
     weight_files.write(
-        tmp_path / "tiny.safetensors", {"weight": torch.tensor([1.0, 0.1]), "count": torch.tensor(70_000)}, {"size": 2}, {"seed": 1}
+        tmp_path / "tiny.safetensors",
+        {"weight": torch.tensor([1.0, 0.1]), "count": torch.tensor(70_000)},
+        {"size": 2},
+        {"seed": 1},
     )
     return tmp_path / "tiny.safetensors"
 
@@ -91,7 +94,17 @@ def test_shipped_weights_are_whole_small_and_documented(name: str):
     path = Path(weight_files.__file__).parent / f"{name}.safetensors"
     card = weight_files.read(path).card
     assert path.stat().st_size <= 16 * 2**20
-    assert {"sha256", "config", "recipe", "data", "seed", "minutes", "machine", "validation", "optimised_for"} <= card.keys()
+    assert {
+        "sha256",
+        "config",
+        "recipe",
+        "data",
+        "seed",
+        "minutes",
+        "machine",
+        "validation",
+        "optimised_for",
+    } <= card.keys()
     assert card["data"]["digest"]
 
 

@@ -1,4 +1,6 @@
-"""t2ibench/report/board.py and report/formats.py: ranks that claim no more than the intervals do, and boards that say what is missing."""
+"""t2ibench/report/board.py and report/formats.py: ranks that claim no more than the intervals do, and boards that say
+what is missing.
+"""
 
 import csv
 import io
@@ -40,19 +42,25 @@ def test_only_disjoint_intervals_are_told_apart(intervals, better, ranks):
 
 def test_a_rank_interval_always_holds_the_rank_of_the_values():
     intervals = [(v - h, v + h) for v, h in ((0.1, 0.3), (0.2, 0.01), (0.5, 0.2), (0.9, 0.05), (0.91, 0.5))]
-    for (best, worst), place in zip(rank_intervals(above_by_intervals(intervals, "higher")), (5, 4, 3, 2, 1), strict=True):
+    for (best, worst), place in zip(
+        rank_intervals(above_by_intervals(intervals, "higher")), (5, 4, 3, 2, 1), strict=True
+    ):
         assert best <= place <= worst
 
 
 def samples(values) -> dict:
     """A value that keeps its samples; the interval of the mean is as wide as everything."""
     text = " ".join("-" if np.isnan(v) else f"{v:.5f}" for v in values)
-    return Estimate(float(np.nanmean(values)), (0.0, 1.0), len(values), "higher", {"k": "p"}, "x", {"per_sample": text}).to_json("m")
+    return Estimate(
+        float(np.nanmean(values)), (0.0, 1.0), len(values), "higher", {"k": "p"}, "x", {"per_sample": text}
+    ).to_json("m")
 
 
 def test_paired_samples_tell_apart_what_overlapping_intervals_do_not():
     noise = np.random.default_rng(0).random(200)
-    found = [record(name, {"m": samples(0.4 * noise + shift)}) for name, shift in (("a", 0.3), ("b", 0.301), ("c", 0.1))]
+    found = [
+        record(name, {"m": samples(0.4 * noise + shift)}) for name, shift in (("a", 0.3), ("b", 0.301), ("c", 0.1))
+    ]
     found[1] = record("b", {"m": samples(0.4 * noise + 0.3 + np.random.default_rng(1).normal(0, 0.01, 200))})
     [board] = leaderboard.boards(found)
     assert {row.method: row.cells["m"].rank for row in board.rows} == {"a": (1, 2), "b": (1, 2), "c": (3, 3)}
@@ -96,7 +104,12 @@ def test_methods_that_may_be_first_are_marked_together_and_baselines_take_no_ran
     found = [*methods(a=0.5, b=0.6, c=0.1), record("real", {"hue": value(0.95)}, kind="baseline")]
     [board] = leaderboard.boards(found)
     cells = {row.method: row.cells["hue"] for row in board.rows}
-    assert {name: cell.may_be_first for name, cell in cells.items()} == {"a": True, "b": True, "c": False, "real": False}
+    assert {name: cell.may_be_first for name, cell in cells.items()} == {
+        "a": True,
+        "b": True,
+        "c": False,
+        "real": False,
+    }
     assert cells["c"].rank == (3, 3)
     assert cells["real"].rank is None
     assert [row.method for row in board.baselines] == ["real"]
@@ -141,7 +154,8 @@ def test_a_metric_without_direction_takes_no_rank():
 
 
 @pytest.mark.parametrize(
-    ("half", "text"), [(0.1, "0.50"), (0.0123, "0.500"), (0.9, "0.5"), (0.0038, "0.500"), (20.0, "0"), (1e-9, "0.500000")]
+    ("half", "text"),
+    [(0.1, "0.50"), (0.0123, "0.500"), (0.9, "0.5"), (0.0038, "0.500"), (20.0, "0"), (1e-9, "0.500000")],
 )
 def test_decimals_follow_the_width_of_the_intervals(half, text):
     [board] = leaderboard.boards([record("a", {"hue": value(0.5, half)})])
@@ -167,7 +181,9 @@ def test_chosen_columns_alone_are_shown_in_their_order_and_order_the_rows():
     found = [record(name, one, columns=["hue"], cost=paid) for name, one in zip("ab", values, strict=True)]
     whole = leaderboard.boards([*found, record("c", {"moved": value()}, track="edit")])
     assert [row.method for row in whole[0].methods] == ["a", "b"]
-    [board] = leaderboard.chosen(whole, ["tone", "hue", "seconds_per_image"])  # the track edit has neither of the two values
+    [board] = leaderboard.chosen(
+        whole, ["tone", "hue", "seconds_per_image"]
+    )  # the track edit has neither of the two values
     assert [row.method for row in leaderboard.chosen(whole, ["tone"])[0].methods] == ["b", "a"]
     assert [column.id for column in formats.columns_of(board, False)] == ["tone", "hue"]
     assert "| method | tone ↑ | hue ↑ | s / image |" in formats.markdown(board)

@@ -1,4 +1,6 @@
-"""t2ibench/stats/paired.py and compare.py: closed forms, simulated levels, pairs that find what intervals cannot, and honest refusals."""
+"""t2ibench/stats/paired.py and compare.py: closed forms, simulated levels, pairs that find what intervals cannot, and
+honest refusals.
+"""
 
 import json
 from typing import Any
@@ -73,7 +75,9 @@ def test_power_is_the_share_of_equal_pairs_that_are_shown_to_be_equivalent():
 
 
 def test_equality_is_called_neither_better_nor_equivalent_too_often():
-    """Level of both families: with no difference at most 5 % are told apart; with one as large as the margin at most 5 % are equivalent."""
+    """Level of both families: with no difference at most 5 % are told apart; with one as large as the margin at most 5
+    % are equivalent.
+    """
     rng, found, edge = np.random.default_rng(2), [], []
     for _ in range(300):
         base, noise = rng.normal(size=60), rng.normal(0, 0.1, (3, 60))
@@ -99,13 +103,17 @@ def test_a_verdict_says_which_way_and_whether_it_matters(shift, better, verdict,
     base = np.random.default_rng(0).normal(size=400)
     noise = np.random.default_rng(1).normal(0, 0.02, 400)
     noise -= noise.mean()
-    [line] = compare([method("a", m=kept(base + noise + shift, better))], [method("b", m=kept(base, better))], ABSOLUTE).lines
+    [line] = compare(
+        [method("a", m=kept(base + noise + shift, better))], [method("b", m=kept(base, better))], ABSOLUTE
+    ).lines
     assert (line.verdict, line.negligible) == (verdict, negligible)
 
 
 def test_what_chance_explains_and_no_margin_excludes_is_no_difference_shown():
     rng = np.random.default_rng(4)
-    [line] = compare([method("a", m=kept(rng.normal(size=20)))], [method("b", m=kept(rng.normal(size=20)))], ABSOLUTE).lines
+    [line] = compare(
+        [method("a", m=kept(rng.normal(size=20)))], [method("b", m=kept(rng.normal(size=20)))], ABSOLUTE
+    ).lines
     assert line.verdict == "no difference shown"
 
 
@@ -123,7 +131,9 @@ def test_holm_is_over_the_metrics():
 
 def test_seeds_in_common_are_paired_and_averaged_prompt_by_prompt():
     rows = np.random.default_rng(6).normal(size=(2, 10))
-    a = [method("a", seed, m=kept(rows[seed] + 0.1 * np.arange(10))) for seed in (0, 1)] + [method("a", 7, m=kept(np.full(10, 1e6)))]
+    a = [method("a", seed, m=kept(rows[seed] + 0.1 * np.arange(10))) for seed in (0, 1)] + [
+        method("a", 7, m=kept(np.full(10, 1e6)))
+    ]
     b = [method("b", seed, m=kept(rows[seed])) for seed in (1, 0)]
     found = compare(a, b, ABSOLUTE)
     assert found.seeds == (0, 1)
@@ -201,7 +211,9 @@ def test_margins_are_shares_of_b_or_absolute():
 def folder(tmp_path):
     for name, shift in (("a", 0.2), ("b", 0.0)):
         rows = np.random.default_rng(9).normal(size=50)
-        records.write(method(name, m=kept(rows + shift)), records.path_of(tmp_path / "one", "s", "text_to_image", name, 0))
+        records.write(
+            method(name, m=kept(rows + shift)), records.path_of(tmp_path / "one", "s", "text_to_image", name, 0)
+        )
         records.write(method(name, m=kept(rows)), records.path_of(tmp_path / "two", "s", "text_to_image", name, 0))
     return tmp_path
 
@@ -221,7 +233,10 @@ def test_two_methods_of_a_folder_as_a_table_and_as_json(folder):
 def test_two_folders_are_matched_method_by_method_and_two_records_as_they_are(folder):
     one, two = folder / "one", folder / "two"
     found = json.loads(run(str(one), str(two), "--json").output)
-    assert [(c["a"], c["lines"][0]["difference"]["value"]) for c in found] == [("A: a", pytest.approx(0.2)), ("A: b", 0.0)]
+    assert [(c["a"], c["lines"][0]["difference"]["value"]) for c in found] == [
+        ("A: a", pytest.approx(0.2)),
+        ("A: b", 0.0),
+    ]
     paths = [str(records.path_of(one, "s", "text_to_image", name, 0)) for name in "ba"]
     assert json.loads(run(*paths, "--json").output)[0]["lines"][0]["verdict"] == "worse"
 

@@ -25,7 +25,11 @@ def test_ticks_are_round_few_and_enclose_the_data(low, high):
 
 
 def test_a_plot_has_every_method_at_its_place():
-    found = [record("a", {"hue": value(0.2)}), record("b", {"hue": value(0.6)}), record("real", {"hue": value(0.8)}, kind="baseline")]
+    found = [
+        record("a", {"hue": value(0.2)}),
+        record("b", {"hue": value(0.6)}),
+        record("real", {"hue": value(0.8)}, kind="baseline"),
+    ]
     [board] = boards(found)
     svg = intervals(board, board.columns[0])
     names = re.findall(r'text-anchor="end">([^<]*)<', svg)
@@ -58,7 +62,10 @@ def test_the_parts_of_a_value_become_a_table_of_all_methods():
 
 
 def test_parts_by_name_stand_under_their_value_and_shade_only_where_they_are_shares():
-    edits = {"a=b": {"asked": 4, "n": 3, "hits": 1, "rate": 0.33, "ci": [0.1, 0.7], "gain": 1}, "c=d": {"n": 2, "mean": 0.5}}
+    edits = {
+        "a=b": {"asked": 4, "n": 3, "hits": 1, "rate": 0.33, "ci": [0.1, 0.7], "gain": 1},
+        "c=d": {"n": 2, "mean": 0.5},
+    }
     levels = {"a=b": {"n": 3, "mean": 44.9}, "total": 7, "gate": {"n": 3}}
     found = [record("a", {"hue": {**value(), "details": {"edits": edits, "levels": levels}}})]
     [board] = boards(found)
@@ -98,7 +105,10 @@ def test_a_grid_of_two_settings_is_a_line_for_each_value_of_the_other():
     found = [swept(f"m{a}{b}", a, b, 0.1 * a, b) for a in (1, 2, 3) for b in (0.1, 0.2)]
     [board] = boards(found)
     [sweep] = sweeps(board, found)  # two values of beta make no line
-    assert [(line.label, [at for at, _ in line.points]) for line in sweep.lines] == [("beta=0.1", [1, 2, 3]), ("beta=0.2", [1, 2, 3])]
+    assert [(line.label, [at for at, _ in line.points]) for line in sweep.lines] == [
+        ("beta=0.1", [1, 2, 3]),
+        ("beta=0.2", [1, 2, 3]),
+    ]
     reached, kept = board.columns
     assert curve(sweep, reached, kept).count("<polyline") == 2
 
@@ -120,7 +130,9 @@ def test_the_gallery_shows_the_same_prompts_for_every_method_and_gaps_where_an_i
         for i in range(20):
             there = entry["method"] == "a" or i
             sha256 = store.save(f"s{i}", np.full((3, 4, 4), i, np.uint8)) if there else ""
-            store.append([Outcome(f"s{i}", f"p{i}", "captions", f"text <{i}>", 0, "x", "ok" if there else "nan", sha256, 0.0)])
+            store.append(
+                [Outcome(f"s{i}", f"p{i}", "captions", f"text <{i}>", 0, "x", "ok" if there else "nan", sha256, 0.0)]
+            )
     [gallery] = report.galleries_of(boards(found)[0], found, tmp_path)
     assert [shown.text for shown in gallery.prompts] == [f"text <{i}>" for i in (0, 2, 5, 8, 10, 13, 16, 19)]
     assert [image is None for image in gallery.prompts[0].images] == [False, True]

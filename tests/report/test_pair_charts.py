@@ -9,12 +9,32 @@ from test_report import SOUND
 
 from t2ibench.report import page as report
 from t2ibench.report.board import boards
-from t2ibench.report.pair_charts import CELL, HIGH, LABEL, LOW, Rate, colour, heat_map, pairs_of, rare_against_control, standalone
+from t2ibench.report.pair_charts import (
+    CELL,
+    HIGH,
+    LABEL,
+    LOW,
+    Rate,
+    colour,
+    heat_map,
+    pairs_of,
+    rare_against_control,
+    standalone,
+)
 
 
 def entry(pair: str, role: str, rate: float, **changes) -> dict:
     ci = [max(rate - 0.1, 0), min(rate + 0.1, 1)]
-    found = {"pair": pair, "roles": [role], "train_n": 12, "control": None, "n": 50, "ca": rate, "ci": ci, "status": "uncorrected"}
+    found = {
+        "pair": pair,
+        "roles": [role],
+        "train_n": 12,
+        "control": None,
+        "n": 50,
+        "ca": rate,
+        "ci": ci,
+        "status": "uncorrected",
+    }
     return {**found, "corrected": None, "corrected_ci": None, **changes}
 
 
@@ -27,8 +47,16 @@ def scored(method: str, entries: list[dict], **rates: float) -> dict:
 
 FREED = {"status": "corrected", "corrected": 0.42, "corrected_ci": [0.3, 0.5]}
 FOUND = [
-    scored("b", [entry("x=1+y=1", "rare", 0.2, **FREED), entry("x=1+z<1", "control", 0.9)], rare=0.2, control=0.9, near_unseen=0.1),
-    scored("a", [entry("x=1+y=1", "rare", 0.1, status="not judged"), entry("v=1+w=1", "rare", 1.0)], rare=0.1, control=0.4),
+    scored(
+        "b",
+        [entry("x=1+y=1", "rare", 0.2, **FREED), entry("x=1+z<1", "control", 0.9)],
+        rare=0.2,
+        control=0.9,
+        near_unseen=0.1,
+    ),
+    scored(
+        "a", [entry("x=1+y=1", "rare", 0.1, status="not judged"), entry("v=1+w=1", "rare", 1.0)], rare=0.1, control=0.4
+    ),
 ]
 
 
@@ -41,9 +69,22 @@ def test_pairs_stand_by_list_and_a_method_without_a_pair_has_a_gap():
     pairs = pairs_of(board, FOUND)
     assert pairs is not None
     assert [name for name, _ in pairs.methods] == [row.method for row in board.rows]
-    assert [(line.heading, line.pair) for line in pairs.lines] == [("rare", "x=1+y=1"), ("rare", "v=1+w=1"), ("control", "x=1+z<1")]
-    of_b = {line.pair: rate for line in pairs.lines for (name, _), rate in zip(pairs.methods, line.rates, strict=True) if name == "b"}
-    assert of_b == {"x=1+y=1": Rate(0.42, 0.3, 0.5, 50, True), "v=1+w=1": None, "x=1+z<1": Rate(0.9, 0.8, 1.0, 50, False)}
+    assert [(line.heading, line.pair) for line in pairs.lines] == [
+        ("rare", "x=1+y=1"),
+        ("rare", "v=1+w=1"),
+        ("control", "x=1+z<1"),
+    ]
+    of_b = {
+        line.pair: rate
+        for line in pairs.lines
+        for (name, _), rate in zip(pairs.methods, line.rates, strict=True)
+        if name == "b"
+    }
+    assert of_b == {
+        "x=1+y=1": Rate(0.42, 0.3, 0.5, 50, True),
+        "v=1+w=1": None,
+        "x=1+z<1": Rate(0.9, 0.8, 1.0, 50, False),
+    }
     assert pairs.not_judged == ["x=1+y=1"]
 
 
@@ -76,7 +117,10 @@ def test_rare_pairs_stand_left_of_their_controls_at_their_places():
     [board] = boards(FOUND)
     svg = rare_against_control(board)
     of_b = {
-        kind: float(x) for kind, x in re.findall(r"<title>b, [^<]*</title><line[^>]*/><circle class=\"([a-z-]+)\" cx=\"([\d.]+)\"", svg)
+        kind: float(x)
+        for kind, x in re.findall(
+            r"<title>b, [^<]*</title><line[^>]*/><circle class=\"([a-z-]+)\" cx=\"([\d.]+)\"", svg
+        )
     }
     assert of_b["near-unseen"] < of_b["rare"] < of_b["control"]
     assert of_b["control"] - of_b["rare"] == pytest.approx(7 * (of_b["rare"] - of_b["near-unseen"]), abs=1)

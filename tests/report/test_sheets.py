@@ -9,7 +9,10 @@ RED, BLUE = (np.stack([np.full((8, 8), v, np.uint8) for v in colour]) for colour
 
 def colour(sheet, right: int, below: int) -> tuple[int, ...]:
     """The pixel at a place counted from the lower right corner, in whole images of 112 pixels and their gaps."""
-    x, y = (size - sheets.PAD - 56 - steps * (112 + sheets.GAP) for size, steps in zip(sheet.size, (right, below), strict=True))
+    x, y = (
+        size - sheets.PAD - 56 - steps * (112 + sheets.GAP)
+        for size, steps in zip(sheet.size, (right, below), strict=True)
+    )
     return sheet.getpixel((x, y))
 
 
@@ -31,5 +34,7 @@ def test_a_long_row_label_widens_the_margin():
 
 
 def test_captions_are_shown_whole():
-    short, long = (sheets.captioned([RED], [text], 1) for text in ("a", "many words that need more lines than one " * 4))
+    short, long = (
+        sheets.captioned([RED], [text], 1) for text in ("a", "many words that need more lines than one " * 4)
+    )
     assert long.height > short.height + 5 * 15

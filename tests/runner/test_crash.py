@@ -1,4 +1,6 @@
-"""Kills, full disks, damaged files and two processes at once: what is recorded in the end is what an undisturbed run records."""
+"""Kills, full disks, damaged files and two processes at once: what is recorded in the end is what an undisturbed run
+records.
+"""
 
 import errno
 import json
@@ -42,7 +44,9 @@ def forget(folder: str = "runs") -> None:
 def killed(*words: object) -> dict:
     words = (sys.executable, SCRIPT, *words)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return json.loads(subprocess.run(list(map(str, words)), env=environment, capture_output=True, text=True, check=True).stdout)
+    return json.loads(
+        subprocess.run(list(map(str, words)), env=environment, capture_output=True, text=True, check=True).stdout
+    )
 
 
 def test_a_run_killed_at_random_calls_and_one_of_two_processes_end_in_the_same_records(squares, tmp_path):
@@ -130,7 +134,9 @@ def test_a_full_disk_is_one_line_at_the_journal_and_the_run_goes_on_once_there_i
     journal.symlink_to("/dev/full")
     with monkeypatch.context() as patched:
         patched.setattr(Store, "outcomes", lambda self: {})  # /dev/full has no end to read to
-        with pytest.raises(UserError, match=r"journal\.jsonl cannot be written \(No space left on device\): free some space"):
+        with pytest.raises(
+            UserError, match=r"journal\.jsonl cannot be written \(No space left on device\): free some space"
+        ):
             run(path)
     journal.unlink()
     journal.write_bytes(kept)

@@ -1,4 +1,6 @@
-"""t2ibench/runner/generate.py: what becomes of a batch of which only some samples can be made, and which images are equal to what bits."""
+"""t2ibench/runner/generate.py: what becomes of a batch of which only some samples can be made, and which images are
+equal to what bits.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -57,7 +59,12 @@ def test_what_a_method_names_fails_and_nothing_is_made_twice(tmp_path, reason, s
 
 def test_another_error_is_traced_to_its_sample(tmp_path):
     maker = Maker(ValueError("no image answers 'banana'"))
-    assert statuses(maker, tmp_path) == [("ok", ""), ("failed", "ValueError: no image answers 'banana'"), ("ok", ""), ("ok", "")]
+    assert statuses(maker, tmp_path) == [
+        ("ok", ""),
+        ("failed", "ValueError: no image answers 'banana'"),
+        ("ok", ""),
+        ("ok", ""),
+    ]
     assert maker.asked == 8
 
 

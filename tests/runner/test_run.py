@@ -1,4 +1,6 @@
-"""t2ibench/runner/run.py and what it drives: a cell is made once, whatever happens meanwhile, and says what became of every sample."""
+"""t2ibench/runner/run.py and what it drives: a cell is made once, whatever happens meanwhile, and says what became of
+every sample.
+"""
 
 import os
 import signal
@@ -44,7 +46,9 @@ def test_every_cell_leaves_a_sound_record(squares):
 
 
 def test_the_baselines_bracket_the_methods(squares):
-    values = {name: {id: entry["value"] for id, entry in record["values"].items()} for name, record in run(squares()).items()}
+    values = {
+        name: {id: entry["value"] for id, entry in record["values"].items()} for name, record in run(squares()).items()
+    }
     assert values["real"] == values["painter"] == {"hue": 1.0, "pair_hue": 1.0}
     for name in ("shuffled-real", "unconditional-painter", "blind"):
         assert values[name]["hue"] < 0.7
@@ -134,13 +138,23 @@ def test_lost_and_damaged_images_are_made_again_with_the_batch_they_belong_to(sq
 
 
 def test_nan_and_black_images_are_counted_and_keep_a_record_off_the_board(squares):
-    suites = ("{name: painter, as: blind, colour_blind: true}", "{name: painter, as: broken, nan_below: 0.3, black_below: 0.5}")
+    suites = (
+        "{name: painter, as: blind, colour_blind: true}",
+        "{name: painter, as: broken, nan_below: 0.3, black_below: 0.5}",
+    )
     record = run(squares(suites))["broken"]
     seeds = [sample.seed / 2**63 for sample in samples_of(_prompts(record), 0)]
     nan, black = sum(seed < 0.3 for seed in seeds), sum(0.3 <= seed < 0.5 for seed in seeds)
     assert nan > 0
     assert black > 0
-    assert record["counts"] == {"requested": 32, "generated": 32 - nan, "ok": 32 - nan - black, "black": black, "nan": nan, "failed": 0}
+    assert record["counts"] == {
+        "requested": 32,
+        "generated": 32 - nan,
+        "ok": 32 - nan - black,
+        "black": black,
+        "nan": nan,
+        "failed": 0,
+    }
     assert record["partial"] is True
     assert record["failures"][0]["status"] in ("nan", "black")
     assert any("NaN" in failure["message"] for failure in record["failures"])
@@ -171,7 +185,11 @@ def test_too_few_images_for_a_metric_is_one_line_and_nothing_is_recorded(squares
         ("[hue,", "[{name: hue, last: 3},", "hue: unknown key 'last', did you mean 'least'?"),
         ("captions: 20", "captions: 25", "captions is 25, but squares test has 24 images"),
         ("name: squares}", "name: squares, captions: 0}", "image test-0 has no caption"),
-        ("metrics:", "columns: [hoe]\nmetrics:", "columns: 'hoe' is made by none of the suite's metrics, did you mean 'hue'?"),
+        (
+            "metrics:",
+            "columns: [hoe]\nmetrics:",
+            "columns: 'hoe' is made by none of the suite's metrics, did you mean 'hue'?",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_suite_is_said_before_a_method_works(squares, old, new, said, monkeypatch, tmp_path):
@@ -187,7 +205,9 @@ def test_what_breaks_the_contract_is_the_methods_fault(squares, monkeypatch):
     import torch
 
     path = squares()
-    monkeypatch.setattr(testing_painter.Method, "text_to_image", lambda self, requests: torch.zeros(len(requests), 8, 8, 3))
+    monkeypatch.setattr(
+        testing_painter.Method, "text_to_image", lambda self, requests: torch.zeros(len(requests), 8, 8, 3)
+    )
     with pytest.raises(UserError, match=r"returned torch.float32 \[8, 8, 8, 3\], expected uint8 \[8, 3, H, W\]"):
         run(path)
 
@@ -218,7 +238,19 @@ def test_a_second_run_on_the_same_cell_is_refused_while_the_first_is_at_work(squ
 def test_a_run_killed_at_any_point_ends_in_the_same_records(squares, monkeypatch, tmp_path):
     path = squares(("[painter, {name: painter, as: blind, colour_blind: true}]", "[{name: painter, delay: 0.02}]"))
     whole = {name: records.comparable(record) for name, record in run(path, "whole", 4).items()}
-    command = [sys.executable, "-m", "t2ibench.cli", "run", str(path), "--out", "killed", "--work", "killed", "--batch", "4"]
+    command = [
+        sys.executable,
+        "-m",
+        "t2ibench.cli",
+        "run",
+        str(path),
+        "--out",
+        "killed",
+        "--work",
+        "killed",
+        "--batch",
+        "4",
+    ]
     log = tmp_path / "log"
     environment = {**os.environ, "PAINTER_LOG": str(log), "OMP_NUM_THREADS": "1"}
     for asked in (3, 9, 22):  # kill it when so many samples were asked for: in the first batch, in the middle, late

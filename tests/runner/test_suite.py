@@ -57,7 +57,11 @@ def test_entries_take_settings_and_names_of_their_own(squares):
         ("methods:", "metods:", "squares.yaml: unknown key 'metods', did you mean 'methods'?"),
         ("[painter,", "[paintr,", "squares.yaml: methods: no method is called 'paintr', did you mean 'painter'?"),
         ("hue, pair", "hoe, pair", "squares.yaml: metrics: no metric is called 'hoe', did you mean 'hue'?"),
-        ("name: squares", "name: sqares", "squares.yaml: dataset: no dataset is called 'sqares', did you mean 'squares'?"),
+        (
+            "name: squares",
+            "name: sqares",
+            "squares.yaml: dataset: no dataset is called 'sqares', did you mean 'squares'?",
+        ),
         ("of: painter", "of: panter", "no method is called 'panter', did you mean 'painter'?"),
         ("[real,", "[reel,", "squares.yaml: baselines: no baseline is called 'reel', did you mean 'real'?"),
         ("as: blind, ", "", "squares.yaml: methods: 'painter' stands there twice"),

@@ -25,7 +25,9 @@ def test_folds_keep_groups_together_are_of_equal_size_and_follow_from_names_alon
 
 
 def made(count: int = 400, seed: int = 0, noise: float = 0.7) -> tuple[torch.Tensor, pd.DataFrame]:
-    """Features that show a colour on their first axis and a hat, one image in ten, on their second; a colour in five is not labelled."""
+    """Features that show a colour on their first axis and a hat, one image in ten, on their second; a colour in five is
+    not labelled.
+    """
     rng = np.random.default_rng(seed)
     red, hat = rng.random(count) < 0.5, rng.random(count) < 0.1
     x = rng.normal(size=(count, 6)) * noise
@@ -33,7 +35,9 @@ def made(count: int = 400, seed: int = 0, noise: float = 0.7) -> tuple[torch.Ten
     x[:, 1] += 2 * hat
     colour = np.where(red, "red", "blue").astype(object)
     colour[rng.random(count) < 0.2] = None
-    return torch.from_numpy(100 * x + 7).float(), pd.DataFrame({"colour": colour, "hat": np.where(hat, "yes", "no")}, dtype=object)
+    return torch.from_numpy(100 * x + 7).float(), pd.DataFrame(
+        {"colour": colour, "hat": np.where(hat, "yes", "no")}, dtype=object
+    )
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +101,16 @@ class Scene:
     can_render = True
 
     def __init__(self, table: pd.DataFrame, x: torch.Tensor) -> None:
-        words = {name: {value: [("has", value)] * 2 for value in table[name].dropna().unique()} for name in ("colour", "hat")}
+        words = {
+            name: {value: [("has", value)] * 2 for value in table[name].dropna().unique()} for name in ("colour", "hat")
+        }
         table = table.assign(species=[f"s{row % 9}" for row in range(len(table))])
         ids = [str(row) for row in range(len(table))]
-        self.x, self.fits, self.train = x, 0, Split("d", "train", ids, ids, [("",)] * len(ids), table, Vocabulary(words))  # type: ignore[arg-type]
+        self.x, self.fits, self.train = (
+            x,
+            0,
+            Split("d", "train", ids, ids, [("",)] * len(ids), table, Vocabulary(words)),
+        )  # type: ignore[arg-type]
         self.train.__dict__["digest"] = "of the training split"
 
     def real_features(self, extractor: str, split: Split) -> torch.Tensor:

@@ -1,4 +1,6 @@
-"""Networks of the embedded world judge the embedded world: foreign images get the published networks, those that are named, or one line."""
+"""Networks of the embedded world judge the embedded world: foreign images get the published networks, those that are
+named, or one line.
+"""
 
 import json
 import logging
@@ -54,7 +56,9 @@ def photographs(tmp_path):
 
 @pytest.fixture
 def small_clip(monkeypatch, tmp_path):
-    """A tiny open_clip model, and weights of it under the name of the published default in a folder of T2IBENCH_WEIGHTS."""
+    """A tiny open_clip model, and weights of it under the name of the published default in a folder of
+    T2IBENCH_WEIGHTS.
+    """
     config = {
         "embed_dim": 16,
         "quick_gelu": True,
@@ -67,7 +71,10 @@ def small_clip(monkeypatch, tmp_path):
     torch.manual_seed(0)
     folder = tmp_path / "weights"
     (folder / "open_clip").mkdir(parents=True)
-    save_file(open_clip.create_model(architecture).state_dict(), folder / "open_clip" / f"{CLIP.replace(':', '-')}.safetensors")
+    save_file(
+        open_clip.create_model(architecture).state_dict(),
+        folder / "open_clip" / f"{CLIP.replace(':', '-')}.safetensors",
+    )
     monkeypatch.setenv("T2IBENCH_WEIGHTS", str(folder))
     return folder
 
@@ -160,7 +167,8 @@ def test_a_suite_over_a_folder_without_networks_is_refused_before_an_image_is_ma
     (photographs / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
     suite = tmp_path / "mine.yaml"
     suite.write_text(
-        f"dataset: {{name: image_folder, root: {photographs}}}\nmethods: [gan-int-cls]\nmetrics: [clip_score]\nprompts: {{captions: 4}}\n"
+        f"dataset: {{name: image_folder, root: {photographs}}}\nmethods: [gan-int-cls]\nmetrics: "
+        f"[clip_score]\nprompts: {{captions: 4}}\n"
     )
     result = run("run", suite, "--out", tmp_path / "out", "--work", tmp_path / "work")
     assert "mine: metrics: clip_score: image_folder photographs brings no CLIP" in str(result.exception)
@@ -172,7 +180,10 @@ def test_avatars_bring_their_own_and_identities_stay():
     assert own == Networks("attribute-judge-avatars", "clip-judge-avatars")
     metrics = metrics_of([Entry(name, name, {}, "metric") for name in ("clip_score", "cmmd", "fid")], "avatars.yaml")
     configs = [metric.config for metric in settled(metrics, own, "avatars", "avatars.yaml")]
-    assert (configs[0], configs[1]) == (clip_score.Config(clip="clip-judge-avatars"), cmmd.Config(clip="clip-judge-avatars"))
+    assert (configs[0], configs[1]) == (
+        clip_score.Config(clip="clip-judge-avatars"),
+        cmmd.Config(clip="clip-judge-avatars"),
+    )
     assert configs[2].extractor == "auto"
 
 

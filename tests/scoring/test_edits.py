@@ -20,7 +20,10 @@ def test_pairs_are_joined_by_source_whatever_is_missing():
     assert pairs.k.tolist() == [0, 3, 2, 3]
     assert pairs.source.tolist() == [0, 2, 1, 2]  # of the three sources that are there
     assert pairs.edited.tolist() == [0, 2, 4, 5]  # of the six edits that are there
-    assert [(prompt.tags["value"], k, place) for prompt, k, place in pairs.failed] == [("glasses", 2, 1), ("long", 0, 0)]
+    assert [(prompt.tags["value"], k, place) for prompt, k, place in pairs.failed] == [
+        ("glasses", 2, 1),
+        ("long", 0, 0),
+    ]
     assert pairs.counts == {"asked": 8, "pairs": 4, "failed_edits": 2, "failed_sources": 2}
 
 
@@ -54,7 +57,10 @@ def test_shares_of_sources_average_to_the_mean_with_the_error_of_a_ratio():
 
 
 def test_means_leave_out_what_does_not_count():
-    assert means_by(["a", "b", "a", "c"], [1, 2, np.nan, np.nan]) == {"a": {"n": 1, "mean": 1}, "b": {"n": 1, "mean": 2}}
+    assert means_by(["a", "b", "a", "c"], [1, 2, np.nan, np.nan]) == {
+        "a": {"n": 1, "mean": 1},
+        "b": {"n": 1, "mean": 2},
+    }
 
 
 def test_covers_are_what_always_hides_with_enough_images_to_say_so():

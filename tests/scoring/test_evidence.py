@@ -1,4 +1,6 @@
-"""t2ibench/scoring/evidence.py and features.py: features are computed once, for the images that are there, in their order."""
+"""t2ibench/scoring/evidence.py and features.py: features are computed once, for the images that are there, in their
+order.
+"""
 
 from types import SimpleNamespace
 from typing import Any
@@ -67,7 +69,9 @@ def evidence(ok: tuple[bool, ...] = (True,) * 6, models: Any = None) -> Evidence
     split = Split("d", "test", list("abcdef"), images(NOISE), [("x",)] * 6)
     prompts = [Prompt(str(i), f"text {i}") for i in range(6)]
     store = images(NOISE)
-    samples = Samples(prompts, [0] * 6, np.array(ok), [h if good else "" for h, good in zip(store.hashes, ok, strict=True)], store)
+    samples = Samples(
+        prompts, [0] * 6, np.array(ok), [h if good else "" for h, good in zip(store.hashes, ok, strict=True)], store
+    )
     return Evidence(
         train=split,
         reference=split,
@@ -133,7 +137,9 @@ def test_other_images_another_order_and_other_weights_are_another_entry(cache):
     assert len(list(cache.glob("*.npy"))) == 4
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[:100], lambda b: b[:-40] + bytes([b[-40] ^ 1]) + b[-39:], lambda b: b""])
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[:100], lambda b: b[:-40] + bytes([b[-40] ^ 1]) + b[-39:], lambda b: b""]
+)
 def test_a_damaged_cache_file_is_made_again(cache, damage):
     right = evidence().fake_features("attribute-judge-test")
     [path] = cache.glob("*.npy")
@@ -153,7 +159,11 @@ def test_equal_texts_are_embedded_once_and_come_back_in_order():
 
 
 def test_the_protocol_names_weights_and_resize():
-    assert evidence().extractor_protocol("clip-test") == {"extractor": "clip-test", "sha256": "c" * 64, "resize": "none4"}
+    assert evidence().extractor_protocol("clip-test") == {
+        "extractor": "clip-test",
+        "sha256": "c" * 64,
+        "resize": "none4",
+    }
 
 
 def test_a_group_nobody_asked_for_and_a_set_without_images_are_one_line():

@@ -1,5 +1,5 @@
-"""benchmarks/studies/judge_correction.py: its judges are as bad as they say, its simulation and its committed record say the right
-thing.
+"""benchmarks/studies/judge_correction.py: its judges are as bad as they say, its simulation and its committed record
+say the right thing.
 """
 
 import importlib.util
@@ -19,7 +19,9 @@ RECORD = ROOT / "results" / "studies" / "judge_correction.json"
 
 @pytest.fixture(scope="module")
 def benchmark():
-    spec = importlib.util.spec_from_file_location("judge_correction", ROOT / "benchmarks" / "studies" / "judge_correction.py")
+    spec = importlib.util.spec_from_file_location(
+        "judge_correction", ROOT / "benchmarks" / "studies" / "judge_correction.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     module = sys.modules["judge_correction"] = importlib.util.module_from_spec(spec)
@@ -57,7 +59,9 @@ def test_blurring_keeps_means_and_loses_lines(benchmark):
 def pools_of(benchmark, judge: np.ndarray):
     """One pair, a thousand real images a cell, judged as `judge` [4, 4] says (column true)."""
     rng = np.random.default_rng(0)
-    return benchmark.Judged([rng.choice(4, 1000, p=judge[:, t]) for t in range(4)], Verdict((), (), {"i": 0.9, "j": 0.9}))
+    return benchmark.Judged(
+        [rng.choice(4, 1000, p=judge[:, t]) for t in range(4)], Verdict((), (), {"i": 0.9, "j": 0.9})
+    )
 
 
 def test_corrected_intervals_hold_the_truth_and_raw_ones_do_not(benchmark):

@@ -1,4 +1,6 @@
-"""Statistics that other packages wrote: read, used as the reference of a Fréchet distance, and refused where they cannot be one."""
+"""Statistics that other packages wrote: read, used as the reference of a Fréchet distance, and refused where they
+cannot be one.
+"""
 
 import re
 from pathlib import Path
@@ -79,7 +81,11 @@ def test_the_distance_to_stored_statistics_is_that_of_pytorch_fid(tmp_path):
     assert key == "fd_avatars"
     assert estimate.value == pytest.approx(VALUES["fid_full"]["fid_pytorch_fid_xy"], abs=1e-9)
     assert "reference fixed" in estimate.interval
-    assert (estimate.n, estimate.protocol["reference_images"], estimate.details["reference_rank"]) == (500, "unknown", 64)
+    assert (estimate.n, estimate.protocol["reference_images"], estimate.details["reference_rank"]) == (
+        500,
+        "unknown",
+        64,
+    )
     both = fid.distance(FULL["y"], FULL["x"], [str(i) for i in range(500)])
     assert 0 < estimate.details["se"] < both.se  # which adds the share of the reference
 
@@ -87,7 +93,10 @@ def test_the_distance_to_stored_statistics_is_that_of_pytorch_fid(tmp_path):
 def test_the_error_with_a_fixed_reference_is_the_spread_over_fresh_made_images(tmp_path):
     generator = torch.Generator().manual_seed(0)
     reference = reference_files.gaussian(np.zeros(8), np.diag(np.linspace(1, 2, 8)), "here")
-    found = [fid.distance(torch.randn(300, 8, generator=generator), reference, [str(i) for i in range(300)]) for _ in range(150)]
+    found = [
+        fid.distance(torch.randn(300, 8, generator=generator), reference, [str(i) for i in range(300)])
+        for _ in range(150)
+    ]
     assert np.mean([one.se for one in found]) == pytest.approx(np.std([one.value for one in found]), rel=0.15)
 
 
@@ -109,8 +118,12 @@ def test_features_serve_every_metric_that_compares_sets(tmp_path):
     assert kid.score(evidence, kid.Config(extractor=JUDGE))["kd_avatars"].value == pytest.approx(
         VALUES["kid"]["full_unbiased_f64"], abs=1e-12
     )
-    assert prdc.score(evidence, prdc.Config(extractor=JUDGE))["recall"].value == VALUES["prdc"]["recall_k5_real_x_fake_y"]
-    assert fid.score(evidence, fid.Config(extractor=JUDGE))["fd_avatars"].value == pytest.approx(0.2786321320279, abs=1e-9)
+    assert (
+        prdc.score(evidence, prdc.Config(extractor=JUDGE))["recall"].value == VALUES["prdc"]["recall_k5_real_x_fake_y"]
+    )
+    assert fid.score(evidence, fid.Config(extractor=JUDGE))["fd_avatars"].value == pytest.approx(
+        0.2786321320279, abs=1e-9
+    )
 
 
 def test_moments_alone_do_not_serve_a_kernel_distance():
@@ -141,7 +154,9 @@ def test_2048_dimensions_are_taken_for_inceptions(tmp_path):
 def test_another_way_to_inception_than_the_files_is_refused(tmp_path):
     file = reference_files.load(written(tmp_path / "ffhq_legacy_pytorch_train_256.npz", feats=np.eye(4)))
     file.check("inception-legacy-pt", 4)
-    with pytest.raises(UserError, match=r"made by clean-fid's mode legacy_pytorch: use --extractor inception-legacy-pt, not inception$"):
+    with pytest.raises(
+        UserError, match=r"made by clean-fid's mode legacy_pytorch: use --extractor inception-legacy-pt, not inception$"
+    ):
         file.check("inception", 4)
 
 
@@ -166,7 +181,9 @@ def spoiled(what: str):
     return mu, sigma
 
 
-@pytest.mark.parametrize("what", ["not symmetric", "not finite", "no covariance", "expected [d] and [d, d]", "expected floating point"])
+@pytest.mark.parametrize(
+    "what", ["not symmetric", "not finite", "no covariance", "expected [d] and [d, d]", "expected floating point"]
+)
 def test_what_is_no_gaussian_is_refused(tmp_path, what):
     mu, sigma = spoiled(what)
     path = written(tmp_path / "bad.npz", mu=mu, sigma=sigma)

@@ -1,4 +1,6 @@
-"""Images from anywhere against real images or statistics of anywhere, in two lines of Python and on the command line."""
+"""Images from anywhere against real images or statistics of anywhere, in two lines of Python and on the command
+line.
+"""
 
 import json
 
@@ -42,7 +44,9 @@ def patches(monkeypatch, tmp_path):
     """Every extractor is the means of patches."""
     monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("T2IBENCH_INCEPTION", raising=False)
-    monkeypatch.setattr("t2ibench.scoring.evidence.find", lambda models, name: Extractor(name, "0" * 64, "none", features))
+    monkeypatch.setattr(
+        "t2ibench.scoring.evidence.find", lambda models, name: Extractor(name, "0" * 64, "none", features)
+    )
 
 
 MADE, REAL = noise(120, 0, 200), noise(150, 1)
@@ -82,7 +86,9 @@ def test_images_of_an_archive_stay_on_the_disk(tmp_path):
 def test_folders_of_two_sizes_are_looked_at_as_they_are(tmp_path):
     large = np.repeat(np.repeat(REAL, 2, 2), 2, 3)
     same = t2ibench.score_images(MADE, REAL, ["fid"], extractor="patches")["fd_patches"].value
-    found = t2ibench.score_images(folder(tmp_path / "made", MADE), folder(tmp_path / "real", large), ["fid"], extractor="patches")
+    found = t2ibench.score_images(
+        folder(tmp_path / "made", MADE), folder(tmp_path / "real", large), ["fid"], extractor="patches"
+    )
     assert found["fd_patches"].value == pytest.approx(same, abs=1e-9)
 
 
@@ -92,7 +98,11 @@ def test_the_command_needs_no_data_set_and_no_prompts(tmp_path):
     answer = CliRunner().invoke(cli.app, words, catch_exceptions=False)
     record = json.loads(answer.output)
     records.validate(record)
-    assert record["dataset"]["reference"] == {"split": "reference", "images": 150, "digest": record["dataset"]["reference"]["digest"]}
+    assert record["dataset"]["reference"] == {
+        "split": "reference",
+        "images": 150,
+        "digest": record["dataset"]["reference"]["digest"],
+    }
     assert record["values"]["fd_patches"]["value"] == pytest.approx(
         t2ibench.score_images(MADE, REAL, ["fid"], extractor="patches")["fd_patches"].value
     )
@@ -100,7 +110,17 @@ def test_the_command_needs_no_data_set_and_no_prompts(tmp_path):
 
 def test_a_file_of_statistics_on_the_command_line(tmp_path):
     made = folder(tmp_path / "made", MADE)
-    words = ["score", str(made), "--reference", str(FOLDER / "stats_adm.npz"), "--metrics", "fid", "--extractor", "patches", "--json"]
+    words = [
+        "score",
+        str(made),
+        "--reference",
+        str(FOLDER / "stats_adm.npz"),
+        "--metrics",
+        "fid",
+        "--extractor",
+        "patches",
+        "--json",
+    ]
     record = json.loads(CliRunner().invoke(cli.app, words, catch_exceptions=False).output)
     assert record["values"]["fd_patches"]["protocol"]["reference_images"] == "unknown"
 

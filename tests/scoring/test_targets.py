@@ -1,4 +1,6 @@
-"""Distances of adapted images to real ones of each target, and the mean over targets: by hand, and its interval in simulation."""
+"""Distances of adapted images to real ones of each target, and the mean over targets: by hand, and its interval in
+simulation.
+"""
 
 from typing import Any
 
@@ -57,10 +59,13 @@ def test_each_target_is_held_to_its_own_real_images(metric, key):
 
 
 @pytest.mark.parametrize(
-    ("metric", "key"), [(fid, "fd_avatars"), (kid, "kd_avatars"), (diversity, "diversity"), (structure, "structure_kept")]
+    ("metric", "key"),
+    [(fid, "fd_avatars"), (kid, "kd_avatars"), (diversity, "diversity"), (structure, "structure_kept")],
 )
 def test_the_effects_that_are_kept_have_the_error_of_the_value(metric, key):
-    """So two adaptations of the same latents are paired: a copy differs by nothing, a change of one target by less than other latents."""
+    """So two adaptations of the same latents are paired: a copy differs by nothing, a change of one target by less than
+    other latents.
+    """
     estimate = metric.score(of(features()), metric.Config())[key]
     kept = effects({"details": estimate.details})
     assert kept is not None
@@ -70,7 +75,9 @@ def test_the_effects_that_are_kept_have_the_error_of_the_value(metric, key):
     assert (estimate.ci[1] - estimate.ci[0]) / 2 / 1.96 == pytest.approx(se, rel=0.01)
     seen = features()
     other = metric.score(of({**seen, SKETCH: seen[SKETCH] + 0.1 * draw(120, 9)}), metric.Config())[key]
-    a, b = ({"value": found.value, "ci": found.ci, "n": found.n, "details": found.details} for found in (estimate, other))
+    a, b = (
+        {"value": found.value, "ci": found.ci, "n": found.n, "details": found.details} for found in (estimate, other)
+    )
     assert difference([a], [a]).se == 0
     assert difference([a], [b]).rule == "paired"
     assert 0 < difference([a], [b]).se < 0.7 * np.sqrt(2) * se
@@ -78,7 +85,9 @@ def test_the_effects_that_are_kept_have_the_error_of_the_value(metric, key):
 
 def test_other_real_images_are_another_protocol():
     seen = features()
-    one, other = (fid.score(of(some), fid.Config())["fd_avatars"] for some in (seen, {**seen, ("real", "sepia"): draw(151, 4)}))
+    one, other = (
+        fid.score(of(some), fid.Config())["fd_avatars"] for some in (seen, {**seen, ("real", "sepia"): draw(151, 4)})
+    )
     assert one.protocol != other.protocol
 
 
@@ -108,11 +117,16 @@ def test_targets_that_move_together_do_not_narrow_the_interval():
     alone = standard_error(one, labels["a"])
     assert mean_error({"a": one, "b": one}, labels) == pytest.approx(alone)
     assert mean_error({"a": one, "b": -one}, labels) == pytest.approx(0, abs=1e-12)
-    assert mean_error_of_real({"a": one, "b": other}) == pytest.approx(np.hypot(standard_error(one), standard_error(other)) / 2)
+    assert mean_error_of_real({"a": one, "b": other}) == pytest.approx(
+        np.hypot(standard_error(one), standard_error(other)) / 2
+    )
 
 
 def test_a_target_that_lost_images_counts_as_much_as_the_others():
-    effects, labels = {"a": np.array([1.0, -1.0, 0, 0]), "b": np.array([2.0, -2.0])}, {"a": list("wxyz"), "b": list("wx")}
+    effects, labels = (
+        {"a": np.array([1.0, -1.0, 0, 0]), "b": np.array([2.0, -2.0])},
+        {"a": list("wxyz"), "b": list("wx")},
+    )
     sums = np.array([1 / 8 + 2 / 4, -1 / 8 - 2 / 4, 0, 0])  # of each latent, its share in the mean of both means
     assert mean_error(effects, labels) == pytest.approx(sums.std(ddof=1) * 4**0.5)
 

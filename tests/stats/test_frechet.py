@@ -15,7 +15,9 @@ def features(n: int, d: int, seed: int, scale: float = 1.0, shift: float = 0.0) 
 
 
 def gaussian(mean: list[float], sd: list[float], n: int = 1000) -> Moments:
-    return Moments(n, torch.tensor(mean, dtype=torch.float64), torch.diag(torch.tensor(sd, dtype=torch.float64) ** 2) * (n - 1))
+    return Moments(
+        n, torch.tensor(mean, dtype=torch.float64), torch.diag(torch.tensor(sd, dtype=torch.float64) ** 2) * (n - 1)
+    )
 
 
 def test_of_diagonal_gaussians_it_is_the_squared_gap_of_means_and_of_deviations():
@@ -45,7 +47,9 @@ def test_agrees_with_public_packages_where_their_roots_of_null_eigenvalues_allow
 def test_agrees_with_public_packages_at_full_rank(key):
     x, y = pair("features_full")
     tolerance = 1e-6 if "f32" in key else 1e-9
-    assert frechet_distance(x, y[:300] if key.endswith("y300") else y) == pytest.approx(VALUES["fid_full"][key], abs=tolerance)
+    assert frechet_distance(x, y[:300] if key.endswith("y300") else y) == pytest.approx(
+        VALUES["fid_full"][key], abs=tolerance
+    )
 
 
 @pytest.mark.parametrize("name", ["features_full", "features_lowrank"])
@@ -58,12 +62,16 @@ def test_a_feature_without_variance_changes_nothing():
     x, y = pair("features_full")
     padded = [torch.cat([side, torch.full((len(side), 1), 0.25)], 1) for side in (x, y)]
     assert frechet_distance(*padded) == pytest.approx(frechet_distance(x, y), abs=1e-9)
-    assert influence(padded[0], Moments.of(padded[1])).numpy() == pytest.approx(influence(x, Moments.of(y)).numpy(), abs=1e-6)
+    assert influence(padded[0], Moments.of(padded[1])).numpy() == pytest.approx(
+        influence(x, Moments.of(y)).numpy(), abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_features_that_depend_on_one_another_agree_with_the_nuclear_norm_of_the_rows(seed):
-    """64 features and 30 combinations of them, 500 rows: singular covariances whose Cholesky factor may or may not exist."""
+    """64 features and 30 combinations of them, 500 rows: singular covariances whose Cholesky factor may or may not
+    exist.
+    """
     mix = features(64, 30, seed)
     x, y = (torch.cat([side.double(), side.double() @ mix], 1) for side in pair("features_full"))
     rows = [(side - side.mean(0)) / 499**0.5 for side in (x, y)]

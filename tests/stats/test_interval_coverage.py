@@ -1,7 +1,9 @@
-"""Simulated coverage of the kinds of intervals on the board: of 95 %, between 93 and 97 % hold the truth, at n of 100, 500 and 5,000.
+"""Simulated coverage of the kinds of intervals on the board: of 95 %, between 93 and 97 % hold the truth, at n of 100,
+500 and 5,000.
 
-Each test says what is drawn anew. Three kinds are known to be wider or narrower, and are held to what they promise: `worst_decile` holds
-the truth too often; recall and coverage, whose made images are taken as fixed, too seldom (tests/metrics/test_prdc.py).
+Each test says what is drawn anew. Three kinds are known to be wider or narrower, and are held to what they promise:
+`worst_decile` holds the truth too often; recall and coverage, whose made images are taken as fixed, too seldom
+(tests/metrics/test_prdc.py).
 """
 
 import numpy as np
@@ -30,7 +32,10 @@ from t2ibench.stats.paired import between_samples
 pytestmark = pytest.mark.slow
 SIZES = (100, 500, 5000)
 RUNS = 1000
-FIRST, SECOND = np.array([[0.96, 0.07], [0.04, 0.93]]), np.array([[0.95, 0.1], [0.05, 0.9]])  # judges: column truly 0, truly 1
+FIRST, SECOND = (
+    np.array([[0.96, 0.07], [0.04, 0.93]]),
+    np.array([[0.95, 0.1], [0.05, 0.9]]),
+)  # judges: column truly 0, truly 1
 TRUTHS = np.array([0.02, 0.1, 0.3, 0.6, 0.5, 0.7, 0.85, 0.97])  # of four rare pairs and four common ones
 
 
@@ -57,7 +62,9 @@ def test_difference_of_rates(n):
     rng, found = np.random.default_rng(n), []
     for p, q in ((0.05, 0.9), (0.02, 0.05), (0.5, 0.4), (0.0, 0.1)):
         drawn = rng.binomial(n, [p, q], (RUNS, 2))
-        found.append(share([difference_interval((a / n, wilson(a, n)), (b / n, wilson(b, n))) for a, b in drawn.tolist()], p - q))
+        found.append(
+            share([difference_interval((a / n, wilson(a, n)), (b / n, wilson(b, n))) for a, b in drawn.tolist()], p - q)
+        )
     assert 0.93 <= np.mean(found) <= 0.97
 
 
@@ -120,13 +127,17 @@ def test_kernel_distance(n):
         x, y = torch.randn(n, 4, generator=generator), torch.randn(n, 4, generator=generator) + 0.3
         value, of_x, of_y = kid(x, y)
         values.append(value)
-        found.append(normal_interval(value, float(np.hypot(standard_error(of_x.numpy()), standard_error(of_y.numpy())))))
+        found.append(
+            normal_interval(value, float(np.hypot(standard_error(of_x.numpy()), standard_error(of_y.numpy()))))
+        )
     holds(found, float(np.mean(values)))
 
 
 @pytest.mark.parametrize("n", [100, 500])
 def test_edit_success(n):
-    """Sources, four edits each of which succeed together more often than not, and the real images that the judge is known by."""
+    """Sources, four edits each of which succeed together more often than not, and the real images that the judge is
+    known by.
+    """
     rng, rates = np.random.default_rng(n), np.array([0.2, 0.5, 0.8, 0.95])
     names, found = [f"e{k}" for k in range(4)], []
     for run in range(400):
@@ -141,7 +152,9 @@ def test_edit_success(n):
 
 @pytest.fixture(scope="module", params=SIZES)
 def pairs(request) -> tuple[int, Rates]:
-    """250 runs of eight pairs: n images a pair in the true shares, 200 real images a cell to know the judge by, 4 n to know chance by."""
+    """250 runs of eight pairs: n images a pair in the true shares, 200 real images a cell to know the judge by, 4 n to
+    know chance by.
+    """
     n, runs, rng = request.param, 250, np.random.default_rng(request.param)
     judge = np.kron(FIRST, SECOND)
     truths = np.tile(TRUTHS, runs)
@@ -150,11 +163,16 @@ def pairs(request) -> tuple[int, Rates]:
     confusions = np.stack([rng.multinomial(200, judge[:, t], size=len(truths)) for t in range(4)], axis=2)
     chance = rng.multinomial(4 * n, np.tile([0.5, 0.2, 0.2, 0.1], (len(truths), 1)))
     names = [("i", "j")] * len(truths)
-    return n, Rates(names, cells, chance, confusions, [Verdict(())] * len(truths), Gate(), draws=150, seed=request.param)
+    return n, Rates(
+        names, cells, chance, confusions, [Verdict(())] * len(truths), Gate(), draws=150, seed=request.param
+    )
 
 
 def runs_of(rates: Rates, shifts: int = 1):
-    """Values and draws of eight pairs at a time. Pairs are independent, so each run may be put together anew from those of other runs."""
+    """Values and draws of eight pairs at a time.
+
+    Pairs are independent, so each run may be put together anew from those of other runs.
+    """
     point, draws = rates.unmixed
     runs = np.arange(len(point) // 8)
     rows = [((runs[:, None] + shift * np.arange(8)) % len(runs)) * 8 + np.arange(8) for shift in range(shifts)]
@@ -166,7 +184,10 @@ def test_corrected_accuracy_of_a_pair(pairs):
     truths = np.tile(TRUTHS, len(rates.pairs) // 8)
     hit = [low <= truth <= high for (low, high), truth in zip(rates.intervals, truths, strict=True)]
     assert 0.93 <= np.mean(hit) <= 0.97
-    raw = [low <= truth <= high for (low, high), truth in zip((wilson(int(c[3]), rates.images) for c in rates.cells), truths, strict=True)]
+    raw = [
+        low <= truth <= high
+        for (low, high), truth in zip((wilson(int(c[3]), rates.images) for c in rates.cells), truths, strict=True)
+    ]
     assert np.mean(raw) < 0.8  # what the correction is for
 
 

@@ -78,7 +78,9 @@ def test_basic_interval_mirrors_biased_draws_back():
 
 def test_bca_agrees_with_scipy_on_a_skewed_sample():
     sample = np.random.default_rng(0).exponential(size=60)
-    expected = stats.bootstrap((sample,), np.mean, n_resamples=40_000, method="BCa", rng=np.random.default_rng(1)).confidence_interval
+    expected = stats.bootstrap(
+        (sample,), np.mean, n_resamples=40_000, method="BCa", rng=np.random.default_rng(1)
+    ).confidence_interval
     found = cluster_mean_interval(sample, np.arange(60), seed=3, draws=40_000)
     assert found == pytest.approx((expected.low, expected.high), abs=0.01)
 
@@ -167,7 +169,9 @@ def test_holm_by_hand_and_in_order():
 
 
 def test_wilson_covers_at_its_level():
-    """Exact coverage: the sum of binomial probabilities of the counts whose interval holds p, averaged over p (n = 30)."""
+    """Exact coverage: the sum of binomial probabilities of the counts whose interval holds p, averaged over p (n =
+    30).
+    """
     inside = np.array([wilson(hits, 30) for hits in range(31)])
     grid = np.linspace(0.02, 0.98, 97)
     coverage = [stats.binom.pmf(range(31), 30, p)[(inside[:, 0] <= p) & (p <= inside[:, 1])].sum() for p in grid]

@@ -1,13 +1,31 @@
-"""The judge's gate and the correction of its errors: worked examples, limits, and the coverage of the corrected interval."""
+"""The judge's gate and the correction of its errors: worked examples, limits, and the coverage of the corrected
+interval.
+"""
 
 import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from t2ibench.scoring.attribute_pairs.rates import Rates, chance_normalised, gap, macro, rate_interval, read_outs, worst_decile
+from t2ibench.scoring.attribute_pairs.rates import (
+    Rates,
+    chance_normalised,
+    gap,
+    macro,
+    rate_interval,
+    read_outs,
+    worst_decile,
+)
 from t2ibench.scoring.judge_gate import Gate, Verdict, balanced_accuracy, calibration_error, judge_pair
 from t2ibench.stats.intervals import score_interval, wilson
-from t2ibench.stats.judge_errors import cell_index, columns, confusion, correct_cells, multinomial_draws, nearest_mixture, rogan_gladen
+from t2ibench.stats.judge_errors import (
+    cell_index,
+    columns,
+    confusion,
+    correct_cells,
+    multinomial_draws,
+    nearest_mixture,
+    rogan_gladen,
+)
 
 MATRIX_I = np.array([[0.97, 0.10], [0.03, 0.90]])  # column: truly 0, truly 1
 MATRIX_J = np.array([[0.95, 0.20], [0.05, 0.80]])
@@ -54,7 +72,11 @@ def test_the_corrected_cells_are_the_nearest_point_of_the_simplex():
     constraint = {"type": "eq", "fun": lambda p: p.sum() - 1}
     for matrix, q, p in zip(matrices[:60], observed, found, strict=False):
         best = minimize(
-            lambda p, m=matrix, q=q: ((m @ p - q) ** 2).sum(), np.full(4, 0.25), bounds=[(0, 1)] * 4, constraints=constraint, tol=1e-14
+            lambda p, m=matrix, q=q: ((m @ p - q) ** 2).sum(),
+            np.full(4, 0.25),
+            bounds=[(0, 1)] * 4,
+            constraints=constraint,
+            tol=1e-14,
         )
         assert ((matrix @ p - q) ** 2).sum() <= best.fun + 1e-10
 
@@ -77,7 +99,9 @@ def test_bootstrap_counts_have_the_moments_of_a_multinomial():
     assert (drawn[:, 1] == [0, 0, 0, 7]).all()
     np.testing.assert_allclose(drawn[:, 0].mean(0), [50, 30, 20, 0], atol=4 * 5 / 4000**0.5)
     np.testing.assert_allclose(
-        np.cov(drawn[:, 0, :3].T), 100 * (np.diag([0.5, 0.3, 0.2]) - np.outer([0.5, 0.3, 0.2], [0.5, 0.3, 0.2])), rtol=0.15
+        np.cov(drawn[:, 0, :3].T),
+        100 * (np.diag([0.5, 0.3, 0.2]) - np.outer([0.5, 0.3, 0.2], [0.5, 0.3, 0.2])),
+        rtol=0.15,
     )
     assert (multinomial_draws([50, 30, 20, 0], 1, 10) == multinomial_draws([50, 30, 20, 0], 1, 10)).all()
 
@@ -98,7 +122,10 @@ def test_the_corrected_interval_covers_the_truth_under_a_noisy_judge(accuracy):
 
 
 def test_the_mean_of_perfect_pairs_is_one_under_a_noisy_judge():
-    """50 simulated runs of 20 pairs. Projected rates are at most 1, so their mean is too low, and no interval around it would hold 1."""
+    """50 simulated runs of 20 pairs.
+
+    Projected rates are at most 1, so their mean is too low, and no interval around it would hold 1.
+    """
     judge = np.kron([[0.98, 0.03], [0.02, 0.97]], [[0.98, 0.03], [0.02, 0.97]])
     found = simulated(1.0, 1000, judge, draws=400)
     point, drawn, corrected = found.accuracy(range(1000))
@@ -151,7 +178,9 @@ def test_no_spread_is_not_certainty():
     assert macro(none, never, images=8).ci == (0.0, pytest.approx(0.107, abs=1e-3))  # Wilson's limit for 0 of 32
     ci = gap((none, never), (none, never), range(4), images=8).ci
     assert ci == (pytest.approx(-0.107, abs=1e-3), pytest.approx(0.107, abs=1e-3))  # each side's limit
-    assert gap((none, never), (none, never), [0, 0, 0, 0], images=8).ci[1] > 2 * ci[1]  # four times the same control is 8 images
+    assert (
+        gap((none, never), (none, never), [0, 0, 0, 0], images=8).ci[1] > 2 * ci[1]
+    )  # four times the same control is 8 images
 
 
 def test_the_interval_of_one_rate_is_wilsons_and_errors_of_the_judge_widen_it():
@@ -159,7 +188,9 @@ def test_the_interval_of_one_rate_is_wilsons_and_errors_of_the_judge_widen_it():
     plain = rate_interval(np.array([0.37]), counts, 100)
     assert plain == pytest.approx(wilson(37, 100), abs=2e-3)
     noise = np.random.default_rng(0).normal(0, 0.1, counts.shape)
-    assert np.diff(rate_interval(np.array([0.37]), counts + noise, 100)) == pytest.approx(2 * 1.96 * np.hypot(0.0483, 0.1), rel=0.03)
+    assert np.diff(rate_interval(np.array([0.37]), counts + noise, 100)) == pytest.approx(
+        2 * 1.96 * np.hypot(0.0483, 0.1), rel=0.03
+    )
 
 
 def test_an_interval_beyond_these_pairs_is_wide_where_pairs_differ_and_says_nothing_of_one():
@@ -177,13 +208,18 @@ def test_an_interval_beyond_these_pairs_is_wide_where_pairs_differ_and_says_noth
 def test_what_images_add_has_the_accuracy_as_its_mean_corrected_or_not():
     found = simulated(0.3, 3, np.kron(MATRIX_I, MATRIX_J), draws=10)
     outcomes = np.stack([np.repeat(np.arange(4), row) for row in found.cells])
-    np.testing.assert_allclose(found.contributions(outcomes, [0, 2], True).mean(1), found.unmixed[0][[0, 2]], atol=1e-12)
+    np.testing.assert_allclose(
+        found.contributions(outcomes, [0, 2], True).mean(1), found.unmixed[0][[0, 2]], atol=1e-12
+    )
     np.testing.assert_allclose(found.contributions(outcomes, [0, 2], False).mean(1), found.raw[[0, 2]], atol=1e-12)
 
 
 def test_the_worst_decile_is_a_quantile_over_pairs_and_is_not_certain_of_zero():
     values = np.linspace(0, 1, 11)
-    assert worst_decile(values, [(value, value) for value in values]) == (pytest.approx(0.1), (pytest.approx(0.1), pytest.approx(0.1)))
+    assert worst_decile(values, [(value, value) for value in values]) == (
+        pytest.approx(0.1),
+        (pytest.approx(0.1), pytest.approx(0.1)),
+    )
     never = rate_interval(np.zeros(1), np.zeros((100, 1)), 100)
     assert worst_decile(np.zeros(20), [never] * 20) == (0.0, (0.0, pytest.approx(0.037, abs=5e-4)))
 
@@ -233,7 +269,9 @@ def test_a_stratum_with_too_few_images_is_untested_not_passed():
 
 def test_a_judge_that_states_wrong_probabilities_fails():
     true = cell_truth([100, 100, 100, 100])
-    assert judge_pair(("i", "j"), true, true, {"i": 0.06, "j": 0.05}, Gate()).failures == ("i: calibration error 0.060, above 0.05",)
+    assert judge_pair(("i", "j"), true, true, {"i": 0.06, "j": 0.05}, Gate()).failures == (
+        "i: calibration error 0.060, above 0.05",
+    )
 
 
 def test_columns_of_the_confusion_are_conditional_on_the_truth():

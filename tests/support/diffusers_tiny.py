@@ -1,4 +1,6 @@
-"""Pipelines of diffusers with random weights, a few ten thousand parameters, saved as their users save them; 16x16 images."""
+"""Pipelines of diffusers with random weights, a few ten thousand parameters, saved as their users save them; 16x16
+images.
+"""
 
 import json
 from pathlib import Path
@@ -36,11 +38,23 @@ def stable_diffusion(folder: Path, checker: StableDiffusionSafetyChecker | None 
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         text, tokenizer = text_parts(folder.parent)
-        unet = UNet2DConditionModel(sample_size=SIDE // 2, out_channels=4, up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"), **UNET)
+        unet = UNet2DConditionModel(
+            sample_size=SIDE // 2, out_channels=4, up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"), **UNET
+        )
         vae = AutoencoderKL(**VAE)
-    scheduler = DDIMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, clip_sample=False, steps_offset=1)
-    extractor = None if checker is None else CLIPImageProcessor(size={"shortest_edge": 4}, crop_size={"height": 4, "width": 4})
-    parts: dict[str, Any] = {"vae": vae, "text_encoder": text, "tokenizer": tokenizer, "unet": unet, "scheduler": scheduler}
+    scheduler = DDIMScheduler(
+        beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, clip_sample=False, steps_offset=1
+    )
+    extractor = (
+        None if checker is None else CLIPImageProcessor(size={"shortest_edge": 4}, crop_size={"height": 4, "width": 4})
+    )
+    parts: dict[str, Any] = {
+        "vae": vae,
+        "text_encoder": text,
+        "tokenizer": tokenizer,
+        "unet": unet,
+        "scheduler": scheduler,
+    }
     pipeline: Any = StableDiffusionPipeline(
         **parts, safety_checker=checker, feature_extractor=extractor, requires_safety_checker=checker is not None
     )
@@ -82,7 +96,9 @@ def controlnet(folder: Path, seed: int = 1) -> Path:
 def safety_checker(threshold: float) -> StableDiffusionSafetyChecker:
     """Flags images of which a cosine is above `threshold`: every image at -2, none at 2."""
     sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
-    checker = StableDiffusionSafetyChecker(CLIPConfig(vision_config={**sizes, "image_size": 4, "patch_size": 2}, projection_dim=4))
+    checker = StableDiffusionSafetyChecker(
+        CLIPConfig(vision_config={**sizes, "image_size": 4, "patch_size": 2}, projection_dim=4)
+    )
     checker.concept_embeds_weights.data.fill_(threshold)
     checker.special_care_embeds_weights.data.fill_(2.0)
     return checker

@@ -28,14 +28,23 @@ def prompt(literal: str, images: int, neutral: str = "a person") -> Prompt:
 def split(name: str, table: pd.DataFrame | None) -> Split:
     n = 1 if table is None else len(table)
     images = np.broadcast_to(GREY, (n, 3, 2, 2))
-    return Split("faces", name, [str(i) for i in range(n)], ArrayImages(images, [f"{name} {i}" for i in range(n)]), [("x",)] * n, table)
+    return Split(
+        "faces",
+        name,
+        [str(i) for i in range(n)],
+        ArrayImages(images, [f"{name} {i}" for i in range(n)]),
+        [("x",)] * n,
+        table,
+    )
 
 
 class FakeEdits(Evidence):
-    """literals: the edits, each of `sources` sources; rows of a group are edit by edit, and within an edit source by source.
+    """literals: the edits, each of `sources` sources; rows of a group are edit by edit, and within an edit source by
+    source.
 
-    features, values, images: by group ("edits", "sources"; features also of "real"), one row a sample. ok: by group. real: true
-    attributes of the real images, and judged: what the judge says of them (the truth). train: the training table (the real one).
+    features, values, images: by group ("edits", "sources"; features also of "real"), one row a sample. ok: by group.
+    real: true attributes of the real images, and judged: what the judge says of them (the truth). train: the training
+    table (the real one).
     """
 
     def __init__(
@@ -63,7 +72,8 @@ class FakeEdits(Evidence):
         self.reference, self.train = split("test", real), split("train", real if train is None else train)
         self.prompts = [source, *asked]
         self._samples = {
-            group: self._group(group, images or {}, ok or {}) for group in dict.fromkeys([SOURCES, EDITS, *(p.group for p in asked)])
+            group: self._group(group, images or {}, ok or {})
+            for group in dict.fromkeys([SOURCES, EDITS, *(p.group for p in asked)])
         }
 
     def _group(self, group: str, images: Mapping[str, np.ndarray], ok: Mapping[str, Sequence[bool]]) -> Samples:
@@ -108,4 +118,6 @@ class FakeEdits(Evidence):
 def certain(values: pd.DataFrame) -> pd.DataFrame:
     """Probabilities of a judge that has no doubt: 1 for the value it names."""
     literals = {name: sorted(values[name].dropna().unique()) for name in values}
-    return pd.DataFrame({f"{name}={value}": (values[name] == value).astype(float) for name in values for value in literals[name]})
+    return pd.DataFrame(
+        {f"{name}={value}": (values[name] == value).astype(float) for name in values for value in literals[name]}
+    )

@@ -15,7 +15,9 @@ from t2ibench.tracks.contract import Prompt
 
 
 class FakeEvidence(Evidence):
-    """fake, real: features [M, D], [N, D] of any extractor and CLIP. texts: of the prompts; ok: samples that have an image."""
+    """fake, real: features [M, D], [N, D] of any extractor and CLIP. texts: of the prompts; ok: samples that have an
+    image.
+    """
 
     def __init__(
         self,

@@ -15,9 +15,9 @@ from t2ibench.tracks.contract import ADAPTED, Prompt
 class FakeTargets(FakeEdits):
     """adapted: by target domain, how many latents were asked for.
 
-    As in FakeEdits features and ok go by group. Features of a target's real images go by ("real", domain). known: true attributes of real
-    images of a target, which are those to learn from, too; a domain without has none. seen: the features of real images by the name of
-    their split ("train", "test", a domain, a domain and " lessons").
+    As in FakeEdits features and ok go by group. Features of a target's real images go by ("real", domain). known: true
+    attributes of real images of a target, which are those to learn from, too; a domain without has none. seen: the
+    features of real images by the name of their split ("train", "test", a domain, a domain and " lessons").
     """
 
     def __init__(

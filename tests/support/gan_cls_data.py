@@ -39,9 +39,13 @@ class Pixels:
 def colour_split(count: int = 24, name: str = "train", dataset: str = "colours") -> Split:
     """Flat images of four colours, in turn; two captions name the colour."""
     names = [list(COLOURS)[i % 4] for i in range(count)]
-    images = np.stack([np.broadcast_to(np.array(COLOURS[colour], np.uint8)[:, None, None], (3, 64, 64)) for colour in names])
+    images = np.stack(
+        [np.broadcast_to(np.array(COLOURS[colour], np.uint8)[:, None, None], (3, 64, 64)) for colour in names]
+    )
     captions = [(f"a {colour} card", f"this card is {colour}") for colour in names]
-    return Split(dataset, name, [str(i) for i in range(count)], Pixels(images), captions, pd.DataFrame({"colour": names}))
+    return Split(
+        dataset, name, [str(i) for i in range(count)], Pixels(images), captions, pd.DataFrame({"colour": names})
+    )
 
 
 def tiny_encoder() -> TextEncoder:

@@ -1,4 +1,6 @@
-"""A made-up data set that a network learns in seconds: a coloured square on a grey or white ground, said in two ways."""
+"""A made-up data set that a network learns in seconds: a coloured square on a grey or white ground, said in two
+ways.
+"""
 
 import numpy as np
 import pandas as pd
@@ -26,9 +28,19 @@ def squares(count: int, name: str = "train", size: int = 64, hide_ground: float 
         images[index] = np.array(GROUNDS[ground], np.uint8)[:, None, None]
         top, left, side = size // 8 + int(x * size / 4), size // 8 + int(y * size / 4), size // 2
         images[index, :, top : top + side, left : left + side] = np.array(COLOURS[colour], np.uint8)[:, None, None]
-        rows.append({"ground": None if c < hide_ground else ground, "colour": colour})  # the names are not in alphabetical order
-        captions.append((f"a {colour} square on {ground}", f"on a {ground} ground, a square that is {colour}", f"a square in {colour}"))
-        mentions.append([[f"colour={colour}", f"ground={ground}"], [f"colour={colour}", f"ground={ground}"], [f"colour={colour}"]])
+        rows.append(
+            {"ground": None if c < hide_ground else ground, "colour": colour}
+        )  # the names are not in alphabetical order
+        captions.append(
+            (
+                f"a {colour} square on {ground}",
+                f"on a {ground} ground, a square that is {colour}",
+                f"a square in {colour}",
+            )
+        )
+        mentions.append(
+            [[f"colour={colour}", f"ground={ground}"], [f"colour={colour}", f"ground={ground}"], [f"colour={colour}"]]
+        )
     vocabulary = Vocabulary(PHRASES, subject="this square", noun="square")
     table = pd.DataFrame(rows, dtype=object)
     store = ArrayImages(images, [pixel_hash(image) for image in images])

@@ -2,10 +2,11 @@
 
     python tests/support/killed.py SUITE POINTS SEED [OTHER]
 
-Prints a JSON object. killed: for each point the share of the run after which the process was to be killed, whether it was, and whether the
-resumed records equal those of the uninterrupted run. together: how two processes ended that ran the suite OTHER at once, and whether its
-records equal those of one process. A point is a function call of the main thread, a call into C (a write, a rename) counting too. Processes
-are forked from one that has imported everything and started no thread.
+Prints a JSON object. killed: for each point the share of the run after which the process was to be killed, whether it
+was, and whether the resumed records equal those of the uninterrupted run. together: how two processes ended that ran
+the suite OTHER at once, and whether its records equal those of one process. A point is a function call of the main
+thread, a call into C (a write, a rename) counting too. Processes are forked from one that has imported everything and
+started no thread.
 """
 
 import functools
@@ -31,7 +32,9 @@ def run(path: Path, folder: Path) -> None:
 
 
 def forked(*works: Callable[[], None]) -> list[int]:
-    """The wait statuses of processes that do some work at once; they exit with 0, with 2 after a UserError, and with 1 after another."""
+    """The wait statuses of processes that do some work at once; they exit with 0, with 2 after a UserError, and with 1
+    after another.
+    """
     children = []
     for work in works:
         if (child := os.fork()) == 0:

@@ -11,7 +11,9 @@ from t2ibench.stats.paired import (
 )
 
 
-def value(number: float = 0.5, half: float = 0.1, better: Literal["higher", "lower", "none"] = "higher", protocol: str = "p") -> dict:
+def value(
+    number: float = 0.5, half: float = 0.1, better: Literal["higher", "lower", "none"] = "higher", protocol: str = "p"
+) -> dict:
     estimate = Estimate(number, (number - half, number + half), 10, better, {"k": protocol}, "Wilson")
     return estimate.to_json("hue")
 
@@ -53,7 +55,9 @@ def record(method: str = "painter", values: dict | None = None, **changes) -> di
 def kept(values, better="higher", protocol="p") -> dict:
     """A value that keeps its samples."""
     values = np.asarray(values, float)
-    estimate = Estimate(float(values.mean()), (-9.0, 9.0), len(values), better, {"k": protocol}, "x", {"per_sample": spell(values, 8)})
+    estimate = Estimate(
+        float(values.mean()), (-9.0, 9.0), len(values), better, {"k": protocol}, "x", {"per_sample": spell(values, 8)}
+    )
     return estimate.to_json("m")
 
 

@@ -28,7 +28,11 @@ class TinyModels(Models):
         self.tiny, self.reader = generator or tiny_generator(), Clip.from_zoo(tiny_weights())
 
     def stylegan2(self, name: str) -> Generator:
-        self.used[name] = {"sha256": "generator", "data": {"dataset": "squares", "train": "train"}, "optimised_for": None}
+        self.used[name] = {
+            "sha256": "generator",
+            "data": {"dataset": "squares", "train": "train"},
+            "optimised_for": None,
+        }
         return self.tiny
 
     def clip(self, name: str = "") -> Clip:

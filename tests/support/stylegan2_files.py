@@ -1,4 +1,6 @@
-"""The stored StyleGAN2 generators, and files as public code writes them: NVlabs' pickles (without their code) and rosinality's .pt."""
+"""The stored StyleGAN2 generators, and files as public code writes them: NVlabs' pickles (without their code) and
+rosinality's .pt.
+"""
 
 import ast
 import collections
@@ -44,7 +46,13 @@ def generator_of(name: str) -> Generator:
     given = settings(name)
     w_dim = given["w_dim"]
     config = Config(
-        given["img_resolution"], w_dim, w_dim, given["mapping_layers"], given["channel_base"], given["channel_max"], given["conv_clamp"]
+        given["img_resolution"],
+        w_dim,
+        w_dim,
+        given["mapping_layers"],
+        given["channel_base"],
+        given["channel_max"],
+        given["conv_clamp"],
     )
     state = {nvlabs.rename(key): value for key, value in state_of(name).items() if not key.endswith("resample_filter")}
     return shapes.build(name, config, state)
@@ -64,24 +72,35 @@ class Persistent:
     """Stands for a module of NVlabs: reduced to a call with its source, class name and attributes."""
 
     def __init__(self, class_name: str, source: str, **state: Any) -> None:
-        self.meta: dict[str, Any] = {"type": "class", "version": VERSION, "module_src": source, "class_name": class_name, "state": state}
+        self.meta: dict[str, Any] = {
+            "type": "class",
+            "version": VERSION,
+            "module_src": source,
+            "class_name": class_name,
+            "state": state,
+        }
 
     def __reduce__(self) -> tuple[Any, ...]:
         return sys.modules["torch_utils.persistence"]._reconstruct_persistent_obj, (self.meta,), None
 
 
-def module(class_name: str, tensors: dict[str, torch.Tensor], parts: dict[str, Persistent], source: str, **attributes: Any) -> Persistent:
+def module(
+    class_name: str, tensors: dict[str, torch.Tensor], parts: dict[str, Persistent], source: str, **attributes: Any
+) -> Persistent:
     """A torch module's attributes as NVlabs pickles them; buffers are those names that theirs registers as such."""
     buffers = {"resample_filter", "noise_const", "w_avg"}
     hooks: dict[str, Any] = {
-        f"_{name}": collections.OrderedDict() for name in ("backward_hooks", "forward_hooks", "forward_pre_hooks", "state_dict_hooks")
+        f"_{name}": collections.OrderedDict()
+        for name in ("backward_hooks", "forward_hooks", "forward_pre_hooks", "state_dict_hooks")
     }
     return Persistent(
         class_name,
         source,
         training=False,
         _parameters=collections.OrderedDict(
-            (key, torch.nn.Parameter(value, requires_grad=False)) for key, value in tensors.items() if key not in buffers
+            (key, torch.nn.Parameter(value, requires_grad=False))
+            for key, value in tensors.items()
+            if key not in buffers
         ),
         _buffers=collections.OrderedDict((key, value) for key, value in tensors.items() if key in buffers),
         _non_persistent_buffers_set=set(),
@@ -99,7 +118,9 @@ def tree(
     def build(prefix: str) -> Persistent:
         below = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
         own = {key: value for key, value in below.items() if "." not in key}
-        parts = {name: build(f"{prefix}{name}.") for name in dict.fromkeys(key.split(".")[0] for key in below if "." in key)}
+        parts = {
+            name: build(f"{prefix}{name}.") for name in dict.fromkeys(key.split(".")[0] for key in below if "." in key)
+        }
         kind = prefix.rstrip(".").rsplit(".", 1)[-1]
         gain = np.float64(1) / np.sqrt(3)  # numpy's scalars travel in these files
         if kind.startswith("conv"):
@@ -110,7 +131,9 @@ def tree(
         if kind == "affine":
             return module("FullyConnectedLayer", own, parts, source, activation="linear", weight_gain=gain)
         if kind.startswith("fc"):
-            return module("FullyConnectedLayer", own, parts, source, activation="lrelu", weight_gain=gain, bias_gain=rate)
+            return module(
+                "FullyConnectedLayer", own, parts, source, activation="lrelu", weight_gain=gain, bias_gain=rate
+            )
         if kind.startswith("b"):
             return module("SynthesisBlock", own, parts, source, architecture="skip", use_fp16=False)
         if kind in ("mapping", "synthesis"):
@@ -122,13 +145,20 @@ def tree(
 
 
 def write_pickle(path: Path, content: Any, protocol: int = 4) -> Path:
-    """Pickle as NVlabs' code does: by the names of their modules, which exist while this writes and at no other time."""
-    utils, persistence, dnnlib, util = (types.ModuleType(n) for n in ("torch_utils", "torch_utils.persistence", "dnnlib", "dnnlib.util"))
+    """Pickle as NVlabs' code does: by the names of their modules, which exist while this writes and at no other
+    time.
+    """
+    utils, persistence, dnnlib, util = (
+        types.ModuleType(n) for n in ("torch_utils", "torch_utils.persistence", "dnnlib", "dnnlib.util")
+    )
 
     def _reconstruct_persistent_obj(meta: Any) -> None:
         raise AssertionError("a pickle was executed")
 
-    _reconstruct_persistent_obj.__module__, _reconstruct_persistent_obj.__qualname__ = persistence.__name__, "_reconstruct_persistent_obj"
+    _reconstruct_persistent_obj.__module__, _reconstruct_persistent_obj.__qualname__ = (
+        persistence.__name__,
+        "_reconstruct_persistent_obj",
+    )
     persistence._reconstruct_persistent_obj = _reconstruct_persistent_obj  # type: ignore[attr-defined]
     util.EasyDict = EasyDict  # type: ignore[attr-defined]
     with pytest.MonkeyPatch.context() as patch:
@@ -145,7 +175,13 @@ def write_pkl(path: Path, name: str = "stylegan2_32", source: str = "", protocol
     state = changes.pop("state", state_of(name))
     ema = tree(state, source, clamp, **changes)
     discriminator = module("Discriminator", {"weight": torch.ones(2)}, {}, source)
-    content = {"training_set_kwargs": EasyDict(path="faces.zip"), "G": ema, "D": discriminator, "G_ema": ema, "augment_pipe": None}
+    content = {
+        "training_set_kwargs": EasyDict(path="faces.zip"),
+        "G": ema,
+        "D": discriminator,
+        "G_ema": ema,
+        "augment_pipe": None,
+    }
     return write_pickle(path, content, protocol)
 
 

@@ -16,7 +16,9 @@ FACE, SKETCH, SEPIA = "a face avatar", "a pencil sketch of a face", "a sepia pho
 
 
 class TinyModels(Models):
-    """Knows "tiny" and any number of clips whose names end in a digit, their seed; counts how often an image was looked at."""
+    """Knows "tiny" and any number of clips whose names end in a digit, their seed; counts how often an image was looked
+    at.
+    """
 
     def __init__(self) -> None:
         super().__init__()

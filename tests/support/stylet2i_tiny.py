@@ -1,4 +1,6 @@
-"""Squares with a hat or without, a generator of 32 pixels and a small CLIP, for tests of StyleT2I; random weights, always the same."""
+"""Squares with a hat or without, a generator of 32 pixels and a small CLIP, for tests of StyleT2I; random weights,
+always the same.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,8 +21,14 @@ from t2ibench.networks.training.loop import Recipe
 
 WORDS = Vocabulary(
     {
-        "hair": {"long": [("has", "long hair"), ("has", "long straight hair")], "bob": [("has", "a bob"), ("has", "a bob haircut")]},
-        "colour": {"blond": [("has", "blond hair"), ("has", "golden hair")], "red": [("has", "red hair"), ("has", "ginger hair")]},
+        "hair": {
+            "long": [("has", "long hair"), ("has", "long straight hair")],
+            "bob": [("has", "a bob"), ("has", "a bob haircut")],
+        },
+        "colour": {
+            "blond": [("has", "blond hair"), ("has", "golden hair")],
+            "red": [("has", "red hair"), ("has", "ginger hair")],
+        },
         "hat": {"yes": [("wears", "a hat"), ("wears", "a wide hat")]},
     },
     also={"hair=bob": [("has", "a pageboy")]},
@@ -72,7 +80,9 @@ class Masks:
 def squares(name: str = "train", count: int = 12) -> Split:
     images = np.full((count, 3, 32, 32), 60, np.uint8)
     images[::2, :, :12] = 255
-    table = pd.DataFrame({"hair": ["long"] * count, "colour": ["blond"] * count, "hat": ["yes", None] * (count // 2)}, dtype=object)
+    table = pd.DataFrame(
+        {"hair": ["long"] * count, "colour": ["blond"] * count, "hat": ["yes", None] * (count // 2)}, dtype=object
+    )
     captions = [(f"person {i} with long hair", f"person {i} wears a hat and has red hair") for i in range(count)]
     ids = [str(i) for i in range(count)]
     return Split("squares", name, ids, Store(images), captions, table, WORDS, masks=Masks(images))

@@ -93,7 +93,9 @@ def test_the_baselines_change_nothing_and_are_real(written):
     real, held_to = images("real", "adapted/grey"), domain_images(Config(), "grey", 40, 1).images.read(range(40))
     np.testing.assert_array_equal(real, in_domain(real, "grey"))
     assert len(np.unique(np.concatenate([real, held_to]).reshape(46, -1), axis=0)) == 46  # none of them twice
-    np.testing.assert_array_equal(images("real", "sources"), domain_images(Config(), "squares", 6, 2).images.read(range(6)))
+    np.testing.assert_array_equal(
+        images("real", "sources"), domain_images(Config(), "squares", 6, 2).images.read(range(6))
+    )
     near = {method: record["values"]["near"]["value"] for method, record in found.items()}
     assert near["unadapted-tinter"] > 2 * max(near["tinter"], near["real"])
 
@@ -154,7 +156,9 @@ def test_the_sheet_shows_each_target_under_its_source(written):
     assert [shown.text for shown in gallery.prompts] == ["the negative of a square", "a grey square"]
     assert gallery.rows == ["source", "tinter", "unadapted-tinter", "source", "real"]
     for k, shown in enumerate(gallery.prompts):
-        source, made, same, *_ = (np.asarray(Image.open(io.BytesIO(png or b""))).transpose(2, 0, 1) for png in shown.images)
+        source, made, same, *_ = (
+            np.asarray(Image.open(io.BytesIO(png or b""))).transpose(2, 0, 1) for png in shown.images
+        )
         np.testing.assert_array_equal(source, images("tinter", "sources")[k])
         np.testing.assert_array_equal(same, source)
         np.testing.assert_array_equal(made, images("tinter", ("adapted/negative", "adapted/grey")[k])[k])
@@ -171,13 +175,24 @@ def test_both_real_baselines_of_a_suite_of_two_tracks_are_one_entry(written):
         ("[near]", "[near, hue]"),
     )
     done = list(runner.run(suite.load(str(path)), runner.Where()))
-    assert [cell.record["method"] for cell in done] == ["real", "shuffled-real", "unconditional-real", "painter", "real", "tinter"]
+    assert [cell.record["method"] for cell in done] == [
+        "real",
+        "shuffled-real",
+        "unconditional-real",
+        "painter",
+        "real",
+        "tinter",
+    ]
 
 
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("images: 6", "images: 6, targets: [gray]", "moves: adapt: targets: no other domain is called 'gray', did you mean 'grey'?"),
+        (
+            "images: 6",
+            "images: 6, targets: [gray]",
+            "moves: adapt: targets: no other domain is called 'gray', did you mean 'grey'?",
+        ),
         ("images: 6", "images: 6, targets: [squares]", "adapt: targets: no other domain is called 'squares'"),
         ("images: 6", "images: 6, targets: [grey, grey]", "adapt: targets names one twice"),
         ("images: 6", "images: 0", "adapt: images is 0, expected at least 1"),

@@ -8,10 +8,15 @@ from t2ibench.tracks.compose_tasks import LETTERS, find, recipes, tasks
 
 
 def test_the_recipes_are_the_papers_22_rows():
-    families = {name.split("_")[0] if name.split("_")[0] in ("region", "pose", "compose", "conflict") else name for name in recipes()}
+    families = {
+        name.split("_")[0] if name.split("_")[0] in ("region", "pose", "compose", "conflict") else name
+        for name in recipes()
+    }
     assert len(families) == 22
     assert recipes()["t2i"].c2 == {"text": "T"}
-    assert {name for name, task in recipes().items() if task.c1} == {n for n, task in recipes().items() if task.mode == "reconfigure"}
+    assert {name for name, task in recipes().items() if task.c1} == {
+        n for n, task in recipes().items() if task.mode == "reconfigure"
+    }
 
 
 @pytest.mark.parametrize(
@@ -41,7 +46,9 @@ def test_letters_alone_are_a_task_of_a_in_the_order_of_all():
 
 @pytest.mark.parametrize(("name", "near"), [("stile", ", did you mean 'style'"), ("SDX", ""), ("SS", ""), ("", "")])
 def test_an_unknown_recipe_is_one_line_with_the_nearest(name, near):
-    with pytest.raises(UserError, match=f"compose: no recipe is called '{name}'{near}.*or letters of TEPSGDIM, such as SD") as error:
+    with pytest.raises(
+        UserError, match=f"compose: no recipe is called '{name}'{near}.*or letters of TEPSGDIM, such as SD"
+    ) as error:
         find(name, "compose")
     assert "\n" not in str(error.value)
 
@@ -53,12 +60,21 @@ def test_a_method_orders_its_conditions_as_the_tasks_do():
 @pytest.mark.parametrize(
     ("row", "line"),
     [
-        ("{mode: sample, c2: {C: T}, from: ours}", "compositions.yaml: x: c2 takes 'T' from 'C', expected one of A, B, text"),
+        (
+            "{mode: sample, c2: {C: T}, from: ours}",
+            "compositions.yaml: x: c2 takes 'T' from 'C', expected one of A, B, text",
+        ),
         ("{mode: sample, c2: {A: TQ}, from: ours}", "no condition is called 'Q'"),
         ("{mode: sample, c2: {A: TE, B: E}, from: ours}", "c2 takes E from two sources"),
-        ("{mode: sample, c1: {A: T}, c2: {A: E}, from: ours}", "mode is 'sample': only 'reconfigure' has conditions c1"),
+        (
+            "{mode: sample, c1: {A: T}, c2: {A: E}, from: ours}",
+            "mode is 'sample': only 'reconfigure' has conditions c1",
+        ),
         ("{mode: samples, c2: {A: E}, from: ours}", "mode is 'samples'"),
-        ("{mode: sample, c2: {edited: S}, from: ours}", "edit is '': what is taken from 'edited' has one of other, shift"),
+        (
+            "{mode: sample, c2: {edited: S}, from: ours}",
+            "edit is '': what is taken from 'edited' has one of other, shift",
+        ),
         ("{mode: sample, c2: {A: S}, edit: shift, from: ours}", "edit is 'shift': what is taken from 'edited'"),
     ],
 )

@@ -58,10 +58,17 @@ def images(method: str, group: str, folder: str = "runs") -> dict[int, np.ndarra
     """What a method made of a group, by k."""
     [cell] = Path(folder, "composing", "compose", method).iterdir()
     store = Store(cell)
-    return {o.k: read_image(store.image_path(o.sample)).transpose(2, 0, 1) for o in store.outcomes().values() if o.group == group}
+    return {
+        o.k: read_image(store.image_path(o.sample)).transpose(2, 0, 1)
+        for o in store.outcomes().values()
+        if o.group == group
+    }
 
 
-NO_TEXT_ALONE = (", t2i", ""), (", reconf_S, conflict_TE", ", reconf_S")  # the made-up method needs an image for its first condition
+NO_TEXT_ALONE = (
+    (", t2i", ""),
+    (", reconf_S, conflict_TE", ", reconf_S"),
+)  # the made-up method needs an image for its first condition
 
 
 def test_every_task_is_asked_of_the_same_inputs_and_the_baselines_answer_with_either_end(written):
@@ -72,7 +79,10 @@ def test_every_task_is_asked_of_the_same_inputs_and_the_baselines_answer_with_ei
     assert len({image.tobytes() for image in sources.values()}) == len(sources) == 5
     for name in found:
         records.validate(found[name])
-        assert found[name]["prompts"]["images"] == {"sources": 5, **{f"composed/{task}": 10 for task in ("P", "ME", "style", "reconf_S")}}
+        assert found[name]["prompts"]["images"] == {
+            "sources": 5,
+            **{f"composed/{task}": 10 for task in ("P", "ME", "style", "reconf_S")},
+        }
         assert all(np.array_equal(image, sources[k]) for k, image in images(name, "sources").items())
     for k, image in images("other", "composed/style").items():
         np.testing.assert_array_equal(image, sources[(k + 1) % 5])
@@ -83,7 +93,9 @@ def test_a_method_sees_the_sources_its_task_takes_something_from_and_nothing_els
 
     run(written(*NO_TEXT_ALONE))
     sources = images("source", "sources")
-    asked = {name: [one for one in Method.asked if one.task == find(name, "x")] for name in ("P", "ME", "style", "reconf_S")}
+    asked = {
+        name: [one for one in Method.asked if one.task == find(name, "x")] for name in ("P", "ME", "style", "reconf_S")
+    }
     assert [set(asked[name][0].sources) for name in asked] == [{"A"}, {"A"}, {"A", "B"}, {"A", "edited"}]
     for name, requests in asked.items():
         assert len(requests) == 10
@@ -100,7 +112,9 @@ def test_a_method_sees_the_sources_its_task_takes_something_from_and_nothing_els
 def test_the_batch_size_changes_no_number_and_a_second_run_makes_nothing(written):
     path = written(*NO_TEXT_ALONE)
     one, other = run(path, 4, "a"), run(path, 64, "b")
-    assert [records.comparable(record) for record in one.values()] == [records.comparable(record) for record in other.values()]
+    assert [records.comparable(record) for record in one.values()] == [
+        records.comparable(record) for record in other.values()
+    ]
     from testing_collage import Method
 
     before = len(Method.asked)
@@ -125,7 +139,12 @@ def test_the_text_is_the_caption_of_the_image_that_gives_nothing_else():
 
 @pytest.mark.parametrize(
     ("how", "row"),
-    [("mirror", [8, 7, 6, 5, 4, 3, 2, 1]), ("shift", [0, 1, 2, 3, 4, 5, 6, 7]), ("other", [9] * 8), ("erase", [1, 2, 0, 0, 0, 0, 7, 8])],
+    [
+        ("mirror", [8, 7, 6, 5, 4, 3, 2, 1]),
+        ("shift", [0, 1, 2, 3, 4, 5, 6, 7]),
+        ("other", [9] * 8),
+        ("erase", [1, 2, 0, 0, 0, 0, 7, 8]),
+    ],
 )
 def test_edits_move_mirror_erase_or_exchange_a_map(how, row):
     first = np.array([1, 2, 3, 4, 5, 6, 7, 8])

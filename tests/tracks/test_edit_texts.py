@@ -1,4 +1,6 @@
-"""t2ibench/tracks/edit_texts.py: an edit is asked for in English, and differs from the neutral text by one literal alone."""
+"""t2ibench/tracks/edit_texts.py: an edit is asked for in English, and differs from the neutral text by one literal
+alone.
+"""
 
 import numpy as np
 import pandas as pd
@@ -56,7 +58,11 @@ def test_the_neutral_text_is_the_noun_with_its_article():
 
 def test_every_literal_of_avatars_can_be_asked_for():
     vocabulary = read_model().vocabulary
-    said = {f"{name}={value}": phrases[0] for name, values in vocabulary.phrases.items() for value, phrases in values.items()}
+    said = {
+        f"{name}={value}": phrases[0]
+        for name, values in vocabulary.phrases.items()
+        for value, phrases in values.items()
+    }
     texts = {literal: target_text("a person", phrase) for literal, phrase in said.items()}
     assert len(texts) == len(set(texts.values())) == 50
     known = {
@@ -79,14 +85,23 @@ def test_edits_share_one_prompt_of_sources_and_are_tagged_for_the_metrics():
     source, glasses, smile = build(split(), ["eyewear=glasses", "mouth=smiling"], None, 7, "s")
     assert (source.id, source.group, source.text, source.images) == ("source", "sources", "a person", 7)
     assert (glasses.id, glasses.group, glasses.images) == ("edits/eyewear=glasses", "edits", 7)
-    assert glasses.tags == {"attribute": "eyewear", "value": "glasses", "neutral": "a person", "target": "a person wearing glasses"}
+    assert glasses.tags == {
+        "attribute": "eyewear",
+        "value": "glasses",
+        "neutral": "a person",
+        "target": "a person wearing glasses",
+    }
     assert smile.text == smile.tags["target"] == "a smiling person"
 
 
 def test_by_default_edits_are_what_is_neither_rare_nor_the_rule():
     shares = {"mouth=smiling": 0.61, "hair=long": 0.6, "mood=angry": 0.02, "eyewear=glasses": 0.01}
     assert default_literals(split(shares), WORDS) == ["mood=angry", "hair=long"]
-    assert [prompt.id for prompt in build(split(shares), [], None, 1, "s")] == ["source", "edits/mood=angry", "edits/hair=long"]
+    assert [prompt.id for prompt in build(split(shares), [], None, 1, "s")] == [
+        "source",
+        "edits/mood=angry",
+        "edits/hair=long",
+    ]
 
 
 @pytest.mark.parametrize(

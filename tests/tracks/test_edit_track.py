@@ -83,7 +83,10 @@ def test_each_track_runs_its_own_baselines_and_the_methods_that_have_its_functio
         assert [metric["name"] for metric in record["identity_of"]["metrics"]] == list(record["values"])
     edits = found["edit", "retoucher"]["prompts"]
     assert edits["images"] == {"sources": 5, "edits": 10}
-    assert (edits["neutral"], edits["edits"]) == ("a square", {"colour=red": "a red square", "tone=light": "a square with a light tone"})
+    assert (edits["neutral"], edits["edits"]) == (
+        "a square",
+        {"colour=red": "a red square", "tone=light": "a square with a light tone"},
+    )
 
 
 def test_all_edits_start_from_the_source_of_their_k(written):
@@ -131,7 +134,9 @@ def test_another_neutral_text_makes_new_edits_of_the_same_sources(written, monke
 
 
 def test_a_failed_edit_is_counted_and_its_source_stays(written):
-    record = run(written(("methods: [painter, retoucher]", "methods: [painter, {name: retoucher, nan_below: 0.5}]")))["edit", "retoucher"]
+    record = run(written(("methods: [painter, retoucher]", "methods: [painter, {name: retoucher, nan_below: 0.5}]")))[
+        "edit", "retoucher"
+    ]
     below = sum(derive_seed(0, "source", k) / 2**63 < 0.5 for k in range(5))
     assert 0 < below < 5
     ok = 15 - 2 * below
@@ -143,7 +148,11 @@ def test_a_failed_edit_is_counted_and_its_source_stays(written):
 def test_what_was_trained_for_each_prompt_is_in_the_record_and_on_the_board(written):
     found = run(written())
     cost = found["edit", "retoucher"]["cost"]
-    assert (cost["preparation_seconds"], cost["training_seconds_per_prompt"], cost["prompts_trained"]) == (0.5, 0.01, 2.0)
+    assert (cost["preparation_seconds"], cost["training_seconds_per_prompt"], cost["prompts_trained"]) == (
+        0.5,
+        0.01,
+        2.0,
+    )
     assert "prompts_trained" not in found["text_to_image", "painter"]["cost"]
 
     one, other = boards(list(found.values()))
@@ -159,7 +168,9 @@ def test_what_is_spent_on_training_within_a_batch_is_not_charged_to_its_images(w
     import testing_retoucher
 
     path = written()
-    monkeypatch.setattr(testing_retoucher.Method, "cost", property(lambda self: {"spent_seconds": 100.0 * len(self.trained)}))
+    monkeypatch.setattr(
+        testing_retoucher.Method, "cost", property(lambda self: {"spent_seconds": 100.0 * len(self.trained)})
+    )
     cost = run(path)["edit", "retoucher"]["cost"]
     assert cost["seconds_per_image"] < 0  # the made-up method did not spend what it says
 
@@ -208,7 +219,9 @@ def test_the_contact_sheet_shows_each_edit_under_its_source_and_shared_sources_o
     assert gallery.rows == ["source", "retoucher", "unedited-retoucher", "resampled-retoucher"]
     assert [shown.text for shown in gallery.prompts] == ["a red square", "a square with a light tone"]
     for k, shown in enumerate(gallery.prompts):
-        source, edited, unedited, resampled = (np.asarray(Image.open(io.BytesIO(png or b""))).transpose(2, 0, 1) for png in shown.images)
+        source, edited, unedited, resampled = (
+            np.asarray(Image.open(io.BytesIO(png or b""))).transpose(2, 0, 1) for png in shown.images
+        )
         np.testing.assert_array_equal(source, images("retoucher", "sources")["source", k])
         np.testing.assert_array_equal(source, unedited)
         assert not np.array_equal(source, resampled)
@@ -223,19 +236,40 @@ def test_the_contact_sheet_shows_each_edit_under_its_source_and_shared_sources_o
 
 
 def test_a_suite_of_edits_alone_needs_no_captions_and_no_baselines(written):
-    lines = [line for line in SUITE.splitlines() if line.split(":")[0] in ("tracks", "methods", "baselines", "prompts", "metrics")]
+    lines = [
+        line
+        for line in SUITE.splitlines()
+        if line.split(":")[0] in ("tracks", "methods", "baselines", "prompts", "metrics")
+    ]
     changes = {"tracks": "tracks: [edit]", "methods": "methods: [retoucher]", "metrics": "metrics: [moved]"}
     found = run(written(*((line, changes.get(line.split(":")[0], "")) for line in lines), (", hue]", "]")))
     assert list(found) == [("edit", "retoucher")]
 
 
 def test_a_run_killed_at_any_point_ends_in_the_same_records(written, monkeypatch, tmp_path):
-    path = written(("methods: [painter, retoucher]", "methods: [painter, {name: retoucher, delay: 0.02}]"), ("images: 5", "images: 10"))
+    path = written(
+        ("methods: [painter, retoucher]", "methods: [painter, {name: retoucher, delay: 0.02}]"),
+        ("images: 5", "images: 10"),
+    )
     whole = {key: records.comparable(record) for key, record in run(path, "whole").items()}
-    command = [sys.executable, "-m", "t2ibench.cli", "run", str(path), "--out", "killed", "--work", "killed", "--batch", "4"]
+    command = [
+        sys.executable,
+        "-m",
+        "t2ibench.cli",
+        "run",
+        str(path),
+        "--out",
+        "killed",
+        "--work",
+        "killed",
+        "--batch",
+        "4",
+    ]
     log = tmp_path / "log"
     for asked in (10, 75):  # among the sources of the first cell, among the edits of the last
-        with subprocess.Popen(command, env={**os.environ, "PAINTER_LOG": str(log)}, stdout=subprocess.DEVNULL) as process:
+        with subprocess.Popen(
+            command, env={**os.environ, "PAINTER_LOG": str(log)}, stdout=subprocess.DEVNULL
+        ) as process:
             deadline = time.monotonic() + 120
             while process.poll() is None and (not log.exists() or log.read_text().count("-") < asked):
                 assert time.monotonic() < deadline
@@ -251,27 +285,51 @@ def test_a_run_killed_at_any_point_ends_in_the_same_records(written, monkeypatch
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("colour=red", "colour=rad", "literals: colour=rad cannot be said, did you mean 'red'?; colour may be red, green, blue"),
+        (
+            "colour=red",
+            "colour=rad",
+            "literals: colour=rad cannot be said, did you mean 'red'?; colour may be red, green, blue",
+        ),
         ("colour=red", "colur=red", "two: edits: literals: no attribute is called 'colur', did you mean 'colour'?"),
         ("tone=light", "tone=dark", "tone=dark cannot be said"),
         ("tone=light", "colour=red", "edits: literals names one twice"),
         ("images: 5", "images: 0", "two.yaml: edits: images is 0, expected at least 1"),
         ("images: 5", "image: 5", "two.yaml: edits: unknown key 'image', did you mean 'images'?"),
         ("[painter, retoucher]", "[painter]", "two: tracks: none of the suite's methods has edit and unedited"),
-        ("tracks: [text_to_image, edit]", "tracks: [text_to_image]", "resampled is of the track edit, which is not in the suite"),
+        (
+            "tracks: [text_to_image, edit]",
+            "tracks: [text_to_image]",
+            "resampled is of the track edit, which is not in the suite",
+        ),
         ("of: retoucher}, real", "of: painter}, real", "two: baselines: unedited: painter has no edit and unedited"),
         ("of: retoucher}, real", "of: real}, real", "baselines: unedited: no method is called 'real'"),
-        ("of: retoucher}, real", "of: retouche}, real", "baselines: unedited: no method is called 'retouche', did you mean 'retoucher'?"),
+        (
+            "of: retoucher}, real",
+            "of: retouche}, real",
+            "baselines: unedited: no method is called 'retouche', did you mean 'retoucher'?",
+        ),
         (
             "painter, retoucher]",
             "painter, {name: retoucher, tracks: [edits]}]",
             "retoucher: 'edits' is no track of the suite, did you mean",
         ),
-        ("painter, retoucher]", "{name: painter, tracks: [edit]}, retoucher]", "painter has no edit and unedited, so it cannot"),
-        ("painter, retoucher]", "painter, {name: retoucher, tracks: edit}]", "retoucher: tracks is 'edit', expected a list of tracks"),
+        (
+            "painter, retoucher]",
+            "{name: painter, tracks: [edit]}, retoucher]",
+            "painter has no edit and unedited, so it cannot",
+        ),
+        (
+            "painter, retoucher]",
+            "painter, {name: retoucher, tracks: edit}]",
+            "retoucher: tracks is 'edit', expected a list of tracks",
+        ),
         ("{name: unedited, of: retoucher}", "unedited", "baselines: unedited: the key 'of' is missing"),
         ("metrics: [hue, moved]", "metrics: [hue]", "two: metrics: none of them can score the track edit"),
-        ("columns: [moved", "columns: [movd", "columns: 'movd' is made by none of the suite's metrics, did you mean 'moved'?"),
+        (
+            "columns: [moved",
+            "columns: [movd",
+            "columns: 'movd' is made by none of the suite's metrics, did you mean 'moved'?",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_suite_is_said_in_one_line(written, old, new, said):

@@ -23,12 +23,19 @@ def data(squares):
 
 
 def captions(split) -> list[Prompt]:
-    return [Prompt(f"captions/{id}/0", texts[0], reference=id) for id, texts in zip(split.ids, split.captions, strict=True)]
+    return [
+        Prompt(f"captions/{id}/0", texts[0], reference=id) for id, texts in zip(split.ids, split.captions, strict=True)
+    ]
 
 
 def pair(colour: str, tone: str, style: int, images: int = 3) -> Prompt:
     return Prompt(
-        f"pairs/{colour}+{tone}/{style}", f"{colour} {tone}", "pairs", images, None, {"literals": [f"colour={colour}", f"tone={tone}"]}
+        f"pairs/{colour}+{tone}/{style}",
+        f"{colour} {tone}",
+        "pairs",
+        images,
+        None,
+        {"literals": [f"colour={colour}", f"tone={tone}"]},
     )
 
 
@@ -51,7 +58,9 @@ def test_a_caption_gets_the_real_image_it_came_with(data):
 def test_a_pair_gets_real_images_that_carry_it_and_no_image_twice(data, rendered):
     split = data.load(data.Config(), "train")
     prompts = [pair("red", "light", style) for style in (0, 1)]
-    render = (lambda conditions, count, seed: data.pair_images(data.Config(), conditions, count, seed)) if rendered else None
+    render = (
+        (lambda conditions, count, seed: data.pair_images(data.Config(), conditions, count, seed)) if rendered else None
+    )
     made = RealImages([split], prompts, render, 0).make(samples_of(prompts, 0)).numpy()
     assert made[:, 0].min() >= 200
     assert made[:, 1:].max() < 30

@@ -1,7 +1,9 @@
-"""Decomposition: eight representations of an image, each by the paper's extractor where its weights are given, by a kept library otherwise.
+"""Decomposition: eight representations of an image, each by the paper's extractor where its weights are given, by a
+kept library otherwise.
 
-What costs time is extracted once per split and cached: palette, sketch, instances, depth, image embedding. Captions are read, grey weights
-and holes are drawn anew for every batch. Maps are kept in 8 bits, cached or not, so that both are the same.
+What costs time is extracted once per split and cached: palette, sketch, instances, depth, image embedding. Captions are
+read, grey weights and holes are drawn anew for every batch. Maps are kept in 8 bits, cached or not, so that both are
+the same.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,9 +42,10 @@ BLOCK = 100
 class Extractors:
     """Which extractor makes each representation that has a choice.
 
-    clip: of the zoo, or of open_clip ("ViT-L-14-336:openai", the paper's). sketch: "canny", "boundaries" (of exact parts), or the
-    TorchScript files of an edge detector and a simplifier, "edges.pt+simplify.pt". instances: "parts" (exact, of the data set),
-    "silhouette", or a file of Mask R-CNN. depth: "layers" (the order of painting of parts), "proxy", or a TorchScript file of DPT.
+    clip: of the zoo, or of open_clip ("ViT-L-14-336:openai", the paper's). sketch: "canny", "boundaries" (of exact
+    parts), or the TorchScript files of an edge detector and a simplifier, "edges.pt+simplify.pt". instances: "parts"
+    (exact, of the data set), "silhouette", or a file of Mask R-CNN. depth: "layers" (the order of painting of parts),
+    "proxy", or a TorchScript file of DPT.
     """
 
     clip: str = "clip-guide-avatars"
@@ -54,7 +57,9 @@ class Extractors:
 
 @dataclass(frozen=True)
 class Extracted:
-    """What is extracted once: palette float32 [N, K], embedding float32 [N, D], maps uint8 [N, 3, R, R] (sketch, labels, depth)."""
+    """What is extracted once: palette float32 [N, K], embedding float32 [N, D], maps uint8 [N, 3, R, R] (sketch,
+    labels, depth).
+    """
 
     palette: Tensor
     embedding: Tensor
@@ -79,28 +84,54 @@ class Decomposition:
             silhouette = extractors.instances == "silhouette"
             self._labels = silhouettes if silhouette else instances.MaskRCNN(Path(extractors.instances), device)
         elif extractors.depth == "proxy":
-            raise UserError("composer: depth 'proxy' is made of a silhouette, but instances are 'parts': use depth 'layers'")
+            raise UserError(
+                "composer: depth 'proxy' is made of a silhouette, but instances are 'parts': use depth 'layers'"
+            )
         if self._labels is not None and extractors.depth == "layers":
-            raise UserError("composer: depth 'layers' is the order of exact parts, but instances are found otherwise: use depth 'proxy'")
-        self._depth = None if extractors.depth in ("layers", "proxy") else depth.Monocular(Path(extractors.depth), device)
+            raise UserError(
+                "composer: depth 'layers' is the order of exact parts, but instances are found otherwise: use depth "
+                "'proxy'"
+            )
+        self._depth = (
+            None if extractors.depth in ("layers", "proxy") else depth.Monocular(Path(extractors.depth), device)
+        )
 
     @property
     def facts(self) -> dict[str, Any]:
         """What made each representation, for cards and records."""
         clip, palette = f"{self.clip.name} {self.clip.sha256[:16]}", self.extractors.palette
         names = {"S": self.extractors.sketch, "G": self.extractors.instances, "D": self.extractors.depth}
-        made = {letter: name if name in KEPT else file_facts(*map(Path, name.split("+"))) for letter, name in names.items()}
-        codes = f"CIELab, {palette.saturations} saturations, {palette.lights} darker rows, sigma {palette.sigma:g}, {palette.norm}"
-        return {"T": clip, "E": clip, "P": codes, **made, "I": f"{len(WEIGHTS)} triples", "M": "strokes, rectangles, half-planes"}
+        made = {
+            letter: name if name in KEPT else file_facts(*map(Path, name.split("+"))) for letter, name in names.items()
+        }
+        codes = (
+            f"CIELab, {palette.saturations} saturations, {palette.lights} darker rows, sigma {palette.sigma:g}, "
+            f"{palette.norm}"
+        )
+        return {
+            "T": clip,
+            "E": clip,
+            "P": codes,
+            **made,
+            "I": f"{len(WEIGHTS)} triples",
+            "M": "strokes, rectangles, half-planes",
+        }
 
     def extract(self, images: Tensor, labels: Tensor | None = None, parts: int = 0) -> Extracted:
-        """Of uint8 images [B, 3, H, W]. labels: exact parts uint8 [B, H, W], counted from the farthest, of `parts` in all.
+        """Of uint8 images [B, 3, H, W]. labels: exact parts uint8 [B, H, W], counted from the farthest, of `parts` in
+        all.
 
         Raises UserError where exact parts are asked for and there are none.
         """
         labels, parts = self.labels(images, labels, parts)
-        maps = [self.sketch(images, labels), instances.shrink(labels, self.side)[:, None], self.depth(images, labels, parts)]
-        return Extracted(palettes(images, self.extractors.palette), image_embeddings(self.clip, images), torch.cat(maps, 1))
+        maps = [
+            self.sketch(images, labels),
+            instances.shrink(labels, self.side)[:, None],
+            self.depth(images, labels, parts),
+        ]
+        return Extracted(
+            palettes(images, self.extractors.palette), image_embeddings(self.clip, images), torch.cat(maps, 1)
+        )
 
     @property
     def exact(self) -> bool:
@@ -108,12 +139,16 @@ class Decomposition:
         return self._labels is None
 
     def labels(self, images: Tensor, labels: Tensor | None, parts: int) -> tuple[Tensor, int]:
-        """Which part each pixel shows, uint8 [B, H, W], and how many parts there are. Raises UserError as `extract` does."""
+        """Which part each pixel shows, uint8 [B, H, W], and how many parts there are.
+
+        Raises UserError as `extract` does.
+        """
         if self._labels is not None:
             return self._labels(images), 2
         if labels is None:
             raise UserError(
-                "composer: instances are 'parts', but these images have no exact part masks: use instances 'silhouette' or a file"
+                "composer: instances are 'parts', but these images have no exact part masks: use instances "
+                "'silhouette' or a file"
             )
         return labels, parts
 
@@ -135,7 +170,10 @@ class Decomposition:
         return (small * 255).round().to(torch.uint8)
 
     def of_split(self, split: Split) -> Extracted:
-        """Of all images of a split, from the cache where they were taken apart before. Raises UserError as `extract` does."""
+        """Of all images of a split, from the cache where they were taken apart before.
+
+        Raises UserError as `extract` does.
+        """
         from t2ibench.core.progress import track
 
         kind = {"version": VERSION, "facts": self.facts, "side": self.side, "images": split.digest}
@@ -145,8 +183,18 @@ class Decomposition:
             if not found:
                 starts = range(0, len(split), BLOCK)
                 blocks = [np.arange(start, min(start + BLOCK, len(split))) for start in starts]
-                done = [self.extract(*read_with_parts(split, rows)) for rows in track(blocks, f"take apart {len(split):,} images")]
-                found.append(Extracted(*(torch.cat([getattr(block, name) for block in done]) for name in ("palette", "embedding", "maps"))))
+                done = [
+                    self.extract(*read_with_parts(split, rows))
+                    for rows in track(blocks, f"take apart {len(split):,} images")
+                ]
+                found.append(
+                    Extracted(
+                        *(
+                            torch.cat([getattr(block, name) for block in done])
+                            for name in ("palette", "embedding", "maps")
+                        )
+                    )
+                )
             return found[0]
 
         palette = cache.cached(["composer palette", kind], lambda: made().palette.numpy())
@@ -155,23 +203,39 @@ class Decomposition:
         return Extracted(*(torch.from_numpy(array) for array in (palette, embedding, maps.astype(np.uint8))))
 
     def conditions(
-        self, images: Tensor, extracted: Extracted, texts: Sequence[str | None], seeds: Sequence[int] | None, seg_channels: int
+        self,
+        images: Tensor,
+        extracted: Extracted,
+        texts: Sequence[str | None],
+        seeds: Sequence[int] | None,
+        seg_channels: int,
     ) -> Conditions:
         """All eight of uint8 images [B, 3, R, R] and what was extracted from them; a text of None is absent.
 
-        seeds: one a row, for the grey weights and the hole; None: Rec. 601, and the middle is the hole. Raises UserError for labels that
-        the channels of G cannot hold.
+        seeds: one a row, for the grey weights and the hole; None: Rec. 601, and the middle is the hole. Raises
+        UserError for labels that the channels of G cannot hold.
         """
         pixels, maps = to_float(images), extracted.maps
         if seg_channels > 1 and int(maps[:, 1].max()) >= seg_channels - 1:
             raise UserError(
-                f"composer: part {int(maps[:, 1].max())} is in an image, the network knows {seg_channels - 1} parts: train one for it"
+                f"composer: part {int(maps[:, 1].max())} is in an image, the network knows {seg_channels - 1} parts: "
+                f"train one for it"
             )
         which = torch.full((len(images),), REC601) if seeds is None else torch.tensor([pick(seed) for seed in seeds])
         known = middle(len(images), images.shape[-1]) if seeds is None else known_parts([*seeds], images.shape[-1])
         words, word_mask, sentence = text_embeddings(self.clip, [text or "" for text in texts])
-        values = {"words": words, "word_mask": word_mask, "sentence": sentence, "E": extracted.embedding, "P": extracted.palette}
-        values |= {"S": maps[:, :1].float() / 255, "G": instances.planes(maps[:, 1], seg_channels), "D": maps[:, 2:].float() / 255}
+        values = {
+            "words": words,
+            "word_mask": word_mask,
+            "sentence": sentence,
+            "E": extracted.embedding,
+            "P": extracted.palette,
+        }
+        values |= {
+            "S": maps[:, :1].float() / 255,
+            "G": instances.planes(maps[:, 1], seg_channels),
+            "D": maps[:, 2:].float() / 255,
+        }
         values |= {"I": intensity(pixels, which), "M": masked(pixels, known)}
         present = torch.ones(len(images), len(LETTERS), dtype=torch.bool)
         present[:, 0] = torch.tensor([text is not None for text in texts])
@@ -184,7 +248,9 @@ def pick(seed: int) -> int:
 
 
 def read_with_parts(split: Split, rows: np.ndarray) -> tuple[Tensor, Tensor | None, int]:
-    """Images uint8 [B, 3, H, W] of a split, their exact parts uint8 [B, H, W] (or None), and how many parts there are."""
+    """Images uint8 [B, 3, H, W] of a split, their exact parts uint8 [B, H, W] (or None), and how many parts there
+    are.
+    """
     images = torch.from_numpy(np.ascontiguousarray(split.images.read(rows)))
     if split.masks is None:
         return images, None, 0

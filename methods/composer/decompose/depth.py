@@ -12,12 +12,16 @@ SIDE, SCALE, MOST = 384, 20.0, 10.0  # pixels at which the network looks; its ou
 
 
 def layers(labels: Tensor, parts: int) -> Tensor:
-    """Of a drawing, its order of painting: labels uint8 [B, H, W] that count parts from the farthest, to [0, 1], [B, 1, H, W]."""
+    """Of a drawing, its order of painting: labels uint8 [B, H, W] that count parts from the farthest, to [0, 1], [B, 1,
+    H, W].
+    """
     return labels[:, None].float() / max(parts - 1, 1)
 
 
 class Monocular:
-    """DPT (MiDaS 3) as a TorchScript file: colours in [-1, 1], [B, 3, 384, 384], to inverse depth [B, 384, 384] or [B, 1, 384, 384]."""
+    """DPT (MiDaS 3) as a TorchScript file: colours in [-1, 1], [B, 3, 384, 384], to inverse depth [B, 384, 384] or [B,
+    1, 384, 384].
+    """
 
     def __init__(self, path: Path, device: torch.device) -> None:
         """Raises UserError for a file that is not there or no TorchScript."""

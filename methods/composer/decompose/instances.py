@@ -24,9 +24,19 @@ class MaskRCNN:
             state = torch.load(path, map_location="cpu", weights_only=True)
             self.network = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None)
             self.network.load_state_dict(state)
-        except (OSError, RuntimeError, ValueError, TypeError, AttributeError, EOFError, pickle.UnpicklingError) as error:
+        except (
+            OSError,
+            RuntimeError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            EOFError,
+            pickle.UnpicklingError,
+        ) as error:
             reason = str(error).strip().partition("\n")[0].partition(". ")[0]
-            raise UserError(f"composer: instances: {path} holds no Mask R-CNN of torchvision ({reason}): give its state dict") from error
+            raise UserError(
+                f"composer: instances: {path} holds no Mask R-CNN of torchvision ({reason}): give its state dict"
+            ) from error
         self.network.eval().requires_grad_(False).to(device)
 
     @torch.no_grad()
@@ -51,8 +61,8 @@ def shrink(labels: Tensor, side: int) -> Tensor:
 def planes(labels: Tensor, channels: int) -> Tensor:
     """What the network reads of labels uint8 [B, R, R]: float32 [B, channels, R, R] in {0, 1}.
 
-    One channel: a silhouette, everything that is not 0. More: one for each of channels - 1 parts, then the boundaries between parts,
-    which also keep apart what touches.
+    One channel: a silhouette, everything that is not 0. More: one for each of channels - 1 parts, then the boundaries
+    between parts, which also keep apart what touches.
     """
     if channels == 1:
         return (labels > 0)[:, None].float()

@@ -17,7 +17,9 @@ def load_scripted(path: Path, what: str, device: torch.device) -> nn.Module:
         return torch.jit.load(str(path), map_location=device).eval()
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"composer: {what}: {path} is no TorchScript file ({reason}): save the network with torch.jit.save") from error
+        raise UserError(
+            f"composer: {what}: {path} is no TorchScript file ({reason}): save the network with torch.jit.save"
+        ) from error
 
 
 def file_facts(*paths: Path) -> str:

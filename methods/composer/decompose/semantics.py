@@ -1,4 +1,6 @@
-"""T and E: what a CLIP reads in a caption and sees in an image (ViT-L/14 at 336 pixels in the paper; any of the zoo or open_clip here)."""
+"""T and E: what a CLIP reads in a caption and sees in an image (ViT-L/14 at 336 pixels in the paper; any of the zoo or
+open_clip here).
+"""
 
 from collections.abc import Sequence
 
@@ -24,11 +26,15 @@ def image_embeddings(clip: Clip, images: Tensor) -> Tensor:
 def text_embeddings(clip: Clip, texts: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
     """T of captions: words [B, L, D_w], the last hidden states; which of them are words, bool [B, L]; sentences [B, D].
 
-    On the CPU. L is the model's context length. Raises UserError for a text tower of another build than open_clip's transformers.
+    On the CPU. L is the model's context length. Raises UserError for a text tower of another build than open_clip's
+    transformers.
     """
     tower = clip.model if hasattr(clip.model, "ln_final") else getattr(clip.model, "text", None)
     if not isinstance(getattr(tower, "ln_final", None), nn.Module):
-        raise UserError(f"composer: {clip.name} has no text transformer of open_clip, whose last states are the words: use another CLIP")
+        raise UserError(
+            f"composer: {clip.name} has no text transformer of open_clip, whose last states are the words: use "
+            f"another CLIP"
+        )
     states: list[Tensor] = []
     tokens: list[Tensor] = []
     hooks = [

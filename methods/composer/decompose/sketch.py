@@ -1,4 +1,6 @@
-"""S: strokes in [0, 1], of an edge detector and a network that simplifies sketches, as in the paper; Canny's are a representation."""
+"""S: strokes in [0, 1], of an edge detector and a network that simplifies sketches, as in the paper; Canny's are a
+representation.
+"""
 
 from pathlib import Path
 
@@ -15,8 +17,8 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class Simplified:
     """The paper's way: edges (PiDiNet), then the simplification of Simo-Serra et al., each a TorchScript file.
 
-    edges: colours of ImageNet's mean and deviation [B, 3, 384, 384] to probabilities [B, 1, 384, 384]; simplify: dark lines on white
-    to cleaner ones.
+    edges: colours of ImageNet's mean and deviation [B, 3, 384, 384] to probabilities [B, 1, 384, 384]; simplify: dark
+    lines on white to cleaner ones.
     """
 
     def __init__(self, edges: Path, simplify: Path, device: torch.device) -> None:

@@ -1,8 +1,9 @@
-"""How far people agree with the judge on the images of a method, and with one another; and which pairs are withheld for it.
+"""How far people agree with the judge on the images of a method, and with one another; and which pairs are withheld for
+it.
 
-An image is drawn with the probability n / N of its judged cell, so it counts N / n times, and every number is of all pair images of the
-method: sum(w a) / sum(w) (Hájek 1971), over the images that all raters could tell. Its interval is Wilson's at Kish's effective n,
-sum(w)^2 / sum(w^2): as many images as would tell as much if all counted alike.
+An image is drawn with the probability n / N of its judged cell, so it counts N / n times, and every number is of all
+pair images of the method: sum(w a) / sum(w) (Hájek 1971), over the images that all raters could tell. Its interval is
+Wilson's at Kish's effective n, sum(w)^2 / sum(w^2): as many images as would tell as much if all counted alike.
 """
 
 import itertools
@@ -18,8 +19,12 @@ from t2ibench.report.audits import KIND
 from t2ibench.stats.intervals import score_interval
 
 LEAST_AGREEMENT = 0.85  # a pair with less is withheld
-LEAST_IMAGES = 10  # nothing is said of a pair with fewer; there, one true 0.95 comes out below 0.85 nine times in a hundred
-ONE_RATER = "one rater: the protocol asks for two who do not see each other's answers, and there is no kappa between raters"
+LEAST_IMAGES = (
+    10  # nothing is said of a pair with fewer; there, one true 0.95 comes out below 0.85 nine times in a hundred
+)
+ONE_RATER = (
+    "one rater: the protocol asks for two who do not see each other's answers, and there is no kappa between raters"
+)
 CELL = np.array([2, 1])  # 2 i + j, as in t2ibench.stats.judge_errors
 
 
@@ -32,11 +37,15 @@ def audit_of(key: Mapping[str, Any], answers: Sequence[Answers]) -> dict[str, An
     cells = [image["cell"] for image in drawn.values()]
     weights = np.array([key["judged_cells"][cell] / cells.count(cell) for cell in cells])
     judged = np.array([[int(digit) for digit in cell] for cell in cells])  # [M, 2]
-    said = np.array([[rater.said[image] for image in drawn] for rater in answers], float)  # [R, M, 2], NaN where it cannot be told
+    said = np.array(
+        [[rater.said[image] for image in drawn] for rater in answers], float
+    )  # [R, M, 2], NaN where it cannot be told
     told = ~np.isnan(said).any(axis=0)  # [M, 2]
     whole = told.all(axis=1)
     if not whole.any():
-        raise UserError(f"{key['audit']}: there is no image of which the raters could tell both attributes, so nothing can be said")
+        raise UserError(
+            f"{key['audit']}: there is no image of which the raters could tell both attributes, so nothing can be said"
+        )
     seen, by_judge, counted = (said @ CELL)[:, whole], (judged @ CELL)[whole], weights[whole]
     agreed = (seen == by_judge).mean(0)  # of the raters
     attribute = np.array([[attribute_of(literal) for literal in image["literals"]] for image in drawn.values()])
@@ -47,7 +56,20 @@ def audit_of(key: Mapping[str, Any], answers: Sequence[Answers]) -> dict[str, An
     raters = {rater.rater: row for rater, row in zip(answers, seen, strict=True)}
     return {
         **{"schema": 1, "kind": KIND, "audit": key["audit"]},
-        **{name: key[name] for name in ("suite", "track", "method", "seed", "identity", "images", "judge", "not_judged", "judged_cells")},
+        **{
+            name: key[name]
+            for name in (
+                "suite",
+                "track",
+                "method",
+                "seed",
+                "identity",
+                "images",
+                "judge",
+                "not_judged",
+                "judged_cells",
+            )
+        },
         "drawn": len(drawn),
         "raters": {a.rater: {"cannot_tell": sum(None in both for both in a.said.values())} for a in answers},
         "agreement": {
@@ -55,7 +77,9 @@ def audit_of(key: Mapping[str, Any], answers: Sequence[Answers]) -> dict[str, An
             "attributes": {name: share(single[rows], twice[rows]) for name, rows in by_attribute.items() if rows.any()},
         },
         "kappa": {
-            "raters": [{"of": [a, b], **kappa(raters[a], raters[b], counted)} for a, b in itertools.combinations(raters, 2)],
+            "raters": [
+                {"of": [a, b], **kappa(raters[a], raters[b], counted)} for a, b in itertools.combinations(raters, 2)
+            ],
             "judge": [{"of": ["judge", a], **kappa(by_judge, raters[a], counted)} for a in raters],
         },
         "rule": {"agreement": LEAST_AGREEMENT, "images": LEAST_IMAGES},
@@ -66,16 +90,20 @@ def audit_of(key: Mapping[str, Any], answers: Sequence[Answers]) -> dict[str, An
 
 
 def share(agreed: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
-    """The weighted mean of agreement [M], each in [0, 1] (the share of the raters who agree with the judge), with its interval."""
+    """The weighted mean of agreement [M], each in [0, 1] (the share of the raters who agree with the judge), with its
+    interval.
+    """
     value, effective = float(agreed @ weights / weights.sum()), float(weights.sum() ** 2 / (weights**2).sum())
     return {"value": value, "ci": list(score_interval(value, effective)), "n": len(agreed), "effective_n": effective}
 
 
 def kappa(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
-    """Cohen's kappa (1960) of two who sorted the same images, (p - e) / (1 - e), with p their agreement and e that of chance.
+    """Cohen's kappa (1960) of two who sorted the same images, (p - e) / (1 - e), with p their agreement and e that of
+    chance.
 
-    The interval is that of p carried through, e held fixed as in Cohen's standard error: not certain where the two always agree, as the
-    delta method's and a bootstrap's are, and elsewhere rather too wide. None where both always said one and the same, so that e = 1.
+    The interval is that of p carried through, e held fixed as in Cohen's standard error: not certain where the two
+    always agree, as the delta method's and a bootstrap's are, and elsewhere rather too wide. None where both always
+    said one and the same, so that e = 1.
     """
     weight = weights / weights.sum()
     agreed = (first == second).astype(float)

@@ -26,13 +26,19 @@ def read_all(paths: Sequence[Path], key: Mapping[str, Any]) -> list[Answers]:
     for path in paths:
         answers = read(path, key)
         if answers.rater in found:
-            raise UserError(f"{path}: a file of the rater {answers.rater!r} was given already: two people are needed, by their own names")
+            raise UserError(
+                f"{path}: a file of the rater {answers.rater!r} was given already: two people are needed, by their "
+                f"own names"
+            )
         found[answers.rater] = answers
     return list(found.values())
 
 
 def read(path: Path, key: Mapping[str, Any]) -> Answers:
-    """One rater's answers. Raises UserError for a file of something else, an image that is unknown, there twice or not answered."""
+    """One rater's answers.
+
+    Raises UserError for a file of something else, an image that is unknown, there twice or not answered.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
@@ -42,19 +48,27 @@ def read(path: Path, key: Mapping[str, Any]) -> Answers:
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: not a CSV file in UTF-8 ({error}): save it as one") from error
     if missing := [name for name in COLUMNS if name not in header and not name.startswith("question")]:
-        raise UserError(f"{path}: the column {missing[0]!r} is missing, expected {', '.join(COLUMNS)}, with commas between")
+        raise UserError(
+            f"{path}: the column {missing[0]!r} is missing, expected {', '.join(COLUMNS)}, with commas between"
+        )
     said: dict[str, Said] = {}
     for line, row in enumerate(rows, 2):
         audit, image = _cell(row, "audit"), _cell(row, "image")
         if audit != key["audit"]:
-            raise UserError(f"{path}: line {line} is of {audit or 'no audit'!r}, expected {key['audit']!r}: give the answers to this audit")
+            raise UserError(
+                f"{path}: line {line} is of {audit or 'no audit'!r}, expected {key['audit']!r}: give the answers to "
+                f"this audit"
+            )
         if image not in key["drawn"]:
             raise UserError(f"{path}: line {line}: the audit has no image {image!r}: leave the names as they were")
         if image in said:
             raise UserError(f"{path}: line {line}: {image} is there twice: leave one row")
         said[image] = (_answer(row, "answer_1", f"{path}: {image}"), _answer(row, "answer_2", f"{path}: {image}"))
     if unanswered := [image for image in key["drawn"] if image not in said]:
-        raise UserError(f"{path}: {len(unanswered)} of {len(key['drawn'])} images have no row, the first {unanswered[0]}: answer them all")
+        raise UserError(
+            f"{path}: {len(unanswered)} of {len(key['drawn'])} images have no row, the first {unanswered[0]}: answer "
+            f"them all"
+        )
     raters = list(dict.fromkeys(_cell(row, "rater") for row in rows))
     if len(raters) != 1 or not raters[0]:
         raise UserError(f"{path}: the raters are {raters}, expected one name in every row: a file is of one rater")

@@ -1,4 +1,5 @@
-"""Which images of a cell people look at: some of every judged cell 00, 01, 10, 11 of the pairs, under names that say nothing.
+"""Which images of a cell people look at: some of every judged cell 00, 01, 10, 11 of the pairs, under names that say
+nothing.
 
 The draw follows from the images of the record alone, so that nobody can draw again until the answers please.
 """
@@ -35,7 +36,9 @@ CELLS = ("00", "01", "10", "11")
 
 @dataclass(frozen=True)
 class Judged:
-    """The pair images of a cell on which the judge is believed: the row of each in `samples`, and its judged cell 0 … 3."""
+    """The pair images of a cell on which the judge is believed: the row of each in `samples`, and its judged cell 0 …
+    3.
+    """
 
     record: Mapping[str, Any]
     vocabulary: Vocabulary
@@ -47,18 +50,25 @@ class Judged:
 
 
 def draw(wanted: Suite, method: str, count: int, out: Path, work: Path, folder: Path | None) -> Path:
-    """Write the key, and beside it the folder for raters: images, page and spreadsheet. Returns where; audit-… unless `folder` says.
+    """Write the key, and beside it the folder for raters: images, page and spreadsheet. Returns where; audit-… unless
+    `folder` says.
 
     Raises UserError where the suite, its record or its images are not there or are not of one another.
     """
     found = judged_images(wanted, method, out, work)
     record, samples = found.record, found.samples
     prompts = [samples.prompts[row] for row in found.rows]
-    picked = stratified(found.cells, [prompt.tags["pair"] for prompt in prompts], count, derive_seed("audit", record["images"]))
+    picked = stratified(
+        found.cells, [prompt.tags["pair"] for prompt in prompts], count, derive_seed("audit", record["images"])
+    )
     images = samples.store.read(found.rows[picked])
     names = [f"image-{place:03}" for place in range(1, len(picked) + 1)]  # a spreadsheet would read 001 as 1
     content: dict[str, Any] = {
-        **{"schema": 1, "kind": KIND, **{name: record[name] for name in ("suite", "track", "method", "seed", "identity", "images")}},
+        **{
+            "schema": 1,
+            "kind": KIND,
+            **{name: record[name] for name in ("suite", "track", "method", "seed", "identity", "images")},
+        },
         "judge": dict(found.judge),
         "not_judged": list(found.not_judged),
         "judged_cells": dict(zip(CELLS, np.bincount(found.cells, minlength=4).tolist(), strict=True)),
@@ -71,7 +81,11 @@ def draw(wanted: Suite, method: str, count: int, out: Path, work: Path, folder: 
             raise UserError(f"{out}: an image of {method} is not the one that was scored: run the suite again")
         what = {"pair": prompt.tags["pair"], "literals": prompt.tags["literals"], "cell": CELLS[found.cells[place]]}
         content["drawn"][name] = {**what, "prompt": prompt.id, "k": samples.k[row], "sha256": samples.hashes[row]}
-        entries.append(form.Entry(name, encode_png(image), tuple(question(found.vocabulary, literal) for literal in what["literals"])))
+        entries.append(
+            form.Entry(
+                name, encode_png(image), tuple(question(found.vocabulary, literal) for literal in what["literals"])
+            )
+        )
     audit = f"audit-{records.digest(content)[:10]}"
     folder = folder or Path(audit)
     if (folder / KEY).exists() and read_key(folder)["audit"] != audit:
@@ -82,12 +96,17 @@ def draw(wanted: Suite, method: str, count: int, out: Path, work: Path, folder: 
 
 
 def read_key(folder: Path) -> dict[str, Any]:
-    """What `draw` knows of the images of an audit, and raters do not. Raises UserError where it is missing or damaged."""
+    """What `draw` knows of the images of an audit, and raters do not.
+
+    Raises UserError where it is missing or damaged.
+    """
     return records.read_sealed(folder / KEY, KIND)
 
 
 def judged_images(wanted: Suite, method: str, out: Path, work: Path) -> Judged:
-    """The pair images of a method under the first run seed of a suite, judged as the metric does, without pairs that fail its gate."""
+    """The pair images of a method under the first run seed of a suite, judged as the metric does, without pairs that
+    fail its gate.
+    """
     plan = _plan(wanted)
     if method not in (ids := [entry.id for entry in plan.entries]):
         raise UserError(f"{wanted.name} has no method {method!r}{did_you_mean(method, ids)}")
@@ -114,13 +133,17 @@ def judged_images(wanted: Suite, method: str, out: Path, work: Path) -> Judged:
     if records.canonical(dict(judge.protocol)) != records.canonical(value["protocol"]["judge"]):
         raise UserError(f"{path} was judged by another judge than there is now: {again}")
     standing = {row["pair"]: row["status"] for row in value["details"]["pairs"]}
-    rows = np.array([row for row in made.rows if standing.get(made.prompts[row].tags["pair"], "not judged") != "not judged"], int)
+    rows = np.array(
+        [row for row in made.rows if standing.get(made.prompts[row].tags["pair"], "not judged") != "not judged"], int
+    )
     if not len(rows):
         raise UserError(f"{path}: the method made no image of a judged pair, so there is nothing to audit")
     asked = [made.prompts[row].tags["literals"] for row in rows]
     literals = list(dict.fromkeys(literal for names in asked for literal in names))
     hits = literal_hits(evidence, judge, contract.PAIRS, literals)
-    seen = np.array([[hits[row, literals.index(name)] for name in names] for row, names in zip(rows, asked, strict=True)], bool)
+    seen = np.array(
+        [[hits[row, literals.index(name)] for name in names] for row, names in zip(rows, asked, strict=True)], bool
+    )
     assert plan.data.train.vocabulary is not None
     not_judged = [pair for pair, status in standing.items() if status == "not judged"]
     return Judged(record, plan.data.train.vocabulary, made, rows, cell_index(*seen.T), judge.protocol, not_judged)
@@ -134,11 +157,12 @@ def _plan(wanted: Suite) -> Plan:
 
 
 def stratified(cells: np.ndarray, pairs: Sequence[str], count: int, seed: int) -> np.ndarray:
-    """`count` images by their place in `cells`: of each judged cell equally many, or all where it has fewer; in random order.
+    """`count` images by their place in `cells`: of each judged cell equally many, or all where it has fewer; in random
+    order.
 
-    Within a cell the images stand pair by pair, in random order within a pair, and n of its N are taken at equal steps of N / n from a
-    random start. So every pair gets its share of a cell (rounded up or down), and every image of the cell is as likely as another: what
-    weighting images by N / n undoes.
+    Within a cell the images stand pair by pair, in random order within a pair, and n of its N are taken at equal steps
+    of N / n from a random start. So every pair gets its share of a cell (rounded up or down), and every image of the
+    cell is as likely as another: what weighting images by N / n undoes.
     """
     shuffled = permutation(derive_seed(seed, "images"), len(cells))
     starts, picked = uniform(derive_seed(seed, "starts"), 4), []

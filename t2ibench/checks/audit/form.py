@@ -1,4 +1,6 @@
-"""What a rater gets: a page that holds everything and asks nothing of a network, or the images and a spreadsheet. Neither says who drew."""
+"""What a rater gets: a page that holds everything and asks nothing of a network, or the images and a spreadsheet.
+Neither says who drew.
+"""
 
 import base64
 import csv
@@ -42,7 +44,12 @@ def spreadsheet(audit: str, entries: Sequence[Entry]) -> str:
 
 def page(audit: str, entries: Sequence[Entry]) -> str:
     """The form: one image at a time, answered by keys or buttons; it hands over the same columns as the spreadsheet."""
-    images = [{"name": entry.name, "questions": list(entry.questions), "png": base64.b64encode(entry.png).decode()} for entry in entries]
+    images = [
+        {"name": entry.name, "questions": list(entry.questions), "png": base64.b64encode(entry.png).decode()}
+        for entry in entries
+    ]
     return (
-        environment("checks/audit").get_template("form.html.j2").render(audit=audit, images=images, columns=COLUMNS, answers=list(ANSWERS))
+        environment("checks/audit")
+        .get_template("form.html.j2")
+        .render(audit=audit, images=images, columns=COLUMNS, answers=list(ANSWERS))
     )

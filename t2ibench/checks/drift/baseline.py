@@ -1,4 +1,6 @@
-"""A baseline: what was seen at some time, in one JSON file with the environment it was seen in, and why it was last written."""
+"""A baseline: what was seen at some time, in one JSON file with the environment it was seen in, and why it was last
+written.
+"""
 
 import base64
 import json
@@ -30,7 +32,8 @@ class Seen:
 
 @dataclass(frozen=True)
 class Baseline:
-    """seen: T0 and T1. suite: the content of a suite file, and records: its records, for T2 (none: no T2). margins: by value.
+    """seen: T0 and T1. suite: the content of a suite file, and records: its records, for T2 (none: no T2). margins: by
+    value.
 
     reasons: why it was written, oldest first.
     """
@@ -54,11 +57,16 @@ def write(baseline: Baseline, path: Path) -> None:
         "seen": [{**asdict(seen), "values": _packed(seen)} for seen in baseline.seen],
         "records": list(baseline.records),
     }
-    files.write_whole(path, (json.dumps(records.seal(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    files.write_whole(
+        path, (json.dumps(records.seal(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    )
 
 
 def read(path: Path) -> Baseline:
-    """A baseline, checked against its own hash. Raises UserError for a file that is missing, damaged or of another schema."""
+    """A baseline, checked against its own hash.
+
+    Raises UserError for a file that is missing, damaged or of another schema.
+    """
     try:
         content = json.loads(path.read_text("utf-8"))
         if content["schema"] != SCHEMA:

@@ -1,4 +1,6 @@
-"""Who may have done it: what differs between the environment of a baseline and this one, most likely first for the layer that drifts."""
+"""Who may have done it: what differs between the environment of a baseline and this one, most likely first for the
+layer that drifts.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,7 +36,14 @@ FILES: dict[Layer, tuple[str, ...]] = {
 }
 
 
-KINDS = {"weights": "weights", "packages": "package", "libraries": "library", "switches": "switch", "files": "file", "machine": "machine"}
+KINDS = {
+    "weights": "weights",
+    "packages": "package",
+    "libraries": "library",
+    "switches": "switch",
+    "files": "file",
+    "machine": "machine",
+}
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,11 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
     for key, what in KINDS.items():
         there, here = before.get(key, {}), now.get(key, {})
         names = dict.fromkeys([*there, *here])
-        found += [Change(what, n, str(there.get(n, "")), str(here.get(n, ""))) for n in names if there.get(n, "") != here.get(n, "")]
+        found += [
+            Change(what, n, str(there.get(n, "")), str(here.get(n, "")))
+            for n in names
+            if there.get(n, "") != here.get(n, "")
+        ]
     return found
 
 
@@ -78,11 +91,16 @@ def suspects(found: list[Change], layer: Layer, weights: frozenset[str] = frozen
 
 
 def verdict(found: list[Change], layer: Layer, weights: frozenset[str] = frozenset()) -> str:
-    """One line: the culprit where there is one suspect, the suspects in order where there are more, and what was ruled out."""
+    """One line: the culprit where there is one suspect, the suspects in order where there are more, and what was ruled
+    out.
+    """
     there = suspects(found, layer, weights)
     if len(there) == 1:
         return f"culprit: {there[0]}"
     if there:
         more = f"; and {len(there) - 4} more" if len(there) > 4 else ""
         return "suspects, most likely first: " + "; ".join(map(str, there[:4])) + more
-    return "no package, weight, switch or file that this layer uses differs from the baseline's: the drift comes from outside them"
+    return (
+        "no package, weight, switch or file that this layer uses differs from the baseline's: the drift comes from "
+        "outside them"
+    )

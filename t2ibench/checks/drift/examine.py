@@ -28,7 +28,9 @@ def examine(path: Path, tiers: Sequence[int], seed: int | None = None, device: s
             records = methods.generate(known.suite, Path(folder), seed, device)
         found += methods.examine(known, records, gate.same_platform(known.environment, fingerprint(device)))
     if not found:
-        raise UserError(f"{path} has nothing of the tiers {', '.join(map(str, tiers))}: write it with --suite, or ask for others")
+        raise UserError(
+            f"{path} has nothing of the tiers {', '.join(map(str, tiers))}: write it with --suite, or ask for others"
+        )
     return gate.verdict(found, known, str(path) if path != baseline.SHIPPED else "the shipped baseline", device)
 
 

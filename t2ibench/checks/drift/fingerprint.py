@@ -1,4 +1,6 @@
-"""Everything around a number that may change it: packages, their compiled libraries, switches, weights, and the files of this package."""
+"""Everything around a number that may change it: packages, their compiled libraries, switches, weights, and the files
+of this package.
+"""
 
 import hashlib
 import os
@@ -29,8 +31,16 @@ def fingerprint(device: str = "cpu") -> dict[str, Any]:
             "instructions": torch.backends.cpu.get_cpu_capability(),
             "device": known["device"],
         },
-        "packages": {"python": known["python"], **known["packages"], **{name: environment.version(name) for name in MORE}},
-        "libraries": {**{name: str(pillow.version(name)) for name in LIBRARIES}, "jpeg turbo": str(_turbo()), "blas": _blas()},
+        "packages": {
+            "python": known["python"],
+            **known["packages"],
+            **{name: environment.version(name) for name in MORE},
+        },
+        "libraries": {
+            **{name: str(pillow.version(name)) for name in LIBRARIES},
+            "jpeg turbo": str(_turbo()),
+            "blas": _blas(),
+        },
         "switches": {
             "threads": str(known["threads"]),
             "matmul tf32": str(torch.backends.cuda.matmul.allow_tf32),
@@ -62,4 +72,7 @@ def _turbo() -> Any:
 
 def _blas() -> str:
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[call-overload, index]
-    return f"{blas.get('name')} {blas.get('version')}; torch {'mkl' if torch.backends.mkl.is_available() else 'without mkl'}"
+    return (
+        f"{blas.get('name')} {blas.get('version')}; torch "
+        f"{'mkl' if torch.backends.mkl.is_available() else 'without mkl'}"
+    )

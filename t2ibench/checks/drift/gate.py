@@ -1,10 +1,11 @@
-"""The rules of the gate: how near a look must stay to its baseline, what the findings say together, and who is suspected.
+"""The rules of the gate: how near a look must stay to its baseline, what the findings say together, and who is
+suspected.
 
-T0: numbers within 1e-6 relative on one platform and 1e-4 across platforms, pixels equal (across: one level), resized floats of [0, 255]
-within 1e-5 (1e-3), shares of the 48 images equal (across: one image). T1: the features of every image within 1e-5 (1e-4) of their norm,
-which is narrower than a cosine of 1 - 1e-5, since networks that compute in bfloat16 lie between the two. One platform is one
-system, processor and device; other packages are no other platform, they are what the gate is there to find.
-T2 is in `methods`. A look that cannot be taken is inconclusive, never a pass.
+T0: numbers within 1e-6 relative on one platform and 1e-4 across platforms, pixels equal (across: one level), resized
+floats of [0, 255] within 1e-5 (1e-3), shares of the 48 images equal (across: one image). T1: the features of every
+image within 1e-5 (1e-4) of their norm, which is narrower than a cosine of 1 - 1e-5, since networks that compute in
+bfloat16 lie between the two. One platform is one system, processor and device; other packages are no other platform,
+they are what the gate is there to find. T2 is in `methods`. A look that cannot be taken is inconclusive, never a pass.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +25,13 @@ from t2ibench.core.errors import UserError
 from t2ibench.networks.models import JUDGE, JUDGE_CLIP, Models
 
 Status = Literal["pass", "drift", "inconclusive"]
-LIMITS = {"pixels": (0.0, 1.0), "floats": (1e-5, 1e-3), "features": (1e-5, 1e-4), "number": (1e-6, 1e-4), "share": (1e-9, 1 / 48 + 1e-9)}
+LIMITS = {
+    "pixels": (0.0, 1.0),
+    "floats": (1e-5, 1e-3),
+    "features": (1e-5, 1e-4),
+    "number": (1e-6, 1e-4),
+    "share": (1e-9, 1 / 48 + 1e-9),
+}
 SAID = {"pixels": "levels", "floats": "of 255", "features": "of the norm", "number": "relative", "share": "absolute"}
 MEAN_LEVELS = 0.01  # pixels of another platform may differ by so many levels on average
 DRIFT, INCONCLUSIVE = 1, 3  # exit codes
@@ -117,7 +124,9 @@ def look_at(look: Look, seen: Seen, same: bool) -> Finding:
     off = size > limit or not np.isfinite(size)
     if seen.kind == "pixels" and not same:
         off |= float(np.abs(now.astype(float) - seen.values).mean()) > MEAN_LEVELS
-    return Finding(look.name, look.tier, look.layer, "drift" if off else "pass", _said(now, seen, size, limit), size, limit)
+    return Finding(
+        look.name, look.tier, look.layer, "drift" if off else "pass", _said(now, seen, size, limit), size, limit
+    )
 
 
 def see(look: Look) -> Seen:
@@ -130,7 +139,9 @@ def distance(now: np.ndarray, then: np.ndarray, kind: str) -> float:
     """How far two arrays are apart, the worst value (or row of features) counting, in the unit of their kind."""
     gap = np.abs(now.astype(float) - then.astype(float))
     if kind == "features":
-        return float((np.linalg.norm(gap, axis=1) / np.maximum(np.linalg.norm(then.astype(float), axis=1), 1e-12)).max())
+        return float(
+            (np.linalg.norm(gap, axis=1) / np.maximum(np.linalg.norm(then.astype(float), axis=1), 1e-12)).max()
+        )
     if kind == "number":
         return float((gap / np.maximum(np.abs(then), 1e-6)).max())
     return float(gap.max())
@@ -153,6 +164,8 @@ def _said(now: np.ndarray, seen: Seen, size: float, limit: float) -> str:
     if now.size == 1:
         return f"{now.item():.9g}, baseline {seen.values.item():.9g}: {words}"
     if seen.kind == "features":
-        cosines = (now * seen.values).sum(1) / np.maximum(np.linalg.norm(now, axis=1) * np.linalg.norm(seen.values, axis=1), 1e-12)
+        cosines = (now * seen.values).sum(1) / np.maximum(
+            np.linalg.norm(now, axis=1) * np.linalg.norm(seen.values, axis=1), 1e-12
+        )
         return f"{words}; smallest cosine {float(cosines.min()):.7f}"
     return words

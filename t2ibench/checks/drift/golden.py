@@ -1,7 +1,8 @@
-"""What is frozen: 48 real and 48 made faces with their captions, and a JPEG; in the package, to be looked at with any viewer.
+"""What is frozen: 48 real and 48 made faces with their captions, and a JPEG; in the package, to be looked at with any
+viewer.
 
-Real ones are validation images of `avatars`, made ones the answers of `gan-int-cls` to captions of test images, in 16 levels a channel.
-They are inputs, not expectations: it does not matter who made them, only that they stay as they are.
+Real ones are validation images of `avatars`, made ones the answers of `gan-int-cls` to captions of test images, in 16
+levels a channel. They are inputs, not expectations: it does not matter who made them, only that they stay as they are.
 """
 
 import hashlib
@@ -37,9 +38,16 @@ class Golden:
 
     @cached_property
     def scenes(self) -> dict[str, np.ndarray]:
-        """Pictures of other shapes, uint8 [3, H, W], cut from sheets of faces: tall, wide, and square but small or large."""
+        """Pictures of other shapes, uint8 [3, H, W], cut from sheets of faces: tall, wide, and square but small or
+        large.
+        """
         faces = sheet(self.real)
-        parts = {"tall": (0, 186, 0, 101), "wide": (7, 108, 3, 190), "small": (64, 104, 64, 104), "large": (0, 256, 0, 256)}
+        parts = {
+            "tall": (0, 186, 0, 101),
+            "wide": (7, 108, 3, 190),
+            "small": (64, 104, 64, 104),
+            "large": (0, 256, 0, 256),
+        }
         return {shape: faces[:, top:bottom, left:right] for shape, (top, bottom, left, right) in parts.items()}
 
     def evidence(self, models: Models) -> Evidence:
@@ -48,11 +56,21 @@ class Golden:
         prompts = [Prompt(f"golden/{i}", text) for i, text in enumerate(self.captions)]
         store = _store(self.made)
         samples = Samples(prompts, [0] * len(prompts), np.ones(len(prompts), bool), store.digests(), store)
-        return Evidence(train=reference, reference=reference, prompts=prompts, samples={"captions": samples}, models=models, judge=JUDGE)
+        return Evidence(
+            train=reference,
+            reference=reference,
+            prompts=prompts,
+            samples={"captions": samples},
+            models=models,
+            judge=JUDGE,
+        )
 
 
 def load() -> Golden:
-    """The frozen inputs. Raises UserError where a file is missing or not the frozen one: nothing could be concluded then."""
+    """The frozen inputs.
+
+    Raises UserError where a file is missing or not the frozen one: nothing could be concluded then.
+    """
     try:
         facts = json.loads((FOLDER / "golden.json").read_text("utf-8"))
         for name, expected in facts["sha256"].items():

@@ -1,8 +1,8 @@
 """What is looked at: named arrays, layer by layer, each of which changes where its own part of the machinery changes.
 
-decode: files to pixels. resize: pixels to other sizes, by the code that metrics and data sets call. estimator: fixed features, block means
-of the frozen images, to numbers; no network is involved. features: what each network sees. metrics: whole metrics on frozen images.
-The first layer that drifts is where to look: what follows it follows from it.
+decode: files to pixels. resize: pixels to other sizes, by the code that metrics and data sets call. estimator: fixed
+features, block means of the frozen images, to numbers; no network is involved. features: what each network sees.
+metrics: whole metrics on frozen images. The first layer that drifts is where to look: what follows it follows from it.
 """
 
 from collections.abc import Callable, Iterator
@@ -83,48 +83,104 @@ class Looks:
     def _resizing(self) -> Iterator[Look]:
         for shape, picture in self.golden.scenes.items():
             batch = torch.from_numpy(np.ascontiguousarray(picture))[None]
-            yield Look(f"clean-fid resize, {shape}", "resize", "floats", lambda p=picture: _thin(inception.clean_resize(p, inception.SIDE)))  # type: ignore[misc]
+            yield Look(
+                f"clean-fid resize, {shape}",
+                "resize",
+                "floats",
+                lambda p=picture: _thin(inception.clean_resize(p, inception.SIDE)),
+            )  # type: ignore[misc]
             for mode in ("shortest", "squash"):
                 to = Preprocess(72, resize_mode=mode)  # type: ignore[arg-type]
-                yield Look(f"CLIP resize {mode}, {shape}", "resize", "pixels", lambda to=to, b=batch: _thin(to.resize(b).numpy()))  # type: ignore[misc]
+                yield Look(
+                    f"CLIP resize {mode}, {shape}",
+                    "resize",
+                    "pixels",
+                    lambda to=to, b=batch: _thin(to.resize(b).numpy()),
+                )  # type: ignore[misc]
         to = Preprocess(72)
         tall = torch.from_numpy(np.ascontiguousarray(self.golden.scenes["tall"]))[None]
-        yield Look("CLIP normalise, tall", "resize", "floats", lambda: _thin(to.normalise(to.resize(tall).float() / 255).numpy()))
-        yield Look("differentiable CLIP resize, tall", "resize", "floats", lambda: 255 * _thin(to.resize((to_float(tall) + 1) / 2).numpy()))
+        yield Look(
+            "CLIP normalise, tall",
+            "resize",
+            "floats",
+            lambda: _thin(to.normalise(to.resize(tall).float() / 255).numpy()),
+        )
+        yield Look(
+            "differentiable CLIP resize, tall",
+            "resize",
+            "floats",
+            lambda: 255 * _thin(to.resize((to_float(tall) + 1) / 2).numpy()),
+        )
         folder = plugins.load("datasets", "image_folder")
         yield Look("image folder resize", "resize", "pixels", lambda: _thin(folder.Files([JPEG], 64).read([0])))
 
     def _estimators(self) -> Iterator[tuple[str, Kind, Callable[[], np.ndarray]]]:
         for blocks in (2, 4):  # 12 dimensions: full rank; 48: singular covariances
-            made, real = (torch.from_numpy(block_means(images, blocks)) for images in (self.golden.made, self.golden.real))
+            made, real = (
+                torch.from_numpy(block_means(images, blocks)) for images in (self.golden.made, self.golden.real)
+            )
             d = made.shape[1]
-            yield f"Fréchet distance, d={d}", "number", lambda a=made, b=real: np.array([frechet.frechet_distance(a, b)])  # type: ignore[misc]
+            yield (
+                f"Fréchet distance, d={d}",
+                "number",
+                lambda a=made, b=real: np.array([frechet.frechet_distance(a, b)]),
+            )  # type: ignore[misc]
             yield f"kernel distance, d={d}", "number", lambda a=made, b=real: np.array([kid.kid(a, b)[0]])  # type: ignore[misc]
             for id in ("precision", "recall", "density", "coverage"):
                 kind: Kind = "share" if id in SHARES else "number"
                 yield f"{id}, d={d}", kind, lambda a=made, b=real, id=id: np.array([prdc.prdc(b, a)[id]])  # type: ignore[misc]
         made, real = (torch.from_numpy(block_means(images, 2)) for images in (self.golden.made, self.golden.real))
         yield "CMMD", "number", lambda: np.array([cmmd.cmmd(made - 0.5, real - 0.5).value])
-        yield "Inception Score", "number", lambda: np.array([inception_score.inception_score(made / made.sum(1, keepdim=True), 4).value])
-        yield "Fréchet influence", "number", lambda: np.array([float(frechet.influence(made, frechet.Moments.of(real)).std())])
+        yield (
+            "Inception Score",
+            "number",
+            lambda: np.array([inception_score.inception_score(made / made.sum(1, keepdim=True), 4).value]),
+        )
+        yield (
+            "Fréchet influence",
+            "number",
+            lambda: np.array([float(frechet.influence(made, frechet.Moments.of(real)).std())]),
+        )
         yield "Fréchet jackknife", "number", lambda: np.array(frechet.jackknife(made, real))
         means = made[:, 0].numpy()
-        yield "bootstrap interval", "number", lambda: np.array(intervals.cluster_mean_interval(means, range(len(means)), 0, draws=2000))
+        yield (
+            "bootstrap interval",
+            "number",
+            lambda: np.array(intervals.cluster_mean_interval(means, range(len(means)), 0, draws=2000)),
+        )
         yield "Wilson interval", "number", lambda: np.array([*intervals.wilson(37, 200), *intervals.wilson(0, 10)])
         centred = torch.nn.functional.normalize(made - made.mean(0))
         cosines = (centred @ centred.T).numpy()
-        yield "top-1 places", "share", lambda: np.array([float(r_precision.first_places(cosines[:, 5], cosines[:, 20:])[0].mean())])
+        yield (
+            "top-1 places",
+            "share",
+            lambda: np.array([float(r_precision.first_places(cosines[:, 5], cosines[:, 20:])[0].mean())]),
+        )
 
     def _features(self) -> Iterator[Look]:
-        images = torch.from_numpy(np.concatenate([self.golden.made[: FEATURED // 2], self.golden.real[: FEATURED // 2]]))
+        images = torch.from_numpy(
+            np.concatenate([self.golden.made[: FEATURED // 2], self.golden.real[: FEATURED // 2]])
+        )
         for name in (JUDGE, JUDGE_CLIP, *(["inception"] if inception.weights() else [])):
             some = images if name != "inception" else images[::4]
-            yield Look(f"features {name}", "features", "features", lambda n=name, i=some: find(self.models, n).network(i).numpy())  # type: ignore[misc]
+            yield Look(
+                f"features {name}",
+                "features",
+                "features",
+                lambda n=name, i=some: find(self.models, n).network(i).numpy(),
+            )  # type: ignore[misc]
         for shape in ("tall", "wide"):
             scene = torch.from_numpy(np.ascontiguousarray(self.golden.scenes[shape]))[None]
-            yield Look(f"features {JUDGE_CLIP}, {shape}", "features", "features", lambda s=scene: self._clip().encode_images(s).numpy())  # type: ignore[misc]
+            yield Look(
+                f"features {JUDGE_CLIP}, {shape}",
+                "features",
+                "features",
+                lambda s=scene: self._clip().encode_images(s).numpy(),
+            )  # type: ignore[misc]
         texts = list(self.golden.captions[:FEATURED])
-        yield Look(f"features {JUDGE_CLIP}, texts", "features", "features", lambda: self._clip().encode_texts(texts).numpy())
+        yield Look(
+            f"features {JUDGE_CLIP}, texts", "features", "features", lambda: self._clip().encode_texts(texts).numpy()
+        )
 
     def _clip(self) -> Clip:
         return self.models.clip(JUDGE_CLIP)
@@ -138,7 +194,9 @@ class Looks:
 
 
 def block_means(images: np.ndarray, blocks: int) -> np.ndarray:
-    """Means over blocks x blocks parts of images uint8 [N, 3, H, W], over 255: float64 [N, 3 blocks^2], to the last bit on any machine."""
+    """Means over blocks x blocks parts of images uint8 [N, 3, H, W], over 255: float64 [N, 3 blocks^2], to the last bit
+    on any machine.
+    """
     n, _, height, width = images.shape
     parts = images.reshape(n, 3, blocks, height // blocks, blocks, width // blocks).astype(np.int64)
     return parts.sum((3, 5)).reshape(n, -1) / (255.0 * (height // blocks) * (width // blocks))

@@ -1,12 +1,14 @@
-"""T2: do methods still do what they did? A small suite is run anew, its images included, and paired with the records of the baseline.
+"""T2: do methods still do what they did? A small suite is run anew, its images included, and paired with the records of
+the baseline.
 
-Equal images, bit for bit, must have equal values (T0's limits): where they do not, a metric has changed and not a method. Other images
-need not be worse ones: another processor rounds differently, and so does another seed. Then each value of the suite's columns has an
-equivalence test, paired sample by sample (`t2ibench.stats.paired`), with the margin that the baseline states, a share of the value:
+Equal images, bit for bit, must have equal values (T0's limits): where they do not, a metric has changed and not a
+method. Other images need not be worse ones: another processor rounds differently, and so does another seed. Then each
+value of the suite's columns has an equivalence test, paired sample by sample (`t2ibench.stats.paired`), with the margin
+that the baseline states, a share of the value:
 
-    pass           two one-sided tests show the difference to be within the margin, at 5 %
-    drift          there is a difference, at 0.5 % for all values together, and it is not shown to be within the margin
-    inconclusive   neither: the finding says with what chance so many pairs could have shown equality, and how to have more
+    pass           two one-sided tests show the difference to be within the margin, at 5 % drift          there is a
+    difference, at 0.5 % for all values together, and it is not shown to be within the margin inconclusive   neither:
+    the finding says with what chance so many pairs could have shown equality, and how to have more
 
 Equal methods are therefore called drift in at most 0.5 % of all runs, whatever the margin.
 """
@@ -28,7 +30,9 @@ LEVEL, FALSE_ALARMS = 0.05, 0.005
 Record = Mapping[str, Any]
 
 
-def generate(content: Mapping[str, Any], folder: Path, seed: int | None = None, device: str = "cpu", batch: int = 64) -> list[Record]:
+def generate(
+    content: Mapping[str, Any], folder: Path, seed: int | None = None, device: str = "cpu", batch: int = 64
+) -> list[Record]:
     """The records of a suite's methods, made from nothing in an empty folder. seed: instead of the suite's."""
     changed = dict(content) if seed is None else {**content, "seeds": [seed]}
     wanted = suite.parse({**changed, "baselines": []}, "drift", "", "drift baseline")
@@ -54,7 +58,10 @@ def compare(then: Record, now: Record, margins: Mapping[str, float], same: bool,
     """Findings on one method. checks: how many values are tested in all, over which false alarms are shared out."""
     name = _name(then)
     if then["counts"] != now["counts"]:
-        bad = ", ".join(f"{now['counts'][key]:,} {key} (before: {then['counts'][key]:,})" for key in ("ok", "black", "nan", "failed"))
+        bad = ", ".join(
+            f"{now['counts'][key]:,} {key} (before: {then['counts'][key]:,})"
+            for key in ("ok", "black", "nan", "failed")
+        )
         return [_finding(name, "drift", f"outcomes differ: {bad}")]
     if then["prompts"]["digest"] != now["prompts"]["digest"]:
         return [_finding(f"{name}: prompts", "drift", "it was asked for other prompts, or in another order")]
@@ -69,7 +76,9 @@ def zone(gap: Difference, margin: float, checks: int) -> tuple[str, float]:
     return "drift" if gap.p <= FALSE_ALARMS / checks else "inconclusive", gap.power(margin, LEVEL)
 
 
-def _value(name: str, id: str, then: Record, now: Record, margins: Mapping[str, float], equal: bool, same: bool, checks: int) -> Finding:
+def _value(
+    name: str, id: str, then: Record, now: Record, margins: Mapping[str, float], equal: bool, same: bool, checks: int
+) -> Finding:
     if id not in now["values"]:
         return _finding(name, "drift", "it has no such value any more")
     old, new = then["values"][id], now["values"][id]
@@ -78,7 +87,10 @@ def _value(name: str, id: str, then: Record, now: Record, margins: Mapping[str, 
         return _finding(name, "drift", f"another protocol, so the numbers do not compare: {change}")
     moved = f"{new['value']:.6g}, baseline {old['value']:.6g}"
     if equal:
-        size, limit = abs(new["value"] - old["value"]) / max(abs(old["value"]), 1e-6), LIMITS["number"][0 if same else 1]
+        size, limit = (
+            abs(new["value"] - old["value"]) / max(abs(old["value"]), 1e-6),
+            LIMITS["number"][0 if same else 1],
+        )
         status = "pass" if size <= limit else "drift"
         said = "the images are the same bit by bit" + ("" if status == "pass" else f", but the value is not: {moved}")
         return _finding(name, status, said, size, limit)
@@ -88,7 +100,9 @@ def _value(name: str, id: str, then: Record, now: Record, margins: Mapping[str, 
     status, power = zone(gap, margin, checks)
     unit = abs(old["value"]) or 1.0
     low, high = (end / unit for end in gap.interval(1 - 2 * LEVEL))
-    said = f"{moved}: {gap.value / unit:+.2%} [{low:+.2%}, {high:+.2%}], margin {share:.2%}, {gap.n:,} {gap.rule} samples"
+    said = (
+        f"{moved}: {gap.value / unit:+.2%} [{low:+.2%}, {high:+.2%}], margin {share:.2%}, {gap.n:,} {gap.rule} samples"
+    )
     if status == "inconclusive":
         said += f"; so many could have shown equality with a chance of {power:.0%}: more captions, or a wider margin"
     return _finding(name, status, said, abs(gap.value) / unit, share)
@@ -103,7 +117,9 @@ def check(records: Sequence[Record]) -> None:
     """Raises UserError where a baseline of these records could never conclude anything."""
     for record in records:
         if record["partial"]:
-            raise UserError(f"{record['method']}: coverage {record['coverage']:.1%}: a baseline needs images of nearly all prompts")
+            raise UserError(
+                f"{record['method']}: coverage {record['coverage']:.1%}: a baseline needs images of nearly all prompts"
+            )
         if not _columns(record):
             raise UserError(f"{record['method']}: none of the suite's columns has a value: name some under `columns`")
 

@@ -1,6 +1,8 @@
-"""pytest: every check of a baseline as a test, `pytest --t2ibench-drift BASELINE`; beside the tests that were asked for.
+"""pytest: every check of a baseline as a test, `pytest --t2ibench-drift BASELINE`; beside the tests that were asked
+for.
 
-Drift fails; what cannot be concluded fails too, unless `--t2ibench-drift-inconclusive=skip`. Without the option nothing is imported.
+Drift fails; what cannot be concluded fails too, unless `--t2ibench-drift-inconclusive=skip`. Without the option nothing
+is imported.
 """
 
 from collections.abc import Iterator
@@ -16,10 +18,19 @@ if TYPE_CHECKING:
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("t2ibench")
     group.addoption(
-        "--t2ibench-drift", metavar="BASELINE", help="a baseline of `t2ibench drift --write`, or `shipped`: its checks are tests"
+        "--t2ibench-drift",
+        metavar="BASELINE",
+        help="a baseline of `t2ibench drift --write`, or `shipped`: its checks are tests",
     )
-    group.addoption("--t2ibench-drift-tiers", default="0,1,2", metavar="TIERS", help="0: metrics, 1: features, 2: methods")
-    group.addoption("--t2ibench-drift-inconclusive", default="fail", choices=("fail", "skip"), help="what a check is that cannot conclude")
+    group.addoption(
+        "--t2ibench-drift-tiers", default="0,1,2", metavar="TIERS", help="0: metrics, 1: features, 2: methods"
+    )
+    group.addoption(
+        "--t2ibench-drift-inconclusive",
+        default="fail",
+        choices=("fail", "skip"),
+        help="what a check is that cannot conclude",
+    )
 
 
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:

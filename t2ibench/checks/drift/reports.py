@@ -71,10 +71,14 @@ def junit(verdict: Verdict) -> bytes:
         numbers = {key: str(sum(finding.status == status for finding in found)) for key, status in counts.items()}
         suite = ET.SubElement(root, "testsuite", {"name": f"T{tier}", "tests": str(len(found)), **numbers})
         for finding in found:
-            case = ET.SubElement(suite, "testcase", classname=f"t2ibench.checks.drift.T{tier}.{finding.layer}", name=finding.name)
+            case = ET.SubElement(
+                suite, "testcase", classname=f"t2ibench.checks.drift.T{tier}.{finding.layer}", name=finding.name
+            )
             if finding.status != "pass":
                 kind = "failure" if finding.status == "drift" else "error"
-                ET.SubElement(case, kind, message=_plain(finding.said)).text = _plain("\n".join([finding.said, verdict.culprit]).strip())
+                ET.SubElement(case, kind, message=_plain(finding.said)).text = _plain(
+                    "\n".join([finding.said, verdict.culprit]).strip()
+                )
     ET.indent(root)
     return ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
 
@@ -84,7 +88,9 @@ def write_junit(verdict: Verdict, path: Path) -> None:
 
 
 def annotations(verdict: Verdict) -> Iterable[str]:
-    """Workflow commands of GitHub Actions: an error for each drift, a warning for what is inconclusive, a notice that sums up."""
+    """Workflow commands of GitHub Actions: an error for each drift, a warning for what is inconclusive, a notice that
+    sums up.
+    """
     for finding in verdict.findings:
         if finding.status != "pass":
             level = "error" if finding.status == "drift" else "warning"

@@ -1,8 +1,8 @@
 """What a paper argues for and reports, from the `paper.yaml` beside its method, checked before anything is run.
 
-A claim is a pair of entries of the suite that the sheet names, and a value in which they are compared: `better` and `worse`, or `equal`
-within `margin`. `needs` says what has to be there first, of a claim whose pair nothing here can run as it is; entry and metric
-of such a claim may be missing from the suite.
+A claim is a pair of entries of the suite that the sheet names, and a value in which they are compared: `better` and
+`worse`, or `equal` within `margin`. `needs` says what has to be there first, of a claim whose pair nothing here can run
+as it is; entry and metric of such a claim may be missing from the suite.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,9 @@ from t2ibench.runner.suite import Suite
 
 @dataclass(frozen=True)
 class Claim:
-    """An ordering. margin: of `equal`, the largest difference that does not matter, as "5%" of the second or as "0.1"."""
+    """An ordering. margin: of `equal`, the largest difference that does not matter, as "5%" of the second or as
+    "0.1".
+    """
 
     id: str
     text: str
@@ -42,7 +44,9 @@ class Claim:
 
 @dataclass(frozen=True)
 class Reported:
-    """A number of a paper. protocol_id: of ours, where the paper's protocol is one of ours; numbers compare only under equal ids."""
+    """A number of a paper. protocol_id: of ours, where the paper's protocol is one of ours; numbers compare only under
+    equal ids.
+    """
 
     source: str
     method: str
@@ -61,7 +65,9 @@ class Reported:
 
 @dataclass(frozen=True)
 class Paper:
-    """A method's paper: its suite bears the method's name. entries: of the suite, and every published variant that is none, by id."""
+    """A method's paper: its suite bears the method's name. entries: of the suite, and every published variant that is
+    none, by id.
+    """
 
     name: str
     title: str
@@ -78,14 +84,19 @@ def papers() -> list[str]:
 
 
 def load(name: str) -> Paper:
-    """A method's paper. Raises UserError for a name without claims, and every key or value of the sheet that is wrong."""
+    """A method's paper.
+
+    Raises UserError for a name without claims, and every key or value of the sheet that is wrong.
+    """
     known = papers()
     if name not in known:
         raise UserError(f"no paper with claims is called {name!r}{did_you_mean(name, known)}")
     sheet, content, where = plugins.sheet(name), plugins.paper(name), f"{name}/paper.yaml"
     assert sheet is not None
     if not isinstance(content.get("suite"), str):
-        raise UserError(f"{where}: the key 'suite' is missing, expected the file beside it whose entries the claims compare")
+        raise UserError(
+            f"{where}: the key 'suite' is missing, expected the file beside it whose entries the claims compare"
+        )
     return parse(name, content, _suite(name, sheet.with_name(content["suite"])), where)
 
 
@@ -96,7 +107,9 @@ def parse(name: str, content: Mapping[str, Any], of: Suite, where: str) -> Paper
     if twice := [id for id in ids if ids.count(id) > 1]:
         raise UserError(f"{where}: claims: {twice[0]!r} stands there twice: give one of them another id")
     citation = content.get("citation") or {}
-    reported = tuple(_reported(entry, content.get("variants") or {name: {}}, where) for entry in content.get("reported") or [])
+    reported = tuple(
+        _reported(entry, content.get("variants") or {name: {}}, where) for entry in content.get("reported") or []
+    )
     entries = {id: Entry(id, *published, "method") for id, published in plugins.method_ids().items()}
     entries |= {entry.id: entry for entry in (*of.methods, *of.baselines)}
     return Paper(name, str(citation.get("title", name)), str(citation.get("venue", "")), of, entries, claims, reported)
@@ -109,7 +122,9 @@ def _suite(name: str, path: Path) -> Suite:
 
 def _claim(entry: Any, of: Suite, where: str) -> Claim:
     if not isinstance(entry, Mapping):
-        raise UserError(f"{where}: claims: found {entry!r}, expected {{id: …, text: …, better: …, worse: …, metric: …}}")
+        raise UserError(
+            f"{where}: claims: found {entry!r}, expected {{id: …, text: …, better: …, worse: …, metric: …}}"
+        )
     claim = settings.configure(Claim, entry, f"{where}: claims: {entry.get('id', '?')}")
     at = f"{where}: claims: {claim.id}"
     if len(claim.equal) not in (0, 2) or bool(claim.equal) == bool(claim.better or claim.worse) or not all(claim.pair):
@@ -125,16 +140,23 @@ def _claim(entry: Any, of: Suite, where: str) -> Claim:
         if id not in entries and not claim.needs:
             raise UserError(f"{at}: the suite has no entry {id!r}{did_you_mean(id, entries)}")
     if claim.metric not in of.columns and of.columns and not claim.needs:
-        raise UserError(f"{at}: no column of the suite is called {claim.metric!r}{did_you_mean(claim.metric, of.columns)}")
+        raise UserError(
+            f"{at}: no column of the suite is called {claim.metric!r}{did_you_mean(claim.metric, of.columns)}"
+        )
     return claim
 
 
 def _reported(entry: Any, variants: Mapping[str, Any], where: str) -> Reported:
     if not isinstance(entry, Mapping):
         raise UserError(
-            f"{where}: reported: found {entry!r}, expected {{source: …, method: …, dataset: …, metric: …, value: …, status: …}}"
+            f"{where}: reported: found {entry!r}, expected {{source: …, method: …, dataset: …, metric: …, value: …, "
+            f"status: …}}"
         )
-    reported = settings.configure(Reported, entry, f"{where}: reported: {entry.get('metric', '?')} of {entry.get('method', '?')}")
+    reported = settings.configure(
+        Reported, entry, f"{where}: reported: {entry.get('metric', '?')} of {entry.get('method', '?')}"
+    )
     if reported.method not in variants:
-        raise UserError(f"{where}: reported: no variant is called {reported.method!r}{did_you_mean(reported.method, variants)}")
+        raise UserError(
+            f"{where}: reported: no variant is called {reported.method!r}{did_you_mean(reported.method, variants)}"
+        )
     return reported

@@ -7,8 +7,10 @@ from t2ibench.checks.papers.reproduce import Beside, Judged, Ledger
 from t2ibench.report.compare import figures, line_as_json, p_text
 
 LEGEND = (
-    "A verdict is about this data set, these weights and run seeds: its intervals cover the sampling of images, not that of trainings. "
-    "p: two-sided, Holm-adjusted over the claims that were judged; of an equality, that the two differ by less (or more) than the margin."
+    "A verdict is about this data set, these weights and run seeds: its intervals cover the sampling of images, not "
+    "that of trainings. "
+    "p: two-sided, Holm-adjusted over the claims that were judged; of an equality, that the two differ by less (or "
+    "more) than the margin."
 )
 
 
@@ -21,7 +23,9 @@ def markdown(ledger: Ledger) -> str:
         parts.append(_table(titles, [_judged(entry) for entry in judged]))
     parts += [f"{entry.claim.id}: {note}." for entry in judged for note in (entry.line.notes if entry.line else ())]
     if left := [entry for entry in ledger.claims if entry.line is None]:
-        rows = [[entry.claim.id, entry.claim.text, pair(entry), f"`{entry.claim.metric}`", entry.missing] for entry in left]
+        rows = [
+            [entry.claim.id, entry.claim.text, pair(entry), f"`{entry.claim.metric}`", entry.missing] for entry in left
+        ]
         parts += ["## Not run", _table(["claim", "", "pair", "value", "missing"], rows)]
     if ledger.reported:
         rows = [_reported(entry) for entry in ledger.reported]
@@ -32,7 +36,9 @@ def markdown(ledger: Ledger) -> str:
 
 def as_json(ledger: Ledger) -> dict[str, Any]:
     """The ledger for another program."""
-    claims = [{**asdict(entry), "line": None if entry.line is None else line_as_json(entry.line)} for entry in ledger.claims]
+    claims = [
+        {**asdict(entry), "line": None if entry.line is None else line_as_json(entry.line)} for entry in ledger.claims
+    ]
     return {
         "paper": ledger.paper.name,
         "title": ledger.paper.title,
@@ -66,7 +72,12 @@ def value(entry: Beside) -> str:
     reported = entry.reported
     number = " – ".join(map(str, reported.value)) if isinstance(reported.value, list) else str(reported.value)
     spread = "" if reported.std is None else f" ± {reported.std}"
-    return number + spread + ("" if reported.of is None else f" of {reported.of}") + (" %" if reported.unit == "percent" else "")
+    return (
+        number
+        + spread
+        + ("" if reported.of is None else f" of {reported.of}")
+        + (" %" if reported.unit == "percent" else "")
+    )
 
 
 def here(entry: Beside) -> str:
@@ -80,7 +91,17 @@ def _judged(entry: Judged) -> list[str]:
     first, second, gap = figures(entry.line)
     arrow = {"higher": " ↑", "lower": " ↓"}.get(entry.line.better, "")
     said = f"**{entry.verdict}**" if entry.verdict != "inconclusive" else entry.verdict
-    return [said, entry.claim.text, pair(entry), f"`{entry.claim.metric}`{arrow}", first, second, gap, p_text(entry.p), where(entry)]
+    return [
+        said,
+        entry.claim.text,
+        pair(entry),
+        f"`{entry.claim.metric}`{arrow}",
+        first,
+        second,
+        gap,
+        p_text(entry.p),
+        where(entry),
+    ]
 
 
 def _reported(entry: Beside) -> list[str]:

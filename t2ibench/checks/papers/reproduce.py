@@ -1,9 +1,9 @@
 """A paper's claims, tested: what can run here is run, and each claim is judged by the paired test that `compare` uses.
 
-A claim has one p-value, two-sided, Holm-adjusted over the claims that could be judged: of an ordering, that there is no difference;
-of an equality, twice the smaller of that the difference is as large as the margin and that it is not. At 5 % a claim is confirmed or
-refuted, by the side that the difference falls on; else it is inconclusive. What is not judged is not run, with what is missing. A verdict
-is about the suite's data, weights and seeds.
+A claim has one p-value, two-sided, Holm-adjusted over the claims that could be judged: of an ordering, that there is no
+difference; of an equality, twice the smaller of that the difference is as large as the margin and that it is not. At 5
+% a claim is confirmed or refuted, by the side that the difference falls on; else it is inconclusive. What is not judged
+is not run, with what is missing. A verdict is about the suite's data, weights and seeds.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +28,8 @@ FINE, REFUTED, INCONCLUSIVE = 0, 1, 3  # exit codes
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim and what became of it. line: the comparison of its pair, of records of this suite, track and seeds; p: adjusted.
+    """A claim and what became of it. line: the comparison of its pair, of records of this suite, track and seeds; p:
+    adjusted.
 
     missing: why it was not run.
     """
@@ -74,11 +75,15 @@ def wanted(paper: Paper) -> Suite:
     named = {id for claim in paper.claims for id in claim.pair}
     baselines = tuple(entry for entry in paper.suite.baselines if entry.id in named)
     named |= {str(entry.settings.get("of")) for entry in baselines}
-    return replace(paper.suite, baselines=baselines, methods=tuple(entry for entry in paper.suite.methods if entry.id in named))
+    return replace(
+        paper.suite, baselines=baselines, methods=tuple(entry for entry in paper.suite.methods if entry.id in named)
+    )
 
 
 def run(paper: Paper, where: Where, missing: dict[str, str]) -> Iterator[Done]:
-    """Every cell that a claim is about, as `t2ibench run` makes it. missing: gets the entries whose weights are not here, and which."""
+    """Every cell that a claim is about, as `t2ibench run` makes it. missing: gets the entries whose weights are not
+    here, and which.
+    """
     files.check_folder(where.out)
     for of_track in plan.prepare(wanted(paper), where.device):
         for seed in of_track.suite.seeds:
@@ -112,7 +117,9 @@ def test(claim: Claim, line: Line) -> tuple[float, bool]:
         beyond = gap.p_beyond(line.margin)
         return min(1.0, 2 * min(beyond, 1 - beyond)), beyond <= 0.5
     if line.better == "none":
-        raise UserError(f"claims: {claim.id}: of {claim.metric} neither more nor less is better: use `equal`, or another metric")
+        raise UserError(
+            f"claims: {claim.id}: of {claim.metric} neither more nor less is better: use `equal`, or another metric"
+        )
     return gap.p, (gap.value > 0) == (line.better == "higher")
 
 
@@ -145,14 +152,21 @@ def _compared(paper: Paper, claim: Claim, of: Mapping[str, Sequence[Record]], mi
     if absent := [id for id, side in zip(claim.pair, sides, strict=True) if not side]:
         makes = "" if claim.needs else f", which `t2ibench reproduce {paper.name}` makes"
         unseen = " and ".join(id for id in absent if id not in missing)
-        reasons = [missing[id] for id in absent if id in missing] + ([f"no record of {unseen}{makes}"] if unseen else [])
+        reasons = [missing[id] for id in absent if id in missing] + (
+            [f"no record of {unseen}{makes}"] if unseen else []
+        )
         return _not_run(claim, "; ".join(reasons))
     places = [{(record["suite"], record["track"]) for record in side} for side in sides]
-    groups = {place: [[r for r in side if (r["suite"], r["track"]) == place] for side in sides] for place in sorted(places[0] & places[1])}
+    groups = {
+        place: [[r for r in side if (r["suite"], r["track"]) == place] for side in sides]
+        for place in sorted(places[0] & places[1])
+    }
     if not groups:
         return _not_run(claim, "the records of the two are of different suites")
     with_value = {
-        place: pair for place, pair in groups.items() if all(claim.metric in record["values"] for side in pair for record in side)
+        place: pair
+        for place, pair in groups.items()
+        if all(claim.metric in record["values"] for side in pair for record in side)
     }
     if not with_value:
         return _not_run(claim, f"the records have no {claim.metric}")
@@ -179,15 +193,20 @@ def _not_run(claim: Claim, reason: str) -> Judged:
 
 
 def _by_entry(paper: Paper, found: Sequence[Record]) -> dict[str, list[Record]]:
-    """The records of every entry that a claim or a reported number is about: by what made the images, whatever it is called there.
+    """The records of every entry that a claim or a reported number is about: by what made the images, whatever it is
+    called there.
 
     By name where the suite has no such entry.
     """
-    ids = dict.fromkeys([id for claim in paper.claims for id in claim.pair] + [reported.method for reported in paper.reported])
+    ids = dict.fromkeys(
+        [id for claim in paper.claims for id in claim.pair] + [reported.method for reported in paper.reported]
+    )
     of = {}
     for id in ids:
         facts = _facts(paper.suite, paper.entries[id]) if id in paper.entries else None
-        of[id] = [record for record in found if (record["method"] == id if facts is None else _holds(record["config"], facts))]
+        of[id] = [
+            record for record in found if (record["method"] == id if facts is None else _holds(record["config"], facts))
+        ]
     return of
 
 
@@ -198,11 +217,16 @@ def _facts(suite: Suite, entry: Entry) -> dict[str, Any]:
     of = entry.settings.get("of")
     if of is None:
         return {"name": entry.name}
-    return {"name": entry.name, "of": {"name": "real"} if of == "real" else _facts(suite, methods.entry_of(suite, str(of)))}
+    return {
+        "name": entry.name,
+        "of": {"name": "real"} if of == "real" else _facts(suite, methods.entry_of(suite, str(of))),
+    }
 
 
 def _holds(content: Any, facts: Any) -> bool:
     """Whether JSON content has all of `facts`."""
     if isinstance(facts, Mapping):
-        return isinstance(content, Mapping) and all(key in content and _holds(content[key], value) for key, value in facts.items())
+        return isinstance(content, Mapping) and all(
+            key in content and _holds(content[key], value) for key, value in facts.items()
+        )
     return records.canonical(content) == records.canonical(facts)

@@ -1,4 +1,6 @@
-"""Changes of a sketch or a map of instances that are asked for without drawing one: another image's, moved, mirrored, partly erased."""
+"""Changes of a sketch or a map of instances that are asked for without drawing one: another image's, moved, mirrored,
+partly erased.
+"""
 
 import numpy as np
 
@@ -10,12 +12,15 @@ SHIFT = 8  # an edit moves a map by this part of its width
 def edited(maps: np.ndarray, other: np.ndarray | None, how: str) -> np.ndarray:
     """Maps [..., H, W] after the edit `how`; what comes in from outside, and what is erased, is 0.
 
-    other: those of another image, which "other" puts in their place. Raises UserError where there are none, or for an unknown edit.
+    other: those of another image, which "other" puts in their place. Raises UserError where there are none, or for an
+    unknown edit.
     """
     height, width = maps.shape[-2:]
     if how == "other":
         if other is None:
-            raise UserError("the edit 'other' takes the map of another image, and there is none: give one, or another edit")
+            raise UserError(
+                "the edit 'other' takes the map of another image, and there is none: give one, or another edit"
+            )
         return other
     if how == "mirror":
         return maps[..., ::-1].copy()

@@ -6,7 +6,8 @@ from torch import Tensor
 
 
 def silhouettes(images: Tensor) -> Tensor:
-    """What differs from the border in colour more than Otsu's threshold, uint8 [B, H, W] in {0, 1}; of uint8 images [B, 3, H, W].
+    """What differs from the border in colour more than Otsu's threshold, uint8 [B, H, W] in {0, 1}; of uint8 images [B,
+    3, H, W].
 
     A stand-in for a segmenter: it finds one object before a plain ground. A flat image has none.
     """

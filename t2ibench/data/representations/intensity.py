@@ -15,5 +15,8 @@ REC601 = 1  # the weights at evaluation
 
 
 def intensity(images: Tensor, which: Tensor) -> Tensor:
-    """w . RGB, [B, 1, H, W], of floats [B, 3, H, W] in [-1, 1]; which: rows of WEIGHTS, integers [B]. Differentiable."""
+    """w .
+
+    RGB, [B, 1, H, W], of floats [B, 3, H, W] in [-1, 1]; which: rows of WEIGHTS, integers [B]. Differentiable.
+    """
     return (images * WEIGHTS.to(images.device)[which][:, :, None, None]).sum(1, keepdim=True)

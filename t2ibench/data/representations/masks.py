@@ -99,5 +99,10 @@ def half_plane(image: Image.Image, draws: Iterator[float]) -> None:
     """The left, right, upper or lower half."""
     side = image.width
     half = side // 2
-    boxes = ((0, 0, half - 1, side - 1), (half, 0, side - 1, side - 1), (0, 0, side - 1, half - 1), (0, half, side - 1, side - 1))
+    boxes = (
+        (0, 0, half - 1, side - 1),
+        (half, 0, side - 1, side - 1),
+        (0, 0, side - 1, half - 1),
+        (0, half, side - 1, side - 1),
+    )
     ImageDraw.Draw(image).rectangle(boxes[between(draws, 0, 3)], fill=1)

@@ -1,7 +1,8 @@
 """P: the smoothed CIELab histogram over a codebook of colours (after S. Karayev's `rayleigh`, as the paper names it).
 
-11 hues, each in 13 pairs of saturation and value, and 13 greys: 156 colours. "5 lightness values" are the full one and four darker
-rows; read literally (`lights` = 5) there are 180 colours, as in some re-implementations; the strips that the paper shows have 156.
+11 hues, each in 13 pairs of saturation and value, and 13 greys: 156 colours. "5 lightness values" are the full one and
+four darker rows; read literally (`lights` = 5) there are 180 colours, as in some re-implementations; the strips that
+the paper shows have 156.
 """
 
 import functools
@@ -18,7 +19,9 @@ AT_MOST = 128  # pixels a side; larger images are averaged down before they are 
 
 @dataclass(frozen=True)
 class Palette:
-    """sigma: of the smoothing, in units of Lab. norm: smoothing by rows changes the sum, which "unit" brings back to 1."""
+    """sigma: of the smoothing, in units of Lab. norm: smoothing by rows changes the sum, which "unit" brings back to
+    1.
+    """
 
     saturations: int = 5
     lights: int = 4
@@ -31,12 +34,18 @@ PALETTE = Palette()
 
 @functools.cache
 def codebook(palette: Palette = PALETTE) -> np.ndarray:
-    """Colours in sRGB, float64 [K, 3] in [0, 1]: hue by hue, full values before darker rows, greys last from white to black."""
+    """Colours in sRGB, float64 [K, 3] in [0, 1]: hue by hue, full values before darker rows, greys last from white to
+    black.
+    """
     from skimage.color import hsv2rgb
 
     saturations = np.linspace(0, 1, palette.saturations + 2)[1:]  # the last is pure
     darker = np.linspace(1, 0.2, palette.lights + 2)[1:-1]
-    rows = [*((s, 1.0) for s in saturations), *((1.0, value) for value in darker), *((0.4, value) for value in darker[:-1])]
+    rows = [
+        *((s, 1.0) for s in saturations),
+        *((1.0, value) for value in darker),
+        *((0.4, value) for value in darker[:-1]),
+    ]
     hsv = np.array([(hue, saturation, value) for hue in HUES for saturation, value in rows])
     return np.concatenate([hsv2rgb(hsv), np.linspace(1, 0, len(rows))[:, None].repeat(3, 1)])
 
@@ -61,7 +70,9 @@ def strict_histogram(lab: np.ndarray, palette: Palette = PALETTE) -> np.ndarray:
     """The share of pixels [B, N, 3] nearest to each colour of the codebook: float64 [B, K], sums are 1."""
     colours = torch.from_numpy(lab_codebook(palette))
     pixels, inverse = np.unique(lab.reshape(-1, 3), axis=0, return_inverse=True)  # drawings have few colours
-    nearest = torch.cat([torch.cdist(part, colours).argmin(1) for part in torch.from_numpy(pixels).split(65_536)]).numpy()
+    nearest = torch.cat(
+        [torch.cdist(part, colours).argmin(1) for part in torch.from_numpy(pixels).split(65_536)]
+    ).numpy()
     nearest = nearest[inverse.reshape(-1)].reshape(lab.shape[:2])
     return np.stack([np.bincount(row, minlength=len(colours)) for row in nearest]) / lab.shape[1]
 

@@ -4,8 +4,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-SIGMA, QUANTILES, SMALLEST = 1.5, (0.7, 0.9), 8  # blur, thresholds as quantiles of the gradient, pixels of the shortest stroke
-FAINTEST = 0.03  # gradient under which nothing is a stroke, about that of four grey levels: in a flat image the quantiles are of rounding
+SIGMA, QUANTILES, SMALLEST = (
+    1.5,
+    (0.7, 0.9),
+    8,
+)  # blur, thresholds as quantiles of the gradient, pixels of the shortest stroke
+# gradient under which nothing is a stroke, about that of four grey levels: in a flat image the quantiles are of
+# rounding
+FAINTEST = 0.03
 
 
 def canny(images: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ from t2ibench.data.split import Split
 def encode_labels(split: Split, attributes: Mapping[str, Sequence[str]]) -> Tensor:
     """Positions of the values of each image, int64 [N, A]; -1 where a value cannot be seen.
 
-    Raises UserError for a split without one of the attributes, or with a value that is not among those of its attribute.
+    Raises UserError for a split without one of the attributes, or with a value that is not among those of its
+    attribute.
     """
     if split.attributes is None or (missing := [name for name in attributes if name not in split.attributes]):
         what = "no attributes" if split.attributes is None else f"no attribute {missing[0]!r}"
@@ -25,7 +26,8 @@ def encode_labels(split: Split, attributes: Mapping[str, Sequence[str]]) -> Tens
         column = split.attributes[name]
         if unknown := set(column.dropna().unique()) - set(values):
             raise UserError(
-                f"{split.dataset} {split.name}: {name}={sorted(unknown)[0]} is not among the judge's values {', '.join(values)}"
+                f"{split.dataset} {split.name}: {name}={sorted(unknown)[0]} is not among the judge's values "
+                f"{', '.join(values)}"
             )
         position = {value: index for index, value in enumerate(values)}
         columns.append([-1 if hidden else position[value] for value, hidden in zip(column, column.isna(), strict=True)])
@@ -33,9 +35,11 @@ def encode_labels(split: Split, attributes: Mapping[str, Sequence[str]]) -> Tens
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The temperature T that minimises the cross-entropy of logits [N, V] / T (Guo et al., ICML 2017), by golden section on log T.
+    """The temperature T that minimises the cross-entropy of logits [N, V] / T (Guo et al., ICML 2017), by golden
+    section on log T.
 
-    Targets are smoothed as Platt (1999) does, two counts shared among all values, or else a judge without a mistake would get T = 0.
+    Targets are smoothed as Platt (1999) does, two counts shared among all values, or else a judge without a mistake
+    would get T = 0.
     """
     count, values = logits.shape
     target = F.one_hot(labels, values).double() * (count / (count + 2)) + 2 / (count + 2) / values
@@ -48,7 +52,9 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
 
 def calibration_error(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
-    """Expected calibration error over `bins` bins of equal mass: mean |accuracy - confidence|, weighted by bin size, in [0, 1]."""
+    """Expected calibration error over `bins` bins of equal mass: mean |accuracy - confidence|, weighted by bin size, in
+    [0, 1].
+    """
     order = confidence.argsort(stable=True)
     gaps = [
         len(c) * abs(float(c.double().mean() - r.double().mean()))
@@ -59,14 +65,18 @@ def calibration_error(confidence: Tensor, correct: Tensor, bins: int = 15) -> fl
 
 
 def report(predicted: Mapping[str, Tensor], labels: Tensor, attributes: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """By attribute: n visible, balanced accuracy (mean recall of the values that occur), ECE, and the recall and count of each value."""
+    """By attribute: n visible, balanced accuracy (mean recall of the values that occur), ECE, and the recall and count
+    of each value.
+    """
     numbers: dict[str, Any] = {}
     for column, (name, values) in enumerate(attributes.items()):
         seen = labels[:, column] >= 0
         truth, given = labels[seen, column], predicted[name][seen]
         confidence, choice = given.max(1)
         counts = {value: int((truth == index).sum()) for index, value in enumerate(values)}
-        recall = {v: float((choice[truth == index] == index).double().mean()) for index, v in enumerate(values) if counts[v]}
+        recall = {
+            v: float((choice[truth == index] == index).double().mean()) for index, v in enumerate(values) if counts[v]
+        }
         numbers[name] = {
             "n": int(seen.sum()),
             "balanced_accuracy": round(sum(recall.values()) / len(recall), 4),

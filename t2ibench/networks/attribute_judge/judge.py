@@ -19,14 +19,19 @@ class Block(nn.Module):
         self.conv1, self.norm1 = nn.Conv2d(inside, outside, 3, stride, 1, bias=False), nn.BatchNorm2d(outside)
         self.conv2, self.norm2 = nn.Conv2d(outside, outside, 3, 1, 1, bias=False), nn.BatchNorm2d(outside)
         pool = nn.AvgPool2d(stride) if stride > 1 else nn.Identity()
-        self.skip = nn.Identity() if inside == outside and stride == 1 else nn.Sequential(pool, nn.Conv2d(inside, outside, 1, bias=False))
+        self.skip = (
+            nn.Identity()
+            if inside == outside and stride == 1
+            else nn.Sequential(pool, nn.Conv2d(inside, outside, 1, bias=False))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x))))) + self.skip(x))
 
 
 class Network(nn.Module):
-    """Floats in [-1, 1], [B, 3, size, size], to features [B, D] and one row of logits an attribute, side by side [B, sum of V].
+    """Floats in [-1, 1], [B, 3, size, size], to features [B, D] and one row of logits an attribute, side by side [B,
+    sum of V].
 
     Pixels are first folded 2x2 into channels: nothing is lost of a mouth six pixels wide, at a quarter of the cost. The
     last map, `size / 16` a side, is read position by position rather than averaged: parts of a face have places.
@@ -35,12 +40,19 @@ class Network(nn.Module):
     def __init__(self, outputs: int, widths: Sequence[int], features: int, size: int) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            nn.PixelUnshuffle(2), nn.Conv2d(12, widths[0], 3, padding=1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
+            nn.PixelUnshuffle(2),
+            nn.Conv2d(12, widths[0], 3, padding=1, bias=False),
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(),
         )
         inside = [widths[0], *widths[:-1]]
-        self.stages = nn.Sequential(*(Block(i, o, 1 if stage == 0 else 2) for stage, (i, o) in enumerate(zip(inside, widths, strict=True))))
+        self.stages = nn.Sequential(
+            *(Block(i, o, 1 if stage == 0 else 2) for stage, (i, o) in enumerate(zip(inside, widths, strict=True)))
+        )
         side = size // 2 ** len(widths)
-        self.features = nn.Sequential(nn.Flatten(), nn.Linear(widths[-1] * side * side, features), nn.BatchNorm1d(features), nn.ReLU())
+        self.features = nn.Sequential(
+            nn.Flatten(), nn.Linear(widths[-1] * side * side, features), nn.BatchNorm1d(features), nn.ReLU()
+        )
         self.heads = nn.Linear(features, outputs)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -53,19 +65,28 @@ class AttributeJudge:
 
     def __init__(self, weights: weights.Weights, device: torch.device | None = None) -> None:
         self.name, self.sha256, config = weights.name, weights.sha256, weights.config
-        self.attributes: dict[str, list[str]] = dict(sorted(config["attributes"].items()))  # the order of the heads: a card keeps none
+        self.attributes: dict[str, list[str]] = dict(
+            sorted(config["attributes"].items())
+        )  # the order of the heads: a card keeps none
         self.temperatures: dict[str, float] = dict(config["temperatures"])
-        self.size, self.dimension, self.device = int(config["size"]), int(config["features"]), device or torch.device("cpu")
+        self.size, self.dimension, self.device = (
+            int(config["size"]),
+            int(config["features"]),
+            device or torch.device("cpu"),
+        )
         self.network = Network(sum(map(len, self.attributes.values())), config["widths"], self.dimension, self.size)
         try:
             self.network.load_state_dict(dict(weights.tensors))
         except RuntimeError as error:
-            raise UserError(f"{self.name}: weights do not fit the config of their card ({str(error).splitlines()[-1].strip()})") from error
+            raise UserError(
+                f"{self.name}: weights do not fit the config of their card ({str(error).splitlines()[-1].strip()})"
+            ) from error
         self.network.eval().requires_grad_(False).to(self.device)
 
     @torch.no_grad()
     def logits(self, images: Tensor, batch: int = 250) -> tuple[Tensor, Tensor]:
-        """Features [B, D] and the uncalibrated logits of all attributes side by side [B, sum of V], of uint8 images [B, 3, size, size].
+        """Features [B, D] and the uncalibrated logits of all attributes side by side [B, sum of V], of uint8 images [B,
+        3, size, size].
 
         Raises ValueError for images that are not uint8, UserError for another size.
         """
@@ -74,16 +95,22 @@ class AttributeJudge:
         if images.shape[2:] != (self.size, self.size):
             height, width = images.shape[2:]
             raise UserError(
-                f"{self.name} reads {self.size}x{self.size} images, got {height}x{width}: scale them, or train a judge at that size"
+                f"{self.name} reads {self.size}x{self.size} images, got {height}x{width}: scale them, or train a "
+                f"judge at that size"
             )
-        features, logits = torch.empty(len(images), self.dimension), torch.empty(len(images), self.network.heads.out_features)
+        features, logits = (
+            torch.empty(len(images), self.dimension),
+            torch.empty(len(images), self.network.heads.out_features),
+        )
         for start in range(0, len(images), batch):
             rows = slice(start, start + batch)
             features[rows], logits[rows] = self.network(to_float(images[rows].to(self.device)))
         return features, logits
 
     def read(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Features [B, D] and calibrated probabilities [B, V] by attribute, columns as in `attributes`, in one pass; see `logits`."""
+        """Features [B, D] and calibrated probabilities [B, V] by attribute, columns as in `attributes`, in one pass;
+        see `logits`.
+        """
         features, logits = self.logits(images)
         return features, probabilities(logits, self.attributes, self.temperatures)
 
@@ -96,7 +123,11 @@ class AttributeJudge:
         return self.read(images)[0]
 
 
-def probabilities(logits: Tensor, attributes: Mapping[str, Sequence[str]], temperatures: Mapping[str, float]) -> dict[str, Tensor]:
-    """Logits of all attributes side by side, [B, sum of V], to one softmax an attribute, [B, V], after division by its temperature."""
+def probabilities(
+    logits: Tensor, attributes: Mapping[str, Sequence[str]], temperatures: Mapping[str, float]
+) -> dict[str, Tensor]:
+    """Logits of all attributes side by side, [B, sum of V], to one softmax an attribute, [B, V], after division by its
+    temperature.
+    """
     pieces = logits.split([len(values) for values in attributes.values()], dim=1)
     return {name: (piece / temperatures[name]).softmax(1) for name, piece in zip(attributes, pieces, strict=True)}

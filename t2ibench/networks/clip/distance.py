@@ -1,7 +1,9 @@
-"""How far images are from texts under CLIP, for methods that optimise it: 1 - cosine (Patashnik et al., ICCV 2021, sec. 4).
+"""How far images are from texts under CLIP, for methods that optimise it: 1 - cosine (Patashnik et al., ICCV 2021, sec.
+4).
 
-"normalized" looks at an image as CLIP was trained to. "reference" is the released code of StyleCLIP: images in [-1, 1] are scaled up
-without interpolation, averaged down to CLIP's size, and read as they are: not shifted to [0, 1], clamped or normalised by CLIP's mean.
+"normalized" looks at an image as CLIP was trained to. "reference" is the released code of StyleCLIP: images in [-1, 1]
+are scaled up without interpolation, averaged down to CLIP's size, and read as they are: not shifted to [0, 1], clamped
+or normalised by CLIP's mean.
 """
 
 from collections.abc import Sequence
@@ -15,7 +17,9 @@ from t2ibench.core.errors import UserError
 from t2ibench.networks.clip.model import Clip
 
 ClipInput = Literal["normalized", "reference"]
-UNIT = 32  # the released code divides the side of an image by this many, and multiplies by CLIP's side over it (7 of 224)
+UNIT = (
+    32  # the released code divides the side of an image by this many, and multiplies by CLIP's side over it (7 of 224)
+)
 
 
 class ClipDistance:
@@ -29,7 +33,10 @@ class ClipDistance:
         return 1 - (self.image_features(images) * text_features).sum(1)
 
     def image_features(self, images: Tensor) -> Tensor:
-        """Features [B, D] of unit norm, with gradients. Raises UserError where the reference's pooling has no whole steps."""
+        """Features [B, D] of unit norm, with gradients.
+
+        Raises UserError where the reference's pooling has no whole steps.
+        """
         return F.normalize(self.embeddings(images), dim=-1)
 
     def embeddings(self, images: Tensor) -> Tensor:
@@ -40,7 +47,8 @@ class ClipDistance:
         if images.shape[-2] != side or side % UNIT or size % UNIT:
             shape = "x".join(map(str, images.shape[2:]))
             raise UserError(
-                f"{self.clip.name}: clip_input 'reference' takes {shape} pixels to {size}, expected a square and multiples of {UNIT}: "
+                f"{self.clip.name}: clip_input 'reference' takes {shape} pixels to {size}, expected a square and "
+                f"multiples of {UNIT}: "
                 "use 'normalized'"
             )
         pooled = pool(images, pooling_matrix(side, size).to(images))
@@ -56,10 +64,13 @@ class ClipDistance:
 def pooling_matrix(pixels: int, size: int) -> Tensor:
     """A [size, pixels]: what share of output pixel j comes from input pixel i along one axis; rows sum to 1.
 
-    P(x) = A x A^T equals average pooling by pixels / 32 of the nearest-neighbour enlargement by size / 32, without making the
-    enlargement: 617 MB an image at 1024 pixels.
+    P(x) = A x A^T equals average pooling by pixels / 32 of the nearest-neighbour enlargement by size / 32, without
+    making the enlargement: 617 MB an image at 1024 pixels.
     """
-    start, begin = torch.arange(size)[:, None] * pixels, torch.arange(pixels)[None] * size  # in 1 / (size * pixels) of the side
+    start, begin = (
+        torch.arange(size)[:, None] * pixels,
+        torch.arange(pixels)[None] * size,
+    )  # in 1 / (size * pixels) of the side
     overlap = torch.minimum(start + pixels, begin + size) - torch.maximum(start, begin)
     return overlap.clamp(min=0) / pixels
 

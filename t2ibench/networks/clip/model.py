@@ -1,7 +1,7 @@
 """A CLIP with its preprocessing and its tokeniser, from the zoo or from `open_clip`.
 
-Texts are cut to the context length with the end token kept, and cuts are counted: a text that loses its end token would be embedded
-without having been read.
+Texts are cut to the context length with the end token kept, and cuts are counted: a text that loses its end token would
+be embedded without having been read.
 """
 
 import hashlib
@@ -34,7 +34,13 @@ class Clip:
     """
 
     def __init__(
-        self, name: str, model: nn.Module, tokenizer: Callable[..., Tensor], preprocess: Preprocess, sha256: str, device: torch.device
+        self,
+        name: str,
+        model: nn.Module,
+        tokenizer: Callable[..., Tensor],
+        preprocess: Preprocess,
+        sha256: str,
+        device: torch.device,
     ) -> None:
         self.name, self.sha256, self.preprocess, self.device, self.truncated = name, sha256, preprocess, device, 0
         self.model = model.float().eval().requires_grad_(False).to(device)
@@ -55,19 +61,27 @@ class Clip:
             ) from error
         tokenizer = SimpleTokenizer(context_length=model.context_length)
         return cls(
-            weights.name, model, tokenizer, Preprocess.of(config["preprocess"], weights.name), weights.sha256, device or torch.device("cpu")
+            weights.name,
+            model,
+            tokenizer,
+            Preprocess.of(config["preprocess"], weights.name),
+            weights.sha256,
+            device or torch.device("cpu"),
         )
 
     @classmethod
     def from_open_clip(cls, name: str, device: torch.device | None = None) -> "Clip":
         """`model:tag` or `model:file`, for instance `ViT-B-32-quickgelu:openai`.
 
-        Raises UserError for an unknown model or tag, weights that cannot be read, and weights trained with the other activation
-        (a tag knows its own; a file is recognised by its hash): with it every feature would be slightly wrong.
+        Raises UserError for an unknown model or tag, weights that cannot be read, and weights trained with the other
+        activation (a tag knows its own; a file is recognised by its hash): with it every feature would be slightly
+        wrong.
         """
         architecture, _, source = name.partition(":")
         if architecture not in open_clip.list_models():
-            raise UserError(f"open_clip has no model {architecture!r}{did_you_mean(architecture, open_clip.list_models())}")
+            raise UserError(
+                f"open_clip has no model {architecture!r}{did_you_mean(architecture, open_clip.list_models())}"
+            )
         path: Path | None = Path(source) if Path(source).is_file() else None
         if path is not None:
             published = _published_as(path)
@@ -77,7 +91,10 @@ class Clip:
             )
             if not published:
                 tags = open_clip.list_pretrained_tags_by_model(architecture)
-                raise UserError(f"{name}: {source!r} is neither a file nor a pretrained tag of {architecture}{did_you_mean(source, tags)}")
+                raise UserError(
+                    f"{name}: {source!r} is neither a file nor a pretrained tag of "
+                    f"{architecture}{did_you_mean(source, tags)}"
+                )
             path = on_disk(name)
         _check_activation(name, architecture, published)
         with warnings.catch_warnings():
@@ -86,9 +103,18 @@ class Clip:
                 model = open_clip.create_model(architecture, source if path is None else str(path), weights_only=True)
             except (OSError, RuntimeError, SafetensorError, UserWarning, EOFError, KeyError) as error:
                 reason = str(error).partition("\n")[0] or type(error).__name__
-                raise UserError(f"{name}: weights cannot be loaded ({reason}): give a whole file of this model") from error
+                raise UserError(
+                    f"{name}: weights cannot be loaded ({reason}): give a whole file of this model"
+                ) from error
         preprocess = Preprocess.of(model.visual.preprocess_cfg | _preprocessing(published), name)
-        return cls(name, model, open_clip.get_tokenizer(architecture), preprocess, state_hash(model), device or torch.device("cpu"))
+        return cls(
+            name,
+            model,
+            open_clip.get_tokenizer(architecture),
+            preprocess,
+            state_hash(model),
+            device or torch.device("cpu"),
+        )
 
     @property
     def logit_scale(self) -> float:
@@ -96,14 +122,18 @@ class Clip:
         return float(self.model.logit_scale.exp())  # type: ignore[operator]
 
     def image_features(self, images: Tensor, clamp: bool = True) -> Tensor:
-        """Features [B, D] of floats in [-1, 1], [B, 3, H, W], with gradients: the model's own preprocessing without rounding to 8 bits.
+        """Features [B, D] of floats in [-1, 1], [B, 3, H, W], with gradients: the model's own preprocessing without
+        rounding to 8 bits.
 
-        Colours that are beyond the range after resizing are cut off unless `clamp` is False, and with them their gradient.
+        Colours that are beyond the range after resizing are cut off unless `clamp` is False, and with them their
+        gradient.
         """
         return self._features(self.preprocess.resize((images.float() + 1) / 2, clamp))
 
     def image_embeddings(self, images: Tensor) -> Tensor:
-        """`image_features` before they are brought to unit norm; their length is no part of what CLIP was trained to compare."""
+        """`image_features` before they are brought to unit norm; their length is no part of what CLIP was trained to
+        compare.
+        """
         return self._embeddings(self.preprocess.resize((images.float() + 1) / 2))
 
     @torch.no_grad()
@@ -111,7 +141,10 @@ class Clip:
         """Features [B, D] of uint8 images [B, 3, H, W], on the CPU. Raises ValueError for any other kind of tensor."""
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
             raise ValueError(f"{self.name} reads uint8 images [B, 3, H, W], got {images.dtype} {list(images.shape)}")
-        parts = [self._features(self.preprocess.resize(chunk.cpu()).to(self.device).float() / 255).cpu() for chunk in images.split(batch)]
+        parts = [
+            self._features(self.preprocess.resize(chunk.cpu()).to(self.device).float() / 255).cpu()
+            for chunk in images.split(batch)
+        ]
         return torch.cat(parts)
 
     @torch.no_grad()
@@ -120,7 +153,9 @@ class Clip:
         tokens = self._tokenizer(list(texts), context_length=self.context_length)
         beyond = self._tokenizer(list(texts), context_length=2 * self.context_length)[:, self.context_length :]
         self.truncated += int((beyond != self._padding).any(1).sum())
-        parts = [F.normalize(self.model.encode_text(chunk.to(self.device)), dim=-1).cpu() for chunk in tokens.split(batch)]  # type: ignore[operator]
+        parts = [
+            F.normalize(self.model.encode_text(chunk.to(self.device)), dim=-1).cpu() for chunk in tokens.split(batch)
+        ]  # type: ignore[operator]
         return torch.cat(parts)
 
     def unknown_words(self, texts: Sequence[str]) -> list[tuple[int, int]] | None:
@@ -146,17 +181,24 @@ class Clip:
         return counts
 
     def class_features(self, texts: Sequence[str], templates: Sequence[str] = PLAIN) -> Tensor:
-        """Unit features [B, D] of texts, each the mean direction of all templates around it; row i depends on text i alone."""
+        """Unit features [B, D] of texts, each the mean direction of all templates around it; row i depends on text i
+        alone.
+        """
         means = [self.encode_texts([fill(template, text) for template in templates]).mean(0) for text in texts]
         return F.normalize(torch.stack(means), dim=1)
 
     def text_direction(self, neutral: Sequence[str], target: Sequence[str], templates: Sequence[str] = PLAIN) -> Tensor:
-        """delta_t: unit directions [B, D] from neutral to target texts. Raises UserError where the model reads both as the same."""
+        """delta_t: unit directions [B, D] from neutral to target texts.
+
+        Raises UserError where the model reads both as the same.
+        """
         difference = self.class_features(target, templates) - self.class_features(neutral, templates)
         same = (difference.norm(dim=1) < SAME).nonzero()[:, 0].tolist()
         if same:
             texts = f"{neutral[same[0]]!r} and {target[same[0]]!r}"
-            raise UserError(f"{self.name} reads {texts} as the same text, so there is no direction between them: use another target")
+            raise UserError(
+                f"{self.name} reads {texts} as the same text, so there is no direction between them: use another target"
+            )
         return F.normalize(difference, dim=1)
 
     def _features(self, images: Tensor) -> Tensor:
@@ -167,7 +209,9 @@ class Clip:
 
 
 def state_hash(model: nn.Module) -> str:
-    """sha256 over names, types, shapes and bytes of a model's tensors: the same weights have it whichever file they came from."""
+    """sha256 over names, types, shapes and bytes of a model's tensors: the same weights have it whichever file they
+    came from.
+    """
     digest = hashlib.sha256()
     for key, value in sorted(model.state_dict().items()):
         digest.update(f"{key} {value.dtype} {list(value.shape)}".encode() + value.cpu().contiguous().numpy().tobytes())
@@ -176,18 +220,28 @@ def state_hash(model: nn.Module) -> str:
 
 def _preprocessing(published: Mapping[str, Any] | None) -> dict[str, Any]:
     """What a published model expects of its images, where that is not what its architecture does by default."""
-    return {key: value for key, value in (published or {}).items() if key in ("size", "mean", "std", "interpolation", "resize_mode")}
+    return {
+        key: value
+        for key, value in (published or {}).items()
+        if key in ("size", "mean", "std", "interpolation", "resize_mode")
+    }
 
 
 def _check_activation(name: str, architecture: str, source: Mapping[str, Any] | None) -> None:
-    """Raises UserError where published weights were trained with quick-GELU and the model computes GELU, or the other way round."""
+    """Raises UserError where published weights were trained with quick-GELU and the model computes GELU, or the other
+    way round.
+    """
     if source is None:
         return
-    trained, computes = (bool(config.get("quick_gelu")) for config in (source, open_clip.get_model_config(architecture)))
+    trained, computes = (
+        bool(config.get("quick_gelu")) for config in (source, open_clip.get_model_config(architecture))
+    )
     if trained != computes:
         plain = architecture.removesuffix("-quickgelu")
         kind, other = ("quick-GELU", f"{plain}-quickgelu") if trained else ("GELU", plain)
-        raise UserError(f"{name}: these weights were trained with {kind}, {architecture} computes another activation: use {other}")
+        raise UserError(
+            f"{name}: these weights were trained with {kind}, {architecture} computes another activation: use {other}"
+        )
 
 
 def _published_as(file: Path) -> Mapping[str, Any] | None:

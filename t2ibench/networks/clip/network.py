@@ -1,4 +1,6 @@
-"""Small CLIP models: `open_clip`'s own class with configs for small images, and a token table that holds only the words of its training."""
+"""Small CLIP models: `open_clip`'s own class with configs for small images, and a token table that holds only the words
+of its training.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,7 +15,8 @@ from torch import Tensor, nn
 class TokenTable(nn.Module):
     """Embeddings of the tokens `ids`, in front of one more row that every other token shares: the unknown word.
 
-    Stands in for the `token_embedding` of 49,408 rows, nearly all of which a small data set never trains. tokens [B, L] -> [B, L, D].
+    Stands in for the `token_embedding` of 49,408 rows, nearly all of which a small data set never trains. tokens [B, L]
+    -> [B, L, D].
     """
 
     ids: Tensor
@@ -33,7 +36,9 @@ class TokenTable(nn.Module):
 
 
 def build(config: Mapping[str, Any], ids: Iterable[int]) -> CLIP:
-    """An untrained model of `config` (`embed_dim`, `vision_cfg` and `text_cfg` as open_clip has them) for the tokens `ids`."""
+    """An untrained model of `config` (`embed_dim`, `vision_cfg` and `text_cfg` as open_clip has them) for the tokens
+    `ids`.
+    """
     text = {**config["text_cfg"], "vocab_size": 1}  # the table takes the place of these rows
     model = CLIP(config["embed_dim"], dict(config["vision_cfg"]), text)
     model.token_embedding = TokenTable(ids, text["width"])
@@ -41,5 +46,7 @@ def build(config: Mapping[str, Any], ids: Iterable[int]) -> CLIP:
 
 
 def tokens_of(texts: Iterable[str], context_length: int) -> Tensor:
-    """Distinct texts as tokens of the standard CLIP tokeniser, int64 [N, context_length]; cut where too long, the end token kept."""
+    """Distinct texts as tokens of the standard CLIP tokeniser, int64 [N, context_length]; cut where too long, the end
+    token kept.
+    """
     return SimpleTokenizer(context_length=context_length)(list(texts))

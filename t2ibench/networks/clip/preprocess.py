@@ -1,4 +1,6 @@
-"""What a CLIP does to an image before it looks: resize, crop, normalise; on pixels as they are stored, and differentiably."""
+"""What a CLIP does to an image before it looks: resize, crop, normalise; on pixels as they are stored, and
+differentiably.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,7 +15,10 @@ from t2ibench.core.errors import UserError
 
 @dataclass(frozen=True)
 class Preprocess:
-    """A model's own preprocessing. `shortest`: scale the shorter side to `size`, crop the centre; `squash`: both sides to `size`."""
+    """A model's own preprocessing.
+
+    `shortest`: scale the shorter side to `size`, crop the centre; `squash`: both sides to `size`.
+    """
 
     size: int
     mean: tuple[float, ...] = OPENAI_DATASET_MEAN
@@ -23,15 +28,24 @@ class Preprocess:
 
     @classmethod
     def of(cls, config: Mapping[str, Any], name: str) -> "Preprocess":
-        """From open_clip's `preprocess_cfg`. Raises UserError for what is not supported: other resizing, images that are not square."""
+        """From open_clip's `preprocess_cfg`.
+
+        Raises UserError for what is not supported: other resizing, images that are not square.
+        """
         size = config["size"]
         width = size if isinstance(size, int) else size[0] if size[0] == size[1] else None
         if width is None or config.get("resize_mode", "shortest") not in ("shortest", "squash"):
             raise UserError(
-                f"{name}: preprocessing {dict(config)} is not supported, expected a square image, shortest or squash: use another model"
+                f"{name}: preprocessing {dict(config)} is not supported, expected a square image, shortest or squash: "
+                f"use another model"
             )
         chosen = {key: config[key] for key in ("interpolation", "resize_mode") if key in config}
-        return cls(width, tuple(config.get("mean", OPENAI_DATASET_MEAN)), tuple(config.get("std", OPENAI_DATASET_STD)), **chosen)
+        return cls(
+            width,
+            tuple(config.get("mean", OPENAI_DATASET_MEAN)),
+            tuple(config.get("std", OPENAI_DATASET_STD)),
+            **chosen,
+        )
 
     @property
     def id(self) -> str:
@@ -42,7 +56,9 @@ class Preprocess:
         return asdict(self)
 
     def resize(self, images: Tensor, clamp: bool = True) -> Tensor:
-        """Resize and crop [B, 3, H, W], antialiased: uint8 stays uint8, rounded as Pillow does; floats stay in [0, 1] where `clamp`."""
+        """Resize and crop [B, 3, H, W], antialiased: uint8 stays uint8, rounded as Pillow does; floats stay in [0, 1]
+        where `clamp`.
+        """
         height, width = images.shape[2:]
         sides = (self.size, self.size)
         if self.resize_mode == "shortest":

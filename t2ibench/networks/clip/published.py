@@ -1,8 +1,8 @@
 """Where the weights of a published CLIP lie on this disk; nothing is downloaded and no connection is opened.
 
-A model and its tag are named as open_clip names them, `ViT-L-14-quickgelu:openai`. Its file is looked for in the folders of
-T2IBENCH_WEIGHTS, as `open_clip/ViT-L-14-quickgelu-openai.safetensors` (or `.pt`, `.bin`), and then in the two caches in which open_clip
-keeps what it has downloaded: that of huggingface_hub, and `~/.cache/clip`.
+A model and its tag are named as open_clip names them, `ViT-L-14-quickgelu:openai`. Its file is looked for in the
+folders of T2IBENCH_WEIGHTS, as `open_clip/ViT-L-14-quickgelu-openai.safetensors` (or `.pt`, `.bin`), and then in the
+two caches in which open_clip keeps what it has downloaded: that of huggingface_hub, and `~/.cache/clip`.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,10 @@ HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # in
 
 
 def facts(name: str) -> Mapping[str, Any]:
-    """What open_clip knows of `model:tag`: address, preprocessing, activation. Empty for a name that it does not know."""
+    """What open_clip knows of `model:tag`: address, preprocessing, activation.
+
+    Empty for a name that it does not know.
+    """
     architecture, _, tag = name.partition(":")
     return open_clip.get_pretrained_cfg(architecture, tag) or {}
 
@@ -41,7 +44,9 @@ def _in_caches(known: Mapping[str, Any]) -> Path | None:
         if isinstance(path := try_to_load_from_cache(repository, candidate), str):
             return Path(path)
     address = known.get("url", "")
-    if address and "openaipublic" not in address:  # OpenAI's own archives are TorchScript, which open_clip no longer reads
+    if (
+        address and "openaipublic" not in address
+    ):  # OpenAI's own archives are TorchScript, which open_clip no longer reads
         path = Path.home() / ".cache" / "clip" / PurePosixPath(address).name
         return path if path.is_file() else None
     return None
@@ -51,4 +56,7 @@ def advice(name: str) -> str:
     """Where the weights of `model:tag` come from and where to put them."""
     repository = facts(name).get("hf_hub", "").rpartition("/")[0]
     origin = f"download {HUB_FILES[0]} of {repository} from the Hugging Face hub" if repository else "download them"
-    return f"{origin} and put it as {FOLDER}/{name.replace(':', '-')}.safetensors into a folder that T2IBENCH_WEIGHTS names"
+    return (
+        f"{origin} and put it as {FOLDER}/{name.replace(':', '-')}.safetensors into a folder that T2IBENCH_WEIGHTS "
+        f"names"
+    )

@@ -1,4 +1,6 @@
-"""What a CLIP's convolutional image tower sees at each scale, differentiably: for perceptual losses and projected discriminators."""
+"""What a CLIP's convolutional image tower sees at each scale, differentiably: for perceptual losses and projected
+discriminators.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -10,15 +12,17 @@ from t2ibench.networks.clip.model import Clip
 
 
 def pyramid(clip: Clip, images: Tensor) -> list[Tensor]:
-    """Features [B, C, h, w] of the stem, before it is pooled, and of the four stages; fine to coarse. images: floats in about [-1, 1].
+    """Features [B, C, h, w] of the stem, before it is pooled, and of the four stages; fine to coarse. images: floats in
+    about [-1, 1].
 
-    Colours beyond the range are not clipped, as `Clip.image_features` does: a generator must feel where to come back to.
-    Raises UserError for an image tower that is not a ResNet.
+    Colours beyond the range are not clipped, as `Clip.image_features` does: a generator must feel where to come back
+    to. Raises UserError for an image tower that is not a ResNet.
     """
     tower = clip.model.visual
     if not isinstance(tower, ModifiedResNet):
         raise UserError(
-            f"{clip.name}: its image tower is a {type(tower).__name__}, features of every scale need a ResNet: use another CLIP"
+            f"{clip.name}: its image tower is a {type(tower).__name__}, features of every scale need a ResNet: use "
+            f"another CLIP"
         )
     sides = (clip.preprocess.size, clip.preprocess.size)
     x = F.interpolate((images + 1) / 2, sides, mode="bilinear", antialias=True)

@@ -1,4 +1,5 @@
-"""Sentences around a text, whose features are averaged. `{}` stands for the text without its article: "a photo of a {}."
+"""Sentences around a text, whose features are averaged. `{}` stands for the text without its article: "a photo of a
+{}."
 
 IMAGENET: the 79 of StyleCLIP's released code, that is OpenAI's 80 but for "a photo of many {}."
 """
@@ -6,7 +7,9 @@ IMAGENET: the 79 of StyleCLIP's released code, that is OpenAI's 80 but for "a ph
 from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
 
 PLAIN = ("{}",)
-IMAGENET = tuple(text for text in (template("{}") for template in OPENAI_IMAGENET_TEMPLATES) if text != "a photo of many {}.")
+IMAGENET = tuple(
+    text for text in (template("{}") for template in OPENAI_IMAGENET_TEMPLATES) if text != "a photo of many {}."
+)
 TEMPLATES = {"plain": PLAIN, "imagenet": IMAGENET}
 
 

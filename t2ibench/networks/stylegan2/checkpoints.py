@@ -1,4 +1,6 @@
-"""Generators from files and to files: NVlabs' `.pkl` (read only), rosinality's `.pt`, and our `.safetensors` with a card beside it."""
+"""Generators from files and to files: NVlabs' `.pkl` (read only), rosinality's `.pt`, and our `.safetensors` with a
+card beside it.
+"""
 
 import dataclasses
 import hashlib
@@ -28,12 +30,17 @@ def load(source: weights.Weights | Path | str, resolution: int | None = None) ->
     where = source.name if isinstance(source, weights.Weights) else str(source)
     config, state = _content(source) if isinstance(source, weights.Weights) else _read(Path(source))
     if resolution is not None and config.resolution != resolution:
-        raise UserError(f"{where}: makes images of {config.resolution} pixels, expected {resolution}: use weights of that resolution")
+        raise UserError(
+            f"{where}: makes images of {config.resolution} pixels, expected {resolution}: use weights of that "
+            f"resolution"
+        )
     return build(where, config, state)
 
 
 def save(path: Path, generator: Generator, card: Mapping[str, Any], half: bool = False) -> None:
-    """Write a generator as `.pt` or `.safetensors`, the latter with a card and if wanted in half precision, which moves images slightly."""
+    """Write a generator as `.pt` or `.safetensors`, the latter with a card and if wanted in half precision, which moves
+    images slightly.
+    """
     if path.suffix == ".pt":
         rosinality.write(path, generator)
     elif path.suffix == ".safetensors":

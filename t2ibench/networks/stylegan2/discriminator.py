@@ -1,4 +1,6 @@
-"""The StyleGAN2 discriminator (Karras et al., CVPR 2020): residual blocks and the standard deviation over the minibatch."""
+"""The StyleGAN2 discriminator (Karras et al., CVPR 2020): residual blocks and the standard deviation over the
+minibatch.
+"""
 
 import math
 from itertools import pairwise
@@ -15,7 +17,10 @@ GROUP = 4  # samples that share one standard deviation
 
 
 class Discriminator(nn.Module):
-    """Logits [B] of images in [-1, 1], [B, 3, H, H]; positive means real. Needs a batch of the same make-up each time (see `spread`)."""
+    """Logits [B] of images in [-1, 1], [B, 3, H, H]; positive means real.
+
+    Needs a batch of the same make-up each time (see `spread`).
+    """
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -35,7 +40,8 @@ class Discriminator(nn.Module):
 
 
 class SmallDiscriminator(nn.Module):
-    """Logits [B] of plain 4x4 convolutions with stride 2 and batch normalisation (Radford et al., ICLR 2016): for small images.
+    """Logits [B] of plain 4x4 convolutions with stride 2 and batch normalisation (Radford et al., ICLR 2016): for small
+    images.
 
     Real and generated images are normalised each by their own batch, in training and ever after.
     """
@@ -46,7 +52,11 @@ class SmallDiscriminator(nn.Module):
         widths = [width * min(2**k, 6) for k in range(steps)]
         layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1), nn.LeakyReLU(SLOPE)]
         for a, b in pairwise(widths):
-            layers += [nn.Conv2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b, track_running_stats=False), nn.LeakyReLU(SLOPE)]
+            layers += [
+                nn.Conv2d(a, b, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(b, track_running_stats=False),
+                nn.LeakyReLU(SLOPE),
+            ]
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4))
         for module in self.layers:
             if isinstance(module, nn.Conv2d):
@@ -85,11 +95,15 @@ class Block(nn.Module):
 
 
 def spread(x: Tensor) -> Tensor:
-    """x [B, C, H, W] with one more channel: the mean standard deviation of the sample's group of `GROUP` (Karras et al., ICLR 2018).
+    """x [B, C, H, W] with one more channel: the mean standard deviation of the sample's group of `GROUP` (Karras et
+    al., ICLR 2018).
 
-    Groups are taken with a stride, sample i with i + B / GROUP and so on. A batch that GROUP does not divide is one group.
+    Groups are taken with a stride, sample i with i + B / GROUP and so on. A batch that GROUP does not divide is one
+    group.
     """
     batch, _, height, width = x.shape
     group = GROUP if batch % GROUP == 0 else batch
-    deviation = x.view(group, batch // group, *x.shape[1:]).var(dim=0, unbiased=False).add(1e-8).sqrt().mean(dim=(1, 2, 3))
+    deviation = (
+        x.view(group, batch // group, *x.shape[1:]).var(dim=0, unbiased=False).add(1e-8).sqrt().mean(dim=(1, 2, 3))
+    )
     return torch.cat([x, deviation.repeat(group)[:, None, None, None].expand(-1, 1, height, width)], dim=1)

@@ -1,8 +1,8 @@
 """From an image back to W+: an encoder in one pass, and a projector that improves its answer by gradient descent.
 
-The encoder gives an offset from the mean w for each row, and learns from real images (to draw them again) and from generated ones, whose
-rows are known. Rows that stray from one another leave the part of W+ where edits work, so they are held together (Tov et al., TOG 2021).
-Alike means: in pixels, and in the features of the guide CLIP at every scale.
+The encoder gives an offset from the mean w for each row, and learns from real images (to draw them again) and from
+generated ones, whose rows are known. Rows that stray from one another leave the part of W+ where edits work, so they
+are held together (Tov et al., TOG 2021). Alike means: in pixels, and in the features of the guide CLIP at every scale.
 """
 
 from itertools import pairwise
@@ -57,7 +57,8 @@ def project(
     features: float = 0.2,
     hold: float = 1e-3,
 ) -> Tensor:
-    """w_plus [B, L, w_dim] nearer to the images (floats in [-1, 1]) than `start`: Adam on pixels, features and the way from the start.
+    """w_plus [B, L, w_dim] nearer to the images (floats in [-1, 1]) than `start`: Adam on pixels, features and the way
+    from the start.
 
     Each image's rows depend on that image alone. Raises ValueError where the loss is not finite.
     """
@@ -78,7 +79,9 @@ def project(
 
 
 def differences(clip: Clip, made: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean squared difference of pixels [B], and of unit-length features over all places and scales of the guide's image tower [B]."""
+    """Mean squared difference of pixels [B], and of unit-length features over all places and scales of the guide's
+    image tower [B].
+    """
     pixels = (made.float() - images).square().mean(dim=(1, 2, 3))
     with torch.no_grad():
         wanted = pyramid(clip, images)
@@ -90,5 +93,7 @@ def differences(clip: Clip, made: Tensor, images: Tensor) -> tuple[Tensor, Tenso
 @torch.no_grad()
 def w_variance(generator: Generator, count: int = 1000) -> float:
     """The variance of an entry of w, a mean over entries: the unit that distances in W+ are given in."""
-    z = torch.randn(count, generator.config.z_dim, generator=torch.Generator().manual_seed(0)).to(generator.const.device)
+    z = torch.randn(count, generator.config.z_dim, generator=torch.Generator().manual_seed(0)).to(
+        generator.const.device
+    )
     return float(generator.mapping(z).var(dim=0).mean())

@@ -1,8 +1,9 @@
-"""The shape of a StyleGAN2 generator, worked out without building it: its layers, rows of W+ and channels of style space S.
+"""The shape of a StyleGAN2 generator, worked out without building it: its layers, rows of W+ and channels of style
+space S.
 
-Config-f of Karras et al. (CVPR 2020): "skip" architecture, min(channel_base / resolution, channel_max) channels. S holds the *input*
-channels of every modulated convolution in the order of the image's making: conv1 and toRGB at 4 pixels, then conv0, conv1 and toRGB
-of each resolution. A toRGB shares its row of W+ with the next resolution's conv0.
+Config-f of Karras et al. (CVPR 2020): "skip" architecture, min(channel_base / resolution, channel_max) channels. S
+holds the *input* channels of every modulated convolution in the order of the image's making: conv1 and toRGB at 4
+pixels, then conv0, conv1 and toRGB of each resolution. A toRGB shares its row of W+ with the next resolution's conv0.
 """
 
 from dataclasses import dataclass
@@ -28,7 +29,9 @@ class Config:
         if self.mapping_layers < 1:
             raise UserError(f"stylegan2: mapping_layers is {self.mapping_layers}, expected at least 1")
         if self.channel_base < self.resolution:
-            raise UserError(f"stylegan2: channel_base is {self.channel_base}, which leaves no channel at {self.resolution} pixels")
+            raise UserError(
+                f"stylegan2: channel_base is {self.channel_base}, which leaves no channel at {self.resolution} pixels"
+            )
 
     def channels(self, resolution: int) -> int:
         return min(self.channel_base // resolution, self.channel_max)
@@ -46,7 +49,11 @@ class Config:
         for resolution in self.resolutions:
             row = 2 * (resolution.bit_length() - 3) - 1  # of conv0; conv1 has the next, toRGB the one after
             wide, narrow = self.channels(max(resolution // 2, 4)), self.channels(resolution)
-            kinds: list[tuple[Kind, int, int]] = [("conv0", wide, row), ("conv1", narrow, row + 1), ("torgb", narrow, row + 2)]
+            kinds: list[tuple[Kind, int, int]] = [
+                ("conv0", wide, row),
+                ("conv1", narrow, row + 1),
+                ("torgb", narrow, row + 2),
+            ]
             for kind, channels, of in kinds[1:] if resolution == 4 else kinds:
                 layers.append(Layer(f"b{resolution}.{kind}", kind, resolution, channels, of, start))
                 start += channels
@@ -68,7 +75,9 @@ Kind = Literal["conv0", "conv1", "torgb"]
 
 @dataclass(frozen=True)
 class Layer:
-    """One modulated convolution. name: as in NVlabs' keys, after `synthesis.`; its styles are s[:, start:stop], from row `row` of W+."""
+    """One modulated convolution. name: as in NVlabs' keys, after `synthesis.`; its styles are s[:, start:stop], from
+    row `row` of W+.
+    """
 
     name: str
     kind: Kind

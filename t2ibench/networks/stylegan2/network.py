@@ -1,12 +1,14 @@
-"""The StyleGAN2 generator (Karras et al., CVPR 2020) in plain PyTorch: Z -> W -> W+ -> S -> image, each of them a place to enter.
+"""The StyleGAN2 generator (Karras et al., CVPR 2020) in plain PyTorch: Z -> W -> W+ -> S -> image, each of them a place
+to enter.
 
-Parameters have the names of NVlabs' PyTorch release, but `blocks` for `synthesis` and `const` for `synthesis.b4.const`. Modulation scales
-the convolution's input and demodulation its output, with the weights shared by the whole batch: the same numbers as scaling the weights
-of each sample, without a grouped convolution. The gain of the activation is folded into what comes before it, since a leaky ReLU is
-positively homogeneous.
+Parameters have the names of NVlabs' PyTorch release, but `blocks` for `synthesis` and `const` for `synthesis.b4.const`.
+Modulation scales the convolution's input and demodulation its output, with the weights shared by the whole batch: the
+same numbers as scaling the weights of each sample, without a grouped convolution. The gain of the activation is folded
+into what comes before it, since a leaky ReLU is positively homogeneous.
 
-Fast because of that, of channels-last maps, and of working in place: maps of a batch are too large for memory to be reused, so each new
-one costs more in page faults than in arithmetic. benchmarks/speed/stylegan2.py compares it with the public code's portable path.
+Fast because of that, of channels-last maps, and of working in place: maps of a batch are too large for memory to be
+reused, so each new one costs more in page faults than in arithmetic. benchmarks/speed/stylegan2.py compares it with the
+public code's portable path.
 """
 
 import math
@@ -26,7 +28,8 @@ Noise = Literal["const", "none"] | Sequence[Tensor]
 
 
 class Generator(nn.Module):
-    """z [B, z_dim] -> mapping -> w [B, w_dim] -> truncate -> w_plus [B, L, w_dim] -> style -> s [B, C] -> synthesis -> images [B, 3, H, H].
+    """z [B, z_dim] -> mapping -> w [B, w_dim] -> truncate -> w_plus [B, L, w_dim] -> style -> s [B, C] -> synthesis ->
+    images [B, 3, H, H].
 
     Images are floats in about [-1, 1], not clamped. Row i of each result depends on row i of its input alone.
     """
@@ -41,7 +44,9 @@ class Generator(nn.Module):
             self._block(layer)[layer.kind] = _modulated(layer, config)
 
     def truncate(self, w: Tensor, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
-        """w_plus [B, L, w_dim]: w [B, w_dim] in every row, drawn towards the mean w by 1 - psi in the rows below `cutoff` (None: all)."""
+        """w_plus [B, L, w_dim]: w [B, w_dim] in every row, drawn towards the mean w by 1 - psi in the rows below
+        `cutoff` (None: all).
+        """
         rows = w[:, None].expand(-1, self.config.rows, -1)
         if psi == 1.0:
             return rows
@@ -49,11 +54,15 @@ class Generator(nn.Module):
         return drawn if cutoff is None else torch.cat([drawn[:, :cutoff], rows[:, cutoff:]], dim=1)
 
     def style(self, w_plus: Tensor) -> Tensor:
-        """s [B, C]: the scales of every convolution's input channels, before the 1 / sqrt(fan-in) of the toRGB layers."""
+        """s [B, C]: the scales of every convolution's input channels, before the 1 / sqrt(fan-in) of the toRGB
+        layers.
+        """
         return torch.cat([self._layer(layer).affine(w_plus[:, layer.row]) for layer in self.layers], dim=1)
 
     def synthesis(self, s: Tensor, noise: Noise = "const") -> Tensor:
-        """Images of styles. noise: the generator's own fixed maps, none, or one map [B or 1, 1, r, r] for each noisy layer in order."""
+        """Images of styles. noise: the generator's own fixed maps, none, or one map [B or 1, 1, r, r] for each noisy
+        layer in order.
+        """
         x = self.const.to(s.dtype)[None].expand(len(s), -1, -1, -1).clone(memory_format=torch.channels_last)
         maps = iter(noise if not isinstance(noise, str) else ())
         image: Tensor | None = None
@@ -82,7 +91,9 @@ class Generator(nn.Module):
 
 
 class Linear(nn.Module):
-    """Fully connected with equalised learning rate: parameters of unit size, scaled by rate / sqrt(fan-in) when used."""
+    """Fully connected with equalised learning rate: parameters of unit size, scaled by rate / sqrt(fan-in) when
+    used.
+    """
 
     def __init__(self, inputs: int, outputs: int, bias: float = 0.0, rate: float = 1.0) -> None:
         super().__init__()
@@ -95,7 +106,9 @@ class Linear(nn.Module):
 
 
 class Mapping(nn.Module):
-    """z of unit second moment through fully connected layers with a learning rate of 0.01, each followed by a leaky ReLU."""
+    """z of unit second moment through fully connected layers with a learning rate of 0.01, each followed by a leaky
+    ReLU.
+    """
 
     w_avg: Tensor
 
@@ -114,7 +127,8 @@ class Mapping(nn.Module):
 
 
 class Modulated(nn.Module):
-    """A 3x3 convolution whose input channels are scaled by styles and whose output channels are brought back to unit variance.
+    """A 3x3 convolution whose input channels are scaled by styles and whose output channels are brought back to unit
+    variance.
 
     conv0 doubles the resolution: a transposed convolution, then the filter [1, 3, 3, 1] in both directions.
     """
@@ -183,7 +197,9 @@ def fir(gain: float = 1.0) -> Tensor:
 
 
 def upsample(images: Tensor) -> Tensor:
-    """Twice the size: zeros between pixels, padding (2, 1), the filter with gain 4: bilinear, with a border of zeros."""
+    """Twice the size: zeros between pixels, padding (2, 1), the filter with gain 4: bilinear, with a border of
+    zeros.
+    """
     return F.interpolate(F.pad(images, (1, 1, 1, 1)), scale_factor=2, mode="bilinear")[:, :, 2:-2, 2:-2]
 
 

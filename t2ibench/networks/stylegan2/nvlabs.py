@@ -1,7 +1,9 @@
-"""Reads `.pkl` files of NVlabs' StyleGAN2-ADA for PyTorch: {"G", "D", "G_ema", …}, each a module of their persistence wrapper.
+"""Reads `.pkl` files of NVlabs' StyleGAN2-ADA for PyTorch: {"G", "D", "G_ema", …}, each a module of their persistence
+wrapper.
 
-Their modules travel with their source code, which unpickling would execute; here they are read as data. Taken is G_ema: its parameters
-and buffers under their own names, and those settings that no shape shows. Weights of NVlabs are licensed for research only.
+Their modules travel with their source code, which unpickling would execute; here they are read as data. Taken is G_ema:
+its parameters and buffers under their own names, and those settings that no shape shows. Weights of NVlabs are licensed
+for research only.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,23 +29,46 @@ RATE = 0.01  # of the mapping, by which its weights are scaled
 
 
 def read(path: Path) -> tuple[Config, dict[str, Tensor]]:
-    """Config and state dict, in our names, of the averaged generator. Raises UserError for anything else than an unconditional one."""
+    """Config and state dict, in our names, of the averaged generator.
+
+    Raises UserError for anything else than an unconditional one.
+    """
     content = pickles.read(path)
     if not isinstance(content, Mapping) or "G_ema" not in content:
-        found = f"keys {', '.join(map(repr, list(content)[:6]))}" if isinstance(content, Mapping) else f"a {type(content).__name__}"
-        raise UserError(f"{path}: holds {found}, expected a network snapshot of stylegan2-ada-pytorch with the key 'G_ema'")
+        found = (
+            f"keys {', '.join(map(repr, list(content)[:6]))}"
+            if isinstance(content, Mapping)
+            else f"a {type(content).__name__}"
+        )
+        raise UserError(
+            f"{path}: holds {found}, expected a network snapshot of stylegan2-ada-pytorch with the key 'G_ema'"
+        )
     try:
         generator = pickles.Module(content["G_ema"])
         modules, tensors = dict(_walk(generator)), generator.tensors()
-        rates = {pickles.number(module.get("bias_gain", RATE)) for name, module in modules.items() if name.startswith("mapping.fc")}
-        clamps = {pickles.number(module.get("conv_clamp")) for name, module in modules.items() if name.endswith(("conv0", "conv1"))}
+        rates = {
+            pickles.number(module.get("bias_gain", RATE))
+            for name, module in modules.items()
+            if name.startswith("mapping.fc")
+        }
+        clamps = {
+            pickles.number(module.get("conv_clamp"))
+            for name, module in modules.items()
+            if name.endswith(("conv0", "conv1"))
+        }
     except (*pickles.DAMAGED, RuntimeError) as error:
-        raise UserError(f"{path}: its G_ema cannot be read ({pickles.reason(error)}): get the file from a source you trust") from error
+        raise UserError(
+            f"{path}: its G_ema cannot be read ({pickles.reason(error)}): get the file from a source you trust"
+        ) from error
     _check(path, generator, modules, tensors)
     if rates - {RATE}:
-        raise UserError(f"{path}: the mapping of G_ema has the learning rates {rates}, expected {RATE}: use another network")
+        raise UserError(
+            f"{path}: the mapping of G_ema has the learning rates {rates}, expected {RATE}: use another network"
+        )
     if len(clamps) > 1:
-        raise UserError(f"{path}: G_ema has layers with different conv_clamp ({', '.join(map(str, clamps))}), expected one for all")
+        raise UserError(
+            f"{path}: G_ema has layers with different conv_clamp ({', '.join(map(str, clamps))}), expected one for all"
+        )
     state = {rename(name): value.float() for name, value in tensors.items() if not name.endswith("resample_filter")}
     return config_of(path, state, clamp=next(iter(clamps), None)), state
 
@@ -62,15 +87,29 @@ def _walk(module: pickles.Module, prefix: str = "") -> Iterator[tuple[str, pickl
         yield from _walk(part, f"{prefix}.{name}" if prefix else name)
 
 
-def _check(path: Path, generator: pickles.Module, modules: Mapping[str, pickles.Module], tensors: Mapping[str, Tensor]) -> None:
-    """Refuse what shapes do not show: labels, other activations, filters or architectures, none of which this generator has."""
+def _check(
+    path: Path, generator: pickles.Module, modules: Mapping[str, pickles.Module], tensors: Mapping[str, Tensor]
+) -> None:
+    """Refuse what shapes do not show: labels, other activations, filters or architectures, none of which this generator
+    has.
+    """
     if generator.get("c_dim"):
-        raise UserError(f"{path}: G_ema takes a label (c_dim is {generator.get('c_dim')}), expected none (c_dim 0): use another network")
+        raise UserError(
+            f"{path}: G_ema takes a label (c_dim is {generator.get('c_dim')}), expected none (c_dim 0): use another "
+            f"network"
+        )
     for name, module in modules.items():
         wanted: dict[str, Any] = {"activation": "linear"} if name.endswith("affine") else FIXED
         for key, value in wanted.items():
             if module.get(key, value) != value:
-                raise UserError(f"{path}: G_ema.{name} has {key} {module.get(key)!r}, expected {value!r}: use another network")
+                raise UserError(
+                    f"{path}: G_ema.{name} has {key} {module.get(key)!r}, expected {value!r}: use another network"
+                )
     for name, value in tensors.items():
-        if name.endswith("resample_filter") and (value.shape != (4, 4) or not torch.allclose(value.float(), fir(), atol=1e-6)):
-            raise UserError(f"{path}: G_ema.{name} is not the filter [1, 3, 3, 1], which is the only one known here: use another network")
+        if name.endswith("resample_filter") and (
+            value.shape != (4, 4) or not torch.allclose(value.float(), fir(), atol=1e-6)
+        ):
+            raise UserError(
+                f"{path}: G_ema.{name} is not the filter [1, 3, 3, 1], which is the only one known here: use another "
+                f"network"
+            )

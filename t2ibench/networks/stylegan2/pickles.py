@@ -1,7 +1,7 @@
 """Pickles read as data. Nothing that a pickle asks for is imported, called or executed.
 
-Every class or function that it names becomes a `Record` class of ours, which keeps the arguments, items and state it is given. Names
-outside `KNOWN` are refused. Tensors are made afterwards, of those records that the caller wants.
+Every class or function that it names becomes a `Record` class of ours, which keeps the arguments, items and state it is
+given. Names outside `KNOWN` are refused. Tensors are made afterwards, of those records that the caller wants.
 """
 
 import io
@@ -28,11 +28,24 @@ CONTAINERS = ("collections.OrderedDict", "dnnlib.util.EasyDict", "builtins.set",
 PLAIN = ("numpy.dtype", "numpy.ndarray", "torch.Size", "torch.device", "torch.float32", "torch.float16")
 KNOWN = {PERSISTENT, STORAGE, *TENSORS, *PARAMETERS, *ARRAYS, *SCALARS, *CONTAINERS, *PLAIN}
 TENSORFLOW = "dnnlib.tflib.network.Network"
-DAMAGED = (pickle.UnpicklingError, EOFError, AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError, MemoryError)
+DAMAGED = (
+    pickle.UnpicklingError,
+    EOFError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    MemoryError,
+)
 
 
 class Record(dict):
-    """What a pickle wanted `name` to make: the arguments, the state, and (as a dict) the items. A subclass is made for each name."""
+    """What a pickle wanted `name` to make: the arguments, the state, and (as a dict) the items.
+
+    A subclass is made for each name.
+    """
 
     name: ClassVar[str]
     args: tuple[Any, ...]
@@ -51,13 +64,18 @@ class Record(dict):
 
 
 def read(path: Path) -> Any:
-    """The content of a pickle, with records in the place of objects. Raises UserError for a damaged file or a name outside `KNOWN`."""
+    """The content of a pickle, with records in the place of objects.
+
+    Raises UserError for a damaged file or a name outside `KNOWN`.
+    """
     with path.open("rb") as file:
         try:
             return _Reader(file, path).load()
         except DAMAGED as error:
             size = path.stat().st_size
-            raise UserError(f"{path}: no whole pickle in its {size:,} bytes ({reason(error)}): get the file again") from error
+            raise UserError(
+                f"{path}: no whole pickle in its {size:,} bytes ({reason(error)}): get the file again"
+            ) from error
 
 
 class _Reader(pickle.Unpickler):
@@ -70,11 +88,13 @@ class _Reader(pickle.Unpickler):
         full = f"{module}.{name}"
         if full == TENSORFLOW:
             raise UserError(
-                f"{self.path}: a TensorFlow checkpoint ({full}), expected stylegan2-ada-pytorch's: convert it with that code's legacy.py"
+                f"{self.path}: a TensorFlow checkpoint ({full}), expected stylegan2-ada-pytorch's: convert it with "
+                f"that code's legacy.py"
             )
         if full not in KNOWN:
             raise UserError(
-                f"{self.path}: asks for {full}, which no StyleGAN2-ADA checkpoint needs; it was not run: use a file you can trust"
+                f"{self.path}: asks for {full}, which no StyleGAN2-ADA checkpoint needs; it was not run: use a file "
+                f"you can trust"
             )
         if full not in self.records:
             self.records[full] = type("Record", (Record,), {"name": full})  # type: ignore[assignment]
@@ -82,20 +102,29 @@ class _Reader(pickle.Unpickler):
 
 
 def tensor(value: Any) -> Tensor:
-    """The tensor that a record describes, contiguous and with memory of its own. Raises ValueError for anything else."""
+    """The tensor that a record describes, contiguous and with memory of its own.
+
+    Raises ValueError for anything else.
+    """
     if not isinstance(value, Record):
         raise ValueError(f"{type(value).__name__} in the place of a tensor")
     if value.name in PARAMETERS:
         return tensor(value.args[0])
     if value.name in ARRAYS and isinstance(value.state, tuple):
         _, shape, dtype, columns_first, data = value.state
-        return torch.from_numpy(np.frombuffer(data, _dtype(dtype)).reshape(shape, order="F" if columns_first else "C").copy())
+        return torch.from_numpy(
+            np.frombuffer(data, _dtype(dtype)).reshape(shape, order="F" if columns_first else "C").copy()
+        )
     if value.name not in TENSORS or not isinstance(value.args[0], Record) or value.args[0].name != STORAGE:
         raise ValueError(f"{value.name} in the place of a tensor")
     storage, offset, size, stride = value.args[:4]
-    found = torch.load(io.BytesIO(storage.args[0]), map_location="cpu", weights_only=True)  # a pickle again, and again restricted
+    found = torch.load(
+        io.BytesIO(storage.args[0]), map_location="cpu", weights_only=True
+    )  # a pickle again, and again restricted
     flat = torch.empty(0, dtype=found.dtype).set_(found)  # type: ignore[call-overload]
-    return flat.as_strided(size, stride, offset).clone(memory_format=torch.contiguous_format)  # refuses to reach outside
+    return flat.as_strided(size, stride, offset).clone(
+        memory_format=torch.contiguous_format
+    )  # refuses to reach outside
 
 
 def number(value: Any) -> float | None:
@@ -110,7 +139,10 @@ def number(value: Any) -> float | None:
 
 
 class Module:
-    """An object of NVlabs' persistence wrapper: its attributes as data. The source code that travels with it is left alone."""
+    """An object of NVlabs' persistence wrapper: its attributes as data.
+
+    The source code that travels with it is left alone.
+    """
 
     def __init__(self, record: Any) -> None:
         meta = record.args[0] if isinstance(record, Record) and record.name == PERSISTENT else None
@@ -147,4 +179,6 @@ def _dtype(record: Record) -> np.dtype[Any]:
 def reason(error: BaseException) -> str:
     """What went wrong in one short line; of torch's refusals the name that was refused."""
     foreign = re.search(r"GLOBAL (\S+) (?:was not an allowed global|whose module)", str(error))
-    return f"asks for {foreign[1]}, which was not run" if foreign else (str(error) or type(error).__name__).splitlines()[0]
+    return (
+        f"asks for {foreign[1]}, which was not run" if foreign else (str(error) or type(error).__name__).splitlines()[0]
+    )

@@ -1,8 +1,10 @@
-"""The projected discriminator (Sauer et al., NeurIPS 2021): small trained heads over the frozen features of a CLIP's image tower.
+"""The projected discriminator (Sauer et al., NeurIPS 2021): small trained heads over the frozen features of a CLIP's
+image tower.
 
-In the paper it needs far fewer images than one trained from nothing, with a classifier's features of ImageNet. The features of all scales
-are mixed by fixed random convolutions, across channels and from coarse to fine, so that no head can rest on a few of them; here the image
-itself is one more scale, for what the tower's first stride loses. Heads are spectrally normalised.
+In the paper it needs far fewer images than one trained from nothing, with a classifier's features of ImageNet. The
+features of all scales are mixed by fixed random convolutions, across channels and from coarse to fine, so that no head
+can rest on a few of them; here the image itself is one more scale, for what the tower's first stride loses. Heads are
+spectrally normalised.
 """
 
 import torch
@@ -15,13 +17,18 @@ from t2ibench.networks.clip.pyramid import pyramid
 
 
 class ProjectedDiscriminator(nn.Module):
-    """`features` looks at images with the frozen tower, `logits` judges what it saw. Only the heads are parameters of this module."""
+    """`features` looks at images with the frozen tower, `logits` judges what it saw.
+
+    Only the heads are parameters of this module.
+    """
 
     def __init__(self, clip: Clip, resolution: int, width: int = 64, seed: int = 0) -> None:
         super().__init__()
         self.clip = [clip]  # in a list: its weights are not ours to train, average or save
         with torch.no_grad():
-            shapes = [tuple(x.shape[1:]) for x in pyramid(clip, torch.zeros(1, 3, resolution, resolution, device=clip.device))]
+            shapes = [
+                tuple(x.shape[1:]) for x in pyramid(clip, torch.zeros(1, 3, resolution, resolution, device=clip.device))
+            ]
         stream = torch.Generator().manual_seed(seed)
         widths = [width // 2] + [width] * (len(shapes) - 1)
         finer = [widths[0], *widths[:-1]]  # each scale is handed down in the width of the next finer one
@@ -64,7 +71,8 @@ def deceive(fake: list[Tensor]) -> Tensor:
 def _head(inputs: int, width: int, size: int) -> nn.Sequential:
     """Spectrally normalised convolutions with stride 2 down to at most 6 pixels, then one logit a place.
 
-    Batch statistics, real and fake images each for themselves, give the logits back the scale that the spectral norm takes.
+    Batch statistics, real and fake images each for themselves, give the logits back the scale that the spectral norm
+    takes.
     """
     layers: list[nn.Module] = []
     stride, kernel = (2, 4) if size > 6 else (1, 3)

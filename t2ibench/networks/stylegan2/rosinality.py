@@ -1,7 +1,7 @@
 """Reads and writes `.pt` files of rosinality/stylegan2-pytorch: {"g_ema": state dict, "latent_avg": mean w, …}.
 
-That code has no activation clamp: a clamp travels as a further entry `clamp`, which it ignores and `read` takes up again. Its own class
-is built for a channel_max of 512 and a channel_base of 16384 (multiplier 1) or 32768 (2).
+That code has no activation clamp: a clamp travels as a further entry `clamp`, which it ignores and `read` takes up
+again. Its own class is built for a channel_max of 512 and a channel_base of 16384 (multiplier 1) or 32768 (2).
 """
 
 import argparse
@@ -34,8 +34,14 @@ log = logging.getLogger(__name__)
 
 
 def table(resolution: int, mapping_layers: int) -> dict[str, tuple[str, int, int]]:
-    """Our key -> (their key, the axes of length 1 that theirs has more in front, and at the end). w_avg is apart, as their latent_avg."""
-    found = {f"mapping.fc{k}.{part}": (f"style.{k + 1}.{part}", 0, 0) for k in range(mapping_layers) for part in ("weight", "bias")}
+    """Our key -> (their key, the axes of length 1 that theirs has more in front, and at the end). w_avg is apart, as
+    their latent_avg.
+    """
+    found = {
+        f"mapping.fc{k}.{part}": (f"style.{k + 1}.{part}", 0, 0)
+        for k in range(mapping_layers)
+        for part in ("weight", "bias")
+    }
     found["const"] = ("input.input", 1, 0)
     for layer in Config(resolution).layers:
         block = layer.resolution.bit_length() - 4  # 0 at 8 pixels
@@ -52,24 +58,42 @@ def table(resolution: int, mapping_layers: int) -> dict[str, tuple[str, int, int
 def filters(resolution: int) -> dict[str, Tensor]:
     """Their buffers of the filter [1, 3, 3, 1], of sum 4: known beforehand, so never taken from a file."""
     blocks = range(resolution.bit_length() - 3)
-    return {key: fir(4.0) for k in blocks for key in (f"convs.{2 * k}.conv.blur.kernel", f"to_rgbs.{k}.upsample.kernel")}
+    return {
+        key: fir(4.0) for k in blocks for key in (f"convs.{2 * k}.conv.blur.kernel", f"to_rgbs.{k}.upsample.kernel")
+    }
 
 
 def read(path: Path) -> tuple[Config, dict[str, Tensor]]:
-    """Config and state dict, in our names, of the averaged generator. Raises UserError for a damaged, foreign or incomplete file."""
+    """Config and state dict, in our names, of the averaged generator.
+
+    Raises UserError for a damaged, foreign or incomplete file.
+    """
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):  # the arguments that their training stores: names and values
+        with torch.serialization.safe_globals(
+            [argparse.Namespace]
+        ):  # the arguments that their training stores: names and values
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (*pickles.DAMAGED, RuntimeError, OSError) as error:
         size = path.stat().st_size
-        raise UserError(f"{path}: no whole .pt file in its {size:,} bytes ({pickles.reason(error)}): get the file again") from error
+        raise UserError(
+            f"{path}: no whole .pt file in its {size:,} bytes ({pickles.reason(error)}): get the file again"
+        ) from error
     if not isinstance(content, Mapping) or not isinstance(content.get("g_ema"), Mapping):
-        found = f"keys {', '.join(map(repr, list(content)[:6]))}" if isinstance(content, Mapping) else f"a {type(content).__name__}"
-        raise UserError(f"{path}: holds {found}, expected a checkpoint of stylegan2-pytorch with the keys 'g_ema' and 'latent_avg'")
+        found = (
+            f"keys {', '.join(map(repr, list(content)[:6]))}"
+            if isinstance(content, Mapping)
+            else f"a {type(content).__name__}"
+        )
+        raise UserError(
+            f"{path}: holds {found}, expected a checkpoint of stylegan2-pytorch with the keys 'g_ema' and 'latent_avg'"
+        )
     theirs = content["g_ema"]
     depth, blocks = _count(theirs, r"style\.(\d+)\.weight"), _count(theirs, r"to_rgbs\.(\d+)\.bias")
     if not depth or not blocks:
-        raise UserError(f"{path}: g_ema has {depth} mapping layers and {blocks} blocks, expected at least 1 of each: get the file again")
+        raise UserError(
+            f"{path}: g_ema has {depth} mapping layers and {blocks} blocks, expected at least 1 of each: get the file "
+            f"again"
+        )
     state = _ours(path, theirs, table(2 ** (blocks + 2), depth), filters(2 ** (blocks + 2)))
     state["mapping.w_avg"] = torch.zeros(len(state[f"mapping.fc{depth - 1}.weight"]))
     clamp = content.get("clamp")
@@ -81,10 +105,16 @@ def read(path: Path) -> tuple[Config, dict[str, Tensor]]:
 
 
 def write(path: Path, generator: Generator) -> None:
-    """Write a generator, whole or not at all. Raises UserError where z and w differ in size, which that code cannot express."""
+    """Write a generator, whole or not at all.
+
+    Raises UserError where z and w differ in size, which that code cannot express.
+    """
     config = generator.config
     if config.z_dim != config.w_dim:
-        raise UserError(f"{path}: z has {config.z_dim} dimensions and w {config.w_dim}, which a .pt file cannot say: write .safetensors")
+        raise UserError(
+            f"{path}: z has {config.z_dim} dimensions and w {config.w_dim}, which a .pt file cannot say: write "
+            f".safetensors"
+        )
     ours = {key: value.detach().cpu() for key, value in generator.state_dict().items()}
     theirs = {
         key: ours[name].reshape((1,) * before + ours[name].shape + (1,) * after).clone()
@@ -92,7 +122,11 @@ def write(path: Path, generator: Generator) -> None:
     }
     content: dict[str, Any] = {"g_ema": theirs | filters(config.resolution), "latent_avg": ours["mapping.w_avg"]}
     if config.clamp is not None:
-        log.warning("%s: stylegan2-pytorch has no activation clamp; images differ there where activations pass %g", path, config.clamp)
+        log.warning(
+            "%s: stylegan2-pytorch has no activation clamp; images differ there where activations pass %g",
+            path,
+            config.clamp,
+        )
         content["clamp"] = config.clamp
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
@@ -106,17 +140,27 @@ def _ours(
     """Their state dict in our names. Every key must be there, and no other."""
     expected = {key for key, _, _ in names.values()} | known.keys()
     for key in sorted(expected - theirs.keys()):
-        raise UserError(f"{path}: {key} is missing from g_ema, which has {len(theirs)} of {len(expected)} entries: get the file again")
+        raise UserError(
+            f"{path}: {key} is missing from g_ema, which has {len(theirs)} of {len(expected)} entries: get the file "
+            f"again"
+        )
     for key in sorted(theirs.keys() - expected):
-        raise UserError(f"{path}: {key} is unexpected in g_ema: it belongs to another version of that code, or to another network")
+        raise UserError(
+            f"{path}: {key} is unexpected in g_ema: it belongs to another version of that code, or to another network"
+        )
     for key, value in known.items():
         if theirs[key].shape != value.shape or not torch.allclose(theirs[key].float(), value, atol=1e-6):
-            raise UserError(f"{path}: {key} is not the filter [1, 3, 3, 1], which is the only one known here: use another network")
+            raise UserError(
+                f"{path}: {key} is not the filter [1, 3, 3, 1], which is the only one known here: use another network"
+            )
     state = {}
     for name, (key, before, after) in names.items():
         shape = tuple(theirs[key].shape)
         if len(shape) < before + after or any(size != 1 for size in shape[:before] + shape[len(shape) - after :]):
-            raise UserError(f"{path}: {key} has shape {shape}, expected {before} axes of length 1 before the others: get the file again")
+            raise UserError(
+                f"{path}: {key} has shape {shape}, expected {before} axes of length 1 before the others: get the file "
+                f"again"
+            )
         state[name] = theirs[key].float().reshape(shape[before : len(shape) - after])
     return state
 
@@ -124,7 +168,9 @@ def _ours(
 def _mean(path: Path, stored: Any, config: Config, state: Mapping[str, Tensor]) -> Tensor:
     """The mean w: the stored one, or where a checkpoint has none, the mean of mapped latents of a fixed seed."""
     if stored is None:
-        log.warning("%s has no latent_avg: truncation uses the mean of %s mapped latents of a fixed seed", path, f"{MEAN_OF:,}")
+        log.warning(
+            "%s has no latent_avg: truncation uses the mean of %s mapped latents of a fixed seed", path, f"{MEAN_OF:,}"
+        )
         z = torch.from_numpy(seeds.normal(0, MEAN_OF * config.z_dim)).float().reshape(MEAN_OF, config.z_dim)
         return build(path, config, state).mapping(z).mean(dim=0)
     if not isinstance(stored, Tensor) or stored.numel() != config.w_dim:

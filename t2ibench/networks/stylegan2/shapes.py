@@ -27,24 +27,33 @@ def config_of(where: Path | str, state: Mapping[str, Tensor], clamp: float | Non
     wrong = {size: count for size, count in channels.items() if config.channels(size) != count}
     if wrong:
         found = ", ".join(f"{count} at {size} px" for size, count in channels.items())
-        raise UserError(f"{where}: {found} channels, which min(base / resolution, maximum) gives for no base: use another network")
+        raise UserError(
+            f"{where}: {found} channels, which min(base / resolution, maximum) gives for no base: use another network"
+        )
     return config
 
 
 def build(where: Path | str, config: Config, state: Mapping[str, Tensor]) -> Generator:
-    """A generator with these parameters and buffers. Raises UserError for a missing, unexpected, misshapen or non-finite one."""
+    """A generator with these parameters and buffers.
+
+    Raises UserError for a missing, unexpected, misshapen or non-finite one.
+    """
     with torch.random.fork_rng(devices=[]):  # the random weights that are overwritten move no global state
         generator = Generator(config)
     wanted = generator.state_dict()
     for key in sorted(wanted.keys() - state.keys()):
         raise UserError(f"{where}: {key} is missing, expected {len(wanted)} tensors for {config}: get the file again")
     for key in sorted(state.keys() - wanted.keys()):
-        raise UserError(f"{where}: {key} is unexpected in a generator of {config.resolution} pixels: get the file again")
+        raise UserError(
+            f"{where}: {key} is unexpected in a generator of {config.resolution} pixels: get the file again"
+        )
     for key, value in wanted.items():
         if state[key].shape != value.shape:
             raise UserError(
-                f"{where}: {key} has shape {_shape(state[key])}, expected {_shape(value)} at {config.resolution} pixels with channel_base "
-                f"{config.channel_base} and channel_max {config.channel_max}: correct the config or use the weights that belong to it"
+                f"{where}: {key} has shape {_shape(state[key])}, expected {_shape(value)} at {config.resolution} "
+                f"pixels with channel_base "
+                f"{config.channel_base} and channel_max {config.channel_max}: correct the config or use the weights "
+                f"that belong to it"
             )
         if not torch.isfinite(state[key]).all():
             raise UserError(f"{where}: {key} holds values that are not finite: get the file again")

@@ -30,7 +30,8 @@ def masked_loss(logits: Tensor, labels: Tensor, attributes: Mapping[str, Sequenc
     """Cross-entropy over the labels that are there (not -1), averaged within each attribute, summed over attributes."""
     pieces = logits.split([len(values) for values in attributes.values()], dim=1)
     losses = [
-        F.cross_entropy(p, y, ignore_index=-1, reduction="sum") / (y >= 0).sum().clamp(min=1) for p, y in zip(pieces, labels.T, strict=True)
+        F.cross_entropy(p, y, ignore_index=-1, reduction="sum") / (y >= 0).sum().clamp(min=1)
+        for p, y in zip(pieces, labels.T, strict=True)
     ]
     return torch.stack(losses).sum()
 
@@ -59,11 +60,15 @@ class JudgeRecipe:
 
     def __post_init__(self) -> None:
         if self.train.attributes is None:
-            raise UserError(f"{self.train.dataset} {self.train.name} has no attributes: an attribute judge learns from labelled images")
+            raise UserError(
+                f"{self.train.dataset} {self.train.name} has no attributes: an attribute judge learns from labelled "
+                f"images"
+            )
         if len(self.train) < self.config.calibration + self.config.batch:
             needed = self.config.calibration + self.config.batch
             raise UserError(
-                f"{self.train.dataset} {self.train.name} has {len(self.train)} images, the judge's recipe needs at least {needed}"
+                f"{self.train.dataset} {self.train.name} has {len(self.train)} images, the judge's recipe needs at "
+                f"least {needed}"
             )
         table = self.train.attributes
         self.attributes = {name: sorted(map(str, table[name].dropna().unique())) for name in sorted(table.columns)}
@@ -71,19 +76,35 @@ class JudgeRecipe:
         self.size = self.train.images.read([0]).shape[-1]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(self.seed, "attribute-judge", "weights"))
-            self.network = Network(sum(map(len, self.attributes.values())), self.config.widths, self.config.features, self.size)
+            self.network = Network(
+                sum(map(len, self.attributes.values())), self.config.widths, self.config.features, self.size
+            )
         self.network.to(self.device).to(memory_format=torch.channels_last)
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay
+        )
         self.settings = {**asdict(self.config), "seed": self.seed, "train": self.train.digest}
         self.facts = {
-            "data": {"dataset": self.train.dataset, "train": self.train.name, "validation": self.val.name, "digest": self.train.digest},
+            "data": {
+                "dataset": self.train.dataset,
+                "train": self.train.name,
+                "validation": self.val.name,
+                "digest": self.train.digest,
+            },
             "seed": self.seed,
             "optimised_for": "scoring",
         }
 
     def step(self, index: int, progress: float) -> dict[str, float]:
-        rows = batch_rows(derive_seed(self.seed, "attribute-judge"), index, len(self.train) - self.config.calibration, self.config.batch)
-        images = augment(to_float(torch.from_numpy(self.train.images.read(rows))), derive_seed(self.seed, "attribute-judge", index))
+        rows = batch_rows(
+            derive_seed(self.seed, "attribute-judge"),
+            index,
+            len(self.train) - self.config.calibration,
+            self.config.batch,
+        )
+        images = augment(
+            to_float(torch.from_numpy(self.train.images.read(rows))), derive_seed(self.seed, "attribute-judge", index)
+        )
         images = images.to(self.device).contiguous(memory_format=torch.channels_last)
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * warmup_cosine(progress)
@@ -107,14 +128,18 @@ class JudgeRecipe:
         return None
 
     def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """The weights, and a config that holds attributes, sizes, and temperatures fitted on images that were kept out of training."""
+        """The weights, and a config that holds attributes, sizes, and temperatures fitted on images that were kept out
+        of training.
+        """
         sizes = {"widths": list(self.config.widths), "features": self.config.features, "size": self.size}
         config = {"attributes": self.attributes, "temperatures": dict.fromkeys(self.attributes, 1.0), **sizes}
         kept = np.arange(len(self.train) - self.config.calibration, len(self.train))
         judge, labels = self._judge(config), self.labels[kept]
         _, logits = judge.logits(torch.from_numpy(self.train.images.read(kept)))
         pieces = logits.split([len(values) for values in self.attributes.values()], dim=1)
-        fitted = {n: fit_temperature(p[y >= 0], y[y >= 0]) for n, p, y in zip(self.attributes, pieces, labels.T, strict=True)}
+        fitted = {
+            n: fit_temperature(p[y >= 0], y[y >= 0]) for n, p, y in zip(self.attributes, pieces, labels.T, strict=True)
+        }
         return self.network.state_dict(), {**config, "temperatures": fitted}
 
     def validate(self) -> dict[str, Any]:
@@ -124,14 +149,21 @@ class JudgeRecipe:
         return report(predicted, encode_labels(self.val, self.attributes), self.attributes)
 
     def _judge(self, config: Mapping[str, Any]) -> AttributeJudge:
-        shipped = {key: value.half().float() if value.is_floating_point() else value for key, value in self.network.state_dict().items()}
+        shipped = {
+            key: value.half().float() if value.is_floating_point() else value
+            for key, value in self.network.state_dict().items()
+        }
         return AttributeJudge(
-            weights.Weights("attribute-judge", shipped, json.loads(json.dumps(config, sort_keys=True)), {}, ""), self.device
+            weights.Weights("attribute-judge", shipped, json.loads(json.dumps(config, sort_keys=True)), {}, ""),
+            self.device,
         )
 
 
 def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, models: Models, seed: int) -> JudgeRecipe:
-    """How the attribute judge is trained. Raises UserError for an unknown part or setting, or a split without labels."""
+    """How the attribute judge is trained.
+
+    Raises UserError for an unknown part or setting, or a split without labels.
+    """
     if part not in PARTS:
         raise UserError(f"attribute_judge has no part {part!r}{did_you_mean(part, PARTS)}")
     return JudgeRecipe(configure(Config, settings, f"attribute_judge {part}"), train, val, seed, models.device)

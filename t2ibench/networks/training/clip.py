@@ -1,10 +1,12 @@
-"""How the zoo's CLIPs are trained: symmetric InfoNCE (Radford et al., ICML 2021) over images and one of their captions each.
+"""How the zoo's CLIPs are trained: symmetric InfoNCE (Radford et al., ICML 2021) over images and one of their captions
+each.
 
-The guide and the judge differ in architecture, initial weights and order of the data, so that what pleases the one need not please the
-other. Texts that are equal within a batch are all right answers for each other's images, and share the target evenly.
+The guide and the judge differ in architecture, initial weights and order of the data, so that what pleases the one need
+not please the other. Texts that are equal within a batch are all right answers for each other's images, and share the
+target evenly.
 
-Where a data set labels its images, a second loss asks which value of each attribute an image shows, among the texts that name them:
-small things such as a mouth hardly tell the captions of a batch apart, and would be learned last.
+Where a data set labels its images, a second loss asks which value of each attribute an image shows, among the texts
+that name them: small things such as a mouth hardly tell the captions of a batch apart, and would be learned last.
 """
 
 import json
@@ -47,7 +49,12 @@ START = 49406
 
 @dataclass(frozen=True)
 class Config:
-    layers: tuple[int, ...] = (1, 1, 1, 1)  # blocks of each stage of open_clip's ModifiedResNet, on 1/4, 1/8, 1/16 and 1/32 of the side
+    layers: tuple[int, ...] = (
+        1,
+        1,
+        1,
+        1,
+    )  # blocks of each stage of open_clip's ModifiedResNet, on 1/4, 1/8, 1/16 and 1/32 of the side
     width: int = 16  # its narrowest channels; the last stage has 32 times as many
     image_size: int = 96  # images of 64 are scaled up: the stem halves twice, and a mouth is six pixels wide
     embedding: int = 128
@@ -58,18 +65,24 @@ class Config:
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.05
     attributes: float = 1.0  # weight of the loss over the values of each attribute, beside that over captions
-    short: float = 0.15  # share of captions replaced by texts about one or two attributes, as prompts for edits and pairs are
+    short: float = (
+        0.15  # share of captions replaced by texts about one or two attributes, as prompts for edits and pairs are
+    )
     unknown: float = 0.02  # share of tokens replaced by the unknown word, so that it comes to mean nothing
     crops: float = 0.0  # share of images of which a part is seen, scaled up
     recoloured: float = 0.0  # share of images whose colours are changed, which their captions say
-    adversarial: float = 0.0  # images are learned a second time after a step of this length [-1, 1] up the loss; 0: they are not
+    adversarial: float = (
+        0.0  # images are learned a second time after a step of this length [-1, 1] up the loss; 0: they are not
+    )
     bfloat16: bool = True  # multiply in bfloat16 while training
 
 
 DEFAULTS: Mapping[str, Config] = {
     "guide": Config(),
     "judge": Config(layers=(1, 2, 2, 1), embedding=160),
-    "guide-styles": Config(layers=(2, 2, 1, 1), image_size=64, attributes=0.0, crops=0.3, recoloured=0.3, adversarial=5.0),
+    "guide-styles": Config(
+        layers=(2, 2, 1, 1), image_size=64, attributes=0.0, crops=0.3, recoloured=0.3, adversarial=5.0
+    ),
 }
 
 
@@ -84,19 +97,27 @@ class Texts:
         self.captions = [[self._number(text) for text in captions] for captions in split.captions]
         self.short = [[self._number(text) for text in texts] for texts in _short_texts(split)]
         self.tokens = tokens_of(self.index, context_length)  # [distinct texts, L]
-        self.coloured = tokens_of([OTHER_COLOURS + text for text in self.index], context_length) if coloured else self.tokens
+        self.coloured = (
+            tokens_of([OTHER_COLOURS + text for text in self.index], context_length) if coloured else self.tokens
+        )
 
     def _number(self, text: str) -> int:
         return self.index.setdefault(text, len(self.index))
 
     def draw(self, rows: np.ndarray, seed: int, short: float, coloured: Tensor | None = None) -> Tensor:
-        """Tokens of one text of each image, int64 [B, L]; with probability `short` a short one. coloured: which say so, bool [B]."""
+        """Tokens of one text of each image, int64 [B, L]; with probability `short` a short one. coloured: which say so,
+        bool [B].
+        """
         numbers = uniform(seed, 2 * len(rows)).reshape(-1, 2)
         chosen = []
         for row, (kind, which) in zip(rows, numbers, strict=True):
             options = self.short[row] if kind < short and self.short[row] else self.captions[row]
             chosen.append(options[int(which * len(options))])
-        return self.tokens[chosen] if coloured is None else torch.where(coloured[:, None], self.coloured[chosen], self.tokens[chosen])
+        return (
+            self.tokens[chosen]
+            if coloured is None
+            else torch.where(coloured[:, None], self.coloured[chosen], self.tokens[chosen])
+        )
 
 
 def _short_texts(split: Split) -> list[list[str]]:
@@ -119,14 +140,21 @@ def _short_texts(split: Split) -> list[list[str]]:
 def _single_texts(vocabulary: Vocabulary, phrase: tuple[str, str]) -> tuple[str, str]:
     """A phrase as a sentence and as a title: "this person wears glasses", "a photo of a person with glasses"."""
     verb, text = phrase
-    return f"{vocabulary.subject} {verb} {text}", f"a photo of a {vocabulary.noun} {'who is' if verb == 'is' else 'with'} {text}"
+    return (
+        f"{vocabulary.subject} {verb} {text}",
+        f"a photo of a {vocabulary.noun} {'who is' if verb == 'is' else 'with'} {text}",
+    )
 
 
 class Values:
-    """For each attribute the texts that name its values, and which value each image shows; empty where none is labelled or wanted."""
+    """For each attribute the texts that name its values, and which value each image shows; empty where none is labelled
+    or wanted.
+    """
 
     def __init__(self, split: Split, context_length: int, wanted: bool = True) -> None:
-        phrases = split.vocabulary.phrases if split.vocabulary is not None and split.attributes is not None and wanted else {}
+        phrases = (
+            split.vocabulary.phrases if split.vocabulary is not None and split.attributes is not None and wanted else {}
+        )
         self.names = {name: list(values) for name, values in phrases.items() if len(values) > 1}
         self.tokens: list[Tensor] = []  # [wordings, L] of each value
         columns = []
@@ -143,11 +171,14 @@ class Values:
     def draw(self, seed: int) -> Tensor:
         """One wording of each value, int64 [values, L]."""
         numbers = uniform(seed, len(self.tokens))
-        return torch.stack([tokens[int(number * len(tokens))] for tokens, number in zip(self.tokens, numbers, strict=True)])
+        return torch.stack(
+            [tokens[int(number * len(tokens))] for tokens, number in zip(self.tokens, numbers, strict=True)]
+        )
 
 
 def encode_texts(model: CLIP, tokens: Tensor, parts: int = 3) -> Tensor:
-    """Text features [B, D] as `model.encode_text` gives them, at about half the cost: texts are grouped by length and padding is cut.
+    """Text features [B, D] as `model.encode_text` gives them, at about half the cost: texts are grouped by length and
+    padding is cut.
 
     Attention is causal and the end token is read, so what stands behind it changes nothing.
     """
@@ -163,7 +194,9 @@ def encode_texts(model: CLIP, tokens: Tensor, parts: int = 3) -> Tensor:
 
 
 def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, same: Tensor) -> Tensor:
-    """Symmetric InfoNCE of unit features [B, D] and their scale; `same` [B, B] is true where image i may as well have text j."""
+    """Symmetric InfoNCE of unit features [B, D] and their scale; `same` [B, B] is true where image i may as well have
+    text j.
+    """
     logits = scale * images @ texts.T
     target = same.float() / same.sum(1, keepdim=True)
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
@@ -175,15 +208,37 @@ class ClipRecipe:
     def __init__(self, part: str, config: Config, train: Split, val: Split, seed: int, device: torch.device) -> None:
         if len(train) < config.batch:
             raise UserError(
-                f"{train.dataset} {train.name} has {len(train)} images, a batch of CLIP's recipe is {config.batch}: lower `batch`"
+                f"{train.dataset} {train.name} has {len(train)} images, a batch of CLIP's recipe is {config.batch}: "
+                f"lower `batch`"
             )
-        self.part, self.config, self.train, self.val, self.seed = part, config, train, val, derive_seed(seed, "clip", part)
+        self.part, self.config, self.train, self.val, self.seed = (
+            part,
+            config,
+            train,
+            val,
+            derive_seed(seed, "clip", part),
+        )
         self.texts = Texts(train, config.context_length, config.recoloured > 0)
-        vision = {"layers": list(config.layers), "width": config.width, "head_width": 64, "image_size": config.image_size}
-        text = {"context_length": config.context_length, "width": config.text_width, "heads": 4, "layers": config.text_layers}
+        vision = {
+            "layers": list(config.layers),
+            "width": config.width,
+            "head_width": 64,
+            "image_size": config.image_size,
+        }
+        text = {
+            "context_length": config.context_length,
+            "width": config.text_width,
+            "heads": 4,
+            "layers": config.text_layers,
+        }
         self.values = Values(train, config.context_length, config.attributes > 0)
         self.preprocess = Preprocess(config.image_size)
-        self.network = {"embed_dim": config.embedding, "vision_cfg": vision, "text_cfg": text, "preprocess": self.preprocess.facts()}
+        self.network = {
+            "embed_dim": config.embedding,
+            "vision_cfg": vision,
+            "text_cfg": text,
+            "preprocess": self.preprocess.facts(),
+        }
         said = torch.cat([self.texts.tokens, self.texts.coloured, *self.values.tokens])
         known = sorted(set(said.unique().tolist()) - {0})
         with torch.random.fork_rng(devices=[]):
@@ -241,17 +296,27 @@ class ClipRecipe:
             losses |= {"adversarial": harder["loss"], "adversarial_accuracy": harder["accuracy"]}
         return losses
 
-    def _learn(self, images: Tensor, tokens: Tensor, same: Tensor, labels: Tensor | None) -> tuple[dict[str, float], Tensor]:
+    def _learn(
+        self, images: Tensor, tokens: Tensor, same: Tensor, labels: Tensor | None
+    ) -> tuple[dict[str, float], Tensor]:
         """One update on floats [B, 3, H, W]: its losses, and the gradient of the images where it is asked for.
 
         tokens [B, L] of a text each, behind them those of the values where there are labels.
         """
         count, images = len(images), images.detach().requires_grad_(self.config.adversarial > 0)
-        seen = self.preprocess.normalise(self.preprocess.resize((images + 1) / 2)).contiguous(memory_format=torch.channels_last)
+        seen = self.preprocess.normalise(self.preprocess.resize((images + 1) / 2)).contiguous(
+            memory_format=torch.channels_last
+        )
         # the flash kernel is slower than plain matrix products on sequences this short: a fifth of a step on CPUs
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16), sdpa_kernel(SDPBackend.MATH):
+        with (
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16),
+            sdpa_kernel(SDPBackend.MATH),
+        ):
             image_features, text_features = self.model.visual(seen), encode_texts(self.model, tokens)
-        image_features, text_features = F.normalize(image_features.float(), dim=1), F.normalize(text_features.float(), dim=1)
+        image_features, text_features = (
+            F.normalize(image_features.float(), dim=1),
+            F.normalize(text_features.float(), dim=1),
+        )
         value_features, text_features = text_features[count:], text_features[:count]
         scale = self.model.logit_scale.exp()
         losses = {"loss": contrastive_loss(image_features, text_features, scale, same)}
@@ -265,7 +330,11 @@ class ClipRecipe:
         self.optimizer.step()
         with torch.no_grad():
             self.model.logit_scale.clamp_(0, math.log(100))
-            right = same[torch.arange(count, device=self.device), (image_features @ text_features.T).argmax(1)].float().mean()
+            right = (
+                same[torch.arange(count, device=self.device), (image_features @ text_features.T).argmax(1)]
+                .float()
+                .mean()
+            )
         numbers = {
             **{key: float(value.detach()) for key, value in losses.items()},
             "accuracy": float(right),
@@ -291,11 +360,18 @@ class ClipRecipe:
         tensors, config = self.result()
         shipped = {key: value.half().float() if value.is_floating_point() else value for key, value in tensors.items()}
         config = json.loads(json.dumps(config, sort_keys=True))  # as the card gives it back
-        return retrieval_numbers(Clip.from_zoo(weights.Weights(f"clip {self.part}", shipped, config, {}, ""), self.device), self.val)
+        return retrieval_numbers(
+            Clip.from_zoo(weights.Weights(f"clip {self.part}", shipped, config, {}, ""), self.device), self.val
+        )
 
 
 def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, models: Models, seed: int) -> ClipRecipe:
-    """How a CLIP is trained; the part decides the defaults. Raises UserError for an unknown part or setting, or too few images."""
+    """How a CLIP is trained; the part decides the defaults.
+
+    Raises UserError for an unknown part or setting, or too few images.
+    """
     if part not in PARTS:
         raise UserError(f"clip has no part {part!r}{did_you_mean(part, PARTS)}")
-    return ClipRecipe(part, configure(Config, {**asdict(DEFAULTS[part]), **settings}, f"clip {part}"), train, val, seed, models.device)
+    return ClipRecipe(
+        part, configure(Config, {**asdict(DEFAULTS[part]), **settings}, f"clip {part}"), train, val, seed, models.device
+    )

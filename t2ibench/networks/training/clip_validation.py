@@ -15,7 +15,8 @@ POOL = 100
 
 
 def distractors(texts: list[str], pool: int, seed: int) -> Tensor:
-    """For each text the rows of `pool - 1` others that are not equal to it, drawn without replacement: int64 [N, pool - 1].
+    """For each text the rows of `pool - 1` others that are not equal to it, drawn without replacement: int64 [N, pool -
+    1].
 
     Raises ValueError where there are too few.
     """
@@ -24,7 +25,9 @@ def distractors(texts: list[str], pool: int, seed: int) -> Tensor:
         order = permutation(derive_seed(seed, i), len(texts))
         others = [int(j) for j in order if texts[j] != text][: pool - 1]
         if len(others) < pool - 1:
-            raise ValueError(f"a pool of {pool} needs {pool - 1} texts that differ from {text!r}, there are {len(others)}")
+            raise ValueError(
+                f"a pool of {pool} needs {pool - 1} texts that differ from {text!r}, there are {len(others)}"
+            )
         rows.append(others)
     return torch.tensor(rows)
 
@@ -38,9 +41,11 @@ def found_first(similarity: Tensor, others: Tensor) -> Tensor:
 
 
 def oracle(split: Split, which: int, others: Tensor) -> Tensor:
-    """The chance that someone who knows every attribute finds the text: 1 / (texts of the pool that are true of the image), [N].
+    """The chance that someone who knows every attribute finds the text: 1 / (texts of the pool that are true of the
+    image), [N].
 
-    Captions are partial, so several may be true; the oracle draws among them. Raises ValueError for a split without mentions.
+    Captions are partial, so several may be true; the oracle draws among them. Raises ValueError for a split without
+    mentions.
     """
     if split.attributes is None or split.mentions is None:
         raise ValueError(f"{split.dataset} {split.name} does not say what its captions mention")
@@ -50,9 +55,11 @@ def oracle(split: Split, which: int, others: Tensor) -> Tensor:
 
 
 def retrieval_numbers(clip: Clip, split: Split, which: int = 0, seed: int = 0) -> dict[str, Any]:
-    """R-precision at 1 of POOL with caption `which` of each image, the oracle's, their ratio, and cosines of right and wrong texts.
+    """R-precision at 1 of POOL with caption `which` of each image, the oracle's, their ratio, and cosines of right and
+    wrong texts.
 
-    The pool is smaller where texts repeat or are few; where all are equal there is nothing to find, and only the cosine is given.
+    The pool is smaller where texts repeat or are few; where all are equal there is nothing to find, and only the cosine
+    is given.
     """
     images = clip.encode_images(torch.from_numpy(split.images.read(np.arange(len(split)))))
     texts = [captions[which] for captions in split.captions]

@@ -40,7 +40,10 @@ class EncoderRecipe:
         self.generator, self.clip = models.stylegan2(name), models.clip(settings.clip)
         size, expected = train.images.read([0]).shape[-1], self.generator.config.resolution
         if size != expected:
-            raise UserError(f"{train.dataset} {train.name} has images of {size} pixels, {name} makes {expected}: use another generator")
+            raise UserError(
+                f"{train.dataset} {train.name} has images of {size} pixels, {name} makes {expected}: use another "
+                f"generator"
+            )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(self.seed, "weights"))
             self.encoder = Encoder(self.generator.config).to(self.device)
@@ -105,7 +108,9 @@ class EncoderRecipe:
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
-        """Held-out images drawn again: mean absolute difference in grey levels, and that of an image and another one."""
+        """Held-out images drawn again: mean absolute difference in grey levels, and that of an image and another
+        one.
+        """
         count = min(1000, len(self.val))
         images = torch.from_numpy(self.val.images.read(np.arange(count)))
         again = torch.cat([self._again(part) for part in images.split(64)])
@@ -113,4 +118,8 @@ class EncoderRecipe:
         def apart(a: Tensor, b: Tensor) -> float:
             return float((a.float() - b.float()).abs().mean())
 
-        return {"images": count, "difference": apart(again, images), "difference_to_another": apart(images.roll(1, 0), images)}
+        return {
+            "images": count,
+            "difference": apart(again, images),
+            "difference_to_another": apart(images.roll(1, 0), images),
+        }

@@ -3,8 +3,8 @@
     L = lambda_clip sum_m mean Loss_CLIP,m(G(v'), t) + lambda_l2 mean (v' - v)^2 + lambda_id mean L_ID(G(v'), G(v))
         + lambda_norm mean (|E(G(v'))| - |E(G(v))|)^2,    v' = v + residual M_t(v)
 
-The last term is StyleGAN-NADA's, on embeddings of the first CLIP as they come. Left out of the released training: keeping the best of
-several validations.
+The last term is StyleGAN-NADA's, on embeddings of the first CLIP as they come. Left out of the released training:
+keeping the best of several validations.
 """
 
 import time
@@ -51,8 +51,8 @@ class Settings:
 class MapperRecipe:
     """Trains one mapper; a `loop.Recipe`.
 
-    distances: of the CLIPs that guide it. identity: features behind L_ID; None leaves the term out. recorded: what a card and the name of
-    a cached file say of the training; all that decides it. data: what the card says of the codes.
+    distances: of the CLIPs that guide it. identity: features behind L_ID; None leaves the term out. recorded: what a
+    card and the name of a cached file say of the training; all that decides it. data: what the card says of the codes.
     """
 
     def __init__(
@@ -84,7 +84,9 @@ class MapperRecipe:
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         started, own = time.perf_counter(), self.own
-        self.optimizer.param_groups[0]["lr"] = own.learning_rate * (warmup_cosine(progress) if own.schedule == "cosine" else 1.0)
+        self.optimizer.param_groups[0]["lr"] = own.learning_rate * (
+            warmup_cosine(progress) if own.schedule == "cosine" else 1.0
+        )
         v = self.codes("train", batch_rows(derive_seed(own.stream, "order"), index, own.codes, own.batch))
         moved = self.network(v)
         images = self.render(v + own.residual * moved)
@@ -150,7 +152,9 @@ class MapperRecipe:
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
-        """Cosine of held-out images with the text before and after, under the CLIPs that were optimised (their mean)."""
+        """Cosine of held-out images with the text before and after, under the CLIPs that were optimised (their
+        mean).
+        """
         v = self.codes("held out", range(HELD_OUT))
         moved = v + self.own.residual * self.network(v)
         before, after = (1 - float(self.distance(self.render(codes))) / len(self.distances) for codes in (v, moved))
@@ -158,7 +162,9 @@ class MapperRecipe:
 
 
 def norm_loss(distance: ClipDistance, images: Tensor, before: Tensor) -> Tensor:
-    """Mean square of the difference in length of two images' embeddings, those of `before` without gradient; 0 for equal images."""
+    """Mean square of the difference in length of two images' embeddings, those of `before` without gradient; 0 for
+    equal images.
+    """
     with torch.no_grad():
         wanted = torch.linalg.vector_norm(distance.embeddings(before), dim=1)
     return (torch.linalg.vector_norm(distance.embeddings(images), dim=1) - wanted).square().mean()

@@ -1,7 +1,8 @@
-"""The training loop of everything in the zoo: it resumes, keeps to its minutes, shows progress, and writes weights with a card.
+"""The training loop of everything in the zoo: it resumes, keeps to its minutes, shows progress, and writes weights with
+a card.
 
-A recipe says what one step does. Whatever it draws at random in step i it draws from `derive_seed(seed, i)`, so a resumed
-run sees the same batches as one that was never stopped.
+A recipe says what one step does. Whatever it draws at random in step i it draws from `derive_seed(seed, i)`, so a
+resumed run sees the same batches as one that was never stopped.
 """
 
 import json
@@ -28,17 +29,22 @@ log = logging.getLogger(__name__)
 
 
 class Recipe(Protocol):
-    """One network's training. `settings` is everything that decides the result; a checkpoint of other settings is refused.
+    """One network's training. `settings` is everything that decides the result; a checkpoint of other settings is
+    refused.
 
-    A recipe may also have `facts`: entries of the card that it alone knows, such as `data`, `seed` and `optimised_for`; `keep_every`: its
-    weights are written every so many steps, too; `name`: what its weights are called; `steps`: its budget where `train` is told none.
+    A recipe may also have `facts`: entries of the card that it alone knows, such as `data`, `seed` and `optimised_for`;
+    `keep_every`: its weights are written every so many steps, too; `name`: what its weights are called; `steps`: its
+    budget where `train` is told none.
     """
 
     @property
     def settings(self) -> Mapping[str, Any]: ...
 
     def step(self, index: int, progress: float) -> dict[str, float]:
-        """Optimisation step `index`; `progress` in [0, 1) is the share of the budget that is spent. Returns losses by name."""
+        """Optimisation step `index`; `progress` in [0, 1) is the share of the budget that is spent.
+
+        Returns losses by name.
+        """
         ...
 
     def state(self) -> dict[str, Any]:
@@ -70,12 +76,13 @@ def fit(
     save_every: float = 60.0,
     card: Mapping[str, Any] | None = None,
 ) -> weights.Weights:
-    """Train until `minutes` of training (over all resumptions) or `steps` are spent; returns the weights written to `out`.
+    """Train until `minutes` of training (over all resumptions) or `steps` are spent; returns the weights written to
+    `out`.
 
-    Writes `out/<name>/checkpoint.pt`, `log.jsonl` and `progress.png` about every `save_every` seconds and
-    on SIGINT or SIGTERM; the same call again goes on from there. `out/<name>/step-00050.safetensors` and so on are the weights of a
-    recipe that has `keep_every`. Raises UserError where the checkpoint is of other settings
-    or a loss is not finite (the last good checkpoint is kept).
+    Writes `out/<name>/checkpoint.pt`, `log.jsonl` and `progress.png` about every `save_every` seconds and on SIGINT or
+    SIGTERM; the same call again goes on from there. `out/<name>/step-00050.safetensors` and so on are the weights of a
+    recipe that has `keep_every`. Raises UserError where the checkpoint is of other settings or a loss is not finite
+    (the last good checkpoint is kept).
     """
     if minutes is None and steps is None:
         raise UserError("training needs a budget: --minutes or --steps")
@@ -88,7 +95,9 @@ def fit(
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise UserError(f"{folder}: another process is training {name} there: wait for it, or use another --out") from error
+        raise UserError(
+            f"{folder}: another process is training {name} there: wait for it, or use another --out"
+        ) from error
     try:
         return _fit(recipe, name, out, minutes, steps, save_every, card or {})
     finally:
@@ -96,7 +105,13 @@ def fit(
 
 
 def _fit(
-    recipe: Recipe, name: str, out: Path, minutes: float | None, steps: int | None, save_every: float, card: Mapping[str, Any]
+    recipe: Recipe,
+    name: str,
+    out: Path,
+    minutes: float | None,
+    steps: int | None,
+    save_every: float,
+    card: Mapping[str, Any],
 ) -> weights.Weights:
     folder = out / name
     index, spent = _resume(recipe, folder / "checkpoint.pt")
@@ -112,7 +127,8 @@ def _fit(
             bad = [key for key, value in losses.items() if value != value or abs(value) == float("inf")]
             if bad:
                 raise UserError(
-                    f"train {name}: {bad[0]} is {losses[bad[0]]} at step {index}: lower the learning rate, or go on from {folder}"
+                    f"train {name}: {bad[0]} is {losses[bad[0]]} at step {index}: lower the learning rate, or go on "
+                    f"from {folder}"
                 )
             index, spent = index + 1, spent + time.monotonic() - started
             advance(spent, losses)
@@ -144,7 +160,9 @@ def _resume(recipe: Recipe, checkpoint: Path) -> tuple[int, float]:
         raise UserError(f"{checkpoint} cannot be read ({reason}): delete it to begin again") from error
     wanted = json.dumps(dict(recipe.settings), sort_keys=True, default=str)
     if found["settings"] != wanted:
-        raise UserError(f"{checkpoint} is of another recipe ({found['settings']}), this one is {wanted}: use another --out")
+        raise UserError(
+            f"{checkpoint} is of another recipe ({found['settings']}), this one is {wanted}: use another --out"
+        )
     recipe.load_state(found["state"])
     log.info("going on from step %d of %s", found["index"], checkpoint)
     return found["index"], found["spent"]
@@ -168,7 +186,10 @@ def _save(recipe: Recipe, folder: Path, index: int, spent: float, losses: dict[s
 def _stop_flag() -> Iterator[list[int]]:
     """A list that becomes true when the process is asked to stop, so that a step is never cut in two."""
     flag: list[int] = []
-    before = {number: signal.signal(number, lambda number, frame: flag.append(number)) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, lambda number, frame: flag.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield flag
     finally:

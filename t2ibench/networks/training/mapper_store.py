@@ -25,8 +25,9 @@ def once(
 ) -> tuple[weight_files.Weights, float]:
     """The weights of a text's mapper, and the seconds that were spent on them now.
 
-    recorded: all that decides them; its hash is in their name. They are trained, by the recipe of `make`, where the cache does not soundly
-    hold them; a kill in between loses a minute at most. Raises FloatingPointError for a loss that is not finite, and leaves nothing then.
+    recorded: all that decides them; its hash is in their name. They are trained, by the recipe of `make`, where the
+    cache does not soundly hold them; a kill in between loses a minute at most. Raises FloatingPointError for a loss
+    that is not finite, and leaves nothing then.
     """
     key = hashlib.sha256(json.dumps(recorded, sort_keys=True, default=str).encode()).hexdigest()
     name = f"{re.sub('[^A-Za-z0-9]+', '-', prompt)[:60].strip('-')}-{key[:16]}"
@@ -34,7 +35,9 @@ def once(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{folder} cannot be written ({error.strerror}): set T2IBENCH_CACHE to a folder that can") from error
+        raise UserError(
+            f"{folder} cannot be written ({error.strerror}): set T2IBENCH_CACHE to a folder that can"
+        ) from error
     with FileLock(folder / f"{name}.lock"):
         try:
             return weight_files.read(folder / f"{name}.safetensors"), spent

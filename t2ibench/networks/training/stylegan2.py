@@ -1,10 +1,10 @@
 """How the zoo's StyleGAN2 is trained, by one of three discriminators behind one command.
 
-`stylegan2`: the paper's own; `small`: the one of DCGAN, which takes far less time. Both learn by the non-saturating logistic loss with
-lazy R1 and, where it has a weight, lazy path-length regularisation (Karras et al., CVPR 2020), or by the same loss of the difference to a
-real image, with R1 and R2 (Huang et al., NeurIPS 2024), which keeps kinds of image that the other loses. `projected`: small heads over
-the frozen guide CLIP, hinge loss, differentiable augmentation. Discriminator and generator learn from the same generated images, which
-saves one of two passes.
+`stylegan2`: the paper's own; `small`: the one of DCGAN, which takes far less time. Both learn by the non-saturating
+logistic loss with lazy R1 and, where it has a weight, lazy path-length regularisation (Karras et al., CVPR 2020), or by
+the same loss of the difference to a real image, with R1 and R2 (Huang et al., NeurIPS 2024), which keeps kinds of image
+that the other loses. `projected`: small heads over the frozen guide CLIP, hinge loss, differentiable augmentation.
+Discriminator and generator learn from the same generated images, which saves one of two passes.
 """
 
 import copy
@@ -49,11 +49,14 @@ class Settings:
     clip: str = GUIDE_CLIP  # whose image tower the projected discriminator looks through
     head_width: int = 64
     shift: float = 1 / 16  # of the side: how far images are moved before the heads see them
-    colour: bool = False  # colours disturbed too: for small data sets; on flat drawings it hides nearly all that gives a generator away
+    # colours disturbed too: for small data sets; on flat drawings it hides nearly all that gives a generator away
+    colour: bool = False
     batch: int = 32
     learning_rate: float = 2e-3
     small_rate: float = 4e-4  # of the small discriminator
-    loss: Literal["relativistic", "logistic"] = "relativistic"  # of logits' differences, with R1 and R2; or the paper's, with R1
+    loss: Literal["relativistic", "logistic"] = (
+        "relativistic"  # of logits' differences, with R1 and R2; or the paper's, with R1
+    )
     mixing: float = 0.3  # share of images made of two latents, crossing over at a random row
     ema: float = 0.998
     r1: float = 5.0  # gamma of the paper, of R2 too; a penalty every `r1_every` steps, weighed by as many
@@ -68,13 +71,20 @@ class StyleGAN2Recipe:
 
     def __init__(self, settings: Settings, train: Split, val: Split, models: Models, seed: int) -> None:
         if len(train) < settings.batch:
-            raise UserError(f"{train.dataset} {train.name} has {len(train)} images, a batch is {settings.batch}: lower `batch`")
+            raise UserError(
+                f"{train.dataset} {train.name} has {len(train)} images, a batch is {settings.batch}: lower `batch`"
+            )
         height, width = train.images.read([0]).shape[2:]
         if height != width:
-            raise UserError(f"{train.dataset} {train.name} has images of {width}x{height} pixels, StyleGAN2 makes squares: crop them")
+            raise UserError(
+                f"{train.dataset} {train.name} has images of {width}x{height} pixels, StyleGAN2 makes squares: crop "
+                f"them"
+            )
         self.config, self.train, self.val, self.models, self.device = settings, train, val, models, models.device
         self.seed = derive_seed(seed, "stylegan2")
-        sizes = {key: getattr(settings, key) for key in ("z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max")}
+        sizes = {
+            key: getattr(settings, key) for key in ("z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max")
+        }
         self.shape = Config(resolution=height, **sizes)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(self.seed, "weights"))
@@ -98,7 +108,8 @@ class StyleGAN2Recipe:
     def _adam(self, network: nn.Module, every: int | None) -> torch.optim.Adam:
         """Adam; a regulariser that comes every so many steps has its share in the rate and the memory, as in the paper.
 
-        Not the fused one: on a CPU it reads a gradient in the order of memory, whatever its strides, and so mixes up its entries.
+        Not the fused one: on a CPU it reads a gradient in the order of memory, whatever its strides, and so mixes up
+        its entries.
         """
         share = every / (every + 1) if every else 1.0
         return torch.optim.Adam(network.parameters(), self.config.learning_rate * share, betas=(0.0, 0.99**share))
@@ -107,14 +118,18 @@ class StyleGAN2Recipe:
         """As the generator's, but for the small discriminator, whose learning rate is not equalised."""
         if isinstance(self.discriminator, SmallDiscriminator):
             return torch.optim.Adam(self.discriminator.parameters(), self.config.small_rate, betas=(0.5, 0.999))
-        return self._adam(self.discriminator, self.config.r1_every if self.config.discriminator == "stylegan2" else None)
+        return self._adam(
+            self.discriminator, self.config.r1_every if self.config.discriminator == "stylegan2" else None
+        )
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         stream = torch.Generator().manual_seed(derive_seed(self.seed, "step", index))
         rows = batch_rows(self.seed, index, len(self.train), self.config.batch)
         real = to_float(torch.from_numpy(self.train.images.read(rows))).to(self.device)
         losses = (
-            self._projected(real, stream) if isinstance(self.discriminator, ProjectedDiscriminator) else self._logistic(real, stream, index)
+            self._projected(real, stream)
+            if isinstance(self.discriminator, ProjectedDiscriminator)
+            else self._logistic(real, stream, index)
         )
         decay = min(self.config.ema, (1 + index) / (10 + index))
         for kept, new in zip(self.averaged.parameters(), self.generator.parameters(), strict=True):
@@ -176,11 +191,16 @@ class StyleGAN2Recipe:
 
     def _path_step(self, stream: torch.Generator) -> float:
         """Lazy path-length regularisation on half a batch; returns the mean length."""
-        rows = self.generator.truncate(self.generator.mapping(self._normal((self.config.batch // 2, self.config.z_dim), stream)))
+        rows = self.generator.truncate(
+            self.generator.mapping(self._normal((self.config.batch // 2, self.config.z_dim), stream))
+        )
         images = self.generator.synthesis(self.generator.style(rows), self._noise(len(rows), stream))
         lengths = path_lengths(images, rows, self._normal(tuple(images.shape), stream))
         self.mean_path = self.mean_path.lerp(lengths.detach().mean(), 0.01)
-        update(self.optimise_g, self.config.path_length * self.config.path_every * (lengths - self.mean_path).square().mean())
+        update(
+            self.optimise_g,
+            self.config.path_length * self.config.path_every * (lengths - self.mean_path).square().mean(),
+        )
         return float(self.mean_path)
 
     def _images(self, count: int, stream: torch.Generator) -> Tensor:
@@ -206,7 +226,8 @@ class StyleGAN2Recipe:
 
     def state(self) -> dict[str, Any]:
         networks = {
-            name: getattr(self, name).state_dict() for name in ("generator", "discriminator", "averaged", "optimise_g", "optimise_d")
+            name: getattr(self, name).state_dict()
+            for name in ("generator", "discriminator", "averaged", "optimise_g", "optimise_d")
         }
         return {**networks, "mean_path": self.mean_path}
 
@@ -229,7 +250,9 @@ class StyleGAN2Recipe:
         return self.averaged.state_dict(), asdict(self.shape)
 
     def validate(self) -> dict[str, Any]:
-        """Fréchet distance to validation images in the guide's features, so that no judge had a say: comparable between cards only."""
+        """Fréchet distance to validation images in the guide's features, so that no judge had a say: comparable between
+        cards only.
+        """
         clip, count = self.models.clip(self.config.clip), min(2000, len(self.val))
         real, fake = (
             clip.encode_images(images)
@@ -248,22 +271,26 @@ def update(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
 
 
 def gradient_penalty(discriminator: nn.Module, images: Tensor) -> Tensor:
-    """Mean squared norm of the gradient of the logits at images [B, 3, H, W]: R1 of real ones, R2 of generated (Mescheder, ICML 2018)."""
+    """Mean squared norm of the gradient of the logits at images [B, 3, H, W]: R1 of real ones, R2 of generated
+    (Mescheder, ICML 2018).
+    """
     images = images.detach().requires_grad_(True)
     [gradient] = torch.autograd.grad(discriminator(images).sum(), images, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3)).mean()
 
 
 def path_lengths(images: Tensor, w_plus: Tensor, directions: Tensor) -> Tensor:
-    """|J_w^T y| of each image [B], for random images y of unit variance (Karras et al., CVPR 2020), as released: a mean over the rows."""
+    """|J_w^T y| of each image [B], for random images y of unit variance (Karras et al., CVPR 2020), as released: a mean
+    over the rows.
+    """
     scaled = directions / (images.shape[2] * images.shape[3]) ** 0.5
     [gradient] = torch.autograd.grad((images * scaled).sum(), w_plus, create_graph=True)
     return gradient.square().sum(dim=2).mean(dim=1).sqrt()
 
 
 def disturb(images: Tensor, stream: torch.Generator, colour: bool, reach: int) -> Tensor:
-    """Differentiable augmentation of floats in [-1, 1] (Zhao et al., NeurIPS 2020): brightness, saturation and contrast where `colour`,
-    then a shift by up to `reach` pixels each way, zeros coming in.
+    """Differentiable augmentation of floats in [-1, 1] (Zhao et al., NeurIPS 2020): brightness, saturation and contrast
+    where `colour`, then a shift by up to `reach` pixels each way, zeros coming in.
     """
     count, _, height, width = images.shape
     if colour:

@@ -26,6 +26,8 @@ def card(path: Path) -> dict[str, Any]:
     try:
         return json.loads(beside.read_text("utf-8"))
     except FileNotFoundError as error:
-        raise UserError(f"{beside} is missing: weights need the card that `t2ibench train` writes beside them") from error
+        raise UserError(
+            f"{beside} is missing: weights need the card that `t2ibench train` writes beside them"
+        ) from error
     except ValueError as error:
         raise UserError(f"{beside} is no JSON ({error}): get the file again") from error

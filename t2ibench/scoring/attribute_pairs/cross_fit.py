@@ -1,11 +1,13 @@
 """An attribute judge for a data set that has none: linear heads on frozen features, cross-fitted.
 
-Real images that a judge's errors are known by must not have trained it, and those of a rare pair are too few to be split. So images are
-put into five folds, each is judged by heads that the other four trained, and its errors are counted on those answers; made images are
-judged by the mean of all five. Images of one group (an identity, a species) stay in one fold.
+Real images that a judge's errors are known by must not have trained it, and those of a rare pair are too few to be
+split. So images are put into five folds, each is judged by heads that the other four trained, and its errors are
+counted on those answers; made images are judged by the mean of all five. Images of one group (an identity, a species)
+stay in one fold.
 
-A head is a softmax over an attribute's values on standardised features: L2-regularised cross-entropy in which every value counts the
-same, however rare; the regularisation is chosen on the first fold by balanced accuracy, a temperature is fitted on the answers out of fold.
+A head is a softmax over an attribute's values on standardised features: L2-regularised cross-entropy in which every
+value counts the same, however rare; the regularisation is chosen on the first fold by balanced accuracy, a temperature
+is fitted on the answers out of fold.
 """
 
 from collections.abc import Sequence
@@ -75,7 +77,8 @@ def values_of(table: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def folds(groups: Sequence[str], count: int = FOLDS) -> np.ndarray:
-    """The fold of each row, int [N], all rows of a group in one: groups in order of a hash go to the fold with the fewest rows.
+    """The fold of each row, int [N], all rows of a group in one: groups in order of a hash go to the fold with the
+    fewest rows.
 
     Raises UserError for fewer groups than folds.
     """
@@ -91,9 +94,11 @@ def folds(groups: Sequence[str], count: int = FOLDS) -> np.ndarray:
 
 
 def cross_fit(features: Tensor, table: pd.DataFrame, groups: Sequence[str]) -> CrossFitted:
-    """Heads for every attribute of a table with two values or more, from features [N, D] of its rows. A missing value is no label.
+    """Heads for every attribute of a table with two values or more, from features [N, D] of its rows. A missing value
+    is no label.
 
-    Raises UserError where no attribute has two values, a value's images are all of one fold, or there are fewer groups than folds.
+    Raises UserError where no attribute has two values, a value's images are all of one fold, or there are fewer groups
+    than folds.
     """
     fold = torch.from_numpy(folds(groups))
     attributes, values = values_of(table), canonical(table, list(map(str, table.columns)))
@@ -108,10 +113,13 @@ def cross_fit(features: Tensor, table: pd.DataFrame, groups: Sequence[str]) -> C
         for value, index in place.items():
             if len(fold[labels == index].unique()) < 2:
                 raise UserError(
-                    f"{name}={value}: all {int((labels == index).sum())} images of it are in one fold, none is left to learn from"
+                    f"{name}={value}: all {int((labels == index).sum())} images of it are in one fold, none is left "
+                    f"to learn from"
                 )
         strength = _strength(x, labels, fold, len(known))
-        own = torch.stack([fit(x[fold != f], labels[fold != f], len(known), strength) for f in range(FOLDS)])  # [F, D + 1, V]
+        own = torch.stack(
+            [fit(x[fold != f], labels[fold != f], len(known), strength) for f in range(FOLDS)]
+        )  # [F, D + 1, V]
         logits = torch.zeros(len(x), len(known), dtype=torch.float64)
         for f in range(FOLDS):
             logits[fold == f] = _logits(x[fold == f], own[f : f + 1])[0]
@@ -148,8 +156,14 @@ def _strength(x: Tensor, labels: Tensor, fold: Tensor, count: int) -> float:
     held = (fold == 0) & (labels >= 0)
     scores = {}
     for strength in STRENGTHS:
-        right = _logits(x[held], fit(x[fold != 0], labels[fold != 0], count, strength)[None])[0].argmax(1) == labels[held]
-        scores[strength] = float(np.mean([right[labels[held] == v].double().mean() for v in labels[held].unique()])) if held.any() else 0.0
+        right = (
+            _logits(x[held], fit(x[fold != 0], labels[fold != 0], count, strength)[None])[0].argmax(1) == labels[held]
+        )
+        scores[strength] = (
+            float(np.mean([right[labels[held] == v].double().mean() for v in labels[held].unique()]))
+            if held.any()
+            else 0.0
+        )
     return max(STRENGTHS, key=lambda strength: (round(scores[strength], 4), strength))
 
 

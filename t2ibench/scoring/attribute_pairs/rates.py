@@ -1,7 +1,9 @@
-"""From counted images to rates of attribute pairs: raw, corrected for the judge's errors, above chance, and their bootstrap.
+"""From counted images to rates of attribute pairs: raw, corrected for the judge's errors, above chance, and their
+bootstrap.
 
-The bootstrap is nested: images are drawn anew within each pair, and the real images that the judge is known by within each true cell. Its
-variance goes into score intervals. The pairs are a fixed set; a second interval is for claims about composition beyond these pairs.
+The bootstrap is nested: images are drawn anew within each pair, and the real images that the judge is known by within
+each true cell. Its variance goes into score intervals. The pairs are a fixed set; a second interval is for claims about
+composition beyond these pairs.
 """
 
 from collections.abc import Sequence
@@ -13,7 +15,14 @@ import numpy as np
 
 from t2ibench.core.seeds import derive_seed
 from t2ibench.scoring.judge_gate import Gate, Verdict
-from t2ibench.stats.intervals import Interval, difference_interval, mean_interval, rate_mean_interval, score_interval, wilson
+from t2ibench.stats.intervals import (
+    Interval,
+    difference_interval,
+    mean_interval,
+    rate_mean_interval,
+    score_interval,
+    wilson,
+)
 from t2ibench.stats.judge_errors import SINGULAR, columns, multinomial_draws, nearest_mixture, unmix
 
 EPSILON = 1e-6
@@ -21,10 +30,11 @@ EPSILON = 1e-6
 
 @dataclass(frozen=True)
 class Rates:
-    """What was counted for P pairs of literals (i, j); the cells of an image are 00, 01, 10, 11 by the literals that the judge sees.
+    """What was counted for P pairs of literals (i, j); the cells of an image are 00, 01, 10, 11 by the literals that
+    the judge sees.
 
-    cells: int [P, 4], of n images each that were asked for the pair. chance: [P, 4], of images that were asked for other things.
-    confusions: [P, 4, 4], of real images, row judged, column true. verdicts: of the judge's gate.
+    cells: int [P, 4], of n images each that were asked for the pair. chance: [P, 4], of images that were asked for
+    other things. confusions: [P, 4, 4], of real images, row judged, column true. verdicts: of the judge's gate.
     """
 
     pairs: Sequence[tuple[str, str]]
@@ -48,7 +58,9 @@ class Rates:
 
     @cached_property
     def correctable(self) -> np.ndarray:
-        """Judged, no stratum untested, enough real images in every cell, and cells that the judge can tell apart: bool [P]."""
+        """Judged, no stratum untested, enough real images in every cell, and cells that the judge can tell apart: bool
+        [P].
+        """
         enough = (self.confusions.sum(axis=1) >= self.gate.support).all(axis=1) & self.judged
         enough &= np.array([not verdict.untested_strata for verdict in self.verdicts], bool)
         enough[enough] = np.abs(np.linalg.det(columns(self.confusions[enough]))) > SINGULAR
@@ -73,12 +85,16 @@ class Rates:
 
     @cached_property
     def unmixed(self) -> tuple[np.ndarray, np.ndarray]:
-        """The same without the bounds, for means and intervals (see `unmix`): [P] and draws [B, P]; raw where it cannot be corrected."""
+        """The same without the bounds, for means and intervals (see `unmix`): [P] and draws [B, P]; raw where it cannot
+        be corrected.
+        """
         point, drawn, which = self.raw.copy(), self.cell_draws[..., 3].copy(), self.correctable
         if which.any():
             real = self.confusions[which]
             point[which] = unmix(self.cells[which] / self.images, columns(real))[:, 3]
-            again = multinomial_draws(real.swapaxes(1, 2), derive_seed(self.seed, "real images"), self.draws).swapaxes(2, 3)
+            again = multinomial_draws(real.swapaxes(1, 2), derive_seed(self.seed, "real images"), self.draws).swapaxes(
+                2, 3
+            )
             solved = unmix(self.cell_draws[:, which].reshape(-1, 4), columns(again).reshape(-1, 4, 4))
             drawn[:, which] = solved[:, 3].reshape(self.draws, -1)
         return point, drawn
@@ -100,16 +116,20 @@ class Rates:
         return self.intervals[k] if self.correctable[k] else None
 
     def contributions(self, outcomes: np.ndarray, members: Sequence[int], corrected: bool) -> np.ndarray:
-        """What each image adds to the accuracy of its pair, [K, n], of the cells [P, n] that images fell into: their mean is the accuracy.
+        """What each image adds to the accuracy of its pair, [K, n], of the cells [P, n] that images fell into: their
+        mean is the accuracy.
 
-        A hit counts 1 and a miss 0; corrected, both count what M^-1 makes of them. Methods that are scored by one judge compare by these.
+        A hit counts 1 and a miss 0; corrected, both count what M^-1 makes of them. Methods that are scored by one judge
+        compare by these.
         """
         hits = np.tile(np.array([0.0, 0.0, 0.0, 1.0]), (len(members), 1))
         weights = np.linalg.inv(columns(self.confusions[list(members)]))[:, 3] if corrected else hits
         return np.take_along_axis(weights, outcomes[list(members)], axis=1)
 
     def above_chance(self, members: Sequence[int]) -> tuple[np.ndarray, Interval]:
-        """(CA - b) / (1 - b) of some pairs [K], raw, and the interval of their mean; b: how often images asked for other things hit."""
+        """(CA - b) / (1 - b) of some pairs [K], raw, and the interval of their mean; b: how often images asked for
+        other things hit.
+        """
         members, total = list(members), int(self.chance[0].sum())
         raw, b = self.raw[members], self.chance[members, 3] / total
         room = np.maximum(1 - b, EPSILON)
@@ -127,13 +147,16 @@ def chance_normalised(accuracy: np.ndarray, chance: np.ndarray) -> np.ndarray:
     return (accuracy - chance) / np.maximum(1 - chance, EPSILON)
 
 
-def rate_interval(values: np.ndarray, draws: np.ndarray | None, images: int, weights: np.ndarray | None = None) -> Interval:
-    """The interval of the mean of rates [K], of `images` each, given their bootstrap draws [B, K]; weights [K] sum to 1 (equal ones).
+def rate_interval(
+    values: np.ndarray, draws: np.ndarray | None, images: int, weights: np.ndarray | None = None
+) -> Interval:
+    """The interval of the mean of rates [K], of `images` each, given their bootstrap draws [B, K]; weights [K] sum to 1
+    (equal ones).
 
-    draws: None for rates without other errors than sampling's. A score interval: the bootstrap gives the variance and not the ends, since
-    rates near 0 or 1 hardly vary in it, and where every image agrees not at all. Sampling counts as `n` images of one rate, those of a pair
-    being smoothed by half a hit and half a miss; what the bootstrap's variance has beyond sampling (of the judge's errors, known from few
-    real images) is added.
+    draws: None for rates without other errors than sampling's. A score interval: the bootstrap gives the variance and
+    not the ends, since rates near 0 or 1 hardly vary in it, and where every image agrees not at all. Sampling counts as
+    `n` images of one rate, those of a pair being smoothed by half a hit and half a miss; what the bootstrap's variance
+    has beyond sampling (of the judge's errors, known from few real images) is added.
     """
     share = np.full(len(values), 1 / len(values)) if weights is None else weights
     inside = np.clip(values, 0.0, 1.0)
@@ -145,7 +168,9 @@ def rate_interval(values: np.ndarray, draws: np.ndarray | None, images: int, wei
     return score_interval(min(1.0, max(0.0, float(values @ share))), n, extra)
 
 
-def weighted_interval(values: np.ndarray, draws: np.ndarray, images: int, weights: np.ndarray) -> tuple[float, Interval]:
+def weighted_interval(
+    values: np.ndarray, draws: np.ndarray, images: int, weights: np.ndarray
+) -> tuple[float, Interval]:
     """The mean of weighted rates [K] with its interval; weights [K] of any size, of which none is negative."""
     total = float(weights.sum())
     if total == 0:
@@ -170,10 +195,13 @@ def macro(values: np.ndarray, draws: np.ndarray, images: int) -> Mean:
     return _mean(values, ci, rate_mean_interval(values) if len(values) > 1 else (0.0, 1.0), 0.0)
 
 
-def gap(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray], distinct: Sequence[int], images: int) -> Mean:
+def gap(
+    first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray], distinct: Sequence[int], images: int
+) -> Mean:
     """The mean of first minus second, rates [K] with draws [B, K] each; in [-1, 1].
 
-    distinct: what each of `first` is; equal numbers are one rate that counts several times (a control of several pairs).
+    distinct: what each of `first` is; equal numbers are one rate that counts several times (a control of several
+    pairs).
     """
     _, rows, times = np.unique(np.asarray(distinct), return_index=True, return_counts=True)
     one = weighted_interval(first[0][rows], first[1][:, rows], images, times / times.mean())
@@ -204,8 +232,9 @@ def clipped(interval: Interval, low: float = 0.0) -> Interval:
 def worst_decile(values: np.ndarray, intervals: Sequence[Interval]) -> tuple[float, Interval]:
     """The 10th percentile over pairs, less noisy than the minimum, cut at 0 and 1, from the pairs' intervals.
 
-    Its own goes from the 10th percentile of their lower ends to that of their upper ends. Noise spreads rates, so the decile of what was
-    counted lies below that of the truth, and a bootstrap doubles this; the ends hold the truth, somewhat more often than they need.
+    Its own goes from the 10th percentile of their lower ends to that of their upper ends. Noise spreads rates, so the
+    decile of what was counted lies below that of the truth, and a bootstrap doubles this; the ends hold the truth,
+    somewhat more often than they need.
     """
     low, high = (float(np.quantile([interval[end] for interval in intervals], 0.1)) for end in (0, 1))
     return min(1.0, max(0.0, float(np.quantile(values, 0.1)))), (low, high)
@@ -222,12 +251,15 @@ def binding_ratio(cells: np.ndarray) -> np.ndarray:
 
 
 def ratio_of_means(cells: np.ndarray) -> np.ndarray:
-    """The binding ratio of several pairs, [..., K, 4] to [...]: mean CA / mean A_i A_j, steady where some are never drawn."""
+    """The binding ratio of several pairs, [..., K, 4] to [...]: mean CA / mean A_i A_j, steady where some are never
+    drawn.
+    """
     return cells[..., 3].mean(-1) / np.maximum(singles(cells).prod(-1).mean(-1), EPSILON)
 
 
 def read_outs(cells: np.ndarray) -> dict[str, Any]:
-    """One pair's cells, counts [4], as numbers: accuracy with Wilson's interval, single and conditional accuracies, binding ratio.
+    """One pair's cells, counts [4], as numbers: accuracy with Wilson's interval, single and conditional accuracies,
+    binding ratio.
 
     A conditional accuracy is None where its condition never held.
     """

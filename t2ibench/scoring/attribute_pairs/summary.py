@@ -1,4 +1,6 @@
-"""The numbers that a record holds of attribute pairs: a mean a stratum, gaps to controls, honest labels, and one table of all pairs."""
+"""The numbers that a record holds of attribute pairs: a mean a stratum, gaps to controls, honest labels, and one table
+of all pairs.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,10 +33,11 @@ Better = Literal["higher", "lower"]
 
 @dataclass(frozen=True)
 class Summary:
-    """What a record says of the pairs `found`, of the roles `parts` that each has, and of the literals that were also asked for `alone`.
+    """What a record says of the pairs `found`, of the roles `parts` that each has, and of the literals that were also
+    asked for `alone`.
 
-    outcomes: the cell of every image, [P, n], in the order of the pairs. protocol: what decides the numbers; chance: the hash of the
-    captions that chance is measured on.
+    outcomes: the cell of every image, [P, n], in the order of the pairs. protocol: what decides the numbers; chance:
+    the hash of the captions that chance is measured on.
     """
 
     found: PairList
@@ -52,12 +55,19 @@ class Summary:
             if members := self._judged(role):
                 point, draws, corrected = self.rates.accuracy(members)
                 mean = self._mean(role, members, macro(point, draws, self.rates.images), corrected)
-                values[f"ca_{role}"] = replace(mean, details={**mean.details, "per_sample": self._per_sample(members, corrected)})
-        for role, pairs, name in (("rare", self.found.rare, "ca_gap"), ("near_unseen", self.found.near_unseen, "ca_gap_near_unseen")):
+                values[f"ca_{role}"] = replace(
+                    mean, details={**mean.details, "per_sample": self._per_sample(members, corrected)}
+                )
+        for role, pairs, name in (
+            ("rare", self.found.rare, "ca_gap"),
+            ("near_unseen", self.found.near_unseen, "ca_gap_near_unseen"),
+        ):
             if matched := self._matched(pairs):
                 members, controls = (list(side) for side in zip(*matched, strict=True))
                 point, draws, corrected = self.rates.accuracy(members + controls)
-                own, other = ((point[side], draws[:, side]) for side in (slice(len(members)), slice(len(members), None)))
+                own, other = (
+                    (point[side], draws[:, side]) for side in (slice(len(members)), slice(len(members), None))
+                )
                 lost = self._mean(role, members, gap(other, own, controls, self.rates.images), corrected, "lower")
                 raw = float((self.rates.raw[controls] - self.rates.raw[members]).mean())
                 values[name] = replace(lost, details={**lost.details, "raw": raw})
@@ -67,14 +77,23 @@ class Summary:
             point, draws, corrected = self.rates.accuracy(rare)
             ends = [rate_interval(point[[k]], draws[:, [k]], self.rates.images) for k in range(len(rare))]
             value, interval = worst_decile(point, ends)
-            values["ca_worst"] = self._estimate(value, interval, "rare", rare, corrected, how="10th percentile of the pairs' interval ends")
+            values["ca_worst"] = self._estimate(
+                value, interval, "rare", rare, corrected, how="10th percentile of the pairs' interval ends"
+            )
         first = next(iter(values))
-        table = {"pairs": self.table(), "alone": self.alone, "under_represented": self.found.under, "unseen": self.found.unseen}
+        table = {
+            "pairs": self.table(),
+            "alone": self.alone,
+            "under_represented": self.found.under,
+            "unseen": self.found.unseen,
+        }
         values[first] = replace(values[first], details={**values[first].details, **table})
         return values
 
     def table(self) -> list[dict[str, Any]]:
-        """One row a pair: training counts, what the judge saw, the correction, chance, the real ceiling, and its standing at the gate."""
+        """One row a pair: training counts, what the judge saw, the correction, chance, the real ceiling, and its
+        standing at the gate.
+        """
         chosen = {pair.name: pair for pair in (*self.found.rare, *self.found.near_unseen)}
         train = self.found.table.set_index(["i", "j"])
         rows = []
@@ -121,7 +140,9 @@ class Summary:
         added = self.rates.contributions(self.outcomes, members, corrected).ravel()
         return spell(added, 6) if corrected else "".join(str(int(hit)) for hit in added)
 
-    def _mean(self, role: str, members: Sequence[int], mean: Mean, corrected: bool, better: Better = "higher") -> Estimate:
+    def _mean(
+        self, role: str, members: Sequence[int], mean: Mean, corrected: bool, better: Better = "higher"
+    ) -> Estimate:
         estimate = self._estimate(mean.value, mean.ci, role, members, corrected, better)
         return replace(estimate, details={**estimate.details, "ci_beyond_these_pairs": list(mean.ci_pairs)})
 
@@ -136,7 +157,9 @@ class Summary:
         how: str = "score interval, variance of a nested bootstrap",
     ) -> Estimate:
         listed = [k for k, names in enumerate(self.rates.pairs) if role in self.parts[names]]
-        missing = {"+".join(self.rates.pairs[k]): self.rates.verdicts[k].failures for k in listed if not self.rates.judged[k]}
+        missing = {
+            "+".join(self.rates.pairs[k]): self.rates.verdicts[k].failures for k in listed if not self.rates.judged[k]
+        }
         details = {
             "labels": self._labels(members, corrected),
             "images_per_pair": self.rates.images,
@@ -146,7 +169,12 @@ class Summary:
             "raw": float(self.rates.raw[list(members)].mean()),
             **self._composition(members),
         }
-        protocol = {**self.protocol, "stratum": role, "judged": ["+".join(self.rates.pairs[k]) for k in members], "corrected": corrected}
+        protocol = {
+            **self.protocol,
+            "stratum": role,
+            "judged": ["+".join(self.rates.pairs[k]) for k in members],
+            "corrected": corrected,
+        }
         return Estimate(value, ci, len(members) * self.rates.images, better, protocol, how, details)
 
     def _labels(self, members: Sequence[int], corrected: bool) -> list[str]:
@@ -162,15 +190,25 @@ class Summary:
         return labels
 
     def _composition(self, members: Sequence[int]) -> dict[str, Any]:
-        """Binding ratio, and how much less often a literal is drawn in the pair than alone (drop); percentile intervals."""
-        frequencies, draws = self.rates.cells[list(members)] / self.rates.images, self.rates.cell_draws[:, list(members)]
+        """Binding ratio, and how much less often a literal is drawn in the pair than alone (drop); percentile
+        intervals.
+        """
+        frequencies, draws = (
+            self.rates.cells[list(members)] / self.rates.images,
+            self.rates.cell_draws[:, list(members)],
+        )
         found = {"binding_ratio": (ratio_of_means(frequencies), ratio_of_means(draws))}
         literals = [self.rates.pairs[k] for k in members]
         if all(literal in self.alone for names in literals for literal in names):
             order = {literal: place for place, literal in enumerate(self.alone)}
             which = np.array([[order[literal] for literal in names] for names in literals])  # [K, 2]
             seen = np.array([[row["hits"], row["n"] - row["hits"]] for row in self.alone.values()])
-            again = multinomial_draws(seen, derive_seed(self.rates.seed, "alone"), self.rates.draws)[..., 0] / seen.sum(1)
+            again = multinomial_draws(seen, derive_seed(self.rates.seed, "alone"), self.rates.draws)[..., 0] / seen.sum(
+                1
+            )
             fall = (seen[:, 0] / seen.sum(1))[which] - singles(frequencies)
             found["drop"] = (fall.mean(), (again[:, which] - singles(draws)).mean((-2, -1)))
-        return {name: {"value": float(value), "ci": list(percentile_interval(drawn))} for name, (value, drawn) in found.items()}
+        return {
+            name: {"value": float(value), "ci": list(percentile_interval(drawn))}
+            for name, (value, drawn) in found.items()
+        }

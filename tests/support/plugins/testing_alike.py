@@ -19,6 +19,8 @@ class Config:
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     made = compositions(evidence)
-    same = np.concatenate([(one.samples.images == made.sources.images[one.a]).all((1, 2, 3)) for one in made.tasks if len(one.a)])
+    same = np.concatenate(
+        [(one.samples.images == made.sources.images[one.a]).all((1, 2, 3)) for one in made.tasks if len(one.a)]
+    )
     hits = int(same.sum())
     return {"alike": Estimate(hits / len(same), wilson(hits, len(same)), len(same), "higher", made.protocol, "Wilson")}

@@ -1,4 +1,6 @@
-"""Collage: answers a composition with the image that gives its first condition, darker by its seed, and notes what it was asked."""
+"""Collage: answers a composition with the image that gives its first condition, darker by its seed, and notes what it
+was asked.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,6 @@
-"""Hue: the share of the images whose brightest channel is the colour that the text names. In [0, 1], higher is better."""
+"""Hue: the share of the images whose brightest channel is the colour that the text names. In [0, 1], higher is
+better.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +26,9 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     if len(hits) < config.least:
         raise ValueError(f"hue needs {config.least} images, got {len(hits)}")
     protocol = {"least": config.least, "reference": evidence.reference.digest}
-    return {"hue": Estimate(float(hits.mean()), wilson(int(hits.sum()), len(hits)), len(hits), "higher", protocol, "Wilson")}
+    return {
+        "hue": Estimate(float(hits.mean()), wilson(int(hits.sum()), len(hits)), len(hits), "higher", protocol, "Wilson")
+    }
 
 
 def right(images: np.ndarray, texts: Sequence[str]) -> np.ndarray:

@@ -1,4 +1,6 @@
-"""Moved: the share of the edits that changed their source at all, in the region of what they ask for. In [0, 1], higher is better."""
+"""Moved: the share of the edits that changed their source at all, in the region of what they ask for. In [0, 1], higher
+is better.
+"""
 
 from dataclasses import dataclass
 

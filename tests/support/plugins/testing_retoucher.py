@@ -1,4 +1,6 @@
-"""Retoucher: repaints the square of a seed in the colour or tone that a text asks for, and fails where it is told to."""
+"""Retoucher: repaints the square of a seed in the colour or tone that a text asks for, and fails where it is told
+to.
+"""
 
 import os
 import time
@@ -30,7 +32,11 @@ class Method:
     @property
     def cost(self) -> dict[str, float]:
         """A hundredth of a second for each text seen: how it would train for each prompt."""
-        return {"preparation_seconds": 0.5, "training_seconds_per_prompt": 0.01, "prompts_trained": float(len(self.trained))}
+        return {
+            "preparation_seconds": 0.5,
+            "training_seconds_per_prompt": 0.01,
+            "prompts_trained": float(len(self.trained)),
+        }
 
     def edit(self, requests: Sequence[Edit]) -> Tensor:
         self._noted(requests)

@@ -1,4 +1,6 @@
-"""Shade: the mean grey level of the images, known without error, so that any other mean is a difference. No direction."""
+"""Shade: the mean grey level of the images, known without error, so that any other mean is a difference. No
+direction.
+"""
 
 from dataclasses import dataclass
 

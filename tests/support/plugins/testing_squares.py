@@ -1,4 +1,6 @@
-"""Squares: 8x8 images of one colour and one brightness, brighter in the middle or at the edge; small enough to work out by hand."""
+"""Squares: 8x8 images of one colour and one brightness, brighter in the middle or at the edge; small enough to work out
+by hand.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +29,9 @@ class Config:
 
 
 def paint(colour: str, tone: str, side: int, seed: int) -> np.ndarray:
-    """One image, uint8 [3, side, side]: the colour's channel at 100 (dark) or 200 (light), the others at 10, all with noise below 20."""
+    """One image, uint8 [3, side, side]: the colour's channel at 100 (dark) or 200 (light), the others at 10, all with
+    noise below 20.
+    """
     image = np.full((3, side, side), 10.0)
     image[COLOURS.index(colour)] = 200 if tone == "light" else 100
     return (image + 20 * uniform(seed, image.size).reshape(image.shape)).astype(np.uint8)
@@ -48,8 +52,13 @@ def regions(config: Config, attribute: str, values: Sequence[str]) -> np.ndarray
 
 
 def edited_images(config: Config, seeds: Sequence[int], changes: Sequence[Mapping[str, str]]) -> np.ndarray:
-    looks = [{"colour": COLOURS[seed % 3], "tone": TONES[seed % 2], **change} for seed, change in zip(seeds, changes, strict=True)]
-    return np.stack([paint(look["colour"], look["tone"], config.side, seed) for look, seed in zip(looks, seeds, strict=True)])
+    looks = [
+        {"colour": COLOURS[seed % 3], "tone": TONES[seed % 2], **change}
+        for seed, change in zip(seeds, changes, strict=True)
+    ]
+    return np.stack(
+        [paint(look["colour"], look["tone"], config.side, seed) for look, seed in zip(looks, seeds, strict=True)]
+    )
 
 
 def domain_texts(config: Config) -> dict[str, str]:
@@ -72,8 +81,13 @@ def in_domain(images: np.ndarray, domain: str) -> np.ndarray:
 def _split(config: Config, name: str, count: int, conditions: Mapping[str, str], seed: int) -> Split:
     draws = uniform(seed, 2 * count).reshape(count, 2)
     rows = [{"colour": COLOURS[int(3 * a)], "tone": TONES[int(2 * b)], **conditions} for a, b in draws]
-    images = np.stack([paint(row["colour"], row["tone"], config.side, derive_seed(seed, i)) for i, row in enumerate(rows)])
-    captions = [tuple(f"{start} {row['tone']} {row['colour']} square" for start in ("a", "one"))[: config.captions] for row in rows]
+    images = np.stack(
+        [paint(row["colour"], row["tone"], config.side, derive_seed(seed, i)) for i, row in enumerate(rows)]
+    )
+    captions = [
+        tuple(f"{start} {row['tone']} {row['colour']} square" for start in ("a", "one"))[: config.captions]
+        for row in rows
+    ]
     ids = [f"{name}-{i}" for i in range(count)]
     store, words = ArrayImages(images, [pixel_hash(i) for i in images]), Vocabulary(PHRASES, noun="square")
     return Split("squares", name, ids, store, captions, pd.DataFrame(rows), words)

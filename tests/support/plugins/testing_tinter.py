@@ -1,4 +1,6 @@
-"""Tinter: paints the square of a seed in the domain that a text names, after training for it, and fails where it is told to."""
+"""Tinter: paints the square of a seed in the domain that a text names, after training for it, and fails where it is
+told to.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
