@@ -208,7 +208,7 @@ class Cells:
         self.count += 1
         here = self.folder / str(self.count)
         with patch.object(gan_cls.Method, "text_to_image", make):
-            return run.run_cell(self.plan, self.plan.entries[0], seed, run.Where(here, here, 250)).record
+            return run.run_cell(self.plan, self.plan.entries[0], seed, run.RunOptions(here, here, 250)).record
 
 
 def faded(strength: float) -> Callable[[Tensor], Tensor]:

@@ -17,12 +17,12 @@ from t2ibench.core.errors import UserError
 
 if TYPE_CHECKING:
     from t2ibench.checks.papers.reproduce import Ledger
-    from t2ibench.runner.run import Where
+    from t2ibench.runner.run import RunOptions
 
 STYLES = {"confirmed": "green", "refuted": "red", "inconclusive": "yellow", "not run": "dim"}
 
 
-def reproduce_paper(name: str, folder: Path | None, where: Where, to: Path | None, *, json: bool) -> int:
+def reproduce_paper(name: str, folder: Path | None, options: RunOptions, to: Path | None, *, json: bool) -> int:
     """Run what can run (nothing where `folder` is given), judge, write the ledger and show it; the exit code."""
     from t2ibench.checks.papers import claims, ledger, reproduce
     from t2ibench.cli.run import progress_line
@@ -33,11 +33,11 @@ def reproduce_paper(name: str, folder: Path | None, where: Where, to: Path | Non
         found = records.load(folder)
     else:
         say(f"[bold]{escape(paper.title)}[/] {escape(paper.suite.title)}")
-        for done in reproduce.run(paper, where, missing):
+        for done in reproduce.run(paper, options, missing):
             say(progress_line(done))
-        found = reproduce.load(where.out)
+        found = reproduce.load(options.out)
     made = reproduce.judge(paper, found, missing)
-    path = to or (folder or where.out) / f"reproduce-{name}.md"
+    path = to or (folder or options.out) / f"reproduce-{name}.md"
     files.write_whole(path, ledger.markdown(made).encode())
     if json:
         print_json(ledger.as_json(made))
@@ -117,9 +117,9 @@ def reproduce(
     Exit code 0: fine, 1: a claim is refuted, 3: it cannot be said of one, or of any.
     """
 
-    from t2ibench.runner.run import Where
+    from t2ibench.runner.run import RunOptions
 
     if folder is not None and out is not None:
         raise UserError("reproduce: --folder runs nothing and --out is where runs go: leave one of them out")
     runs = out or Path("runs") / "reproduce" / paper
-    raise typer.Exit(reproduce_paper(paper, folder, Where(runs, runs, batch, device, replace), ledger, json=json))
+    raise typer.Exit(reproduce_paper(paper, folder, RunOptions(runs, runs, batch, device, replace), ledger, json=json))

@@ -16,10 +16,10 @@ from t2ibench.cli.options import Device, Json, Out, Work
 from t2ibench.core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
-    from t2ibench.runner.run import Done, Where
+    from t2ibench.runner.run import Done, RunOptions
 
 
-def run_suite(name: str, where: Where, *, json: bool) -> None:
+def run_suite(name: str, options: RunOptions, *, json: bool) -> None:
     """Run a suite, write its leaderboards and page, and show its board."""
     from t2ibench.report import board, formats, page
     from t2ibench.report.audits import load as audits_of
@@ -28,15 +28,15 @@ def run_suite(name: str, where: Where, *, json: bool) -> None:
     wanted, started = suite.load(name), time.perf_counter()
     say(f"[bold]{escape(wanted.name)}[/] {escape(wanted.title)}")
     done = []
-    for cell in run.run(wanted, where):
+    for cell in run.run(wanted, options):
         done.append(cell)
         say(progress_line(cell))
     found = [
         {**cell.record, "columns": list(wanted.columns)} for cell in done
     ]  # the suite's columns may have changed since
-    audits = audits_of(where.out)
-    written = page.write(found, where.work, where.work / wanted.name, audits)
-    written += page.write_boards(found, where.out / wanted.name, audits)
+    audits = audits_of(options.out)
+    written = page.write(found, options.work, options.work / wanted.name, audits)
+    written += page.write_boards(found, options.out / wanted.name, audits)
     boards = board.boards(found, audits)
     if json:
         print_json(formats.as_json(boards))
@@ -136,9 +136,9 @@ def run(
     The same command again goes on where it was.
     """
 
-    from t2ibench.runner.run import Where
+    from t2ibench.runner.run import RunOptions
 
-    run_suite(suite, Where(out, work, batch, device, replace), json=json)
+    run_suite(suite, RunOptions(out, work, batch, device, replace), json=json)
 
 
 def table(

@@ -27,7 +27,7 @@ FULL_COVERAGE = 0.99  # a record with a smaller share of ok samples is partial, 
 
 
 @dataclass(frozen=True)
-class Where:
+class RunOptions:
     """Folders and machine of a run; none of it is part of a record's identity. out: records and boards. work: images
     and journals.
 
@@ -52,19 +52,19 @@ class Done:
     seconds: float
 
 
-def run(suite: Suite, where: Where) -> Iterator[Done]:
+def run(suite: Suite, options: RunOptions) -> Iterator[Done]:
     """Every cell of a suite, track by track, baselines first, as it is done.
 
     Raises UserError where the user has to mend something; what is done stays.
     """
-    for folder in (where.out, where.work):
+    for folder in (options.out, options.work):
         files.check_folder(folder)
-    plans = prepare(suite, where.device)
+    plans = prepare(suite, options.device)
     missing = set(suite.columns)  # what no track has made so far
     for plan in plans:
         for seed in suite.seeds:
             for entry in plan.entries:
-                done = run_cell(plan, entry, seed, where, missing if plan is plans[-1] else ())
+                done = run_cell(plan, entry, seed, options, missing if plan is plans[-1] else ())
                 missing -= set(done.record["values"])
                 yield done
 
@@ -78,7 +78,7 @@ def maker_of(plan: Plan, entry: Entry, seed: int) -> Maker:
     return plan.of_track.baseline(entry.name, maker, plan.asked, seed)
 
 
-def run_cell(plan: Plan, entry: Entry, seed: int, where: Where, columns: Collection[str] = ()) -> Done:
+def run_cell(plan: Plan, entry: Entry, seed: int, options: RunOptions, columns: Collection[str] = ()) -> Done:
     """Make, score and record one cell, or find that it is recorded. columns: what its metrics have to make among other
     things.
     """
@@ -92,15 +92,15 @@ def run_cell(plan: Plan, entry: Entry, seed: int, where: Where, columns: Collect
         "prompts": plan.prompt_facts["digest"],
         "metrics": [metric.identity for metric in plan.metrics],
     }
-    path = records.path_of(where.out, plan.suite.name, plan.track, entry.id, seed)
-    if (found := recorded(path, identity_of, where.replace)) is not None:
+    path = records.path_of(options.out, plan.suite.name, plan.track, entry.id, seed)
+    if (found := recorded(path, identity_of, options.replace)) is not None:
         return Done(found, path, False, time.perf_counter() - started)
-    folder = records.images_of(where.work, plan.suite.name, plan.track, entry.id, seed, maker.identity)
+    folder = records.images_of(options.work, plan.suite.name, plan.track, entry.id, seed, maker.identity)
     samples = plan.of_track.samples(plan.prompts, seed)
     environment.reset_peak_memory()
     with locked(folder):
         store = Store(folder)
-        outcomes = generate(maker, samples, store, entry.id, where.batch)
+        outcomes = generate(maker, samples, store, entry.id, options.batch)
         partial = coverage(outcomes) < FULL_COVERAGE
         scores = score(evidence_of(plan, samples_by_group(samples, outcomes, store)), plan.metrics, partial=partial)
         if not partial:
@@ -115,9 +115,9 @@ def run_cell(plan: Plan, entry: Entry, seed: int, where: Where, columns: Collect
             outcomes=outcomes,
             scores=scores,
             partial=partial,
-            device=where.device,
+            device=options.device,
         )
-        records.write(record, path, replace=where.replace)
+        records.write(record, path, replace=options.replace)
     return Done(record, path, True, time.perf_counter() - started)
 
 

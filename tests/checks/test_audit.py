@@ -54,7 +54,7 @@ def faces(squares, monkeypatch) -> Path:
     """A suite of faces that has been run, with its records and images in `runs`."""
     monkeypatch.setattr(Models, "judge", lambda self, name: ColumnJudge())
     Path("faces.yaml").write_text(FACES, "utf-8")
-    for _ in run.run(suite.load("faces.yaml"), run.Where()):
+    for _ in run.run(suite.load("faces.yaml"), run.RunOptions()):
         pass
     return Path("faces.yaml")
 

@@ -69,7 +69,7 @@ def found(records: list[methods.Record], now: list[methods.Record]) -> list[str]
 def test_a_change_in_an_adapters_own_code_is_found_although_caches_are_warm(case, cached, tmp_path, monkeypatch):
     settings, owner, name = CASES[case]
     wanted = content(settings)
-    list(run.run(suite.parse(wanted, "warm", "", "warm"), run.Where(tmp_path / "warm", tmp_path / "warm")))
+    list(run.run(suite.parse(wanted, "warm", "", "warm"), run.RunOptions(tmp_path / "warm", tmp_path / "warm")))
     warm = {path: path.read_bytes() for path in cached.rglob("*") if path.is_file()}
     assert warm
     then = methods.generate(wanted, tmp_path / "then")

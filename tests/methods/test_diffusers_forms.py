@@ -276,7 +276,7 @@ def test_code_beside_a_pipeline_is_run_when_it_is_allowed_and_not_before(painter
         Method(Config(str(painter)), Models())
     entry = f"{{name: diffusers_pipeline, as: theirs, model: {painter}, trust_code: true}}"
     path = squares(("{name: painter, as: blind, colour_blind: true}", entry))
-    list(run.run(suite.load(str(path)), run.Where()))
+    list(run.run(suite.load(str(path)), run.RunOptions()))
     record = records.read(records.path_of(Path("runs"), "squares", "text_to_image", "theirs", 0))
     assert record["values"]["hue"]["value"] == 1
     models = Models()

@@ -247,7 +247,7 @@ def test_a_pipeline_that_reads_no_text_is_one_line(config, tmp_path):
 
 
 def run(path: Path, method: str) -> dict:
-    list(runner.run(suite.load(str(path)), runner.Where()))
+    list(runner.run(suite.load(str(path)), runner.RunOptions()))
     return records.read(records.path_of(Path("runs"), "squares", "text_to_image", method, 0))
 
 

@@ -27,7 +27,7 @@ SCRIPT = Path(__file__).parents[1] / "support" / "killed.py"
 
 
 def run(path: Path, folder: str = "runs") -> list[dict]:
-    for _ in runner.run(suite.load(str(path)), runner.Where(Path(folder), Path(folder), 4)):
+    for _ in runner.run(suite.load(str(path)), runner.RunOptions(Path(folder), Path(folder), 4)):
         pass
     return [records.comparable(record) for record in records.load(Path(folder))]
 

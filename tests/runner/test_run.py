@@ -27,8 +27,8 @@ TRACK = "text_to_image"
 
 
 def run(path: Path, folder: str = "runs", batch: int = 8, replace: bool = False) -> dict[str, dict]:
-    where = runner.Where(Path(folder), Path(folder), batch, replace=replace)
-    return {done.record["method"]: dict(done.record) for done in runner.run(suite.load(str(path)), where)}
+    options = runner.RunOptions(Path(folder), Path(folder), batch, replace=replace)
+    return {done.record["method"]: dict(done.record) for done in runner.run(suite.load(str(path)), options)}
 
 
 def test_every_cell_leaves_a_sound_record(squares):
@@ -88,7 +88,7 @@ def test_captions_of_another_split_keep_the_ceiling_from_being_compared_with_its
 
 def test_run_seeds_have_images_of_their_own(squares):
     path = squares(("metrics:", "seeds: [0, 1]\nmetrics:"))
-    list(runner.run(suite.load(str(path)), runner.Where()))
+    list(runner.run(suite.load(str(path)), runner.RunOptions()))
     one, other = (records.read(records.path_of(Path("runs"), "squares", TRACK, "painter", seed)) for seed in (0, 1))
     assert one["images"] != other["images"]
     assert one["values"]["hue"]["protocol_id"] == other["values"]["hue"]["protocol_id"]

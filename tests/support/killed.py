@@ -27,7 +27,7 @@ from t2ibench.runner import suite
 
 
 def run(path: Path, folder: Path) -> None:
-    for _ in runner.run(suite.load(str(path)), runner.Where(folder, folder, 4)):
+    for _ in runner.run(suite.load(str(path)), runner.RunOptions(folder, folder, 4)):
         pass
 
 

@@ -47,7 +47,7 @@ def written(squares):
 
 
 def run(path: Path, folder: str = "runs", batch: int = 4) -> dict[str, dict]:
-    done = runner.run(suite.load(str(path)), runner.Where(Path(folder), Path(folder), batch))
+    done = runner.run(suite.load(str(path)), runner.RunOptions(Path(folder), Path(folder), batch))
     return {cell.record["method"]: dict(cell.record) for cell in done if cell.record["track"] == "adapt"}
 
 
@@ -174,7 +174,7 @@ def test_both_real_baselines_of_a_suite_of_two_tracks_are_one_entry(written):
         ("baselines: [{name: unadapted, of: tinter}, real]\n", ""),
         ("[near]", "[near, hue]"),
     )
-    done = list(runner.run(suite.load(str(path)), runner.Where()))
+    done = list(runner.run(suite.load(str(path)), runner.RunOptions()))
     assert [cell.record["method"] for cell in done] == [
         "real",
         "shuffled-real",

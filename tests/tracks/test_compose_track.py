@@ -50,7 +50,7 @@ def written(squares):
 
 
 def run(path: Path, batch: int = 4, folder: str = "runs") -> dict[str, dict]:
-    done = runner.run(suite.load(str(path)), runner.Where(Path(folder), Path(folder), batch))
+    done = runner.run(suite.load(str(path)), runner.RunOptions(Path(folder), Path(folder), batch))
     return {cell.record["method"]: dict(cell.record) for cell in done}
 
 

@@ -56,7 +56,7 @@ def written(squares):
 
 
 def run(path: Path, folder: str = "runs", batch: int = 4) -> dict[tuple[str, str], dict]:
-    done = runner.run(suite.load(str(path)), runner.Where(Path(folder), Path(folder), batch))
+    done = runner.run(suite.load(str(path)), runner.RunOptions(Path(folder), Path(folder), batch))
     return {(cell.record["track"], cell.record["method"]): dict(cell.record) for cell in done}
 
 

@@ -37,7 +37,7 @@ def generate(
     changed = dict(content) if seed is None else {**content, "seeds": [seed]}
     wanted = suite.parse({**changed, "baselines": []}, "drift", "", "drift baseline")
     with uncached():
-        return [done.record for done in run.run(wanted, run.Where(folder, folder, batch, device))]
+        return [done.record for done in run.run(wanted, run.RunOptions(folder, folder, batch, device))]
 
 
 def examine(baseline: Baseline, records: Sequence[Record], same: bool) -> list[Finding]:

@@ -17,7 +17,7 @@ from t2ibench.core.errors import MissingWeights, UserError
 from t2ibench.core.plugins import Entry
 from t2ibench.report.compare import LEVEL, Line, Margins, compare
 from t2ibench.runner import methods, plan
-from t2ibench.runner.run import Done, Where, run_cell
+from t2ibench.runner.run import Done, RunOptions, run_cell
 from t2ibench.runner.suite import Suite
 from t2ibench.stats.paired import holm
 
@@ -80,16 +80,16 @@ def wanted(paper: Paper) -> Suite:
     )
 
 
-def run(paper: Paper, where: Where, missing: dict[str, str]) -> Iterator[Done]:
+def run(paper: Paper, options: RunOptions, missing: dict[str, str]) -> Iterator[Done]:
     """Every cell that a claim is about, as `t2ibench run` makes it. missing: gets the entries whose weights are not
     here, and which.
     """
-    files.check_folder(where.out)
-    for of_track in plan.prepare(wanted(paper), where.device):
+    files.check_folder(options.out)
+    for of_track in plan.prepare(wanted(paper), options.device):
         for seed in of_track.suite.seeds:
             for entry in of_track.entries:
                 try:
-                    done = run_cell(of_track, entry, seed, where)
+                    done = run_cell(of_track, entry, seed, options)
                 except MissingWeights as error:
                     missing[entry.id] = str(error)
                     continue
