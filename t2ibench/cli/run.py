@@ -16,7 +16,7 @@ from t2ibench.cli.options import Device, Json, Out, Work
 from t2ibench.core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
-    from t2ibench.runner.run import Done, RunOptions
+    from t2ibench.runner.run import CellResult, RunOptions
 
 
 def run_suite(name: str, options: RunOptions, *, json: bool) -> None:
@@ -50,7 +50,7 @@ def run_suite(name: str, options: RunOptions, *, json: bool) -> None:
     )
 
 
-def progress_line(cell: Done) -> str:
+def progress_line(cell: CellResult) -> str:
     """What a person at a terminal reads of a cell that is done."""
     record, counts = cell.record, cell.record["counts"]
     what = f"{counts['ok']:,} of {counts['requested']:,} images" + (

@@ -43,7 +43,7 @@ class RunOptions:
 
 
 @dataclass(frozen=True)
-class Done:
+class CellResult:
     """A cell's record and where it lies; `fresh`: it was made now."""
 
     record: Mapping[str, Any]
@@ -52,7 +52,7 @@ class Done:
     seconds: float
 
 
-def run(suite: Suite, options: RunOptions) -> Iterator[Done]:
+def run(suite: Suite, options: RunOptions) -> Iterator[CellResult]:
     """Every cell of a suite, track by track, baselines first, as it is done.
 
     Raises UserError where the user has to mend something; what is done stays.
@@ -78,7 +78,7 @@ def maker_of(plan: Plan, entry: Entry, seed: int) -> Maker:
     return plan.of_track.baseline(entry.name, maker, plan.asked, seed)
 
 
-def run_cell(plan: Plan, entry: Entry, seed: int, options: RunOptions, columns: Collection[str] = ()) -> Done:
+def run_cell(plan: Plan, entry: Entry, seed: int, options: RunOptions, columns: Collection[str] = ()) -> CellResult:
     """Make, score and record one cell, or find that it is recorded. columns: what its metrics have to make among other
     things.
     """
@@ -94,7 +94,7 @@ def run_cell(plan: Plan, entry: Entry, seed: int, options: RunOptions, columns: 
     }
     path = records.path_of(options.out, plan.suite.name, plan.track, entry.id, seed)
     if (found := recorded(path, identity_of, options.replace)) is not None:
-        return Done(found, path, False, time.perf_counter() - started)
+        return CellResult(found, path, False, time.perf_counter() - started)
     folder = records.images_of(options.work, plan.suite.name, plan.track, entry.id, seed, maker.identity)
     samples = plan.of_track.samples(plan.prompts, seed)
     environment.reset_peak_memory()
@@ -118,7 +118,7 @@ def run_cell(plan: Plan, entry: Entry, seed: int, options: RunOptions, columns: 
             device=options.device,
         )
         records.write(record, path, replace=options.replace)
-    return Done(record, path, True, time.perf_counter() - started)
+    return CellResult(record, path, True, time.perf_counter() - started)
 
 
 def check_columns(suite: Suite, columns: Collection[str], values: Mapping[str, Any]) -> None:

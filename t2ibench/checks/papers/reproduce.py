@@ -17,7 +17,7 @@ from t2ibench.core.errors import MissingWeights, UserError
 from t2ibench.core.plugins import Entry
 from t2ibench.report.compare import LEVEL, Line, Margins, compare
 from t2ibench.runner import methods, plan
-from t2ibench.runner.run import Done, RunOptions, run_cell
+from t2ibench.runner.run import CellResult, RunOptions, run_cell
 from t2ibench.runner.suite import Suite
 from t2ibench.stats.paired import holm
 
@@ -80,7 +80,7 @@ def wanted(paper: Paper) -> Suite:
     )
 
 
-def run(paper: Paper, options: RunOptions, missing: dict[str, str]) -> Iterator[Done]:
+def run(paper: Paper, options: RunOptions, missing: dict[str, str]) -> Iterator[CellResult]:
     """Every cell that a claim is about, as `t2ibench run` makes it. missing: gets the entries whose weights are not
     here, and which.
     """
