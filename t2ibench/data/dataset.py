@@ -53,7 +53,7 @@ def dataset_of(name: str, settings: Mapping[str, Any], where: str) -> tuple[Any,
 
 
 @dataclass(frozen=True)
-class Data:
+class Dataset:
     """A suite's data set. reference: the real images of the metrics. split: any split by name, read once; None: the
     reference.
 
@@ -75,7 +75,7 @@ class Data:
     networks: Networks = field(default_factory=Networks)
 
 
-def read(entry: Entry, wanted: str, limit: int | None, where: str) -> Data:
+def read(entry: Entry, wanted: str, limit: int | None, where: str) -> Dataset:
     """A data set, with the first `limit` images of the split `wanted` as its reference; `where` begins error lines."""
     module, config, told = dataset_of(entry.name, entry.settings, where)
     train, reference = module.load(config, "train"), module.load(config, wanted)
@@ -120,7 +120,7 @@ def read(entry: Entry, wanted: str, limit: int | None, where: str) -> Data:
         able("domain_images", domain),
     )
     texts = module.domain_texts(config) if hasattr(module, "domain_texts") else {}
-    return Data(facts, train, reference, split, *can, texts, getattr(module, "NETWORKS", Networks()))
+    return Dataset(facts, train, reference, split, *can, texts, getattr(module, "NETWORKS", Networks()))
 
 
 def opened(name: str, settings: Mapping[str, Any] | None = None) -> tuple[Callable[[str], Split], dict[str, Any]]:

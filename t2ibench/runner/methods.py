@@ -9,7 +9,7 @@ from torch import Tensor
 from t2ibench.core import plugins, settings
 from t2ibench.core.errors import UserError
 from t2ibench.core.plugins import Entry
-from t2ibench.data.dataset import Data
+from t2ibench.data.dataset import Dataset
 from t2ibench.networks.models import Models
 from t2ibench.runner.suite import Suite
 from t2ibench.tracks.contract import TRACKS, Sample, Track, load_track
@@ -24,7 +24,7 @@ class Method:
     identity: Mapping[str, Any]
     weights: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     trained_on: Sequence[str] = ()
-    data: "Data | None" = None
+    data: "Dataset | None" = None
 
     @property
     def cost(self) -> Mapping[str, float]:
@@ -65,7 +65,7 @@ def configured(entry: Entry, where: str) -> tuple[Any, Any]:
     return module, settings.configure(module.Config, entry.settings, f"{where}: {entry.id}")
 
 
-def method_maker(entry: Entry, track: str, where: str, device: str, data: Data | None = None) -> Method:
+def method_maker(entry: Entry, track: str, where: str, device: str, data: Dataset | None = None) -> Method:
     """A method, ready to make images; the networks it takes are its own, and are noted."""
     module, config = configured(entry, where)
     if not has_functions(entry, track):

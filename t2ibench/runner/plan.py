@@ -10,7 +10,7 @@ from typing import Any
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.core.plugins import Entry
-from t2ibench.data.dataset import HELD_OUT, LESSONS, Data, read
+from t2ibench.data.dataset import HELD_OUT, LESSONS, Dataset, read
 from t2ibench.data.split import Split
 from t2ibench.networks.models import Models
 from t2ibench.runner.methods import configured, entry_of, has_functions, needed, takes_part
@@ -26,7 +26,7 @@ class Plan:
 
     suite: Suite
     track: str
-    data: Data
+    data: Dataset
     prompts: Sequence[Prompt]
     metrics: Sequence[Metric]
     device: str
@@ -101,7 +101,7 @@ def prepare(suite: Suite, device: str = "cpu") -> list[Plan]:
     return plans
 
 
-def asked_of(suite: Suite, track: str, data: Data, prompts: Sequence[Prompt]) -> Asked:
+def asked_of(suite: Suite, track: str, data: Dataset, prompts: Sequence[Prompt]) -> Asked:
     """What a suite asks of one of its tracks."""
     return Asked(getattr(suite, TRACKS[track].key), data, prompts, suite.name)
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from t2ibench.core.errors import UserError, did_you_mean
-from t2ibench.data.dataset import HELD_OUT, Data
+from t2ibench.data.dataset import HELD_OUT, Dataset
 from t2ibench.data.split import Split
 from t2ibench.tracks.contract import ADAPTED, SOURCES, Adapt, Asked, Maker, Prompt, Sample, Track
 from t2ibench.tracks.from_sources import Sources, samples
@@ -64,7 +64,7 @@ def source(prompt: Prompt) -> str:
     return "unadapted" if prompt.group == SOURCES else f"{prompt.tags['neutral']} -> {prompt.text}"
 
 
-def make(method: Any, samples: Sequence[Sample], data: Data | None = None) -> Tensor:
+def make(method: Any, samples: Sequence[Sample], data: Dataset | None = None) -> Tensor:
     """Ask a method for sources or for images of a target."""
     function = method.unadapted if samples[0].prompt.group == SOURCES else method.adapt
     return function([Adapt(sample.prompt.tags["neutral"], sample.prompt.text, sample.seed) for sample in samples])
@@ -80,7 +80,7 @@ class RealImages:
     trained_on: Sequence[str] = ()
     cost: Mapping[str, float] = {}
 
-    def __init__(self, data: Data, images: int, seed: int) -> None:
+    def __init__(self, data: Dataset, images: int, seed: int) -> None:
         assert data.domain is not None
         self.draw, self.images, self.seed = data.domain, images, HELD_OUT + 1 + seed
         self.identity: Mapping[str, Any] = {"name": "real", "dataset": data.facts, "drawn": self.seed}

@@ -19,7 +19,7 @@ from t2ibench.core import cache
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import digest
 from t2ibench.core.seeds import derive_seed, permutation
-from t2ibench.data.dataset import Data
+from t2ibench.data.dataset import Dataset
 from t2ibench.data.representations.edits import edited
 from t2ibench.data.representations.instances import silhouettes
 from t2ibench.data.representations.masks import middle, packed, unpacked
@@ -83,7 +83,7 @@ def caption(split: Split, row: int) -> str | None:
     return texts[derive_seed("caption", split.ids[row]) % len(texts)] if texts else None
 
 
-def known(hole: str, data: Data, side: int) -> np.ndarray:
+def known(hole: str, data: Dataset, side: int) -> np.ndarray:
     """Where an image is known, bool [side, side]: outside of the middle, or of the region of an attribute where the
     data set has one.
     """
@@ -112,7 +112,7 @@ def source(prompt: Prompt) -> str:
     return f"{prompt.text} ({digest(prompt.tags)[:16]})"
 
 
-def make(method: Any, samples: Sequence[Sample], data: Data | None = None) -> Tensor:
+def make(method: Any, samples: Sequence[Sample], data: Dataset | None = None) -> Tensor:
     """The sources, which are real, or what a method puts together of them."""
     assert data is not None
     inputs = Inputs(data, samples[0].prompt)
@@ -124,7 +124,7 @@ def make(method: Any, samples: Sequence[Sample], data: Data | None = None) -> Te
 class Inputs:
     """The images that the prompts of a track name."""
 
-    def __init__(self, data: Data, prompt: Prompt) -> None:
+    def __init__(self, data: Dataset, prompt: Prompt) -> None:
         self.named = prompt.tags["inputs"]
         self.rows: list[int] = self.named["rows"]
         self.split = data.split(self.named["split"]).take(self.rows)
@@ -218,7 +218,7 @@ class Ends:
     trained_on: Sequence[str] = ()
     cost: Mapping[str, float] = {}
 
-    def __init__(self, name: str, data: Data) -> None:
+    def __init__(self, name: str, data: Dataset) -> None:
         self.name, self.data, self.identity = name, data, {"name": name, "dataset": data.facts}
 
     def _end(self, sample: Sample) -> int:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # suites are listed without torch
     import numpy as np
     from torch import Tensor
 
-    from t2ibench.data.dataset import Data
+    from t2ibench.data.dataset import Dataset
     from t2ibench.tracks.compose_tasks import Task
 
 
@@ -271,7 +271,7 @@ class Asked:
     """
 
     settings: Any
-    data: Data
+    data: Dataset
     prompts: Sequence[Prompt]
     where: str = ""
 
@@ -291,7 +291,7 @@ class Track:
     facts: Callable[[Asked], dict[str, Any]]
     samples: Callable[[Sequence[Prompt], int], list[Sample]]
     source: Callable[[Prompt], str]
-    make: Callable[[Any, Sequence[Sample], Data | None], Tensor]
+    make: Callable[[Any, Sequence[Sample], Dataset | None], Tensor]
     baseline: Callable[[str, Maker | None, Asked, int], Maker]
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from t2ibench.core.errors import UserError
-from t2ibench.data.dataset import Data
+from t2ibench.data.dataset import Dataset
 from t2ibench.tracks import edit_texts
 from t2ibench.tracks.contract import SOURCES, Asked, Edit, Maker, Prompt, Sample, Track
 from t2ibench.tracks.from_sources import Sources, samples
@@ -43,7 +43,7 @@ def source(prompt: Prompt) -> str:
     return "unedited" if prompt.group == SOURCES else f"{prompt.tags['neutral']} -> {prompt.text}"
 
 
-def make(method: Any, samples: Sequence[Sample], data: Data | None = None) -> Tensor:
+def make(method: Any, samples: Sequence[Sample], data: Dataset | None = None) -> Tensor:
     """Ask a method for sources or for edits."""
     function = method.unedited if samples[0].prompt.group == SOURCES else method.edit
     return function([Edit(sample.prompt.tags["neutral"], sample.prompt.text, sample.seed) for sample in samples])
@@ -56,7 +56,7 @@ class Exact:
     trained_on: Sequence[str] = ()
     cost: Mapping[str, float] = {}
 
-    def __init__(self, data: Data) -> None:
+    def __init__(self, data: Dataset) -> None:
         """Raises UserError for a data set that cannot change one attribute alone."""
         if data.edited is None:
             raise UserError(

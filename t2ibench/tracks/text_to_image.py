@@ -12,7 +12,7 @@ from torch import Tensor
 
 from t2ibench.core.errors import UserError
 from t2ibench.core.seeds import derive_seed, permutation, uniform
-from t2ibench.data.dataset import Data, Render
+from t2ibench.data.dataset import Dataset, Render
 from t2ibench.data.split import Split
 from t2ibench.tracks.contract import Asked, Maker, Prompt, Sample, TextToImage, Track
 
@@ -56,7 +56,7 @@ def samples(prompts: Sequence[Prompt], run_seed: int) -> list[Sample]:
     return [Sample(prompt, k, derive_seed(run_seed, prompt.id, k)) for prompt in prompts for k in range(prompt.images)]
 
 
-def make(method: Any, samples: Sequence[Sample], data: Data | None = None) -> Tensor:
+def make(method: Any, samples: Sequence[Sample], data: Dataset | None = None) -> Tensor:
     """Ask a method for samples."""
     return method.text_to_image([TextToImage(sample.prompt.text, sample.seed) for sample in samples])
 
