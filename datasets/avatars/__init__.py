@@ -212,7 +212,7 @@ def domain_images(config: Config, domain: str, count: int, seed: int = 0) -> Spl
         )
         return {}
 
-    images, _ = image_sets.images(recipe_of(config, name, count), make)
+    images, _ = image_sets.images(image_set_key(config, name, count), make)
     return Split(
         "avatars",
         name,
@@ -288,7 +288,7 @@ def regions(config: Config, attribute: str, values: Sequence[str]) -> np.ndarray
         image_sets.write_images(path, chunks, (len(rows), config.size, config.size))
         return {}
 
-    labels, _ = image_sets.images(recipe_of(config, f"parts {REGIONS_SPLIT}", len(rows)), make)
+    labels, _ = image_sets.images(image_set_key(config, f"parts {REGIONS_SPLIT}", len(rows)), make)
     shown = [index for index in rows if model.visible(drawn[index])[attribute] in values]
     return np.asarray(np.isin(labels.read(shown), [PARTS.index(part) for part in PARTS_OF[attribute]]).any(axis=0))
 
@@ -333,13 +333,13 @@ def _faces(
         )
         return words()
 
-    recipe = recipe_of(config, name, len(seeds))
+    key = image_set_key(config, name, len(seeds))
     images: ImageStore | None = None
-    if hashes := known.hashes(recipe.key):
-        facts = image_sets.facts(recipe, lambda: {**words(), "as_known": known.holds(hashes, job, config.size)})
-        images = image_sets.ImagesToMake(recipe, make, hashes) if facts["as_known"] else None
+    if hashes := known.hashes(key.key):
+        facts = image_sets.facts(key, lambda: {**words(), "as_known": known.holds(hashes, job, config.size)})
+        images = image_sets.ImagesToMake(key, make, hashes) if facts["as_known"] else None
     if images is None:
-        images, facts = image_sets.images(recipe, make)
+        images, facts = image_sets.images(key, make)
     table = pd.DataFrame(facts["attributes"], dtype=object)
     texts = [tuple(texts) for texts in facts["captions"]]
     ids = [f"{name.replace(' ', '-')}-{index:05d}" for index in range(len(seeds))]
@@ -364,9 +364,9 @@ def _version() -> list[str]:
     return [VERSION, files(__package__).joinpath("attributes.yaml").read_text("utf-8"), *packages]
 
 
-def recipe_of(config: Config, name: str, count: int) -> image_sets.Recipe:
+def image_set_key(config: Config, name: str, count: int) -> image_sets.ImageSetKey:
     """What a set of this data set is called in the cache; everything that decides its pixels and words is in the
     key.
     """
     key = hashlib.sha256(json.dumps([_version(), name, count, config.size]).encode()).hexdigest()
-    return image_sets.Recipe("avatars", f"{name} {config.size}", key)
+    return image_sets.ImageSetKey("avatars", f"{name} {config.size}", key)

@@ -1,7 +1,7 @@
 """The hashes of images that ship with this package, so that a run that reads no pixel of a large split need not draw
 it.
 
-One file a split, of 32 bytes an image, named by the key of its recipe: other drawing packages, or another sheet, have
+One file a split, of 32 bytes an image, named by the key of its image set: other drawing packages, or another sheet, have
 another key, and such splits are drawn at once. `python -m t2ibench.datasets.avatars.write_known` writes the file of the
 training split where there is none yet.
 """
@@ -21,7 +21,7 @@ def name_of(key: str) -> str:
 
 
 def hashes(key: str) -> list[str]:
-    """sha256 of the pixels of every image of a recipe, in hexadecimal; none where they do not ship."""
+    """sha256 of the pixels of every image of an image set, in hexadecimal; none where they do not ship."""
     file = FOLDER.joinpath(name_of(key))
     content = file.read_bytes() if file.is_file() else b""
     return [content[start : start + 32].hex() for start in range(0, len(content), 32)]

@@ -10,7 +10,7 @@ def write() -> None:
     from t2ibench.datasets import avatars
 
     images = avatars.load(avatars.Config(), "train").images
-    key = avatars.recipe_of(avatars.Config(), "train", len(images)).key
+    key = avatars.image_set_key(avatars.Config(), "train", len(images)).key
     path = Path(str(FOLDER)) / name_of(key)
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"".join(map(bytes.fromhex, images.digests())))

@@ -23,7 +23,7 @@ from t2ibench.data.stores import ArrayImages
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ImageSetKey:
     """What a cached set is called and the hash of everything that decides its content."""
 
     owner: str
@@ -42,7 +42,7 @@ class ImagesToMake:
     Raises UserError where those that are made have other hashes.
     """
 
-    recipe: Recipe
+    key: ImageSetKey
     make: Callable[[Path], dict[str, Any]]
     hashes: Sequence[str]
 
@@ -51,11 +51,11 @@ class ImagesToMake:
 
     @cached_property
     def made(self) -> ArrayImages:
-        found, _ = images(self.recipe, self.make)
+        found, _ = images(self.key, self.make)
         other = [row for row, pair in enumerate(zip(found.hashes, self.hashes, strict=True)) if pair[0] != pair[1]]
         if other:
             raise UserError(
-                f"{self.recipe.path}: {len(other):,} of {len(self):,} images were made otherwise than they are known, "
+                f"{self.key.path}: {len(other):,} of {len(self):,} images were made otherwise than they are known, "
                 f"the first in row "
                 f"{other[0]}: a library that draws differs from the one of its version elsewhere"
             )
@@ -68,27 +68,27 @@ class ImagesToMake:
         return self.hashes
 
 
-def images(recipe: Recipe, make: Callable[[Path], dict[str, Any]]) -> tuple[ArrayImages, dict[str, Any]]:
+def images(key: ImageSetKey, make: Callable[[Path], dict[str, Any]]) -> tuple[ArrayImages, dict[str, Any]]:
     """A cached image set and the facts about it. `make(path)` writes the array with `write_images` and returns the
     facts (JSON).
 
     A set that is damaged is made again. Two processes that want the same set make it once.
     """
-    path = _with_folder(recipe.path)
+    path = _with_folder(key.path)
     sheet = path.with_suffix(".json")
     with FileLock(path.with_suffix(".lock")):
         facts = json.loads(sheet.read_text("utf-8")) if sheet.exists() and path.exists() else None
         if facts is None or _file_hash(path) != facts["sha256"]:
             facts = make(path)
             array = np.load(path, mmap_mode="r")
-            facts |= {"key": recipe.key, "sha256": _file_hash(path), "hashes": [pixel_hash(image) for image in array]}
+            facts |= {"key": key.key, "sha256": _file_hash(path), "hashes": [pixel_hash(image) for image in array]}
             _write_text(sheet, json.dumps(facts, ensure_ascii=False))
     return ArrayImages(np.load(path, mmap_mode="r"), facts["hashes"]), facts
 
 
-def facts(recipe: Recipe, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def facts(key: ImageSetKey, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Facts (JSON) that are made once; a file that is damaged, by the hash in its first line, is made again."""
-    path = _with_folder(recipe.path).with_suffix(".facts")
+    path = _with_folder(key.path).with_suffix(".facts")
     with FileLock(path.with_suffix(".lock")):
         told, _, text = path.read_text("utf-8", errors="replace").partition("\n") if path.exists() else ("", "", "")
         if hashlib.sha256(text.encode()).hexdigest() != told:

@@ -28,9 +28,9 @@ def made(monkeypatch, tmp_path):
 
 def test_the_second_time_nothing_is_made(made):
     calls, make = made
-    recipe = image_sets.Recipe("owner", "a name", "k" * 64)
-    images, facts = image_sets.images(recipe, make)
-    again, _ = image_sets.images(recipe, make)
+    key = image_sets.ImageSetKey("owner", "a name", "k" * 64)
+    images, facts = image_sets.images(key, make)
+    again, _ = image_sets.images(key, make)
     assert len(calls) == 1
     assert facts["note"] == "ä"
     assert np.array_equal(again.read([1, 0]), PIXELS[[1, 0]])
@@ -41,14 +41,14 @@ def test_the_second_time_nothing_is_made(made):
 @pytest.mark.parametrize("damage", ["flip", "truncate", "no facts"])
 def test_damage_is_found_and_mended(made, damage):
     calls, make = made
-    recipe = image_sets.Recipe("owner", "a name", "k" * 64)
-    image_sets.images(recipe, make)
-    data = recipe.path.read_bytes()
+    key = image_sets.ImageSetKey("owner", "a name", "k" * 64)
+    image_sets.images(key, make)
+    data = key.path.read_bytes()
     if damage == "no facts":
-        recipe.path.with_suffix(".json").unlink()
+        key.path.with_suffix(".json").unlink()
     else:
-        recipe.path.write_bytes(data[:-1] + b"\xff" if damage == "flip" else data[:-9])
-    images, _ = image_sets.images(recipe, make)
+        key.path.write_bytes(data[:-1] + b"\xff" if damage == "flip" else data[:-9])
+    images, _ = image_sets.images(key, make)
     assert len(calls) == 2
     assert np.array_equal(images.read([0, 1]), PIXELS)
 
@@ -63,7 +63,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path / "file"))
     with pytest.raises(UserError, match=r"cannot be written .* set T2IBENCH_CACHE"):
-        image_sets.images(image_sets.Recipe("owner", "n", "k"), lambda path: {})
+        image_sets.images(image_sets.ImageSetKey("owner", "n", "k"), lambda path: {})
 
 
 def test_inside_uncached_nothing_kept_before_is_found_and_nothing_is_left_behind(monkeypatch, tmp_path):
@@ -85,9 +85,9 @@ def test_weights_and_images_of_data_sets_are_inputs_also_inside_uncached(made, m
     calls, make = made
     monkeypatch.delenv("T2IBENCH_INCEPTION", raising=False)
     (tmp_path / inception.FILE).write_bytes(b"x")
-    recipe = image_sets.Recipe("owner", "a name", "k" * 64)
-    image_sets.images(recipe, make)
+    key = image_sets.ImageSetKey("owner", "a name", "k" * 64)
+    image_sets.images(key, make)
     with uncached():
-        np.testing.assert_array_equal(image_sets.images(recipe, make)[0].read([1]), PIXELS[1:])
+        np.testing.assert_array_equal(image_sets.images(key, make)[0].read([1]), PIXELS[1:])
         assert inception.weights() == tmp_path / inception.FILE
     assert len(calls) == 1
