@@ -1,8 +1,8 @@
 """The hashes of images that ship with this package, so that a run that reads no pixel of a large split need not draw
 it.
 
-One file a split, of 32 bytes an image, named by the key of its image set: other drawing packages, or another sheet, have
-another key, and such splits are drawn at once. `python -m t2ibench.datasets.avatars.write_known` writes the file of the
+One file a split, of 32 bytes an image, named by the key of its image set: other drawing packages, or another sheet,
+have another key, and such splits are drawn at once. `python -m t2ibench.datasets.avatars.write_known` writes the file of the
 training split where there is none yet.
 """
 

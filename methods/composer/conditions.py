@@ -22,7 +22,7 @@ class Conditions:
 
     words [B, L, D_w], word_mask bool [B, L], sentence [B, D]; E [B, D]; P [B, 156] >= 0; S, D [B, 1, R, R] in [0, 1]
     (1: stroke, near); G [B, C, R, R] in {0, 1}; I [B, 1, R, R] in [-1, 1]; M [B, 4, R, R]: colours in [-1, 1] times k,
-    and k (1: known). `present` is the only thing that dropout, recipes and guidance change; values of what is not
+    and k (1: known). `present` is the only thing that dropout, tasks and guidance change; values of what is not
     present are never looked at.
     """
 

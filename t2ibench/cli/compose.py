@@ -1,4 +1,4 @@
-"""`compose`: recipes of conditions tried on your own images and texts, with a sheet of what went in and what came
+"""`compose`: tasks of conditions tried on your own images and texts, with a sheet of what went in and what came
 out.
 """
 
@@ -28,7 +28,7 @@ GIVE = {"A": "--image", "B": "--other", "text": "--text"}
 
 @dataclass(frozen=True)
 class Given:
-    """What the user gave beside recipes: paths of images or DATASET/SPLIT/ROW, a text, and what stands in for a
+    """What the user gave beside tasks: paths of images or DATASET/SPLIT/ROW, a text, and what stands in for a
     standard hole or edit.
     """
 
@@ -44,10 +44,10 @@ class Given:
 def compose_images(
     names: Sequence[str], given: Given, id: str, seeds: str, out: Path, settings: Sequence[str], device: str
 ) -> None:
-    """A row a recipe, a column a seed; recipes that go from A to B do so from the first column to the last, with the
+    """A row a task, a column a seed; tasks that go from A to B do so from the first column to the last, with the
     first noise.
 
-    Writes `out`/sheet.png, and every image as `out`/<recipe>-<seed>.png (its number from A to B).
+    Writes `out`/sheet.png, and every image as `out`/<task>-<seed>.png (its number from A to B).
     """
     from t2ibench.cli.generate import entry_of, made_by, seeds_of
     from t2ibench.core.files import write_whole
@@ -56,7 +56,7 @@ def compose_images(
     from t2ibench.runner import methods
     from t2ibench.tracks import compose_tasks
 
-    tasks = {name: edited(compose_tasks.find(name, "compose: --recipe"), given.edit) for name in names}
+    tasks = {name: edited(compose_tasks.find(name, "compose: --task"), given.edit) for name in names}
     for name, task in tasks.items():
         check(name, task, given)
     numbers = seeds_of(seeds)
@@ -96,7 +96,7 @@ def edited(task: Task, edit: str | None) -> Task:
 
 
 def check(name: str, task: Task, given: Given) -> None:
-    """Raises UserError for a source that a recipe needs and that is not given."""
+    """Raises UserError for a source that a task needs and that is not given."""
     letters = task.c2.get("edited", "")
     drawn = any(
         path is not None and letter in letters for letter, path in (("S", given.sketch), ("G", given.silhouette))
@@ -236,8 +236,11 @@ def before(task: Task, asked: Compose) -> list[np.ndarray | None]:
 
 
 def compose(
-    recipe: Annotated[
-        list[str], typer.Option(help="What to take from which source; see `t2ibench list recipes`. May be given again.")
+    task: Annotated[
+        list[str],
+        typer.Option(
+            "--task", "--recipe", help="What to take from which source; see `t2ibench list tasks`. May be given again."
+        ),
     ],
     image: Annotated[
         str | None, typer.Option(help="A: an image file, or DATASET/SPLIT/ROW, which has a caption and exact parts.")
@@ -263,4 +266,4 @@ def compose(
     """
 
     given = Given(image, other, text, mask, edit, sketch, silhouette)
-    compose_images(recipe, given, method, seeds, out, set or [], device)
+    compose_images(task, given, method, seeds, out, set or [], device)

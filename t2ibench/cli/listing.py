@@ -76,11 +76,11 @@ def _weights(name: str, path: Path) -> dict[str, Any]:
     }
 
 
-def recipes() -> list[dict[str, Any]]:
+def tasks() -> list[dict[str, Any]]:
     """Tasks of composition, with the sources that they need."""
     from t2ibench.tracks import compose_tasks
 
-    found = compose_tasks.recipes().items()
+    found = compose_tasks.tasks().items()
     return [
         {"name": name, "mode": task.mode, "needs": ", ".join(sorted(task.needs)), "about": task.about}
         for name, task in found
@@ -93,7 +93,8 @@ ENTRIES = {
     "datasets": lambda: of_plugins("datasets"),
     "suites": suites,
     "assets": weights,
-    "recipes": recipes,
+    "tasks": tasks,
+    "recipes": tasks,  # its name before version 0.2
 }
 
 
@@ -103,6 +104,7 @@ class Kind(StrEnum):
     datasets = "datasets"
     suites = "suites"
     assets = "assets"
+    tasks = "tasks"
     recipes = "recipes"
 
 

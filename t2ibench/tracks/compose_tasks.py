@@ -83,23 +83,23 @@ def _listed(letters: str) -> str:
 
 
 @functools.cache
-def recipes() -> Mapping[str, Task]:
+def tasks() -> Mapping[str, Task]:
     """The tasks that ship, by name."""
-    return tasks(files(__package__).joinpath(FILE).read_text("utf-8"))
+    return parsed(files(__package__).joinpath(FILE).read_text("utf-8"))
 
 
 def find(name: str, where: str) -> Task:
     """A task by its name, or of letters alone. Raises UserError, beginning with `where`, for what is neither."""
-    if name in recipes():
-        return recipes()[name]
+    if name in tasks():
+        return tasks()[name]
     if name and set(name) <= set(LETTERS) and len(set(name)) == len(name):
         return Task("sample", {"A": "".join(letter for letter in LETTERS if letter in name)})
     raise UserError(
-        f"{where}: no recipe is called {name!r}{did_you_mean(name, recipes())}; or letters of {LETTERS}, such as SD"
+        f"{where}: no task is called {name!r}{did_you_mean(name, tasks())}; or letters of {LETTERS}, such as SD"
     )
 
 
-def tasks(text: str) -> dict[str, Task]:
+def parsed(text: str) -> dict[str, Task]:
     """Every task of a YAML text by name, those with variants as `name_variant`.
 
     Raises UserError for what is not a task.

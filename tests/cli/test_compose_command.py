@@ -36,7 +36,7 @@ def pixels(name: str) -> np.ndarray:
 
 def test_every_image_and_a_sheet_are_written(run):
     result = run(
-        "--recipe", "E", "--recipe", "conflict_GS", "--image", "wide.png", "--other", "squares/test/3", "--seeds", "0,1"
+        "--task", "E", "--task", "conflict_GS", "--image", "wide.png", "--other", "squares/test/3", "--seeds", "0,1"
     )
     assert result.stdout.strip() == "made/sheet.png"
     assert sorted(path.name for path in Path("made").iterdir()) == [
@@ -54,7 +54,7 @@ def test_what_lies_between_goes_from_a_to_b_with_one_noise(run):
 
     Method.asked.clear()
     with pytest.raises(KeyError):  # the made-up method knows no "between"
-        run("--recipe", "interp_free", "--image", "wide.png", "--other", "squares/test/3", "--seeds", "4-6")
+        run("--task", "interp_free", "--image", "wide.png", "--other", "squares/test/3", "--seeds", "4-6")
     assert [(one.seed, one.position) for one in Method.asked] == [(4, 0.0), (4, 0.5), (4, 1.0)]
 
 
@@ -62,11 +62,9 @@ def test_your_own_sketch_text_mask_and_edit_reach_the_method(run):
     from testing_collage import Method
 
     Method.asked.clear()
-    run(
-        "--recipe", "pose_S", "--image", "wide.png", "--sketch", "wide.png", "--seeds", "0"
-    )  # needs no other image then
-    run("--recipe", "reconf_G", "--image", "wide.png", "--edit", "mirror", "--seeds", "0")
-    run("--recipe", "M", "--image", "wide.png", "--mask", "lower", "--seeds", "0")
+    run("--task", "pose_S", "--image", "wide.png", "--sketch", "wide.png", "--seeds", "0")  # needs no other image then
+    run("--task", "reconf_G", "--image", "wide.png", "--edit", "mirror", "--seeds", "0")
+    run("--task", "M", "--image", "wide.png", "--mask", "lower", "--seeds", "0")
     asked: Any = Method.asked
     pose, moved, masked = asked
     assert pose.sources["edited"].strokes.max() == pytest.approx(1 - 40 / 255)  # dark is a stroke
@@ -79,21 +77,21 @@ def test_your_own_sketch_text_mask_and_edit_reach_the_method(run):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--recipe", "stile"), "compose: --recipe: no recipe is called 'stile', did you mean 'style'?"),
+        (("--task", "stile"), "compose: --task: no task is called 'stile', did you mean 'style'?"),
         (
-            ("--recipe", "style", "--image", "wide.png"),
+            ("--task", "style", "--image", "wide.png"),
             "style is made of sketch and depth of A, embedding of B: give --other",
         ),
-        (("--recipe", "t2i"), "t2i is made of caption: give --text"),
-        (("--recipe", "E", "--image", "narrow.png"), "narrow.png is missing"),
+        (("--task", "t2i"), "t2i is made of caption: give --text"),
+        (("--task", "E", "--image", "narrow.png"), "narrow.png is missing"),
         (
-            ("--recipe", "E", "--image", "squares/test/24"),
+            ("--task", "E", "--image", "squares/test/24"),
             "squares/test/24: squares test has 24 images, the last is 23",
         ),
-        (("--recipe", "T", "--image", "wide.png"), "T is made of caption alone; a file has no caption"),
-        (("--recipe", "reconf_S", "--image", "wide.png", "--edit", "mirorr"), "did you mean 'mirror'?"),
-        (("--recipe", "M", "--image", "wide.png", "--mask", "none.png"), "none.png is missing"),
-        (("--recipe", "E", "--image", "wide.png", "--seeds", "x"), "--seeds 'x'"),
+        (("--task", "T", "--image", "wide.png"), "T is made of caption alone; a file has no caption"),
+        (("--task", "reconf_S", "--image", "wide.png", "--edit", "mirorr"), "did you mean 'mirror'?"),
+        (("--task", "M", "--image", "wide.png", "--mask", "none.png"), "none.png is missing"),
+        (("--task", "E", "--image", "wide.png", "--seeds", "x"), "--seeds 'x'"),
     ],
 )
 def test_what_is_missing_is_said_in_one_line(run, arguments, said):
@@ -104,12 +102,16 @@ def test_what_is_missing_is_said_in_one_line(run, arguments, said):
 
 
 def test_a_condition_that_a_file_lacks_is_left_out_and_said(run):
-    result = run("--recipe", "TE", "--image", "wide.png", "--seeds", "0")
+    result = run("--task", "TE", "--image", "wide.png", "--seeds", "0")
     assert "TE: without caption: a file has no caption" in result.stderr
 
 
-def test_recipes_are_listed_with_what_they_need():
-    result = CliRunner().invoke(app, ["list", "recipes", "--json"])
+def test_the_former_name_of_the_option_works_for_one_release(squares):
+    assert "no task is called 'stile'" in str(CliRunner().invoke(app, ["compose", "--recipe", "stile"]).exception)
+
+
+def test_tasks_are_listed_with_what_they_need():
+    result = CliRunner().invoke(app, ["list", "tasks", "--json"])
     assert result.exit_code == 0
     assert '"name": "colorize_direct"' in result.stdout
     assert '"needs": "A, B"' in result.stdout

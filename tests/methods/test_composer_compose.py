@@ -1,4 +1,4 @@
-"""Composer in the tracks compose and edit: what it takes from which source, what it cannot see, and every recipe from
+"""Composer in the tracks compose and edit: what it takes from which source, what it cannot see, and every task from
 end to end.
 """
 
@@ -17,7 +17,7 @@ from t2ibench.methods.composer.sources import Reader, against, holes
 from t2ibench.networks.models import Models
 from t2ibench.runner import suite
 from t2ibench.tracks.compose import request
-from t2ibench.tracks.compose_tasks import find, recipes
+from t2ibench.tracks.compose_tasks import find, tasks
 from t2ibench.tracks.contract import Compose, ComposeMethod, Edit, EditMethod, Source
 
 CONFIG = Config(weights="tiny-composer", upsampler="", prior="", steps=2, inversion_steps=2, source_side=16)
@@ -45,17 +45,17 @@ def asked(name: str, a: int = 0, b: int = 1, seed: int = 3, position: float = 0.
     return request(find(name, "x"), source(a), source(b, "a blue floor"), seed, HOLE, position)
 
 
-def test_every_recipe_makes_an_image(method):
+def test_every_task_makes_an_image(method):
     assert isinstance(method, ComposeMethod)
-    made = method.compose([asked(name) for name in recipes()])
-    assert (made.shape, made.dtype) == ((len(recipes()), 3, 16, 16), torch.uint8)
+    made = method.compose([asked(name) for name in tasks()])
+    assert (made.shape, made.dtype) == ((len(tasks()), 3, 16, 16), torch.uint8)
     alike = {
         "style": "compose_ESD",
         "colorize_direct": "compose_PI",
     }  # the same conditions, once as a task and once as a combination
-    images = dict(zip(recipes(), made, strict=True))
+    images = dict(zip(tasks(), made, strict=True))
     assert all(torch.equal(images[one], images[other]) for one, other in alike.items())
-    assert len({image.numpy().tobytes() for image in made}) == len(recipes()) - len(alike)
+    assert len({image.numpy().tobytes() for image in made}) == len(tasks()) - len(alike)
     with pytest.raises(ValueError, match="at least one request"):
         method.compose([])
 

@@ -4,18 +4,18 @@ import pytest
 
 from t2ibench.core.errors import UserError
 from t2ibench.methods.composer import conditions
-from t2ibench.tracks.compose_tasks import LETTERS, find, recipes, tasks
+from t2ibench.tracks.compose_tasks import LETTERS, find, parsed, tasks
 
 
-def test_the_recipes_are_the_papers_22_rows():
+def test_the_tasks_are_the_papers_22_rows():
     families = {
         name.split("_")[0] if name.split("_")[0] in ("region", "pose", "compose", "conflict") else name
-        for name in recipes()
+        for name in tasks()
     }
     assert len(families) == 22
-    assert recipes()["t2i"].c2 == {"text": "T"}
-    assert {name for name, task in recipes().items() if task.c1} == {
-        n for n, task in recipes().items() if task.mode == "reconfigure"
+    assert tasks()["t2i"].c2 == {"text": "T"}
+    assert {name for name, task in tasks().items() if task.c1} == {
+        n for n, task in tasks().items() if task.mode == "reconfigure"
     }
 
 
@@ -34,20 +34,20 @@ def test_the_recipes_are_the_papers_22_rows():
     ],
 )
 def test_a_task_says_which_sources_it_needs(name, needs):
-    assert recipes()[name].needs == needs
+    assert tasks()[name].needs == needs
 
 
 def test_letters_alone_are_a_task_of_a_in_the_order_of_all():
     assert find("DS", "x") == find("SD", "x")
     assert find("DS", "x").c2 == {"A": "SD"}
     assert find("DS", "x").about == "sketch and depth of A"
-    assert find(LETTERS, "x").c2 == recipes()["recon_all"].c2
+    assert find(LETTERS, "x").c2 == tasks()["recon_all"].c2
 
 
 @pytest.mark.parametrize(("name", "near"), [("stile", ", did you mean 'style'"), ("SDX", ""), ("SS", ""), ("", "")])
-def test_an_unknown_recipe_is_one_line_with_the_nearest(name, near):
+def test_an_unknown_task_is_one_line_with_the_nearest(name, near):
     with pytest.raises(
-        UserError, match=f"compose: no recipe is called '{name}'{near}.*or letters of TEPSGDIM, such as SD"
+        UserError, match=f"compose: no task is called '{name}'{near}.*or letters of TEPSGDIM, such as SD"
     ) as error:
         find(name, "compose")
     assert "\n" not in str(error.value)
@@ -80,4 +80,4 @@ def test_a_method_orders_its_conditions_as_the_tasks_do():
 )
 def test_a_task_that_cannot_be_is_one_line(row, line):
     with pytest.raises(UserError, match=line):
-        tasks(f"x: {row}")
+        parsed(f"x: {row}")
