@@ -35,7 +35,7 @@ from t2ibench.data.representations.instances import silhouettes
 from t2ibench.data.representations.intensity import REC601, WEIGHTS
 from t2ibench.data.representations.palette import palettes
 from t2ibench.data.representations.sketch import canny
-from t2ibench.scoring.compositions import Composed, Compositions, compositions, only_of_a, part
+from t2ibench.scoring.compositions import Compositions, TaskImages, compositions, only_of_a, part
 from t2ibench.scoring.edits import per_source
 from t2ibench.scoring.evidence import Evidence, Samples
 from t2ibench.scoring.feature_sets import AUTO
@@ -134,12 +134,12 @@ class Compared:
 
     letter: str
     kind: str
-    task: Composed
+    task: TaskImages
     values: np.ndarray
     nearer: np.ndarray | None
 
 
-def compared(one: Composed, made: Seen, sources: Seen) -> list[Compared]:
+def compared(one: TaskImages, made: Seen, sources: Seen) -> list[Compared]:
     """Every condition of the images of one task, held to where it was taken from, or to A where it was not given.
 
     made: of the task's images. sources: what is wanted of each source, T only where all have captions.

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
-from t2ibench.scoring.compositions import composed, pooled
+from t2ibench.scoring.compositions import is_compose, pooled
 from t2ibench.scoring.evidence import Evidence
 from t2ibench.scoring.feature_sets import (
     AUTO,
@@ -86,7 +86,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         return over_targets(evidence, config)
     if (file := reference_file(evidence.reference)) is not None and file.gaussian is not None:
         return to_statistics(evidence, config, file)
-    of_tasks = composed(evidence)
+    of_tasks = is_compose(evidence)
     of_group = config.extractor, config.group, config.fewest
     sets = pooled(evidence, config.extractor, config.fewest) if of_tasks else feature_sets(evidence, *of_group)
     found, d = distance(sets.fake, sets.real, sets.clusters), sets.fake.shape[1]

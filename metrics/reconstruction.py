@@ -17,7 +17,7 @@ import numpy as np
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
 from t2ibench.core.seeds import derive_seed
-from t2ibench.scoring.compositions import Composed, compositions, only_of_a, part
+from t2ibench.scoring.compositions import TaskImages, compositions, only_of_a, part
 from t2ibench.scoring.edits import per_source
 from t2ibench.scoring.evidence import Evidence
 from t2ibench.stats.intervals import cluster_mean_interval
@@ -90,7 +90,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     return found
 
 
-def nested(tasks: list[Composed], errors: Mapping[str, np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def nested(tasks: list[TaskImages], errors: Mapping[str, np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Of each pair of tasks of which one has all conditions of the other: the difference of the errors per condition,
     and its inputs.
 

@@ -14,7 +14,7 @@ from t2ibench.core import plugins
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.plugins import Entry
 from t2ibench.core.settings import configure
-from t2ibench.data.held_out import KEY, Composed, Settings
+from t2ibench.data.held_out import KEY, HeldOutDataset, Settings
 from t2ibench.data.split import Networks, Split
 
 Regions = Callable[
@@ -49,7 +49,7 @@ def dataset_of(name: str, settings: Mapping[str, Any], where: str) -> tuple[Any,
             f"{where}: {KEY}: expected pairs >= 1, kept >= 0 and positive shares that leave some for training, got "
             f"{held}"
         )
-    return Composed(module, held), config, {**asdict(config), KEY: asdict(held)}
+    return HeldOutDataset(module, held), config, {**asdict(config), KEY: asdict(held)}
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Composed:
+class HeldOutDataset:
     """A data set plug-in with the splits above; all else that the plug-in can do, it still can."""
 
     module: Any

@@ -25,7 +25,7 @@ from t2ibench.tracks.contract import COMPOSED, SOURCES, Prompt
 
 
 @dataclass(frozen=True, eq=False)
-class Composed:
+class TaskImages:
     """The images of one task. a, b: the input and its other image, as places among the sources, of each image that is
     there, [N].
     """
@@ -45,7 +45,7 @@ class Compositions:
     every sample.
     """
 
-    tasks: Sequence[Composed]
+    tasks: Sequence[TaskImages]
     captions: Sequence[str] | None
     sources: Samples
     asked: Sequence[tuple[Prompt, int]]
@@ -85,7 +85,7 @@ def compositions(evidence: Evidence) -> Compositions:
             hole = prompt.tags["known"]
             known = None if hole is None else unpacked(hole)
             tasks.append(
-                Composed(
+                TaskImages(
                     prompt.tags["name"], Task(**prompt.tags["task"]), prompt.group, known, samples, a, (a + 1) % count
                 )
             )
@@ -98,7 +98,7 @@ def compositions(evidence: Evidence) -> Compositions:
     return Compositions(tasks, None if None in captions else captions, sources, asked)
 
 
-def composed(evidence: Evidence) -> bool:
+def is_compose(evidence: Evidence) -> bool:
     """Whether a cell is of the track `compose`."""
     return any(prompt.group.partition("/")[0] == COMPOSED for prompt in evidence.prompts)
 

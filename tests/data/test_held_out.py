@@ -15,7 +15,7 @@ from PIL import Image
 from t2ibench.core.errors import UserError
 from t2ibench.data import dataset
 from t2ibench.data.dataset import dataset_of
-from t2ibench.data.held_out import Composed, Settings, chosen, shows
+from t2ibench.data.held_out import HeldOutDataset, Settings, chosen, shows
 from t2ibench.data.rare_pairs import find_pairs
 from t2ibench.data.split import Split, Vocabulary
 from t2ibench.runner import suite
@@ -56,9 +56,9 @@ def values(split: Split, attribute: str) -> pd.Series:
 
 
 def people(settings: Settings, module=PEOPLE) -> dict[str, Split]:
-    composed = Composed(module, settings)
+    held_out = HeldOutDataset(module, settings)
     return {
-        name: composed.load("config", name) for name in ("train", "val", "test", "test-seen", "test-unseen", "held-out")
+        name: held_out.load("config", name) for name in ("train", "val", "test", "test-seen", "test-unseen", "held-out")
     }
 
 
@@ -131,11 +131,11 @@ def test_a_held_out_pair_becomes_the_rarest_of_the_table_that_is_left():
 
 
 def test_what_else_a_data_set_can_do_it_still_can():
-    composed = Composed(PEOPLE, NAMED)
-    assert composed.texts() == "kept"
-    assert not hasattr(composed, "pair_images")
-    assert composed.load("config", "extra") is SPLITS["extra"]
-    assert composed.splits("config") == ["train", "val", "test", "extra", "test-seen", "test-unseen", "held-out"]
+    held_out = HeldOutDataset(PEOPLE, NAMED)
+    assert held_out.texts() == "kept"
+    assert not hasattr(held_out, "pair_images")
+    assert held_out.load("config", "extra") is SPLITS["extra"]
+    assert held_out.splits("config") == ["train", "val", "test", "extra", "test-seen", "test-unseen", "held-out"]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from t2ibench.metrics.condition_fidelity import (
     risen,
     seen,
 )
-from t2ibench.scoring.compositions import Composed
+from t2ibench.scoring.compositions import TaskImages
 from t2ibench.scoring.evidence import Samples
 from t2ibench.tracks.compose_tasks import find
 
@@ -104,10 +104,10 @@ def test_only_known_pixels_count_for_a_masked_image():
     assert (fidelity("M", a, b, None) < 20).all()
 
 
-def task(name: str, count: int = 4) -> Composed:
+def task(name: str, count: int = 4) -> TaskImages:
     samples = Samples([], [], np.ones(count, bool), [], None)  # type: ignore[arg-type]
     places = np.arange(count)
-    return Composed(
+    return TaskImages(
         name, find(name, "x"), f"composed/{name}", np.ones((24, 24), bool), samples, places, (places + 1) % count
     )
 
