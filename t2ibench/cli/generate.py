@@ -149,7 +149,7 @@ def entry_of(id: str, settings: Sequence[str]) -> Entry:
     from t2ibench.core.plugins import Entry
     from t2ibench.core.settings import settings_of
 
-    known = {**{name: (name, {}) for name in plugins.sources("methods")}, **plugins.method_ids()}
+    known = {**{name: (name, {}) for name in plugins.find("methods")}, **plugins.method_ids()}
     if id not in known:
         raise UserError(f"no method is called {id!r}{did_you_mean(id, known)}")
     plugin, variant = known[id]

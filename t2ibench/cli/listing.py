@@ -45,7 +45,7 @@ def methods() -> list[dict[str, Any]]:
 def of_plugins(kind: str) -> list[dict[str, Any]]:
     from t2ibench.core import plugins
 
-    return [{"name": name, "about": plugins.describe(kind, name)} for name in plugins.sources(kind)]
+    return [{"name": name, "about": plugins.describe(kind, name)} for name in plugins.find(kind)]
 
 
 def suites() -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from t2ibench.core.errors import UserError, did_you_mean
 KINDS = ("methods", "metrics", "datasets")
 
 
-def sources(kind: str) -> dict[str, Path | None]:
+def find(kind: str) -> dict[str, Path | None]:
     """Every plug-in of a kind with the file its code begins in (None where another package brings it), sorted by
     name.
     """
@@ -40,7 +40,7 @@ def sources(kind: str) -> dict[str, Path | None]:
 
 def describe(kind: str, name: str) -> str:
     """The first line of a plug-in's docstring, read without importing it."""
-    path = sources(kind)[name]
+    path = find(kind)[name]
     if path is None:
         return "from another package"
     return (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").split("\n")[0]
@@ -71,7 +71,7 @@ def _elsewhere(metric: str) -> Path | None:
 
 def load(kind: str, name: str) -> types.ModuleType:
     """Import one plug-in. Raises UserError with the nearest known name where there is none of this one."""
-    known = sources(kind)
+    known = find(kind)
     if name not in known:
         raise UserError(f"no {kind.removesuffix('s')} is called {name!r}{did_you_mean(name, known)}")
     if known[name] is not None:
@@ -90,7 +90,7 @@ def sheet(name: str) -> Path | None:
     """Where a method's `paper.yaml` lies, also in another package, whose code is not imported; None where it has
     none.
     """
-    known = sources("methods")
+    known = find("methods")
     if (path := known.get(name)) is not None:
         folders = [path.parent] if path.name == "__init__.py" else []
     else:
@@ -111,7 +111,7 @@ def _folders(module: str) -> list[Path]:
 def method_ids() -> dict[str, tuple[str, dict[str, Any]]]:
     """Every method a suite can name: id -> (plug-in, the settings that make the variant)."""
     ids: dict[str, tuple[str, dict[str, Any]]] = {}
-    for name in sources("methods"):
+    for name in find("methods"):
         variants = paper(name).get("variants")
         ids |= (
             {name: (name, {})}

@@ -142,7 +142,7 @@ def configured(name: str, settings: Mapping[str, Any] | None) -> tuple[str, Any,
 
     Raises UserError for a name that is not known and no folder.
     """
-    known = plugins.sources("datasets")
+    known = plugins.find("datasets")
     if name not in known and Path(name).is_dir():
         name, settings = "image_folder", {"root": name, **(settings or {})}
     if name not in known:

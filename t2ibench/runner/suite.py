@@ -212,7 +212,7 @@ def _split(entry: Any, where: str) -> tuple[str, dict[str, Any]]:
 
 def _plugin(entry: Any, kind: str, where: str) -> Entry:
     name, settings = _split(entry, where)
-    known = plugins.sources(kind)
+    known = plugins.find(kind)
     if name not in known:
         raise UserError(f"{where}: no {kind.removesuffix('s')} is called {name!r}{did_you_mean(name, known)}")
     return Entry(name, name, settings, "metric" if kind == "metrics" else "dataset")

@@ -28,7 +28,7 @@ def splits_of(part: str, module: Any, there: Collection[str] | None) -> tuple[li
 def recipes(name: str) -> types.ModuleType:
     """The module of a method, or of a network that methods share, that can be trained."""
     networks = {path.stem for path in TRAINING.glob("*.py") if "\ndef recipe(" in path.read_text("utf-8")}
-    known = plugins.sources("methods")
+    known = plugins.find("methods")
     if name not in networks and name not in known:
         raise UserError(f"nothing to train is called {name!r}{did_you_mean(name, [*networks, *known])}")
     module: Any = (

@@ -68,7 +68,7 @@ def asked_metrics(names: Sequence[str], extractor: str | None = None, clip: str 
 
     Raises UserError for a name that cannot be asked, and for an extractor or a CLIP that none of the metrics takes.
     """
-    there = plugins.sources("metrics")
+    there = plugins.find("metrics")
     for name in names:
         if name not in there:
             raise UserError(f"--metrics: no metric is called {name!r}{did_you_mean(name, there)}")

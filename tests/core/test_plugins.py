@@ -25,7 +25,7 @@ class Settings:
 
 def test_every_file_of_the_folders_is_a_plugin_with_a_first_line():
     for kind in plugins.KINDS:
-        names = plugins.sources(kind)
+        names = plugins.find(kind)
         assert names
         for name in names:
             assert plugins.describe(kind, name).rstrip(), f"{kind}/{name} has no docstring"
@@ -33,7 +33,7 @@ def test_every_file_of_the_folders_is_a_plugin_with_a_first_line():
 
 
 def test_every_metric_says_what_it_answers_and_one_that_is_not_here_nothing():
-    for name in plugins.sources("metrics"):
+    for name in plugins.find("metrics"):
         assert plugins.questions(name), f"metrics/{name} has no QUESTIONS"
         assert plugins.questions(name) == plugins.load("metrics", name).QUESTIONS
     assert plugins.questions("absent") == {}
@@ -45,7 +45,7 @@ import sys
 from t2ibench.core import plugins
 plugins.method_ids()
 for kind in plugins.KINDS:
-    for name in plugins.sources(kind):
+    for name in plugins.find(kind):
         plugins.describe(kind, name)
 print([name for name in sys.modules if name in ("torch", "pandas") or name.startswith("t2ibench.methods")])
 """

@@ -171,7 +171,7 @@ def test_what_is_ignored_is_never_looked_at(method):
 
 def test_every_claim_names_entries_and_a_metric_of_the_ablations():
     sheet = plugins.paper("composer")
-    where: Any = plugins.sources("methods")["composer"]
+    where: Any = plugins.find("methods")["composer"]
     ablations = suite.load(str(where.with_name(sheet["suite"])))
     entries = {entry.id: entry for entry in [*ablations.methods, *ablations.baselines]}
     for claim in sheet["claims"]:

@@ -254,7 +254,7 @@ def test_images_that_do_not_fit_the_generator_and_no_request_are_refused():
 
 
 def test_every_claim_names_entries_and_a_metric_of_the_ablations():
-    paper, source = plugins.paper("styleclip"), plugins.sources("methods")["styleclip"]
+    paper, source = plugins.paper("styleclip"), plugins.find("methods")["styleclip"]
     assert source is not None
     ablations = suite.load(str(source.with_name(paper["suite"])))
     entries = {entry.id for entry in ablations.methods}

@@ -210,7 +210,7 @@ def test_the_paper_sheet_names_known_settings_and_entries():
     for id, settings in sheet["variants"].items():
         configure(Config, settings or {}, id)
     suite = yaml.safe_load(
-        (Path(str(plugins.sources("methods")["stylegan_nada"])).parent / sheet["suite"]).read_text("utf-8")
+        (Path(str(plugins.find("methods")["stylegan_nada"])).parent / sheet["suite"]).read_text("utf-8")
     )
     entries = {entry if isinstance(entry, str) else entry.get("as", entry["name"]) for entry in suite["methods"]}
     for claim in sheet["claims"]:

@@ -117,7 +117,7 @@ def test_weights_that_do_not_fit_are_one_line(models, tmp_path):
 
 
 def test_every_claim_names_entries_and_a_metric_of_the_ablations():
-    source, sheet = plugins.sources("methods")["stylet2i"], plugins.paper("stylet2i")
+    source, sheet = plugins.find("methods")["stylet2i"], plugins.paper("stylet2i")
     assert source is not None
     ablations = suite.load(str(source.with_name(sheet["suite"])))
     entries = {entry.id for entry in ablations.methods}

@@ -80,7 +80,7 @@ class Paper:
 
 def papers() -> list[str]:
     """The methods whose sheet makes claims."""
-    return [name for name in plugins.sources("methods") if plugins.paper(name).get("claims")]
+    return [name for name in plugins.find("methods") if plugins.paper(name).get("claims")]
 
 
 def load(name: str) -> Paper:
