@@ -15,7 +15,7 @@ from t2ibench.cli.console import out, print_json
 from t2ibench.cli.options import Json
 
 if TYPE_CHECKING:
-    from t2ibench.report.compare import Comparison, Line
+    from t2ibench.report.compare import Comparison, MetricComparison
 
 STYLES = {"better": "green", "worse": "red", "differs": "yellow", "equivalent": "cyan"}
 ARROWS = {"higher": " ↑", "lower": " ↓"}
@@ -83,14 +83,14 @@ def _show(found: Comparison) -> None:
         out().print(Text(text, "dim"))
 
 
-def _cells(line: Line) -> list[str]:
+def _cells(line: MetricComparison) -> list[str]:
     from t2ibench.report.compare import figures, p_text
 
     effect = "" if line.difference.effect is None else f"{line.difference.effect:.2f}".replace("-", "−")
     return [*figures(line), effect, p_text(line.p), f"{line.margin:.2g}", p_text(line.p_beyond)]
 
 
-def _verdict(line: Line) -> Text:
+def _verdict(line: MetricComparison) -> Text:
     text = Text(line.verdict, STYLES.get(line.verdict, ""))
     return (
         text.append(", within the margin", "dim")

@@ -21,7 +21,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Line:
+class AttributeRow:
     """One part for every row of the board; None where a method has no such part. shares: whether all under its heading
     are shares.
     """
@@ -36,7 +36,7 @@ class Line:
 class Breakdown:
     group: str  # the plug-in that made it
     methods: Sequence[str]
-    lines: Sequence[Line]
+    lines: Sequence[AttributeRow]
 
 
 def breakdowns(board: Board, found: Sequence[Mapping[str, Any]]) -> list[Breakdown]:
@@ -58,7 +58,9 @@ def breakdowns(board: Board, found: Sequence[Mapping[str, Any]]) -> list[Breakdo
         beyond = {heading for heading, value in spread if not 0 <= value <= 1}
         ordered = sorted(names, key=lambda key: headings.index(key[0]))
         lines = [
-            Line(name, heading, [by_method.get(m, {}).get((heading, name)) for m in methods], heading not in beyond)
+            AttributeRow(
+                name, heading, [by_method.get(m, {}).get((heading, name)) for m in methods], heading not in beyond
+            )
             for heading, name in ordered
         ]
         made.append(Breakdown(group, methods, lines))

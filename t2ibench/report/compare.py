@@ -46,7 +46,7 @@ class Margins:
 
 
 @dataclass(frozen=True)
-class Line:
+class MetricComparison:
     """One metric: the values of A and B (means over seeds) and A minus B.
 
     p, p_beyond: Holm-adjusted over the metrics; p_beyond that the difference is as large as the margin. verdict: on A.
@@ -80,7 +80,7 @@ class Comparison:
     a: str
     b: str
     seeds: tuple[int, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[MetricComparison, ...]
     left_out: Mapping[str, str]
 
 
@@ -117,7 +117,7 @@ def compare(
     p = dict(zip(found, holm([gap.p for _, gap in found.values()]), strict=True))
     p_beyond = dict(zip(found, holm([gap.p_beyond(of_margin[id]) for id, (_, gap) in found.items()]), strict=True))
     lines = tuple(
-        Line(
+        MetricComparison(
             id,
             sides[0][0]["better"],
             fmean(value["value"] for value in sides[0]),
@@ -187,14 +187,14 @@ def as_json(found: Comparison) -> dict[str, Any]:
     return {**asdict(found), "lines": [line_as_json(line) for line in found.lines]}
 
 
-def line_as_json(line: Line) -> dict[str, Any]:
+def line_as_json(line: MetricComparison) -> dict[str, Any]:
     content = asdict(line)
     gap = content.pop("difference")
     gap["freedom"] = None if gap["freedom"] == float("inf") else gap["freedom"]
     return {**content, "difference": {**gap, "ci": list(line.difference.interval()), "effect": line.difference.effect}}
 
 
-def figures(line: Line) -> list[str]:
+def figures(line: MetricComparison) -> list[str]:
     """A, B, and their difference with its interval, as text with as many decimals as the interval is worth; ~ where
     nothing is paired.
     """

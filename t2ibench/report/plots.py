@@ -7,7 +7,7 @@ import math
 from markupsafe import Markup, escape
 
 from t2ibench.report.board import Board, Cell, Column, number
-from t2ibench.report.sweeps import Line, Sweep
+from t2ibench.report.sweeps import Curve, Sweep
 
 WIDTH, ROW, LEFT, RIGHT, TOP, BOTTOM = 460, 22, 168, 14, 8, 26
 CURVE, DASHES = (
@@ -109,7 +109,7 @@ def curve(sweep: Sweep, across: Column, up: Column) -> Markup:
     return Markup("".join([*parts, "</svg>"]))
 
 
-def _places(line: Line, across: Column, up: Column) -> list[tuple[float, Cell, Cell]]:
+def _places(line: Curve, across: Column, up: Column) -> list[tuple[float, Cell, Cell]]:
     """The points of a line that have both values, shown and comparable."""
     points = [(value, row.cells.get(across.id), row.cells.get(up.id)) for value, row in line.points]
     return [(value, x, y) for value, x, y in points if x is not None and y is not None and not x.note and not y.note]

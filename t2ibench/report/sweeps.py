@@ -13,7 +13,7 @@ LEAST = 3  # values of a setting that make a line
 
 
 @dataclass(frozen=True)
-class Line:
+class Curve:
     """label: what tells it from the other lines, "beta=0.1". points: the values of the setting in order, and the rows
     that have them.
     """
@@ -26,7 +26,7 @@ class Line:
 class Sweep:
     method: str  # the plug-in
     setting: str
-    lines: Sequence[Line]
+    lines: Sequence[Curve]
 
 
 def sweeps(board: Board, found: Sequence[Mapping[str, Any]]) -> list[Sweep]:
@@ -63,7 +63,7 @@ def sweeps(board: Board, found: Sequence[Mapping[str, Any]]) -> list[Sweep]:
                     Sweep(
                         name,
                         setting,
-                        [Line(label, points) for label, points in zip(labels, long.values(), strict=True)],
+                        [Curve(label, points) for label, points in zip(labels, long.values(), strict=True)],
                     )
                 )
     return made

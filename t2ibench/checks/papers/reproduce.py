@@ -15,7 +15,7 @@ from t2ibench.checks.papers.claims import Claim, Paper, Reported
 from t2ibench.core import files, records
 from t2ibench.core.errors import MissingWeights, UserError
 from t2ibench.core.plugins import Entry
-from t2ibench.report.compare import LEVEL, Line, Margins, compare
+from t2ibench.report.compare import LEVEL, Margins, MetricComparison, compare
 from t2ibench.runner import methods, plan
 from t2ibench.runner.run import CellResult, RunOptions, run_cell
 from t2ibench.runner.suite import Suite
@@ -36,7 +36,7 @@ class Judged:
 
     claim: Claim
     verdict: Verdict
-    line: Line | None = None
+    line: MetricComparison | None = None
     p: float | None = None
     missing: str = ""
     suite: str = ""
@@ -110,7 +110,7 @@ def judge(paper: Paper, found: Sequence[Record], missing: Mapping[str, str] | No
     return Ledger(paper, tuple(judged), tuple(beside(reported, of[reported.method]) for reported in paper.reported))
 
 
-def test(claim: Claim, line: Line) -> tuple[float, bool]:
+def test(claim: Claim, line: MetricComparison) -> tuple[float, bool]:
     """A claim's p-value before adjustment, and whether it is the claim that the difference speaks for."""
     gap = line.difference
     if claim.equal:
