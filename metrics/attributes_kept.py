@@ -26,7 +26,7 @@ from t2ibench.data.split import Split
 from t2ibench.scoring.attribute_reader import HIDDEN, RIDGE, Reader
 from t2ibench.scoring.edits import edit_pairs, kept, kept_estimate, literal
 from t2ibench.scoring.evidence import Evidence
-from t2ibench.scoring.judge_gate import Gate, RealCells
+from t2ibench.scoring.judge_gate import Gate, JudgeOnReal
 from t2ibench.tracks.contract import SOURCES
 
 TRACKS = ("adapt",)
@@ -97,7 +97,7 @@ def failures(evidence: Evidence, reader: Reader, splits: tuple[Split, ...], gate
 
     found: dict[str, list[str]] = {}
     for split in splits:
-        cells = RealCells(split, read, read, None, 0, gate)
+        cells = JudgeOnReal(split, read, read, None, 0, gate)
         for name in reader.weights:
             if why := cells.attribute(name).failures:
                 found.setdefault(name, []).extend(f"{split.name}: {reason}" for reason in why)

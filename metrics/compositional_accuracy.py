@@ -23,7 +23,7 @@ from t2ibench.scoring.attribute_pairs.judge import literal_hits, pair_judge
 from t2ibench.scoring.attribute_pairs.rates import Rates
 from t2ibench.scoring.attribute_pairs.summary import Summary
 from t2ibench.scoring.evidence import Evidence
-from t2ibench.scoring.judge_gate import Gate, RealCells
+from t2ibench.scoring.judge_gate import Gate, JudgeOnReal
 from t2ibench.stats.intervals import wilson
 from t2ibench.stats.judge_errors import cell_index, rogan_gladen
 from t2ibench.tracks import contract, pair_texts
@@ -121,7 +121,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     asked = [tuple(prompt.tags["literals"]) for prompt in evidence.samples(contract.PAIRS).prompts]
     judge = pair_judge(evidence, config.probe, config.groups)
     hits, elsewhere = (literal_hits(evidence, judge, group, literals) for group in (contract.PAIRS, "captions"))
-    real = RealCells(judge.reference, judge.real, judge.probabilities, judge.render, config.calibration_images, gate)
+    real = JudgeOnReal(judge.reference, judge.real, judge.probabilities, judge.render, config.calibration_images, gate)
     verdicts, confusions = zip(*(real.pair(*names) for names in parts), strict=True)
     chance = np.stack([count_cells(elsewhere, literals, names) for names in parts])
     outcomes = pair_outcomes(hits, asked, list(parts), literals)

@@ -29,7 +29,7 @@ from t2ibench.core.seeds import derive_seed
 from t2ibench.data.attributes import Covers, covers
 from t2ibench.scoring.edits import EditPairs, edit_pairs, kept, kept_estimate, literal, means_by, per_source, shows
 from t2ibench.scoring.evidence import Evidence
-from t2ibench.scoring.judge_gate import Gate, RealCells, Verdict
+from t2ibench.scoring.judge_gate import Gate, JudgeOnReal, Verdict
 from t2ibench.stats.intervals import Interval, bca_interval, resamples, wilson
 from t2ibench.stats.judge_errors import multinomial_draws
 from t2ibench.tracks.contract import EDITS, SOURCES
@@ -66,7 +66,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         )
     pairs, gate, covered_by = edit_pairs(evidence), Gate(), covers(table)
     render = evidence.pair_images if evidence.can_render else None
-    real = RealCells(
+    real = JudgeOnReal(
         evidence.reference,
         evidence.real_attributes,
         evidence.real_probabilities,

@@ -105,7 +105,7 @@ def judge_literal(literal: str, true: np.ndarray, judged: np.ndarray, calibratio
 
 
 @dataclass
-class RealCells:
+class JudgeOnReal:
     """The judge on real images of each cell of a pair, which no judge was trained on.
 
     judge: the judge's values of a split, one row an image. probabilities: P(literal) of the same, one column a literal.

@@ -7,7 +7,7 @@ from fake_edits import FakeEdits
 
 from t2ibench.core.errors import UserError
 from t2ibench.metrics.edit_success import AT_ITS_WORD, Config, clustered_rate, errors, freed, score
-from t2ibench.scoring.judge_gate import Gate, RealCells
+from t2ibench.scoring.judge_gate import Gate, JudgeOnReal
 
 CHOICES = {
     "eyewear": ["none", "glasses"],
@@ -218,9 +218,9 @@ def test_the_interval_holds_the_truth_as_often_as_it_says():
     assert inside / runs >= 0.88
 
 
-def cells(judged: pd.DataFrame | None = None) -> RealCells:
+def cells(judged: pd.DataFrame | None = None) -> JudgeOnReal:
     evidence = FakeEdits([], 1, real=REAL, judged=judged)
-    return RealCells(evidence.reference, evidence.real_attributes, evidence.real_probabilities, None, 0, Gate())
+    return JudgeOnReal(evidence.reference, evidence.real_attributes, evidence.real_probabilities, None, 0, Gate())
 
 
 def test_the_gate_of_one_literal_counts_errors_where_the_attribute_shows():
