@@ -2,8 +2,8 @@
 it.
 
 One file a split, of 32 bytes an image, named by the key of its image set: other drawing packages, or another sheet,
-have another key, and such splits are drawn at once. `python -m t2ibench.datasets.avatars.write_known` writes the file of the
-training split where there is none yet.
+have another key, and such splits are drawn at once. `python -m t2ibench.datasets.avatars.write_known` writes the
+file of the training split where there is none yet.
 """
 
 from collections.abc import Callable, Sequence

@@ -52,7 +52,7 @@ def questions(metric: str) -> dict[str, str]:
 
     Empty where it says nothing, or is not here.
     """
-    known = sources("metrics")
+    known = find("metrics")
     path = known.get(metric) or (_elsewhere(metric) if metric in known else None)
     if path is None:
         return {}

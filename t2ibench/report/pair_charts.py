@@ -39,7 +39,7 @@ class Rate:
 
 
 @dataclass(frozen=True)
-class MethodOfPairs:
+class AttributePairRow:
     """A pair: the list it stands in, its images in training, its matched control, and a rate for each method (None: no
     such pair).
     """
@@ -57,7 +57,7 @@ class Pairs:
 
     group: str
     methods: Sequence[tuple[str, str]]
-    lines: Sequence[MethodOfPairs]
+    lines: Sequence[AttributePairRow]
 
     @property
     def not_judged(self) -> list[str]:
@@ -82,7 +82,7 @@ def pairs_of(board: Board, found: Sequence[Mapping[str, Any]]) -> Pairs | None:
     first = {name: entry for name, _ in methods for name, entry in tables[name].items()}
     order = list(dict.fromkeys(entry["roles"][0] for entry in first.values()))
     lines = [
-        MethodOfPairs(
+        AttributePairRow(
             pair,
             entry["roles"][0],
             entry["train_n"],
