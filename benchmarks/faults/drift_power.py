@@ -176,7 +176,8 @@ def machinery() -> list[dict[str, Any]]:
     known, rows = baseline.read(baseline.SHIPPED), []
     for name, (fault, layer) in {"nothing": (contextlib.nullcontext, ""), **MACHINERY}.items():
         with fault():
-            verdict = gate.verdict(list(track(gate.look_again(known, (0, 1)), name, len(known.seen))), known, "shipped")
+            findings = list(track(gate.recompute(known, (0, 1)), name, len(known.measured)))
+            verdict = gate.verdict(findings, known, "shipped")
         where = f"drift in {verdict.first_layer}" if verdict.first_layer else reports.HEADLINES[verdict.exit_code]
         rows.append(
             {

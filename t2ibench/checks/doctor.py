@@ -119,7 +119,7 @@ def _self_test() -> str:
     from t2ibench.checks.drift import baseline, gate, reports
 
     known = baseline.read(baseline.SHIPPED)
-    verdict = gate.verdict(list(gate.look_again(known, (0, 1))), known, "the shipped baseline")
+    verdict = gate.verdict(list(gate.recompute(known, (0, 1))), known, "the shipped baseline")
     said = " ".join([reports.summary(verdict), verdict.culprit]).strip()
     if verdict.exit_code != 0:
         raise UserError(said)

@@ -24,7 +24,7 @@ def check_drift(
     everything: bool,
     json: bool,
 ) -> int:
-    """Look again, and say what was found in every way asked for; returns the exit code."""
+    """Measure again, and say what was found in every way asked for; returns the exit code."""
     from t2ibench.checks.drift import baseline, reports
     from t2ibench.checks.drift.examine import examine, tiers_of
 
@@ -45,7 +45,7 @@ def write_baseline(path: Path | None, of: str | None, margins: Sequence[str], ac
     from t2ibench.checks.drift import baseline, gate, golden, methods
     from t2ibench.checks.drift.examine import MARGINS, content_of, shares_of
     from t2ibench.checks.drift.fingerprint import fingerprint
-    from t2ibench.checks.drift.looks import Looks
+    from t2ibench.checks.drift.probes import Probes
     from t2ibench.core.progress import track
     from t2ibench.networks.models import Models
 
@@ -54,7 +54,7 @@ def write_baseline(path: Path | None, of: str | None, margins: Sequence[str], ac
     before = baseline.read(path) if path.exists() else None
     if before is not None and not accept:
         raise UserError(f"{path} is a baseline already: say why it has to change with --accept REASON")
-    seen = [gate.see(look) for look in track(list(Looks(golden.load(), Models(device)).all()), "look")]
+    measured = [gate.measure(probe) for probe in track(list(Probes(golden.load(), Models(device)).all()), "measure")]
     content = content_of(of) if of is not None else dict(before.suite) if before is not None else {}
     limits = {**(before.margins if before is not None else MARGINS if content else {}), **shares_of(margins)}
     made: list[Mapping[str, Any]] = []
@@ -63,7 +63,7 @@ def write_baseline(path: Path | None, of: str | None, margins: Sequence[str], ac
             made = methods.generate(content, Path(folder), device=device)
         methods.check(made)
     reasons = [*(before.reasons if before is not None else ()), accept or "first written"]
-    baseline.write(baseline.Baseline(fingerprint(device), seen, reasons, content, made, limits), path)
+    baseline.write(baseline.Baseline(fingerprint(device), measured, reasons, content, made, limits), path)
     say(f"[bold]{path}[/]")
 
 

@@ -19,14 +19,14 @@ from t2ibench import cli
 from t2ibench.checks.drift import baseline, culprit, gate, golden, methods, reports
 from t2ibench.checks.drift.examine import examine, shares_of, tiers_of
 from t2ibench.checks.drift.fingerprint import fingerprint
-from t2ibench.checks.drift.looks import LAYERS, Look
+from t2ibench.checks.drift.probes import LAYERS, Probe
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
 from t2ibench.stats.paired import between_samples, spell
 
 pytest_plugins = ["pytester"]
 FAULTS = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "faults" / "drift_power.py"))["MACHINERY"]
-QUICK = ("resize", "estimator")  # layers whose looks take no network
+QUICK = ("resize", "estimator")  # layers whose probes take no network
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +35,11 @@ def shipped() -> baseline.Baseline:
 
 
 def of_layers(known: baseline.Baseline, *layers: str) -> baseline.Baseline:
-    return replace(known, seen=[seen for seen in known.seen if seen.layer in layers])
+    return replace(known, measured=[measured for measured in known.measured if measured.layer in layers])
 
 
 def found(known: baseline.Baseline, tiers=(0, 1)) -> gate.Verdict:
-    return gate.verdict(list(gate.look_again(known, tiers)), known, "b.json")
+    return gate.verdict(list(gate.recompute(known, tiers)), known, "b.json")
 
 
 def test_nothing_has_drifted_on_this_machine(shipped):
@@ -88,19 +88,19 @@ def test_a_fault_of_a_network_is_found_in_its_features(shipped, name):
     ],
 )
 def test_limits_of_one_platform_and_of_another(kind, then, now, one_platform, another):
-    look = Look("x", "metrics", kind, lambda: np.array(now))
-    seen = baseline.Seen("x", "metrics", kind, np.array(then))
-    assert [gate.look_at(look, seen, same).status for same in (True, False)] == [one_platform, another]
+    probe = Probe("x", "metrics", kind, lambda: np.array(now))
+    measured = baseline.Measured("x", "metrics", kind, np.array(then))
+    assert [gate.compare(probe, measured, same).status for same in (True, False)] == [one_platform, another]
 
 
 def test_what_cannot_be_looked_at_is_inconclusive_and_exit_code_3(shipped):
     def absent() -> np.ndarray:
         raise UserError("weights are missing")
 
-    seen = shipped.seen[0]
-    finding = gate.look_at(Look("x", "decode", "pixels", absent), seen, True)
+    measured = shipped.measured[0]
+    finding = gate.compare(Probe("x", "decode", "pixels", absent), measured, True)
     assert (finding.status, finding.said) == ("inconclusive", "weights are missing")
-    unknown = replace(shipped, seen=[replace(seen, name="features of a network that is not here")])
+    unknown = replace(shipped, measured=[replace(measured, name="features of a network that is not here")])
     assert found(unknown).exit_code == 3
     assert gate.verdict([], shipped, "b").exit_code == 3
 
@@ -270,7 +270,7 @@ def test_a_baseline_comes_back_as_it_was_written_and_damage_is_found(tmp_path, s
         known.margins,
         known.records,
     )
-    for one, other in zip(known.seen, again.seen, strict=True):
+    for one, other in zip(known.measured, again.measured, strict=True):
         assert (one.name, one.kind) == (other.name, other.kind)
         np.testing.assert_array_equal(one.values, other.values)
     text = path.read_text("utf-8")
@@ -288,15 +288,15 @@ def test_a_baseline_comes_back_as_it_was_written_and_damage_is_found(tmp_path, s
 
 @pytest.fixture
 def drifted(shipped, tmp_path) -> Path:
-    """A baseline of three looks, one of which saw something else, with an older Pillow."""
-    seen = [
-        seen
-        for seen in shipped.seen
-        if seen.name in ("decode jpeg", "CLIP resize squash, tall", "estimator Wilson interval")
+    """A baseline of three probes, one of which gave something else, with an older Pillow."""
+    measured = [
+        one
+        for one in shipped.measured
+        if one.name in ("decode jpeg", "CLIP resize squash, tall", "estimator Wilson interval")
     ]
-    seen[1] = replace(seen[1], values=seen[1].values ^ 1)
+    measured[1] = replace(measured[1], values=measured[1].values ^ 1)
     then = {**fingerprint(), "packages": {**fingerprint()["packages"], "pillow": "1.0"}}
-    baseline.write(baseline.Baseline(then, seen, ["x"]), tmp_path / "b.json")
+    baseline.write(baseline.Baseline(then, measured, ["x"]), tmp_path / "b.json")
     return tmp_path / "b.json"
 
 

@@ -1,4 +1,4 @@
-"""A baseline: what was seen at some time, in one JSON file with the environment it was seen in, and why it was last
+"""A baseline: what was measured at some time, in one JSON file with the environment it was measured in, and why it was last
 written.
 """
 
@@ -21,8 +21,8 @@ DTYPES = {"pixels": "|u1", "floats": "<f4", "features": "<f4", "number": "<f8", 
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What one look saw."""
+class Measured:
+    """What one probe gave."""
 
     name: str
     layer: str
@@ -32,14 +32,14 @@ class Seen:
 
 @dataclass(frozen=True)
 class Baseline:
-    """seen: T0 and T1. suite: the content of a suite file, and records: its records, for T2 (none: no T2). margins: by
+    """measured: T0 and T1. suite: the content of a suite file, and records: its records, for T2 (none: no T2). margins: by
     value.
 
     reasons: why it was written, oldest first.
     """
 
     environment: Mapping[str, Any]
-    seen: Sequence[Seen]
+    measured: Sequence[Measured]
     reasons: Sequence[str]
     suite: Mapping[str, Any] = field(default_factory=dict)
     records: Sequence[Mapping[str, Any]] = ()
@@ -54,7 +54,7 @@ def write(baseline: Baseline, path: Path) -> None:
         "environment": baseline.environment,
         "margins": dict(baseline.margins),
         "suite": dict(baseline.suite),
-        "seen": [{**asdict(seen), "values": _packed(seen)} for seen in baseline.seen],
+        "seen": [{**asdict(one), "values": _packed(one)} for one in baseline.measured],
         "records": list(baseline.records),
     }
     files.write_whole(
@@ -75,7 +75,9 @@ def read(path: Path) -> Baseline:
             raise ValueError("the content does not match its own sha256")
         for record in content["records"]:
             records.validate(record)
-        seen = [Seen(e["name"], e["layer"], e["kind"], _unpacked(e["kind"], **e["values"])) for e in content["seen"]]
+        measured = [
+            Measured(e["name"], e["layer"], e["kind"], _unpacked(e["kind"], **e["values"])) for e in content["seen"]
+        ]
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: `t2ibench drift {path} --write` makes it") from error
     except OSError as error:
@@ -83,11 +85,11 @@ def read(path: Path) -> Baseline:
     except (ValueError, KeyError, TypeError, zlib.error) as error:
         raise UserError(f"{path}: not a sound baseline ({error}): get the file again, or write it anew") from error
     keys = ("suite", "records", "margins")
-    return Baseline(content["environment"], seen, content["reasons"], **{key: content[key] for key in keys})
+    return Baseline(content["environment"], measured, content["reasons"], **{key: content[key] for key in keys})
 
 
-def _packed(seen: Seen) -> dict[str, Any]:
-    array = np.ascontiguousarray(seen.values, DTYPES[seen.kind])
+def _packed(measured: Measured) -> dict[str, Any]:
+    array = np.ascontiguousarray(measured.values, DTYPES[measured.kind])
     if array.size <= 8 and array.dtype.kind == "f":
         return {"shape": list(array.shape), "numbers": array.reshape(-1).tolist()}
     return {"shape": list(array.shape), "base64": base64.b64encode(zlib.compress(array.tobytes(), 9)).decode()}

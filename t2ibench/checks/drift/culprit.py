@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from t2ibench.checks.drift.looks import Layer
+from t2ibench.checks.drift.probes import Layer
 
 # What can change a layer; the earlier, the more likely. Files by the beginnings of their paths.
 PACKAGES: dict[Layer, tuple[str, ...]] = {

@@ -21,8 +21,8 @@ MARGINS = {methods.OTHERS: 0.01, "clip_score": 0.001}  # of a new baseline
 def examine(path: Path, tiers: Sequence[int], seed: int | None = None, device: str = "cpu") -> gate.Verdict:
     """The verdict on a baseline. Raises UserError where it has nothing of the tiers asked for."""
     known = baseline.read(path)
-    count = sum(1 for seen in known.seen)
-    found = list(track(gate.look_again(known, tiers, device), "look again", count))
+    count = sum(1 for measured in known.measured)
+    found = list(track(gate.recompute(known, tiers, device), "measure again", count))
     if 2 in tiers and known.records:
         with tempfile.TemporaryDirectory() as folder:
             records = methods.generate(known.suite, Path(folder), seed, device)

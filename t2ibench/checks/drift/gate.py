@@ -1,11 +1,11 @@
-"""The rules of the gate: how near a look must stay to its baseline, what the findings say together, and who is
+"""The rules of the gate: how near a probe must stay to its baseline, what the findings say together, and who is
 suspected.
 
 T0: numbers within 1e-6 relative on one platform and 1e-4 across platforms, pixels equal (across: one level), resized
 floats of [0, 255] within 1e-5 (1e-3), shares of the 48 images equal (across: one image). T1: the features of every
 image within 1e-5 (1e-4) of their norm, which is narrower than a cosine of 1 - 1e-5, since networks that compute in
 bfloat16 lie between the two. One platform is one system, processor and device; other packages are no other platform,
-they are what the gate is there to find. T2 is in `methods`. A look that cannot be taken is inconclusive, never a pass.
+they are what the gate is there to find. T2 is in `methods`. A probe that cannot be measured is inconclusive, never a pass.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,9 +17,9 @@ import numpy as np
 import torch
 
 from t2ibench.checks.drift import culprit, golden
-from t2ibench.checks.drift.baseline import Baseline, Seen
+from t2ibench.checks.drift.baseline import Baseline, Measured
 from t2ibench.checks.drift.fingerprint import fingerprint
-from t2ibench.checks.drift.looks import LAYERS, TIERS, Layer, Look, Looks
+from t2ibench.checks.drift.probes import LAYERS, TIERS, Layer, Probe, Probes
 from t2ibench.core.cache import uncached
 from t2ibench.core.errors import UserError
 from t2ibench.networks.models import JUDGE, JUDGE_CLIP, Models
@@ -95,44 +95,44 @@ def same_platform(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     return before.get("machine") == now.get("machine")
 
 
-def look_again(baseline: Baseline, tiers: Sequence[int], device: str = "cpu") -> Iterator[Finding]:
-    """T0 and T1: every look of the baseline once more, nothing taken from a cache."""
+def recompute(baseline: Baseline, tiers: Sequence[int], device: str = "cpu") -> Iterator[Finding]:
+    """T0 and T1: every probe of the baseline once more, nothing taken from a cache."""
     same = same_platform(baseline.environment, fingerprint(device))
-    there = {look.name: look for look in Looks(golden.load(), Models(device)).all()}
-    for seen in baseline.seen:
-        layer: Layer = next(layer for layer in LAYERS if layer == seen.layer)
+    there = {probe.name: probe for probe in Probes(golden.load(), Models(device)).all()}
+    for measured in baseline.measured:
+        layer: Layer = next(layer for layer in LAYERS if layer == measured.layer)
         if TIERS[layer] not in tiers:
             continue
-        if seen.name not in there:
-            said = "this machine cannot look at it: weights that the baseline had are not here"
-            yield Finding(seen.name, TIERS[layer], layer, "inconclusive", said)
+        if measured.name not in there:
+            said = "this machine cannot measure it: weights that the baseline had are not here"
+            yield Finding(measured.name, TIERS[layer], layer, "inconclusive", said)
         else:
-            yield look_at(there[seen.name], seen, same)
+            yield compare(there[measured.name], measured, same)
 
 
-def look_at(look: Look, seen: Seen, same: bool) -> Finding:
-    """One look against what was seen."""
+def compare(probe: Probe, measured: Measured, same: bool) -> Finding:
+    """One probe against its value in the baseline."""
     try:
-        with alone():
-            now = look.see()
+        with isolated():
+            now = probe.measure()
     except UserError as error:
-        return Finding(look.name, look.tier, look.layer, "inconclusive", str(error))
-    if now.shape != seen.values.shape:
-        said = f"shape {list(now.shape)}, the baseline has {list(seen.values.shape)}"
-        return Finding(look.name, look.tier, look.layer, "drift", said)
-    size, limit = distance(now, seen.values, seen.kind), LIMITS[seen.kind][0 if same else 1]
+        return Finding(probe.name, probe.tier, probe.layer, "inconclusive", str(error))
+    if now.shape != measured.values.shape:
+        said = f"shape {list(now.shape)}, the baseline has {list(measured.values.shape)}"
+        return Finding(probe.name, probe.tier, probe.layer, "drift", said)
+    size, limit = distance(now, measured.values, measured.kind), LIMITS[measured.kind][0 if same else 1]
     off = size > limit or not np.isfinite(size)
-    if seen.kind == "pixels" and not same:
-        off |= float(np.abs(now.astype(float) - seen.values).mean()) > MEAN_LEVELS
+    if measured.kind == "pixels" and not same:
+        off |= float(np.abs(now.astype(float) - measured.values).mean()) > MEAN_LEVELS
     return Finding(
-        look.name, look.tier, look.layer, "drift" if off else "pass", _said(now, seen, size, limit), size, limit
+        probe.name, probe.tier, probe.layer, "drift" if off else "pass", _said(now, measured, size, limit), size, limit
     )
 
 
-def see(look: Look) -> Seen:
-    """A look, for a baseline."""
-    with alone():
-        return Seen(look.name, look.layer, look.kind, look.see())
+def measure(probe: Probe) -> Measured:
+    """A probe, for a baseline."""
+    with isolated():
+        return Measured(probe.name, probe.layer, probe.kind, probe.measure())
 
 
 def distance(now: np.ndarray, then: np.ndarray, kind: str) -> float:
@@ -148,7 +148,7 @@ def distance(now: np.ndarray, then: np.ndarray, kind: str) -> float:
 
 
 @contextmanager
-def alone() -> Iterator[None]:
+def isolated() -> Iterator[None]:
     """One thread, so that the order of a sum does not depend on the number of cores, and nothing from a cache."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -159,13 +159,13 @@ def alone() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _said(now: np.ndarray, seen: Seen, size: float, limit: float) -> str:
-    words = f"off by {size:.2g} {SAID[seen.kind]}, at most {limit:.2g} allowed"
+def _said(now: np.ndarray, measured: Measured, size: float, limit: float) -> str:
+    words = f"off by {size:.2g} {SAID[measured.kind]}, at most {limit:.2g} allowed"
     if now.size == 1:
-        return f"{now.item():.9g}, baseline {seen.values.item():.9g}: {words}"
-    if seen.kind == "features":
-        cosines = (now * seen.values).sum(1) / np.maximum(
-            np.linalg.norm(now, axis=1) * np.linalg.norm(seen.values, axis=1), 1e-12
+        return f"{now.item():.9g}, baseline {measured.values.item():.9g}: {words}"
+    if measured.kind == "features":
+        cosines = (now * measured.values).sum(1) / np.maximum(
+            np.linalg.norm(now, axis=1) * np.linalg.norm(measured.values, axis=1), 1e-12
         )
         return f"{words}; smallest cosine {float(cosines.min()):.7f}"
     return words

@@ -51,7 +51,7 @@ class Checks(pytest.Collector):
     def collect(self) -> Iterator["Check"]:
         from t2ibench.checks.drift import baseline, methods
         from t2ibench.checks.drift.examine import tiers_of
-        from t2ibench.checks.drift.looks import LAYERS, TIERS
+        from t2ibench.checks.drift.probes import LAYERS, TIERS
         from t2ibench.core.errors import UserError
 
         try:
@@ -59,7 +59,7 @@ class Checks(pytest.Collector):
         except UserError as error:
             raise pytest.UsageError(f"--t2ibench-drift: {error}") from error
         layers = {str(layer): TIERS[layer] for layer in LAYERS}
-        names = [(layers[seen.layer], seen.name) for seen in known.seen]
+        names = [(layers[measured.layer], measured.name) for measured in known.measured]
         names += [(2, name) for name in methods.names(known)]
         session = Session(self.path, tiers)
         for tier, name in names:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from t2ibench.checks.drift.gate import INCONCLUSIVE, Finding, Verdict
-from t2ibench.checks.drift.looks import LAYERS
+from t2ibench.checks.drift.probes import LAYERS
 from t2ibench.core.files import write_whole
 
 MARKS = {"pass": ("✓", "green"), "drift": ("✗", "bold red"), "inconclusive": ("?", "yellow")}

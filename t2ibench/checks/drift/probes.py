@@ -43,20 +43,20 @@ SHARES = ("precision", "recall", "coverage", "r_precision")
 
 
 @dataclass(frozen=True)
-class Look:
-    """One thing to look at. see: makes its array. kind: what its values are, and so how near they must stay."""
+class Probe:
+    """One thing to measure. measure: makes its array. kind: what its values are, and so how near they must stay."""
 
     name: str
     layer: Layer
     kind: Kind
-    see: Callable[[], np.ndarray]
+    measure: Callable[[], np.ndarray]
 
     @property
     def tier(self) -> int:
         return TIERS[self.layer]
 
 
-class Looks:
+class Probes:
     """Everything that can be looked at with some models."""
 
     def __init__(self, golden: Golden, models: Models) -> None:
@@ -67,23 +67,25 @@ class Looks:
     def evidence(self) -> Evidence:
         return self.golden.evidence(self.models)
 
-    def all(self) -> Iterator[Look]:
-        """In the order of the layers; nothing is computed until a look is asked to see."""
-        yield Look("decode png", "decode", "pixels", lambda: _thin(read_image(FOLDER / SHEETS["made"])))
-        yield Look("decode jpeg", "decode", "pixels", lambda: _thin(read_image(JPEG)))
+    def all(self) -> Iterator[Probe]:
+        """In the order of the layers; nothing is computed until a probe is measured."""
+        yield Probe("decode png", "decode", "pixels", lambda: _thin(read_image(FOLDER / SHEETS["made"])))
+        yield Probe("decode jpeg", "decode", "pixels", lambda: _thin(read_image(JPEG)))
         yield from self._resizing()
-        yield Look("to 8 bits", "resize", "pixels", lambda: to_uint8(torch.linspace(-1.01, 1.01, 4001)).numpy())
-        yield from (Look(f"estimator {name}", "estimator", kind, see) for name, kind, see in self._estimators())
+        yield Probe("to 8 bits", "resize", "pixels", lambda: to_uint8(torch.linspace(-1.01, 1.01, 4001)).numpy())
+        yield from (
+            Probe(f"estimator {name}", "estimator", kind, measure) for name, kind, measure in self._estimators()
+        )
         yield from self._features()
         for name, (_, ids) in METRICS.items():
             for id in ids:
                 kind: Kind = "share" if id in SHARES else "number"
-                yield Look(f"metric {id}", "metrics", kind, lambda name=name, id=id: np.array([self._score(name)[id]]))  # type: ignore[misc]
+                yield Probe(f"metric {id}", "metrics", kind, lambda name=name, id=id: np.array([self._score(name)[id]]))  # type: ignore[misc]
 
-    def _resizing(self) -> Iterator[Look]:
+    def _resizing(self) -> Iterator[Probe]:
         for shape, picture in self.golden.scenes.items():
             batch = torch.from_numpy(np.ascontiguousarray(picture))[None]
-            yield Look(
+            yield Probe(
                 f"clean-fid resize, {shape}",
                 "resize",
                 "floats",
@@ -91,7 +93,7 @@ class Looks:
             )  # type: ignore[misc]
             for mode in ("shortest", "squash"):
                 to = Preprocess(72, resize_mode=mode)  # type: ignore[arg-type]
-                yield Look(
+                yield Probe(
                     f"CLIP resize {mode}, {shape}",
                     "resize",
                     "pixels",
@@ -99,20 +101,20 @@ class Looks:
                 )  # type: ignore[misc]
         to = Preprocess(72)
         tall = torch.from_numpy(np.ascontiguousarray(self.golden.scenes["tall"]))[None]
-        yield Look(
+        yield Probe(
             "CLIP normalise, tall",
             "resize",
             "floats",
             lambda: _thin(to.normalise(to.resize(tall).float() / 255).numpy()),
         )
-        yield Look(
+        yield Probe(
             "differentiable CLIP resize, tall",
             "resize",
             "floats",
             lambda: 255 * _thin(to.resize((to_float(tall) + 1) / 2).numpy()),
         )
         folder = plugins.load("datasets", "image_folder")
-        yield Look("image folder resize", "resize", "pixels", lambda: _thin(folder.Files([JPEG], 64).read([0])))
+        yield Probe("image folder resize", "resize", "pixels", lambda: _thin(folder.Files([JPEG], 64).read([0])))
 
     def _estimators(self) -> Iterator[tuple[str, Kind, Callable[[], np.ndarray]]]:
         for blocks in (2, 4):  # 12 dimensions: full rank; 48: singular covariances
@@ -157,13 +159,13 @@ class Looks:
             lambda: np.array([float(r_precision.first_places(cosines[:, 5], cosines[:, 20:])[0].mean())]),
         )
 
-    def _features(self) -> Iterator[Look]:
+    def _features(self) -> Iterator[Probe]:
         images = torch.from_numpy(
             np.concatenate([self.golden.made[: FEATURED // 2], self.golden.real[: FEATURED // 2]])
         )
         for name in (JUDGE, JUDGE_CLIP, *(["inception"] if inception.weights() else [])):
             some = images if name != "inception" else images[::4]
-            yield Look(
+            yield Probe(
                 f"features {name}",
                 "features",
                 "features",
@@ -171,14 +173,14 @@ class Looks:
             )  # type: ignore[misc]
         for shape in ("tall", "wide"):
             scene = torch.from_numpy(np.ascontiguousarray(self.golden.scenes[shape]))[None]
-            yield Look(
+            yield Probe(
                 f"features {JUDGE_CLIP}, {shape}",
                 "features",
                 "features",
                 lambda s=scene: self._clip().encode_images(s).numpy(),
             )  # type: ignore[misc]
         texts = list(self.golden.captions[:FEATURED])
-        yield Look(
+        yield Probe(
             f"features {JUDGE_CLIP}, texts", "features", "features", lambda: self._clip().encode_texts(texts).numpy()
         )
 
