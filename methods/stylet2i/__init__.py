@@ -17,11 +17,11 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.images import to_uint8
 from t2ibench.core.seeds import latents
 from t2ibench.methods.stylet2i.adjustment import adjust
-from t2ibench.methods.stylet2i.attribute import attribute_text
-from t2ibench.methods.stylet2i.attributes import Lexicon
 from t2ibench.methods.stylet2i.directions import DirectionNetwork, load
+from t2ibench.methods.stylet2i.lexicon import Lexicon
 from t2ibench.methods.stylet2i.recipe import PARTS, recipe
 from t2ibench.methods.stylet2i.settings import Config
+from t2ibench.methods.stylet2i.train_attribute import attribute_text
 from t2ibench.networks.models import Models
 from t2ibench.networks.passes import in_passes
 from t2ibench.tracks.contract import TextToImage

@@ -9,10 +9,6 @@ from typing import Any
 
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.data.split import Split
-from t2ibench.methods.stylet2i.attribute import AttributeRecipe
-from t2ibench.methods.stylet2i.clip_training import ClipRecipe
-from t2ibench.methods.stylet2i.parts import PartsRecipe
-from t2ibench.methods.stylet2i.sentence import SentenceRecipe
 from t2ibench.methods.stylet2i.settings import (
     ATTRIBUTE,
     SENTENCE,
@@ -22,6 +18,10 @@ from t2ibench.methods.stylet2i.settings import (
     SentenceSettings,
     choose,
 )
+from t2ibench.methods.stylet2i.train_attribute import AttributeRecipe
+from t2ibench.methods.stylet2i.train_clip import ClipRecipe
+from t2ibench.methods.stylet2i.train_parts import PartsRecipe
+from t2ibench.methods.stylet2i.train_sentence import SentenceRecipe
 from t2ibench.networks.models import Models
 from t2ibench.networks.training.loop import Recipe
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from t2ibench.core.errors import UserError
-from t2ibench.methods.stylet2i.attributes import words
+from t2ibench.methods.stylet2i.lexicon import words
 from t2ibench.networks.clip import Clip
 
 

@@ -10,7 +10,7 @@ from stylet2i_tiny import WORDS
 from t2ibench.data.split import Vocabulary
 from t2ibench.datasets.avatars.grammar import captions
 from t2ibench.datasets.avatars.model import read_model
-from t2ibench.methods.stylet2i.attributes import Lexicon, facts, words
+from t2ibench.methods.stylet2i.lexicon import Lexicon, facts, words
 
 # A part of the vocabulary of MM-CelebA-HQ's captions, where "no beard" is a phrase of its own and gender is said by
 # pronouns.

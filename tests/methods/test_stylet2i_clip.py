@@ -13,7 +13,7 @@ from stylet2i_tiny import squares
 
 from t2ibench.core.errors import UserError
 from t2ibench.methods.stylet2i import recipe
-from t2ibench.methods.stylet2i.clip_training import ClipRecipe, cropped_to, trained_tensors
+from t2ibench.methods.stylet2i.train_clip import ClipRecipe, cropped_to, trained_tensors
 from t2ibench.networks.clip import Clip
 from t2ibench.networks.training import loop
 from t2ibench.networks.weights import Weights

@@ -17,13 +17,13 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.seeds import derive_seed, latents
 from t2ibench.data.split import Vocabulary
 from t2ibench.methods.stylet2i import PARTS, recipe
-from t2ibench.methods.stylet2i.attribute import AttributeRecipe
 from t2ibench.methods.stylet2i.directions import DirectionNetwork, Shape
 from t2ibench.methods.stylet2i.losses import contrastive_loss
-from t2ibench.methods.stylet2i.parts import PartsRecipe
 from t2ibench.methods.stylet2i.segmentation import PartSegmenter, segmenter
-from t2ibench.methods.stylet2i.sentence import SentenceRecipe, clip_scale
 from t2ibench.methods.stylet2i.text import ClipText, TextEncoder, file_vectors, learned_vectors
+from t2ibench.methods.stylet2i.train_attribute import AttributeRecipe
+from t2ibench.methods.stylet2i.train_parts import PartsRecipe
+from t2ibench.methods.stylet2i.train_sentence import SentenceRecipe, clip_scale
 from t2ibench.methods.stylet2i.warm_start import RIDGE, attribute_start, drawn, regression, sentence_start
 
 KNOWN = ["a", "bob", "hair", "hat", "long"]

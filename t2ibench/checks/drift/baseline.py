@@ -1,4 +1,4 @@
-"""A baseline: what was measured at some time, in one JSON file with the environment it was measured in, and why it was last
+"""A baseline: what was measured at some time, in one JSON file with its environment, and why it was last
 written.
 """
 
@@ -32,7 +32,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Baseline:
-    """measured: T0 and T1. suite: the content of a suite file, and records: its records, for T2 (none: no T2). margins: by
+    """measured: T0 and T1. suite: a suite file, and records: its records, for T2 (none: no T2). margins: by
     value.
 
     reasons: why it was written, oldest first.

@@ -5,7 +5,8 @@ T0: numbers within 1e-6 relative on one platform and 1e-4 across platforms, pixe
 floats of [0, 255] within 1e-5 (1e-3), shares of the 48 images equal (across: one image). T1: the features of every
 image within 1e-5 (1e-4) of their norm, which is narrower than a cosine of 1 - 1e-5, since networks that compute in
 bfloat16 lie between the two. One platform is one system, processor and device; other packages are no other platform,
-they are what the gate is there to find. T2 is in `methods`. A probe that cannot be measured is inconclusive, never a pass.
+they are what the gate is there to find. T2 is in `methods`. A probe that cannot be measured is inconclusive, never a
+pass.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

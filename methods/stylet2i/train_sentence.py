@@ -13,7 +13,7 @@ from t2ibench.core.seeds import derive_seed, uniform
 from t2ibench.data.split import Split
 from t2ibench.methods.stylet2i.losses import contrastive_loss, cosine_loss
 from t2ibench.methods.stylet2i.settings import SentenceSettings
-from t2ibench.methods.stylet2i.training import HELD_OUT, DirectionRecipe
+from t2ibench.methods.stylet2i.train_directions import HELD_OUT, DirectionRecipe
 from t2ibench.methods.stylet2i.warm_start import sentence_start
 from t2ibench.networks.clip import Clip
 from t2ibench.networks.models import Models

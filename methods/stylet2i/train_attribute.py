@@ -13,13 +13,13 @@ from torch import Tensor
 from t2ibench.core.errors import UserError
 from t2ibench.core.seeds import derive_seed, uniform
 from t2ibench.data.split import Split
-from t2ibench.methods.stylet2i import attributes
-from t2ibench.methods.stylet2i.attributes import Lexicon
+from t2ibench.methods.stylet2i import lexicon
+from t2ibench.methods.stylet2i.lexicon import Lexicon
 from t2ibench.methods.stylet2i.losses import difference, semantic_loss, spatial_loss
 from t2ibench.methods.stylet2i.segmentation import Segmenter, segmenter
-from t2ibench.methods.stylet2i.sentence import mean_length
 from t2ibench.methods.stylet2i.settings import AttributeSettings
-from t2ibench.methods.stylet2i.training import DirectionRecipe
+from t2ibench.methods.stylet2i.train_directions import DirectionRecipe
+from t2ibench.methods.stylet2i.train_sentence import mean_length
 from t2ibench.methods.stylet2i.warm_start import attribute_start
 from t2ibench.networks.models import Models
 
@@ -119,7 +119,7 @@ class AttributeRecipe(DirectionRecipe):
 
     def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors, config = super().result()
-        return tensors, {**config, "phrase": self.own.phrase, "vocabulary": attributes.facts(self.vocabulary)}
+        return tensors, {**config, "phrase": self.own.phrase, "vocabulary": lexicon.facts(self.vocabulary)}
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
