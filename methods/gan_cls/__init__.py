@@ -16,8 +16,8 @@ from torch import Tensor
 from t2ibench.core.images import to_uint8
 from t2ibench.core.seeds import latents, uniform
 from t2ibench.methods.gan_cls.loading import load_encoder, load_generator, load_style_encoder
-from t2ibench.methods.gan_cls.recipe import PARTS, recipe
 from t2ibench.methods.gan_cls.sampling import prepare
+from t2ibench.methods.gan_cls.train import PARTS, recipe
 from t2ibench.networks.models import Models
 from t2ibench.tracks.contract import TextToImage
 

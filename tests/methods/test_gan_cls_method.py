@@ -16,8 +16,8 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.settings import configure
 from t2ibench.methods.gan_cls import Config, Method
 from t2ibench.methods.gan_cls.figures import save_noise_interpolation, save_sentence_interpolation, save_style_transfer
-from t2ibench.methods.gan_cls.recipe import recipe
 from t2ibench.methods.gan_cls.text_encoder import EncoderShape
+from t2ibench.methods.gan_cls.train import recipe
 from t2ibench.networks import weights as weight_files
 from t2ibench.networks.models import Models
 from t2ibench.report import sheets

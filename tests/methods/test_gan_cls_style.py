@@ -12,10 +12,10 @@ from torch.nn.functional import avg_pool2d
 
 from t2ibench.methods.gan_cls import style_network
 from t2ibench.methods.gan_cls.networks import Generator, Shape
-from t2ibench.methods.gan_cls.recipe_style import StyleRecipe, directions
 from t2ibench.methods.gan_cls.settings import StyleSettings
 from t2ibench.methods.gan_cls.style_network import WhitenedEncoder
 from t2ibench.methods.gan_cls.style_score import background_colours, roc_auc, style_pairs, verification_auc
+from t2ibench.methods.gan_cls.train_style import StyleRecipe, directions
 
 
 class LinearGenerator(Generator):

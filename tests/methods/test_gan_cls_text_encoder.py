@@ -12,8 +12,6 @@ from gan_cls_data import ENCODER, colour_split, tiny_encoder
 from torch import nn
 
 from t2ibench.core.errors import UserError
-from t2ibench.methods.gan_cls.recipe import recipe
-from t2ibench.methods.gan_cls.recipe_text import attribute_features, retrieval
 from t2ibench.methods.gan_cls.text_encoder import (
     ALPHABET,
     COLUMN,
@@ -23,6 +21,8 @@ from t2ibench.methods.gan_cls.text_encoder import (
     TextEncoder,
     characters,
 )
+from t2ibench.methods.gan_cls.train import recipe
+from t2ibench.methods.gan_cls.train_text import attribute_features, retrieval
 from t2ibench.networks.models import Models
 
 

@@ -15,8 +15,9 @@ from torch import nn
 from t2ibench.core import plugins
 from t2ibench.core.errors import UserError
 from t2ibench.methods.gan_cls.networks import Discriminator, Generator
-from t2ibench.methods.gan_cls.recipe import PARTS, recipe
-from t2ibench.methods.gan_cls.recipe_gan import (
+from t2ibench.methods.gan_cls.settings import EMBEDDED, VARIANTS, GanSettings, StyleSettings, TextSettings, choose
+from t2ibench.methods.gan_cls.train import PARTS, recipe
+from t2ibench.methods.gan_cls.train_gan import (
     GanRecipe,
     average,
     estimate_statistics,
@@ -24,7 +25,6 @@ from t2ibench.methods.gan_cls.recipe_gan import (
     learning_rate,
     update,
 )
-from t2ibench.methods.gan_cls.settings import EMBEDDED, VARIANTS, GanSettings, StyleSettings, TextSettings, choose
 from t2ibench.networks.models import Models
 from t2ibench.networks.training import loop
 

@@ -11,8 +11,8 @@ import torch
 from t2ibench.core.images import pixel_hash
 from t2ibench.data.split import Split
 from t2ibench.methods.gan_cls.networks import Generator, Shape
-from t2ibench.methods.gan_cls.recipe_gan import estimate_statistics
 from t2ibench.methods.gan_cls.text_encoder import EncoderShape, TextEncoder
+from t2ibench.methods.gan_cls.train_gan import estimate_statistics
 from t2ibench.networks import weights
 
 TINY = Shape(text_dim=5, nz=4, nt=3, ngf=2, ndf=2)

@@ -20,10 +20,10 @@ from t2ibench.data.split import Split
 from t2ibench.methods.gan_cls.embeddings import embed_captions, rectangular
 from t2ibench.methods.gan_cls.losses import discriminator_loss, generator_loss, interpolate, interpolation_beta
 from t2ibench.methods.gan_cls.networks import Discriminator, Generator, ImageEncoder, Shape, reset_conv_biases
-from t2ibench.methods.gan_cls.recipe_text import embed_images, retrieval_report, seeded
 from t2ibench.methods.gan_cls.sampling import Sampler, labels_of
 from t2ibench.methods.gan_cls.settings import GanSettings, card_facts, shape_of
 from t2ibench.methods.gan_cls.text_encoder import TextEncoder
+from t2ibench.methods.gan_cls.train_text import embed_images, retrieval_report, seeded
 
 
 class GanRecipe:

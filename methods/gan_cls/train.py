@@ -13,10 +13,10 @@ from torch import Tensor
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.data.split import Split
 from t2ibench.methods.gan_cls.loading import load_encoder, load_generator, load_image_side
-from t2ibench.methods.gan_cls.recipe_gan import GanRecipe
-from t2ibench.methods.gan_cls.recipe_style import StyleRecipe
-from t2ibench.methods.gan_cls.recipe_text import TextRecipe, attribute_features
 from t2ibench.methods.gan_cls.settings import VARIANTS, GanSettings, StyleSettings, TextSettings, choose
+from t2ibench.methods.gan_cls.train_gan import GanRecipe
+from t2ibench.methods.gan_cls.train_style import StyleRecipe
+from t2ibench.methods.gan_cls.train_text import TextRecipe, attribute_features
 from t2ibench.networks.models import Models
 from t2ibench.networks.training.loop import Recipe
 

@@ -18,10 +18,10 @@ from t2ibench.core.seeds import derive_seed, latents, uniform
 from t2ibench.data.split import Split
 from t2ibench.methods.gan_cls.embeddings import embed_captions, rectangular
 from t2ibench.methods.gan_cls.networks import Generator
-from t2ibench.methods.gan_cls.recipe_text import seeded
 from t2ibench.methods.gan_cls.settings import StyleSettings, card_facts
 from t2ibench.methods.gan_cls.style_network import WhitenedEncoder, style_encoder
 from t2ibench.methods.gan_cls.text_encoder import TextEncoder
+from t2ibench.methods.gan_cls.train_text import seeded
 from t2ibench.networks.schedule import batch_rows, warmup_cosine
 
 PASS = 256  # images drawn at once
