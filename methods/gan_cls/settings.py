@@ -61,7 +61,7 @@ class GanSettings(Shape):
 class TextSettings(EncoderShape):
     """The CVPR release's training (RMSprop), with the encoder of the ICML release for CUB."""
 
-    image_side: str = "joint"  # or "attributes", or a CLIP of the zoo ("clip-guide-avatars"): see recipe_text.py
+    image_side: str = "joint"  # or "attributes", or a CLIP of the zoo ("clip-guide-avatars"): see train_text.py
     image_width: int = 64  # of the joint image encoder
     class_column: str = ""
     batch: int = 40

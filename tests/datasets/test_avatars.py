@@ -156,7 +156,7 @@ def test_two_loads_are_the_same_bytes_and_damage_is_mended(small):
 def test_training_images_are_drawn_when_read_and_are_those_that_are_known(monkeypatch, tmp_path):
     """A thousandth of the shipped hashes against pixels; and a split of that size that says so before it is drawn."""
     config, every = avatars.Config(), 1000
-    hashes = known.hashes(avatars.recipe_of(config, "train", 20_000).key)
+    hashes = known.hashes(avatars.image_set_key(config, "train", 20_000).key)
     assert len(hashes) == 20_000
     seeds = [derive_seed("avatars", "train", index) for index in range(0, 20_000, every)]
     model = read_model()

@@ -277,12 +277,9 @@ def test_a_tie_is_no_success():
 def test_the_oracle_draws_among_the_captions_that_are_true():
     split = squares(12)
     others = distractors([c[0] for c in split.captions], 3, 0)
-    by_hand = []
-    for i, row in enumerate(others.tolist()):
-        shown = (split.attributes["colour"][i], split.attributes["ground"][i])  # type: ignore[index]
-        by_hand.append(
-            1 / (1 + sum((split.attributes["colour"][j], split.attributes["ground"][j]) == shown for j in row))
-        )  # type: ignore[index]
+    assert split.attributes is not None
+    shown = list(zip(split.attributes["colour"], split.attributes["ground"], strict=True))
+    by_hand = [1 / (1 + sum(shown[j] == shown[i] for j in row)) for i, row in enumerate(others.tolist())]
     assert oracle(split, 0, others).tolist() == pytest.approx(by_hand)
     assert set(by_hand) == {1.0}  # equal facts make equal captions here, and those are never in a pool
 

@@ -153,10 +153,8 @@ class Clip:
         tokens = self._tokenizer(list(texts), context_length=self.context_length)
         beyond = self._tokenizer(list(texts), context_length=2 * self.context_length)[:, self.context_length :]
         self.truncated += int((beyond != self._padding).any(1).sum())
-        parts = [
-            F.normalize(self.model.encode_text(chunk.to(self.device)), dim=-1).cpu() for chunk in tokens.split(batch)
-        ]  # type: ignore[operator]
-        return torch.cat(parts)
+        encode: Callable[[Tensor], Tensor] = self.model.encode_text  # type: ignore[assignment]
+        return torch.cat([F.normalize(encode(chunk.to(self.device)), dim=-1).cpu() for chunk in tokens.split(batch)])
 
     def unknown_words(self, texts: Sequence[str]) -> list[tuple[int, int]] | None:
         """For each text how many of its words the network never learned, and how many words it has.
