@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from t2ibench.core import cache, environment
@@ -87,9 +88,7 @@ def weights() -> Iterator[Check]:
     if not found:
         yield Check("weights", False, f"none in {', '.join(map(str, zoo.folders()))}", "install the package again")
     for name, path in found.items():
-        yield _attempt(
-            name, lambda path=path: _sound(path), "get the file again, or take its folder out of T2IBENCH_WEIGHTS"
-        )  # type: ignore[misc]
+        yield _attempt(name, partial(_sound, path), "get the file again, or take its folder out of T2IBENCH_WEIGHTS")
 
 
 def _sound(path: Path) -> str:
@@ -103,9 +102,11 @@ def _sound(path: Path) -> str:
 def suites() -> Iterator[Check]:
     """The shipped suites: whether every plug-in they name is there."""
     for name in suite.available():
-        yield _attempt(
-            f"suite {name}", lambda name=name: suite.load(name).title, "mend the file, or install the package again"
-        )  # type: ignore[misc]
+        yield _attempt(f"suite {name}", partial(_title, name), "mend the file, or install the package again")
+
+
+def _title(name: str) -> str:
+    return suite.load(name).title
 
 
 def metrics() -> Iterator[Check]:

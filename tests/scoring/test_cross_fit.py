@@ -106,11 +106,8 @@ class Scene:
         }
         table = table.assign(species=[f"s{row % 9}" for row in range(len(table))])
         ids = [str(row) for row in range(len(table))]
-        self.x, self.fits, self.train = (
-            x,
-            0,
-            Split("d", "train", ids, ids, [("",)] * len(ids), table, Vocabulary(words)),
-        )  # type: ignore[arg-type]
+        self.x, self.fits = x, 0
+        self.train = Split("d", "train", ids, ids, [("",)] * len(ids), table, Vocabulary(words))  # type: ignore[arg-type]
         self.train.__dict__["digest"] = "of the training split"
 
     def real_features(self, extractor: str, split: Split) -> torch.Tensor:

@@ -62,7 +62,7 @@ def test_a_method_orders_its_conditions_as_the_tasks_do():
     [
         (
             "{mode: sample, c2: {C: T}, from: ours}",
-            "compositions.yaml: x: c2 takes 'T' from 'C', expected one of A, B, text",
+            "compose_tasks.yaml: x: c2 takes 'T' from 'C', expected one of A, B, text",
         ),
         ("{mode: sample, c2: {A: TQ}, from: ours}", "no condition is called 'Q'"),
         ("{mode: sample, c2: {A: TE, B: E}, from: ours}", "c2 takes E from two sources"),

@@ -89,16 +89,16 @@ class Probes:
                 f"clean-fid resize, {shape}",
                 "resize",
                 "floats",
-                lambda p=picture: _thin(inception.clean_resize(p, inception.SIDE)),
-            )  # type: ignore[misc]
+                lambda p=picture: _thin(inception.clean_resize(p, inception.SIDE)),  # type: ignore[misc]
+            )
             for mode in ("shortest", "squash"):
                 to = Preprocess(72, resize_mode=mode)  # type: ignore[arg-type]
                 yield Probe(
                     f"CLIP resize {mode}, {shape}",
                     "resize",
                     "pixels",
-                    lambda to=to, b=batch: _thin(to.resize(b).numpy()),
-                )  # type: ignore[misc]
+                    lambda to=to, b=batch: _thin(to.resize(b).numpy()),  # type: ignore[misc]
+                )
         to = Preprocess(72)
         tall = torch.from_numpy(np.ascontiguousarray(self.golden.scenes["tall"]))[None]
         yield Probe(
@@ -125,8 +125,8 @@ class Probes:
             yield (
                 f"Fréchet distance, d={d}",
                 "number",
-                lambda a=made, b=real: np.array([frechet.frechet_distance(a, b)]),
-            )  # type: ignore[misc]
+                lambda a=made, b=real: np.array([frechet.frechet_distance(a, b)]),  # type: ignore[misc]
+            )
             yield f"kernel distance, d={d}", "number", lambda a=made, b=real: np.array([kid.kid(a, b)[0]])  # type: ignore[misc]
             for id in ("precision", "recall", "density", "coverage"):
                 kind: Kind = "share" if id in SHARES else "number"
@@ -169,16 +169,16 @@ class Probes:
                 f"features {name}",
                 "features",
                 "features",
-                lambda n=name, i=some: find(self.models, n).network(i).numpy(),
-            )  # type: ignore[misc]
+                lambda n=name, i=some: find(self.models, n).network(i).numpy(),  # type: ignore[misc]
+            )
         for shape in ("tall", "wide"):
             scene = torch.from_numpy(np.ascontiguousarray(self.golden.scenes[shape]))[None]
             yield Probe(
                 f"features {JUDGE_CLIP}, {shape}",
                 "features",
                 "features",
-                lambda s=scene: self._clip().encode_images(s).numpy(),
-            )  # type: ignore[misc]
+                lambda s=scene: self._clip().encode_images(s).numpy(),  # type: ignore[misc]
+            )
         texts = list(self.golden.captions[:FEATURED])
         yield Probe(
             f"features {JUDGE_CLIP}, texts", "features", "features", lambda: self._clip().encode_texts(texts).numpy()
