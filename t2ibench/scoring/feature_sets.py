@@ -53,7 +53,7 @@ def feature_sets(evidence: Evidence, extractor: str, group: str, fewest: int) ->
 
     Raises UserError below `fewest` images on a side.
     """
-    if not len(evidence.reference):
+    if not len(evidence.reference) and reference_file(evidence.reference) is None:
         raise UserError(NO_REAL_IMAGES)
     ids = made_for(evidence, group)
     return sets_of(evidence, extractor_of(evidence, extractor), group, evidence.reference, clusters(ids), fewest)

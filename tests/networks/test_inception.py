@@ -139,7 +139,7 @@ def test_a_named_place_without_weights_is_refused(tmp_path, monkeypatch):
 def test_absent_weights_are_refused(tmp_path, monkeypatch):
     monkeypatch.delenv("T2IBENCH_INCEPTION", raising=False)
     monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path))
-    with pytest.raises(UserError, match="is missing: put the weights there"):
+    with pytest.raises(UserError, match="is missing: put NVIDIA"):
         Inception()
 
 

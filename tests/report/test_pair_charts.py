@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 from made_records import record, value
-from test_report import SOUND
+from made_records import SOUND
 
 from t2ibench.report import page as report
 from t2ibench.report.board import boards
