@@ -1,5 +1,6 @@
 """metrics/condition_fidelity.py: closed forms of each comparison, and who is held to whom."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -138,7 +139,7 @@ def test_texts_edits_and_what_is_put_back_are_told_apart():
     assert "E" not in by_letter("interp_free", sources, sources)  # neither A's nor B's
     mirrored = Seen({**sources.of, "S": sources.of["S"][:, :, ::-1]})
     pose = task("pose_S")
-    pose.task.__dict__["edit"] = "mirror"
+    pose = replace(pose, task=replace(pose.task, edit="mirror"))
     [row] = [row for row in compared(pose, mirrored, sources) if row.letter == "S"]
     assert (row.kind, row.values.tolist()) == ("transfer", [1, 1, 1, 1])
 

@@ -100,7 +100,5 @@ def test_without_the_weights_it_says_where_they_belong(monkeypatch, tmp_path):
     monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path))
     evidence = FakeEvidence(PROBABILITIES.float())
     evidence.models, evidence._extractors = Models(), {}
-    with pytest.raises(
-        UserError, match=r"inception-probabilities: .*inception-2015-12-05.pt is missing: put NVIDIA"
-    ):
+    with pytest.raises(UserError, match=r"inception-probabilities: .*inception-2015-12-05.pt is missing: put NVIDIA"):
         Evidence.extractor_protocol(evidence, "inception-probabilities")

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from t2ibench.core.errors import UserError
+from t2ibench.data.split import Split
 from t2ibench.data.stores import ArrayImages
 from t2ibench.metrics.reconstruction import Config, score
-from t2ibench.networks.models import JUDGE
+from t2ibench.networks.models import JUDGE, Models
 from t2ibench.scoring.evidence import Evidence, Samples
 from t2ibench.tracks.compose_tasks import find
 from t2ibench.tracks.contract import COMPOSED, SOURCES, Prompt
@@ -25,21 +26,23 @@ class FakeCompositions(Evidence):
     """Tasks whose images lie at given distances from their source; an image of each of four inputs."""
 
     def __init__(self, away: dict[str, float], ok: dict[str, list[bool]] | None = None) -> None:
-        self.seed, self._judge, count = 0, JUDGE, len(PLACES)
+        count = len(PLACES)
         inputs = {"captions": ["x"] * count}
-        self.prompts = [Prompt("source", "", SOURCES, count, None, {"inputs": inputs})]
+        prompts = [Prompt("source", "", SOURCES, count, None, {"inputs": inputs})]
         for name in away:
             tags = {"inputs": inputs, "name": name, "task": dataclasses.asdict(find(name, "x")), "known": None}
-            self.prompts.append(Prompt(f"{COMPOSED}/{name}", name, f"{COMPOSED}/{name}", count, None, tags))
+            prompts.append(Prompt(f"{COMPOSED}/{name}", name, f"{COMPOSED}/{name}", count, None, tags))
         store = ArrayImages(np.zeros((count, 3, 2, 2), np.uint8), ["x"] * count)
-        self._samples = {}
-        for prompt in self.prompts:
+        samples = {}
+        for prompt in prompts:
             there = np.array((ok or {}).get(prompt.text, [True] * count))
-            self._samples[prompt.group] = Samples([prompt] * count, range(count), there, ["x"] * count, store)
+            samples[prompt.group] = Samples([prompt] * count, range(count), there, ["x"] * count, store)
+        real = Split("faces", "test", ["x"] * count, store, [("x",)] * count)
+        super().__init__(train=real, reference=real, prompts=prompts, samples=samples, models=Models(), judge=JUDGE)
         self.away = away
 
     def fake_features(self, extractor: str, group: str = "captions") -> Tensor:
-        return PLACES[self._samples[group].rows] + self.away.get(group.partition("/")[2], 0.0)
+        return PLACES[self.samples(group).rows] + self.away.get(group.partition("/")[2], 0.0)
 
     def extractor_protocol(self, name: str) -> dict[str, Any]:
         return {"extractor": name}

@@ -4,8 +4,7 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
-from made_records import record, value
-from made_records import SOUND
+from made_records import SOUND, record, value
 
 from t2ibench.report import page as report
 from t2ibench.report.board import boards

@@ -11,7 +11,7 @@ from torch import Tensor
 from t2ibench.core.images import pixel_hash
 from t2ibench.data.split import Split
 from t2ibench.data.stores import ArrayImages
-from t2ibench.networks.models import JUDGE
+from t2ibench.networks.models import JUDGE, Models
 from t2ibench.scoring.evidence import Evidence, Samples
 from t2ibench.tracks.contract import EDITS, SOURCES, Prompt
 
@@ -63,25 +63,21 @@ class FakeEdits(Evidence):
         ok: Mapping[str, Sequence[bool]] | None = None,
         prompts: Sequence[Prompt] | None = None,
     ) -> None:
-        self.seed, self._judge, self._render = 0, JUDGE, None
         asked = list(prompts or [prompt(literal, sources) for literal in literals])
         source = Prompt("source", "a person", SOURCES, sources, None, {"neutral": "a person"})
         self.features: Mapping[Any, Tensor] = features or {}
         self.texts, self.values, self.regions = texts or {}, values or {}, regions or {}
         self.judged = real if judged is None else judged
-        self.reference, self.train = split("test", real), split("train", real if train is None else train)
-        self.prompts = [source, *asked]
-        self._samples = {
-            group: self._group(group, images or {}, ok or {})
-            for group in dict.fromkeys([SOURCES, EDITS, *(p.group for p in asked)])
-        }
-
-    def _group(self, group: str, images: Mapping[str, np.ndarray], ok: Mapping[str, Sequence[bool]]) -> Samples:
-        rows = [(prompt, k) for prompt in self.prompts if prompt.group == group for k in range(prompt.images)]
-        good = np.array(ok.get(group, [True] * len(rows)))
-        pixels = images.get(group, np.broadcast_to(GREY, (len(rows), 3, 2, 2)))
-        hashes = [pixel_hash(image) for image in pixels]
-        return Samples([prompt for prompt, _ in rows], [k for _, k in rows], good, hashes, ArrayImages(pixels, hashes))
+        every = [source, *asked]
+        groups = dict.fromkeys([SOURCES, EDITS, *(p.group for p in asked)])
+        super().__init__(
+            train=split("train", real if train is None else train),
+            reference=split("test", real),
+            prompts=every,
+            samples={group: samples_of(group, every, images or {}, ok or {}) for group in groups},
+            models=Models(),
+            judge=JUDGE,
+        )
 
     def fake_features(self, extractor: str, group: str = "captions") -> Tensor:
         return self.features[group][torch.from_numpy(self.samples(group).rows)]
@@ -113,6 +109,17 @@ class FakeEdits(Evidence):
 
     def extractor_protocol(self, name: str) -> dict[str, Any]:
         return {"extractor": name, "sha256": "0" * 64, "resize": "none"}
+
+
+def samples_of(
+    group: str, prompts: Sequence[Prompt], images: Mapping[str, np.ndarray], ok: Mapping[str, Sequence[bool]]
+) -> Samples:
+    """The samples of a group; grey images where a test has made none."""
+    rows = [(prompt, k) for prompt in prompts if prompt.group == group for k in range(prompt.images)]
+    good = np.array(ok.get(group, [True] * len(rows)))
+    pixels = images.get(group, np.broadcast_to(GREY, (len(rows), 3, 2, 2)))
+    hashes = [pixel_hash(image) for image in pixels]
+    return Samples([prompt for prompt, _ in rows], [k for _, k in rows], good, hashes, ArrayImages(pixels, hashes))
 
 
 def certain(values: pd.DataFrame) -> pd.DataFrame:

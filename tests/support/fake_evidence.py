@@ -1,7 +1,6 @@
 """What a metric's `score` is given, holding features that a test made up instead of images."""
 
 from collections.abc import Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,8 +8,9 @@ import torch
 from torch import Tensor
 
 from t2ibench.data.split import Split
-from t2ibench.networks.models import JUDGE
-from t2ibench.scoring.evidence import Evidence
+from t2ibench.data.stores import ArrayImages
+from t2ibench.networks.models import JUDGE, Models
+from t2ibench.scoring.evidence import Evidence, Samples
 from t2ibench.tracks.contract import Prompt
 
 
@@ -27,17 +27,24 @@ class FakeEvidence(Evidence):
         images_each: int = 1,
         ok: list[bool] | None = None,
     ) -> None:
-        self.seed, self._judge, self.prompts = 0, JUDGE, []
-        self.ok = np.ones(len(fake), bool) if ok is None else np.array(ok)
-        words = list(texts or {f"text {i}": torch.ones(2) for i in range(-(-len(self.ok) // images_each))})
-        prompts = [Prompt(f"p{i:04}", text, images=images_each) for i, text in enumerate(words)]
-        self.rows = [(prompt, k) for prompt in prompts for k in range(images_each)][: len(self.ok)]
         self.fake, self.real, self.texts = fake, fake if real is None else real, texts or {}
-        self.reference = _Reference(self.real)  # type: ignore[assignment]
-
-    def samples(self, group: str = "captions") -> Any:
-        assert group == "captions"
-        return SimpleNamespace(prompts=[prompt for prompt, _ in self.rows], k=[k for _, k in self.rows], ok=self.ok)
+        good = np.ones(len(fake), bool) if ok is None else np.array(ok)
+        words = list(texts or {f"text {i}": torch.ones(2) for i in range(-(-len(good) // images_each))})
+        prompts = [Prompt(f"p{i:04}", text, images=images_each) for i, text in enumerate(words)]
+        rows = [(prompt, k) for prompt in prompts for k in range(images_each)][: len(good)]
+        samples = Samples(
+            [prompt for prompt, _ in rows], [k for _, k in rows], good, [""] * len(rows), blank(len(rows))
+        )
+        ids = [str(row) for row in range(len(self.real))]
+        reference = Split("real", "reference", ids, blank(len(ids)), [("",)] * len(ids))
+        super().__init__(
+            train=reference,
+            reference=reference,
+            prompts=[],
+            samples={"captions": samples},
+            models=Models(),
+            judge=JUDGE,
+        )
 
     def fake_features(self, extractor: str, group: str = "captions") -> Tensor:
         return self.fake
@@ -58,9 +65,6 @@ class FakeEvidence(Evidence):
         return {"extractor": name, "sha256": "0" * 64, "resize": "none"}
 
 
-class _Reference:
-    def __init__(self, real: Tensor) -> None:
-        self.real, self.digest = real, "reference"
-
-    def __len__(self) -> int:
-        return len(self.real)
+def blank(count: int) -> ArrayImages:
+    """As many images as a test has features of, which nobody looks at."""
+    return ArrayImages(np.zeros((count, 3, 1, 1), np.uint8), [str(row) for row in range(count)])
