@@ -1,9 +1,13 @@
-"""Adaptation: a generator of one domain is moved to others, which two texts name, and of which it is shown no image.
+"""Adaptation: a generator of one domain is moved to other domains. Two texts name the move; no image of a target is
+shown.
 
-Every target is asked of the same latents: the seed of sample k is H(run seed, "source", k) whatever the target, so that
-an image of a target stands beside what the generator drew of that latent before. The group "sources" holds those, the
-group "adapted/<domain>" the images of one target, held to real ones of that domain. The baselines bracket the metrics:
-`unadapted` changes nothing, and `real` returns real images of each domain, others than those that all are held to.
+All targets use the same latents: the seed of sample k is H(run seed, "source", k) for every target. So each image of a
+target can be compared with the image that the generator drew from that latent before the adaptation.
+
+- The group "sources" holds the images before the adaptation.
+- The group "adapted/<domain>" holds the images of one target. Metrics compare them with real images of that domain.
+- The baselines mark the two ends of a metric's scale: `unadapted` changes nothing, and `real` returns real images of
+  each domain. These are not the real images that metrics compare with.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,9 +25,10 @@ from t2ibench.tracks.from_sources import Sources, samples
 
 
 def prompts(asked: Asked) -> list[Prompt]:
-    """The sources and the suite's targets, in the data set's words.
+    """One prompt for the sources and one for each target, with the texts of the data set.
 
-    Among the tags: `real`, the digest of what a target is held to.
+    The tag `real` of a target is the digest of the real images that it is compared with. Raises UserError for a prompt
+    of a metric, a data set without other domains, or an unknown target.
     """
     where, data = asked.where, asked.data
     if asked.prompts:
@@ -34,23 +39,23 @@ def prompts(asked: Asked) -> list[Prompt]:
     if data.domain is None or len(data.domains) < 2:
         raise UserError(f"{where}: adapt: {data.facts['name']} has no other domains to adapt to: use another data set")
     plan: AdaptPlan = asked.settings
-    own, *others = data.domains
+    source_domain, *others = data.domains
     for target in plan.targets:
         if target not in others:
             raise UserError(
                 f"{where}: adapt: targets: no other domain is called {target!r}{did_you_mean(target, others)}"
             )
-    source = plan.source or data.domains[own]
-    made = [Prompt("source", source, SOURCES, plan.images, None, {"domain": own, "neutral": source})]
+    source = plan.source or data.domains[source_domain]
+    prompts = [Prompt("source", source, SOURCES, plan.images, None, {"domain": source_domain, "neutral": source})]
     for target in plan.targets or others:
         text, real = data.domains[target], data.domain(target, plan.reference, HELD_OUT)
         tags = {"domain": target, "neutral": source, "target": text, "real": real.digest}
-        made.append(Prompt(f"{ADAPTED}/{target}", text, f"{ADAPTED}/{target}", plan.images, None, tags))
-    return made
+        prompts.append(Prompt(f"{ADAPTED}/{target}", text, f"{ADAPTED}/{target}", plan.images, None, tags))
+    return prompts
 
 
 def facts(asked: Asked) -> dict[str, Any]:
-    """The texts, by domain, and how many real images each target is held to."""
+    """The texts, by domain, and the number of real images that each target is compared with."""
     source, *targets = asked.prompts
     return {
         "source": source.text,
@@ -60,20 +65,20 @@ def facts(asked: Asked) -> dict[str, Any]:
 
 
 def source(prompt: Prompt) -> str:
-    """The texts of an adaptation; the image before it depends on none."""
+    """The two texts of an adaptation. An image before the adaptation depends on no text."""
     return "unadapted" if prompt.group == SOURCES else f"{prompt.tags['neutral']} -> {prompt.text}"
 
 
 def make(method: Any, samples: Sequence[Sample], data: Dataset | None = None) -> Tensor:
-    """Ask a method for sources or for images of a target."""
+    """Ask a method for images before the adaptation, or for images of a target."""
     function = method.unadapted if samples[0].prompt.group == SOURCES else method.adapt
     return function([Adapt(sample.prompt.tags["neutral"], sample.prompt.text, sample.seed) for sample in samples])
 
 
 class RealImages:
-    """Real images of each domain, the data set's own for the sources: the ceiling of every distance.
+    """Real images of each domain, which show the best value that a distance can reach.
 
-    No pair is of one latent.
+    For the sources they are of the data set's own domain. Images with the same k have no latent in common.
     """
 
     weights: Mapping[str, Mapping[str, Any]] = {}
@@ -94,7 +99,7 @@ class RealImages:
 
 
 def baseline(name: str, maker: Maker | None, asked: Asked, seed: int) -> Maker:
-    """By its name; `real` is of no method."""
+    """A baseline by its name. `real` takes no images of a method."""
     return (
         RealImages(asked.data, asked.settings.images, seed)
         if maker is None
@@ -107,11 +112,15 @@ TRACK = Track(prompts=prompts, facts=facts, samples=samples, source=source, make
 
 @dataclass(frozen=True)
 class AdaptPlan:
-    """Which domains of the data set the track `adapt` asks for, of the same `images` latents each, and what they are
-    held to.
+    """Settings of the track `adapt`: which domains are asked for, and what their images are compared with.
+
+    images: number of latents, the same ones for every target.
+    targets: names of domains; empty: all domains but the data set's own.
+    source: text for what the method draws before the adaptation; None: the text of the data set's own domain.
+    reference: number of real images of each target, none of which a network was trained on.
     """
 
     images: int = 500
-    targets: tuple[str, ...] = ()  # names of domains; none: all but the data set's own
-    source: str | None = None  # what the method draws already; None: the text of the data set's own domain
-    reference: int = 1000  # real images of each target, which no network was trained on
+    targets: tuple[str, ...] = ()
+    source: str | None = None
+    reference: int = 1000

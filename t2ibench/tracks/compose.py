@@ -1,9 +1,12 @@
 """Composition: an image is put together from conditions that a task takes from images A and B and from texts.
 
-Every task is asked of the same inputs. A of input i is a real image, the i-th of the group "sources", and B is the next
-of them on a ring. Sample k of the group "composed/<task>" is of input k modulo their number; its noise is the same
-whatever the task. The text is the caption of that image of both which gives nothing else. The baselines bracket the
-metrics: `source` answers with A, `other` with B.
+All tasks use the same inputs.
+
+- Image A of input i is the i-th real image of the group "sources". Image B is the next one; after the last comes the
+  first.
+- Sample k of the group "composed/<task>" uses input k modulo the number of inputs. Its noise is the same for all tasks.
+- The text is the caption of B if the task takes other conditions from A, and the caption of A otherwise.
+- The baselines mark the ends of a metric's scale: `source` answers with A, `other` with B.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,9 +35,10 @@ from t2ibench.tracks.from_sources import samples
 
 
 def prompts(asked: Asked) -> list[Prompt]:
-    """The sources and the suite's tasks.
+    """One prompt for the sources and one for each task.
 
-    Raises UserError for unknown tasks, and for fewer images than inputs, or two.
+    Raises UserError for a prompt of a metric, an unknown task, and a number of inputs below 2 or above the number of
+    images of the split.
     """
     plan: ComposePlan = asked.settings
     data, where = asked.data, f"{asked.where}: compose"
@@ -59,12 +63,12 @@ def prompts(asked: Asked) -> list[Prompt]:
         "captions": [caption(split, row) for row in rows],
     }
     side = split.images.read(rows[:1]).shape[-1]
-    made = [Prompt("source", "the source", SOURCES, plan.inputs, None, {"inputs": inputs})]
+    prompts = [Prompt("source", "the source", SOURCES, plan.inputs, None, {"inputs": inputs})]
     for name in plan.tasks:
         task = compose_tasks.find(name, f"{where}: tasks")
         hole = packed(known(task.hole, data, side)) if task.has_hole else None
         tags = {"inputs": inputs, "name": name, "task": asdict(task), "known": hole}
-        made.append(
+        prompts.append(
             Prompt(
                 f"{COMPOSED}/{name}",
                 f"{name}: {task.about}",
@@ -74,18 +78,20 @@ def prompts(asked: Asked) -> list[Prompt]:
                 tags,
             )
         )
-    return made
+    return prompts
 
 
 def caption(split: Split, row: int) -> str | None:
-    """One of an image's captions, the same in every run; None where it has none."""
+    """One of an image's captions, the same one in every run; None for an image without captions."""
     texts = split.captions[row]
     return texts[derive_seed("caption", split.ids[row]) % len(texts)] if texts else None
 
 
 def known(hole: str, data: Dataset, side: int) -> np.ndarray:
-    """Where an image is known, bool [side, side]: outside of the middle, or of the region of an attribute where the
-    data set has one.
+    """Where an image is known, bool [side, side]: everywhere outside of the hole.
+
+    hole: name of an attribute, for the region of its part; any other name, or a data set without regions, gives the
+        middle of the image.
     """
     table = data.train.attributes
     if data.regions is not None and table is not None and hole in table:
@@ -96,24 +102,24 @@ def known(hole: str, data: Dataset, side: int) -> np.ndarray:
 
 
 def said(task: Task) -> str:
-    """Whose caption is the text of a task: that of B where A gives something else, of A otherwise."""
+    """Which image's caption is the text of a task: B's if the task takes conditions from A, A's otherwise."""
     return "B" if any("A" in sets for sets in (task.c1, task.c2)) else "A"
 
 
 def facts(asked: Asked) -> dict[str, Any]:
-    """The split of the inputs, and what each task is made of."""
+    """The split and the number of the inputs, and which conditions each task takes."""
     tasks = {prompt.tags["name"]: prompt.text.partition(": ")[2] for prompt in asked.prompts if prompt.group != SOURCES}
     plan: ComposePlan = asked.settings
     return {"sources": asked.data.split(plan.split).name, "inputs": plan.inputs, "tasks": tasks}
 
 
 def source(prompt: Prompt) -> str:
-    """The task, with all that decides what is asked."""
+    """The task, and a digest of everything that decides what is asked for."""
     return f"{prompt.text} ({digest(prompt.tags)[:16]})"
 
 
 def make(method: Any, samples: Sequence[Sample], data: Dataset | None = None) -> Tensor:
-    """The sources, which are real, or what a method puts together of them."""
+    """The sources, which are real images, or the images that a method puts together from them."""
     assert data is not None
     inputs = Inputs(data, samples[0].prompt)
     if samples[0].prompt.group == SOURCES:
@@ -122,7 +128,7 @@ def make(method: Any, samples: Sequence[Sample], data: Dataset | None = None) ->
 
 
 class Inputs:
-    """The images that the prompts of a track name."""
+    """The images that a prompt of this track names in its tag `inputs`."""
 
     def __init__(self, data: Dataset, prompt: Prompt) -> None:
         self.named = prompt.tags["inputs"]
@@ -130,13 +136,14 @@ class Inputs:
         self.split = data.split(self.named["split"]).take(self.rows)
 
     def images(self, k: Sequence[int]) -> np.ndarray:
-        """A of each k, uint8 [N, 3, H, W]; of k + 1 it is B."""
+        """Image A of each input k, uint8 [N, 3, H, W]. Image B of input k is image A of input k + 1."""
         return self.split.images.read([i % len(self.rows) for i in k])
 
     @cached_property
     def parts(self) -> np.ndarray | None:
-        """The exact parts of every input, uint8 [N, H, W], which data sets may have to draw; None where the data set
-        has none.
+        """The exact parts of every input, uint8 [N, H, W]; None if the data set has none.
+
+        They are cached, because a data set may have to draw them.
         """
         masks = self.split.masks
         if masks is None:
@@ -146,7 +153,7 @@ class Inputs:
         ).astype(np.uint8)
 
     def requests(self, samples: Sequence[Sample]) -> list[Compose]:
-        """What samples of one task ask of a method."""
+        """The requests that a method gets for samples of one task."""
         tags = samples[0].prompt.tags
         task, hole = Task(**tags["task"]), None if tags["known"] is None else unpacked(tags["known"])
         exact = bool({"G", "D"} & set("".join([*task.c1.values(), *task.c2.values()])))
@@ -173,20 +180,24 @@ def request(
     position: float = 0.5,
     drawn: Source | None = None,
 ) -> Compose:
-    """What a task asks of A and B, its text being a caption of theirs.
+    """The request for one image of a task. If the task reads a text, it is the caption of A or B (see `said`).
 
-    hole: where A is known, bool [H, W]. drawn: a sketch or a silhouette in place of the task's own edit.
+    hole: true where A is known, bool [H, W]; None for a task without a hole.
+    drawn: a sketch or a silhouette that replaces the task's own edit of A.
     """
     sources: dict[str, Source] = {"A": a} | ({} if b is None else {"B": b})
     if "edited" in task.c2:
         sources["edited"] = changed(a, b, task.edit, task.c2["edited"]) if drawn is None else drawn
     if "text" in task.c2:
         sources["text"] = Source(caption=(b if said(task) == "B" and b is not None else a).caption)
-    return Compose(task, {name: found for name, found in sources.items() if name in task.needs}, seed, hole, position)
+    return Compose(task, {name: source for name, source in sources.items() if name in task.needs}, seed, hole, position)
 
 
 def changed(a: Source, b: Source | None, edit: str, letters: str) -> Source:
-    """A's sketch or instances after an edit."""
+    """The sketch (letter S) and the instances (letter G) of A after an edit.
+
+    The edit "other" takes those of B.
+    """
     parts = silhouette = strokes = None
     if "S" in letters:
         strokes = edited(sketch_of(a), None if b is None else sketch_of(b), edit)
@@ -198,13 +209,13 @@ def changed(a: Source, b: Source | None, edit: str, letters: str) -> Source:
 
 
 def sketch_of(source: Source) -> np.ndarray:
-    """Strokes, float32 [H, W] in [0, 1]."""
+    """The strokes of a source, or else those of its image: float32 [H, W] in [0, 1]."""
     assert source.image is not None
     return canny(torch.from_numpy(source.image)[None])[0, 0].numpy() if source.strokes is None else source.strokes
 
 
 def silhouette_of(source: Source) -> np.ndarray:
-    """uint8 [H, W] in {0, 1}."""
+    """The silhouette of a source, or else that of its image: uint8 [H, W] in {0, 1}."""
     assert source.image is not None
     return (
         silhouettes(torch.from_numpy(source.image)[None])[0].numpy() if source.silhouette is None else source.silhouette
@@ -212,7 +223,7 @@ def silhouette_of(source: Source) -> np.ndarray:
 
 
 class Ends:
-    """A or B of every input in place of what is asked for."""
+    """A baseline that answers every sample with image A ("source") or image B ("other") of its input."""
 
     weights: Mapping[str, Mapping[str, Any]] = {}
     trained_on: Sequence[str] = ()
@@ -233,7 +244,7 @@ class Ends:
 
 
 def baseline(name: str, maker: Maker | None, asked: Asked, seed: int) -> Maker:
-    """`source` or `other`, which are of no method."""
+    """The baseline `source` or `other`. They take no images of a method."""
     return Ends(name, asked.data)
 
 
@@ -242,7 +253,13 @@ TRACK = Track(prompts=prompts, facts=facts, samples=samples, source=source, make
 
 @dataclass(frozen=True)
 class ComposePlan:
-    """Which tasks the track `compose` asks for, each of the same `inputs` images, and how many images of each."""
+    """Settings of the track `compose`: which tasks are asked for.
+
+    inputs: number of inputs, the same ones for every task.
+    images: images of each input for each task.
+    tasks: names of tasks, or letters of conditions.
+    split: the split that the inputs are taken from; None: the split of the reference.
+    """
 
     inputs: int = 64
     images: int = 1
@@ -263,4 +280,4 @@ class ComposePlan:
         "colorize_direct",
         "tryon",
     )
-    split: str | None = None  # whose images; None: the reference's
+    split: str | None = None

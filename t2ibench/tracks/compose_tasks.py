@@ -1,7 +1,7 @@
-"""Tasks of the track `compose`: which conditions are taken from which source, and how the image is made of them.
+"""Tasks of the track `compose`: which conditions are taken from which source, and how the image is made from them.
 
-The tasks of Composer's paper are in compose_tasks.yaml. Letters alone name a task too: "SD" draws from the sketch and
-the depth of A.
+The tasks of Composer's paper are in compose_tasks.yaml. Letters of conditions name a task too: "SD" draws from the
+sketch and the depth of A.
 """
 
 import functools
@@ -33,11 +33,16 @@ FILE = "compose_tasks.yaml"
 
 @dataclass(frozen=True)
 class Task:
-    """c1, c2: for each source the letters that are taken from it; `from_`: who says that these are the task's
-    conditions.
+    """One task.
 
-    edit: how "edited" differs from A, one of EDITS. hole: where M knows nothing: "middle", or the region of an
-    attribute. keep: known pixels are put back.
+    mode: "sample" draws from noise, "reconfigure" inverts A under c1 and draws it again under c2, "interpolate" draws
+        from one noise under conditions between A and B.
+    c2: the letters that are taken from each source for the new image.
+    from_: who defines these conditions as the task's: a figure of the paper, its text, or we.
+    c1: the letters under which A is inverted; only for "reconfigure".
+    edit: how the source "edited" differs from A, one of EDITS; empty if the task takes nothing from "edited".
+    hole: where letter M knows nothing: "middle", or the name of an attribute, for its region.
+    keep: whether the known pixels are put back into the image.
     """
 
     mode: Literal["sample", "reconfigure", "interpolate"]
@@ -50,7 +55,7 @@ class Task:
 
     @property
     def needs(self) -> frozenset[str]:
-        """The sources that must be given; what lies between is between A and B, and A is what is inverted or edited."""
+        """The sources that must be given. "between" and the edit "other" need A and B; c1 and other edits need A."""
         named = {*self.c1, *self.c2}
         more = {"A", "B"} if "between" in named or self.edit == "other" else {"A"} if self.c1 or self.edit else set()
         return frozenset((named - {"between"}) | more)
@@ -58,8 +63,8 @@ class Task:
     @property
     def given(self) -> dict[str, str]:
         """The source of each letter of c2, in the order of LETTERS."""
-        found = {letter: source for source, letters in self.c2.items() for letter in letters}
-        return {letter: found[letter] for letter in LETTERS if letter in found}
+        sources = {letter: source for source, letters in self.c2.items() for letter in letters}
+        return {letter: sources[letter] for letter in LETTERS if letter in sources}
 
     @property
     def has_hole(self) -> bool:
@@ -67,7 +72,7 @@ class Task:
 
     @property
     def about(self) -> str:
-        """What the image is made of: "sketch and depth of A, embedding of B"."""
+        """What the image is made from, in words: "sketch and depth of A, embedding of B"."""
         if not self.given:
             return "nothing"
         if self.c2 == {"A": LETTERS}:
@@ -89,7 +94,7 @@ def tasks() -> Mapping[str, Task]:
 
 
 def find(name: str, where: str) -> Task:
-    """A task by its name, or of letters alone. Raises UserError, beginning with `where`, for what is neither."""
+    """A task by its name or by letters of conditions. Raises UserError, begun with `where`, for any other name."""
     if name in tasks():
         return tasks()[name]
     if name and set(name) <= set(LETTERS) and len(set(name)) == len(name):
@@ -100,27 +105,28 @@ def find(name: str, where: str) -> Task:
 
 
 def parsed(text: str) -> dict[str, Task]:
-    """Every task of a YAML text by name, those with variants as `name_variant`.
+    """Every task of a YAML text by name. A variant has the name `name_variant`.
 
-    Raises UserError for what is not a task.
+    Raises UserError for a row that is not a task.
     """
-    found: dict[str, Task] = {}
+    tasks: dict[str, Task] = {}
     for name, row in yaml.safe_load(text).items():
         variants = row.get("variants", {"": row})
-        found |= {
+        tasks |= {
             f"{name}_{variant}" if variant else name: task(f"{FILE}: {name}", given)
             for variant, given in variants.items()
         }
-    return found
+    return tasks
 
 
 def task(where: str, row: Mapping[str, Any]) -> Task:
-    """One row.
+    """The task that one row of the file describes.
 
-    Raises UserError for unknown keys, sources and letters, a letter that two sources give, and an edit without a kind.
+    Raises UserError for unknown keys, sources and letters, for a letter that is taken from two sources, for c1 without
+    the mode "reconfigure" or the reverse, and for "edited" without an edit or the reverse.
     """
-    made = settings.configure(Task, {"from_" if key == "from" else key: value for key, value in row.items()}, where)
-    for name, sets in (("c1", made.c1), ("c2", made.c2)):
+    result = settings.configure(Task, {"from_" if key == "from" else key: value for key, value in row.items()}, where)
+    for name, sets in (("c1", result.c1), ("c2", result.c2)):
         for source, letters in sets.items():
             if source not in SOURCES:
                 raise UserError(
@@ -134,13 +140,13 @@ def task(where: str, row: Mapping[str, Any]) -> Task:
         given = "".join(sets.values())
         if twice := {letter for letter in given if given.count(letter) > 1}:
             raise UserError(f"{where}: {name} takes {sorted(twice)[0]} from two sources: a condition has one")
-    if bool(made.c1) != (made.mode == "reconfigure"):
+    if bool(result.c1) != (result.mode == "reconfigure"):
         raise UserError(
-            f"{where}: mode is {made.mode!r}: only 'reconfigure' has conditions c1, and it must: change one of them"
+            f"{where}: mode is {result.mode!r}: only 'reconfigure' has conditions c1, and it must: change one of them"
         )
-    if bool(made.edit) != ("edited" in made.c2):
+    if bool(result.edit) != ("edited" in result.c2):
         raise UserError(
-            f"{where}: edit is {made.edit!r}: what is taken from 'edited' has one of {', '.join(EDITS)}, and nothing "
+            f"{where}: edit is {result.edit!r}: what is taken from 'edited' has one of {', '.join(EDITS)}, and nothing "
             f"else has"
         )
-    return made
+    return result

@@ -1,11 +1,12 @@
 """The contract of each track: what a request holds, and what a method must have to take part.
 
-A method takes part in a track by having its functions. Images cross this boundary as uint8 [B, 3, H, W]: what is scored
-is what is saved. How a track asks for its samples is in the module of its name, t2ibench/tracks/<track>.py.
+A method takes part in a track if it has the functions of that track. It returns images as uint8 [B, 3, H, W]: what is
+scored is what is saved. The module t2ibench/tracks/<track>.py says how a track asks for its samples.
 
-"Row i depends on request i alone" is said of what a method may look at. The requests beside it may move a pixel by one
-grey level, since kernels add in an order that depends on the shape of a batch and the place of a row in it. The same
-requests in the same order give the same images, bit for bit, on one machine with the same number of threads.
+"Row i depends on request i alone" is a rule about what a method may read: no other request may influence row i. One
+difference is allowed. The other requests of a batch may change a pixel by one grey level, because a kernel adds numbers
+in an order that depends on the shape of the batch and on the position of the row. On one machine with the same number
+of threads, the same requests in the same order give the same images, bit for bit.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ if TYPE_CHECKING:  # suites are listed without torch
     from t2ibench.tracks.compose_tasks import Task
 
 
-ADAPTED = "adapted"  # of the track `adapt`: what stands before the domain in the name of a group
-COMPOSED = "composed"  # of the track `compose`: what stands before the task in the name of a group
+ADAPTED = "adapted"  # track `adapt`: the images of a target are the group "adapted/<domain>"
+COMPOSED = "composed"  # track `compose`: the images of a task are the group "composed/<task>"
 SOURCES, EDITS = "sources", "edits"  # groups of the track `edit`
 PAIRS = "pairs"  # the group of prompts for attribute pairs
 
@@ -35,11 +36,17 @@ PAIRS = "pairs"  # the group of prompts for attribute pairs
 class Prompt:
     """One text that a track asks for, with the facts about it that metrics need.
 
-    group: which metrics it is for ("captions": one text of each reference image; "pairs": attribute pairs; "sources"
-    and "edits": of the track `edit`; "sources" and "adapted/<domain>": of the track `adapt`; "sources" and
-    "composed/<task>": of the track `compose`). `images` samples are made of it, k = 0 … images - 1. `reference`: the id
-    of the real image the text came with. `tags`: whatever the metric that asked for the prompt has to know again (JSON
-    values).
+    id: unique among the prompts of a run; seeds are derived from it.
+    text: what a method reads.
+    group: the name under which metrics find the samples of the prompt:
+        - "captions": one text of each reference image;
+        - "pairs": attribute pairs;
+        - "sources" and "edits": the track `edit`;
+        - "sources" and "adapted/<domain>": the track `adapt`;
+        - "sources" and "composed/<task>": the track `compose`.
+    images: how many samples are made for the prompt, k = 0 … images - 1.
+    reference: id of the real image that the text came with; None if it came with none.
+    tags: facts that a metric needs again when it scores the samples (JSON values).
     """
 
     id: str
@@ -52,7 +59,11 @@ class Prompt:
 
 @dataclass(frozen=True)
 class TextToImage:
-    """One image asked for by one text. `seed`, in [0, 2**63), is the sample's only source of randomness."""
+    """A request for one image of one text.
+
+    prompt: the text.
+    seed: in [0, 2**63), the only source of randomness of the image.
+    """
 
     prompt: str
     seed: int
@@ -60,6 +71,8 @@ class TextToImage:
 
 @runtime_checkable
 class TextToImageMethod(Protocol):
+    """A method of the track `text_to_image`."""
+
     def text_to_image(self, requests: Sequence[TextToImage]) -> Tensor:
         """One image per request: uint8, [B, 3, H, W]. Row i depends on request i alone."""
         ...
@@ -67,10 +80,12 @@ class TextToImageMethod(Protocol):
 
 @dataclass(frozen=True)
 class Edit:
-    """A change asked for by two texts: from what the neutral one says to what the target says, and nothing else.
+    """A request to change one image as two texts say, and to change nothing else.
 
-    The source is the image that the method makes of `seed`, in [0, 2**63), or the real `image`, uint8 [3, H, W], where
-    there is one.
+    neutral: the text that describes the image before the edit.
+    target: the text that describes the image after the edit.
+    seed: in [0, 2**63); the method makes the image before the edit from it, unless `image` is given.
+    image: a real image to edit, uint8 [3, H, W], or None.
     """
 
     neutral: str
@@ -81,6 +96,8 @@ class Edit:
 
 @runtime_checkable
 class EditMethod(Protocol):
+    """A method of the track `edit`."""
+
     def edit(self, requests: Sequence[Edit]) -> Tensor:
         """The edited image of each request: uint8, [B, 3, H, W]. Row i depends on request i alone."""
         ...
@@ -95,9 +112,11 @@ class EditMethod(Protocol):
 
 @dataclass(frozen=True)
 class Adapt:
-    """One image of another domain, asked for by two texts: what the generator draws now, and what it should draw.
+    """A request for one image of a generator that two texts move to another domain.
 
-    `seed`, in [0, 2**63), is the latent, shared by all targets and by the image before the adaptation.
+    source: the text that describes what the generator draws before the adaptation.
+    target: the text that describes what it should draw.
+    seed: in [0, 2**63), gives the latent. All targets, and the image before the adaptation, share it.
     """
 
     source: str
@@ -107,12 +126,14 @@ class Adapt:
 
 @runtime_checkable
 class AdaptMethod(Protocol):
+    """A method of the track `adapt`."""
+
     def adapt(self, requests: Sequence[Adapt]) -> Tensor:
         """One image of the target domain per request: uint8, [B, 3, H, W]. Row i depends on request i alone."""
         ...
 
     def unadapted(self, requests: Sequence[Adapt]) -> Tensor:
-        """The source generator's image of the same latent: uint8, [B, 3, H, W].
+        """The image that the generator drew from the same latent before the adaptation: uint8, [B, 3, H, W].
 
         It depends on the seed alone, never on the texts.
         """
@@ -121,11 +142,14 @@ class AdaptMethod(Protocol):
 
 @dataclass(frozen=True)
 class Source:
-    """What conditions are taken from, as far as it is known.
+    """One source from which a task takes conditions. A field that is not known is None.
 
-    image: uint8 [3, H, W]. parts: the part that each pixel shows, uint8 [H, W], counted from the farthest, 0 is the
-    background; only where they are exact. caption: its text. silhouette: uint8 [H, W] in {0, 1}, and strokes: float32
-    [H, W] in [0, 1], in place of what would be found in the image.
+    image: uint8 [3, H, W].
+    parts: number of the part that each pixel shows, uint8 [H, W]; 0 is the background, then from far to near. None
+        unless the data set knows the parts exactly.
+    silhouette: uint8 [H, W] in {0, 1}, used in place of the silhouette of `image`.
+    strokes: a sketch, float32 [H, W] in [0, 1], used in place of the sketch of `image`.
+    caption: the text of the image.
     """
 
     image: np.ndarray | None = None
@@ -137,11 +161,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Compose:
-    """One image, put together from conditions that a task takes from sources: "A", "B", "text", "edited", as far as the
-    task needs them.
+    """A request for one image that is put together from conditions.
 
-    known: bool [H, W], where A is known, for a task that has a hole. position: in [0, 1], of what lies between A and B.
-    seed: in [0, 2**63).
+    task: which conditions are taken from which source.
+    sources: the sources that the task needs, by name: "A", "B", "text", "edited".
+    seed: in [0, 2**63), the only source of randomness of the image.
+    known: true where A is known, bool [H, W]; None if the task has no hole.
+    position: in [0, 1], from A to B, for conditions that the task takes from between the two.
     """
 
     task: Task
@@ -153,6 +179,8 @@ class Compose:
 
 @runtime_checkable
 class ComposeMethod(Protocol):
+    """A method of the track `compose`."""
+
     def compose(self, requests: Sequence[Compose]) -> Tensor:
         """One image per request: uint8, [B, 3, H, W]. Row i depends on request i alone."""
         ...
@@ -163,12 +191,15 @@ Of = Literal["nothing", "anything", "method"]
 
 @dataclass(frozen=True)
 class Contract:
-    """What is known of a track before anything is imported that runs it.
+    """The facts about a track that are needed before the code of the track is imported.
 
-    functions: what a method must have to take part. baselines: by name, whose images each of them takes: "nothing" (it
-    has its own), "anything" (real ones, or a method's), "method" (a method's); default: those of a suite that names
-    none. key: the suite's key for what is asked. above: for a group of samples (what stands before a "/" in its name),
-    the group whose sample of the same k is shown above each of its images.
+    functions: the functions that a method must have to take part.
+    baselines: for each baseline, by name, which images it takes: "nothing" (it brings its own), "anything" (real images
+        or those of a method), or "method" (those of a method).
+    key: the key of a suite file under which this track is configured.
+    default: the baselines of a suite that names none.
+    above: which group the gallery shows above the images of a group. A name is the part of the group's name before "/";
+        the two images have the same k.
     """
 
     functions: tuple[str, ...]
@@ -212,7 +243,7 @@ TRACKS: Mapping[str, Contract] = {
 class Sample:
     """One image to be made: the k-th of a prompt.
 
-    `seed` is all of its randomness, and follows from the run seed, prompt id and k.
+    seed: the only source of randomness of the image. Each track derives it from the run seed.
     """
 
     prompt: Prompt
@@ -226,10 +257,11 @@ class Sample:
 
 
 class Maker(Protocol):
-    """Who makes the images of a cell.
+    """What makes the images of a cell: a method or a baseline.
 
-    identity: everything beside prompts and seeds that decides them. weights, trained_on: of the networks in it, for the
-    record.
+    identity: everything that decides the images, except prompts and seeds.
+    weights: the networks that it holds, for the record.
+    trained_on: the data sets that these networks were trained on, for the record.
     """
 
     @property
@@ -243,31 +275,35 @@ class Maker(Protocol):
 
     @property
     def cost(self) -> Mapping[str, float]:
-        """Seconds that images are not charged with; empty where nothing is prepared or trained. A method may have it as
-        `cost`.
+        """Seconds that do not count as the time of any image; empty if nothing is prepared or trained.
 
-        preparation_seconds: once for its weights; training_seconds_per_prompt: their mean, and prompts_trained: of how
-        many; also where what they made lay in the cache. spent_seconds: what this process has spent of it so far.
+        A method may state them as its attribute `cost`. The first three are stated also if the work was done earlier
+        and its result was read from the cache.
+
+        preparation_seconds: spent once on the weights.
+        training_seconds_per_prompt: mean over the prompts that were trained for.
+        prompts_trained: number of these prompts.
+        spent_seconds: what this process has spent so far on preparation and training.
         """
         ...
 
     def source(self, sample: Sample) -> str:
-        """What this sample is made from; a sample of another source is another image."""
+        """What the image is made from, in words. Two samples with different sources have different images."""
         ...
 
     def make(self, samples: Sequence[Sample]) -> Tensor:
-        """The images of samples, all of one group of prompts: uint8 [B, 3, H, W]; row i depends on sample i alone (see
-        t2ibench/tracks).
-        """
+        """The images of samples of one group of prompts: uint8 [B, 3, H, W]. Row i depends on sample i alone."""
         ...
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a suite asks of a track. settings: the suite's own of this track, a class of the track's module. where:
-    begins error lines.
+    """What a suite asks of a track.
 
-    prompts: those that metrics ask for while the track makes its own, and from then on all of them.
+    settings: how the suite configures the track, an instance of the settings class in the module of the track.
+    data: the opened data set.
+    prompts: for `Track.prompts` the prompts that metrics ask for; for every other function all prompts of the track.
+    where: how error lines begin.
     """
 
     settings: Any
@@ -278,13 +314,16 @@ class Asked:
 
 @dataclass(frozen=True)
 class Track:
-    """How a track goes from a suite to images. `t2ibench/tracks/<name>.py` has its own as TRACK; the contracts are in
-    this module.
+    """The functions that lead from a suite to the images of a track.
 
-    prompts: everything that is asked for, what metrics ask for included. facts: what a record says of the prompts.
-    samples: of prompts, under a run seed. source: what a method makes the images of a prompt from, beside their seeds.
-    make: asks a method for samples of one group, with the data set where requests hold real images. baseline: by its
-    name, from the maker it is `of` (None: real images), under a run seed.
+    Each module t2ibench/tracks/<name>.py has one of these as TRACK. A `Contract` holds the other facts about a track.
+
+    prompts: all prompts of the track, those that metrics ask for included.
+    facts: what a record says about the prompts.
+    samples: the samples of prompts, given a run seed.
+    source: what a method makes the images of a prompt from, except their seeds, in words.
+    make: asks a method for samples of one group. It gets the data set because a request may hold real images.
+    baseline: makes a baseline from its name, the maker whose images it takes (None: no method's) and a run seed.
     """
 
     prompts: Callable[[Asked], list[Prompt]]

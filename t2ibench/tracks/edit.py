@@ -1,10 +1,12 @@
-"""Editing: one change, asked for by a text, of an image that is there. The change should be made, and everything else
-should stay.
+"""Editing: a text asks for one change of an existing image. The change should be made, and everything else should stay.
 
-Every edit is asked of the same sources: the seed of sample k is H(run seed, "source", k) whatever the prompt, so that
-sources pair the edits with each other and with the images before them. The group "sources" holds those, the group
-"edits" one prompt an edit, and the two are joined by k. The baselines bracket the metrics: `unedited` changes nothing,
-`resampled` everything, and `exact`, where the data set can draw it, just what was asked for.
+All edits start from the same sources: the seed of sample k is H(run seed, "source", k) for every prompt. So each edited
+image can be compared with the image before the edit, and with every other edit of it.
+
+- The group "sources" holds the images before the edit.
+- The group "edits" holds one prompt for each edit. Its samples are joined with the sources by k.
+- The baselines mark the ends of a metric's scale: `unedited` changes nothing, `resampled` changes everything, and
+  `exact` changes only what was asked for, if the data set can draw it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +24,10 @@ from t2ibench.tracks.from_sources import Sources, samples
 
 
 def prompts(asked: Asked) -> list[Prompt]:
-    """The sources and the suite's edits. Metrics of this track judge what is there, and ask for nothing more."""
+    """One prompt for the sources and one for each edit.
+
+    Raises UserError for a prompt of a metric: the metrics of this track use only these prompts.
+    """
     if asked.prompts:
         id = asked.prompts[0].id
         raise UserError(
@@ -33,24 +38,24 @@ def prompts(asked: Asked) -> list[Prompt]:
 
 
 def facts(asked: Asked) -> dict[str, Any]:
-    """The texts, by literal."""
+    """The neutral text, and the text of each edit, by literal."""
     edits = {f"{p.tags['attribute']}={p.tags['value']}": p.text for p in asked.prompts if p.group != SOURCES}
     return {"neutral": next(prompt.text for prompt in asked.prompts if prompt.group == SOURCES), "edits": edits}
 
 
 def source(prompt: Prompt) -> str:
-    """The texts of an edit; the image before it depends on none."""
+    """The two texts of an edit. An image before the edit depends on no text."""
     return "unedited" if prompt.group == SOURCES else f"{prompt.tags['neutral']} -> {prompt.text}"
 
 
 def make(method: Any, samples: Sequence[Sample], data: Dataset | None = None) -> Tensor:
-    """Ask a method for sources or for edits."""
+    """Ask a method for images before the edit, or for edited images."""
     function = method.unedited if samples[0].prompt.group == SOURCES else method.edit
     return function([Edit(sample.prompt.tags["neutral"], sample.prompt.text, sample.seed) for sample in samples])
 
 
 class Exact:
-    """The data set's own images, each with the one attribute changed: the ceiling of what can be asked of an edit."""
+    """Images that the data set draws with exactly one attribute changed: the best that an edit can reach."""
 
     weights: Mapping[str, Mapping[str, Any]] = {}
     trained_on: Sequence[str] = ()
@@ -74,7 +79,7 @@ class Exact:
 
 
 def baseline(name: str, maker: Maker | None, asked: Asked, seed: int) -> Maker:
-    """By its name; `exact` is of no method."""
+    """A baseline by its name. `exact` takes no images of a method."""
     if maker is None:
         return Exact(asked.data)
     return Sources("resampled" if name == "resampled" else "unedited", maker, asked.prompts)
@@ -85,13 +90,14 @@ TRACK = Track(prompts=prompts, facts=facts, samples=samples, source=source, make
 
 @dataclass(frozen=True)
 class EditPlan:
-    """Which edits the track `edit` asks for, of the same `images` sources each.
+    """Settings of the track `edit`. The target text of an edit is the neutral text with one literal added.
 
-    An edit goes from `neutral` to the same text with one literal "attribute=value" of the data set in it.
+    images: number of sources, the same ones for every edit.
+    literals: the edits, "attribute=value" each; empty: every literal that the vocabulary can name and that is neither
+        rare in the training images nor shown by most of them.
+    neutral: text of the images before the edit, which ends with its noun; None: from the vocabulary, "a person".
     """
 
     images: int = 50
-    literals: tuple[
-        str, ...
-    ] = ()  # none: all that can be said, are not rare in training and not in most images already
-    neutral: str | None = None  # must end with its noun; None: from the data set's vocabulary, "a person"
+    literals: tuple[str, ...] = ()
+    neutral: str | None = None

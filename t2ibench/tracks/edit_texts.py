@@ -1,8 +1,7 @@
-"""The texts that ask for an edit: a neutral one, "a person", and for each literal one that differs from it by that
-literal alone.
+"""The texts that ask for an edit: a neutral one, "a person", and for each literal a target text that adds this literal
+and nothing else.
 
-A literal is said by the first of its paraphrases: "a person with short hair", "a person wearing glasses", "a smiling
-person".
+The first paraphrase of a literal is used: "a person with short hair", "a person wearing glasses", "a smiling person".
 """
 
 from collections.abc import Sequence
@@ -12,18 +11,20 @@ from t2ibench.data.attributes import attribute_of, canonical, indicators, litera
 from t2ibench.data.split import Split, Vocabulary
 from t2ibench.tracks.contract import EDITS, SOURCES, Prompt
 
-SHARES = (
-    0.02,
-    0.6,
-)  # of the training images that show a literal, for those that are edits by default: known, and not already there
+# A literal is an edit by default if at least 2 % of the training images show it, so that methods know it, and at most
+# 60 %, so that most sources do not show it already.
+SHARES = (0.02, 0.6)
 
 
 def build(train: Split, literals: Sequence[str], neutral: str | None, images: int, where: str) -> list[Prompt]:
-    """One prompt of the sources and one of each edit, `images` samples each; `where` begins error lines.
+    """One prompt for the sources and one for each edit, whose tags are attribute, value, neutral and target.
 
-    literals: "attribute=value" each; none: every literal that can be said and that a share of the training images
-    within SHARES shows. Tags: attribute, value, neutral and target. Raises UserError for a data set without words, and
-    for literals it cannot say.
+    literals: the edits, "attribute=value" each; empty: those of `default_literals`.
+    neutral: the neutral text, which ends with its noun; None: that of the vocabulary.
+    images: samples of each prompt.
+    where: how error lines begin.
+
+    Raises UserError for a data set without vocabulary, and for a literal that the vocabulary cannot name.
     """
     vocabulary = train.vocabulary
     if vocabulary is None:
@@ -31,14 +32,14 @@ def build(train: Split, literals: Sequence[str], neutral: str | None, images: in
             f"{where}: {train.dataset} has no vocabulary, so its attributes cannot be said: use another data set"
         )
     before = neutral or neutral_text(vocabulary)
-    asked = list(literals) or default_literals(train, vocabulary)
-    if not asked:
+    literals = list(literals) or default_literals(train, vocabulary)
+    if not literals:
         raise UserError(
             f"{where}: no literal is shown by {SHARES[0]:.0%} to {SHARES[1]:.0%} of the training images: name some "
             f"(literals)"
         )
     prompts = [Prompt("source", before, SOURCES, images, None, {"neutral": before})]
-    for literal in asked:
+    for literal in literals:
         text = target_text(before, phrase(vocabulary, literal, where))
         attribute, _, value = literal.partition("=")
         tags = {"attribute": attribute, "value": value, "neutral": before, "target": text}
@@ -47,15 +48,19 @@ def build(train: Split, literals: Sequence[str], neutral: str | None, images: in
 
 
 def neutral_text(vocabulary: Vocabulary) -> str:
-    """ "a person"."""
+    """The noun of a vocabulary with its article: "a person"."""
     return f"{_article(vocabulary.noun)} {vocabulary.noun}"
 
 
-def target_text(neutral: str, said: tuple[str, str]) -> str:
-    """The neutral text, which ends with its noun, with one thing more: "a smiling person", "a person who is fast
-    asleep", "a person with short hair", "a person wearing glasses".
+def target_text(neutral: str, paraphrase: tuple[str, str]) -> str:
+    """The neutral text with one paraphrase added.
+
+    Examples: "a smiling person", "a person who is fast asleep", "a person with short hair", "a person wearing glasses".
+
+    neutral: a text that ends with its noun.
+    paraphrase: ("is" | "has" | "wears", text).
     """
-    kind, text = said
+    kind, text = paraphrase
     if kind == "has":
         return f"{neutral} with {text}"
     if kind == "wears":
@@ -69,9 +74,7 @@ def target_text(neutral: str, said: tuple[str, str]) -> str:
 
 
 def default_literals(train: Split, vocabulary: Vocabulary) -> list[str]:
-    """The literals that can be said and that a share of the images within SHARES shows, in the order of the
-    vocabulary.
-    """
+    """The literals of the vocabulary, in its order, that a share of the training images within SHARES shows."""
     literals = literal_set(vocabulary)
     if train.attributes is None or not literals:
         return []
@@ -82,9 +85,9 @@ def default_literals(train: Split, vocabulary: Vocabulary) -> list[str]:
 
 
 def phrase(vocabulary: Vocabulary, literal: str, where: str) -> tuple[str, str]:
-    """The first paraphrase of a literal, ("is" | "has" | "wears", text).
+    """The first paraphrase of a literal, as ("is" | "has" | "wears", text).
 
-    Raises UserError where it has none, with the nearest that has.
+    Raises UserError if it has none, and names the nearest literal that has one.
     """
     attribute, equals, value = literal.partition("=")
     if not equals:
@@ -95,11 +98,13 @@ def phrase(vocabulary: Vocabulary, literal: str, where: str) -> tuple[str, str]:
         raise UserError(
             f"{where}: literals: no attribute is called {attribute!r}{did_you_mean(attribute, vocabulary.phrases)}"
         )
-    said = vocabulary.phrases[attribute]
-    if not said.get(value):
-        near = did_you_mean(value, said)
-        raise UserError(f"{where}: literals: {literal} cannot be said{near}; {attribute} may be {', '.join(said)}")
-    return said[value][0]
+    paraphrases = vocabulary.phrases[attribute]
+    if not paraphrases.get(value):
+        near = did_you_mean(value, paraphrases)
+        raise UserError(
+            f"{where}: literals: {literal} cannot be said{near}; {attribute} may be {', '.join(paraphrases)}"
+        )
+    return paraphrases[value][0]
 
 
 def _article(word: str) -> str:

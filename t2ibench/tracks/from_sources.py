@@ -1,5 +1,5 @@
-"""Samples that start from sources, of which every sample of one k shares one: those of edits, adaptations and
-compositions.
+"""Samples that start from a source: those of edits, adaptations and compositions. All samples of the same k share one
+source.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,13 +13,14 @@ from t2ibench.tracks.contract import SOURCES, Maker, Prompt, Sample
 
 
 def samples(prompts: Sequence[Prompt], run_seed: int) -> list[Sample]:
-    """Every sample of a run, prompt by prompt; those of one k have one seed."""
+    """Every sample of a run, prompt by prompt. Samples of the same k have the same seed."""
     return [Sample(prompt, k, derive_seed(run_seed, "source", k)) for prompt in prompts for k in range(prompt.images)]
 
 
 class Sources:
-    """A method's sources in place of what it makes of them: each its own ("unedited", "unadapted"), or another seed's
-    ("resampled").
+    """A baseline that answers every sample with a source of a method.
+
+    "unedited" and "unadapted" answer with the sample's own source, "resampled" with the source of another seed.
     """
 
     def __init__(
@@ -33,13 +34,13 @@ class Sources:
     def cost(self) -> Mapping[str, float]:
         return self.maker.cost
 
-    def _taken(self, sample: Sample) -> Sample:
+    def _source_sample(self, sample: Sample) -> Sample:
         fresh = self.name == "resampled" and sample.prompt.group != SOURCES
         seed = derive_seed(sample.seed, "resampled", sample.prompt.id) if fresh else sample.seed
         return replace(sample, prompt=self.prompt, seed=seed)
 
     def source(self, sample: Sample) -> str:
-        return self.maker.source(self._taken(sample))
+        return self.maker.source(self._source_sample(sample))
 
     def make(self, samples: Sequence[Sample]) -> Tensor:
-        return self.maker.make([self._taken(sample) for sample in samples])
+        return self.maker.make([self._source_sample(sample) for sample in samples])

@@ -1,5 +1,7 @@
-"""Text to image: one image of one text. Captions of real images are asked for, and what metrics add; the baselines know
-real images.
+"""Text to image: one image for one text.
+
+The texts are captions of real images, and prompts that metrics add. The baselines answer with real images, or with the
+images of a method under other texts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,17 +20,16 @@ from t2ibench.tracks.contract import Asked, Maker, Prompt, Sample, TextToImage, 
 
 
 def prompts(asked: Asked) -> list[Prompt]:
-    """The suite's captions, and what its metrics ask for beside them."""
+    """The captions of the suite, and the prompts that its metrics add."""
     plan: PromptPlan = asked.settings
     return prompts_of(plan.captions, asked.data.split(plan.split), asked.prompts)
 
 
 def prompts_of(captions: int, split: Split, further: Sequence[Prompt]) -> list[Prompt]:
-    """One caption of each of the first `captions` images of a split, and what metrics ask for beside them, each prompt
-    once.
+    """One caption of each of the first `captions` images of a split, then the prompts in `further`, each prompt once.
 
-    Which of an image's captions is drawn from its id, so it is the same in every run. Raises UserError where a caption
-    is missing.
+    The id of an image decides which of its captions is taken, so it is the same one in every run. Raises UserError if
+    the split has too few images, an image has no caption, or two different prompts have the same id.
     """
     if captions > len(split):
         raise UserError(
@@ -50,19 +51,17 @@ def prompts_of(captions: int, split: Split, further: Sequence[Prompt]) -> list[P
 
 
 def samples(prompts: Sequence[Prompt], run_seed: int) -> list[Sample]:
-    """Every sample of a run, prompt by prompt; the random stream of each is H(run seed, prompt id, k) and nothing
-    else.
-    """
+    """Every sample of a run, prompt by prompt. The seed of a sample is H(run seed, prompt id, k)."""
     return [Sample(prompt, k, derive_seed(run_seed, prompt.id, k)) for prompt in prompts for k in range(prompt.images)]
 
 
 def make(method: Any, samples: Sequence[Sample], data: Dataset | None = None) -> Tensor:
-    """Ask a method for samples."""
+    """Ask a method for the images of samples."""
     return method.text_to_image([TextToImage(sample.prompt.text, sample.seed) for sample in samples])
 
 
 def baseline(name: str, maker: Maker | None, asked: Asked, seed: int) -> Maker:
-    """`real`, or what the other baselines make of it or of a method's images."""
+    """A baseline by its name. `shuffled` and `unconditional` take the images of `maker`, or real ones if it is None."""
     if maker is None:
         data = asked.data
         maker = RealImages([data.split(asked.settings.split), data.train], asked.prompts, data.render, seed)
@@ -72,11 +71,12 @@ def baseline(name: str, maker: Maker | None, asked: Asked, seed: int) -> Maker:
 
 
 class RealImages:
-    """Real images as if a method had made them, which shows the ceiling of every number.
+    """Real images in place of made ones, which show the best value that a metric can reach.
 
-    A caption gets the image it came with. A prompt for attributes (tags: `literals`, a list of "attribute=value") gets
-    images that carry them, each another one: rendered for it where the data set can, otherwise from its splits, in
-    random order, again from the first where there are too few.
+    A caption is answered with the image that it came with. A prompt for attributes, which has the tag `literals`, a
+    list of "attribute=value", is answered with images that show them, a different one for each sample. The data set
+    renders these images if it can. Otherwise they come from its splits in random order, and repeat if there are too
+    few.
     """
 
     weights: Mapping[str, Mapping[str, Any]] = {}
@@ -87,8 +87,8 @@ class RealImages:
         self.splits, self.render, self.seed = splits, render, seed
         self.identity: Mapping[str, Any] = {"name": "real", "splits": [split.digest for split in splits]}
         self.rows = {id: (split, row) for split in reversed(splits) for row, id in enumerate(split.ids)}
-        self.first: dict[str, int] = {}  # where a prompt's images begin among those of all prompts for its attributes
-        self.count: dict[tuple[str, ...], int] = {}
+        self.first: dict[str, int] = {}  # prompt id -> index of its first image in the pool of its literals
+        self.count: dict[tuple[str, ...], int] = {}  # literals -> images that all their prompts ask for
         self.pools: dict[tuple[str, ...], Split] = {}
         for prompt in prompts:
             if prompt.reference is None:
@@ -142,12 +142,12 @@ class RealImages:
 
 
 class Shuffled:
-    """Another maker's images under the wrong prompts: what a number is worth when the text says nothing about the
-    image.
+    """The images of another maker under wrong prompts, which show what a metric gives when texts and images do not
+    belong together.
 
-    Within each group the prompts are put on one random ring, and each is answered by the image of the next, with its
-    own seed. Prompts that ask for the same attributes stand on the ring as one, so that none is answered by its own
-    paraphrase.
+    The prompts of each group are put on a ring in random order. A sample is answered with the image that the maker
+    makes for the next prompt on the ring, with the sample's own seed. Prompts for the same attributes share one place
+    on the ring, so that no prompt is answered with an image of its own attributes.
     """
 
     def __init__(self, maker: Maker, prompts: Sequence[Prompt], seed: int) -> None:
@@ -179,7 +179,10 @@ class Shuffled:
 
 
 class Unconditional:
-    """Another maker's images without the prompt: each is made for a training caption that its own seed draws."""
+    """The images of another maker without regard to the prompt.
+
+    The seed of a sample chooses a training caption, and the image is made for this caption.
+    """
 
     def __init__(self, maker: Maker, train: Split) -> None:
         self.maker, self.train, self.weights, self.trained_on = maker, train, maker.weights, maker.trained_on
@@ -209,7 +212,7 @@ class Unconditional:
 
 
 def literals(prompt: Prompt) -> tuple[str, ...]:
-    """The attributes a prompt asks for, "attribute=value"; empty where it names none."""
+    """The literals "attribute=value" that a prompt asks for; empty for a prompt that names none."""
     return tuple(prompt.tags.get("literals", ()))
 
 
@@ -225,11 +228,13 @@ TRACK = Track(
 
 @dataclass(frozen=True)
 class PromptPlan:
-    """How many captions of a split are asked for, one of each image. Metrics add prompts of their own.
+    """Settings of the track `text_to_image`. Metrics add prompts of their own.
 
-    The split of the captions is best not that of the reference: otherwise the baseline `real`, which answers a caption
-    with the image it came with, is compared with itself.
+    captions: number of captions that are asked for, one of each image.
+    split: the split that the captions are taken from; None: the split of the reference. Another split than that of the
+        reference is better: the baseline `real` answers a caption with the image that it came with, and would be
+        compared with itself.
     """
 
     captions: int = 2000
-    split: str | None = None  # None: the reference's
+    split: str | None = None
