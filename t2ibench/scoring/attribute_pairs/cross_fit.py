@@ -1,13 +1,13 @@
 """An attribute judge for a data set that has none: linear heads on frozen features, cross-fitted.
 
-Real images that a judge's errors are known by must not have trained it, and those of a rare pair are too few to be
-split. So images are put into five folds, each is judged by heads that the other four trained, and its errors are
-counted on those answers; made images are judged by the mean of all five. Images of one group (an identity, a species)
-stay in one fold.
+The errors of a judge must be counted on real images that did not train it, and a rare pair has too few images to be
+split. So the images are put into five folds. Each fold is judged by heads that the other four folds trained, and the
+errors are counted on these answers. Made images are judged by the mean of all five heads. Images of one group (an
+identity, a species) stay in one fold.
 
-A head is a softmax over an attribute's values on standardised features: L2-regularised cross-entropy in which every
-value counts the same, however rare; the regularisation is chosen on the first fold by balanced accuracy, a temperature
-is fitted on the answers out of fold.
+A head is a softmax over the values of an attribute, on standardised features. It is trained with L2-regularised
+cross-entropy in which every value counts the same, however rare it is. The regularisation is chosen on the first fold
+by balanced accuracy, and a temperature is fitted on the answers out of fold.
 """
 
 from collections.abc import Sequence
@@ -31,9 +31,13 @@ STEPS = 100  # of L-BFGS, at most
 
 @dataclass(frozen=True)
 class CrossFitted:
-    """attributes: the values of each. out_of_fold: P(literal) of every training image, a column "attribute=value" each.
+    """The heads of F folds for L literals, and their answers out of fold.
 
-    heads: [F, D + 1, L], of features [D] less their `mean` by their `deviation`.
+    attributes: the values of each attribute.
+    out_of_fold: P(literal) of every training image, one column for each literal "attribute=value".
+    heads: weights, the last row the bias, [F, D + 1, L]. Their inputs are (features - mean) / deviation.
+    mean, deviation: mean and standard deviation of the features, [D].
+    temperatures: by attribute; logits are divided by them.
     """
 
     attributes: dict[str, list[str]]
@@ -46,20 +50,20 @@ class CrossFitted:
     def probabilities(self, features: Tensor) -> pd.DataFrame:
         """P(literal) of new images, features [M, D]: the mean of the folds' heads."""
         logits = _logits(((features.double() - self.mean) / self.deviation), self.heads)  # [F, M, L]
-        parts, start = [], 0
+        columns, start = [], 0
         for name, values in self.attributes.items():
-            parts.append((logits[..., start : start + len(values)] / self.temperatures[name]).softmax(-1).mean(0))
+            columns.append((logits[..., start : start + len(values)] / self.temperatures[name]).softmax(-1).mean(0))
             start += len(values)
-        return pd.DataFrame(torch.cat(parts, 1).numpy(), columns=list(self.out_of_fold.columns))
+        return pd.DataFrame(torch.cat(columns, 1).numpy(), columns=list(self.out_of_fold.columns))
 
     def packed(self) -> np.ndarray:
-        """All but the answers out of fold, as one row of numbers; see `unpacked`."""
+        """Everything but the answers out of fold, as one row of numbers (see `unpacked`)."""
         temperatures = torch.tensor([*self.temperatures.values()], dtype=torch.float64)
         return torch.cat([self.mean, self.deviation, temperatures, self.heads.flatten()]).numpy()
 
 
 def unpacked(attributes: dict[str, list[str]], answers: np.ndarray, numbers: np.ndarray) -> CrossFitted:
-    """What `packed` and the answers out of fold [N, L] were made of."""
+    """The heads from the numbers of `packed` and the answers out of fold [N, L]."""
     literals = [f"{name}={value}" for name, known in attributes.items() for value in known]
     width = FOLDS * len(literals)
     size = (len(numbers) - len(attributes) - width) // (2 + width)
@@ -77,9 +81,9 @@ def values_of(table: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def folds(groups: Sequence[str], count: int = FOLDS) -> np.ndarray:
-    """The fold of each row, int [N], all rows of a group in one: groups in order of a hash go to the fold with the
-    fewest rows.
+    """The fold of each row, int [N]. All rows of a group are in one fold.
 
+    Groups are taken from large to small, equal ones in the order of a hash. Each goes to the fold with the fewest rows.
     Raises UserError for fewer groups than folds.
     """
     names, index, sizes = np.unique(np.array(groups, dtype=str), return_inverse=True, return_counts=True)
@@ -94,10 +98,13 @@ def folds(groups: Sequence[str], count: int = FOLDS) -> np.ndarray:
 
 
 def cross_fit(features: Tensor, table: pd.DataFrame, groups: Sequence[str]) -> CrossFitted:
-    """Heads for every attribute of a table with two values or more, from features [N, D] of its rows. A missing value
-    is no label.
+    """Heads for every attribute that has two values or more.
 
-    Raises UserError where no attribute has two values, a value's images are all of one fold, or there are fewer groups
+    features: [N, D].
+    table: the attributes of the same N images; an image without a value has no label.
+    groups: the group of each image.
+
+    Raises UserError if no attribute has two values, all images of a value are in one fold, or there are fewer groups
     than folds.
     """
     fold = torch.from_numpy(folds(groups))
@@ -117,22 +124,28 @@ def cross_fit(features: Tensor, table: pd.DataFrame, groups: Sequence[str]) -> C
                     f"to learn from"
                 )
         strength = _strength(x, labels, fold, len(known))
-        own = torch.stack(
+        folded = torch.stack(
             [fit(x[fold != f], labels[fold != f], len(known), strength) for f in range(FOLDS)]
         )  # [F, D + 1, V]
         logits = torch.zeros(len(x), len(known), dtype=torch.float64)
         for f in range(FOLDS):
-            logits[fold == f] = _logits(x[fold == f], own[f : f + 1])[0]
+            logits[fold == f] = _logits(x[fold == f], folded[f : f + 1])[0]
         temperatures[name] = fit_temperature(logits[labels >= 0], labels[labels >= 0])
         stated.append((logits / temperatures[name]).softmax(1))
-        heads.append(own)
+        heads.append(folded)
     literals = [f"{name}={value}" for name, known in attributes.items() for value in known]
     out_of_fold = pd.DataFrame(torch.cat(stated, 1).numpy(), columns=literals)
     return CrossFitted(attributes, out_of_fold, torch.cat(heads, 2), mean, deviation, temperatures)
 
 
 def fit(x: Tensor, labels: Tensor, count: int, strength: float) -> Tensor:
-    """A softmax head [D + 1, count], its last row the bias, of standardised features [N, D]; label -1 is none."""
+    """A softmax head, [D + 1, count], the last row the bias.
+
+    x: standardised features, [N, D].
+    labels: int [N]; -1 for an image without a label.
+    count: number of values.
+    strength: of the penalty.
+    """
     x, labels = x[labels >= 0], labels[labels >= 0]
     weight = 1 / F.one_hot(labels, count).double().mean(0).clamp(min=1e-9) / count
     head = torch.zeros(x.shape[1] + 1, count, dtype=torch.float64, requires_grad=True)
@@ -152,7 +165,7 @@ def fit(x: Tensor, labels: Tensor, count: int, strength: float) -> Tensor:
 
 
 def _strength(x: Tensor, labels: Tensor, fold: Tensor, count: int) -> float:
-    """The strength with the best balanced accuracy on the first fold, the strongest among equals."""
+    """The strength with the best balanced accuracy on the first fold; among equals, the greatest."""
     held = (fold == 0) & (labels >= 0)
     scores = {}
     for strength in STRENGTHS:
@@ -168,5 +181,5 @@ def _strength(x: Tensor, labels: Tensor, fold: Tensor, count: int) -> float:
 
 
 def _logits(x: Tensor, heads: Tensor) -> Tensor:
-    """Features [M, D] by heads [F, D + 1, V]: [F, M, V]."""
+    """Logits [F, M, V] of features [M, D] under heads [F, D + 1, V]."""
     return x @ heads[:, :-1] + heads[:, -1:]

@@ -1,5 +1,6 @@
-"""Who says which attributes an image shows: the attribute judge of a data set, or heads cross-fitted on features that
-it has none for.
+"""What judges the attributes of an image: the attribute judge of a data set, or cross-fitted heads on features.
+
+The heads are for data sets that have no attribute judge.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,11 +29,14 @@ from t2ibench.scoring.evidence import Evidence
 
 @dataclass(frozen=True)
 class PairJudge:
-    """made: values of the images of a group, indexed by its rows. real, probabilities: values and P(literal) of a
-    split.
+    """A judge of attributes, and the real images on which its errors are counted.
 
-    reference: real images that the judge's errors may be counted on. render: makes more of them, where the data set can
-    and the judge has seen none of them.
+    reference: real images that did not train the judge.
+    made: values of the made images of a group; the index is `samples(group).rows`.
+    real: values of the images of a split.
+    probabilities: P(literal) of the images of a split, one column for each literal.
+    render: makes more such real images; None if the data set cannot, or if the judge is trained on the split.
+    protocol: what decides the judgements.
     """
 
     reference: Split
@@ -44,21 +48,23 @@ class PairJudge:
 
 
 def pair_judge(evidence: Evidence, probe: str, groups: str) -> PairJudge:
-    """The attribute judge of the data set; or, where `probe` names an extractor, heads on its features, cross-fitted on
-    the training split.
+    """The judge of a cell.
 
-    groups: the attribute whose images stay in one fold (an identity, a species); none: each image is a group.
+    probe: name of an extractor, for heads on its features that are cross-fitted on the training split; empty: the
+        attribute judge of the data set.
+    groups: an attribute such as the identity or the species; all images with one value of it stay in one fold. Empty:
+        each image is a group of its own.
     """
     if not probe:
         render = evidence.pair_images if evidence.can_render else None
-        own = evidence.extractor_protocol(evidence.judge)
+        protocol = evidence.extractor_protocol(evidence.judge)
         return PairJudge(
             evidence.reference,
             evidence.fake_attributes,
             evidence.real_attributes,
             evidence.real_probabilities,
             render,
-            own,
+            protocol,
         )
     train = evidence.train
     assert train.attributes is not None
@@ -68,28 +74,29 @@ def pair_judge(evidence: Evidence, probe: str, groups: str) -> PairJudge:
             f"groups: {train.dataset} has no attribute "
             f"{groups!r}{did_you_mean(groups, map(str, train.attributes.columns))}"
         )
-    own = {**evidence.extractor_protocol(probe), "judge": "cross-fitted", "groups": groups, "train": train.digest}
-    own |= {"folds": FOLDS, "strengths": list(STRENGTHS), "steps": STEPS}
+    protocol = {**evidence.extractor_protocol(probe), "judge": "cross-fitted", "groups": groups, "train": train.digest}
+    protocol |= {"folds": FOLDS, "strengths": list(STRENGTHS), "steps": STEPS}
     table = train.attributes[[name for name in train.vocabulary.phrases if name != groups]]
     labels = list(map(str, train.attributes[groups])) if groups else list(train.ids)
-    fitted = stored(lambda: cross_fit(evidence.real_features(probe, train), table, labels), table, own)
+    fitted = stored(lambda: cross_fit(evidence.real_features(probe, train), table, labels), table, protocol)
 
     def made(group: str) -> pd.DataFrame:
-        seen = fitted.probabilities(evidence.fake_features(probe, group))
-        return likeliest(seen, fitted.attributes).set_index(evidence.samples(group).rows)
+        probabilities = fitted.probabilities(evidence.fake_features(probe, group))
+        return likeliest(probabilities, fitted.attributes).set_index(evidence.samples(group).rows)
 
     def out_of_fold(split: Split) -> pd.DataFrame:
         assert split is train, "other images have no answers out of fold"
         return fitted.out_of_fold
 
     return PairJudge(
-        train, made, lambda split: likeliest(out_of_fold(split), fitted.attributes), out_of_fold, None, own
+        train, made, lambda split: likeliest(out_of_fold(split), fitted.attributes), out_of_fold, None, protocol
     )
 
 
 def literal_hits(evidence: Evidence, judge: PairJudge, group: str, literals: Sequence[str]) -> np.ndarray:
-    """Whether the judge sees each literal in each sample, bool [N, L]; a sample without an image has none, nor has an
-    unknown attribute.
+    """Whether the judge sees each literal in each sample, bool [N, L].
+
+    It is false for a sample without an image, and for a literal of an attribute that the judge does not know.
     """
     samples = evidence.samples(group)
     hits = np.zeros((len(samples.prompts), len(literals)), bool)
@@ -102,10 +109,15 @@ def literal_hits(evidence: Evidence, judge: PairJudge, group: str, literals: Seq
 
 
 def stored(fit: Callable[[], CrossFitted], table: pd.DataFrame, key: Mapping[str, Any]) -> CrossFitted:
-    """Heads that are fitted once for all methods, of what `cache.cached` keeps of them (float32, also the first
-    time).
+    """Heads that are fitted once and then read from the cache, so that all methods have the same judge.
+
+    The first call, too, returns what the cache keeps of them, which is float32.
+
+    fit: fits the heads.
+    table: the attributes of the images that they are fitted on.
+    key: everything that decides the heads.
     """
-    made = cache(fit)
-    answers = cached(["cross-fit", "answers", dict(key)], lambda: made().out_of_fold.to_numpy())
-    heads = cached(["cross-fit", "heads", dict(key)], lambda: made().packed())
+    fitted = cache(fit)
+    answers = cached(["cross-fit", "answers", dict(key)], lambda: fitted().out_of_fold.to_numpy())
+    heads = cached(["cross-fit", "heads", dict(key)], lambda: fitted().packed())
     return unpacked(values_of(table), answers, heads)

@@ -1,5 +1,5 @@
-"""The numbers that a record holds of attribute pairs: a mean a stratum, gaps to controls, honest labels, and one table
-of all pairs.
+"""The numbers about attribute pairs in a record: a mean for each stratum, gaps to the controls, labels that say how far
+a number can be trusted, and one table of all pairs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,17 +27,22 @@ from t2ibench.stats.intervals import Interval, percentile_interval
 from t2ibench.stats.judge_errors import multinomial_draws
 from t2ibench.stats.paired import spell
 
-FULL_IMAGES, FULL_PAIRS = 100, 10  # a headline on fewer images a pair, or fewer judged pairs, is labelled "smoke"
+# a mean over fewer images for each pair, or over fewer judged pairs, is labelled "smoke"
+FULL_IMAGES, FULL_PAIRS = 100, 10
 Better = Literal["higher", "lower"]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a record says of the pairs `found`, of the roles `parts` that each has, and of the literals that were also
-    asked for `alone`.
+    """What a record says about attribute pairs.
 
-    outcomes: the cell of every image, [P, n], in the order of the pairs. protocol: what decides the numbers; chance:
-    the hash of the captions that chance is measured on.
+    found: the pairs that were chosen, by stratum.
+    parts: the roles of each pair ("rare", "control" …).
+    rates: what was counted.
+    outcomes: the cell of every image, [P, n], in the order of `rates.pairs`.
+    alone: the counts of each literal that was also asked for alone.
+    protocol: what decides the numbers.
+    chance: hash of the captions on which chance is measured.
     """
 
     found: PairList
@@ -49,7 +54,7 @@ class Summary:
     chance: str
 
     def estimates(self) -> dict[str, Estimate]:
-        """A value for every stratum with a judged pair; the first of them carries the table of all pairs."""
+        """A value for every stratum that has a judged pair. The details of the first hold the table of all pairs."""
         values: dict[str, Estimate] = {}
         for role in ("rare", "near_unseen", "control", "neutral", "over"):
             if members := self._judged(role):
@@ -65,10 +70,12 @@ class Summary:
             if matched := self._matched(pairs):
                 members, controls = (list(side) for side in zip(*matched, strict=True))
                 point, draws, corrected = self.rates.accuracy(members + controls)
-                own, other = (
+                of_members, of_controls = (
                     (point[side], draws[:, side]) for side in (slice(len(members)), slice(len(members), None))
                 )
-                lost = self._mean(role, members, gap(other, own, controls, self.rates.images), corrected, "lower")
+                lost = self._mean(
+                    role, members, gap(of_controls, of_members, controls, self.rates.images), corrected, "lower"
+                )
                 raw = float((self.rates.raw[controls] - self.rates.raw[members]).mean())
                 values[name] = replace(lost, details={**lost.details, "raw": raw})
         if rare := self._judged("rare"):
@@ -91,8 +98,10 @@ class Summary:
         return values
 
     def table(self) -> list[dict[str, Any]]:
-        """One row a pair: training counts, what the judge saw, the correction, chance, the real ceiling, and its
-        standing at the gate.
+        """One row for each pair.
+
+        A row holds the training counts, what the judge saw, the corrected accuracy, chance, the rate at which real
+        images that show the pair are judged right (ceiling), and what the gate says.
         """
         chosen = {pair.name: pair for pair in (*self.found.rare, *self.found.near_unseen)}
         train = self.found.table.set_index(["i", "j"])
@@ -136,7 +145,7 @@ class Summary:
         return "corrected" if self.rates.correctable[k] else "uncorrected"
 
     def _per_sample(self, members: Sequence[int], corrected: bool) -> str:
-        """What each image of the pairs adds, in order, as a record keeps it."""
+        """What each image adds to the mean over the pairs, in order, as a record keeps it."""
         added = self.rates.contributions(self.outcomes, members, corrected).ravel()
         return spell(added, 6) if corrected else "".join(str(int(hit)) for hit in added)
 
@@ -190,14 +199,15 @@ class Summary:
         return labels
 
     def _composition(self, members: Sequence[int]) -> dict[str, Any]:
-        """Binding ratio, and how much less often a literal is drawn in the pair than alone (drop); percentile
-        intervals.
+        """The binding ratio, and how much less often a literal is drawn in a pair than alone ("drop").
+
+        The intervals are percentile intervals. There is no drop unless every literal was also asked for alone.
         """
         frequencies, draws = (
             self.rates.cells[list(members)] / self.rates.images,
             self.rates.cell_draws[:, list(members)],
         )
-        found = {"binding_ratio": (ratio_of_means(frequencies), ratio_of_means(draws))}
+        values = {"binding_ratio": (ratio_of_means(frequencies), ratio_of_means(draws))}
         literals = [self.rates.pairs[k] for k in members]
         if all(literal in self.alone for names in literals for literal in names):
             order = {literal: place for place, literal in enumerate(self.alone)}
@@ -207,8 +217,8 @@ class Summary:
                 1
             )
             fall = (seen[:, 0] / seen.sum(1))[which] - singles(frequencies)
-            found["drop"] = (fall.mean(), (again[:, which] - singles(draws)).mean((-2, -1)))
+            values["drop"] = (fall.mean(), (again[:, which] - singles(draws)).mean((-2, -1)))
         return {
             name: {"value": float(value), "ci": list(percentile_interval(drawn))}
-            for name, (value, drawn) in found.items()
+            for name, (value, drawn) in values.items()
         }
