@@ -1,10 +1,9 @@
-"""Reading attributes off a judge's features where the judge itself cannot: a reader that is learned from real images of
-the domains.
+"""A reader of attributes for domains in which the judge itself fails. It learns from real images of these domains.
 
-A judge that knows coloured drawings names nothing in pencil sketches, but what it would need is in its features. One
-ridge regression for each attribute, on one column a value, in which all values weigh alike however rare they are; the
-value with the largest answer is read. It sees the features and random ones of them, max(0, x R) (Rahimi & Recht,
-NeurIPS 2008): two domains are no linear matter.
+A judge that knows coloured drawings recognises nothing in pencil sketches, but its features hold what is needed. The
+reader is one ridge regression for each attribute, with one column for each value. All values have the same weight,
+however rare they are, and the value with the largest answer is read. The inputs are the features and random features of
+them, max(0, x R) (Rahimi & Recht, NeurIPS 2008), because two domains cannot be read by one linear map.
 """
 
 from collections.abc import Mapping
@@ -23,8 +22,10 @@ RIDGE = 10.0  # on weights of features that are scaled to a variance of 1
 
 @dataclass(frozen=True, eq=False)
 class Reader:
-    """mean, scale: of the features it learned from [D]. weights: for each attribute its values and their columns [D +
-    HIDDEN + 1, V].
+    """A reader that has learned.
+
+    mean, scale: mean and standard deviation of the features that it learned from, [D].
+    weights: for each attribute, its V values and the weights of the regression, [D + HIDDEN + 1, V].
     """
 
     mean: np.ndarray
@@ -33,8 +34,9 @@ class Reader:
 
     @classmethod
     def of(cls, features: Tensor, table: pd.DataFrame) -> "Reader":
-        """Learn from features [N, D] and the attributes of the same images; an attribute of fewer than two values is
-        left out.
+        """Learn from features [N, D] and the attributes of the same images.
+
+        An attribute with fewer than two values is left out.
         """
         rows = features.double().numpy()
         mean, scale = rows.mean(0), rows.std(0)
@@ -45,17 +47,17 @@ class Reader:
             seen = values[name].notna().to_numpy()
             columns = pd.get_dummies(values[name][seen])
             if columns.shape[1] > 1:
-                asked = columns.to_numpy(float)
-                share = (asked / asked.sum(0)).sum(1)
+                targets = columns.to_numpy(float)
+                share = (targets / targets.sum(0)).sum(1)
                 weighted = inputs[seen] * (share / share.mean())[:, None]
                 solved = np.linalg.solve(
-                    weighted.T @ inputs[seen] + RIDGE * np.eye(inputs.shape[1]), weighted.T @ asked
+                    weighted.T @ inputs[seen] + RIDGE * np.eye(inputs.shape[1]), weighted.T @ targets
                 )
                 weights[str(name)] = (list(map(str, columns.columns)), solved)
         return cls(mean, scale, weights)
 
     def read(self, features: Tensor) -> pd.DataFrame:
-        """The value of every attribute on images of features [N, D]."""
+        """The value of every attribute for images with features [N, D]."""
         inputs = _inputs(features.double().numpy(), self.mean, self.scale)
         return pd.DataFrame(
             {
@@ -66,7 +68,7 @@ class Reader:
 
 
 def _inputs(rows: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """What the regressions see of features [N, D]: [N, D + HIDDEN + 1]."""
+    """The inputs of the regressions for features [N, D]: [N, D + HIDDEN + 1]."""
     scaled, dimensions = (rows - mean) / scale, rows.shape[1]
     mixed = normal(derive_seed("reader", dimensions), dimensions * HIDDEN).reshape(dimensions, HIDDEN) / dimensions**0.5
     return np.concatenate([scaled, np.maximum(scaled @ mixed, 0.0), np.ones((len(rows), 1))], axis=1)

@@ -1,7 +1,6 @@
-"""What a track of compositions made, task by task, beside the images it was made from; shared by the metrics that
-compare them.
+"""The images of the track `compose`, task by task, and the images they were made from.
 
-All tasks are asked of the same inputs, so what is drawn at random is an input, with its images in every task. The tasks
+All tasks use the same inputs. So the independent draws are the inputs, each with its images in every task. The tasks
 are a fixed set.
 """
 
@@ -26,14 +25,20 @@ from t2ibench.tracks.contract import COMPOSED, SOURCES, Prompt
 
 @dataclass(frozen=True, eq=False)
 class TaskImages:
-    """The images of one task. a, b: the input and its other image, as places among the sources, of each image that is
-    there, [N].
+    """The N images that exist of one task.
+
+    name, task: the task.
+    group: the group of its samples.
+    known: true where image A is known, bool [H, W]; None for a task without a hole.
+    samples: its samples.
+    a: row of image A among the sources, for each image, int [N]. This is also the number of its input.
+    b: row of image B among the sources, for each image, int [N].
     """
 
     name: str
     task: Task
     group: str
-    known: np.ndarray | None  # bool [H, W]
+    known: np.ndarray | None
     samples: Samples
     a: np.ndarray
     b: np.ndarray
@@ -41,8 +46,12 @@ class TaskImages:
 
 @dataclass(frozen=True, eq=False)
 class Compositions:
-    """tasks: in the order asked for. captions: of the sources; None where one has none. asked: prompt and input of
-    every sample.
+    """The images of a cell of the track `compose`.
+
+    tasks: the tasks, in the order in which the suite asks for them.
+    captions: the caption of each source; None if a source has none.
+    sources: the samples of the sources.
+    asked: prompt and number of the input of every sample.
     """
 
     tasks: Sequence[TaskImages]
@@ -52,7 +61,7 @@ class Compositions:
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What was asked for, which every metric's protocol names."""
+        """What was asked for, as the protocol of every metric of compositions names it."""
         asked = [
             [prompt.id, digest(prompt.tags), prompt.images]
             for prompt in {prompt.id: prompt for prompt, _ in self.asked}.values()
@@ -61,7 +70,7 @@ class Compositions:
 
     @property
     def failed(self) -> dict[str, int]:
-        """How many images each task lacks; tasks that lack none are left out."""
+        """How many images of each task are missing. Tasks without a missing image are left out."""
         counts = {one.name: int((~one.samples.ok).sum()) for one in self.tasks}
         return {name: count for name, count in counts.items() if count}
 
@@ -69,7 +78,7 @@ class Compositions:
 def compositions(evidence: Evidence) -> Compositions:
     """The compositions of a cell.
 
-    Raises UserError where a source is missing, and where no task has images of two inputs.
+    Raises UserError if a source has no image, or no task has images of two inputs.
     """
     sources = evidence.samples(SOURCES)
     if not sources.ok.all():
@@ -104,12 +113,12 @@ def is_compose(evidence: Evidence) -> bool:
 
 
 def pooled(evidence: Evidence, extractor: str, fewest: int) -> FeatureSets:
-    """The images of all tasks beside the reference images, seen by one extractor; clusters are inputs.
+    """Features of the images of all tasks together and of the reference. Clusters are inputs.
 
-    Raises UserError below `fewest`.
+    Raises UserError for a side with fewer than `fewest` images.
     """
-    made, name = compositions(evidence), extractor_of(evidence, extractor)
-    inputs = [str(i) for one in made.tasks for i in one.a]
+    composed, name = compositions(evidence), extractor_of(evidence, extractor)
+    inputs = [str(i) for one in composed.tasks for i in one.a]
     for side, count in (("made", len(inputs)), ("real", len(evidence.reference))):
         if count < fewest:
             raise UserError(
@@ -117,29 +126,35 @@ def pooled(evidence: Evidence, extractor: str, fewest: int) -> FeatureSets:
                 f"images"
             )
     fake, real = (
-        torch.cat([evidence.fake_features(name, one.group) for one in made.tasks]),
+        torch.cat([evidence.fake_features(name, one.group) for one in composed.tasks]),
         evidence.real_features(name),
     )
     reference = {"reference": evidence.reference.digest, "reference_images": len(evidence.reference)}
-    return FeatureSets(name, fake, real, inputs, {**evidence.extractor_protocol(name), **made.protocol, **reference})
+    return FeatureSets(
+        name, fake, real, inputs, {**evidence.extractor_protocol(name), **composed.protocol, **reference}
+    )
 
 
 def part(values: ArrayLike, inputs: np.ndarray, *seed: str) -> dict[str, Any]:
-    """Count, mean and interval of values [N] of images, whose inputs [N] are drawn anew, as they stand in details; NaN
-    is left out.
+    """Count, mean and interval of the values of images, as they stand in the details of a metric.
+
+    values: one for each image, [N]; NaN is left out.
+    inputs: number of the input of each image, int [N]. The bootstrap resamples inputs; there is no interval for one.
+    seed: names the seed of the bootstrap.
     """
     values = np.asarray(values, float)
-    there = ~np.isnan(values)
-    found: dict[str, Any] = {"n": int(there.sum()), "mean": float(values[there].mean())}
-    if len(set(inputs[there].tolist())) > 1:
-        found["ci"] = list(
-            cluster_mean_interval(values[there], inputs[there], derive_seed("composed", *seed), draws=2000)
+    kept = ~np.isnan(values)
+    summary: dict[str, Any] = {"n": int(kept.sum()), "mean": float(values[kept].mean())}
+    if len(set(inputs[kept].tolist())) > 1:
+        summary["ci"] = list(
+            cluster_mean_interval(values[kept], inputs[kept], derive_seed("composed", *seed), draws=2000)
         )
-    return found
+    return summary
 
 
 def only_of_a(task: Task) -> bool:
-    """Whether a task draws anew, and of A alone: what is missing between two of them is a condition and nothing
-    else.
+    """Whether a task draws from noise under conditions of A alone, without putting pixels back.
+
+    Two such tasks differ only in their conditions.
     """
     return task.mode == "sample" and set(task.c2) == {"A"} and not task.keep

@@ -1,8 +1,7 @@
-"""Which network a metric takes where nobody names one: those that a data set brings, else the published ones, else
-none.
+"""Which network a metric uses if the user names none: that of the data set, or else the published one.
 
-The networks of a data set score images of that data set alone. A CLIP that was trained on drawn faces knows no word of
-a photograph's caption, and gives every image the same score.
+The networks of a data set score only images of that data set. A CLIP that was trained on drawn faces knows no word of
+the caption of a photograph, and gives every image the same score.
 """
 
 from collections.abc import Sequence
@@ -15,28 +14,33 @@ from t2ibench.networks import zoo
 from t2ibench.scoring.feature_sets import AUTO
 from t2ibench.scoring.score import Metric
 
-CLIP = "ViT-L-14-quickgelu:openai"  # what a metric that reads texts takes where it has no PUBLISHED of its own
+CLIP = "ViT-L-14-quickgelu:openai"  # the published CLIP of a metric that does not name another one as PUBLISHED
 
 
 def networks_of(module: Any, dataset: str) -> Networks:
-    """The networks of a data set: those trained for it by name, else those that its plug-in ships in NETWORKS; each may
-    be None.
+    """The networks of a data set; each may be None.
+
+    A network of the zoo that was trained for a data set of this name is preferred to the one that the plug-in ships in
+    NETWORKS.
+
+    module: the plug-in.
+    dataset: name of the data set.
     """
     return trained_for(getattr(module, "NETWORKS", Networks()), dataset)
 
 
 def trained_for(shipped: Networks, dataset: str) -> Networks:
-    """The networks that a data set brings, or in place of each the one that was trained for the data set by name."""
-    there = zoo.available()
+    """The networks that a data set ships, or those of the zoo that were trained for a data set of this name."""
+    available = zoo.available()
     judge, clip = f"attribute-judge-{dataset}", f"clip-judge-{dataset}"
-    return Networks(judge if judge in there else shipped.judge, clip if clip in there else shipped.clip)
+    return Networks(judge if judge in available else shipped.judge, clip if clip in available else shipped.clip)
 
 
 def settled(metrics: Sequence[Metric], networks: Networks, dataset: str, where: str) -> list[Metric]:
-    """The metrics with `clip: auto` replaced by a network's name: the data set's, else the published one that lies on
-    this disk.
+    """The metrics, with the setting `clip: auto` replaced by the name of a network.
 
-    Raises UserError where there is neither; `where` begins the line.
+    It is the CLIP of the data set, or else the published one if its file is on this disk. Raises UserError if there is
+    neither; `where` begins the line.
     """
     return [_settled(metric, networks, dataset, where) for metric in metrics]
 
@@ -59,5 +63,5 @@ def _settled(metric: Metric, networks: Networks, dataset: str, where: str) -> Me
 
 
 def takes(metric: Any, option: str) -> bool:
-    """Whether a metric's settings have an option, such as `clip` or `extractor`."""
+    """Whether the settings of a metric have an option such as `clip` or `extractor`. metric: the plug-in."""
     return option in {field.name for field in fields(metric.Config)}

@@ -1,9 +1,8 @@
-"""Edited images beside the images before them, which is what every metric of edits compares, and the interval that such
-pairs allow.
+"""Pairs of an edited image and the image before the edit, which every metric of edits compares, and their intervals.
 
-All edits of a run start from the same sources. A pair is therefore no independent draw, a source is: intervals draw
-sources anew with all their edits, and speak of these edits only. In the track `adapt` an edit is the move of a whole
-generator to a target domain.
+All edits of a run start from the same sources, so the pairs are not independent, but the sources are. An interval
+therefore resamples sources, each with all its edits, and holds for these edits only. In the track `adapt` an edit is
+the move of a whole generator to a target domain.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,11 +25,17 @@ from t2ibench.tracks.contract import EDITS, SOURCES, Prompt
 
 @dataclass(frozen=True, eq=False)
 class EditPairs:
-    """The N pairs of which both images are there.
+    """The N (source, edit) pairs for which both images exist.
 
-    prompts: of each pair, its edit. k: its source. edited, source: its places among the images (features, judged rows)
-    of `groups`, one behind the other, and of the sources. asked: edit and source of every pair asked for. failed: edit,
-    source and the source's place where the edited image alone is missing.
+    Row i of `prompts`, `k`, `edited` and `source` describes pair i.
+
+    prompts: the edit that was asked for.
+    k: number of the source, int [N].
+    edited: row of the edited image in the features of `groups`, concatenated, int [N].
+    source: row of the source in the features of the sources, int [N].
+    asked: edit and number of the source of every pair that was asked for.
+    failed: edit, number of the source and row of the source of every pair that lacks only the edited image.
+    groups: the groups of samples that hold the edited images.
     """
 
     prompts: Sequence[Prompt]
@@ -46,7 +51,7 @@ class EditPairs:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many pairs were asked for, how many are there, and why the others are not."""
+        """How many pairs were asked for, how many exist, and why the others do not."""
         sourceless = len(self.asked) - len(self) - len(self.failed)
         return {
             "asked": len(self.asked),
@@ -57,23 +62,25 @@ class EditPairs:
 
     @property
     def what(self) -> str:
-        """What is asked for, in the details of a value: "edits", or in the track `adapt` "targets"."""
+        """The key under which the details of a value list the edits: "edits", or "targets" in the track `adapt`."""
         return "edits" if self.groups == (EDITS,) else "targets"
 
     def by_edit(self, values: ArrayLike) -> dict[str, dict[str, Any]]:
-        """Count and mean of values [N] of each edit, by its literal (target, by its domain); pairs whose value is NaN
-        are left out.
+        """Count and mean of values [N] for each edit, by its literal (for a target, by its domain).
+
+        Pairs whose value is NaN are left out.
         """
         return means_by([literal(prompt) for prompt in self.prompts], values)
 
     def features(self, look: Callable[[str], Tensor]) -> tuple[Tensor, Tensor]:
-        """Of each pair, what `look` sees on the edited image and on the source: [N, D] both. look: a group's features,
-        [M, D].
+        """Features of the edited image and of the source of each pair, [N, D] each.
+
+        look: gives the features [M, D] of the images of a group.
         """
         return torch.cat([look(group) for group in self.groups])[self.edited], look(SOURCES)[self.source]
 
     def judged(self, evidence: Evidence) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Of each pair, the judge's values on the edited image and on the source."""
+        """The judge's values on the edited image and on the source of each pair, N rows each."""
         edited = pd.concat([evidence.fake_attributes(group) for group in self.groups], ignore_index=True)
         return edited.iloc[self.edited].reset_index(drop=True), evidence.fake_attributes(SOURCES).iloc[
             self.source
@@ -81,13 +88,13 @@ class EditPairs:
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """The edits asked for, which every metric's protocol names."""
+        """The edits that were asked for, as the protocol of every metric of edits names them."""
         asked = [[prompt.id, prompt.tags["neutral"], prompt.tags["target"], k] for prompt, k in self.asked]
         return {"edits": digest(asked), "images": len(asked), "sources": len({k for _, k in self.asked})}
 
 
 def literal(prompt: Prompt) -> str:
-    """The literal that an edit asks for, "attribute=value"; of a target its domain."""
+    """The literal "attribute=value" that an edit asks for; for a target, its domain."""
     if "domain" in prompt.tags:
         return str(prompt.tags["domain"])
     return f"{prompt.tags['attribute']}={prompt.tags['value']}"
@@ -96,48 +103,52 @@ def literal(prompt: Prompt) -> str:
 def edit_pairs(evidence: Evidence) -> EditPairs:
     """The pairs of a cell.
 
-    Raises UserError where an edit has no source among those asked for, and below pairs of two sources.
+    Raises UserError if an edit starts from a source that was not asked for, or the pairs have fewer than two sources.
     """
     groups, sources = tuple(evidence.targets.values()) or (EDITS,), evidence.samples(SOURCES)
-    parts = [evidence.samples(group) for group in groups]
-    asked = [pair for part in parts for pair in zip(part.prompts, part.k, strict=True)]
-    there = np.concatenate([part.ok for part in parts])
+    edits = [evidence.samples(group) for group in groups]
+    asked = [pair for samples in edits for pair in zip(samples.prompts, samples.k, strict=True)]
+    exists = np.concatenate([samples.ok for samples in edits])
     if strangers := sorted({k for _, k in asked} - set(sources.k)):
         raise UserError(
             f"edits of the source {strangers[0]}, but there are only {len(sources.k)} sources: ask for as many as the "
             f"edits have"
         )
     place = {sources.k[row]: place for place, row in enumerate(np.flatnonzero(sources.ok).tolist())}
-    both = [row for row in np.flatnonzero(there).tolist() if asked[row][1] in place]
+    both = [row for row in np.flatnonzero(exists).tolist() if asked[row][1] in place]
     if len({asked[row][1] for row in both}) < 2:
         raise UserError(
             f"{len(both)} edited images with a source, of {len(asked)} asked for: at least 2 sources are needed for "
             f"an interval"
         )
-    edited = np.cumsum(there) - 1
+    edited = np.cumsum(exists) - 1
     return EditPairs(
         prompts=[asked[row][0] for row in both],
         k=np.array([asked[row][1] for row in both]),
         edited=edited[both],
         source=np.array([place[asked[row][1]] for row in both]),
         asked=asked,
-        failed=[(prompt, k, place[k]) for (prompt, k), ok in zip(asked, there, strict=True) if not ok and k in place],
+        failed=[(prompt, k, place[k]) for (prompt, k), ok in zip(asked, exists, strict=True) if not ok and k in place],
         groups=groups,
     )
 
 
 def means_by(labels: Sequence[object] | np.ndarray, values: ArrayLike) -> dict[str, dict[str, Any]]:
-    """{"n", "mean"} of values [N] under each label, in the order in which labels come; NaN is left out, and so is a
-    label of NaN alone.
+    """{"n", "mean"} of the values [N] of each label, in order of first appearance.
+
+    Values that are NaN are left out, and so is a label without any other value.
     """
     values, places = np.asarray(values, float), np.asarray([str(label) for label in labels], dtype=object)
     kept = ~np.isnan(values)
-    found = {label: values[kept & (places == label)] for label in dict.fromkeys(places)}
-    return {label: {"n": len(own), "mean": float(own.mean())} for label, own in found.items() if len(own)}
+    groups = {label: values[kept & (places == label)] for label in dict.fromkeys(places)}
+    return {label: {"n": len(group), "mean": float(group.mean())} for label, group in groups.items() if len(group)}
 
 
 def interval(values: ArrayLike, k: np.ndarray, seed: int) -> Interval:
-    """BCa interval of the mean of values [N] of pairs, sources [N] drawn anew. Raises UserError below two sources."""
+    """BCa interval of the mean of values [N] of pairs; the bootstrap resamples sources.
+
+    k: number of the source of each pair, int [N]. Raises UserError for fewer than two sources.
+    """
     if len(np.unique(k)) < 2:
         raise UserError(
             f"the pairs left are of {len(np.unique(k))} source, at least 2 are needed for an interval: ask for more "
@@ -147,12 +158,12 @@ def interval(values: ArrayLike, k: np.ndarray, seed: int) -> Interval:
 
 
 def per_source(values: ArrayLike, k: np.ndarray, asked: Sequence[tuple[Prompt, int]]) -> str:
-    """One number for each source asked for, in their order: its share in the mean of values [N], for tests that pair
-    methods by source.
+    """One number for each source that was asked for, in their order, for tests that compare methods source by source.
 
-    With n_k pairs of source k, which sum to s_k, it is mean + (s_k - mean n_k) / (N / K): the mean of the source's
-    pairs where all sources have equally many. They average to the mean itself, and their standard error is that of a
-    ratio over clusters. A source without a pair has a dash.
+    Source k has n_k of the N pairs, and their values sum to s_k. Its number is mean + (s_k - mean n_k) / (N / K), with
+    K sources that have a pair. If all sources have equally many pairs, this is the mean over the pairs of the source.
+    The numbers average to the mean of all values, and their standard error is that of a ratio over clusters. A source
+    without a pair has a dash.
     """
     values, present = np.asarray(values, float), np.unique(k)
     mean, each = values.mean(), len(values) / len(present)
@@ -163,24 +174,26 @@ def per_source(values: ArrayLike, k: np.ndarray, asked: Sequence[tuple[Prompt, i
 
 
 def shows(values: pd.DataFrame, prompts: Sequence[Prompt], covered_by: Covers) -> np.ndarray:
-    """Whether an image of these judged values, one row an edit, shows what its edit asks for: bool [N]."""
+    """Whether each image shows what its edit asks for, bool [N]. values: the judged values, one row for each edit."""
     values = values.reset_index(drop=True)
     seen = visible(values, covered_by)
-    found = np.zeros(len(prompts), bool)
+    shown = np.zeros(len(prompts), bool)
     for row, prompt in enumerate(prompts):
         attribute = prompt.tags["attribute"]
-        found[row] = (
+        shown[row] = (
             attribute in values and seen[attribute].iat[row] and values[attribute].iat[row] == prompt.tags["value"]
         )
-    return found
+    return shown
 
 
 def kept(before: pd.DataFrame, after: pd.DataFrame, prompts: Sequence[Prompt], covered_by: Covers) -> pd.DataFrame:
-    """Whether each edit left each attribute as it was, from judged values [N, A]: 1 or 0, NaN where it does not count.
+    """Whether each edit kept each attribute, [N, A]: 1 or 0, and NaN for an attribute that does not count.
 
-    An attribute counts that can be seen before, unless the edit itself decides it: the edited one, those that its new
-    value covers, and those that cover it before and so have to give way. One that cannot be seen afterwards was not
-    kept. In the track `adapt` no attribute is edited.
+    before, after: judged values of the source and of the edited image, [N, A] each.
+
+    An attribute counts if it can be seen before the edit and the edit does not decide it. An edit decides the edited
+    attribute, those that its new value covers, and those whose value covers the edited attribute and so has to go. An
+    attribute that cannot be seen after the edit was not kept. In the track `adapt` no attribute is edited.
     """
     before, after = before.reset_index(drop=True), after.reset_index(drop=True)
     counted = visible(before, covered_by)
@@ -202,10 +215,11 @@ def kept_estimate(
     seed: int,
     details: Mapping[str, Any] | None = None,
 ) -> Estimate:
-    """`attributes_kept`. same: of each pair and attribute that the judge can tell, 1, 0, or NaN where it does not count
-    [N, A].
+    """The value of the metric `attributes_kept`.
 
-    Raises UserError where nothing counts.
+    same: for each pair and each attribute that the judge can tell, 1, 0, or NaN if it does not count, [N, A].
+
+    Raises UserError if nothing counts.
     """
     row, column = np.nonzero(same.notna().to_numpy())
     if not len(row):
@@ -235,7 +249,7 @@ def kept_estimate(
 
 
 def changed_by_edit(same: pd.DataFrame, names: Sequence[str]) -> dict[str, dict[str, float]]:
-    """How often each edit changed each attribute that it should not have: shares, those of 0 left out."""
+    """How often each edit changed each attribute that it should have kept, as a share; shares of 0 are left out."""
     shares = 1 - same.reset_index(drop=True).groupby(np.array(names, dtype=object), sort=False).mean()
     return {
         str(edit): {str(name): float(share) for name, share in row.items() if share > 0}

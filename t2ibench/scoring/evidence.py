@@ -1,5 +1,6 @@
-"""What a metric may look at: the made images, the real ones, their prompts, and what the judges say of them, each
-computed once.
+"""What a metric may look at: made images, real images, prompts, and what networks say about them.
+
+Features and embeddings are computed once for all metrics.
 """
 
 import hashlib
@@ -27,22 +28,27 @@ from t2ibench.networks.models import Models
 from t2ibench.scoring.reference_files import ReferenceFile
 from t2ibench.tracks.contract import ADAPTED, Prompt
 
-MANY_UNKNOWN = 0.2  # the share of words that a network may not know before its numbers come with a warning
+MANY_UNKNOWN = 0.2  # a warning is logged if a network does not know a larger share of the words than this
 NO_REAL_IMAGES = "there are no real images to compare with: give --reference, or --dataset"
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Samples:
-    """The samples of one group, one row each. ok: whether there is an image (false: it was black, not a number, or
-    failed).
+    """The N samples of one group of prompts. Row i of every field describes sample i.
+
+    prompts: the prompt of each sample.
+    k: its number among the samples of that prompt.
+    ok: whether it has an image, bool [N]. It has none if the image was black, not a number, or could not be made.
+    hashes: hash of its pixels; empty for a sample without an image.
+    store: the images. Only rows of samples with an image may be read.
     """
 
     prompts: Sequence[Prompt]
     k: Sequence[int]
     ok: np.ndarray
-    hashes: Sequence[str]  # of the pixels, empty where there is no image
-    store: ImageStore  # rows of `ok` samples may be read
+    hashes: Sequence[str]
+    store: ImageStore
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -54,21 +60,25 @@ class Samples:
 
     @cached_property
     def images(self) -> np.ndarray:
-        """The images of the rows with one, uint8 [M, 3, H, W], all in memory; `store.read` takes them in parts."""
+        """The images of `rows`, uint8 [M, 3, H, W], all in memory at once. `store.read` reads some of them."""
         return self.store.read(self.rows)
 
     @cached_property
     def digest(self) -> str:
-        """sha256 over the images in order."""
+        """sha256 over the hashes of the images, in order."""
         return _digest([self.hashes[row] for row in self.rows])
 
 
 class Evidence:
-    """Handed to `score` of every metric of a cell. `reference`: the real test images. `seed` names the random choices
-    of a metric.
+    """What the function `score` of every metric gets to see of a cell.
 
-    judge: the name of the data set's attribute judge, None where it has none.
-    can_render: whether real images of any attribute values can be made (`pair_images`).
+    train: the training split of the data set.
+    reference: the real images that made ones are compared with.
+    prompts: all prompts of the cell.
+    models: the networks.
+    seed: the seed of a metric's random choices.
+    judge: name of the data set's attribute judge.
+    can_render: whether the data set can make real images of chosen attribute values (`pair_images`).
     """
 
     def __init__(
@@ -96,7 +106,7 @@ class Evidence:
     def judge(self) -> str:
         """The name of the attribute judge.
 
-        Raises UserError where the data set has none: that of another one would be wrong.
+        Raises UserError if the data set has none: the judge of another data set would be wrong.
         """
         if self._judge is None:
             raise UserError(
@@ -110,18 +120,22 @@ class Evidence:
         return self._judge is not None
 
     def samples(self, group: str = "captions") -> Samples:
-        """The samples of a group of prompts. Raises UserError where the suite asked for none."""
+        """The samples of a group of prompts. Raises UserError if the suite asked for no prompt of this group."""
         if group not in self._samples:
             raise UserError(f"no prompts of the group {group!r} were asked for{did_you_mean(group, self._samples)}")
         return self._samples[group]
 
     def fake_features(self, extractor: str, group: str = "captions") -> Tensor:
-        """Features of the made images, float32 [M, D]: the rows of `samples(group).rows`, in that order."""
+        """Features of the made images of a group, float32 [M, D], in the order of `samples(group).rows`."""
         samples = self.samples(group)
         return self._features(extractor, samples.store, samples.rows, samples.digest)
 
     def real_features(self, extractor: str, split: Split | None = None) -> Tensor:
-        """Features of the images of a split (the reference), float32 [N, D]; of a file of features, those."""
+        """Features of the images of a split (None: the reference), float32 [N, D].
+
+        If a file of features stands for the images, these are the features of the file. Raises UserError if there are
+        no images.
+        """
         split = split or self.reference
         if not len(split):
             raise UserError(NO_REAL_IMAGES)
@@ -130,7 +144,7 @@ class Evidence:
         return self._features(extractor, split.images, range(len(split)), _digest(split.images.digests()))
 
     def dimension(self, extractor: str, group: str = "captions") -> int:
-        """How many features an extractor gives of an image; looks at one."""
+        """How many features an extractor gives for an image. It is tried on one image."""
         samples = self.samples(group)
         if extractor.startswith("attribute-judge"):
             return self.models.judge(extractor).dimension
@@ -138,15 +152,18 @@ class Evidence:
             return self._extractor(extractor).network(torch.from_numpy(samples.store.read(samples.rows[:1]))).shape[1]
 
     def fake_image_features(self, clip: str, group: str = "captions") -> Tensor:
-        """CLIP embeddings of the made images, of unit norm, float32 [M, D]; rows as in `fake_features`."""
+        """CLIP embeddings of the made images of a group, unit norm, float32 [M, D]; rows as in `fake_features`."""
         return self.fake_features(clip, group)
 
     def real_image_features(self, clip: str, split: Split | None = None) -> Tensor:
-        """CLIP embeddings of the images of a split (the reference), of unit norm, float32 [N, D]."""
+        """CLIP embeddings of the images of a split (None: the reference), unit norm, float32 [N, D]."""
         return self.real_features(clip, split)
 
     def text_features(self, clip: str, texts: Sequence[str]) -> Tensor:
-        """CLIP embeddings of texts, of unit norm, float32 [len(texts), D]; equal texts are embedded once."""
+        """CLIP embeddings of texts, unit norm, float32 [len(texts), D]. Equal texts are embedded once.
+
+        Raises UserError for an empty text, and for a text of which the CLIP knows no word.
+        """
         unique = list(dict.fromkeys(texts))
         if "" in unique:
             raise UserError("the images came without texts: give --prompts, or metrics that read none")
@@ -159,9 +176,9 @@ class Evidence:
         return rows[[place[text] for text in texts]]
 
     def words(self, clip: str, texts: Sequence[str]) -> dict[str, float]:
-        """For the details of a value: `unknown_words`, the share of the words of texts that a CLIP never learned.
+        """`unknown_words`, the share of the words of texts that a CLIP never learned, for the details of a value.
 
-        Empty for a CLIP that knows every word, as published ones do.
+        Empty for a CLIP that reads every word, as the published ones do.
         """
         counts = self.models.clip(clip).unknown_words(list(dict.fromkeys(texts)))
         if counts is None:
@@ -170,9 +187,7 @@ class Evidence:
         return {"unknown_words": round(unknown / max(total, 1), 4)}
 
     def _check_words(self, clip: str, texts: Sequence[str]) -> None:
-        """Raises UserError for a text of which a CLIP knows no word; warns where it knows less than four fifths of all
-        words.
-        """
+        """Raise UserError for a text of which a CLIP knows no word; warn if it knows less than 80 % of all words."""
         counts = self.models.clip(clip).unknown_words(texts)
         if counts is None:
             return
@@ -189,43 +204,45 @@ class Evidence:
             )
 
     def fake_attributes(self, group: str = "captions") -> pd.DataFrame:
-        """The judge's value of every attribute, one row for each of `samples(group).rows`, which are its index."""
+        """The judge's value of every attribute for the made images of a group. The index is `samples(group).rows`."""
         samples = self.samples(group)
         return self._values(self._judged(samples.store, samples.rows, samples.digest)).set_index(samples.rows)
 
     def fake_probabilities(self, group: str = "captions") -> pd.DataFrame:
-        """The judge's probability of every literal, a column "attribute=value" each, one row for each of
-        `samples(group).rows`.
+        """The judge's probability of every literal for the made images of a group.
+
+        One column "attribute=value" for each literal; the index is `samples(group).rows`.
         """
         samples = self.samples(group)
         return self._judged(samples.store, samples.rows, samples.digest).set_index(samples.rows)
 
     def real_attributes(self, split: Split | None = None) -> pd.DataFrame:
-        """The judge's value of every attribute of the images of a split (the reference)."""
+        """The judge's value of every attribute for the images of a split (None: the reference)."""
         split = split or self.reference
         return self._values(self._judged(split.images, range(len(split)), _digest(split.images.digests())))
 
     def real_probabilities(self, split: Split | None = None) -> pd.DataFrame:
-        """The judge's probability of every literal, a column "attribute=value" each, of the images of a split (the
-        reference).
+        """The judge's probability of every literal for the images of a split (None: the reference).
+
+        One column "attribute=value" for each literal.
         """
         split = split or self.reference
         return self._judged(split.images, range(len(split)), _digest(split.images.digests()))
 
     @property
     def targets(self) -> dict[str, str]:
-        """The groups of samples of the track `adapt`, by target domain; none in other tracks."""
+        """The group of samples of each target domain in the track `adapt`; empty in other tracks."""
         return {
             prompt.tags["domain"]: prompt.group for prompt in self.prompts if prompt.group.partition("/")[0] == ADAPTED
         }
 
     def target(self, domain: str) -> Split:
-        """Real images of a target domain, which no network has learned from. Only for `targets`."""
+        """Real images of a target domain, none of which a network was trained on. Only for domains in `targets`."""
         assert self._target is not None
         return self._target(domain)
 
     def lessons(self, domain: str, count: int) -> Split:
-        """Other real images of a target domain, for a metric to learn from. Only for `targets`."""
+        """`count` other real images of a target domain, for a metric to learn from. Only for domains in `targets`."""
         assert self._lessons is not None
         return self._lessons(domain, count)
 
@@ -234,16 +251,18 @@ class Evidence:
         return self._render is not None
 
     def pair_images(self, conditions: Mapping[str, str], count: int) -> Split:
-        """`count` real images that carry attribute values, the same for every method. Only where `can_render`."""
+        """`count` real images that show these attribute values, the same images for every method.
+
+        Raises UserError if the data set cannot make them (see `can_render`).
+        """
         if self._render is None:
             raise UserError(f"{self.train.dataset} cannot make real images of chosen attributes")
         return self._render(conditions, count, derive_seed("evidence"))
 
     def region(self, attribute: str) -> np.ndarray | None:
-        """The pixels that an attribute's part can cover, whatever its value: bool [H, W] at the size of the real
-        images.
+        """The pixels that the part of an attribute can cover with any of its values: bool [H, W], real images' size.
 
-        None where the data set does not know. Raises UserError for an attribute that it does not have.
+        None if the data set does not know them. Raises UserError for an attribute that the data set does not have.
         """
         if self._regions is None or self.train.attributes is None:
             return None
@@ -255,7 +274,7 @@ class Evidence:
         return self._regions(attribute, tuple(sorted(table[attribute].dropna().astype(str).unique())))
 
     def extractor_protocol(self, name: str) -> dict[str, Any]:
-        """What decides an extractor's features: its name, the hash of its weights, the resize before it."""
+        """What decides an extractor's features: its name, the hash of its weights, and the resize before it."""
         return self._extractor(name).protocol
 
     def _extractor(self, name: str) -> Extractor:

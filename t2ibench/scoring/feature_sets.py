@@ -1,6 +1,4 @@
-"""Two sets of features to compare, and what decides the number besides the images; shared by the metrics that need
-either.
-"""
+"""Two sets of features that a metric compares, and the protocol of such a comparison."""
 
 import re
 from dataclasses import dataclass
@@ -18,14 +16,19 @@ from t2ibench.scoring.evidence import NO_REAL_IMAGES, Evidence
 from t2ibench.scoring.reference_files import ReferenceFile
 from t2ibench.stats.paired import by_prompt, spell
 
-# the extractor: Inception where its weights are on disk, else the data set's judge. A CLIP: see default_networks
+# The default network. `extractor`: see extractor_of. `clip`: see default_networks.
 AUTO = "auto"
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureSets:
-    """fake [M, D] and real [N, D], float32. clusters: a label for each fake; those of one prompt are not independent of
-    one another.
+    """Features of made and of real images.
+
+    extractor: name of the network that gives the features.
+    fake: features of the made images, float32 [M, D].
+    real: features of the real images, float32 [N, D].
+    clusters: a label for each made image. Images of one label are not independent of one another.
+    protocol: what decides a number that compares the two.
     """
 
     extractor: str
@@ -36,9 +39,9 @@ class FeatureSets:
 
     @property
     def suffix(self) -> str:
-        """What a metric's name says of an extractor that is not Inception.
+        """How the id of a metric names an extractor other than Inception.
 
-        `avatars` of attribute-judge-avatars, `dinov2_vitl14`, `clip_vit_b_32_quickgelu_openai` of
+        `avatars` for attribute-judge-avatars, `dinov2_vitl14`, `clip_vit_b_32_quickgelu_openai` for
         ViT-B-32-quickgelu:openai.
         """
         name = str(self.protocol["extractor"]).removeprefix("attribute-judge-")
@@ -49,9 +52,9 @@ class FeatureSets:
 
 
 def feature_sets(evidence: Evidence, extractor: str, group: str, fewest: int) -> FeatureSets:
-    """The made images of a group and the reference images, seen by one extractor.
+    """Features of the made images of a group and of the reference.
 
-    Raises UserError below `fewest` images on a side.
+    Raises UserError for a side with fewer than `fewest` images, and for a reference without images.
     """
     if not len(evidence.reference) and reference_file(evidence.reference) is None:
         raise UserError(NO_REAL_IMAGES)
@@ -60,7 +63,11 @@ def feature_sets(evidence: Evidence, extractor: str, group: str, fewest: int) ->
 
 
 def extractor_of(evidence: Evidence, extractor: str) -> str:
-    """What `AUTO` means here; any other extractor is itself."""
+    """The extractor that `AUTO` stands for; any other name is returned as it is.
+
+    It is the first that exists: the extractor of a file of reference statistics, Inception if its weights are on this
+    disk, or the data set's judge. Raises UserError if there is none.
+    """
     if extractor != AUTO:
         return extractor
     if (file := reference_file(evidence.reference)) is not None and file.extractor is not None:
@@ -77,7 +84,7 @@ def extractor_of(evidence: Evidence, extractor: str) -> str:
 
 
 def reference_file(reference: Split) -> ReferenceFile | None:
-    """The statistics that stand for a reference, or None where there are images."""
+    """The file of statistics that stands for a reference; None for a reference of images."""
     images = getattr(reference, "images", None)
     return images if isinstance(images, ReferenceFile) else None
 
@@ -85,9 +92,11 @@ def reference_file(reference: Split) -> ReferenceFile | None:
 def sets_of(
     evidence: Evidence, extractor: str, group: str, reference: Split, clusters: list[str], fewest: int
 ) -> FeatureSets:
-    """The made images of a group, of these clusters, and any real images.
+    """Features of the made images of a group and of any real images.
 
-    Raises UserError below `fewest` images on a side.
+    clusters: a label for each made image, as in FeatureSets.
+
+    Raises UserError for a side with fewer than `fewest` images, and for statistics of another extractor.
     """
     if (file := reference_file(reference)) is not None:
         if file.features is None:
@@ -113,13 +122,18 @@ def made_for(evidence: Evidence, group: str) -> list[str]:
 
 
 def clusters(ids: list[str]) -> list[str]:
-    """What was drawn independently: prompts, or the images themselves where all are of one prompt."""
+    """A label for each image of what was drawn independently: its prompt, or the image itself if there is one prompt.
+
+    ids: the prompt id of each image.
+    """
     return ids if len(set(ids)) > 1 else [f"{id} {row}" for row, id in enumerate(ids)]
 
 
 def effects(evidence: Evidence, group: str, of_fake: ArrayLike, of_real: ArrayLike) -> dict[str, str]:
-    """First-order effects of the made images of a group [M] and of the reference [N] on a distance, as a record keeps
-    them for pairs.
+    """First-order effects of single images on a distance, as a record keeps them for tests that compare methods.
+
+    of_fake: effects of the made images of a group, [M].
+    of_real: effects of the reference images, [N].
     """
     samples = evidence.samples(group)
     return {
@@ -129,8 +143,10 @@ def effects(evidence: Evidence, group: str, of_fake: ArrayLike, of_real: ArrayLi
 
 
 def protocol(evidence: Evidence, extractor: str, group: str, reference: Split | None = None) -> dict[str, Any]:
-    """Extractor (name, hash, resize), reference (digest and count), prompts (digest and images asked for) of a
-    number.
+    """What decides a number that compares the images of a group with a reference (None: that of the evidence).
+
+    It names the extractor (name, hash, resize), the reference (digest, count) and the prompts (digest, images asked
+    for).
     """
     samples, reference = evidence.samples(group), reference or evidence.reference
     asked = [[prompt.id, prompt.text, k] for prompt, k in zip(samples.prompts, samples.k, strict=True)]

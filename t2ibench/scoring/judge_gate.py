@@ -1,8 +1,12 @@
-"""When may a pair's number be printed? Only where the judge is right about both literals on real images, also beside
-one another.
+"""When may the number of an attribute pair be printed? Only if the judge is right about both literals on real images,
+also when the other literal is in the image.
 
-Both literals need a balanced accuracy of 0.90 on held-out real images, of 0.80 (that is se + sp - 1 >= 0.6) within each
-stratum of the partner literal that has 50 images, and an expected calibration error of at most 0.05.
+Each of the two literals needs, on held-out real images,
+
+- a balanced accuracy of 0.90;
+- a balanced accuracy of 0.80 (that is se + sp - 1 >= 0.6) within each stratum, that is among the images with the other
+  literal and among those without it, if the stratum has 50 images;
+- an expected calibration error of at most 0.05.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,18 +23,27 @@ from t2ibench.stats.judge_errors import cell_index, confusion
 
 @dataclass(frozen=True)
 class Gate:
-    """The thresholds; they are the protocol's, and part of the protocol id."""
+    """The thresholds. They belong to the protocol, and are part of the protocol id.
+
+    balanced_accuracy: the least balanced accuracy for a literal.
+    within_stratum: the least balanced accuracy within a stratum.
+    calibration_error: the greatest expected calibration error.
+    support: images that a stratum needs to be tested, and that a cell needs to be used for a correction.
+    """
 
     balanced_accuracy: float = 0.90
     within_stratum: float = 0.80
     calibration_error: float = 0.05
-    support: int = 50  # images that a stratum needs to be tested, and a cell to correct with it
+    support: int = 50
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """failures: why the pair is not judged (none: it is). untested_strata: those with too few real images. numbers:
-    what was measured.
+    """What the gate says about the judge on a pair, a literal or an attribute.
+
+    failures: why the judge may not speak about it; empty: it may.
+    untested_strata: the strata with too few real images.
+    numbers: what was measured.
     """
 
     failures: tuple[str, ...]
@@ -39,28 +52,35 @@ class Verdict:
 
 
 def balanced_accuracy(true: np.ndarray, judged: np.ndarray) -> float | None:
-    """Mean of sensitivity and specificity (bool [N] both); None unless both truths occur."""
+    """Mean of sensitivity and specificity; None unless `true` holds both values.
+
+    true: whether each image has the literal, bool [N].
+    judged: whether the judge sees it, bool [N].
+    """
     if true.all() or not true.any():
         return None
     return float((judged[true].mean() + (~judged[~true]).mean()) / 2)
 
 
 def calibration_error(probability: np.ndarray, true: np.ndarray, bins: int = 15) -> float:
-    """Expected calibration error of P(literal), in [0, 1]: mean |stated - actual| over bins of equal mass (fewer for
-    few images).
+    """Expected calibration error of P(literal), in [0, 1]: the mean of |stated - actual| over bins of equal mass.
+
+    There are fewer bins if there are fewer images than `bins`.
     """
     order = np.argsort(probability, kind="stable")
-    parts = np.array_split(order, min(bins, len(order)))
-    return float(sum(abs(probability[part].mean() - true[part].mean()) * len(part) for part in parts) / len(order))
+    groups = np.array_split(order, min(bins, len(order)))
+    return float(sum(abs(probability[rows].mean() - true[rows].mean()) * len(rows) for rows in groups) / len(order))
 
 
 def judge_pair(
     names: tuple[str, str], true: np.ndarray, judged: np.ndarray, calibration: Mapping[str, float], gate: Gate
 ) -> Verdict:
-    """Test the judge on a pair of literals: `true` and `judged` are bool [N, 2], of real images on which both
-    attributes can be seen.
+    """Test the judge on a pair of literals, on N real images on which both attributes can be seen.
 
-    calibration: each literal's calibration error.
+    names: the two literals.
+    true: whether each image has each literal, bool [N, 2].
+    judged: whether the judge sees it, bool [N, 2].
+    calibration: the calibration error of each literal.
     """
     failures, untested, numbers = [], [], {}
     for own, other in ((0, 1), (1, 0)):
@@ -90,8 +110,10 @@ def judge_pair(
 
 
 def judge_literal(literal: str, true: np.ndarray, judged: np.ndarray, calibration: float, gate: Gate) -> Verdict:
-    """Test the judge on one literal: `true` and `judged` are bool [N], of real images on which its attribute can be
-    seen.
+    """Test the judge on one literal, on N real images on which its attribute can be seen.
+
+    true: whether each image has the literal, bool [N].
+    judged: whether the judge sees it, bool [N].
     """
     accuracy = balanced_accuracy(true, judged)
     if accuracy is None:
@@ -106,11 +128,14 @@ def judge_literal(literal: str, true: np.ndarray, judged: np.ndarray, calibratio
 
 @dataclass
 class JudgeOnReal:
-    """The judge on real images of each cell of a pair, which no judge was trained on.
+    """What a judge says about real images that it was not trained on.
 
-    judge: the judge's values of a split, one row an image. probabilities: P(literal) of the same, one column a literal.
-    render: `render(conditions, count)` makes real images that carry attribute values, where the data set can. A cell
-    that the reference fills with fewer than `gate.support` images is topped up with `count` rendered ones.
+    reference: the real images.
+    judge: gives the judge's values for a split, one row for each image.
+    probabilities: gives P(literal) for a split, one column for each literal.
+    render: `render(conditions, count)` makes real images that show attribute values; None if the data set cannot.
+    count: images to render for a cell in which the reference has fewer than `gate.support` images.
+    gate: the thresholds.
     """
 
     reference: Split
@@ -158,16 +183,17 @@ class JudgeOnReal:
         return float(judged[true].mean()), float((~judged[~true]).mean())
 
     def attribute(self, name: str) -> Verdict:
-        """Whether the judge may speak about an attribute's value: the mean recall of its values in the reference images
-        that show it.
+        """Whether the judge may speak about the value of an attribute.
+
+        Its balanced accuracy is the mean recall of the values, on the reference images that show the attribute.
         """
         if name not in self._judge(self.reference):
             return Verdict((f"{name}: the judge does not know the attribute",))
         assert self.reference.attributes is not None
-        table, said = (
+        true, judged = (
             canonical(values, [name])[name] for values in (self.reference.attributes, self._judge(self.reference))
         )
-        right = pd.Series((table == said).to_numpy(), dtype=float).groupby(table.to_numpy()).mean()  # leaves None out
+        right = pd.Series((true == judged).to_numpy(), dtype=float).groupby(true.to_numpy()).mean()  # leaves None out
         if right.empty:
             return Verdict((f"{name}: no real image shows it",))
         accuracy = float(right.mean())
@@ -175,8 +201,9 @@ class JudgeOnReal:
         return Verdict((short,) if accuracy < self.gate.balanced_accuracy else (), (), {name: accuracy})
 
     def _of(self, literal: str) -> tuple[np.ndarray, np.ndarray]:
-        """Truth and judgement of one literal, bool [N] each; topped up where the reference holds too few images with
-        it.
+        """Truth and judgement of one literal, bool [N] each.
+
+        Rendered images are added if the reference has too few images with the literal.
         """
         parts = [self._look(self.reference, (literal,))]
         if parts[0][0].sum() < self.gate.support:
@@ -185,7 +212,7 @@ class JudgeOnReal:
         return true, judged
 
     def _more(self, literals: tuple[str, ...]) -> list[Split]:
-        """Images rendered with literals, made once; none where the data set cannot make any."""
+        """Rendered images with these literals, made once; an empty list if the data set cannot render."""
         if self.render is None or self.count == 0:
             return []
         key = frozenset(literals)
@@ -199,18 +226,18 @@ class JudgeOnReal:
         return self._said[split.name]
 
     def _look(self, split: Split, literals: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Truth and judgement, bool [N, L] each, of the images on which all the attributes can be seen."""
+        """Truth and judgement of literals, bool [N, L] each, on the images that show all their attributes."""
         if split.attributes is None:
             raise UserError(
                 f"{split.dataset}: the split {split.name!r} has no attributes, so the judge cannot be tested on it"
             )
         attributes = [attribute_of(literal) for literal in literals]
-        true, said = canonical(split.attributes, attributes), canonical(self._judge(split), attributes)
+        true, judged = canonical(split.attributes, attributes), canonical(self._judge(split), attributes)
         visible = true.notna().all(axis=1).to_numpy()
-        return indicators(true, literals)[visible], indicators(said, literals)[visible]
+        return indicators(true, literals)[visible], indicators(judged, literals)[visible]
 
     def _calibration_error(self, literal: str) -> float:
-        """On the reference alone: rendered images have other base rates."""
+        """The calibration error on the reference alone, because rendered images have other base rates."""
         if literal not in self._errors:
             assert self.reference.attributes is not None
             true = canonical(self.reference.attributes, [attribute_of(literal)])

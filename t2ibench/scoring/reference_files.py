@@ -1,13 +1,12 @@
-"""Reference statistics that other packages wrote: the mean and covariance, or the features, of real images, in one
-file.
+"""Reference statistics that other packages wrote: a file with the mean and covariance, or the features, of real images.
 
     pytorch-fid, TTUR, EDM, clean-fid   .npz: mu [d], sigma [d, d]
     clean-fid, for KID                  .npz: feats [n, d]
-    ADM                                 .npz: mu, sigma, beside images arr_0; mu_s, sigma_s (sFID) are not read
+    ADM                                 .npz: mu, sigma, and images arr_0; mu_s, sigma_s (sFID) are not read
     torch-fidelity                      .pt: a dict of mu, sigma; or a tensor of features [n, d]
 
-Covariances divide by n - 1 in all of them. None says with which network and resize it was made: the name of a file of
-clean-fid does, of others whoever uses them has to know. No file is unpickled freely.
+Covariances divide by n - 1 in all of them. No file holds the network and the resize that it was made with. The name
+of a file of clean-fid tells them; for other files the user has to know. No file is unpickled freely.
 """
 
 import hashlib
@@ -31,7 +30,8 @@ LAYOUTS = (
     "mu and sigma (pytorch-fid, clean-fid, ADM, torch-fidelity), or features (clean-fid's feats, "
     "torch-fidelity's tensor)"
 )
-# of the largest entry, by which a covariance may lack symmetry; of its trace, by which an eigenvalue may be below 0
+# A covariance may differ from its transpose by this share of its largest entry, and an eigenvalue may lie below 0 by
+# this share of its trace.
 ROUNDING = 1e-8
 CLEAN_FID = re.compile(r".+_(clean|legacy_tensorflow|legacy_pytorch)(_.+)?_[a-z0-9]+_(\d+|na)(_kid)?\.npz")
 EXTRACTORS = {"clean": "inception", "legacy_tensorflow": "inception-legacy-tf", "legacy_pytorch": "inception-legacy-pt"}
@@ -39,7 +39,12 @@ EXTRACTORS = {"clean": "inception", "legacy_tensorflow": "inception-legacy-tf", 
 
 @dataclass(frozen=True, eq=False)
 class ReferenceFile:
-    """Stands where a split's images do, but has no pixels: `features` [n, d], or the `gaussian` alone."""
+    """Takes the place of the images of a split, but has no pixels.
+
+    path: the file.
+    features: features of the real images, [n, d]; None if the file holds only their mean and covariance.
+    gaussian: mean and covariance; None if the file holds features.
+    """
 
     path: Path
     features: Tensor | None
@@ -70,16 +75,14 @@ class ReferenceFile:
 
     @property
     def extractor(self) -> str | None:
-        """The extractor that the file's name, or Inception's 2,048 dimensions, point to."""
+        """The extractor that the name of the file points to, else Inception for 2,048 dimensions, else None."""
         named = CLEAN_FID.fullmatch(self.path.name.lower())
         if named and not named[2]:
             return EXTRACTORS[named[1]]
         return "inception" if self.dimension == 2048 else None
 
     def check(self, extractor: str, dimension: int) -> None:
-        """Raises UserError where these statistics cannot have been made with an extractor of this name and
-        dimension.
-        """
+        """Raise UserError if an extractor of this name and dimension cannot have made these statistics."""
         named = CLEAN_FID.fullmatch(self.path.name.lower())
         if named and extractor.startswith("inception") and EXTRACTORS[named[1]] != extractor:
             raise UserError(
@@ -94,9 +97,9 @@ class ReferenceFile:
 
 
 def load(path: Path) -> ReferenceFile:
-    """Read a file, checked.
+    """Read and check a file.
 
-    Raises UserError, saying what is wrong, for one that is damaged, of another layout, or no covariance.
+    Raises UserError for a file that is damaged, has another layout, or holds a matrix that is no covariance.
     """
     if path.suffix == ".pkl":
         raise UserError(f"{path}: a pickle can run any code and is not read: save mu and sigma as .npz")
@@ -105,12 +108,15 @@ def load(path: Path) -> ReferenceFile:
         return ReferenceFile(path, None, gaussian(content["mu"], content["sigma"], str(path)))
     if "feats" in content:
         return ReferenceFile(path, _features(content["feats"], str(path)), None)
-    found = ", ".join(sorted(map(str, content))) or "nothing"
-    raise UserError(f"{path}: holds {found}, expected {LAYOUTS}")
+    names = ", ".join(sorted(map(str, content))) or "nothing"
+    raise UserError(f"{path}: holds {names}, expected {LAYOUTS}")
 
 
 def gaussian(mean: np.ndarray, covariance: np.ndarray, where: str) -> Gaussian:
-    """A mean [d] and a covariance [d, d], float64. Raises UserError, begun with `where`, for what cannot be one."""
+    """A Gaussian of a mean [d] and a covariance [d, d], in float64.
+
+    Raises UserError, begun with `where`, for arrays that cannot be a mean and a covariance.
+    """
     if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
         raise UserError(
             f"{where}: mu has the shape {list(mean.shape)} and sigma {list(covariance.shape)}, expected [d] and [d, d]"
@@ -153,7 +159,7 @@ def _features(array: np.ndarray, where: str) -> Tensor:
 
 
 def _npz(path: Path) -> Mapping[str, np.ndarray]:
-    """The arrays that are statistics; images (arr_0) stay on the disk, and are named only."""
+    """The arrays of a file that are statistics. Any other array, such as images (arr_0), is left empty."""
     try:
         with np.load(path, allow_pickle=False) as file:
             if not isinstance(file, np.lib.npyio.NpzFile):

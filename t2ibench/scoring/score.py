@@ -1,4 +1,4 @@
-"""From evidence to the values of a record: every metric is asked once, and what it says carries its protocol."""
+"""From evidence to the values of a record: every metric is called once, and every value carries its protocol."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,12 @@ from t2ibench.tracks.contract import Prompt
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric with its settings, ready to be asked."""
+    """A metric with its settings.
+
+    name: name of the plug-in.
+    module: the plug-in.
+    config: its settings, an instance of `module.Config`.
+    """
 
     name: str
     module: Any
@@ -33,7 +38,7 @@ class Metric:
         return {"name": self.name, **asdict(self.config)}
 
     def prompts(self, train: Split, reference: Split) -> list[Prompt]:
-        """The prompts this metric needs beside the suite's captions."""
+        """The prompts that this metric needs in addition to the captions of the suite."""
         return self.module.prompts(train, reference, self.config) if hasattr(self.module, "prompts") else []
 
 
@@ -50,7 +55,12 @@ def metrics_of(entries: Sequence[Entry], where: str) -> list[Metric]:
 
 @dataclass
 class Scores:
-    """values: by metric id, as they stand in a record. unscored: why a metric has none. seconds: by metric."""
+    """What the metrics gave for a cell.
+
+    values: the values by metric id, as a record holds them.
+    unscored: why a metric has no value, by name of the metric.
+    seconds: how long each metric took, by name of the metric.
+    """
 
     values: dict[str, dict[str, Any]]
     unscored: dict[str, str]
@@ -58,10 +68,10 @@ class Scores:
 
 
 def score(evidence: Evidence, metrics: Sequence[Metric], *, partial: bool) -> Scores:
-    """Ask every metric.
+    """Compute every metric.
 
-    A metric that cannot be computed is a UserError, since the suite asks too little of it; but where samples are
-    missing (`partial`) the method may be the reason, and the record says so in `unscored`.
+    Raises UserError for a metric that cannot be computed, because then the suite asks for too few images. If samples
+    are missing (`partial`), the method may be the reason, and `unscored` holds the error instead.
     """
     scores = Scores({}, {}, {})
     for metric in track(metrics, "score with each metric"):
@@ -85,17 +95,22 @@ def judge_overlap(
     weights: Mapping[str, Mapping[str, Any]],
     judges: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, list[str]]:
-    """The values that a method could have been made for: metric id -> judges that it used, or was optimised for."""
+    """The values for which a method may have an advantage: metric id -> judges that it used or was optimised for.
+
+    values: the values of a record, by metric id.
+    weights: the networks of the method.
+    judges: the networks of the metrics, by name.
+    """
     guides = {name for entry in weights.values() for name in _names(entry.get("optimised_for"))} | set(weights)
     hashes = {entry["sha256"] for entry in weights.values()}
     shared = {
         name: entry["sha256"] for name, entry in judges.items() if name in guides or entry["sha256"] in guides | hashes
     }
-    found = {
+    overlaps = {
         id: sorted(name for name, sha in shared.items() if sha in canonical(value["protocol"]))
         for id, value in values.items()
     }
-    return {id: names for id, names in found.items() if names}
+    return {id: names for id, names in overlaps.items() if names}
 
 
 def _names(entry: Any) -> list[str]:

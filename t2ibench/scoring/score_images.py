@@ -1,8 +1,7 @@
-"""Images that are there already, from whoever made them, scored against real images or their statistics; no data set is
-needed.
+"""Scores of existing images, whoever made them, against real images or their statistics. No data set is needed.
 
-A set of images is a folder, a `.npz` of ADM's samples (arr_0, uint8 [N, H, W, 3]), or uint8 [N, 3, H, W] in memory. Its
-images are looked at as they are: extractors resize, so nothing else does.
+A set of images is a folder, a `.npz` of ADM's samples (arr_0, uint8 [N, H, W, 3]), or uint8 [N, 3, H, W] in memory.
+Images are used as they are unless a size is given, because extractors resize.
 """
 
 from collections.abc import Sequence
@@ -44,34 +43,41 @@ def score_images(
 ) -> dict[str, Estimate]:
     """Score images against real ones: metric id -> value, interval, n and protocol.
 
-    images, reference: a folder, a `.npz`, or uint8 [N, 3, H, W]; the reference may be statistics that another package
-    wrote. prompts: one text an image, or a file of them, for metrics that read texts. extractor: whose features are
-    compared (`inception`, `dinov2:FILE`, …). clip: which CLIP judges (`ViT-L-14-quickgelu:openai`, `model:FILE`, …).
-    Unless they are named, the published ones are taken, where they lie on this disk. size: pixels a side that images of
-    folders are squashed to; as they are unless given. Raises UserError for what cannot be scored.
+    images: a folder, a `.npz`, or uint8 [N, 3, H, W].
+    reference: the real images, given in the same ways, or a file of statistics that another package wrote.
+    metrics: names of metrics.
+    prompts: one text for each image, or a file of them, for metrics that read texts.
+    extractor: the network whose features are compared (`inception`, `dinov2:FILE`, …); None: Inception.
+    clip: the CLIP that compares images with texts (`ViT-L-14-quickgelu:openai`, `model:FILE`, …); None: the published
+        one of each metric.
+    size: side in pixels to which images of folders are squashed; None: they stay as they are.
+    device: where networks run.
+
+    Raises UserError for images that cannot be scored, and for a network that is not on this disk.
     """
-    asked, made = asked_metrics(metrics, extractor, clip), made_images(images, prompts, size)
-    check_texts(made, asked)
-    asked = settled(asked, Networks(), made.dataset, "score_images")
+    configured, made = asked_metrics(metrics, extractor, clip), made_images(images, prompts, size)
+    check_texts(made, configured)
+    configured = settled(configured, Networks(), made.dataset, "score_images")
     evidence = evidence_of(made, real_images(reference, size), Models(device))
-    found: dict[str, Estimate] = {}
-    for metric in asked:
+    estimates: dict[str, Estimate] = {}
+    for metric in configured:
         try:
-            found |= metric.module.score(evidence, metric.config)
+            estimates |= metric.module.score(evidence, metric.config)
         except ValueError as error:
             raise UserError(f"{metric.name}: {error}") from error
-    return found
+    return estimates
 
 
 def asked_metrics(names: Sequence[str], extractor: str | None = None, clip: str | None = None) -> list[Metric]:
-    """Metrics by name, with the extractor and the CLIP for those that take one.
+    """Metrics by name. The extractor and the CLIP are passed to those that have such a setting.
 
-    Raises UserError for a name that cannot be asked, and for an extractor or a CLIP that none of the metrics takes.
+    Raises UserError for an unknown name, for a metric of another track, and for an extractor or a CLIP that none of the
+    metrics takes.
     """
-    there = plugins.find("metrics")
+    available = plugins.find("metrics")
     for name in names:
-        if name not in there:
-            raise UserError(f"--metrics: no metric is called {name!r}{did_you_mean(name, there)}")
+        if name not in available:
+            raise UserError(f"--metrics: no metric is called {name!r}{did_you_mean(name, available)}")
     options = {key: value for key, value in (("extractor", extractor), ("clip", clip)) if value is not None}
     able = {name: [key for key in options if takes(plugins.load("metrics", name), key)] for name in names}
     metrics = metrics_of(
@@ -93,7 +99,7 @@ def asked_metrics(names: Sequence[str], extractor: str | None = None, clip: str 
 
 
 def check_texts(made: Split, metrics: Sequence[Metric]) -> None:
-    """Raises UserError where a metric reads texts and the images came without any."""
+    """Raise UserError if a metric reads texts and an image has none."""
     if unread := [
         m.name
         for m in metrics
@@ -108,7 +114,14 @@ def check_texts(made: Split, metrics: Sequence[Metric]) -> None:
 def evidence_of(
     made: Split, reference: Split, models: Models, train: Split | None = None, judge: str | None = None
 ) -> Evidence:
-    """What metrics see of given images. judge: of the data set that they are scored beside, where that has one."""
+    """What metrics see of given images.
+
+    made: the images to be scored, with their texts.
+    reference: the real images.
+    models: the networks.
+    train: the training split of the data set that they are scored with; None: the reference.
+    judge: name of the attribute judge of that data set, or None.
+    """
     samples = samples_of(made)
     return Evidence(
         train=train or reference,
@@ -121,7 +134,7 @@ def evidence_of(
 
 
 def samples_of(made: Split) -> Samples:
-    """One sample an image, asked for by the first of its texts; black images do not count as ok."""
+    """One sample for each image, whose prompt is the first of its texts. Black images are not `ok`."""
     prompts = [Prompt(f"captions/{id}", texts[0]) for id, texts in zip(made.ids, made.captions, strict=True)]
     blocks = [range(start, min(start + 256, len(made))) for start in range(0, len(made), 256)]
     bright = [made.images.read(block).reshape(len(block), -1).max(1) > BLACK for block in track(blocks, "read images")]
@@ -129,8 +142,12 @@ def samples_of(made: Split) -> Samples:
 
 
 def made_images(images: Images, prompts: Texts | None, size: int | None) -> Split:
-    """Images with their texts: of metadata.jsonl and its like, or one a line of a text file, in the order of the names;
-    "" without any.
+    """Images with their texts, in the order of their names. The text is "" if none are given.
+
+    prompts: the texts, or a text file with one line for each image, or a `metadata.*` file in the folder of the images.
+        None: the texts that the folder itself holds, if any.
+
+    Raises UserError for an empty text, or if there is not one text for each image.
     """
     folder = Path(images) if isinstance(images, str | Path) else None
     described = plugins.load("datasets", "image_folder")
@@ -157,12 +174,12 @@ def made_images(images: Images, prompts: Texts | None, size: int | None) -> Spli
 
 
 def no_images() -> Split:
-    """In place of a reference, for metrics that compare with none."""
+    """An empty reference, for metrics that compare with no real images."""
     return Split("no reference", "none", [], ArrayImages(np.empty((0, 3, 1, 1), np.uint8), []), [])
 
 
 def real_images(reference: Images, size: int | None) -> Split:
-    """A reference without captions. Raises UserError for a file that is neither statistics nor images."""
+    """A reference of images or statistics, without captions. Raises UserError for a file that holds neither."""
     path = Path(reference) if isinstance(reference, str | Path) else None
     if path is not None and path.is_file() and path.suffix in (".pkl", *folders.STATISTICS) and not only_images(path):
         file = reference_files.load(path)

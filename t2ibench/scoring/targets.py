@@ -1,8 +1,8 @@
-"""Made images of each target domain beside real ones of that domain, and what the mean over the targets is worth.
+"""Made and real images of each target domain, and the errors of a mean over the targets.
 
-Images of all targets are made of the same latents, so what is drawn at random is a latent, with its images in every
-target; the real images are each target's own. The targets are a fixed set: an interval says nothing about domains that
-were not asked for.
+The images of all targets are made from the same latents. So the independent draws are the latents, each with its images
+in every target. The real images are different ones for each target. The targets are a fixed set: an interval says
+nothing about domains that were not asked for.
 """
 
 from collections.abc import Mapping
@@ -20,43 +20,43 @@ from t2ibench.stats.paired import by_prompt, spell
 
 
 def target_sets(evidence: Evidence, extractor: str, fewest: int) -> dict[str, FeatureSets]:
-    """By domain, the made and the real images seen by one extractor; clusters are latents.
+    """For each domain, features of the made and of the real images. Clusters are latents.
 
-    Raises UserError below `fewest` a side.
+    Raises UserError for a side with fewer than `fewest` images.
     """
-    found = {}
+    sets = {}
     for domain, group in evidence.targets.items():
         samples = evidence.samples(group)
         latents = [str(samples.k[row]) for row in samples.rows]
-        found[domain] = sets_of(
+        sets[domain] = sets_of(
             evidence, extractor_of(evidence, extractor), group, evidence.target(domain), latents, fewest
         )
-    return found
+    return sets
 
 
 def with_sources(evidence: Evidence, sources: Samples, metric: str, fewest: int) -> dict[str, Samples]:
-    """By domain, the images of a target, all of the latents of the sources.
+    """For each domain, the samples of the target, which have the same latents as the sources.
 
-    Raises UserError below `fewest` latents, and for others.
+    Raises UserError for fewer than `fewest` latents, and for a target with other latents; `metric` begins the line.
     """
     if len(sources) < fewest:
         raise UserError(f"{metric}: {len(sources)} latents, at least {fewest} are needed: ask for more images")
-    found = {domain: evidence.samples(group) for domain, group in evidence.targets.items()}
-    for domain, samples in found.items():
+    targets = {domain: evidence.samples(group) for domain, group in evidence.targets.items()}
+    for domain, samples in targets.items():
         if list(samples.k) != list(sources.k):
             raise UserError(f"{metric}: {domain} has other latents than the sources: ask for as many of each")
-    return found
+    return targets
 
 
 def protocol(sets: Mapping[str, FeatureSets]) -> dict[str, Any]:
-    """Of a number that is a mean over targets: the extractor, and by domain what decides that target's number."""
-    own = ("group", "prompts", "images", "reference", "reference_images")
+    """What decides a number that is a mean over targets: the extractor, and a digest of the protocol of each target."""
+    of_target = ("group", "prompts", "images", "reference", "reference_images")
     [first, *_] = sets.values()
-    shared = {key: value for key, value in first.protocol.items() if key not in own}
+    shared = {key: value for key, value in first.protocol.items() if key not in of_target}
     return {
         **shared,
         "mean": "over targets",
-        "targets": digest({domain: found.protocol for domain, found in sets.items()}),
+        "targets": digest({domain: features.protocol for domain, features in sets.items()}),
         "of": len(sets),
     }
 
@@ -68,14 +68,19 @@ def failures(evidence: Evidence) -> dict[str, int]:
 
 
 def mean_error(effects: Mapping[str, ArrayLike], latents: Mapping[str, list[str]]) -> float:
-    """Standard error, over latents, of a mean over targets. effects: by target, how much each image moves its value
-    (influence, [n]).
+    """Standard error of a mean over targets, for the draw of the latents.
+
+    effects: for each target, how much each made image moves the value of the target (influence), [n].
+    latents: for each target, the label of the latent of each image.
     """
     return standard_error(_of_mean(effects), [label for domain in effects for label in latents[domain]])
 
 
 def mean_error_of_real(effects: Mapping[str, ArrayLike]) -> float:
-    """Standard error, over real images, of a mean over targets, each with images of its own."""
+    """Standard error of a mean over targets, for the draw of the real images, which no two targets share.
+
+    effects: for each target, how much each real image moves the value of the target, [m].
+    """
     errors = [standard_error(values) for values in effects.values()]
     return float(np.hypot.reduce(errors) / len(errors))
 
@@ -83,13 +88,15 @@ def mean_error_of_real(effects: Mapping[str, ArrayLike]) -> float:
 def effects_on_mean(
     evidence: Evidence, of_fake: Mapping[str, ArrayLike], of_real: Mapping[str, ArrayLike]
 ) -> dict[str, str]:
-    """First-order effects on a mean over targets as a record keeps them for pairs: of every latent (all its images), of
-    every real image.
+    """First-order effects on a mean over targets, as a record keeps them for tests that compare methods.
 
-    of_fake, of_real: by target, of the made images [n] and of the real ones [m].
+    The effect of a latent is that of all its images.
+
+    of_fake: for each target, effects of the made images, [n].
+    of_real: for each target, effects of the real images, [m].
     """
     samples = [evidence.samples(evidence.targets[domain]) for domain in of_fake]
-    latents, ok = [str(k) for own in samples for k in own.k], np.concatenate([own.ok for own in samples])
+    latents, ok = [str(k) for target in samples for k in target.k], np.concatenate([target.ok for target in samples])
     return {
         "made": by_prompt(_of_mean(of_fake), latents, ok),
         "real": spell(np.concatenate([np.asarray(of_real[d]) for d in of_fake])),
@@ -97,7 +104,7 @@ def effects_on_mean(
 
 
 def _of_mean(effects: Mapping[str, ArrayLike]) -> np.ndarray:
-    """Effects [n] on each target's value as effects on the mean of the values, one after the other."""
-    arrays = [np.asarray(own, float) for own in effects.values()]
+    """Effects [n] on the value of each target, turned into effects on the mean of the values and concatenated."""
+    arrays = [np.asarray(values, float) for values in effects.values()]
     total = sum(map(len, arrays))
-    return np.concatenate([own * total / (len(arrays) * len(own)) for own in arrays])
+    return np.concatenate([values * total / (len(arrays) * len(values)) for values in arrays])
