@@ -1,15 +1,14 @@
-"""What an adapted generator keeps of its sources: the share of an image's attributes whose value stays. In [0, 1];
-higher is better.
+"""Attributes kept by an adaptation: the share whose value stays as in the source. In [0, 1]; higher is better.
 
-Adapted image and source are of one latent. The attribute judge knows the data set's own images and names next to
-nothing on those of other domains. Its features still tell them apart, so for each target a reader of those features is
-learned from real images of both domains with known attributes, and reads source and adapted image alike: an image that
-did not change keeps everything.
+An adapted image and its source come from one latent. The attribute judge was trained on the data set's own images, and
+its answers on images of other domains are of little use. Its features still differ between attribute values. So for
+each target a reader of these features is fitted on real images of both domains with known attributes. It reads source
+and adapted image alike, so an image that did not change keeps everything.
 
-An attribute counts in a target where that reader passes the judge's gate (balanced accuracy) on other real images of
-either domain: what is said of hair colours in sepia means nothing, and is not read. A domain whose real images have no
-known attributes cannot be judged at all. What does not count is listed (`not_judged`); read with `targets` which
-domains the number is about, and `structure` for the others.
+An attribute counts in a target only if the reader passes the judge's gate (balanced accuracy) on other real images of
+both domains. Hair colours in sepia images, for example, fail it. A domain whose real images have no known attributes
+cannot be judged at all. `not_judged` in the details lists what does not count, and `targets` the domains that the
+number covers. For the other domains see `structure`.
 """
 
 from dataclasses import asdict, dataclass
@@ -42,27 +41,29 @@ class Config:
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     """`attributes_kept`.
 
-    Raises UserError for a data set without attributes, and where nothing can be read in any target.
+    Raises UserError for a data set without attributes, and if no attribute can be read in any target.
     """
     table = evidence.train.attributes
     if table is None or evidence.reference.attributes is None:
         raise UserError(f"{evidence.train.dataset} has no attributes that could be kept: leave attributes_kept out")
     pairs, gate = edit_pairs(evidence), Gate()
-    asked = np.array([literal(prompt) for prompt in pairs.prompts], dtype=object)
+    domains = np.array([literal(prompt) for prompt in pairs.prompts], dtype=object)
     same = pd.DataFrame(np.nan, index=range(len(pairs)), columns=list(map(str, table.columns)))
     refused: dict[str, object] = {}
-    start = 0  # of a group's images among those of all
+    start = 0  # of the group's images among the images of all groups
     for domain, group in evidence.targets.items():
-        held_out, rows = evidence.target(domain), np.flatnonzero(asked == domain)
+        held_out, rows = evidence.target(domain), np.flatnonzero(domains == domain)
         reader = None if held_out.attributes is None else learned(evidence, domain, config.lessons)
         if reader is None:
             refused[domain] = UNKNOWN
         elif len(rows):
             unsure = failures(evidence, reader, (held_out, evidence.reference), gate)
             before, after = (reader.read(evidence.fake_features(evidence.judge, name)) for name in (SOURCES, group))
-            pair = before.iloc[pairs.source[rows]], after.iloc[pairs.edited[rows] - start]
-            found = kept(*pair, [pairs.prompts[int(row)] for row in rows], covers(table)).drop(columns=list(unsure))
-            same.loc[rows, list(found)] = found.to_numpy()
+            attributes = before.iloc[pairs.source[rows]], after.iloc[pairs.edited[rows] - start]
+            stayed = kept(*attributes, [pairs.prompts[int(row)] for row in rows], covers(table)).drop(
+                columns=list(unsure)
+            )
+            same.loc[rows, list(stayed)] = stayed.to_numpy()
             if unsure:
                 refused[domain] = unsure
         start += len(evidence.samples(group).rows)
@@ -83,22 +84,22 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
 
 
 def learned(evidence: Evidence, domain: str, lessons: int) -> Reader:
-    """The reader of a target and of the data set's own images."""
+    """A reader fitted on real images of a target and of the data set itself."""
     splits = evidence.train.take(range(min(lessons, len(evidence.train)))), evidence.lessons(domain, lessons)
     features = torch.cat([evidence.real_features(evidence.judge, split) for split in splits])
     return Reader.of(features, pd.concat([split.attributes for split in splits], ignore_index=True))
 
 
 def failures(evidence: Evidence, reader: Reader, splits: tuple[Split, ...], gate: Gate) -> dict[str, list[str]]:
-    """Why the reader may not speak about an attribute, for those of which it may not."""
+    """For each attribute that fails the gate on one of the splits: the reasons."""
 
     def read(split: Split) -> pd.DataFrame:
         return reader.read(evidence.real_features(evidence.judge, split))
 
-    found: dict[str, list[str]] = {}
+    reasons: dict[str, list[str]] = {}
     for split in splits:
         cells = JudgeOnReal(split, read, read, None, 0, gate)
         for name in reader.weights:
             if why := cells.attribute(name).failures:
-                found.setdefault(name, []).extend(f"{split.name}: {reason}" for reason in why)
-    return found
+                reasons.setdefault(name, []).extend(f"{split.name}: {reason}" for reason in why)
+    return reasons

@@ -1,9 +1,9 @@
-"""CLIP score: how near an image lies to its prompt in a CLIP that judges. The mean cosine, unscaled, in [-1, 1]; higher
-is better.
+"""CLIP score: mean cosine of an image and its prompt, unscaled, in a CLIP that judges. In [-1, 1]; higher is better.
 
-What is published under this name is a view of it, given in the details: the mean of 2.5 max(cos, 0) (Hessel et al.,
-EMNLP 2021), or 100 max(mean cos, 0) (torchmetrics). Cosines compare only within one CLIP and with equal prefixes to the
-text, here none. A method that was guided by the judging CLIP is flagged in its record (`judge_overlap`).
+Publications use the same name for two rescaled forms, which the details give: the mean of 2.5 max(cos, 0) (Hessel et
+al., EMNLP 2021), and 100 max(mean cos, 0) (torchmetrics). Two cosines can be compared only if they come from the same
+CLIP and if the texts have the same prefix. Here the texts have no prefix. If the judging CLIP also guided a method, the
+record of that method says so (`judge_overlap`).
 """
 
 from dataclasses import dataclass
@@ -30,9 +30,9 @@ class Config:
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
-    """`clip_score`.
+    """`clip_score`, with the cosine of every sample in its details, in the order of the samples.
 
-    Its details keep the cosine of every sample, in the order of the samples. Raises UserError below two images.
+    Raises UserError below two images.
     """
     samples, prompts = evidence.samples(config.group), made_for(evidence, config.group)
     if len(prompts) < 2:
@@ -65,9 +65,10 @@ def cosines(images: Tensor, texts: Tensor) -> np.ndarray:
 
 
 def views(values: np.ndarray) -> dict[str, float]:
-    """Published scales of the same cosines.
+    """The two published scales of the same cosines.
 
-    They differ by more than the scale where signs mix: one clamps each image, one the mean.
+    If some cosines are negative, the two differ by more than a factor: the first clamps each image, the second the
+    mean.
     """
     return {
         "hessel_2.5": float(2.5 * np.maximum(values, 0).mean()),
@@ -76,6 +77,6 @@ def views(values: np.ndarray) -> dict[str, float]:
 
 
 def spelled(values: np.ndarray, ok: np.ndarray) -> str:
-    """One number a sample, a dash where there is no image: one line of a record, not two thousand."""
+    """One number for each sample, a dash where its image is missing; one string, so that a record keeps few lines."""
     numbers = iter(values)
-    return " ".join(f"{next(numbers):.5f}" if there else "-" for there in ok)
+    return " ".join(f"{next(numbers):.5f}" if succeeded else "-" for succeeded in ok)

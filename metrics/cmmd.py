@@ -1,16 +1,17 @@
-"""CMMD (Jayasumana et al., CVPR 2024): squared MMD of CLIP image embeddings with a Gaussian kernel, times 1,000. Lower
-is better.
+"""CMMD (Jayasumana et al., CVPR 2024): 1,000 times the squared MMD of CLIP image embeddings. Lower is better.
 
     k(x, y) = exp(-|x - y|^2 / (2 sigma^2)), sigma = 10, for embeddings of unit norm
 
-The value is the published V-statistic, which keeps the diagonal: in [0, 2000], and above 0 even for two samples of one
-distribution, by about 1000 (1 - mean k) (1/M + 1/N). `unbiased` in the details is without that, and may pass below 0.
-As no distance exceeds 2, the kernel is nearly linear in squared distance: to about 1 % CMMD is 9.9 times the squared
-distance of the mean embeddings, and all but blind to variety around the right mean (`mean_part`); read it beside
-recall.
+The value is the published V-statistic, which keeps the diagonal. It lies in [0, 2000]. Even for two samples of one
+distribution it is above 0, by about 1000 (1 - mean k) (1/M + 1/N). `unbiased` in the details is without this bias, and
+may be below 0.
 
-`cmmd` is on CLIP ViT-L/14 at 336 pixels with OpenAI's weights, `cmmd_…` on any other CLIP. Images that are no squares
-are scaled and then cropped, as by CLIP; the released code crops first.
+No distance exceeds 2, so the kernel is nearly linear in squared distance. To about 1 % CMMD is therefore 9.9 times the
+squared distance of the mean embeddings (`mean_part`). It hardly sees whether the images vary around the right mean, so
+read it beside recall.
+
+`cmmd` uses CLIP ViT-L/14 at 336 pixels with OpenAI's weights, `cmmd_…` any other CLIP. Images that are not square are
+scaled and then cropped, as CLIP does; the released code crops first.
 """
 
 from dataclasses import dataclass
@@ -43,8 +44,12 @@ class Config:
 
 @dataclass(frozen=True, eq=False)
 class Discrepancy:
-    """value: the V-statistic. mean_part: what the means alone give. of_fake [M], of_real [N]: each sample's first-order
-    effect.
+    """CMMD of M fake and N real embeddings, and what it consists of. All are multiplied by 1,000.
+
+    value: the V-statistic.
+    unbiased: the U-statistic, which may be below 0.
+    mean_part: the value that the difference of the two means alone gives.
+    of_fake, of_real: first-order effect of each sample, [M] and [N].
     """
 
     value: float
@@ -55,25 +60,25 @@ class Discrepancy:
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
-    """`cmmd` or `cmmd_…`; its details keep the effects, by which two methods are paired.
+    """`cmmd` or `cmmd_…`; the details keep the effect of each image, from which two methods are compared.
 
     Raises UserError below `fewest` images a side.
     """
     sets = feature_sets(evidence, config.clip, config.group, config.fewest)
-    found = cmmd(sets.fake, sets.real)
-    of_fake, of_real = found.of_fake.numpy(), found.of_real.numpy()
+    result = cmmd(sets.fake, sets.real)
+    of_fake, of_real = result.of_fake.numpy(), result.of_real.numpy()
     se = float(np.hypot(standard_error(of_fake, sets.clusters), standard_error(of_real)))
-    low, high = normal_interval(found.value, se)
+    low, high = normal_interval(result.value, se)
     estimate = Estimate(
-        value=found.value,
+        value=result.value,
         ci=(max(low, 0.0), max(high, 0.0)),
         n=len(sets.fake),
         better="lower",
         protocol={**sets.protocol, "estimator": "V-statistic", "kernel": f"Gaussian, sigma {SIGMA:g}", "scale": SCALE},
         interval="value +- 1.96 se, Hájek projections of both sides; of the value expected at this n",
         details={
-            "unbiased": found.unbiased,
-            "mean_part": found.mean_part,
+            "unbiased": result.unbiased,
+            "mean_part": result.mean_part,
             "se": se,
             "enough": min(len(sets.fake), len(sets.real)) >= ENOUGH,
             "effects": effects(evidence, config.group, of_fake, of_real),

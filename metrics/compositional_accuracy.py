@@ -1,12 +1,13 @@
-"""Compositional accuracy: how often both attributes of a pair that training hardly showed are in the image. In [0, 1],
-higher is better.
+"""Compositional accuracy: how often an image shows both attributes of a pair rare in training. Higher is better.
 
-The pairs are computed from the training table (`t2ibench.data.rare_pairs`). An image hits where a judge sees both
-literals; a failed or refused one is a miss. Beside the under-represented pairs stand matched controls, neutral and
-over-represented pairs, and each literal alone. Where the judge's errors are known on 50 real images of every cell, a
-stratum is corrected by them, otherwise it is labelled "uncorrected". Chance is how often the same method's images of
-ordinary captions hit the pair: for a method that ignores its prompt, its unconditional rate. A data set without a judge
-gets a cross-fitted one (`probe`). Whether people agree with the judge: `t2ibench.checks.audit`.
+All rates lie in [0, 1]. The pairs are computed from the training table (`t2ibench.data.rare_pairs`). An image is a hit
+if a judge sees both literals in it; a failed or refused image is a miss. Beside the under-represented pairs the metric
+measures matched controls, neutral and over-represented pairs, and each literal alone.
+
+If the judge's errors are known on 50 real images of every cell, the rate of a stratum is corrected by them; otherwise
+it is labelled "uncorrected". Chance is how often the method's images of ordinary captions hit the pair: for a method
+that ignores its prompt, this is its unconditional rate. A data set without a judge gets a cross-fitted one (`probe`).
+`t2ibench.checks.audit` measures whether people agree with the judge.
 """
 
 from collections.abc import Sequence
@@ -71,21 +72,21 @@ class Config:
 
 
 def prompts(train: Split, reference: Split, config: Config) -> list[Prompt]:
-    """Four templates of every pair, and of the literals alone.
+    """Prompts by four templates, for every pair and for each literal alone.
 
     Raises UserError for a data set without attributes or rare pairs.
     """
-    found = pair_list(train, config)
-    if not found.rare + found.near_unseen:
+    pairs = pair_list(train, config)
+    if not pairs.rare + pairs.near_unseen:
         raise UserError(
             f"no pair is under-represented in the training table of {train.dataset}: leave compositional_accuracy out"
         )
     assert train.vocabulary is not None
-    return pair_texts.build(train.vocabulary, roles(found), config.images, config.single_images)
+    return pair_texts.build(train.vocabulary, roles(pairs), config.images, config.single_images)
 
 
 def pair_list(train: Split, config: Config) -> PairList:
-    """The pairs of the training split. Raises UserError where it has no attributes, or no words for them."""
+    """The pairs of the training split. Raises UserError if it has no attributes, or no words for them."""
     if train.attributes is None or train.vocabulary is None:
         raise UserError(f"{train.dataset} has no attributes with a vocabulary: leave compositional_accuracy out")
     sizes = {key: getattr(config, key) for key in ("rare_pairs", "near_unseen_pairs", "over_pairs", "neutral_pairs")}
@@ -93,7 +94,7 @@ def pair_list(train: Split, config: Config) -> PairList:
 
 
 def roles(found: PairList) -> dict[Names, list[str]]:
-    """Every pair that is drawn, once, with the lists it is in."""
+    """Every pair of the list, once, with the names of the strata that it belongs to."""
     lists = {
         "rare": found.rare,
         "near_unseen": found.near_unseen,
@@ -101,35 +102,38 @@ def roles(found: PairList) -> dict[Names, list[str]]:
         "neutral": found.neutral,
         "over": found.over,
     }
-    parts: dict[Names, list[str]] = {}
+    roles_of: dict[Names, list[str]] = {}
     for role, pairs in lists.items():
-        for pair in pairs:
-            parts.setdefault((pair.i, pair.j), []).append(role)
-    return parts
+        for attribute_pair in pairs:
+            roles_of.setdefault((attribute_pair.i, attribute_pair.j), []).append(role)
+    return roles_of
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
-    """Accuracy of each stratum that has a judged pair (`ca_rare`, `ca_near_unseen`, `ca_control`, `ca_neutral`,
-    `ca_over`), the gap to the matched controls (`ca_gap`, `ca_gap_near_unseen`), and of the rare pairs the worst decile
-    (`ca_worst`) and `ca_above_chance`.
+    """The accuracies of all strata that have a judged pair, and what follows from them.
 
-    Raises UserError where pairs have unequal numbers of images, or the judge passes its gate for no pair at all.
+    ca_rare, ca_near_unseen, ca_control, ca_neutral, ca_over: accuracy of each stratum.
+    ca_gap, ca_gap_near_unseen: gap to the matched controls.
+    ca_worst: the worst decile of the rare pairs.
+    ca_above_chance: accuracy of the rare pairs above chance.
+
+    Raises UserError if pairs have unequal numbers of images, and if the judge passes its gate for no pair at all.
     """
-    found, gate = pair_list(evidence.train, config), Gate()
-    parts = roles(found)
-    literals = tuple(dict.fromkeys(literal for names in parts for literal in names))
+    pairs, gate = pair_list(evidence.train, config), Gate()
+    roles_of = roles(pairs)
+    literals = tuple(dict.fromkeys(literal for names in roles_of for literal in names))
     asked = [tuple(prompt.tags["literals"]) for prompt in evidence.samples(contract.PAIRS).prompts]
     judge = pair_judge(evidence, config.probe, config.groups)
     hits, elsewhere = (literal_hits(evidence, judge, group, literals) for group in (contract.PAIRS, "captions"))
     real = JudgeOnReal(judge.reference, judge.real, judge.probabilities, judge.render, config.calibration_images, gate)
-    verdicts, confusions = zip(*(real.pair(*names) for names in parts), strict=True)
-    chance = np.stack([count_cells(elsewhere, literals, names) for names in parts])
-    outcomes = pair_outcomes(hits, asked, list(parts), literals)
+    verdicts, confusions = zip(*(real.pair(*names) for names in roles_of), strict=True)
+    chance = np.stack([count_cells(elsewhere, literals, names) for names in roles_of])
+    outcomes = pair_outcomes(hits, asked, list(roles_of), literals)
     cells = np.stack([np.bincount(row, minlength=4) for row in outcomes])
-    rates = Rates(list(parts), cells, chance, np.stack(confusions), verdicts, gate, config.draws, config.seed)
+    rates = Rates(list(roles_of), cells, chance, np.stack(confusions), verdicts, gate, config.draws, config.seed)
     if not rates.judged.any():
         raise UserError(
-            f"the judge passes its gate for none of {len(parts)} pairs ({verdicts[0].failures[0]}): train a better "
+            f"the judge passes its gate for none of {len(roles_of)} pairs ({verdicts[0].failures[0]}): train a better "
             f"judge"
         )
     alone = {
@@ -140,14 +144,14 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     protocol = {
         "train": evidence.train.digest,
         "reference": judge.reference.digest,
-        "pairs": found.digest,
-        "rules": asdict(found.rules),
+        "pairs": pairs.digest,
+        "rules": asdict(pairs.rules),
         "prompts": _digest(evidence.prompts, contract.PAIRS),
         "gate": asdict(gate),
         "judge": dict(judge.protocol),
         "calibration_images": config.calibration_images if judge.render else 0,
     }
-    return Summary(found, parts, rates, outcomes, alone, protocol, _digest(evidence.prompts, "captions")).estimates()
+    return Summary(pairs, roles_of, rates, outcomes, alone, protocol, _digest(evidence.prompts, "captions")).estimates()
 
 
 def _digest(prompts: Sequence[Prompt], group: str) -> str:
@@ -155,7 +159,7 @@ def _digest(prompts: Sequence[Prompt], group: str) -> str:
 
 
 def count_cells(hits: np.ndarray, literals: Sequence[str], names: Names) -> np.ndarray:
-    """How many images fall into the cells 00, 01, 10, 11 of a pair: int [4]."""
+    """How many images are in each of the cells 00, 01, 10 and 11 of a pair: int [4]."""
     i, j = (literals.index(name) for name in names)
     return np.bincount(cell_index(hits[:, i], hits[:, j]), minlength=4)
 
@@ -163,9 +167,11 @@ def count_cells(hits: np.ndarray, literals: Sequence[str], names: Names) -> np.n
 def pair_outcomes(
     hits: np.ndarray, asked: Sequence[tuple[str, ...]], pairs: Sequence[Names], literals: Sequence[str]
 ) -> np.ndarray:
-    """The cell 0 … 3 of every sample that was asked for each pair, int [P, n].
+    """The cell, 0 … 3, of every sample of each pair: int [P, n].
 
-    Raises UserError unless all have equally many.
+    hits: whether each sample shows each literal, bool [N, literals].
+    asked: the literals that each sample was asked for.
+    Raises UserError unless all pairs have equally many samples.
     """
     rows: dict[tuple[str, ...], list[int]] = {names: [] for names in pairs}
     for row, names in enumerate(asked):
@@ -188,8 +194,9 @@ def single(
     literals: Sequence[str],
     judge: tuple[float, float] | None,
 ) -> dict[str, Any]:
-    """How often a literal that was asked for alone is seen, and that rate corrected by the judge's sensitivity and
-    specificity.
+    """How often a literal is seen in the images that were asked for it alone.
+
+    judge: the judge's sensitivity and specificity, which correct the rate; None leaves it uncorrected.
     """
     seen = hits[[row for row, names in enumerate(asked) if names == (literal,)], literals.index(literal)]
     n, count = len(seen), int(seen.sum())

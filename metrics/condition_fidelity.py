@@ -1,5 +1,6 @@
-"""Whether a composed image keeps the conditions it was made from: each is extracted again from the image and compared.
-Higher is better.
+"""Condition fidelity: does a composed image keep the conditions that it was made from? Higher is better.
+
+Each condition is extracted again from the image and compared with what was given:
 
     sketch      F1 of Canny's edges, matched within 2 pixels, in [0, 1]
     instances   intersection over union of the silhouettes, in [0, 1]
@@ -10,13 +11,19 @@ Higher is better.
     caption     cosine of image and text in that CLIP: the CLIP score, in [-1, 1]
     known       PSNR of the colours where the mask says that they are known, in dB
 
-`fidelity_<condition>` is the mean over the tasks that take the condition from A, `transfer_<condition>` over those that
-take it from B, from the user's text, or from an edit of A. What lies between A and B is neither; nor are known pixels
-that are put back (`kept`). Conditions that hold most of an image keep others too (an intensity fixes the sketch):
-`not_given` in the details has every task that was not given the condition, held to A, and `rise` what a condition that
-is given adds, over the tasks that are drawn anew of A alone. `nearer`: of tasks with two givers, the share of images
-nearer to the one this condition came from. Silhouette and proxy depth come from pixels, so they say something of one
-object before a plain ground. `another` is what an unrelated image scores.
+`fidelity_<condition>` is the mean over the tasks that take the condition from A. `transfer_<condition>` is the mean
+over the tasks that take it from B, from the user's text, or from an edit of A. Neither counts a condition that lies
+between A and B, nor known pixels that are put back (`kept`).
+
+A condition that describes most of an image also fixes others: an intensity, for example, fixes the sketch. So the
+details of each number have:
+
+not_given: the tasks that were not given the condition, compared with A.
+rise: what giving the condition adds, over the tasks that draw a new image from A alone.
+nearer: of tasks with two givers, the share of images that are nearer to the giver of this condition.
+another: the score of an unrelated image.
+
+Silhouette and proxy depth are computed from pixels, so they are meaningful for one object before a plain ground.
 """
 
 from collections.abc import Mapping, Sequence
@@ -75,9 +82,10 @@ class Config:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What is extracted from images: by letter, an array of one row an image.
+    """What was extracted from N images.
 
-    M: the colours themselves, uint8 [N, 3, H, W].
+    of: for each letter of a condition an array with one row per image. M holds the colours themselves, uint8
+        [N, 3, H, W].
     """
 
     of: Mapping[str, np.ndarray]
@@ -89,16 +97,16 @@ class Seen:
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     """`fidelity_…` and `transfer_…` of every condition that a task gives.
 
-    Raises UserError where there are too few images.
+    Raises UserError if there are too few images.
     """
     made = compositions(evidence)
     texts = None if made.captions is None else evidence.text_features(config.clip, made.captions).double().numpy()
-    looked = {one.group: one.samples for one in made.tasks} | {SOURCES: made.sources}
+    samples_of = {one.group: one.samples for one in made.tasks} | {SOURCES: made.sources}
     seen = extracted(
-        looked, {group: evidence.fake_image_features(config.clip, group).double().numpy() for group in looked}
+        samples_of, {group: evidence.fake_image_features(config.clip, group).double().numpy() for group in samples_of}
     )
     wanted = Seen({**seen[SOURCES].of, **({} if texts is None else {"T": texts})})
-    found = [row for one in made.tasks for row in compared(one, seen[one.group], wanted)]
+    comparisons = [row for one in made.tasks for row in compared(one, seen[one.group], wanted)]
     unrelated = wanted.rows((np.arange(len(made.sources)) + 1) % len(made.sources))
     another = {letter: float(fidelity(letter, seen[SOURCES], unrelated, None).mean()) for letter in wanted.of}
     protocol = {
@@ -110,13 +118,13 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     estimates = {}
     for letter, name in NAMES.items():
         for kind in ("fidelity", "transfer"):
-            if rows := [row for row in found if row.letter == letter and row.kind == kind]:
-                others = [row for row in found if row.letter == letter and row.kind in ("", "kept")]
-                found_here = estimate(f"{kind}_{name}", rows, others, another[letter], made, protocol)
+            if rows := [row for row in comparisons if row.letter == letter and row.kind == kind]:
+                others = [row for row in comparisons if row.letter == letter and row.kind in ("", "kept")]
+                result = estimate(f"{kind}_{name}", rows, others, another[letter], made, protocol)
                 words = (
                     evidence.words(config.clip, made.captions) if letter == "T" and made.captions is not None else {}
                 )
-                estimates[f"{kind}_{name}"] = replace(found_here, details={**found_here.details, **words})
+                estimates[f"{kind}_{name}"] = replace(result, details={**result.details, **words})
     if not estimates:
         raise UserError(
             "none of the tasks takes a condition from A, B, a text or an edit: ask for others, such as SD or style"
@@ -126,10 +134,14 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """One condition of the images of one task, values [N]. kind: "fidelity", "transfer", "kept", or "" where it was not
-    given.
+    """How well the N images of one task keep one condition.
 
-    nearer: bool [N], where there are two givers.
+    letter: the condition.
+    kind: "fidelity", "transfer", "kept", or "" if the task was not given the condition.
+    task: the task and its images.
+    values: one score per image, [N].
+    nearer: whether each image is nearer to the giver of this condition than to the other giver, bool [N]; None unless
+        there are two givers.
     """
 
     letter: str
@@ -140,11 +152,12 @@ class Compared:
 
 
 def compared(one: TaskImages, made: Seen, sources: Seen) -> list[Compared]:
-    """Every condition of the images of one task, held to where it was taken from, or to A where it was not given.
+    """Compare every condition of the images of one task with its giver, or with A if the task was not given it.
 
-    made: of the task's images. sources: what is wanted of each source, T only where all have captions.
+    made: what was extracted from the task's images.
+    sources: what was extracted from the sources; it has T only if all of them have captions.
     """
-    found = []
+    comparisons = []
     ends = {"A": sources.rows(one.a), "B": sources.rows(one.b)}
     givers = {letter: said(one.task) if source == "text" else source for letter, source in one.task.given.items()}
     both = {"A", "B"} <= set(givers.values())
@@ -168,8 +181,8 @@ def compared(one: TaskImages, made: Seen, sources: Seen) -> list[Compared]:
             if giver == "A"
             else "transfer"
         )
-        found.append(Compared(letter, kind, one, values, nearer))
-    return found
+        comparisons.append(Compared(letter, kind, one, values, nearer))
+    return comparisons
 
 
 def estimate(
@@ -216,8 +229,9 @@ def estimate(
 
 
 def risen(name: str, rows: Sequence[Compared], others: Sequence[Compared]) -> dict[str, object]:
-    """What giving the condition adds: by input, the mean of the tasks that give it less that of the others, all drawn
-    anew of A alone.
+    """What giving the condition adds: for each input, the mean of the tasks that give it minus the mean of the others.
+
+    Only tasks that draw a new image from A alone count.
     """
     sides = [
         [row for row in side if only_of_a(row.task.task)] for side in (rows, [row for row in others if not row.kind])
@@ -239,9 +253,10 @@ def risen(name: str, rows: Sequence[Compared], others: Sequence[Compared]) -> di
 
 
 def extracted(groups: Mapping[str, Samples], features: Mapping[str, np.ndarray]) -> dict[str, Seen]:
-    """What is seen on the images of every group, each image looked at once. features: CLIP's, by group, [N, D].
+    """The conditions of the images of every group. Each distinct image is analysed once.
 
-    Images of another size than the sources' are looked at in that size.
+    features: CLIP's image embeddings of each group, [N, D].
+    Images are first resized to the size of the sources.
     """
     size = groups[SOURCES].images.shape[2:]
     places: dict[str, int] = {}
@@ -272,7 +287,7 @@ def resized(image: Tensor, size: tuple[int, ...]) -> Tensor:
 
 
 def seen(images: Tensor) -> Seen:
-    """S, G, D, P, I and M of uint8 images [N, 3, H, W]; D also has the silhouette, [N, 2, H, W]."""
+    """S, G, D, P, I and M of uint8 images [N, 3, H, W]. D is [N, 2, H, W]: the depth, and the silhouette."""
     shapes = silhouettes(images)
     grey = (images.double() * WEIGHTS[REC601].double()[:, None, None]).sum(1)
     return Seen(
@@ -288,7 +303,10 @@ def seen(images: Tensor) -> Seen:
 
 
 def fidelity(letter: str, made: Seen, wanted: Seen, known: np.ndarray | None) -> np.ndarray:
-    """How well each image keeps what is wanted of one condition, float64 [N]."""
+    """How well each image keeps one condition, float64 [N].
+
+    known: the pixels that are compared for M, bool [H, W]; None compares all.
+    """
     a, b = made.of[letter], wanted.of[letter]
     if letter in "ET":
         return cosines(a, b)
@@ -304,8 +322,9 @@ def fidelity(letter: str, made: Seen, wanted: Seen, known: np.ndarray | None) ->
 
 
 def edge_f1(made: np.ndarray, wanted: np.ndarray, tolerance: float = TOLERANCE) -> float:
-    """Harmonic mean of the shares of edges, bool [H, W], with one of the other image within `tolerance` pixels; 1 where
-    both lack any.
+    """F1 of two edge maps, bool [H, W]; 1 if both are empty.
+
+    An edge pixel is matched if the other map has an edge within `tolerance` pixels.
     """
     from scipy.ndimage import distance_transform_edt
 
@@ -318,14 +337,15 @@ def edge_f1(made: np.ndarray, wanted: np.ndarray, tolerance: float = TOLERANCE) 
 
 
 def overlap(made: np.ndarray, wanted: np.ndarray) -> float:
-    """Intersection over union of silhouettes, bool [H, W]; 1 where both are empty."""
+    """Intersection over union of two silhouettes, bool [H, W]; 1 if both are empty."""
     union = (made | wanted).sum()
     return float((made & wanted).sum() / union) if union else 1.0
 
 
 def rank_correlation(made: np.ndarray, wanted: np.ndarray) -> float:
-    """Spearman's, of depths [2, H, W] (depth and silhouette), over the pixels of either silhouette; 0 where one of them
-    is flat there.
+    """Spearman correlation of two depths over the pixels inside either silhouette; 0 if one of them is constant there.
+
+    made, wanted: depth and silhouette, [2, H, W].
     """
     from scipy.stats import spearmanr
 
@@ -335,11 +355,11 @@ def rank_correlation(made: np.ndarray, wanted: np.ndarray) -> float:
 
 
 def psnr(made: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Of grey levels [N, ...] in 0 to 255, in dB: [N]; equal images have that of the error of rounding."""
+    """PSNR of grey levels [N, ...] in 0 to 255, in dB: [N]. Equal images get the PSNR of the rounding error."""
     error = ((made.astype(float) - wanted.astype(float)) ** 2).reshape(len(made), -1).mean(1)
     return 10 * np.log10(255**2 / np.maximum(error, ROUNDING))
 
 
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Of rows [N, D] of any norm: [N]."""
+    """Cosine of each row of a with the same row of b, both [N, D] of any norm: [N]."""
     return (a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))

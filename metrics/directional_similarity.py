@@ -1,13 +1,14 @@
-"""Directional CLIP similarity: whether an image moved the way its text did. The mean cosine in [-1, 1]; higher is
-better.
+"""Directional CLIP similarity: does an image move the way its text does? Mean cosine in [-1, 1]; higher is better.
 
     cos(e(edited) - e(source), t(target) - t(neutral))
 
-with unit embeddings e, t of a CLIP that judges, and the texts as they are: no templates, no prefix (Gal et al.,
-StyleGAN-NADA, SIGGRAPH 2022, eq. 3, who average over templates; Brooks et al., InstructPix2Pix, CVPR 2023, use single
-captions). Those who leave out images that did not move reward a method for doing nothing where it is unsure: here such
-an image scores 0, and the mean without them stands in the details. Another person with the target attribute also moves
-the right way: read it beside `attributes_kept`.
+e and t are unit embeddings of images and texts, by a CLIP that judges. Texts are taken as they are, without templates
+or prefix. (Gal et al., StyleGAN-NADA, SIGGRAPH 2022, eq. 3, average over templates; Brooks et al., InstructPix2Pix,
+CVPR 2023, use single captions.)
+
+An image that did not move scores 0. If such images were left out, a method could gain by doing nothing when it is
+unsure; the mean without them is in the details. An image of another person with the target attribute also moves the
+right way, so read this beside `attributes_kept`.
 """
 
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ class Config:
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     """`directional_similarity`.
 
-    Raises UserError where the two texts of an edit are the same to the CLIP, and below two sources.
+    Raises UserError if the CLIP reads the two texts of an edit as the same, and below two sources.
     """
     pairs = edit_pairs(evidence)
     neutral, target = ([prompt.tags[side] for prompt in pairs.prompts] for side in ("neutral", "target"))
@@ -76,8 +77,9 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
 
 
 def directional(edited: Tensor, source: Tensor, target: Tensor, neutral: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Cosines of edited - source with target - neutral, unit embeddings [N, D]: float64 [N], 0 where the image did not
-    move; who did.
+    """Cosines of edited - source with target - neutral, float64 [N], and whether each image moved, bool [N].
+
+    All four are unit embeddings [N, D]. The cosine of an image that did not move is 0.
     """
     image, text = edited.double() - source.double(), target.double() - neutral.double()
     moved = image.norm(dim=1) >= STILL
@@ -85,8 +87,9 @@ def directional(edited: Tensor, source: Tensor, target: Tensor, neutral: Tensor)
 
 
 def check_texts(neutral: Sequence[str], target: Sequence[str], difference: Tensor, clip: str) -> None:
-    """Raises UserError, naming the first, for an edit whose texts [N] have no difference [N, D]: they give no
-    direction.
+    """Raises UserError for the first edit whose two texts have the same embedding, which gives no direction.
+
+    difference: target minus neutral embedding of each edit, [N, D].
     """
     for before, after, length in zip(neutral, target, difference.norm(dim=1).tolist(), strict=True):
         if length < STILL:

@@ -1,20 +1,23 @@
-"""Diversity of an adapted generator, against collapse: how far its images lie apart, beside how far those before the
-adaptation do.
+"""Diversity of an adapted generator: is the spread of its images kept? Ratio to the sources; higher is better.
 
-    D(images) = mean over all pairs i < j of |f(x_i) - f(x_j)|,    diversity = mean over targets of D(adapted) /
-    D(sources)
+    D(images) = mean over all pairs i < j of |f(x_i) - f(x_j)|
+    diversity = mean over targets of D(adapted images) / D(sources)
 
-with the features f of a network that judges. The latents are the same on both sides. 0: one image for every latent. 1:
-as varied as the sources; where the target domain itself varies more or less than the sources, so will a good
-adaptation: `real` in the details is D of real images of the target / D of the sources, and `of_real` the share of that
-which the adapted images have. A failed image lies at no distance from any: failing is no variety. Higher is better.
+f are the features of a network that judges. Both sides have the same latents. 0 means that every latent gives the same
+image (collapse). 1 means that the images are as varied as the sources. A target domain may itself vary more or less
+than the sources, and a good adaptation follows it. Two numbers in the details show this:
 
-LPIPS, which publications take (Gal et al., StyleGAN-NADA, SIGGRAPH 2022, within clusters), needs weights made from
-photographs. Features of a CLIP would not do: where captions say nothing of a domain's images but the domain, it is
-trained to see them as one.
+real: D of real images of the target / D of the sources.
+of_real: D of the adapted images / D of real images of the target.
 
-The interval is value +- 1.96 standard errors by Hájek's projection of both sides, a latent being one draw for all
-targets.
+A failed image has distance 0 to every other image, so a failure adds no variety.
+
+Publications use LPIPS (Gal et al., StyleGAN-NADA, SIGGRAPH 2022, within clusters), whose weights come from photographs.
+Features of a CLIP are no substitute: if all captions of a domain say only its name, the CLIP learns to give all its
+images the same features.
+
+The interval is value +- 1.96 standard errors, by Hájek's projection of both sides. One latent counts as one draw for
+all targets.
 """
 
 from dataclasses import dataclass
@@ -46,24 +49,24 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     """`diversity`. Raises UserError below `fewest` latents, and where the sources do not differ from one another."""
     extractor, sources = extractor_of(evidence, config.extractor), evidence.samples(SOURCES)
     targets = with_sources(evidence, sources, "diversity", config.fewest)
-    before, to_others = spread(evidence.fake_features(extractor, SOURCES), sources)
+    before, before_to_others = spread(evidence.fake_features(extractor, SOURCES), sources)
     if before == 0:
         raise UserError(
             "diversity: the images before the adaptation are all the same, so nothing can be said beside them"
         )
-    latents, found, effects, real = [str(k) for k in sources.k], {}, {}, {}
+    latents, ratios, effects, real = [str(k) for k in sources.k], {}, {}, {}
     for domain, samples in targets.items():
         group = evidence.targets[domain]
-        after, own = (
+        after, after_to_others = (
             spread(evidence.fake_features(extractor, group), samples)
             if samples.ok.any()
             else (0.0, np.zeros(len(samples)))
         )
-        found[domain] = after / before
-        effects[domain] = ratio_effects(after, own, before, to_others)
+        ratios[domain] = after / before
+        effects[domain] = ratio_effects(after, after_to_others, before, before_to_others)
         real[domain] = mean_distances(evidence.real_features(extractor, evidence.target(domain)))[0] / before
-    value = float(np.mean(list(found.values())))
-    asked = [[prompt.id, prompt.text, prompt.images] for prompt in evidence.prompts]
+    value = float(np.mean(list(ratios.values())))
+    requests = [[prompt.id, prompt.text, prompt.images] for prompt in evidence.prompts]
     return {
         "diversity": Estimate(
             value=value,
@@ -72,7 +75,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
             better="higher",
             protocol={
                 **evidence.extractor_protocol(extractor),
-                "prompts": digest(asked),
+                "prompts": digest(requests),
                 "estimator": "mean pairwise distance over that of the sources",
                 "mean": "over targets",
             },
@@ -84,12 +87,12 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
                         "value": ratio,
                         "ci": at_least_0(normal_interval(ratio, standard_error(effects[domain]))),
                     }
-                    for domain, ratio in found.items()
+                    for domain, ratio in ratios.items()
                 },
                 "real": real,
-                "of_real": {domain: ratio / real[domain] for domain, ratio in found.items() if real[domain]},
+                "of_real": {domain: ratio / real[domain] for domain, ratio in ratios.items() if real[domain]},
                 "distance_of_sources": before,
-                "collapsed": sorted(domain for domain, ratio in found.items() if ratio < 0.5),
+                "collapsed": sorted(domain for domain, ratio in ratios.items() if ratio < 0.5),
                 "failed": failures(evidence),
                 "effects": {"made": spell(np.mean(list(effects.values()), axis=0))},
             },
@@ -98,32 +101,36 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
 
 
 def spread(features: Tensor, samples: Samples) -> tuple[float, np.ndarray]:
-    """The mean pairwise distance of all samples asked for, a failed one at distance 0, and of each to the others
-    [N].
+    """The mean pairwise distance of all requested samples, and the mean distance of each sample to the others, [N].
+
+    A failed sample has distance 0 to every other one.
     """
-    mean, own = mean_distances(features)
-    there, count = len(features), len(samples)
+    mean, to_others = mean_distances(features)
+    succeeded, count = len(features), len(samples)
     of_all = np.zeros(count)
-    of_all[samples.rows] = own * (there - 1) / (count - 1)
-    return mean * there * (there - 1) / (count * (count - 1)), of_all
+    of_all[samples.rows] = to_others * (succeeded - 1) / (count - 1)
+    return mean * succeeded * (succeeded - 1) / (count * (count - 1)), of_all
 
 
 def mean_distances(features: Tensor) -> tuple[float, np.ndarray]:
-    """The mean Euclidean distance of all pairs of rows [N, D], and of each row to the others [N]; 0 for a single
-    row.
+    """The mean Euclidean distance over all pairs of rows [N, D], and of each row to the others, [N].
+
+    Both are 0 for a single row.
     """
     if len(features) < 2:
         return 0.0, np.zeros(len(features))
     rows = features.double()
-    own = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist").sum(1).numpy() / (len(rows) - 1)
-    return float(own.mean()), own
+    to_others = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist").sum(1).numpy() / (len(rows) - 1)
+    return float(to_others.mean()), to_others
 
 
-def ratio_effects(after: float, own: np.ndarray, before: float, to_others: np.ndarray) -> np.ndarray:
-    """First-order effect of each latent on after / before, two mean pairwise distances with those of each latent to the
-    others: [N].
+def ratio_effects(after: float, after_to_others: np.ndarray, before: float, before_to_others: np.ndarray) -> np.ndarray:
+    """First-order effect of each latent on the ratio after / before: [N].
+
+    after, before: mean pairwise distances after and before the adaptation.
+    after_to_others, before_to_others: mean distance of each latent's image to the others, [N].
     """
-    return (2 * (own - after) - after / before * 2 * (to_others - before)) / before
+    return (2 * (after_to_others - after) - after / before * 2 * (before_to_others - before)) / before
 
 
 def at_least_0(interval: Interval) -> Interval:

@@ -1,19 +1,19 @@
 """Was the edit made, and nothing else? By an attribute judge that guided nobody. All lie in [0, 1]; higher is better.
 
-`edit_success`: of the images whose source does not show the value asked for, the share whose edited image does. A
-failed edit is a miss. Corrected for the judge's errors on real images (Rogan & Gladen 1978), edit by edit, where 50 of
-them are known with and without each value, otherwise labelled "uncorrected". An edit whose judge fails its gate is
-listed as not judged, and counts nowhere.
+`edit_success`: of the edits whose source does not show the requested value, the share whose edited image shows it. A
+failed edit is a miss. The rate is corrected for the judge's errors on real images (Rogan & Gladen 1978), for each edit,
+if at least 50 real images with and 50 without each value are known; otherwise it is labelled "uncorrected". An edit
+whose judge fails its gate is listed as not judged, and counts nowhere.
 
-`attributes_kept`: of the other attributes that can be seen on a source, the share whose judged value the edited image
-keeps. Left out is what the edit decides itself: attributes that its value covers (a hijab the colour of the hair) or
-that cover the edited one before.
+`attributes_kept`: of the other attributes that can be seen on a source, the share whose judged value is the same in the
+edited image. Attributes that depend on the edit are left out: those that the new value covers (a hijab covers the
+colour of the hair), and those that covered the edited attribute before.
 
-`edit_exact`: of the images of `edit_success`, the share that show the value and keep every attribute that counts;
-uncorrected.
+`edit_exact`: of the edits that count for `edit_success`, the share whose image shows the value and keeps every
+attribute that counts. It is not corrected.
 
-Doing nothing keeps everything and never succeeds; another person who happens to show the value succeeds and keeps
-little. Neither is exact.
+Doing nothing keeps everything and never succeeds. An image of another person who happens to show the value succeeds and
+keeps little. Neither is exact.
 """
 
 from collections.abc import Mapping
@@ -37,9 +37,8 @@ from t2ibench.tracks.contract import EDITS, SOURCES
 TRACKS = ("edit",)
 AT_ITS_WORD = np.eye(2, dtype=int)  # confusion counts of a judge without errors, for rates that are not corrected
 ELSE = ", Wilson where all agree"
-Judges = Mapping[
-    str, tuple[Verdict, np.ndarray]
-]  # of each edit's literal: the gate's verdict, and confusion counts on real images
+# for the literal of each edit: the gate's verdict, and the confusion counts on real images
+Judges = Mapping[str, tuple[Verdict, np.ndarray]]
 QUESTIONS = {
     "edit_success": "how often is what the edit asked for there?",
     "attributes_kept": "how much of the rest is as it was before the edit?",
@@ -56,8 +55,8 @@ class Config:
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     """`edit_success`, `attributes_kept`, `edit_exact`.
 
-    Raises UserError for a data set without attributes, where the judge passes its gate for no edit or no attribute at
-    all, and where fewer than two sources are left that do not already show what is asked for.
+    Raises UserError for a data set without attributes, if the judge passes its gate for no edit or for no attribute,
+    and if fewer than two sources do not show the requested value already.
     """
     table = evidence.train.attributes
     if table is None or evidence.reference.attributes is None:
@@ -103,10 +102,16 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
 
 
 def attempts(pairs: EditPairs, sources: pd.DataFrame, edited: pd.DataFrame, covered_by: Covers) -> pd.DataFrame:
-    """Every edit of a source that is there, one row each, the pairs before the failed ones.
+    """A table with one row for each edit of an existing source; first the edit pairs, then the failed edits.
 
-    edit: its literal. k: its source. already, reached: whether the source and the edited image show it. sources,
-    edited: judged values.
+    sources, edited: the judged values of their images.
+
+    Columns of the result:
+    edit: the literal that was asked for.
+    k: the source.
+    already: whether the source shows the literal.
+    reached: whether the edited image shows it.
+    failed: whether the edit failed.
     """
     prompts = [*pairs.prompts, *(prompt for prompt, _, _ in pairs.failed)]
     after = shows(edited.iloc[pairs.edited], pairs.prompts, covered_by)
@@ -121,7 +126,7 @@ def attempts(pairs: EditPairs, sources: pd.DataFrame, edited: pd.DataFrame, cove
 
 
 def countable(tries: pd.DataFrame, judges: Judges) -> pd.DataFrame:
-    """The attempts that the judge can tell and whose source does not show the value already.
+    """The attempts that count: the judge passes its gate, and the source does not show the value already.
 
     Raises UserError below two sources.
     """
@@ -138,8 +143,9 @@ def countable(tries: pd.DataFrame, judges: Judges) -> pd.DataFrame:
 
 
 def probability_gains(pairs: EditPairs, sources: pd.DataFrame, edited: pd.DataFrame) -> np.ndarray:
-    """How much likelier the judge finds what was asked for after the edit than before: [N] in [-1, 1], NaN where it
-    knows no such value.
+    """By how much the edit raises the judge's probability of the requested value: [N] in [-1, 1].
+
+    NaN if the judge does not know the value.
     """
     gains = np.full(len(pairs), np.nan)
     for row, prompt in enumerate(pairs.prompts):
@@ -163,8 +169,10 @@ def success(
     seed: int,
     draws: int,
 ) -> Estimate:
-    """`edit_success`. tries: of all edits. counted: those that a judge can tell and that the source does not show
-    already.
+    """`edit_success`.
+
+    tries: all attempts, see `attempts`.
+    counted: the attempts that count, see `countable`.
     """
     names = list(dict.fromkeys(counted["edit"]))
     known = {name: counts.sum(axis=0).min() >= gate.support for name, (_, counts) in judges.items()}
@@ -231,7 +239,7 @@ def exact(pairs: EditPairs, counted: pd.DataFrame, protocol: Mapping[str, Any], 
 
 
 def kept_details(counted: pd.DataFrame, trusted: Mapping[str, Verdict]) -> dict[str, Any]:
-    """What `attributes_kept` says besides: what succeeded edits cost, and which attributes the judge can tell."""
+    """Details of `attributes_kept`: changes per successful edit, and which attributes pass the judge's gate."""
     reached = int(counted["reached"].sum())
     return {
         "changed_per_success": float(counted["changed"].sum()) / reached if reached else None,
@@ -241,16 +249,18 @@ def kept_details(counted: pd.DataFrame, trusted: Mapping[str, Verdict]) -> dict[
 
 
 def freed(hits: pd.Series, edits: pd.Series, confusions: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Hits [N] so scaled that their mean over an edit is its rate freed of the judge's errors, (q + sp - 1) / (se + sp
-    - 1): float64.
+    """Hits scaled so that their mean over an edit is its corrected rate, (q + sp - 1) / (se + sp - 1): float64 [N].
+
+    q is the observed rate; se and sp are the judge's sensitivity and specificity.
     """
     fall_out, sensitivity = (np.array([errors(confusions[name])[side] for name in edits]) for side in (0, 1))
     return (hits.to_numpy(float) - fall_out) / (sensitivity - fall_out)
 
 
 def errors(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How often a judge sees a value that is not there, and one that is, from confusion counts [..., 2, 2] (row judged,
-    column true).
+    """A judge's fall-out (rate of false positives) and sensitivity, both [...].
+
+    counts: confusion counts [..., 2, 2], rows judged, columns true.
     """
     truly = counts.sum(axis=-2)
     return counts[..., 1, 0] / truly[..., 0], counts[..., 1, 1] / truly[..., 1]
@@ -259,10 +269,11 @@ def errors(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def clustered_rate(
     hits: pd.Series, sources: pd.Series, edits: pd.Series, confusions: Mapping[str, np.ndarray], seed: int, draws: int
 ) -> tuple[float, Interval]:
-    """The share of hits [N], freed of the judge's errors, and its BCa interval, both cut at 0 and 1.
+    """The share of hits [N], corrected for the judge's errors, and its BCa interval; both are cut at 0 and 1.
 
-    Drawn anew are sources, with all their edits, and the real images that the judge is known by within each truth.
-    Where this leaves no spread, as where all are hits, it is Wilson's interval that counts a source as one draw.
+    The bootstrap resamples sources, with all their edits, and the real images behind the judge's error rates, within
+    each true value. If the resamples do not vary, for example because all edits are hits, the interval is Wilson's,
+    with one draw for each source.
     """
     names = list(dict.fromkeys(edits))
     sizes = pd.crosstab(sources, edits)[names].to_numpy(float)  # [K, E]

@@ -1,20 +1,25 @@
-"""Fréchet distance between the features of made and of real images. Lower is better, in [0, inf), and it falls as n
-grows.
+"""Fréchet distance between the features of made and of real images. In [0, inf); lower is better.
 
-`fid` (Heusel et al., NeurIPS 2017) is on Inception's pool3 by clean-FID's protocol (Parmar et al., CVPR 2022) where its
-weights are on disk, and `fid_smalln` below 2,048 images a side, where the covariances are singular. Otherwise it is on
-the embedded attribute judge and called `fd_avatars`. Other ways to bring an image to Inception give other numbers under
-names of their own: `fid_legacy_tf`, `fid_legacy_pt`, `fid_tm_aa` (`t2ibench.networks.inception`). `fd_dinov2_…` is on
-DINOv2's class token (extractor `dinov2:FILE`), and `fd_clip_…` on image embeddings of a CLIP, of unit norm, which
-clean-fid's CLIP-FID does not bring them to. Both sides' covariances divide by n - 1; nothing is added to a diagonal
-(`t2ibench.stats.frechet`).
+The value falls as the number of images n grows, so compare only values of equal n. Its name says which features it is
+computed on:
 
-In the track `adapt` it is the mean over the target domains, each to real images of its own; images of one latent count
-as one draw. In the track `compose` it is of the images of all tasks together; those of one input count as one draw.
+    fid             Inception's pool3 by clean-FID's protocol (Heusel et al., NeurIPS 2017; Parmar et al., CVPR 2022)
+    fid_smalln      the same with fewer than 2,048 images on a side, where the covariances are singular
+    fid_legacy_tf, fid_legacy_pt, fid_tm_aa
+                    Inception with other ways of resizing, which give other numbers (`t2ibench.networks.inception`)
+    fd_avatars      the embedded attribute judge; the default if Inception's weights are not on disk
+    fd_dinov2_…     DINOv2's class token (extractor `dinov2:FILE`)
+    fd_clip_…       image embeddings of a CLIP, brought to unit norm; clean-fid's CLIP-FID does not normalise them
 
-The interval is that of the value expected at this n, over both sides' sampling. It is not one of the limit n -> inf,
-which lies lower: for that see `debiased` in the details. The bootstrap's percentiles hold neither, since resampling
-adds the bias a second time.
+Both covariances divide by n - 1, and nothing is added to a diagonal (`t2ibench.stats.frechet`).
+
+In the track `adapt` the value is the mean over the target domains, each compared with real images of its own; images of
+one latent count as one draw. In the track `compose` the images of all tasks are pooled; images of one input count as
+one draw.
+
+The interval is for the value expected at this n, under sampling of both sides. It is not for the limit n -> inf, which
+is lower: see `debiased` in the details. The percentiles of a bootstrap cover neither, since resampling adds the bias a
+second time.
 """
 
 from dataclasses import dataclass
@@ -60,10 +65,13 @@ class Config:
 
 @dataclass(frozen=True)
 class Distance:
-    """value: as computed, so possibly -1e-12 for equal sets. se: of `value`. debiased: without the jackknife's estimate
-    of the 1/n bias.
+    """A Fréchet distance and its error.
 
-    influences: of every fake and every real row, where they exist.
+    value: as computed, so it may be slightly negative (-1e-12) for equal sets.
+    se: standard error of `value`.
+    debiased: `value` minus the jackknife's estimate of the 1/n bias.
+    error: how `se` was computed.
+    influences: first-order effect of every fake row and of every real row, or None if they do not exist.
     """
 
     value: float
@@ -78,7 +86,7 @@ class Distance:
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
-    """`fid`, `fid_smalln` or `fd_…`; with the effects, by which two methods are paired.
+    """`fid`, `fid_smalln` or `fd_…`; the details keep the effect of each image, from which two methods are compared.
 
     Raises UserError below `fewest` images a side.
     """
@@ -89,25 +97,32 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     of_tasks = is_compose(evidence)
     of_group = config.extractor, config.group, config.fewest
     sets = pooled(evidence, config.extractor, config.fewest) if of_tasks else feature_sets(evidence, *of_group)
-    found, d = distance(sets.fake, sets.real, sets.clusters), sets.fake.shape[1]
-    low, high = normal_interval(found.value, found.se)
-    kept = (
-        {} if found.influences is None or of_tasks else {"effects": effects(evidence, config.group, *found.influences)}
+    result, dimension = distance(sets.fake, sets.real, sets.clusters), sets.fake.shape[1]
+    low, high = normal_interval(result.value, result.se)
+    paired = (
+        {}
+        if result.influences is None or of_tasks
+        else {"effects": effects(evidence, config.group, *result.influences)}
     )
     estimate = Estimate(
-        value=max(found.value, 0.0),
+        value=max(result.value, 0.0),
         ci=(max(low, 0.0), max(high, 0.0)),
         n=len(sets.fake),
         better="lower",
         protocol={**sets.protocol, "estimator": "frechet", "ddof": 1},
-        interval=f"value +- 1.96 se, {found.error}; of the value expected at this n",
-        details={**found.details, "dimensions": d, "enough": min(len(sets.fake), len(sets.real)) >= 10 * d, **kept},
+        interval=f"value +- 1.96 se, {result.error}; of the value expected at this n",
+        details={
+            **result.details,
+            "dimensions": dimension,
+            "enough": min(len(sets.fake), len(sets.real)) >= 10 * dimension,
+            **paired,
+        },
     )
     return {name(sets): estimate}
 
 
 def to_statistics(evidence: Evidence, config: Config, file: ReferenceFile) -> dict[str, Estimate]:
-    """The distance to a mean and a covariance, which are held fixed: the interval is over the made images alone."""
+    """The distance to a stored mean and covariance. They are held fixed: the interval is over the made images only."""
     extractor, ids = extractor_of(evidence, config.extractor), made_for(evidence, config.group)
     if len(ids) < config.fewest:
         raise UserError(
@@ -117,18 +132,23 @@ def to_statistics(evidence: Evidence, config: Config, file: ReferenceFile) -> di
     file.check(extractor, evidence.dimension(extractor, config.group))
     fake, reference = evidence.fake_features(extractor, config.group), file.gaussian
     assert reference is not None
-    found, d = distance(fake, reference, clusters(ids)), fake.shape[1]
-    low, high = normal_interval(found.value, found.se)
+    result, dimension = distance(fake, reference, clusters(ids)), fake.shape[1]
+    low, high = normal_interval(result.value, result.se)
     known = protocol_of(evidence, extractor, config.group)
     fewest = int(min(len(fake), reference.n))
     estimate = Estimate(
-        value=max(found.value, 0.0),
+        value=max(result.value, 0.0),
         ci=(max(low, 0.0), max(high, 0.0)),
         n=len(fake),
         better="lower",
         protocol={**known, "estimator": "frechet", "ddof": 1},
-        interval=f"value +- 1.96 se, {found.error}, reference fixed; of the value expected at this n",
-        details={**found.details, "dimensions": d, "enough": fewest >= 10 * d, "reference_rank": reference.rank},
+        interval=f"value +- 1.96 se, {result.error}, reference fixed; of the value expected at this n",
+        details={
+            **result.details,
+            "dimensions": dimension,
+            "enough": fewest >= 10 * dimension,
+            "reference_rank": reference.rank,
+        },
     )
     return {name(FeatureSets(extractor, fake, torch.empty(0), ids, known), fewest): estimate}
 
@@ -136,37 +156,37 @@ def to_statistics(evidence: Evidence, config: Config, file: ReferenceFile) -> di
 def over_targets(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     """The mean over the target domains.
 
-    Its error sums over latents what an image of each adds to each distance; without influence functions it is the mean
-    of the targets' errors, which it cannot pass.
+    Its standard error comes from the influence functions of all targets, summed for each latent. If they do not exist,
+    it is the mean of the targets' errors, which is an upper bound.
     """
     sets = target_sets(evidence, config.extractor, config.fewest)
-    found = {domain: distance(own.fake, own.real, own.clusters) for domain, own in sets.items()}
-    value, kept = float(np.mean([max(distance.value, 0.0) for distance in found.values()])), {}
-    if all(has_influence(own.fake, own.real) for own in sets.values()):
-        effects = {domain: influences(own.fake, own.real) for domain, own in sets.items()}
-        latents = {domain: own.clusters for domain, own in sets.items()}
+    distances = {domain: distance(features.fake, features.real, features.clusters) for domain, features in sets.items()}
+    value, paired = float(np.mean([max(distance.value, 0.0) for distance in distances.values()])), {}
+    if all(has_influence(features.fake, features.real) for features in sets.values()):
+        effects = {domain: influences(features.fake, features.real) for domain, features in sets.items()}
+        latents = {domain: features.clusters for domain, features in sets.items()}
         of_fake, of_real = ({domain: pair[side] for domain, pair in effects.items()} for side in (0, 1))
         se, how = (
             float(np.hypot(mean_error(of_fake, latents), mean_error_of_real(of_real))),
             "influence functions over latents",
         )
-        kept = {"effects": effects_on_mean(evidence, of_fake, of_real)}
+        paired = {"effects": effects_on_mean(evidence, of_fake, of_real)}
     else:
-        se, how = float(np.mean([distance.se for distance in found.values()])), "the mean of the targets' errors"
+        se, how = float(np.mean([distance.se for distance in distances.values()])), "the mean of the targets' errors"
     low, high = normal_interval(value, se)
     targets = {}
-    for domain, own in found.items():
-        low_own, high_own = (max(end, 0.0) for end in normal_interval(own.value, own.se))
+    for domain, of_target in distances.items():
+        low_of_target, high_of_target = (max(end, 0.0) for end in normal_interval(of_target.value, of_target.se))
         targets[domain] = {
             "n": len(sets[domain].fake),
-            "value": max(own.value, 0.0),
-            "ci": [low_own, high_own],
-            "debiased": own.debiased,
+            "value": max(of_target.value, 0.0),
+            "ci": [low_of_target, high_of_target],
+            "debiased": of_target.debiased,
         }
     estimate = Estimate(
         value=value,
         ci=(max(low, 0.0), max(high, 0.0)),
-        n=min(len(own.fake) for own in sets.values()),
+        n=min(len(features.fake) for features in sets.values()),
         better="lower",
         protocol={**protocol(sets), "estimator": "frechet", "ddof": 1},
         interval=f"value +- 1.96 se, {how}; of the value expected at this n",
@@ -174,15 +194,16 @@ def over_targets(evidence: Evidence, config: Config) -> dict[str, Estimate]:
             "targets": targets,
             "failed": failures(evidence),
             "dimensions": next(iter(sets.values())).fake.shape[1],
-            **kept,
+            **paired,
         },
     )
-    return {name(min(sets.values(), key=lambda own: min(len(own.fake), len(own.real)))): estimate}
+    return {name(min(sets.values(), key=lambda features: min(len(features.fake), len(features.real)))): estimate}
 
 
 def name(sets: FeatureSets, fewest: int | None = None) -> str:
-    """The one name under which this number may appear. fewest: images on the smaller side, where the sets do not
-    say.
+    """The one name under which this number may appear.
+
+    fewest: number of images on the smaller side; None takes it from the sets.
     """
     if sets.extractor not in NAMES:
         return f"fd_{sets.suffix}"
@@ -190,10 +211,11 @@ def name(sets: FeatureSets, fewest: int | None = None) -> str:
 
 
 def distance(fake: Tensor, real: Tensor | Gaussian, clusters: list[str]) -> Distance:
-    """FD between features [M, D] and [N, D], or to a Gaussian; the fakes of one cluster count as one draw.
+    """FD between features [M, D] and [N, D], or between features and a Gaussian.
 
-    Its error sums both sides' influence functions, which exist where both have more than D rows; otherwise it is the
-    jackknife's. A Gaussian has none.
+    clusters: one label per fake row; rows of one label count as one draw.
+    The standard error comes from the influence functions of both sides, which exist if both have more than D rows;
+    otherwise from the jackknife. A Gaussian adds no error.
     """
     value, (bias, se) = frechet_distance(fake, real), jackknife(fake, real, clusters)
     if isinstance(real, Gaussian):

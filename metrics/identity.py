@@ -1,20 +1,20 @@
 """Identity: how alike source and edited image are in what makes the person. Mean cosine in [-1, 1]; higher is better.
 
-`arcface_similarity`, where a file of ArcFace's weights is given: of the face features that StyleCLIP's identity loss
-compares, on the same crop (`t2ibench/networks/arcface.py`), for photographs aligned as in FFHQ.
+`arcface_similarity` is computed if a file of ArcFace's weights is given. It compares the face features of StyleCLIP's
+identity loss, on the same crop (`t2ibench/networks/arcface.py`), and is meant for photographs aligned as in FFHQ.
 
-`face_similarity` otherwise, from the attribute judge's penultimate features. It is no face recognition: no network was
-trained to tell these people apart, and no threshold says "the same person". The features see the whole image, so before
-the cosine
+`face_similarity` is computed otherwise, from the attribute judge's penultimate features. It is not face recognition: no
+network was trained to tell these people apart, and no threshold says "the same person". The features describe the whole
+image, so they are changed in two ways before the cosine:
 
-- they are centred on the mean of the real images: else the cosine of any two faces is near 1;
-- the directions along which clothes and background move them are projected out, and with them those of the edited
-  attribute and of what its
-  new value covers (nuisance attribute projection; Solomonoff et al., ICASSP 2005). They come from a linear regression
-  of the real images' features on all attributes at once, so that what merely goes along with a nuisance stays.
+- They are centred on the mean of the real images; otherwise the cosine of any two faces is near 1.
+- The directions of clothes and background are projected out, and with them the directions of the edited attribute and
+  of the attributes that its new value covers (nuisance attribute projection; Solomonoff et al., ICASSP 2005). The
+  directions come from a linear regression of the real images' features on all attributes at once, so an attribute that
+  is only correlated with a nuisance stays.
 
-An image that did not change scores 1; another person scores about what `another_source` in the details says, the mean
-over neighbouring sources. Projection is linear and the features are not: a perfect edit scores below 1, and how far
+An image that did not change scores 1. Another person scores about `another_source` of the details, the mean over
+neighbouring sources. The projection is linear and the features are not, so a perfect edit scores below 1. How far below
 depends on the edit, so compare methods on the same edits.
 """
 
@@ -41,18 +41,15 @@ QUESTIONS = {"face_similarity": "is it still the same person?", "arcface_similar
 @dataclass(frozen=True)
 class Config:
     arcface: str | None = None  # the file model_ir_se50.pth; without it no number is called ArcFace's
-    nuisance: tuple[str, ...] = (
-        "background",
-        "clothing",
-        "clothing_colour",
-    )  # not of the person; what a data set lacks is passed over
+    # attributes that are not of the person; those that a data set does not have are ignored
+    nuisance: tuple[str, ...] = ("background", "clothing", "clothing_colour")
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     """`arcface_similarity` or `face_similarity`.
 
-    Raises UserError below two sources; for ArcFace where the file is missing or another, otherwise for a data set
-    without attributes or with too few real images.
+    Raises UserError below two sources. For ArcFace also if the file is missing or has other weights; otherwise also for
+    a data set without attributes or with too few real images.
     """
     pairs, further = edit_pairs(evidence), dict[str, Any]()
     if config.arcface is not None:
@@ -87,13 +84,13 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
 
 
 def plain(evidence: Evidence, pairs: EditPairs, extractor: str) -> tuple[np.ndarray, np.ndarray]:
-    """Cosines of the features of each pair [N], and as often the mean cosine of a source with the next [N]."""
+    """The cosine of each edit pair, [N], and the mean cosine of two neighbouring sources, repeated N times."""
     edited, sources = (evidence.fake_features(extractor, group).double().numpy() for group in (EDITS, SOURCES))
     return cosines(sources[pairs.source], edited[pairs.edited]), np.full(len(pairs), neighbours(sources))
 
 
 def without_nuisance(evidence: Evidence, pairs: EditPairs, nuisance: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The same of the judge's features, centred and projected edit by edit."""
+    """The same as `plain`, of the judge's features, centred and projected for each edit."""
     table, train = evidence.reference.attributes, evidence.train.attributes
     if table is None or train is None:
         raise UserError(
@@ -107,8 +104,9 @@ def without_nuisance(evidence: Evidence, pairs: EditPairs, nuisance: Iterable[st
     asked = np.array([literal(prompt) for prompt in pairs.prompts], dtype=object)
     values, others = np.empty(len(pairs)), np.empty(len(pairs))
     for edit in dict.fromkeys(asked):
-        covered = [own for own, by in covered_by.items() if edit in by]
-        taken = [effects[own] for own in dict.fromkeys([*nuisance, attribute_of(edit), *covered]) if own in effects]
+        covered = [attribute for attribute, by in covered_by.items() if edit in by]
+        removed = dict.fromkeys([*nuisance, attribute_of(edit), *covered])
+        taken = [effects[attribute] for attribute in removed if attribute in effects]
         out, rows = without(taken, real.shape[1]), asked == edit
         before = sources @ out
         values[rows] = cosines(before[pairs.source[rows]], edited[pairs.edited[rows]] @ out)
@@ -117,11 +115,14 @@ def without_nuisance(evidence: Evidence, pairs: EditPairs, nuisance: Iterable[st
 
 
 def attribute_effects(features: np.ndarray, table: pd.DataFrame) -> dict[str, np.ndarray]:
-    """How each value of each attribute moves features [N, D], the others held: float64 [values, D] an attribute, which
-    sum to 0.
+    """The effect of each attribute value on the features, with the other attributes held fixed.
 
-    Least squares on one column a value, centred over the rows that show the attribute and 0 on the others: what comes
-    of being covered is thus put down to the covering value. Raises UserError unless there are more images than columns.
+    features: [N, D]. table: the attributes of the N images.
+    Returns float64 [values, D] for each attribute; its rows sum to 0.
+
+    Least squares with one column for each value. A column is centred over the rows that show the attribute and 0 on the
+    others, so the effect of being covered counts for the covering value. Raises UserError unless there are more images
+    than columns.
     """
     values = canonical(table, map(str, table.columns))
     blocks: dict[str, np.ndarray] = {}
@@ -137,13 +138,11 @@ def attribute_effects(features: np.ndarray, table: pd.DataFrame) -> dict[str, np
     weights = np.linalg.lstsq(design, features, rcond=None)[0][1:]
     ends = np.cumsum([block.shape[1] for block in blocks.values()])[:-1]
     parts = zip(blocks, np.split(weights, ends), strict=False) if blocks else []
-    return {name: part - part.mean(0) for name, part in parts}
+    return {name: rows - rows.mean(0) for name, rows in parts}
 
 
 def without(effects: list[np.ndarray], dimension: int) -> np.ndarray:
-    """The projection [D, D], to be multiplied from the right, that takes the span of all rows [·, D] out of
-    features.
-    """
+    """The projection [D, D] that removes the span of all rows [·, D] from features; multiply it from the right."""
     rows = np.concatenate([np.zeros((1, dimension)), *effects])
     _, lengths, directions = np.linalg.svd(rows, full_matrices=False)
     basis = directions[lengths > ROUNDING * lengths.max()]
@@ -156,8 +155,9 @@ def neighbours(sources: np.ndarray) -> float:
 
 
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Cosine of each row of a with that of b, [N, D] both: [N] in [-1, 1]; equal rows have 1, and where one is 0 it is
-    0.
+    """Cosine of each row of a with the same row of b, both [N, D]: [N] in [-1, 1].
+
+    Equal rows have cosine 1. If one of the rows is zero the cosine is 0.
     """
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     return np.clip(np.divide((a * b).sum(1), lengths, out=np.zeros(len(a)), where=lengths > 0), -1, 1)

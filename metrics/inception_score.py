@@ -1,15 +1,16 @@
-"""Inception Score (Salimans et al., NeurIPS 2016): exp of the mean KL(p(y|x) || p(y)). Higher is better, in [1, number
-of classes].
+"""Inception Score (Salimans et al., NeurIPS 2016): exp of the mean KL(p(y|x) || p(y)). Higher is better.
 
-p(y|x) are the probabilities of ImageNet's classes by the Inception of 2015-12-05, whose bias of the last layer is left
-out, as in torch-fidelity, ADM and StyleGAN2-ADA; it resizes images itself, as TensorFlow 1 did. p(y) is their mean over
-a split; the value is the mean over `splits` parts of the images, in the order that torch-fidelity shuffles them to. It
-grows with the size of a split, by a third from 100 to 1,000 images of 1,000 classes: the conventional number has 10
-splits of 5,000. It looks at no reference and no text, and says nothing of images that ImageNet has no classes for, as
-faces.
+It lies in [1, number of classes]. p(y|x) are ImageNet's class probabilities by the Inception of 2015-12-05. As in
+torch-fidelity, ADM and StyleGAN2-ADA, the bias of its last layer is left out, and the network resizes images itself, as
+TensorFlow 1 did. p(y) is the mean of p(y|x) over a split. The images are shuffled as torch-fidelity shuffles them, then
+cut into `splits` parts, and the value is the mean over these parts.
 
-The interval is value +- 1.96 standard errors over prompts. As the mean of p minimises the mean KL to it, the
-first-order effect of an image on log IS of its split is its own KL less the mean of all.
+The score grows with the size of a split: by a third from 100 to 1,000 images of 1,000 classes. The conventional number
+has 10 splits of 5,000 images. The score uses no reference and no text. It is not meaningful for images without a class
+in ImageNet, such as faces.
+
+The interval is value +- 1.96 standard errors over prompts. The mean of p minimises the mean KL to it, so the
+first-order effect of an image on log IS of its split is its own KL minus the mean KL of the split.
 """
 
 from dataclasses import dataclass
@@ -39,8 +40,11 @@ class Config:
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """value: the mean over splits. sd: over splits, divided by their number. effects [N]: what each image adds, to
-    first order.
+    """An Inception Score.
+
+    value: the mean over splits.
+    sd: standard deviation over splits, with division by their number.
+    effects: first-order effect of each image on the score of its split, [N].
     """
 
     value: float
@@ -57,12 +61,14 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
             f"captions"
         )
     order = np.random.RandomState(SHUFFLE).permutation(len(ids))
-    found = inception_score(evidence.fake_features(PROBABILITIES, config.group)[torch.from_numpy(order)], config.splits)
+    result = inception_score(
+        evidence.fake_features(PROBABILITIES, config.group)[torch.from_numpy(order)], config.splits
+    )
     labels = clusters(ids)
-    se = standard_error(found.effects.numpy(), [labels[row] for row in order])
-    low, high = normal_interval(found.value, se)
+    se = standard_error(result.effects.numpy(), [labels[row] for row in order])
+    low, high = normal_interval(result.value, se)
     estimate = Estimate(
-        value=found.value,
+        value=result.value,
         ci=(max(low, 1.0), max(high, 1.0)),
         n=len(ids),
         better="higher",
@@ -79,7 +85,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         interval="value +- 1.96 se, first-order effects over prompts; of the value expected at this size of a split",
         details={
             "se": se,
-            "sd_of_splits": found.sd,
+            "sd_of_splits": result.sd,
             "split": len(ids) // config.splits,
             "enough": len(ids) >= CONVENTIONAL,
         },
@@ -99,8 +105,8 @@ def inception_score(probabilities: Tensor, splits: int = 10) -> Score:
         raise ValueError("an Inception Score needs probabilities: rows of numbers from 0 on that sum to 1")
     values, effects = [], []
     for s in range(splits):
-        part = p[s * len(p) // splits : (s + 1) * len(p) // splits]
-        divergence = torch.special.xlogy(part, part).sum(1) - torch.special.xlogy(part, part.mean(0)).sum(1)
+        rows = p[s * len(p) // splits : (s + 1) * len(p) // splits]
+        divergence = torch.special.xlogy(rows, rows).sum(1) - torch.special.xlogy(rows, rows.mean(0)).sum(1)
         values.append(float(divergence.mean().exp()))
         effects.append(values[-1] * (divergence - divergence.mean()))
     return Score(float(np.mean(values)), float(np.std(values)), torch.cat(effects))

@@ -1,13 +1,12 @@
-"""Kernel distance (Bińkowski et al., ICLR 2018): squared MMD with the kernel (x.y / d + 1)^3. Lower is better; it may
-pass below 0.
+"""Kernel distance (Bińkowski et al., ICLR 2018): squared MMD with the kernel (x.y / d + 1)^3. Lower is better.
 
-`kid` is on Inception's pool3 by clean-FID's protocol where its weights are on disk, otherwise `kd_avatars` is on the
-embedded attribute judge. It is the unbiased U-statistic over all samples, in float64, with Hájek's standard error. The
-mean over 100 random subsets of 1,000, which other packages call KID, is noisier and its spread is not its error;
-`kid_subsets` computes it to compare with them.
+`kid` is computed on Inception's pool3 by clean-FID's protocol. If Inception's weights are not on disk, `kd_avatars` is
+computed on the embedded attribute judge instead. The estimator is the unbiased U-statistic over all samples, in
+float64, with Hájek's standard error; it may be below 0. Other packages call KID the mean over 100 random subsets of
+1,000 images. That is noisier, and the spread of the subsets is not its error; `kid_subsets` computes it for comparison.
 
-In the track `adapt` it is the mean over the target domains, each to real images of its own; images of one latent count
-as one draw.
+In the track `adapt` the value is the mean over the target domains, each compared with real images of its own; images of
+one latent count as one draw.
 """
 
 from dataclasses import dataclass
@@ -36,7 +35,7 @@ class Config:
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
-    """`kid` or `kd_…`; its details keep the effects, by which two methods are paired.
+    """`kid` or `kd_…`; the details keep the effect of each image, from which two methods are compared.
 
     Raises UserError below `fewest` images a side.
     """
@@ -66,22 +65,20 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
 def over_targets(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     """The mean over the target domains."""
     sets = target_sets(evidence, config.extractor, config.fewest)
-    found = {domain: kid(own.fake, own.real) for domain, own in sets.items()}
-    value = float(np.mean([own for own, _, _ in found.values()]))
-    latents = {domain: own.clusters for domain, own in sets.items()}
-    of_fake, of_real = (
-        {domain: own[1].numpy() for domain, own in found.items()},
-        {domain: own[2].numpy() for domain, own in found.items()},
-    )
+    kids = {domain: kid(features.fake, features.real) for domain, features in sets.items()}
+    value = float(np.mean([of_target for of_target, _, _ in kids.values()]))
+    latents = {domain: features.clusters for domain, features in sets.items()}
+    of_fake = {domain: fake.numpy() for domain, (_, fake, _) in kids.items()}
+    of_real = {domain: real.numpy() for domain, (_, _, real) in kids.items()}
     se = float(np.hypot(mean_error(of_fake, latents), mean_error_of_real(of_real)))
     targets = {}
-    for domain, (own, fake, real) in found.items():
+    for domain, (of_target, fake, real) in kids.items():
         error = float(np.hypot(standard_error(fake, latents[domain]), standard_error(real)))
-        targets[domain] = {"n": len(fake), "value": own, "ci": list(normal_interval(own, error))}
+        targets[domain] = {"n": len(fake), "value": of_target, "ci": list(normal_interval(of_target, error))}
     estimate = Estimate(
         value=value,
         ci=normal_interval(value, se),
-        n=min(len(own.fake) for own in sets.values()),
+        n=min(len(features.fake) for features in sets.values()),
         better="lower",
         protocol={**protocol(sets), **ESTIMATOR},
         interval="value +- 1.96 se, Hájek projections of both sides over latents",
@@ -105,8 +102,9 @@ def polynomial(x: Tensor, y: Tensor) -> Tensor:
 
 
 def kid(fake: Tensor, real: Tensor, kernel: Kernel = polynomial, block: int = 1000) -> tuple[float, Tensor, Tensor]:
-    """Unbiased squared MMD of features [M, d] and [N, d], and each sample's first-order effect on it, [M] and [N]: see
-    `mmd.unbiased`.
+    """Unbiased squared MMD of features [M, d] and [N, d], and the first-order effect of each sample, [M] and [N].
+
+    See `mmd.unbiased`.
     """
     return unbiased(fake, real, kernel, block)
 
@@ -119,10 +117,10 @@ def kid_subsets(
     size: int = 1000,
     real_first: bool = True,
 ) -> tuple[float, float]:
-    """Mean and population deviation of KID over random subsets, as in other packages.
+    """Mean and population standard deviation of KID over random subsets, as in other packages.
 
-    real_first: the side each subset is drawn from first; with the same generator, True gives clean-fid's numbers, False
-    torch-fidelity's.
+    real_first: whether each subset is drawn from the real side first. With the same random generator, True gives
+        clean-fid's numbers and False torch-fidelity's.
     """
     size, values = min(size, len(fake), len(real)), []
     for _ in range(subsets):

@@ -1,10 +1,9 @@
-"""Change outside the part that an edit is about: mean absolute difference of pixels, in grey levels of 0 to 255. Lower
-is better.
+"""Change outside the edited part: mean absolute difference in grey levels, 0 to 255. Lower is better.
 
-The region of an attribute holds every pixel that its part can cover in some real image, whatever the value, so a
-perfect edit may change pixels inside alone. Attributes whose region is not known, or is everything (a background), say
-nothing about an outside: their edits are left out and counted. Doing nothing scores 0: read it beside `edit_success`.
-`another_source` in the details is what two neighbouring sources differ by outside the same regions.
+The region of an attribute holds every pixel that the attribute can cover in some real image, whatever its value. So a
+perfect edit changes pixels inside the region only. Edits of an attribute without a known region, or whose region is the
+whole image (a background), are left out and counted. Doing nothing scores 0, so read this beside `edit_success`.
+`another_source` in the details is the difference of two neighbouring sources outside the same regions.
 """
 
 from collections.abc import Mapping
@@ -32,7 +31,7 @@ class Config:
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     """`change_outside`.
 
-    Raises UserError where no edit has a region with an outside, and for images of another size than the regions'.
+    Raises UserError if no edit has a region with an outside, and if images and regions differ in size.
     """
     pairs = edit_pairs(evidence)
     regions = regions_of(evidence, pairs)
@@ -86,22 +85,26 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
 
 
 def regions_of(evidence: Evidence, pairs: EditPairs) -> Mapping[str, np.ndarray]:
-    """The region of each edited attribute that has one with an inside and an outside: bool [H, W]."""
-    found = {
+    """The region of each edited attribute, bool [H, W]; only regions that have an inside and an outside."""
+    regions = {
         name: evidence.region(name) for name in dict.fromkeys(prompt.tags["attribute"] for prompt in pairs.prompts)
     }
-    return {name: region for name, region in found.items() if region is not None and region.any() and not region.all()}
+    return {
+        name: region for name, region in regions.items() if region is not None and region.any() and not region.all()
+    }
 
 
 def changes(
     a: Samples, a_places: np.ndarray, b: Samples, b_places: np.ndarray, regions: np.ndarray, which: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean absolute differences of the images at places [N] of two groups, outside and inside of the regions [R, H, W]
-    at `which` [N].
+    """Mean absolute difference of N pairs of images of the groups a and b, outside and inside of a region: [N] each.
 
-    Places count the images that are there. Raises UserError for images and regions of two sizes.
+    a_places, b_places: the images of each pair, counted among the images that exist in their group, [N].
+    regions: bool [R, H, W].
+    which: the region of each pair, an index into `regions`, [N].
+    Raises UserError if images and regions differ in size.
     """
-    found = []
+    batches = []
     for start in range(0, len(which), BATCH):
         rows = slice(start, start + BATCH)
         images = a.store.read(a.rows[a_places[rows]]), b.store.read(b.rows[b_places[rows]])
@@ -112,14 +115,15 @@ def changes(
                     f"locality: images of {sizes[0]} pixels, regions of {sizes[1]}: give the data set the size of the "
                     f"images"
                 )
-        found.append(difference(*images, regions[which[rows]]))
-    outside, inside = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        batches.append(difference(*images, regions[which[rows]]))
+    outside, inside = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     return outside, inside
 
 
 def difference(a: np.ndarray, b: np.ndarray, region: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean |a - b| of uint8 images [N, 3, H, W] over the pixels outside of regions [N, H, W], and over those inside:
-    [N] each, 0 to 255.
+    """Mean |a - b| over the pixels outside of each region, and over those inside: [N] each, in 0 to 255.
+
+    a, b: uint8 [N, 3, H, W]. region: bool [N, H, W].
     """
     gap = np.abs(a.astype(np.int16) - b).mean(axis=1)  # over the channels: [N, H, W]
     return (gap * ~region).sum((1, 2)) / (~region).sum((1, 2)), (gap * region).sum((1, 2)) / region.sum((1, 2))

@@ -1,12 +1,14 @@
 """R-precision of attribute pairs: is an image nearest to the text that asked for it? In [0, 1], higher is better.
 
-Hard, of 4: the other texts ask for the pair with the first literal, the second, or both exchanged for another value of
-their attribute, in the same words otherwise; chance is 0.25. Of 100: the others ask for other pairs, drawn anew for
-every image; chance 0.01. Both need the prompts of `compositional_accuracy`, and ask a CLIP where that asks an attribute
-judge: one number per list of pairs each.
+There is one number for each list of pairs and each of two pools:
 
-Park et al. (NeurIPS 2021) rank among captions of other classes, none of which need differ by the swapped word alone. A
-tie for the first place is a failure, a failed image a miss. Intervals are of these pairs.
+    r_precision_4_<list>     the 3 other texts ask for the same pair with the first literal, the second or both replaced
+                             by another value of the attribute; the other words are the same. Chance is 0.25.
+    r_precision_100_<list>   the 99 other texts ask for other pairs, drawn anew for each image. Chance is 0.01.
+
+Both need the prompts of `compositional_accuracy`. That metric asks an attribute judge; this one asks a CLIP. Park et
+al. (NeurIPS 2021) rank among captions of other classes, which may differ by more than the replaced word. A tie for the
+first place is a failure, and a failed image is a miss. Intervals hold the pairs fixed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,18 +48,21 @@ class Config:
 
 @dataclass(frozen=True)
 class Rows:
-    """The samples of P pairs of n images each: where they stand, [P, n], among the samples of the group."""
+    """The samples of P attribute pairs with n images each.
+
+    pairs: the two literals of each pair.
+    rows: position of each sample among the samples of the group, [P, n].
+    """
 
     pairs: Sequence[Names]
     rows: np.ndarray
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
-    """`r_precision_4_<list>` and `r_precision_100_<list>` of every list of pairs (rare, near_unseen, control, neutral,
-    over).
+    """`r_precision_4_<list>` and `r_precision_100_<list>`; lists: rare, near_unseen, control, neutral and over.
 
-    Raises UserError where no pair was asked for, pairs have unequal numbers of images, or too few other pairs fill a
-    pool.
+    Raises UserError if no pair was asked for, if pairs have unequal numbers of images, and if there are too few other
+    pairs for a pool.
     """
     samples = evidence.samples(contract.PAIRS)
     asked = rows_of(samples)
@@ -70,8 +75,8 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     }
     words = evidence.words(config.clip, [prompt.text for prompt in samples.prompts])
     lists = [samples.prompts[row].tags["roles"] for row in asked.rows[:, 0]]
-    found = {}
-    for pool, hit in hits.items():
+    estimates = {}
+    for pool, hits_of_pool in hits.items():
         for role in dict.fromkeys(role for roles in lists for role in roles):
             members = [
                 p for p, names in enumerate(asked.pairs) if role in lists[p] and (pool != HARD or names in others)
@@ -84,14 +89,14 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
                     "pool": pool,
                     "seed": config.seed,
                 }
-                found[f"r_precision_{pool}_{role}"] = estimate(
-                    hit[members], [asked.pairs[p] for p in members], left, pool, settings, words
+                estimates[f"r_precision_{pool}_{role}"] = estimate(
+                    hits_of_pool[members], [asked.pairs[p] for p in members], left, pool, settings, words
                 )
-    return found
+    return estimates
 
 
 def rows_of(samples: Samples) -> Rows:
-    """Where the samples of every pair stand. Raises UserError unless all pairs have equally many."""
+    """The positions of the samples of every pair. Raises UserError unless all pairs have equally many samples."""
     places: dict[Names, list[int]] = {}
     for row, prompt in enumerate(samples.prompts):
         if len(prompt.tags["literals"]) == 2:
@@ -104,10 +109,10 @@ def rows_of(samples: Samples) -> Rows:
 
 
 def swaps(train: Split, pairs: Sequence[Names]) -> dict[Names, Names]:
-    """(i', j') of every pair (i, j) of which both literals can be exchanged.
+    """The replacements (i', j') of every pair (i, j) whose literals can both be replaced.
 
-    An exchange is the literal's complement, else the most frequent other value of its attribute that can be said and
-    shown beside the partner; j' also beside i'.
+    A literal is replaced by its complement, or else by the most frequent other value of its attribute. The replacement
+    must be allowed beside the partner, and j' also beside i'.
     """
     vocabulary = train.vocabulary
     assert vocabulary is not None
@@ -115,13 +120,13 @@ def swaps(train: Split, pairs: Sequence[Names]) -> dict[Names, Names]:
     literals = literal_set(vocabulary)
     counts = count(indicators(canonical(train.attributes, vocabulary.phrases), literals), literals)
     frequency = dict(zip(literals, counts.single.tolist(), strict=True))
-    found = {}
+    replacements = {}
     for i, j in pairs:
         other_i = _exchange(i, (j,), vocabulary, frequency)
         other_j = _exchange(j, (i, other_i), vocabulary, frequency) if other_i else None
         if other_i and other_j:
-            found[i, j] = (other_i, other_j)
-    return found
+            replacements[i, j] = (other_i, other_j)
+    return replacements
 
 
 def _exchange(literal: str, beside: Sequence[str], vocabulary: Vocabulary, frequency: Mapping[str, int]) -> str | None:
@@ -136,7 +141,7 @@ def _exchange(literal: str, beside: Sequence[str], vocabulary: Vocabulary, frequ
 def hard_hits(
     evidence: Evidence, config: Config, samples: Samples, asked: Rows, others: Mapping[Names, Names]
 ) -> np.ndarray:
-    """Whether each image [P, n] is nearest to its own text among four; False for a pair that cannot be exchanged."""
+    """Whether each image [P, n] is nearest to its own text among four; False for a pair without replacements."""
     vocabulary, texts = evidence.train.vocabulary, {}
     assert vocabulary is not None
     for i, j in others:
@@ -162,16 +167,16 @@ def pool_hits(evidence: Evidence, config: Config, samples: Samples, asked: Rows)
     prompts = {prompt.id: prompt for prompt in samples.prompts if len(prompt.tags["literals"]) == 2}
     place = {id: row for row, id in enumerate(prompts)}
     cosines, at = _cosines(evidence, config.clip, samples, [prompt.text for prompt in prompts.values()])
-    there = [(p, k, row) for p, rows in enumerate(asked.rows) for k, row in enumerate(rows) if samples.ok[row]]
-    own = np.array([place[samples.prompts[row].id] for _, _, row in there], dtype=np.int64)
+    existing = [(p, k, row) for p, rows in enumerate(asked.rows) for k, row in enumerate(rows) if samples.ok[row]]
+    own = np.array([place[samples.prompts[row].id] for _, _, row in existing], dtype=np.int64)
     seeds = [
-        derive_seed(config.seed, "pair_r_precision", samples.prompts[row].id, samples.k[row]) for _, _, row in there
+        derive_seed(config.seed, "pair_r_precision", samples.prompts[row].id, samples.k[row]) for _, _, row in existing
     ]
     others = distractors([prompt.tags["pair"] for prompt in prompts.values()], own, seeds, config.pool)
-    images = np.array([at[row] for _, _, row in there], dtype=np.int64)
+    images = np.array([at[row] for _, _, row in existing], dtype=np.int64)
     first, _, _ = first_places(cosines[images, own], cosines[images[:, None], others])
     hits = np.zeros(asked.rows.shape, bool)
-    for (p, k, _), hit in zip(there, first, strict=True):
+    for (p, k, _), hit in zip(existing, first, strict=True):
         hits[p, k] = hit
     return hits
 
@@ -179,12 +184,12 @@ def pool_hits(evidence: Evidence, config: Config, samples: Samples, asked: Rows)
 def _cosines(
     evidence: Evidence, clip: str, samples: Samples, texts: Sequence[str]
 ) -> tuple[np.ndarray, dict[int, int]]:
-    """Cosines of the images that are there with texts, [M, T], and which row each sample has in them."""
-    there = {int(row): place for place, row in enumerate(np.flatnonzero(samples.ok))}
-    if not there:
-        return np.zeros((0, len(texts))), there
+    """Cosines of the M existing images with texts, [M, T], and the row of each sample in them."""
+    row_of = {int(row): place for place, row in enumerate(np.flatnonzero(samples.ok))}
+    if not row_of:
+        return np.zeros((0, len(texts))), row_of
     images = evidence.fake_image_features(clip, contract.PAIRS).double()
-    return (images @ evidence.text_features(clip, texts).double().T).numpy(), there
+    return (images @ evidence.text_features(clip, texts).double().T).numpy(), row_of
 
 
 def estimate(
@@ -195,8 +200,11 @@ def estimate(
     settings: Mapping[str, Any],
     words: Mapping[str, float],
 ) -> Estimate:
-    """The mean over pairs of hits [K, n]. left: pairs of the list that cannot be exchanged, so are not in it. words:
-    for the details.
+    """The mean over K pairs.
+
+    hits: whether each image is nearest to its own text, bool [K, n].
+    left: the pairs of the list that are left out, because their literals cannot be replaced.
+    words: further entries of the details.
     """
     rates, n = hits.mean(axis=1), hits.shape[1]
     marks = "".join(str(int(hit)) for hit in hits.ravel())

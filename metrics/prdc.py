@@ -1,14 +1,19 @@
 """Precision, recall (Kynkäänniemi et al., NeurIPS 2019), density, coverage (Naeem et al., ICML 2020). Higher is better.
 
-Around every image of a set lies a ball that reaches to its k-th nearest neighbour in that set. precision: the share of
-made images inside a real ball; recall: of real images inside a made one; density: the mean number of real balls around
-a made image, over k; coverage: the share of real balls that hold a made image. All lie in [0, 1] but density, which may
-pass 1. Inside is strict, and for equal distributions coverage expects 1 - 2^-k. All depend on the numbers of images, so
-they compare only at equal ones; at most `most` a side are used.
+Every image of a set is the centre of a ball that reaches to its k-th nearest neighbour in that set:
 
-Intervals hold the reference images fixed. precision: Wilson over prompts. density: BCa bootstrap over prompts. recall,
-coverage: Wilson over real images, given the made ones; in simulation that is, to within 20 %, as wide as fresh made
-images need. Resampling the images that make the balls would not do: a repeated image is its own neighbour.
+    precision   share of made images that lie inside a real ball
+    recall      share of real images that lie inside a made ball
+    density     mean number of real balls that hold a made image, divided by k
+    coverage    share of real balls that hold a made image
+
+All lie in [0, 1] except density, which may exceed 1. An image on the surface of a ball is not inside. For equal
+distributions the expected coverage is 1 - 2^-k. All four depend on the numbers of images, so compare them only at equal
+numbers; at most `most` images on each side are used.
+
+Intervals hold the reference images fixed. precision: Wilson over prompts. density: BCa bootstrap over prompts. recall
+and coverage: Wilson over real images, given the made ones; in simulation, to within 20 %, this is as wide as new made
+images require. Resampling the images that define the balls is not possible: a repeated image is its own neighbour.
 """
 
 from dataclasses import dataclass
@@ -43,11 +48,12 @@ class Config:
 
 @dataclass(frozen=True, eq=False)
 class Balls:
-    """around [M]: in how many real balls each made image lies. recalled [N]: whether each real image lies in a made
-    ball.
+    """Which of M made and N real images lie in whose balls.
 
-    held [N]: how many made images each real ball holds. Points: how many images have k copies in their own set, and so
-    a ball of radius 0.
+    around: in how many real balls each made image lies, [M].
+    recalled: whether each real image lies in a made ball, bool [N].
+    held: how many made images each real ball holds, [N].
+    real_points, fake_points: how many images have k copies in their own set, and so a ball of radius 0.
     """
 
     around: Tensor
@@ -60,7 +66,7 @@ class Balls:
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     """`precision`, `recall`, `density` and `coverage`. Raises UserError for a side without k-th neighbours.
 
-    The details of precision and density keep what every made image counts for, unless some were left out.
+    The details of precision and density keep the value of every made image, unless some images were left out.
     """
     sets = feature_sets(evidence, config.extractor, config.group, config.k + 1)
     keep_fake, keep_real = (some(len(side), config.most) for side in (sets.fake, sets.real))

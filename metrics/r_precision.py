@@ -1,13 +1,12 @@
-"""CLIP R-precision: how often an image's own prompt is the nearest of 100 in a CLIP that judges. In [0, 1], higher is
-better, chance 0.01.
+"""CLIP R-precision: how often an image's own prompt is the nearest of 100. In [0, 1]; higher is better.
 
-The other 99 are drawn anew for every sample from the other prompts of the group, without replacement, those of the same
-words left out; which ones depends on the sample alone, so every method meets the same. Xu et al. (CVPR 2018) rank with
-the encoder that trained the generator, and Park et al. (NeurIPS 2021) draw from other classes with replacement: their
-numbers do not compare.
+A CLIP that judges ranks the prompts; chance is 0.01. The other 99 prompts are drawn for each sample from the other
+prompts of the group, without replacement; prompts with the same words are left out. The draw depends on the sample
+only, so every method gets the same prompts. Xu et al. (CVPR 2018) rank with the encoder that trained the generator, and
+Park et al. (NeurIPS 2021) draw from other classes with replacement, so their numbers cannot be compared with these.
 
-A tie for the first place is a failure, and is counted. `oracle` says what a judge could reach that knows every
-attribute: captions are partial, so several of a pool may be true of the image.
+A tie for the first place is a failure, and ties are counted. `oracle` computes what a judge that knows every attribute
+could reach: captions are partial, so several prompts of a pool may be true of one image.
 """
 
 from collections.abc import Sequence
@@ -40,7 +39,7 @@ class Config:
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
-    """`r_precision`. Raises UserError where the group has too few different prompts for a pool."""
+    """`r_precision`. Raises UserError if the group has too few different prompts for a pool."""
     samples, prompts = evidence.samples(config.group), made_for(evidence, config.group)
     by_id = {prompt.id: prompt.text for prompt in samples.prompts}
     place, texts = {id: i for i, id in enumerate(by_id)}, list(by_id.values())
@@ -71,19 +70,19 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
             "ties_random": float(drawn.mean()),
             "chance": 1 / config.pool,
             **evidence.words(config.clip, texts),
-            "per_sample": "".join(str(next(marks)) if there else "-" for there in samples.ok),
+            "per_sample": "".join(str(next(marks)) if succeeded else "-" for succeeded in samples.ok),
         },
     )
     return {"r_precision": estimate}
 
 
 def oracle(consistent: np.ndarray, own: np.ndarray, texts: Sequence[str], pool: int = 100) -> np.ndarray:
-    """What a judge that knows which captions are true reaches in expectation, drawing among the true ones of a pool:
-    [N], each in [0, 1].
+    """Expected R-precision of each image for a judge that knows which captions are true of it: [N], in [0, 1].
 
-    consistent: bool [N, C], whether caption c is true of image i. own: [N], the row of each image's caption. The number
-    of true distractors among the `pool - 1` drawn is hypergeometric. An image of which its own caption is not true
-    counts 0.
+    consistent: whether caption c is true of image i, bool [N, C].
+    own: the row of each image's caption, [N].
+    The judge picks at random among the true captions of a pool. The number of true distractors among the `pool - 1`
+    drawn is hypergeometric. An image whose own caption is not true of it counts 0.
     """
     _, label = np.unique(np.array(texts), return_inverse=True)
     differs = label[None, :] != label[own][:, None]  # [N, C]

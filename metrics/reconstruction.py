@@ -1,11 +1,12 @@
-"""How far a composed image lies from the image A that its conditions were taken from, and how much nearer one more
-condition brings it.
+"""Reconstruction: how far is a composed image from the image A that its conditions come from? Lower is better.
 
-`reconstruction_error`: distance of the features of both (attribute judge) over the mean distance of two of the sources:
-0 is A itself, 1 as far as another image. The mean over the tasks that draw anew of A alone; lower is better.
-`error_per_condition`: over all pairs of those tasks of which one has the conditions of the other and more, the
-difference of their errors for each condition that is added; below 0 where conditions help. Which tasks are asked
-decides both, so they compare between methods on the same tasks only.
+`reconstruction_error`: the distance of the two images' features (attribute judge), divided by the mean distance of two
+sources. 0 is A itself; 1 is as far as another image. It is the mean over the tasks that draw a new image from A alone.
+
+`error_per_condition`: by how much one more condition changes the error; negative if conditions help. It is the mean
+over all pairs of these tasks in which one task has all conditions of the other and more.
+
+Both depend on which tasks are run, so compare methods on the same tasks only.
 """
 
 import itertools
@@ -37,9 +38,9 @@ class Config:
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
-    """`reconstruction_error`, and `error_per_condition` where two tasks are nested.
+    """`reconstruction_error`, and `error_per_condition` if two tasks are nested.
 
-    Raises UserError where no task is of A alone.
+    Raises UserError if no task draws from A alone.
     """
     made = compositions(evidence)
     tasks = [one for one in made.tasks if only_of_a(one.task) and len(set(one.a.tolist())) > 1]
@@ -49,8 +50,8 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         )
     sources = evidence.fake_features(evidence.judge, SOURCES).double().numpy()
     unit = float(np.linalg.norm(sources - np.roll(sources, 1, 0), axis=1).mean())
-    seen = {one.name: evidence.fake_features(evidence.judge, one.group).double().numpy() for one in tasks}
-    errors = {one.name: np.linalg.norm(seen[one.name] - sources[one.a], axis=1) / unit for one in tasks}
+    features = {one.name: evidence.fake_features(evidence.judge, one.group).double().numpy() for one in tasks}
+    errors = {one.name: np.linalg.norm(features[one.name] - sources[one.a], axis=1) / unit for one in tasks}
     values, inputs = np.concatenate(list(errors.values())), np.concatenate([one.a for one in tasks])
     protocol = {
         **evidence.extractor_protocol(evidence.judge),
@@ -58,7 +59,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         "estimator": "distance of features over that of neighbouring sources",
         "of": sorted(errors),
     }
-    found = {
+    estimates = {
         "reconstruction_error": Estimate(
             value=float(values.mean()),
             ci=cluster_mean_interval(values, inputs, derive_seed("reconstruction")),
@@ -78,25 +79,25 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     by_pair = nested(tasks, errors)
     if by_pair:
         gains, which = (np.concatenate(parts) for parts in zip(*by_pair.values(), strict=True))
-        found["error_per_condition"] = Estimate(
+        estimates["error_per_condition"] = Estimate(
             value=float(gains.mean()),
             ci=cluster_mean_interval(gains, which, derive_seed("reconstruction", "nested")),
             n=len(gains),
             better="lower",
             protocol={**protocol, "pairs": sorted(by_pair)},
             interval="BCa bootstrap over inputs",
-            details={"pairs": {name: part(*pair, "reconstruction", name) for name, pair in by_pair.items()}},
+            details={"pairs": {name: part(*task_pair, "reconstruction", name) for name, task_pair in by_pair.items()}},
         )
-    return found
+    return estimates
 
 
 def nested(tasks: list[TaskImages], errors: Mapping[str, np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Of each pair of tasks of which one has all conditions of the other: the difference of the errors per condition,
-    and its inputs.
+    """For each pair of nested tasks: the change of the error per added condition, and the inputs that it is for.
 
-    An input of several images is their mean in each task.
+    Two tasks are nested if one has all conditions of the other and more. If an input has several images in a task,
+    their mean error counts.
     """
-    found = {}
+    changes = {}
     for less, more in itertools.permutations(tasks, 2):
         few, many = set(less.task.given), set(more.task.given)
         if few < many:
@@ -104,5 +105,5 @@ def nested(tasks: list[TaskImages], errors: Mapping[str, np.ndarray]) -> dict[st
             both = sorted(set(means[0]) & set(means[1]))
             if both:
                 differences = np.array([means[1][i] - means[0][i] for i in both]) / (len(many) - len(few))
-                found[f"{less.name} to {more.name}"] = differences, np.array(both)
-    return found
+                changes[f"{less.name} to {more.name}"] = differences, np.array(both)
+    return changes

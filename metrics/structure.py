@@ -1,11 +1,12 @@
-"""Structure kept by an adaptation: do latents whose images were alike still have images that are alike? In [-1, 1];
-higher is better.
+"""Structure kept by an adaptation: do images that were alike stay alike? In [-1, 1]; higher is better.
 
-`structure_kept`: the rank correlation, over all pairs of latents, of the distance between the two images before the
-adaptation with that between the two after it (Spearman; distances of features of a network that judges), as a mean over
-targets. It needs no attributes, so it speaks of every target, also where no judge can name what it sees
-(`attributes_kept`). Doing nothing keeps all of it (1), images that have nothing to do with their latents none (0), and
-so do images that are all the same. A failed image is as far from every other as the mean, which agrees with nothing.
+`structure_kept` is computed over all pairs of latents. It is Spearman's rank correlation of two distances: that of the
+pair's images before the adaptation, and that of its images after it. Distances are between features of a network that
+judges. The value is the mean over targets. It needs no attributes, so it covers every target, also those for which
+`attributes_kept` has no judge.
+
+An adaptation that changes nothing scores 1. Images that do not depend on their latents score 0, and so do images that
+are all equal. A failed image gets the mean distance to every other image, which correlates with nothing.
 
 The interval is value +- 1.96 standard errors of the jackknife over latents, which all targets share.
 """
@@ -40,60 +41,62 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     extractor, sources = extractor_of(evidence, config.extractor), evidence.samples(SOURCES)
     targets = with_sources(evidence, sources, "structure", config.fewest)
     before = ranks(evidence.fake_features(extractor, SOURCES), sources)
-    found, without = {}, {}
+    correlations, without = {}, {}
     for domain, samples in targets.items():
         after = (
             ranks(evidence.fake_features(extractor, evidence.targets[domain]), samples)
             if samples.ok.any()
             else np.zeros_like(before)
         )
-        found[domain], without[domain] = correlation(before, after)
-    value, leaving = float(np.mean(list(found.values()))), np.mean(list(without.values()), axis=0)
-    asked = [[prompt.id, prompt.text, prompt.images] for prompt in evidence.prompts]
-    own = {domain: interval(correlated, without[domain]) for domain, correlated in found.items()}
+        correlations[domain], without[domain] = correlation(before, after)
+    value, mean_without = float(np.mean(list(correlations.values()))), np.mean(list(without.values()), axis=0)
+    requests = [[prompt.id, prompt.text, prompt.images] for prompt in evidence.prompts]
+    intervals = {domain: interval(correlated, without[domain]) for domain, correlated in correlations.items()}
     return {
         "structure_kept": Estimate(
             value=value,
-            ci=interval(value, leaving),
+            ci=interval(value, mean_without),
             n=len(sources),
             better="higher",
             protocol={
                 **evidence.extractor_protocol(extractor),
-                "prompts": digest(asked),
+                "prompts": digest(requests),
                 "estimator": "Spearman correlation of pairwise distances before and after",
                 "mean": "over targets",
             },
             interval="value +- 1.96 se, jackknife over latents",
             details={
                 "targets": {
-                    domain: {"n": len(sources), "value": found[domain], "ci": list(own[domain])} for domain in found
+                    domain: {"n": len(sources), "value": correlations[domain], "ci": list(intervals[domain])}
+                    for domain in correlations
                 },
                 "failed": failures(evidence),
-                "effects": {"made": spell((len(leaving) - 1) * (leaving.mean() - leaving))},
+                "effects": {"made": spell((len(mean_without) - 1) * (mean_without.mean() - mean_without))},
             },
         )
     }
 
 
 def ranks(features: Tensor, samples: Samples) -> np.ndarray:
-    """Ranks of the distances between all samples asked for, about a mean of 0: symmetric [N, N]; 0 on the diagonal and
-    where one failed.
+    """Centred ranks (mean 0) of the distances between all requested samples: symmetric [N, N].
+
+    The diagonal and the rows and columns of failed samples are 0.
     """
     rows, count = samples.rows, len(samples)
     distances = torch.cdist(features.double(), features.double(), compute_mode="donot_use_mm_for_euclid_dist").numpy()
     upper = np.triu_indices(len(rows), 1)
-    found, made = np.zeros((count, count)), np.zeros((len(rows), len(rows)))
+    of_all, of_rows = np.zeros((count, count)), np.zeros((len(rows), len(rows)))
     if len(upper[0]):
         placed = rankdata(distances[upper])
-        made[upper] = placed - placed.mean()
-        found[np.ix_(rows, rows)] = made + made.T
-    return found
+        of_rows[upper] = placed - placed.mean()
+        of_all[np.ix_(rows, rows)] = of_rows + of_rows.T
+    return of_all
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> tuple[float, np.ndarray]:
-    """Correlation over the pairs of two symmetric matrices [N, N] of mean 0, and without each latent in turn [N].
+    """Correlation over the pairs of two symmetric matrices [N, N] of mean 0, and the same without each latent, [N].
 
-    0 where one of them is constant.
+    It is 0 if one of them is constant.
     """
     products, squares_a, squares_b = a * b, a * a, b * b
     whole = _ratio(np.array([m.sum() / 2 for m in (products, squares_a, squares_b)])[:, None])
@@ -108,7 +111,7 @@ def _ratio(sums: np.ndarray) -> np.ndarray:
 
 
 def interval(value: float, without: np.ndarray) -> Interval:
-    """Of a value and what it is without each latent [N]; cut at -1 and 1."""
+    """Jackknife interval of a value, cut at -1 and 1. without: the value without each latent in turn, [N]."""
     n = len(without)
     low, high = normal_interval(value, float(np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum())))
     return max(low, -1.0), min(high, 1.0)
