@@ -53,8 +53,9 @@ class ArcFace(nn.Module):
 
 
 class Unit(nn.Module):
-    """Batch norm, convolution, PReLU, convolution with the stride, batch norm, squeeze and excitation; added to a
-    shortcut.
+    """A residual unit, added to a shortcut.
+
+    Batch norm, convolution, PReLU, convolution with the stride, batch norm, squeeze and excitation.
     """
 
     def __init__(self, inputs: int, channels: int, stride: int) -> None:
@@ -79,7 +80,7 @@ class Unit(nn.Module):
 
 
 class Squeeze(nn.Module):
-    """Scales each channel by what the means of all of them say (Hu et al., CVPR 2018)."""
+    """Scales each channel by a factor computed from the means of all channels (Hu et al., CVPR 2018)."""
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
@@ -91,8 +92,9 @@ class Squeeze(nn.Module):
 
 
 def face_crop(images: Tensor) -> Tensor:
-    """The face of aligned images [B, 3, H, W]: averaged to 256 pixels unless that is their height, cropped, averaged to
-    112.
+    """The faces of aligned images [B, 3, H, W], [B, 3, 112, 112].
+
+    The images are averaged to 256 pixels unless that is their height, cropped, and averaged to 112 pixels.
     """
     if images.shape[2] != ALIGNED:
         images = F.adaptive_avg_pool2d(images, ALIGNED)

@@ -13,9 +13,10 @@ def augment(
 ) -> Tensor:
     """Shift, blur, brighten and add noise to floats in [-1, 1], [B, 3, H, W]; a function of `images` and `seed` alone.
 
-    shift: whole pixels, uniform, edges repeated. noise: largest standard deviation, uniform a image. blur: share of
-    images under a binomial 3x3 filter. jitter: largest change of contrast and of brightness: too small to make one
-    colour name of another.
+    shift: largest shift in whole pixels, uniform; edges are repeated.
+    noise: largest standard deviation of the noise, uniform over images.
+    blur: share of images that are blurred by a binomial 3x3 filter.
+    jitter: largest change of contrast and of brightness; the default is too small to change the name of a colour.
     """
     stream = torch.Generator().manual_seed(seed)
     count, _, height, width = images.shape
@@ -38,8 +39,10 @@ def augment(
 
 
 def cropped(images: Tensor, seed: int, share: float, least: float = 0.5) -> tuple[Tensor, Tensor]:
-    """Some floats [B, 3, H, W] as a square part of `least` to all of their sides, scaled up again, and which they are,
-    bool [B].
+    """Replace some images [B, 3, H, W] by a crop scaled up again; also returns which ones, bool [B].
+
+    share: expected share of the images that are cropped.
+    least: the smallest side of a crop, as a share of the image's side.
     """
     stream = torch.Generator().manual_seed(seed)
     u = torch.rand(len(images), 4, generator=stream)
@@ -54,9 +57,11 @@ def cropped(images: Tensor, seed: int, share: float, least: float = 0.5) -> tupl
 
 
 def recoloured(images: Tensor, seed: int, share: float) -> tuple[Tensor, Tensor]:
-    """Some floats in [-1, 1], [B, 3, H, W], with their channels mixed at random, and which they are, bool [B].
+    """Mix the channels of some images at random; also returns which ones, bool [B].
 
-    A third becomes grey, a third a negative; all keep the edges, and little of the colours.
+    images: floats in [-1, 1], [B, 3, H, W].
+    share: expected share of the images that are changed.
+    A third of these become grey and a third negatives. All keep their edges, and little of their colours.
     """
     stream = torch.Generator().manual_seed(seed)
     count = len(images)

@@ -1,10 +1,9 @@
-"""DINOv2 (Oquab et al., TMLR 2024) as an extractor: the class token after the last norm, of ViT-S, B or L with patches
-of 14 pixels.
+"""DINOv2 (Oquab et al., TMLR 2024) as an extractor: the class token after the last norm, of ViT-S/14, B/14 or L/14.
 
-The network is timm's; the weights are the published `dinov2_vitl14_pretrain.pth` (or vits14, vitb14), which t2ibench
-neither ships nor downloads. Images are squashed to 224 x 224 by Pillow's BICUBIC in float, as for clean-FID, not
-rounded, and normalised with ImageNet's mean and standard deviation. FD on ViT-L/14 is what Stein et al. (NeurIPS 2023)
-recommend; their code rounds the resized image to 8 bits.
+The network is timm's. The weights are the published `dinov2_vitl14_pretrain.pth` (or vits14, vitb14), which t2ibench
+neither ships nor downloads. Images are squashed to 224 x 224 pixels by Pillow's BICUBIC in float, as for clean-FID, and
+not rounded; then they are normalised with ImageNet's mean and standard deviation. Stein et al. (NeurIPS 2023) recommend
+the Fréchet distance on ViT-L/14; their code rounds the resized image to 8 bits.
 """
 
 import hashlib
@@ -29,7 +28,7 @@ OFFSET = 0.1
 
 
 class DINOv2:
-    """name: `dinov2-vitl14`, `-vitb14` or `-vits14`, by the width of the weights."""
+    """The network and its weights. `name` is `dinov2-vitl14`, `-vitb14` or `-vits14`, by the width of the weights."""
 
     resize = f"clean{SIDE}"
 
@@ -64,9 +63,7 @@ class DINOv2:
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
-        """Class tokens of images, uint8 [B, 3, H, W]: float32 [B, 384, 768 or 1024], of no particular norm, on the
-        CPU.
-        """
+        """Class tokens of uint8 images [B, 3, H, W]: float32 [B, D] on the CPU, not normalised; D is 384, 768 or 1024."""
         pixels = torch.from_numpy(np.stack([clean_resize(image, SIDE) for image in images.cpu().numpy()])) / 255
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD))
         with torch.backends.cudnn.flags(allow_tf32=False):
@@ -74,8 +71,9 @@ class DINOv2:
 
 
 def positions(embedding: Tensor, patches: int) -> Tensor:
-    """Position embeddings [1, 1 + n^2, D] of another grid, [1, 1 + patches^2, D], as the released code has them:
-    bicubic, no antialias.
+    """Position embeddings [1, 1 + n^2, D] resized to another grid, [1, 1 + patches^2, D].
+
+    As in the released code: bicubic, without antialiasing.
     """
     side = round((embedding.shape[1] - 1) ** 0.5)
     if side == patches:

@@ -20,9 +20,13 @@ BATCH = 64  # the activations of more leave the processor's cache
 
 @dataclass(frozen=True)
 class Extractor:
-    """network: uint8 [B, 3, H, W] to float32 [B, D]. sha256, resize and output decide, with the images, what comes out.
+    """A network that turns images into features. The images, `sha256`, `resize` and `output` determine the result.
 
-    output: which of a network's answers, where it has several; empty for features.
+    name: as in `find`.
+    sha256: of the weights.
+    resize: how an image is brought to the network's size.
+    network: from uint8 [B, 3, H, W] to float32 [B, D].
+    output: which of its outputs the network returns, if it has several; empty for features.
     """
 
     name: str
@@ -39,11 +43,13 @@ class Extractor:
 
 
 def find(models: Models, name: str) -> Extractor:
-    """An extractor by name: `inception…`, an attribute judge, `dinov2:FILE`, `arcface:FILE`, a CLIP of the zoo,
-    `model:tag` of open_clip.
+    """An extractor by its name.
 
-    Of a judge it is its features and its probabilities, side by side:
-    [B, features + the values of all attributes], so that one pass serves both.
+    name: `inception…`, an attribute judge, `dinov2:FILE`, `arcface:FILE`, a CLIP of the zoo, or `model:tag` of
+        open_clip.
+
+    An attribute judge returns its features and its probabilities side by side, [B, features + values of all
+    attributes], so that one pass gives both.
     """
     if name.startswith("inception"):
         from t2ibench.networks.inception import Inception
@@ -94,19 +100,24 @@ def extract(
     what: str,
     batch: int = BATCH,
 ) -> np.ndarray:
-    """A network's answer to each image, float32 [N, …], in equal parts of at most `batch`. network: uint8 [B, 3, H, W]
-    to floats [B, …].
+    """The output of a network for each image, float32 [N, …].
 
-    Equal, since a last part of few images would go through other kernels, which round differently.
+    network: from uint8 [B, 3, H, W] to floats [B, …].
+    read: from rows to their images.
+    rows: of the N images.
+    what: what the progress bar says.
+    batch: the largest number of images in a batch.
+
+    Batches are of equal size as far as possible: a small last batch would run other kernels, which round differently.
     """
-    answers: np.ndarray | None = None  # one array from the first batch on: parts and their sum would be twice as much
-    parts = -(-len(rows) // batch)
-    ends = [len(rows) * part // parts for part in range(parts + 1)] if parts else [0]
+    result: np.ndarray | None = None  # one array, filled in place: joining batches would take twice the memory
+    batches = -(-len(rows) // batch)
+    ends = [len(rows) * index // batches for index in range(batches + 1)] if batches else [0]
     for start, end in track(list(pairwise(ends)), what):
-        made = network(torch.from_numpy(np.ascontiguousarray(read(rows[start:end])))).float().cpu().numpy()
-        if answers is None:
-            answers = np.empty((len(rows), *made.shape[1:]), np.float32)
-        answers[start:end] = made
-    if answers is None:
+        outputs = network(torch.from_numpy(np.ascontiguousarray(read(rows[start:end])))).float().cpu().numpy()
+        if result is None:
+            result = np.empty((len(rows), *outputs.shape[1:]), np.float32)
+        result[start:end] = outputs
+    if result is None:
         raise ValueError(f"{what}: there is no image to look at")
-    return answers
+    return result

@@ -1,8 +1,8 @@
 """The identity loss (Patashnik et al., StyleCLIP, ICCV 2021, sec. 4): how much of a face an edit changed.
 
-By a network that knows faces or by one that does not. ArcFace is the paper's, for photographs of faces, and needs a
-weights file. The other compares what the first stages of the guide CLIP see at each place, which says that an image
-changed but nothing about whose face it is: "guide features, no face network".
+There are two choices of features. ArcFace is the paper's face network, for photographs of faces; it needs a weights
+file. The other choice is the guide CLIP: the features of its first stages are compared at each position. They show that
+an image changed, but not whose face it is. Records call this "no face network".
 """
 
 from collections.abc import Callable
@@ -21,10 +21,10 @@ GUIDE, STAGE = "guide", 2  # stage of the image tower: for a residual network 1/
 
 
 def identity_features(name: str, clip: Clip, models: Models) -> tuple[Features, str]:
-    """The features behind L_ID, and what they are called in a record. `name`: "guide", or the file of ArcFace's
-    weights.
+    """The features behind L_ID, and their name in a record.
 
-    Raises UserError for a file that is missing, or not ArcFace's.
+    name: "guide", or the file of ArcFace's weights.
+    Raises UserError for a file that is missing or has other weights.
     """
     if name == GUIDE:
         return lambda images: guide_features(clip, images), f"features of {clip.name}, stage {STAGE}, no face network"
@@ -33,9 +33,10 @@ def identity_features(name: str, clip: Clip, models: Models) -> tuple[Features, 
 
 
 def guide_features(clip: Clip, images: Tensor) -> Tensor:
-    """What CLIP's image tower sees after `STAGE`: unit norm at every place and together, [B, places * channels].
+    """Features of CLIP's image tower after stage `STAGE`: [B, positions * channels].
 
-    The cosine of two of them is the mean over places of the cosines there. Raises UserError for a tower without stages.
+    They have unit norm at every position, and then as a whole. So the cosine of two images is the mean of the cosines
+    at the positions. Raises UserError for an image tower without stages.
     """
     tower = clip.model.visual
     if not hasattr(tower, "forward_intermediates"):
@@ -46,13 +47,14 @@ def guide_features(clip: Clip, images: Tensor) -> Tensor:
         )
     pixels = clip.preprocess.normalise(clip.preprocess.resize((images + 1) / 2))
     # open_clip's residual tower leaves out the later stages when it is told not to stop early
-    found = tower.forward_intermediates(pixels, indices=[STAGE], stop_early=False, intermediates_only=True)  # type: ignore[operator]
-    [stage] = found["image_intermediates"]
+    outputs = tower.forward_intermediates(pixels, indices=[STAGE], stop_early=False, intermediates_only=True)  # type: ignore[operator]
+    [stage] = outputs["image_intermediates"]
     return F.normalize(F.normalize(stage, dim=1).flatten(1), dim=1)
 
 
 def identity_loss(edited: Tensor, source: Tensor) -> Tensor:
-    """L_ID = 1 - <f(edited), f(source)>, [B], in [0, 2]; features [B, F] of unit norm, those of the source without
-    gradient.
+    """L_ID = 1 - <f(edited), f(source)>: [B], in [0, 2].
+
+    edited, source: features of unit norm, [B, F]. No gradient flows to the source.
     """
     return 1 - (edited * source.detach()).sum(1)

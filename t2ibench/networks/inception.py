@@ -1,21 +1,20 @@
-"""The InceptionV3 that FID means: pool3 features [2048], or class probabilities [1008], of the TensorFlow graph of
-2015-12-05.
+"""The InceptionV3 of FID, the TensorFlow graph of 2015-12-05: pool3 features [2048] or class probabilities [1008].
 
-Its 1008 outputs, padding-free average pools and one max pool make it another network than torchvision's. What it says
-depends on how an image comes to 299 x 299 pixels, so each way is an extractor of its own:
+It differs from torchvision's network: it has 1008 outputs, average pools that leave out the padding, and one max pool.
+The result depends on how an image is resized to 299 x 299 pixels, so each way of resizing is an extractor of its own:
 
-    inception                 each channel in float by Pillow's BICUBIC, which antialiases, clipped to [0, 255] and not
-    rounded; it
-                              sees (x - 128) / 128: clean-FID's protocol (Parmar et al., CVPR 2022)
-    inception-legacy-tf       TensorFlow 1's bilinear, which neither antialiases nor centres pixels, inside the network:
-    the protocol of
-                              TTUR, ADM, StyleGAN2-ADA and torch-fidelity
-    inception-legacy-pt       PyTorch's bilinear without antialiasing; it sees 2 x / 255 - 1: pytorch-fid's protocol
-    inception-tm-aa           PyTorch's bilinear, antialiased; it sees (x - 128) / 128: torchmetrics from 1.8.0 on
-    inception-probabilities   inception-legacy-tf, the softmax of the outputs without their bias: what the Inception
-    Score is made of
+    inception                 Pillow's BICUBIC on each channel in float, antialiased, clipped to [0, 255], not rounded;
+                              the network sees (x - 128) / 128. This is clean-FID's protocol (Parmar et al., CVPR 2022).
+    inception-legacy-tf       TensorFlow 1's bilinear inside the network, which neither antialiases nor centres pixels.
+                              This is the protocol of TTUR, ADM, StyleGAN2-ADA and torch-fidelity.
+    inception-legacy-pt       PyTorch's bilinear without antialiasing; the network sees 2 x / 255 - 1. This is
+                              pytorch-fid's protocol.
+    inception-tm-aa           PyTorch's bilinear, antialiased; the network sees (x - 128) / 128. This is the protocol of
+                              torchmetrics from 1.8.0 on.
+    inception-probabilities   Resized as in inception-legacy-tf; the softmax of the outputs without their bias, which
+                              the Inception Score uses.
 
-The weights are NVIDIA's TorchScript file, which t2ibench neither ships nor downloads: put `inception-2015-12-05.pt`
+The weights are NVIDIA's TorchScript file, which t2ibench neither ships nor downloads. Put `inception-2015-12-05.pt`
 into the cache folder, or name it in the environment variable T2IBENCH_INCEPTION.
 """
 
@@ -47,7 +46,7 @@ RESIZES = {
 
 
 def weights() -> Path | None:
-    """Where the weights lie, or None. Raises UserError where T2IBENCH_INCEPTION names a place without them."""
+    """The file of the weights, or None. Raises UserError if T2IBENCH_INCEPTION names a place without them."""
     named = os.environ.get("T2IBENCH_INCEPTION")
     path = Path(named) if named else cache.home() / FILE
     path = path / FILE if path.is_dir() else path
@@ -59,7 +58,7 @@ def weights() -> Path | None:
 
 
 def missing() -> str:
-    """What to say where the weights are not there."""
+    """The error text for missing weights."""
     return (
         f"{cache.home() / FILE} is missing: put NVIDIA's TorchScript file of that name there, or name it in "
         f"T2IBENCH_INCEPTION"
@@ -67,9 +66,9 @@ def missing() -> str:
 
 
 class Inception:
-    """The extractors `inception…`.
+    """One of the extractors `inception…`.
 
-    Raises UserError for an unknown one, and where the weights are absent or not the published file.
+    Raises UserError for an unknown name, and for weights that are missing or not the published file.
     """
 
     sha256 = SHA256
@@ -81,10 +80,10 @@ class Inception:
         if path is None:
             raise UserError(f"{name}: {missing()}")
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != SHA256:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        if sha256 != SHA256:
             raise UserError(
-                f"{path}: {path.stat().st_size:,} bytes with sha256 {found[:12]}…, expected {SHA256[:12]}…: get the "
+                f"{path}: {path.stat().st_size:,} bytes with sha256 {sha256[:12]}…, expected {SHA256[:12]}…: get the "
                 f"file again"
             )
         with warnings.catch_warnings():  # TorchScript is deprecated, but it is what the published file is made of
@@ -96,21 +95,22 @@ class Inception:
     def features(self, images: Tensor) -> Tensor:
         """pool3 [B, 2048] or probabilities [B, 1008] of images, uint8 [B, 3, H, W], on the CPU.
 
-        In full float32 also where TF32 is on by default.
+        Computed in full float32, even if TF32 is on by default.
         """
         with torch.backends.cudnn.flags(allow_tf32=False):
             if self.name == PROBABILITIES:
-                found = self.network(images.to(self.device), no_output_bias=True)
+                outputs = self.network(images.to(self.device), no_output_bias=True)
             elif self.name == "inception-legacy-tf":
-                found = self.network(images.to(self.device), return_features=True)
+                outputs = self.network(images.to(self.device), return_features=True)
             else:
-                found = self.network.layers(resized(images, self.name).to(self.device))
-        return found.flatten(1).float().cpu()
+                outputs = self.network.layers(resized(images, self.name).to(self.device))
+        return outputs.flatten(1).float().cpu()
 
 
 def resized(images: Tensor, name: str) -> Tensor:
-    """Images, uint8 [B, 3, H, W], as the layers of the network read them, float32 [B, 3, 299, 299]; for extractors that
-    resize outside.
+    """uint8 images [B, 3, H, W] resized and scaled for the network's layers: float32 [B, 3, 299, 299].
+
+    name: an extractor that resizes outside of the network.
     """
     if name == "inception":
         return (torch.from_numpy(np.stack([clean_resize(image, SIDE) for image in images.cpu().numpy()])) - 128) / 128

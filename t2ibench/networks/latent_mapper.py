@@ -1,12 +1,12 @@
-"""The latent mapper (Patashnik et al., StyleCLIP, ICCV 2021, sec. 5): a small network that moves codes of a StyleGAN2
-towards a text.
+"""The latent mapper (Patashnik et al., StyleCLIP, ICCV 2021, sec. 5): moves codes of a StyleGAN2 towards a text.
 
-v' = v + residual M_t(v), in one pass; one network for each text. StyleCLIP edits with it; StyleGAN-NADA moves the codes
-of an adapted generator into the region where its images show the target.
+v' = v + residual M_t(v), in one pass, with one network M_t for each text. StyleCLIP edits images with it. StyleGAN-NADA
+uses it to move the codes of an adapted generator into the region where its images show the target.
 
-In W+ one network for each level of rows: coarse, medium, fine. In S one for each convolution, with its channels. A part
-that is left out moves nothing. Each begins by dividing by a root mean square; the released code takes that over the
-rows of the level, because its codes have an axis more than the function that it borrows.
+In W+ a mapper has one small network for each level of rows: coarse, medium and fine. In S it has one for each
+convolution, as wide as its channels. What no network covers is not moved. Each network first divides its input by a
+root mean square. The released code takes this over the rows of a level, because its codes have one axis more than the
+function that it reuses expects.
 """
 
 import pickle
@@ -34,8 +34,9 @@ DEPTH, RATE = 4, 0.01
 
 
 class MapperNetwork(nn.Module):
-    """v [B, L, w_dim] (kinds `levels` and `single`) or [B, C] (`style`) -> M_t(v) of the same shape; 0 for what is left
-    out.
+    """From codes v to M_t(v) of the same shape, which is 0 where no network covers the code.
+
+    v: [B, L, w_dim] for the kinds `levels` and `single`, [B, C] for `style`.
     """
 
     def __init__(
@@ -65,9 +66,7 @@ class MapperNetwork(nn.Module):
 
 
 class Level(nn.Module):
-    """Normalisation and four fully connected layers with leaky ReLUs, also after the last; the weights are shared by
-    the rows.
-    """
+    """Normalisation, then four fully connected layers, each followed by a leaky ReLU. All rows share the weights."""
 
     def __init__(self, width: int, dim: int) -> None:
         super().__init__()
@@ -96,16 +95,16 @@ class Dense(Linear):
 
 
 def read_released(path: Path, layout: Layout) -> tuple[MapperNetwork, str]:
-    """A mapper of the released code and the text it was trained for ("" where the file does not say).
+    """A mapper of the released code, and the text that it was trained for ("" if the file does not say).
 
-    Its parts are those in the file; the generator's own weights, which such a file repeats, are passed over. Raises
-    UserError for a file that is missing, damaged, holds code, or does not fit the generator.
+    It has the levels that are in the file. The generator's weights, which such a file repeats, are ignored. Raises
+    UserError for a file that is missing, damaged, contains code, or does not fit the generator.
     """
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
         state = {
             key.removeprefix("mapper."): value
-            for key, value in found["state_dict"].items()
+            for key, value in content["state_dict"].items()
             if key.startswith("mapper.")
         }
         tensors = {
@@ -122,5 +121,5 @@ def read_released(path: Path, layout: Layout) -> tuple[MapperNetwork, str]:
         raise UserError(
             f"{path}: no StyleCLIP mapper for rows of {layout.w_dim} ({reason}): give another file"
         ) from error
-    opts = found.get("opts") or {}
+    opts = content.get("opts") or {}
     return network, str(opts.get("description") or "")

@@ -1,4 +1,4 @@
-"""The networks that methods and metrics use, each loaded once, and a list of which ones were handed out."""
+"""The networks that methods and metrics use. Each is loaded once, and `used` lists those that were handed out."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ JUDGE, GUIDE_CLIP, JUDGE_CLIP = "attribute-judge-avatars", "clip-guide-avatars",
 
 
 class Models:
-    """Hands out networks on one device. `used` says by name what was handed out: sha256, what it was trained on and for
-    what.
+    """Hands out networks on one device.
 
-    A record keeps `used`, so that a reader can see whether what judged a method had also guided it.
+    used: for the name of each network that was handed out: its sha256, the data that it was trained on (`data`) and
+        what it was trained for (`optimised_for`). A record keeps it, so that a reader can see whether the network that
+        judged a method also guided it.
     """
 
     def __init__(self, device: str | torch.device = "cpu") -> None:
@@ -43,9 +44,9 @@ class Models:
         return self._weights[name]
 
     def clip(self, name: str = JUDGE_CLIP) -> Clip:
-        """A CLIP of the zoo, or one of open_clip as `model:tag` or `model:file`.
+        """A CLIP of the zoo by its name, or one of open_clip as `model:tag` or `model:file`.
 
-        Raises UserError where it cannot be had.
+        Raises UserError for an unknown name, and for weights that are missing or damaged.
         """
         from t2ibench.networks.clip import Clip
 
@@ -66,7 +67,7 @@ class Models:
         return self._judges[name]
 
     def stylegan2(self, name: str) -> Generator:
-        """A frozen StyleGAN2 of the zoo, or of a file: NVlabs' .pkl, rosinality's .pt, our .safetensors."""
+        """A frozen StyleGAN2 of the zoo, or from a file: NVlabs' .pkl, rosinality's .pt or our .safetensors."""
         from t2ibench.networks.stylegan2 import checkpoints
 
         if name not in self._generators:

@@ -1,4 +1,4 @@
-"""What every training shares: which rows make the batch of a step, and the learning rate over time."""
+"""What all trainings share: the rows in the batch of each step, and the learning rate over time."""
 
 import functools
 import math
@@ -9,11 +9,10 @@ from t2ibench.core.seeds import derive_seed, permutation
 
 
 def batch_rows(seed: int, index: int, count: int, batch: int) -> np.ndarray:
-    """Rows of the batch of step `index`, int64 [batch]: successive slices of one permutation of range(count) after
-    another.
+    """Rows of the batch of step `index`, int64 [batch].
 
-    Every row is drawn once before any is drawn twice, and a batch depends on (seed, index) alone, so a resumed run
-    draws the same.
+    Batches are successive slices of a sequence of permutations of range(count), so every row is drawn once before any
+    row is drawn twice. A batch depends on (seed, index) only, so a resumed run draws the same rows.
     """
     epochs = range(index * batch // count, -(-(index + 1) * batch // count))
     rows = np.concatenate([_epoch_order(seed, epoch, count) for epoch in epochs])
@@ -27,8 +26,9 @@ def _epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
 
 
 def warmup_cosine(progress: float, warmup: float = 0.05) -> float:
-    """The share of the peak learning rate at `progress` in [0, 1): linear up to `warmup`, then half a cosine down to
-    0.
+    """The learning rate at `progress` in [0, 1), as a share of its peak.
+
+    It rises linearly until `warmup`, then falls to 0 as half a cosine.
     """
     if progress < warmup:
         return (progress + 1e-3) / (warmup + 1e-3)

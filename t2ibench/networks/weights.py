@@ -1,9 +1,8 @@
-"""Small trained weights that ship in the package: `<name>.safetensors` (those that ship in half precision), and its
-card `<name>.json`.
+"""Small trained weights: a file `<name>.safetensors`, and beside it a card `<name>.json`.
 
-A card says how the weights were made (recipe, data hash, seed, minutes, machine) and its own validation numbers.
-Folders named in the environment variable T2IBENCH_WEIGHTS are searched before the package, so what you train can stand
-in for what ships.
+The package ships some, in half precision. A card says how the weights were made (recipe, data hash, seed, minutes,
+machine) and gives their validation numbers. The folders named in the environment variable T2IBENCH_WEIGHTS are searched
+before the package, so weights that you train can replace those that ship.
 """
 
 import hashlib
@@ -27,8 +26,13 @@ from t2ibench.networks.zoo import available, folders
 
 @dataclass(frozen=True)
 class Weights:
-    """Tensors (floating ones in float32), the config of the network they belong to, their card, and the sha256 of the
-    file.
+    """The content of a weights file and its card.
+
+    name: of the file, without its suffix.
+    tensors: by key; floating-point ones are in float32.
+    config: of the network that the tensors belong to.
+    card: the whole card, as read.
+    sha256: of the file.
     """
 
     name: str
@@ -39,9 +43,9 @@ class Weights:
 
 
 def load(name: str) -> Weights:
-    """Read weights and card.
+    """Read the weights of a name, and their card.
 
-    Raises MissingWeights for an unknown name, UserError for a file that is damaged or not what its card says.
+    Raises MissingWeights for an unknown name, and UserError for a file that is damaged or does not match its card.
     """
     files = available()
     if name not in files:
@@ -77,15 +81,16 @@ def read(path: Path) -> Weights:
 def write(
     path: Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any], card: Mapping[str, Any], half: bool = True
 ) -> Weights:
-    """Write weights and their card, each whole or not at all; in float32 where `half` is False.
+    """Write weights and their card. Each file is written whole or not at all.
 
-    Raises UserError for a tensor that is not finite, in half precision where that is asked for.
+    half: store floating-point tensors in half precision; otherwise in float32.
+    Raises UserError for a tensor that is not finite in that precision.
     """
-    dtype, named = (torch.float16, "half precision") if half else (torch.float32, "float32")
+    dtype, precision = (torch.float16, "half precision") if half else (torch.float32, "float32")
     for key, value in tensors.items():
         if value.is_floating_point() and not torch.isfinite(value.to(dtype)).all():
             raise UserError(
-                f"{path}: {key} holds values that are not finite in {named}: train again with a lower learning rate"
+                f"{path}: {key} holds values that are not finite in {precision}: train again with a lower learning rate"
             )
     data = dump_safetensors(
         {k: v.detach().to("cpu", dtype if v.is_floating_point() else v.dtype).contiguous() for k, v in tensors.items()}
@@ -103,7 +108,7 @@ def write(
         (path, data),
         (path.with_suffix(".json"), (json.dumps(full, indent=1, sort_keys=True) + "\n").encode()),
     ):
-        part = target.with_name(target.name + ".part")
-        part.write_bytes(content)
-        os.replace(part, target)
+        temporary = target.with_name(target.name + ".part")
+        temporary.write_bytes(content)
+        os.replace(temporary, target)
     return read(path)

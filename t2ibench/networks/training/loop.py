@@ -1,8 +1,7 @@
-"""The training loop of everything in the zoo: it resumes, keeps to its minutes, shows progress, and writes weights with
-a card.
+"""The training loop of all networks in the zoo. It can be resumed and stops after a number of minutes or steps.
 
-A recipe says what one step does. Whatever it draws at random in step i it draws from `derive_seed(seed, i)`, so a
-resumed run sees the same batches as one that was never stopped.
+A recipe says what one step does. All random numbers of step i come from `derive_seed(seed, i)`, so a resumed run sees
+the same batches as a run that was never stopped. At the end the loop writes the weights and their card.
 """
 
 import json
@@ -29,40 +28,43 @@ log = logging.getLogger(__name__)
 
 
 class Recipe(Protocol):
-    """One network's training. `settings` is everything that decides the result; a checkpoint of other settings is
-    refused.
+    """The training of one network.
 
-    A recipe may also have `facts`: entries of the card that it alone knows, such as `data`, `seed` and `optimised_for`;
-    `keep_every`: its weights are written every so many steps, too; `name`: what its weights are called; `steps`: its
-    budget where `train` is told none.
+    settings: everything that decides the result. A checkpoint with other settings is refused.
+
+    Optional members:
+    facts: entries of the card that only the recipe knows, such as `data`, `seed` and `optimised_for`.
+    keep_every: the weights are also written after every so many steps.
+    name: the name of the weights.
+    steps: the budget if the command `train` is given none.
     """
 
     @property
     def settings(self) -> Mapping[str, Any]: ...
 
     def step(self, index: int, progress: float) -> dict[str, float]:
-        """Optimisation step `index`; `progress` in [0, 1) is the share of the budget that is spent.
+        """Do optimisation step `index` and return its losses by name.
 
-        Returns losses by name.
+        progress: the share of the budget that is spent, in [0, 1).
         """
         ...
 
     def state(self) -> dict[str, Any]:
-        """All that a resumed run needs: tensors, numbers, strings, lists and dicts of them."""
+        """Everything that a resumed run needs: tensors, numbers, strings, and lists and dicts of them."""
         ...
 
     def load_state(self, state: dict[str, Any]) -> None: ...
 
     def preview(self) -> Tensor | None:
-        """Images that show the progress, uint8 [N, 3, H, W], or None where there is nothing to see."""
+        """Images that show the progress, uint8 [N, 3, H, W]; None for a network that makes no images."""
         ...
 
     def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """The weights to ship, and the config of the network they belong to."""
+        """The final weights, and the config of the network that they belong to."""
         ...
 
     def validate(self) -> dict[str, Any]:
-        """The recipe's own numbers on held-out data, for the card."""
+        """Validation numbers on held-out data, for the card."""
         ...
 
 
@@ -76,13 +78,17 @@ def fit(
     save_every: float = 60.0,
     card: Mapping[str, Any] | None = None,
 ) -> weights.Weights:
-    """Train until `minutes` of training (over all resumptions) or `steps` are spent; returns the weights written to
-    `out`.
+    """Train a network, write its weights to `out/<name>.safetensors`, and return them.
 
-    Writes `out/<name>/checkpoint.pt`, `log.jsonl` and `progress.png` about every `save_every` seconds and on SIGINT or
-    SIGTERM; the same call again goes on from there. `out/<name>/step-00050.safetensors` and so on are the weights of a
-    recipe that has `keep_every`. Raises UserError where the checkpoint is of other settings or a loss is not finite
-    (the last good checkpoint is kept).
+    minutes: budget of training time, over all resumptions.
+    steps: budget of optimisation steps; training stops at whichever budget is spent first.
+    save_every: seconds between two checkpoints.
+    card: further entries of the card.
+
+    A checkpoint consists of `checkpoint.pt`, `log.jsonl` and `progress.png` in `out/<name>/`. It is also written on
+    SIGINT and SIGTERM, and the same call resumes from it. A recipe with `keep_every` also gets
+    `out/<name>/step-00050.safetensors` and so on. Raises UserError if no budget is given, if the checkpoint has other
+    settings, and if a loss is not finite (the last good checkpoint is kept).
     """
     if minutes is None and steps is None:
         raise UserError("training needs a budget: --minutes or --steps")
@@ -145,8 +151,8 @@ def _fit(
 
 def _write(recipe: Recipe, path: Path, index: int, spent: float, card: Mapping[str, Any]) -> weights.Weights:
     tensors, config = recipe.result()
-    made = {"steps": index, "minutes": round(spent / 60, 2), "recipe": dict(recipe.settings), "machine": _machine()}
-    full = {**made, **getattr(recipe, "facts", {}), **card, "validation": recipe.validate()}
+    run = {"steps": index, "minutes": round(spent / 60, 2), "recipe": dict(recipe.settings), "machine": _machine()}
+    full = {**run, **getattr(recipe, "facts", {}), **card, "validation": recipe.validate()}
     return weights.write(path, tensors, config, full)
 
 
@@ -154,25 +160,25 @@ def _resume(recipe: Recipe, checkpoint: Path) -> tuple[int, float]:
     if not checkpoint.exists():
         return 0, 0.0
     try:
-        found = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        stored = torch.load(checkpoint, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
         reason = str(error).partition("\n")[0] or "it is empty"
         raise UserError(f"{checkpoint} cannot be read ({reason}): delete it to begin again") from error
     wanted = json.dumps(dict(recipe.settings), sort_keys=True, default=str)
-    if found["settings"] != wanted:
+    if stored["settings"] != wanted:
         raise UserError(
-            f"{checkpoint} is of another recipe ({found['settings']}), this one is {wanted}: use another --out"
+            f"{checkpoint} is of another recipe ({stored['settings']}), this one is {wanted}: use another --out"
         )
-    recipe.load_state(found["state"])
-    log.info("going on from step %d of %s", found["index"], checkpoint)
-    return found["index"], found["spent"]
+    recipe.load_state(stored["state"])
+    log.info("going on from step %d of %s", stored["index"], checkpoint)
+    return stored["index"], stored["spent"]
 
 
 def _save(recipe: Recipe, folder: Path, index: int, spent: float, losses: dict[str, float]) -> None:
-    part = folder / "checkpoint.pt.part"
+    temporary = folder / "checkpoint.pt.part"
     settings = json.dumps(dict(recipe.settings), sort_keys=True, default=str)
-    torch.save({"index": index, "spent": spent, "settings": settings, "state": recipe.state()}, part)
-    os.replace(part, folder / "checkpoint.pt")
+    torch.save({"index": index, "spent": spent, "settings": settings, "state": recipe.state()}, temporary)
+    os.replace(temporary, folder / "checkpoint.pt")
     if losses:
         with (folder / "log.jsonl").open("a") as file:
             file.write(json.dumps({"step": index, "seconds": round(spent, 1), **losses}) + "\n")
@@ -184,7 +190,7 @@ def _save(recipe: Recipe, folder: Path, index: int, spent: float, losses: dict[s
 
 @contextmanager
 def _stop_flag() -> Iterator[list[int]]:
-    """A list that becomes true when the process is asked to stop, so that a step is never cut in two."""
+    """A list that becomes non-empty when the process gets SIGINT or SIGTERM, so that the current step can finish."""
     flag: list[int] = []
     before = {
         number: signal.signal(number, lambda number, frame: flag.append(number))

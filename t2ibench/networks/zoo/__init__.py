@@ -1,4 +1,4 @@
-"""Where weights lie and what their cards say: known without loading a tensor, so that listing them is quick."""
+"""Where weights files are, and what their cards say. No tensor is loaded, so listing them is quick."""
 
 import json
 import os
@@ -11,7 +11,7 @@ SHIPPED = Path(__file__).parent
 
 
 def folders() -> list[Path]:
-    """Where weights are looked for, in order: the folders named in T2IBENCH_WEIGHTS, then the package."""
+    """The folders that are searched for weights, in order: those named in T2IBENCH_WEIGHTS, then the package."""
     return [Path(entry) for entry in os.environ.get("T2IBENCH_WEIGHTS", "").split(os.pathsep) if entry] + [SHIPPED]
 
 
@@ -21,7 +21,7 @@ def available() -> dict[str, Path]:
 
 
 def card(path: Path) -> dict[str, Any]:
-    """The card beside a weights file. Raises UserError where it is missing or damaged."""
+    """The card beside a weights file. Raises UserError if it is missing or damaged."""
     beside = path.with_suffix(".json")
     try:
         return json.loads(beside.read_text("utf-8"))
