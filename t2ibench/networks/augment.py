@@ -14,7 +14,7 @@ def augment(
     """Shift, blur, brighten and add noise to floats in [-1, 1], [B, 3, H, W]; a function of `images` and `seed` alone.
 
     shift: largest shift in whole pixels, uniform; edges are repeated.
-    noise: largest standard deviation of the noise, uniform over images.
+    noise: largest standard deviation of the noise; each image's own is uniform below it.
     blur: share of images that are blurred by a binomial 3x3 filter.
     jitter: largest change of contrast and of brightness; the default is too small to change the name of a colour.
     """

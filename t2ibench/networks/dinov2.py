@@ -63,7 +63,10 @@ class DINOv2:
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
-        """Class tokens of uint8 images [B, 3, H, W]: float32 [B, D] on the CPU, not normalised; D is 384, 768 or 1024."""
+        """Class tokens of uint8 images [B, 3, H, W]: float32 [B, D] on the CPU, not normalised.
+
+        D is 384, 768 or 1024.
+        """
         pixels = torch.from_numpy(np.stack([clean_resize(image, SIDE) for image in images.cpu().numpy()])) / 255
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD))
         with torch.backends.cudnn.flags(allow_tf32=False):

@@ -1,7 +1,8 @@
 """The InceptionV3 of FID, the TensorFlow graph of 2015-12-05: pool3 features [2048] or class probabilities [1008].
 
-It differs from torchvision's network: it has 1008 outputs, average pools that leave out the padding, and one max pool.
-The result depends on how an image is resized to 299 x 299 pixels, so each way of resizing is an extractor of its own:
+It differs from torchvision's network: it has 1008 outputs, average pools that do not count the padding, and one max
+pool. The result depends on how an image is resized to 299 x 299 pixels, so each way of resizing is an extractor of its
+own:
 
     inception                 Pillow's BICUBIC on each channel in float, antialiased, clipped to [0, 255], not rounded;
                               the network sees (x - 128) / 128. This is clean-FID's protocol (Parmar et al., CVPR 2022).

@@ -1,9 +1,8 @@
-"""The attribute judge: one small CNN that names every attribute of an image, calibrated; its features make the embedded
-Fréchet distance.
+"""The attribute judge: one small CNN that predicts every attribute of an image, with calibrated probabilities.
 
-It is trained on real images alone, and on a split in which attributes are independent, so that it cannot lean on
-co-occurrence (`compositional accuracy` needs that). A value that cannot be seen has no label and no loss; what the
-judge says there means nothing.
+Its features are also those of the embedded Fréchet distance. It is trained on real images only, and on a split whose
+attributes are independent. So it cannot learn which attributes occur together, as compositional accuracy requires. An
+attribute that cannot be seen in an image has no label and adds no loss; the judge's answer there means nothing.
 """
 
 from t2ibench.networks.attribute_judge.judge import AttributeJudge

@@ -13,10 +13,9 @@ from t2ibench.data.split import Split
 
 
 def encode_labels(split: Split, attributes: Mapping[str, Sequence[str]]) -> Tensor:
-    """Positions of the values of each image, int64 [N, A]; -1 where a value cannot be seen.
+    """The label of each image and attribute, int64 [N, A]: the index of its value, or -1 if it cannot be seen.
 
-    Raises UserError for a split without one of the attributes, or with a value that is not among those of its
-    attribute.
+    Raises UserError if the split lacks one of the attributes, and if it has a value that the judge does not know.
     """
     if split.attributes is None or (missing := [name for name in attributes if name not in split.attributes]):
         what = "no attributes" if split.attributes is None else f"no attribute {missing[0]!r}"
@@ -35,11 +34,10 @@ def encode_labels(split: Split, attributes: Mapping[str, Sequence[str]]) -> Tens
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The temperature T that minimises the cross-entropy of logits [N, V] / T (Guo et al., ICML 2017), by golden
-    section on log T.
+    """The temperature T that minimises the cross-entropy of logits [N, V] / T (Guo et al., ICML 2017).
 
-    Targets are smoothed as Platt (1999) does, two counts shared among all values, or else a judge without a mistake
-    would get T = 0.
+    The minimum is found by a golden-section search on log T. Targets are smoothed as by Platt (1999): two counts are
+    shared among all values. Without this a judge that makes no mistake would get T = 0.
     """
     count, values = logits.shape
     target = F.one_hot(labels, values).double() * (count / (count + 2)) + 2 / (count + 2) / values
@@ -52,9 +50,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
 
 def calibration_error(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
-    """Expected calibration error over `bins` bins of equal mass: mean |accuracy - confidence|, weighted by bin size, in
-    [0, 1].
-    """
+    """Expected calibration error: mean |accuracy - confidence| over bins of equal size, weighted by size; in [0, 1]."""
     order = confidence.argsort(stable=True)
     gaps = [
         len(c) * abs(float(c.double().mean() - r.double().mean()))
@@ -65,8 +61,12 @@ def calibration_error(confidence: Tensor, correct: Tensor, bins: int = 15) -> fl
 
 
 def report(predicted: Mapping[str, Tensor], labels: Tensor, attributes: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """By attribute: n visible, balanced accuracy (mean recall of the values that occur), ECE, and the recall and count
-    of each value.
+    """The validation numbers of each attribute.
+
+    n: images in which it can be seen.
+    balanced_accuracy: mean recall of the values that occur.
+    ece: expected calibration error.
+    recall, counts: of each value.
     """
     numbers: dict[str, Any] = {}
     for column, (name, values) in enumerate(attributes.items()):

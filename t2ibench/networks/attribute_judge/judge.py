@@ -1,4 +1,4 @@
-"""The network of the attribute judge, and how it is asked."""
+"""The network of the attribute judge, and the class that applies it to images."""
 
 from collections.abc import Mapping, Sequence
 
@@ -30,11 +30,11 @@ class Block(nn.Module):
 
 
 class Network(nn.Module):
-    """Floats in [-1, 1], [B, 3, size, size], to features [B, D] and one row of logits an attribute, side by side [B,
-    sum of V].
+    """From images to features [B, D] and to the logits of all attributes side by side, [B, sum of V].
 
-    Pixels are first folded 2x2 into channels: nothing is lost of a mouth six pixels wide, at a quarter of the cost. The
-    last map, `size / 16` a side, is read position by position rather than averaged: parts of a face have places.
+    Images are floats in [-1, 1], [B, 3, size, size]. Blocks of 2x2 pixels are first folded into channels, which keeps
+    all detail (a mouth is six pixels wide) at a quarter of the cost. The last map has sides of `size / 16`. It is
+    flattened and not averaged, because the position of a facial part matters.
     """
 
     def __init__(self, outputs: int, widths: Sequence[int], features: int, size: int) -> None:
@@ -61,7 +61,13 @@ class Network(nn.Module):
 
 
 class AttributeJudge:
-    """Names attributes of images and gives the features behind the names; an answer depends on its own image alone."""
+    """Predicts attributes of images, and gives the features behind them. Each answer depends on its own image alone.
+
+    attributes: the values of each attribute, in the order of the network's outputs.
+    temperatures: of each attribute, for calibration.
+    size: side of the images in pixels.
+    dimension: of the features.
+    """
 
     def __init__(self, weights: weights.Weights, device: torch.device | None = None) -> None:
         self.name, self.sha256, config = weights.name, weights.sha256, weights.config
@@ -85,10 +91,10 @@ class AttributeJudge:
 
     @torch.no_grad()
     def logits(self, images: Tensor, batch: int = 250) -> tuple[Tensor, Tensor]:
-        """Features [B, D] and the uncalibrated logits of all attributes side by side [B, sum of V], of uint8 images [B,
-        3, size, size].
+        """Features [B, D], and uncalibrated logits of all attributes side by side, [B, sum of V].
 
-        Raises ValueError for images that are not uint8, UserError for another size.
+        images: uint8 [B, 3, size, size].
+        Raises ValueError for images that are not uint8, and UserError for another size.
         """
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
             raise ValueError(f"{self.name} reads uint8 images [B, 3, H, W], got {images.dtype} {list(images.shape)}")
@@ -108,8 +114,9 @@ class AttributeJudge:
         return features, logits
 
     def read(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Features [B, D] and calibrated probabilities [B, V] by attribute, columns as in `attributes`, in one pass;
-        see `logits`.
+        """Features [B, D], and the calibrated probabilities [B, V] of each attribute, in one pass.
+
+        Columns are in the order of `attributes`. images: as for `logits`.
         """
         features, logits = self.logits(images)
         return features, probabilities(logits, self.attributes, self.temperatures)
@@ -126,8 +133,9 @@ class AttributeJudge:
 def probabilities(
     logits: Tensor, attributes: Mapping[str, Sequence[str]], temperatures: Mapping[str, float]
 ) -> dict[str, Tensor]:
-    """Logits of all attributes side by side, [B, sum of V], to one softmax an attribute, [B, V], after division by its
-    temperature.
+    """Calibrated probabilities [B, V] of each attribute: the softmax of its logits divided by its temperature.
+
+    logits: of all attributes side by side, [B, sum of V].
     """
     pieces = logits.split([len(values) for values in attributes.values()], dim=1)
     return {name: (piece / temperatures[name]).softmax(1) for name, piece in zip(attributes, pieces, strict=True)}

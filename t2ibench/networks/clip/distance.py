@@ -1,9 +1,8 @@
-"""How far images are from texts under CLIP, for methods that optimise it: 1 - cosine (Patashnik et al., ICCV 2021, sec.
-4).
+"""CLIP distance of images and texts, for methods that minimise it: 1 - cosine (Patashnik et al., ICCV 2021, sec. 4).
 
-"normalized" looks at an image as CLIP was trained to. "reference" is the released code of StyleCLIP: images in [-1, 1]
-are scaled up without interpolation, averaged down to CLIP's size, and read as they are: not shifted to [0, 1], clamped
-or normalised by CLIP's mean.
+There are two ways to prepare the images. "normalized" is CLIP's own preprocessing. "reference" is that of StyleCLIP's
+released code: images in [-1, 1] are enlarged without interpolation and averaged down to CLIP's size. They are not
+shifted to [0, 1], clamped or normalised by CLIP's mean.
 """
 
 from collections.abc import Sequence
@@ -17,13 +16,11 @@ from t2ibench.core.errors import UserError
 from t2ibench.networks.clip.model import Clip
 
 ClipInput = Literal["normalized", "reference"]
-UNIT = (
-    32  # the released code divides the side of an image by this many, and multiplies by CLIP's side over it (7 of 224)
-)
+UNIT = 32  # the released code enlarges by CLIP's side / 32 (7 for 224), then pools by the image's side / 32
 
 
 class ClipDistance:
-    """Loss_CLIP of images, floats in about [-1, 1], differentiable; in [0, 2]."""
+    """Loss_CLIP, in [0, 2], differentiable. Images are floats in about [-1, 1]."""
 
     def __init__(self, clip: Clip, clip_input: ClipInput = "normalized") -> None:
         self.clip, self.clip_input = clip, clip_input
@@ -35,12 +32,12 @@ class ClipDistance:
     def image_features(self, images: Tensor) -> Tensor:
         """Features [B, D] of unit norm, with gradients.
 
-        Raises UserError where the reference's pooling has no whole steps.
+        Raises UserError if the image size does not allow the pooling of "reference".
         """
         return F.normalize(self.embeddings(images), dim=-1)
 
     def embeddings(self, images: Tensor) -> Tensor:
-        """The same before they are brought to unit norm."""
+        """The same features before they are brought to unit norm."""
         if self.clip_input == "normalized":
             return self.clip.image_embeddings(images)
         side, size = images.shape[-1], self.clip.preprocess.size
@@ -55,17 +52,17 @@ class ClipDistance:
         return self.clip.model.encode_image(pooled)  # type: ignore[operator]
 
     def text_features(self, texts: Sequence[str]) -> Tensor:
-        """Features [B, D] of unit norm on CLIP's device; a text that comes again is encoded once."""
+        """Features [B, D] of unit norm on CLIP's device; equal texts are encoded once."""
         distinct = list(dict.fromkeys(texts))
         features = self.clip.encode_texts(distinct).to(self.clip.device)
         return features[[distinct.index(text) for text in texts]]
 
 
 def pooling_matrix(pixels: int, size: int) -> Tensor:
-    """A [size, pixels]: what share of output pixel j comes from input pixel i along one axis; rows sum to 1.
+    """A [size, pixels]: the share of output pixel j that comes from input pixel i along one axis; rows sum to 1.
 
-    P(x) = A x A^T equals average pooling by pixels / 32 of the nearest-neighbour enlargement by size / 32, without
-    making the enlargement: 617 MB an image at 1024 pixels.
+    P(x) = A x A^T is a nearest-neighbour enlargement by size / 32 followed by average pooling by pixels / 32. The
+    matrix avoids the enlarged image, which takes 617 MB at 1024 pixels.
     """
     start, begin = (
         torch.arange(size)[:, None] * pixels,

@@ -1,7 +1,7 @@
 """A CLIP with its preprocessing and its tokeniser, from the zoo or from `open_clip`.
 
-Texts are cut to the context length with the end token kept, and cuts are counted: a text that loses its end token would
-be embedded without having been read.
+Texts are cut to the context length. The end token is kept, because CLIP reads the embedding of a text at it. Texts that
+were cut are counted.
 """
 
 import hashlib
@@ -24,13 +24,14 @@ from t2ibench.networks.clip.preprocess import Preprocess
 from t2ibench.networks.clip.published import on_disk
 from t2ibench.networks.clip.templates import PLAIN, fill
 
-SAME = 1e-5  # features nearer than this are those of one text, up to rounding
+SAME = 1e-5  # features nearer than this are equal up to rounding
 
 
 class Clip:
     """Image and text features of unit norm, float32 [B, dimension]; row i depends on input i alone.
 
-    sha256: of the weights file (zoo), or of the loaded tensors (open_clip). truncated: how many texts were cut so far.
+    sha256: of the weights file (zoo), or of the loaded tensors (open_clip).
+    truncated: how many texts were cut so far.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Clip:
 
     @classmethod
     def from_zoo(cls, weights: weights.Weights, device: torch.device | None = None) -> "Clip":
-        """A small CLIP of ours. Raises UserError where tensors and card do not fit."""
+        """A small CLIP of the zoo. Raises UserError if tensors and card do not fit together."""
         config = weights.config
         try:
             model = build(config, weights.tensors["token_embedding.ids"].tolist())
@@ -73,9 +74,9 @@ class Clip:
     def from_open_clip(cls, name: str, device: torch.device | None = None) -> "Clip":
         """`model:tag` or `model:file`, for instance `ViT-B-32-quickgelu:openai`.
 
-        Raises UserError for an unknown model or tag, weights that cannot be read, and weights trained with the other
-        activation (a tag knows its own; a file is recognised by its hash): with it every feature would be slightly
-        wrong.
+        Raises UserError for an unknown model or tag, for weights that cannot be read, and for weights that were trained
+        with another activation than the model's, since every feature would be slightly wrong. The activation is known
+        for each tag; a file is recognised by its hash.
         """
         architecture, _, source = name.partition(":")
         if architecture not in open_clip.list_models():
@@ -118,22 +119,19 @@ class Clip:
 
     @property
     def logit_scale(self) -> float:
-        """What cosines are multiplied by in the model's own softmax."""
+        """The factor of the cosines in the model's own softmax."""
         return float(self.model.logit_scale.exp())  # type: ignore[operator]
 
     def image_features(self, images: Tensor, clamp: bool = True) -> Tensor:
-        """Features [B, D] of floats in [-1, 1], [B, 3, H, W], with gradients: the model's own preprocessing without
-        rounding to 8 bits.
+        """Features [B, D] of images, floats in [-1, 1], [B, 3, H, W], with gradients.
 
-        Colours that are beyond the range after resizing are cut off unless `clamp` is False, and with them their
-        gradient.
+        The images get the model's own preprocessing, without rounding to 8 bits.
+        clamp: cut off colours that are out of range after resizing; they then have no gradient.
         """
         return self._features(self.preprocess.resize((images.float() + 1) / 2, clamp))
 
     def image_embeddings(self, images: Tensor) -> Tensor:
-        """`image_features` before they are brought to unit norm; their length is no part of what CLIP was trained to
-        compare.
-        """
+        """`image_features` before they are brought to unit norm. CLIP's training does not use their length."""
         return self._embeddings(self.preprocess.resize((images.float() + 1) / 2))
 
     @torch.no_grad()
@@ -149,7 +147,7 @@ class Clip:
 
     @torch.no_grad()
     def encode_texts(self, texts: Sequence[str], batch: int = 250) -> Tensor:
-        """Features [B, D] of texts, on the CPU; those too long for the context are cut and counted in `truncated`."""
+        """Features [B, D] of texts, on the CPU. Texts that are too long are cut and counted in `truncated`."""
         tokens = self._tokenizer(list(texts), context_length=self.context_length)
         beyond = self._tokenizer(list(texts), context_length=2 * self.context_length)[:, self.context_length :]
         self.truncated += int((beyond != self._padding).any(1).sum())
@@ -157,9 +155,10 @@ class Clip:
         return torch.cat([F.normalize(encode(chunk.to(self.device)), dim=-1).cpu() for chunk in tokens.split(batch)])
 
     def unknown_words(self, texts: Sequence[str]) -> list[tuple[int, int]] | None:
-        """For each text how many of its words the network never learned, and how many words it has.
+        """For each text the number of unknown words, and the number of all its words.
 
-        None for a network that knows every token, as published ones do. A word is unknown where one of its tokens is.
+        A word is unknown if the network never learned one of its tokens. None for a network that knows every token, as
+        published ones do.
         """
         table = getattr(self.model, "token_embedding", None)
         if not isinstance(table, TokenTable):
@@ -179,8 +178,9 @@ class Clip:
         return counts
 
     def class_features(self, texts: Sequence[str], templates: Sequence[str] = PLAIN) -> Tensor:
-        """Unit features [B, D] of texts, each the mean direction of all templates around it; row i depends on text i
-        alone.
+        """Unit features [B, D] of texts: the mean over all templates, brought to unit norm.
+
+        Row i depends on text i alone.
         """
         means = [self.encode_texts([fill(template, text) for template in templates]).mean(0) for text in texts]
         return F.normalize(torch.stack(means), dim=1)
@@ -188,7 +188,7 @@ class Clip:
     def text_direction(self, neutral: Sequence[str], target: Sequence[str], templates: Sequence[str] = PLAIN) -> Tensor:
         """delta_t: unit directions [B, D] from neutral to target texts.
 
-        Raises UserError where the model reads both as the same.
+        Raises UserError if the model reads both as the same text.
         """
         difference = self.class_features(target, templates) - self.class_features(neutral, templates)
         same = (difference.norm(dim=1) < SAME).nonzero()[:, 0].tolist()
@@ -207,9 +207,7 @@ class Clip:
 
 
 def state_hash(model: nn.Module) -> str:
-    """sha256 over names, types, shapes and bytes of a model's tensors: the same weights have it whichever file they
-    came from.
-    """
+    """sha256 over names, types, shapes and bytes of a model's tensors. It does not depend on the kind of file."""
     digest = hashlib.sha256()
     for key, value in sorted(model.state_dict().items()):
         digest.update(f"{key} {value.dtype} {list(value.shape)}".encode() + value.cpu().contiguous().numpy().tobytes())
@@ -217,7 +215,7 @@ def state_hash(model: nn.Module) -> str:
 
 
 def _preprocessing(published: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What a published model expects of its images, where that is not what its architecture does by default."""
+    """The preprocessing settings of a published model, which may differ from the defaults of its architecture."""
     return {
         key: value
         for key, value in (published or {}).items()
@@ -226,9 +224,7 @@ def _preprocessing(published: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _check_activation(name: str, architecture: str, source: Mapping[str, Any] | None) -> None:
-    """Raises UserError where published weights were trained with quick-GELU and the model computes GELU, or the other
-    way round.
-    """
+    """Raises UserError if published weights were trained with quick-GELU and the model computes GELU, or vice versa."""
     if source is None:
         return
     trained, computes = (

@@ -1,5 +1,6 @@
-"""Small CLIP models: `open_clip`'s own class with configs for small images, and a token table that holds only the words
-of its training.
+"""Small CLIP models: `open_clip`'s class with a config for small images and a small token table.
+
+The table holds only the words of the training texts.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,10 +14,10 @@ from torch import Tensor, nn
 
 
 class TokenTable(nn.Module):
-    """Embeddings of the tokens `ids`, in front of one more row that every other token shares: the unknown word.
+    """Embeddings of the tokens `ids`, and one last row for all other tokens, the unknown word.
 
-    Stands in for the `token_embedding` of 49,408 rows, nearly all of which a small data set never trains. tokens [B, L]
-    -> [B, L, D].
+    It replaces `token_embedding`, whose 49,408 rows a small data set would hardly train. From tokens [B, L] to
+    embeddings [B, L, D].
     """
 
     ids: Tensor
@@ -36,8 +37,9 @@ class TokenTable(nn.Module):
 
 
 def build(config: Mapping[str, Any], ids: Iterable[int]) -> CLIP:
-    """An untrained model of `config` (`embed_dim`, `vision_cfg` and `text_cfg` as open_clip has them) for the tokens
-    `ids`.
+    """An untrained model for the tokens `ids`.
+
+    config: `embed_dim`, `vision_cfg` and `text_cfg`, as in open_clip.
     """
     text = {**config["text_cfg"], "vocab_size": 1}  # the table takes the place of these rows
     model = CLIP(config["embed_dim"], dict(config["vision_cfg"]), text)
@@ -46,7 +48,8 @@ def build(config: Mapping[str, Any], ids: Iterable[int]) -> CLIP:
 
 
 def tokens_of(texts: Iterable[str], context_length: int) -> Tensor:
-    """Distinct texts as tokens of the standard CLIP tokeniser, int64 [N, context_length]; cut where too long, the end
-    token kept.
+    """Tokens of texts by the standard CLIP tokeniser: int64 [N, context_length].
+
+    Texts that are too long are cut; their end token is kept.
     """
     return SimpleTokenizer(context_length=context_length)(list(texts))

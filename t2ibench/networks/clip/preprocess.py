@@ -1,6 +1,4 @@
-"""What a CLIP does to an image before it looks: resize, crop, normalise; on pixels as they are stored, and
-differentiably.
-"""
+"""The preprocessing of a CLIP: resize, crop and normalise. It works on uint8 images, and on floats with gradients."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -17,7 +15,11 @@ from t2ibench.core.errors import UserError
 class Preprocess:
     """A model's own preprocessing.
 
-    `shortest`: scale the shorter side to `size`, crop the centre; `squash`: both sides to `size`.
+    size: side of the square that the network reads, in pixels.
+    mean, std: of each colour, for normalisation.
+    interpolation: of resizing.
+    resize_mode: "shortest" scales the shorter side to `size` and crops the centre; "squash" scales both sides to
+    `size`.
     """
 
     size: int
@@ -56,8 +58,9 @@ class Preprocess:
         return asdict(self)
 
     def resize(self, images: Tensor, clamp: bool = True) -> Tensor:
-        """Resize and crop [B, 3, H, W], antialiased: uint8 stays uint8, rounded as Pillow does; floats stay in [0, 1]
-        where `clamp`.
+        """Resize, antialiased, and crop images [B, 3, H, W].
+
+        uint8 images stay uint8, rounded as Pillow does. Floats are clamped to [0, 1] if `clamp`.
         """
         height, width = images.shape[2:]
         sides = (self.size, self.size)
@@ -71,6 +74,6 @@ class Preprocess:
         return images[:, :, top : top + self.size, left : left + self.size]
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Floats in [0, 1], [B, 3, size, size], to what the network reads."""
+        """Normalise images, floats in [0, 1], [B, 3, size, size], with mean and standard deviation."""
         mean, std = (images.new_tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
         return (images - mean) / std

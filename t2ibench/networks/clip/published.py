@@ -1,8 +1,8 @@
-"""Where the weights of a published CLIP lie on this disk; nothing is downloaded and no connection is opened.
+"""Finds the weights of a published CLIP on this disk. Nothing is downloaded and no connection is opened.
 
-A model and its tag are named as open_clip names them, `ViT-L-14-quickgelu:openai`. Its file is looked for in the
-folders of T2IBENCH_WEIGHTS, as `open_clip/ViT-L-14-quickgelu-openai.safetensors` (or `.pt`, `.bin`), and then in the
-two caches in which open_clip keeps what it has downloaded: that of huggingface_hub, and `~/.cache/clip`.
+A model and its tag have the names of open_clip, as `ViT-L-14-quickgelu:openai`. The file is searched for first in the
+folders of T2IBENCH_WEIGHTS, as `open_clip/ViT-L-14-quickgelu-openai.safetensors` (or `.pt`, `.bin`). Then the two
+caches of open_clip's downloads are searched: that of huggingface_hub, and `~/.cache/clip`.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ def facts(name: str) -> Mapping[str, Any]:
 
 
 def on_disk(name: str) -> Path | None:
-    """The weights of `model:tag`, or None where they are in none of the places above."""
+    """The file with the weights of `model:tag`, or None if no file is found."""
     stem = name.replace(":", "-")
     for folder in zoo.folders():
         for suffix in SUFFIXES:
@@ -53,7 +53,7 @@ def _in_caches(known: Mapping[str, Any]) -> Path | None:
 
 
 def advice(name: str) -> str:
-    """Where the weights of `model:tag` come from and where to put them."""
+    """A text that says where to download the weights of `model:tag` and where to put them."""
     repository = facts(name).get("hf_hub", "").rpartition("/")[0]
     origin = f"download {HUB_FILES[0]} of {repository} from the Hugging Face hub" if repository else "download them"
     return (

@@ -1,6 +1,4 @@
-"""What a CLIP's convolutional image tower sees at each scale, differentiably: for perceptual losses and projected
-discriminators.
-"""
+"""Features of a CLIP's convolutional image tower at each scale, for perceptual losses and projected discriminators."""
 
 import torch
 import torch.nn.functional as F
@@ -12,11 +10,11 @@ from t2ibench.networks.clip.model import Clip
 
 
 def pyramid(clip: Clip, images: Tensor) -> list[Tensor]:
-    """Features [B, C, h, w] of the stem, before it is pooled, and of the four stages; fine to coarse. images: floats in
-    about [-1, 1].
+    """Features [B, C, h, w] of the stem before its pooling and of the four stages, from fine to coarse; differentiable.
 
-    Colours beyond the range are not clipped, as `Clip.image_features` does: a generator must feel where to come back
-    to. Raises UserError for an image tower that is not a ResNet.
+    images: floats in about [-1, 1].
+    Unlike in `Clip.image_features`, colours out of range are not clipped, so that a generator gets a gradient back into
+    the range. Raises UserError for an image tower that is not a ResNet.
     """
     tower = clip.model.visual
     if not isinstance(tower, ModifiedResNet):

@@ -1,7 +1,7 @@
-"""Sentences around a text, whose features are averaged. `{}` stands for the text without its article: "a photo of a
-{}."
+"""Templates: sentences around a text, whose features are averaged.
 
-IMAGENET: the 79 of StyleCLIP's released code, that is OpenAI's 80 but for "a photo of many {}."
+`{}` stands for the text without its article, as in "a photo of a {}." IMAGENET are the 79 templates of StyleCLIP's
+released code: OpenAI's 80 without "a photo of many {}."
 """
 
 from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
@@ -14,7 +14,7 @@ TEMPLATES = {"plain": PLAIN, "imagenet": IMAGENET}
 
 
 def fill(template: str, text: str) -> str:
-    """The template with the text in it; a leading article is dropped, unless the template begins with the text."""
+    """The template with the text filled in. The text loses its article unless the template begins with the text."""
     first, _, rest = text.strip().partition(" ")
     bare = rest.strip() if first.lower() in ("a", "an", "the") and rest.strip() else text.strip()
     return template.format(text if template.startswith("{}") else bare)
