@@ -1,12 +1,11 @@
-"""The metrics as `torchmetrics.Metric` objects, for training loops: update by batches, on any number of processes, and
-merge.
+"""The metrics as `torchmetrics.Metric` objects for training loops, updated by batches and on any number of processes.
 
     fd = FrechetDistance(network, dimension=2048)
     fd.update(real_images, real=True); fd.update(made_images, real=False); fd.compute()
 
-`features`: any module or function from a batch to features [B, d]; none where `update` is given features. What
-`compute` returns equals what the function of the same metric says of all features together, up to the order of sums;
-numbers are float64. A distance of few images is biased upwards: between epochs compare equal counts only.
+`features` is any module or function from a batch to features [B, d]; it is None if `update` gets the features
+themselves. `compute` returns the value that the metric's function gives for all features together, up to the order of
+sums. Numbers are float64. A distance of few images is biased upwards: between epochs compare equal counts only.
 """
 
 from collections.abc import Callable
@@ -26,10 +25,12 @@ Features = Callable[[Tensor], Tensor]
 
 
 class FrechetDistance(Metric):
-    """The Fréchet distance of `t2ibench.stats.frechet`, from moments alone: memory does not grow with the images. Lower
-    is better.
+    """The Fréchet distance of `t2ibench.stats.frechet`. Lower is better.
 
-    dimension: of the features. reset_real: whether `reset` forgets the real images, too.
+    It keeps only moments, so memory does not grow with the number of images.
+
+    dimension: of the features.
+    reset_real: whether `reset` also forgets the real images.
     """
 
     is_differentiable, higher_is_better, full_state_update = False, False, False
@@ -45,13 +46,13 @@ class FrechetDistance(Metric):
             self.add_state(side, torch.zeros(1 + dimension + dimension**2, dtype=torch.float64), dist_reduce_fx=merged)
 
     def update(self, batch: Tensor, real: bool) -> None:
-        found = _features(self.features, batch)
-        if found.shape[1] != self.dimension:
+        features = _features(self.features, batch)
+        if features.shape[1] != self.dimension:
             raise ValueError(
-                f"features have {found.shape[1]} dimensions, FrechetDistance was made for {self.dimension}"
+                f"features have {features.shape[1]} dimensions, FrechetDistance was made for {self.dimension}"
             )
         side = "real" if real else "made"
-        setattr(self, side, merged(torch.stack([getattr(self, side), packed(Moments.of(found))])))
+        setattr(self, side, merged(torch.stack([getattr(self, side), packed(Moments.of(features))])))
 
     def compute(self) -> Tensor:
         """A float64 scalar. Raises ValueError below 2 images a side."""
@@ -65,7 +66,7 @@ class FrechetDistance(Metric):
 
 
 def packed(moments: Moments) -> Tensor:
-    """Moments as one vector [1 + d + d^2]: only a whole state can be reduced."""
+    """Moments as one vector [1 + d + d^2], because a reduction over processes takes one state at a time."""
     return torch.cat([moments.mean.new_tensor([moments.n]), moments.mean, moments.scatter.flatten()])
 
 
@@ -75,7 +76,7 @@ def unpacked(state: Tensor) -> Moments:
 
 
 def merged(states: Tensor) -> Tensor:
-    """The moments of all parts [k, 1 + d + d^2] together, in their order; parts without images add nothing."""
+    """The joint moments of k states [k, 1 + d + d^2], merged in their order; states without images add nothing."""
     whole, *others = [state for state in states if state[0] > 0] or [states[0]]
     if not others:
         return whole
@@ -86,7 +87,7 @@ def merged(states: Tensor) -> Tensor:
 
 
 class FeatureMetric(Metric):
-    """A metric that needs every feature of both sides: they are kept, float32, 4 bytes x d an image."""
+    """A metric that needs all features of both sides. It keeps them in float32: 4 bytes x d for each image."""
 
     is_differentiable, full_state_update = False, False
     real: list[Tensor]
@@ -102,7 +103,7 @@ class FeatureMetric(Metric):
         (self.real if real else self.made).append(_features(self.features, batch))
 
     def sides(self) -> tuple[Tensor, Tensor]:
-        """All features of made and of real images, on the CPU. Raises ValueError where a side has none."""
+        """All features of made and of real images, on the CPU. Raises ValueError if a side has none."""
         for name, side in (("made", self.made), ("real", self.real)):
             if len(side) == 0:
                 raise ValueError(f"{type(self).__name__} has seen no {name} images: update it first")
@@ -118,7 +119,7 @@ class FeatureMetric(Metric):
 class KernelDistance(FeatureMetric):
     """Unbiased KID over all samples (`t2ibench.metrics.kid`), not over random subsets.
 
-    Lower is better; it may pass below 0.
+    Lower is better; it may be below 0.
     """
 
     higher_is_better = False
@@ -171,7 +172,11 @@ class ClipScore(Metric):
         self.add_state("count", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, images: Tensor, texts: Any) -> None:
-        """images: a batch, or embeddings [B, D]; texts: what `texts` reads, or embeddings [B, D]."""
+        """Add images and their texts.
+
+        images: a batch for the network `images`, or embeddings [B, D].
+        texts: a batch for the network `texts`, or embeddings [B, D].
+        """
         of_images, of_texts = _features(self.images, images).double(), _features(self.texts, texts).double()
         if of_images.shape != of_texts.shape:
             raise ValueError(
@@ -188,7 +193,7 @@ class ClipScore(Metric):
 
 
 class _Function(nn.Module):
-    """A function where a module is expected."""
+    """Wraps a function as a module."""
 
     def __init__(self, function: Callable[[Any], Tensor]) -> None:
         super().__init__()
@@ -204,9 +209,10 @@ def _module(function: Callable[[Any], Tensor] | None) -> nn.Module | None:
 
 @torch.no_grad()
 def _features(network: nn.Module | None, batch: Any) -> Tensor:
-    found = batch if network is None else network(batch)
-    if found.ndim != 2 or not found.is_floating_point():
+    features = batch if network is None else network(batch)
+    if features.ndim != 2 or not features.is_floating_point():
         raise ValueError(
-            f"features are {found.dtype} {list(found.shape)}, expected floats [B, d]: give the network that makes them"
+            f"features are {features.dtype} {list(features.shape)}, expected floats [B, d]: give the network that makes "
+            f"them"
         )
-    return found.detach()
+    return features.detach()

@@ -1,6 +1,4 @@
-"""Generators from files and to files: NVlabs' `.pkl` (read only), rosinality's `.pt`, and our `.safetensors` with a
-card beside it.
-"""
+"""Reads and writes generators: NVlabs' `.pkl` (read only), rosinality's `.pt`, and our `.safetensors` with a card."""
 
 import dataclasses
 import hashlib
@@ -25,7 +23,9 @@ WRITTEN = (".pt", ".safetensors")
 def load(source: weights.Weights | Path | str, resolution: int | None = None) -> Generator:
     """A frozen generator in evaluation mode, on the CPU, from weights of the zoo or a file of any kind in `READ`.
 
-    resolution: refuse another one. Raises UserError for a file that is missing, damaged, foreign or of another network.
+    resolution: the one that is expected; None accepts any.
+    Raises UserError for another resolution, and for a file that is missing, damaged, of an unknown kind or of another
+    network.
     """
     where = source.name if isinstance(source, weights.Weights) else str(source)
     config, state = _content(source) if isinstance(source, weights.Weights) else _read(Path(source))
@@ -38,8 +38,10 @@ def load(source: weights.Weights | Path | str, resolution: int | None = None) ->
 
 
 def save(path: Path, generator: Generator, card: Mapping[str, Any], half: bool = False) -> None:
-    """Write a generator as `.pt` or `.safetensors`, the latter with a card and if wanted in half precision, which moves
-    images slightly.
+    """Write a generator as `.pt` or `.safetensors`, by the suffix of `path`.
+
+    card: written beside a `.safetensors` file.
+    half: store a `.safetensors` file in half precision, which changes images slightly.
     """
     if path.suffix == ".pt":
         rosinality.write(path, generator)
@@ -50,13 +52,13 @@ def save(path: Path, generator: Generator, card: Mapping[str, Any], half: bool =
 
 
 def facts(path: Path) -> dict[str, Any]:
-    """What is known of a file's training: the card's word where it has one, else the file's name for its data."""
+    """`data` and `optimised_for` of a file's training. Without a card, `data` is the file's name."""
     card = zoo.card(path) if path.suffix == ".safetensors" else {"data": path.name}
     return {key: card.get(key) for key in ("data", "optimised_for")}
 
 
 def sha256(path: Path) -> str:
-    """Of a file's bytes."""
+    """The sha256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

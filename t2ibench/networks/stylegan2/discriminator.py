@@ -1,6 +1,4 @@
-"""The StyleGAN2 discriminator (Karras et al., CVPR 2020): residual blocks and the standard deviation over the
-minibatch.
-"""
+"""The StyleGAN2 discriminator (Karras et al., CVPR 2020), with minibatch standard deviation, and a smaller one."""
 
 import math
 from itertools import pairwise
@@ -19,7 +17,7 @@ GROUP = 4  # samples that share one standard deviation
 class Discriminator(nn.Module):
     """Logits [B] of images in [-1, 1], [B, 3, H, H]; positive means real.
 
-    Needs a batch of the same make-up each time (see `spread`).
+    A logit also depends on the other images of the batch (see `spread`), so batches must always be composed alike.
     """
 
     def __init__(self, config: Config) -> None:
@@ -40,10 +38,9 @@ class Discriminator(nn.Module):
 
 
 class SmallDiscriminator(nn.Module):
-    """Logits [B] of plain 4x4 convolutions with stride 2 and batch normalisation (Radford et al., ICLR 2016): for small
-    images.
+    """Logits [B] of small images, by 4x4 convolutions of stride 2 and batch normalisation (Radford et al., ICLR 2016).
 
-    Real and generated images are normalised each by their own batch, in training and ever after.
+    A batch is always normalised by its own statistics, also in evaluation mode.
     """
 
     def __init__(self, resolution: int, width: int = 32) -> None:
@@ -67,7 +64,11 @@ class SmallDiscriminator(nn.Module):
 
 
 class Convolution(nn.Module):
-    """Equalised learning rate, leaky ReLU (where `active`), and the filter before a stride of 2 (where `down`)."""
+    """A convolution with equalised learning rate.
+
+    down: filter and halve the size afterwards.
+    active: add a bias and apply a leaky ReLU.
+    """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, *, down: bool = False, active: bool = True) -> None:
         super().__init__()
@@ -82,7 +83,7 @@ class Convolution(nn.Module):
 
 
 class Block(nn.Module):
-    """Two convolutions and a shortcut, half the size; both paths are scaled by sqrt(1/2)."""
+    """Two convolutions and a shortcut; halves the size. The sum of both paths is scaled by sqrt(1/2)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -95,11 +96,10 @@ class Block(nn.Module):
 
 
 def spread(x: Tensor) -> Tensor:
-    """x [B, C, H, W] with one more channel: the mean standard deviation of the sample's group of `GROUP` (Karras et
-    al., ICLR 2018).
+    """Add one channel to x [B, C, H, W]: the mean standard deviation of each sample's group (Karras et al., ICLR 2018).
 
-    Groups are taken with a stride, sample i with i + B / GROUP and so on. A batch that GROUP does not divide is one
-    group.
+    A group has `GROUP` samples, taken with a stride: sample i, i + B / GROUP and so on. A batch whose size is not a
+    multiple of GROUP is one group.
     """
     batch, _, height, width = x.shape
     group = GROUP if batch % GROUP == 0 else batch

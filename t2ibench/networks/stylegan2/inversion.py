@@ -1,8 +1,9 @@
-"""From an image back to W+: an encoder in one pass, and a projector that improves its answer by gradient descent.
+"""Inversion, from an image to W+: an encoder in one pass, and a projector that improves its result by gradient descent.
 
-The encoder gives an offset from the mean w for each row, and learns from real images (to draw them again) and from
-generated ones, whose rows are known. Rows that stray from one another leave the part of W+ where edits work, so they
-are held together (Tov et al., TOG 2021). Alike means: in pixels, and in the features of the guide CLIP at every scale.
+The encoder predicts an offset from the mean w for each row. It learns from real images, which it must reconstruct, and
+from generated images, whose rows are known. Edits work only where the rows of W+ are near to each other, so rows are
+held together (Tov et al., TOG 2021). Images are compared in pixels, and in the features of the guide CLIP at every
+scale.
 """
 
 from itertools import pairwise
@@ -21,7 +22,7 @@ from t2ibench.networks.stylegan2.network import GAIN, SLOPE, Generator, Linear
 
 
 class Encoder(nn.Module):
-    """Offsets from the mean w of each row, [B, L, w_dim], of floats in [-1, 1], [B, 3, H, H]."""
+    """From images, floats in [-1, 1], [B, 3, H, H], to an offset from the mean w for each row, [B, L, w_dim]."""
 
     def __init__(self, config: Config, channels: int = 128, hidden: int = 256) -> None:
         super().__init__()
@@ -41,7 +42,7 @@ class Encoder(nn.Module):
 
 
 def encode(encoder: Encoder, generator: Generator, images: Tensor) -> Tensor:
-    """w_plus [B, L, w_dim] of floats in [-1, 1]; row i depends on image i alone."""
+    """w_plus [B, L, w_dim] of images, floats in [-1, 1]; row i depends on image i alone."""
     return generator.mapping.w_avg + encoder(images).float()
 
 
@@ -57,10 +58,15 @@ def project(
     features: float = 0.2,
     hold: float = 1e-3,
 ) -> Tensor:
-    """w_plus [B, L, w_dim] nearer to the images (floats in [-1, 1]) than `start`: Adam on pixels, features and the way
-    from the start.
+    """Improve w_plus by Adam, so that its images come nearer to the given ones. Returns w_plus [B, L, w_dim].
 
-    Each image's rows depend on that image alone. Raises ValueError where the loss is not finite.
+    images: floats in [-1, 1].
+    start: the w_plus to begin with.
+    steps, rate: number of steps and peak learning rate.
+    features: weight of the difference of features, beside that of pixels.
+    hold: weight of the squared distance from the start, in units of w's variance.
+
+    The result for an image depends on that image alone. Raises ValueError if the loss is not finite.
     """
     v = start.clone().requires_grad_(True)
     optimiser = torch.optim.Adam([v], rate)
@@ -79,20 +85,24 @@ def project(
 
 
 def differences(clip: Clip, made: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean squared difference of pixels [B], and of unit-length features over all places and scales of the guide's
-    image tower [B].
+    """How far the images `made` are from `images`: mean squared difference of pixels [B], and of features [B].
+
+    Features have unit norm at each position; the mean is over all positions and scales of the guide's image tower.
     """
     pixels = (made.float() - images).square().mean(dim=(1, 2, 3))
     with torch.no_grad():
         wanted = pyramid(clip, images)
-    pairs = zip(pyramid(clip, made), wanted, strict=True)
-    scales = [(F.normalize(a.float()) - F.normalize(b.float())).square().sum(dim=1).mean(dim=(1, 2)) for a, b in pairs]
+    pairs_of_scales = zip(pyramid(clip, made), wanted, strict=True)
+    scales = [
+        (F.normalize(a.float()) - F.normalize(b.float())).square().sum(dim=1).mean(dim=(1, 2))
+        for a, b in pairs_of_scales
+    ]
     return pixels, torch.stack(scales).mean(0)
 
 
 @torch.no_grad()
 def w_variance(generator: Generator, count: int = 1000) -> float:
-    """The variance of an entry of w, a mean over entries: the unit that distances in W+ are given in."""
+    """The variance of w, as a mean over its entries. Distances in W+ are given in this unit."""
     z = torch.randn(count, generator.config.z_dim, generator=torch.Generator().manual_seed(0)).to(
         generator.const.device
     )

@@ -1,9 +1,9 @@
-"""The shape of a StyleGAN2 generator, worked out without building it: its layers, rows of W+ and channels of style
-space S.
+"""The layout of a StyleGAN2 generator, computed without building it: layers, rows of W+ and channels of style space S.
 
-Config-f of Karras et al. (CVPR 2020): "skip" architecture, min(channel_base / resolution, channel_max) channels. S
-holds the *input* channels of every modulated convolution in the order of the image's making: conv1 and toRGB at 4
-pixels, then conv0, conv1 and toRGB of each resolution. A toRGB shares its row of W+ with the next resolution's conv0.
+It is config-f of Karras et al. (CVPR 2020): the "skip" architecture, with min(channel_base / resolution, channel_max)
+channels. S consists of the *input* channels of all modulated convolutions, in the order in which they run: conv1 and
+toRGB at 4 pixels, then conv0, conv1 and toRGB of each resolution. A toRGB shares its row of W+ with the conv0 of the
+next resolution.
 """
 
 from dataclasses import dataclass
@@ -75,8 +75,14 @@ Kind = Literal["conv0", "conv1", "torgb"]
 
 @dataclass(frozen=True)
 class Layer:
-    """One modulated convolution. name: as in NVlabs' keys, after `synthesis.`; its styles are s[:, start:stop], from
-    row `row` of W+.
+    """One modulated convolution.
+
+    name: as in NVlabs' keys, after `synthesis.`.
+    kind: "conv0", "conv1" or "torgb".
+    resolution: of its output, in pixels.
+    channels: number of its input channels.
+    row: the row of W+ that it reads.
+    start: its styles are s[:, start:stop].
     """
 
     name: str

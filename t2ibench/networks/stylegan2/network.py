@@ -1,14 +1,13 @@
-"""The StyleGAN2 generator (Karras et al., CVPR 2020) in plain PyTorch: Z -> W -> W+ -> S -> image, each of them a place
-to enter.
+"""The StyleGAN2 generator (Karras et al., CVPR 2020) in plain PyTorch: Z -> W -> W+ -> S -> image.
 
-Parameters have the names of NVlabs' PyTorch release, but `blocks` for `synthesis` and `const` for `synthesis.b4.const`.
-Modulation scales the convolution's input and demodulation its output, with the weights shared by the whole batch: the
-same numbers as scaling the weights of each sample, without a grouped convolution. The gain of the activation is folded
-into what comes before it, since a leaky ReLU is positively homogeneous.
+Each of these spaces can be entered by a method of `Generator`. Parameters have the names of NVlabs' PyTorch release,
+except `blocks` for `synthesis` and `const` for `synthesis.b4.const`.
 
-Fast because of that, of channels-last maps, and of working in place: maps of a batch are too large for memory to be
-reused, so each new one costs more in page faults than in arithmetic. benchmarks/speed/stylegan2.py compares it with the
-public code's portable path.
+Three things make it fast. Modulation scales the input of a convolution and demodulation its output, so the whole batch
+shares the weights and no grouped convolution is needed; the numbers are the same as if the weights of each sample were
+scaled. The gain of an activation is multiplied into what comes before it, since a leaky ReLU is positively homogeneous.
+Feature maps are channels-last and changed in place: new maps of a batch cost more in page faults than in arithmetic.
+benchmarks/speed/stylegan2.py compares the speed with that of the public code's portable path.
 """
 
 import math
@@ -28,10 +27,14 @@ Noise = Literal["const", "none"] | Sequence[Tensor]
 
 
 class Generator(nn.Module):
-    """z [B, z_dim] -> mapping -> w [B, w_dim] -> truncate -> w_plus [B, L, w_dim] -> style -> s [B, C] -> synthesis ->
-    images [B, 3, H, H].
+    """The generator in four steps, from latents to images.
 
-    Images are floats in about [-1, 1], not clamped. Row i of each result depends on row i of its input alone.
+    mapping: z [B, z_dim] to w [B, w_dim].
+    truncate: w to w_plus [B, L, w_dim].
+    style: w_plus to s [B, C].
+    synthesis: s to images [B, 3, H, H], floats in about [-1, 1], not clamped.
+
+    Row i of each result depends on row i of its input alone.
     """
 
     def __init__(self, config: Config) -> None:
@@ -44,8 +47,10 @@ class Generator(nn.Module):
             self._block(layer)[layer.kind] = _modulated(layer, config)
 
     def truncate(self, w: Tensor, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
-        """w_plus [B, L, w_dim]: w [B, w_dim] in every row, drawn towards the mean w by 1 - psi in the rows below
-        `cutoff` (None: all).
+        """w_plus [B, L, w_dim]: w [B, w_dim] in every row, moved towards the mean w.
+
+        psi: the distance from the mean is multiplied by it.
+        cutoff: only rows before it are moved; None moves all.
         """
         rows = w[:, None].expand(-1, self.config.rows, -1)
         if psi == 1.0:
@@ -54,14 +59,18 @@ class Generator(nn.Module):
         return drawn if cutoff is None else torch.cat([drawn[:, :cutoff], rows[:, cutoff:]], dim=1)
 
     def style(self, w_plus: Tensor) -> Tensor:
-        """s [B, C]: the scales of every convolution's input channels, before the 1 / sqrt(fan-in) of the toRGB
-        layers.
+        """s [B, C]: the scales of the input channels of all convolutions.
+
+        Those of toRGB layers are without the factor 1 / sqrt(fan-in).
         """
         return torch.cat([self._layer(layer).affine(w_plus[:, layer.row]) for layer in self.layers], dim=1)
 
     def synthesis(self, s: Tensor, noise: Noise = "const") -> Tensor:
-        """Images of styles. noise: the generator's own fixed maps, none, or one map [B or 1, 1, r, r] for each noisy
-        layer in order.
+        """Images [B, 3, H, H] of styles s [B, C].
+
+        noise: "const" for the generator's fixed maps, "none", or one map [B or 1, 1, r, r] for each layer with noise,
+        in
+            order.
         """
         x = self.const.to(s.dtype)[None].expand(len(s), -1, -1, -1).clone(memory_format=torch.channels_last)
         maps = iter(noise if not isinstance(noise, str) else ())
@@ -91,8 +100,9 @@ class Generator(nn.Module):
 
 
 class Linear(nn.Module):
-    """Fully connected with equalised learning rate: parameters of unit size, scaled by rate / sqrt(fan-in) when
-    used.
+    """A fully connected layer with equalised learning rate.
+
+    Weights have unit variance and are scaled by rate / sqrt(fan-in) when used.
     """
 
     def __init__(self, inputs: int, outputs: int, bias: float = 0.0, rate: float = 1.0) -> None:
@@ -106,8 +116,10 @@ class Linear(nn.Module):
 
 
 class Mapping(nn.Module):
-    """z of unit second moment through fully connected layers with a learning rate of 0.01, each followed by a leaky
-    ReLU.
+    """From z [B, z_dim] to w [B, w_dim].
+
+    z is divided by its root mean square. Fully connected layers with a learning rate of 0.01 follow, each with a leaky
+    ReLU. The buffer `w_avg` is the mean w.
     """
 
     w_avg: Tensor
@@ -127,8 +139,7 @@ class Mapping(nn.Module):
 
 
 class Modulated(nn.Module):
-    """A 3x3 convolution whose input channels are scaled by styles and whose output channels are brought back to unit
-    variance.
+    """A 3x3 convolution: styles scale its input channels, and its output channels are brought back to unit variance.
 
     conv0 doubles the resolution: a transposed convolution, then the filter [1, 3, 3, 1] in both directions.
     """
@@ -185,7 +196,7 @@ def _modulated(layer: Layer, config: Config) -> Modulated | ToRGB:
 
 
 def scaled(x: Tensor, scales: Tensor) -> Tensor:
-    """x [B, C, r, r] with every channel times its scale [B, C]; in x's own memory where no gradient is recorded."""
+    """x [B, C, r, r] times the scale of each channel, [B, C]. Changes x in place if no gradient is recorded."""
     scales = scales.to(x.dtype)[:, :, None, None]
     return x * scales if torch.is_grad_enabled() else x.mul_(scales)
 
@@ -197,12 +208,13 @@ def fir(gain: float = 1.0) -> Tensor:
 
 
 def upsample(images: Tensor) -> Tensor:
-    """Twice the size: zeros between pixels, padding (2, 1), the filter with gain 4: bilinear, with a border of
-    zeros.
+    """Double the size as the reference does: zeros between pixels, padding (2, 1) and the filter with gain 4.
+
+    This equals bilinear interpolation with a border of zeros.
     """
     return F.interpolate(F.pad(images, (1, 1, 1, 1)), scale_factor=2, mode="bilinear")[:, :, 2:-2, 2:-2]
 
 
 def downsample(x: Tensor) -> Tensor:
-    """Half the size: the filter of sum 1 with padding 1, then every second pixel."""
+    """Halve the size: the filter of sum 1 with padding 1, then every second pixel."""
     return F.conv2d(x, fir().to(x).expand(x.shape[1], 1, 4, 4), stride=2, padding=1, groups=x.shape[1])

@@ -1,9 +1,9 @@
 """Reads `.pkl` files of NVlabs' StyleGAN2-ADA for PyTorch: {"G", "D", "G_ema", …}, each a module of their persistence
 wrapper.
 
-Their modules travel with their source code, which unpickling would execute; here they are read as data. Taken is G_ema:
-its parameters and buffers under their own names, and those settings that no shape shows. Weights of NVlabs are licensed
-for research only.
+Their files contain the source code of the modules, which unpickling would execute; here they are read as data. Only
+G_ema is read: its parameters and buffers, and the settings that cannot be found from shapes. Weights of NVlabs are
+licensed for research only.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,19 +29,19 @@ RATE = 0.01  # of the mapping, by which its weights are scaled
 
 
 def read(path: Path) -> tuple[Config, dict[str, Tensor]]:
-    """Config and state dict, in our names, of the averaged generator.
+    """Config and state dict of the averaged generator, with our names.
 
-    Raises UserError for anything else than an unconditional one.
+    Raises UserError for anything but an unconditional generator.
     """
     content = pickles.read(path)
     if not isinstance(content, Mapping) or "G_ema" not in content:
-        found = (
+        kind = (
             f"keys {', '.join(map(repr, list(content)[:6]))}"
             if isinstance(content, Mapping)
             else f"a {type(content).__name__}"
         )
         raise UserError(
-            f"{path}: holds {found}, expected a network snapshot of stylegan2-ada-pytorch with the key 'G_ema'"
+            f"{path}: holds {kind}, expected a network snapshot of stylegan2-ada-pytorch with the key 'G_ema'"
         )
     try:
         generator = pickles.Module(content["G_ema"])
@@ -83,15 +83,16 @@ def rename(name: str) -> str:
 
 def _walk(module: pickles.Module, prefix: str = "") -> Iterator[tuple[str, pickles.Module]]:
     yield prefix, module
-    for name, part in module.modules.items():
-        yield from _walk(part, f"{prefix}.{name}" if prefix else name)
+    for name, child in module.modules.items():
+        yield from _walk(child, f"{prefix}.{name}" if prefix else name)
 
 
 def _check(
     path: Path, generator: pickles.Module, modules: Mapping[str, pickles.Module], tensors: Mapping[str, Tensor]
 ) -> None:
-    """Refuse what shapes do not show: labels, other activations, filters or architectures, none of which this generator
-    has.
+    """Refuse what this generator does not support and shapes do not show.
+
+    These are labels, and other activations, filters or architectures.
     """
     if generator.get("c_dim"):
         raise UserError(

@@ -1,7 +1,7 @@
 """Pickles read as data. Nothing that a pickle asks for is imported, called or executed.
 
-Every class or function that it names becomes a `Record` class of ours, which keeps the arguments, items and state it is
-given. Names outside `KNOWN` are refused. Tensors are made afterwards, of those records that the caller wants.
+Each class or function that a pickle names is replaced by a subclass of `Record`, which keeps its arguments, items and
+state. Names outside `KNOWN` are refused. Tensors are made later, from the records that the caller chooses.
 """
 
 import io
@@ -42,9 +42,11 @@ DAMAGED = (
 
 
 class Record(dict):
-    """What a pickle wanted `name` to make: the arguments, the state, and (as a dict) the items.
+    """The data of an object in a pickle; its items are those of the dict. Each name gets its own subclass.
 
-    A subclass is made for each name.
+    name: the class or function that the pickle asked for.
+    args: the arguments of the call.
+    state: the state of the object.
     """
 
     name: ClassVar[str]
@@ -102,7 +104,7 @@ class _Reader(pickle.Unpickler):
 
 
 def tensor(value: Any) -> Tensor:
-    """The tensor that a record describes, contiguous and with memory of its own.
+    """The tensor that a record describes, contiguous and copied.
 
     Raises ValueError for anything else.
     """
@@ -118,10 +120,10 @@ def tensor(value: Any) -> Tensor:
     if value.name not in TENSORS or not isinstance(value.args[0], Record) or value.args[0].name != STORAGE:
         raise ValueError(f"{value.name} in the place of a tensor")
     storage, offset, size, stride = value.args[:4]
-    found = torch.load(
+    untyped = torch.load(
         io.BytesIO(storage.args[0]), map_location="cpu", weights_only=True
     )  # a pickle again, and again restricted
-    flat = torch.empty(0, dtype=found.dtype).set_(found)  # type: ignore[call-overload]
+    flat = torch.empty(0, dtype=untyped.dtype).set_(untyped)  # type: ignore[call-overload]
     return flat.as_strided(size, stride, offset).clone(
         memory_format=torch.contiguous_format
     )  # refuses to reach outside
@@ -155,16 +157,16 @@ class Module:
 
     @property
     def modules(self) -> dict[str, "Module"]:
-        """Its parts by name."""
+        """Its submodules by name."""
         return {name: Module(record) for name, record in self.state.get("_modules", {}).items()}
 
     def tensors(self, prefix: str = "") -> dict[str, Tensor]:
         """The state dict: parameters and buffers by dotted name."""
-        own = {**self.state.get("_parameters", {}), **self.state.get("_buffers", {})}
-        found = {prefix + name: tensor(value) for name, value in own.items() if value is not None}
+        values = {**self.state.get("_parameters", {}), **self.state.get("_buffers", {})}
+        tensors = {prefix + name: tensor(value) for name, value in values.items() if value is not None}
         for name, module in self.modules.items():
-            found |= module.tensors(f"{prefix}{name}.")
-        return found
+            tensors |= module.tensors(f"{prefix}{name}.")
+        return tensors
 
 
 def _dtype(record: Record) -> np.dtype[Any]:
@@ -177,7 +179,7 @@ def _dtype(record: Record) -> np.dtype[Any]:
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong in one short line; of torch's refusals the name that was refused."""
+    """The error in one short line. If torch refused a name, the line gives that name."""
     foreign = re.search(r"GLOBAL (\S+) (?:was not an allowed global|whose module)", str(error))
     return (
         f"asks for {foreign[1]}, which was not run" if foreign else (str(error) or type(error).__name__).splitlines()[0]

@@ -1,10 +1,9 @@
-"""The projected discriminator (Sauer et al., NeurIPS 2021): small trained heads over the frozen features of a CLIP's
-image tower.
+"""The projected discriminator (Sauer et al., NeurIPS 2021): trained heads over frozen features of a CLIP's image tower.
 
-In the paper it needs far fewer images than one trained from nothing, with a classifier's features of ImageNet. The
-features of all scales are mixed by fixed random convolutions, across channels and from coarse to fine, so that no head
-can rest on a few of them; here the image itself is one more scale, for what the tower's first stride loses. Heads are
-spectrally normalised.
+The paper uses features of an ImageNet classifier, and needs far fewer images than a discriminator trained from scratch.
+Fixed random convolutions mix the features of all scales, across channels and from coarse to fine, so that no head can
+rely on a few of them. Here the image itself is one more scale, for the detail that the tower's first stride loses.
+Heads are spectrally normalised.
 """
 
 import torch
@@ -17,7 +16,7 @@ from t2ibench.networks.clip.pyramid import pyramid
 
 
 class ProjectedDiscriminator(nn.Module):
-    """`features` looks at images with the frozen tower, `logits` judges what it saw.
+    """`features` computes the frozen features of images, and `logits` applies the heads to them.
 
     Only the heads are parameters of this module.
     """
@@ -41,7 +40,7 @@ class ProjectedDiscriminator(nn.Module):
         self.heads = nn.ModuleList([_head(3, width // 2, resolution), *heads])
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """The image, and the mixed features of every scale, fine to coarse."""
+        """The image itself, then the mixed features of every scale, from fine to coarse."""
         mixed: list[Tensor] = []
         coarser: Tensor | None = None
         for k, x in reversed(list(enumerate(pyramid(self.clip[0], images)))):
@@ -71,8 +70,8 @@ def deceive(fake: list[Tensor]) -> Tensor:
 def _head(inputs: int, width: int, size: int) -> nn.Sequential:
     """Spectrally normalised convolutions with stride 2 down to at most 6 pixels, then one logit a place.
 
-    Batch statistics, real and fake images each for themselves, give the logits back the scale that the spectral norm
-    takes.
+    Batch normalisation, of real and fake images separately, restores the scale of the logits, which the spectral norm
+    reduces.
     """
     layers: list[nn.Module] = []
     stride, kernel = (2, 4) if size > 6 else (1, 3)

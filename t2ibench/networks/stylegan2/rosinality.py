@@ -1,7 +1,7 @@
 """Reads and writes `.pt` files of rosinality/stylegan2-pytorch: {"g_ema": state dict, "latent_avg": mean w, …}.
 
-That code has no activation clamp: a clamp travels as a further entry `clamp`, which it ignores and `read` takes up
-again. Its own class is built for a channel_max of 512 and a channel_base of 16384 (multiplier 1) or 32768 (2).
+That code has no activation clamp. A clamp is stored as a further entry `clamp`, which that code ignores and `read`
+uses. Its generator class supports a channel_max of 512, and a channel_base of 16384 (multiplier 1) or 32768 (2).
 """
 
 import argparse
@@ -34,29 +34,30 @@ log = logging.getLogger(__name__)
 
 
 def table(resolution: int, mapping_layers: int) -> dict[str, tuple[str, int, int]]:
-    """Our key -> (their key, the axes of length 1 that theirs has more in front, and at the end). w_avg is apart, as
-    their latent_avg.
+    """For each of our keys: their key, and how many axes of length 1 their tensor has more in front and at the end.
+
+    w_avg is not in the table; it is their latent_avg.
     """
-    found = {
-        f"mapping.fc{k}.{part}": (f"style.{k + 1}.{part}", 0, 0)
+    keys = {
+        f"mapping.fc{k}.{parameter}": (f"style.{k + 1}.{parameter}", 0, 0)
         for k in range(mapping_layers)
-        for part in ("weight", "bias")
+        for parameter in ("weight", "bias")
     }
-    found["const"] = ("input.input", 1, 0)
+    keys["const"] = ("input.input", 1, 0)
     for layer in Config(resolution).layers:
         block = layer.resolution.bit_length() - 4  # 0 at 8 pixels
         if layer.is_rgb:
             theirs = "to_rgb1" if layer.resolution == 4 else f"to_rgbs.{block}"
         else:
             theirs = "conv1" if layer.resolution == 4 else f"convs.{2 * block + (layer.kind == 'conv1')}"
-            found[f"blocks.{layer.name}.noise_const"] = (f"noises.noise_{layer.row}", 2, 0)
+            keys[f"blocks.{layer.name}.noise_const"] = (f"noises.noise_{layer.row}", 2, 0)
         for ours, (suffix, before, after) in (OF_RGB if layer.is_rgb else OF_STYLED).items():
-            found[f"blocks.{layer.name}.{ours}"] = (theirs + suffix, before, after)
-    return found
+            keys[f"blocks.{layer.name}.{ours}"] = (theirs + suffix, before, after)
+    return keys
 
 
 def filters(resolution: int) -> dict[str, Tensor]:
-    """Their buffers of the filter [1, 3, 3, 1], of sum 4: known beforehand, so never taken from a file."""
+    """Their buffers of the filter [1, 3, 3, 1] with sum 4. They are constants, so they are never taken from a file."""
     blocks = range(resolution.bit_length() - 3)
     return {
         key: fir(4.0) for k in blocks for key in (f"convs.{2 * k}.conv.blur.kernel", f"to_rgbs.{k}.upsample.kernel")
@@ -64,9 +65,9 @@ def filters(resolution: int) -> dict[str, Tensor]:
 
 
 def read(path: Path) -> tuple[Config, dict[str, Tensor]]:
-    """Config and state dict, in our names, of the averaged generator.
+    """Config and state dict of the averaged generator, with our names.
 
-    Raises UserError for a damaged, foreign or incomplete file.
+    Raises UserError for a file that is damaged, incomplete or of another kind.
     """
     try:
         with torch.serialization.safe_globals(
@@ -79,13 +80,13 @@ def read(path: Path) -> tuple[Config, dict[str, Tensor]]:
             f"{path}: no whole .pt file in its {size:,} bytes ({pickles.reason(error)}): get the file again"
         ) from error
     if not isinstance(content, Mapping) or not isinstance(content.get("g_ema"), Mapping):
-        found = (
+        kind = (
             f"keys {', '.join(map(repr, list(content)[:6]))}"
             if isinstance(content, Mapping)
             else f"a {type(content).__name__}"
         )
         raise UserError(
-            f"{path}: holds {found}, expected a checkpoint of stylegan2-pytorch with the keys 'g_ema' and 'latent_avg'"
+            f"{path}: holds {kind}, expected a checkpoint of stylegan2-pytorch with the keys 'g_ema' and 'latent_avg'"
         )
     theirs = content["g_ema"]
     depth, blocks = _count(theirs, r"style\.(\d+)\.weight"), _count(theirs, r"to_rgbs\.(\d+)\.bias")
@@ -107,7 +108,7 @@ def read(path: Path) -> tuple[Config, dict[str, Tensor]]:
 def write(path: Path, generator: Generator) -> None:
     """Write a generator, whole or not at all.
 
-    Raises UserError where z and w differ in size, which that code cannot express.
+    Raises UserError if z and w differ in size, which that code does not support.
     """
     config = generator.config
     if config.z_dim != config.w_dim:
@@ -129,15 +130,15 @@ def write(path: Path, generator: Generator) -> None:
         )
         content["clamp"] = config.clamp
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    torch.save(content, part)
-    os.replace(part, path)
+    temporary = path.with_name(path.name + ".part")
+    torch.save(content, temporary)
+    os.replace(temporary, path)
 
 
 def _ours(
     path: Path, theirs: Mapping[str, Tensor], names: Mapping[str, tuple[str, int, int]], known: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """Their state dict in our names. Every key must be there, and no other."""
+    """Their state dict with our names. Raises UserError for a missing, unexpected or misshapen entry."""
     expected = {key for key, _, _ in names.values()} | known.keys()
     for key in sorted(expected - theirs.keys()):
         raise UserError(
@@ -166,7 +167,7 @@ def _ours(
 
 
 def _mean(path: Path, stored: Any, config: Config, state: Mapping[str, Tensor]) -> Tensor:
-    """The mean w: the stored one, or where a checkpoint has none, the mean of mapped latents of a fixed seed."""
+    """The stored mean w; if a checkpoint has none, the mean of mapped latents of a fixed seed."""
     if stored is None:
         log.warning(
             "%s has no latent_avg: truncation uses the mean of %s mapped latents of a fixed seed", path, f"{MEAN_OF:,}"
@@ -174,8 +175,8 @@ def _mean(path: Path, stored: Any, config: Config, state: Mapping[str, Tensor]) 
         z = torch.from_numpy(seeds.normal(0, MEAN_OF * config.z_dim)).float().reshape(MEAN_OF, config.z_dim)
         return build(path, config, state).mapping(z).mean(dim=0)
     if not isinstance(stored, Tensor) or stored.numel() != config.w_dim:
-        found = tuple(stored.shape) if isinstance(stored, Tensor) else type(stored).__name__
-        raise UserError(f"{path}: latent_avg is {found}, expected {config.w_dim} numbers: get the file again")
+        kind = tuple(stored.shape) if isinstance(stored, Tensor) else type(stored).__name__
+        raise UserError(f"{path}: latent_avg is {kind}, expected {config.w_dim} numbers: get the file again")
     return stored.float().reshape(-1)
 
 

@@ -1,4 +1,4 @@
-"""The config of a generator from the shapes of its tensors, and a generator from config and tensors."""
+"""Finds the config of a generator from the shapes of its tensors, and builds a generator from config and tensors."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from t2ibench.networks.stylegan2.network import Generator
 
 
 def config_of(where: Path | str, state: Mapping[str, Tensor], clamp: float | None = None) -> Config:
-    """The config that gives these shapes. channel_base is the smallest that does. Raises UserError where none does."""
+    """The config that gives these shapes, with the smallest channel_base that does. Raises UserError if none does."""
     depth, sizes = _numbered(state, r"mapping\.fc(\d+)\.weight"), _numbered(state, r"blocks\.b(\d+)\.conv1\.weight")
     expected = [2**k for k in range(2, max(len(sizes), 1) + 2)]
     if list(depth) != list(range(len(depth))) or list(sizes) != expected or not depth or len(sizes) < 2:
@@ -26,9 +26,9 @@ def config_of(where: Path | str, state: Mapping[str, Tensor], clamp: float | Non
     config = Config(max(sizes), depth[0].shape[-1], len(depth[len(depth) - 1]), len(depth), base, widest, clamp)
     wrong = {size: count for size, count in channels.items() if config.channels(size) != count}
     if wrong:
-        found = ", ".join(f"{count} at {size} px" for size, count in channels.items())
+        counts = ", ".join(f"{count} at {size} px" for size, count in channels.items())
         raise UserError(
-            f"{where}: {found} channels, which min(base / resolution, maximum) gives for no base: use another network"
+            f"{where}: {counts} channels, which min(base / resolution, maximum) gives for no base: use another network"
         )
     return config
 
@@ -63,8 +63,8 @@ def build(where: Path | str, config: Config, state: Mapping[str, Tensor]) -> Gen
 
 def _numbered(state: Mapping[str, Tensor], pattern: str) -> dict[int, Tensor]:
     """The tensors whose name matches, by the number in it, in order."""
-    found = {int(match[1]): value for key, value in state.items() if (match := re.fullmatch(pattern, key))}
-    return dict(sorted(found.items()))
+    tensors = {int(match[1]): value for key, value in state.items() if (match := re.fullmatch(pattern, key))}
+    return dict(sorted(tensors.items()))
 
 
 def _shape(value: Tensor) -> str:

@@ -1,4 +1,4 @@
-"""How the attribute judge is trained: one softmax an attribute over all attributes at once, then a temperature each."""
+"""Training of the attribute judge: one network with a softmax for each attribute, then a temperature for each."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ SPLITS = {"attribute-judge": (("balanced-train",), "balanced-test")}
 
 
 def masked_loss(logits: Tensor, labels: Tensor, attributes: Mapping[str, Sequence[str]]) -> Tensor:
-    """Cross-entropy over the labels that are there (not -1), averaged within each attribute, summed over attributes."""
+    """Cross-entropy of the known labels (not -1), averaged within each attribute and summed over attributes."""
     pieces = logits.split([len(values) for values in attributes.values()], dim=1)
     losses = [
         F.cross_entropy(p, y, ignore_index=-1, reduction="sum") / (y >= 0).sum().clamp(min=1)
@@ -128,8 +128,9 @@ class JudgeRecipe:
         return None
 
     def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """The weights, and a config that holds attributes, sizes, and temperatures fitted on images that were kept out
-        of training.
+        """The weights, and a config with attributes, sizes and temperatures.
+
+        The temperatures are fitted on images that were kept out of training.
         """
         sizes = {"widths": list(self.config.widths), "features": self.config.features, "size": self.size}
         config = {"attributes": self.attributes, "temperatures": dict.fromkeys(self.attributes, 1.0), **sizes}

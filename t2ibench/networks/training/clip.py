@@ -1,12 +1,11 @@
-"""How the zoo's CLIPs are trained: symmetric InfoNCE (Radford et al., ICML 2021) over images and one of their captions
-each.
+"""Training of the zoo's CLIPs by symmetric InfoNCE (Radford et al., ICML 2021).
 
-The guide and the judge differ in architecture, initial weights and order of the data, so that what pleases the one need
-not please the other. Texts that are equal within a batch are all right answers for each other's images, and share the
-target evenly.
+A batch holds images and one caption for each. The guide and the judge differ in architecture, initial weights and order
+of the data, so an image that the guide scores highly need not get a high score from the judge. Equal texts of a batch
+are all right answers for each other's images, and share the target evenly.
 
-Where a data set labels its images, a second loss asks which value of each attribute an image shows, among the texts
-that name them: small things such as a mouth hardly tell the captions of a batch apart, and would be learned last.
+If a data set labels its images, a second loss is added: which of the texts that name the values of an attribute fits
+the image? Small parts such as a mouth hardly help to tell the captions of a batch apart, and would be learned last.
 """
 
 import json
@@ -87,9 +86,9 @@ DEFAULTS: Mapping[str, Config] = {
 
 
 class Texts:
-    """All texts of a split as tokens: its captions, and short texts made from what is visible in an image.
+    """All texts of a split as tokens: its captions, and short texts about visible attributes.
 
-    coloured: also each of them as the text of an image in other colours.
+    coloured: make a second version of each text, for images whose colours were changed.
     """
 
     def __init__(self, split: Split, context_length: int, coloured: bool = False) -> None:
@@ -105,8 +104,11 @@ class Texts:
         return self.index.setdefault(text, len(self.index))
 
     def draw(self, rows: np.ndarray, seed: int, short: float, coloured: Tensor | None = None) -> Tensor:
-        """Tokens of one text of each image, int64 [B, L]; with probability `short` a short one. coloured: which say so,
-        bool [B].
+        """Tokens of one text for each image, int64 [B, L].
+
+        rows: the images.
+        short: the probability that a text is a short one.
+        coloured: which texts say that colours were changed, bool [B]; None for no text.
         """
         numbers = uniform(seed, 2 * len(rows)).reshape(-1, 2)
         chosen = []
@@ -121,7 +123,7 @@ class Texts:
 
 
 def _short_texts(split: Split) -> list[list[str]]:
-    """For each image texts that say one visible attribute, or two; none without a vocabulary."""
+    """For each image, texts that say one or two of its visible attributes; none without a vocabulary."""
     if split.attributes is None or split.vocabulary is None:
         return [[] for _ in split.ids]
     phrases, subject = split.vocabulary.phrases, split.vocabulary.subject
@@ -147,8 +149,9 @@ def _single_texts(vocabulary: Vocabulary, phrase: tuple[str, str]) -> tuple[str,
 
 
 class Values:
-    """For each attribute the texts that name its values, and which value each image shows; empty where none is labelled
-    or wanted.
+    """The texts that name the values of each attribute, and the value that each image shows.
+
+    It is empty for a split without labels or a vocabulary, and unless it is `wanted`.
     """
 
     def __init__(self, split: Split, context_length: int, wanted: bool = True) -> None:
@@ -177,10 +180,10 @@ class Values:
 
 
 def encode_texts(model: CLIP, tokens: Tensor, parts: int = 3) -> Tensor:
-    """Text features [B, D] as `model.encode_text` gives them, at about half the cost: texts are grouped by length and
-    padding is cut.
+    """Text features [B, D], equal to those of `model.encode_text`, at about half the cost.
 
-    Attention is causal and the end token is read, so what stands behind it changes nothing.
+    Texts are grouped by length and their padding is cut. Attention is causal and features are read at the end token, so
+    what follows it has no effect.
     """
     lengths = (tokens == END).int().argmax(1) + 1
     order = lengths.argsort(stable=True)
@@ -299,9 +302,13 @@ class ClipRecipe:
     def _learn(
         self, images: Tensor, tokens: Tensor, same: Tensor, labels: Tensor | None
     ) -> tuple[dict[str, float], Tensor]:
-        """One update on floats [B, 3, H, W]: its losses, and the gradient of the images where it is asked for.
+        """One optimiser step; returns its losses, and the gradient of the loss for the images.
 
-        tokens [B, L] of a text each, behind them those of the values where there are labels.
+        images: floats [B, 3, H, W].
+        tokens: of one text per image, [B, L]; if there are labels, followed by the tokens of the attribute values.
+        same: which texts are equal, bool [B, B].
+        labels: the value of each attribute, int64 [B, attributes], -1 for unknown; None leaves out that loss.
+        The gradient is computed only for adversarial training; otherwise it is 0.
         """
         count, images = len(images), images.detach().requires_grad_(self.config.adversarial > 0)
         seen = self.preprocess.normalise(self.preprocess.resize((images + 1) / 2)).contiguous(
@@ -366,7 +373,7 @@ class ClipRecipe:
 
 
 def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, models: Models, seed: int) -> ClipRecipe:
-    """How a CLIP is trained; the part decides the defaults.
+    """The training recipe of a CLIP. The part decides the defaults of the settings.
 
     Raises UserError for an unknown part or setting, or too few images.
     """

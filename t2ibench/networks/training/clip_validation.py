@@ -1,4 +1,4 @@
-"""How well a CLIP finds the caption of a real image, and how well anybody could: the numbers of its card."""
+"""Validation numbers for a CLIP's card: how often it, and an oracle, find the caption of an image."""
 
 from collections import Counter
 from typing import Any
@@ -15,10 +15,9 @@ POOL = 100
 
 
 def distractors(texts: list[str], pool: int, seed: int) -> Tensor:
-    """For each text the rows of `pool - 1` others that are not equal to it, drawn without replacement: int64 [N, pool -
-    1].
+    """For each text the rows of `pool - 1` other texts, drawn without replacement: int64 [N, pool - 1].
 
-    Raises ValueError where there are too few.
+    Texts equal to it are never drawn. Raises ValueError if there are too few others.
     """
     rows = []
     for i, text in enumerate(texts):
@@ -41,25 +40,26 @@ def found_first(similarity: Tensor, others: Tensor) -> Tensor:
 
 
 def oracle(split: Split, which: int, others: Tensor) -> Tensor:
-    """The chance that someone who knows every attribute finds the text: 1 / (texts of the pool that are true of the
-    image), [N].
+    """For each image the chance that someone who knows all its attributes finds its text, [N].
 
-    Captions are partial, so several may be true; the oracle draws among them. Raises ValueError for a split without
-    mentions.
+    Captions are partial, so several texts of a pool may be true of an image. The oracle picks one of these at random,
+    so the chance is 1 / (number of true texts). Raises ValueError for a split without mentions.
     """
     if split.attributes is None or split.mentions is None:
         raise ValueError(f"{split.dataset} {split.name} does not say what its captions mention")
     shown = [{f"{name}={value}" for name, value in row.items()} for row in split.attributes.to_dict("records")]
-    said = [frozenset(mentions[which]) for mentions in split.mentions]
-    return torch.tensor([1 / (1 + sum(said[j] <= shown[i] for j in row)) for i, row in enumerate(others.tolist())])
+    mentioned = [frozenset(mentions[which]) for mentions in split.mentions]
+    return torch.tensor([1 / (1 + sum(mentioned[j] <= shown[i] for j in row)) for i, row in enumerate(others.tolist())])
 
 
 def retrieval_numbers(clip: Clip, split: Split, which: int = 0, seed: int = 0) -> dict[str, Any]:
-    """R-precision at 1 of POOL with caption `which` of each image, the oracle's, their ratio, and cosines of right and
-    wrong texts.
+    """Retrieval numbers of a split, with caption number `which` of each image.
 
-    The pool is smaller where texts repeat or are few; where all are equal there is nothing to find, and only the cosine
-    is given.
+    n, pool: images, and texts in a pool; the pool is smaller than POOL if texts repeat or are few.
+    cosine_right, cosine_wrong: mean cosine of images with their own texts and with others.
+    r_precision: how often an image's own text is the nearest of the pool.
+    oracle, of_oracle: what the oracle reaches, and the share of it that the CLIP reaches; only with mentions.
+    If all texts are equal, only `n`, `pool` and `cosine_right` are given.
     """
     images = clip.encode_images(torch.from_numpy(split.images.read(np.arange(len(split)))))
     texts = [captions[which] for captions in split.captions]

@@ -1,4 +1,4 @@
-"""How the encoder of StyleGAN2 is trained, which finds an image's place in W+."""
+"""Training of the encoder that finds the code of an image in StyleGAN2's W+."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -82,7 +82,7 @@ class EncoderRecipe:
         return {name: value.item() for name, value in parts.items()}
 
     def _known(self, count: int, stream: torch.Generator) -> Tensor:
-        """Rows of random latents, drawn a little towards the mean."""
+        """w_plus of random latents, truncated a little towards the mean."""
         z = torch.randn(count, self.generator.config.z_dim, generator=stream).to(self.device)
         return self.generator.truncate(self.generator.mapping(z), 0.8)
 
@@ -95,7 +95,7 @@ class EncoderRecipe:
 
     @torch.no_grad()
     def preview(self) -> Tensor:
-        """Held-out images, each beside itself drawn again."""
+        """Held-out images, each beside its reconstruction."""
         images = torch.from_numpy(self.val.images.read(np.arange(min(32, len(self.val)))))
         return torch.stack([images, self._again(images)], dim=1).flatten(0, 1)
 
@@ -108,8 +108,11 @@ class EncoderRecipe:
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
-        """Held-out images drawn again: mean absolute difference in grey levels, and that of an image and another
-        one.
+        """Reconstruction of held-out images.
+
+        images: how many.
+        difference: mean absolute difference of image and reconstruction, in grey levels.
+        difference_to_another: the same of two different images.
         """
         count = min(1000, len(self.val))
         images = torch.from_numpy(self.val.images.read(np.arange(count)))

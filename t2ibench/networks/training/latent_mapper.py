@@ -1,10 +1,10 @@
-"""How a mapper is trained for one text: on codes of the generator's own, none of which is a source of any sample.
+"""Training of a mapper for one text, on random codes of the generator. None of them is the source of a sample.
 
     L = lambda_clip sum_m mean Loss_CLIP,m(G(v'), t) + lambda_l2 mean (v' - v)^2 + lambda_id mean L_ID(G(v'), G(v))
         + lambda_norm mean (|E(G(v'))| - |E(G(v))|)^2,    v' = v + residual M_t(v)
 
-The last term is StyleGAN-NADA's, on embeddings of the first CLIP as they come. Left out of the released training:
-keeping the best of several validations.
+The last term is StyleGAN-NADA's; E are embeddings of the first CLIP before they are brought to unit norm. Not done
+here: the released training validates several times and keeps the best network.
 """
 
 import time
@@ -28,7 +28,10 @@ HELD_OUT = 16  # codes behind the numbers of a card
 
 @dataclass(frozen=True)
 class Settings:
-    """What a method decides of its mappers. stream: names their random numbers, which no two methods share."""
+    """What a method decides about its mappers.
+
+    stream: name of the sequence of random numbers; each method has its own.
+    """
 
     stream: str
     truncation_psi: float
@@ -51,8 +54,12 @@ class Settings:
 class MapperRecipe:
     """Trains one mapper; a `loop.Recipe`.
 
-    distances: of the CLIPs that guide it. identity: features behind L_ID; None leaves the term out. recorded: what a
-    card and the name of a cached file say of the training; all that decides it. data: what the card says of the codes.
+    own: the settings of the method.
+    prompt: the text.
+    distances: one for each CLIP that guides the training.
+    identity: the features behind L_ID; None leaves the term out.
+    recorded: everything that decides the training; it goes into the card and the name of the cached file.
+    data: what the card says about the codes.
     """
 
     def __init__(
@@ -77,7 +84,7 @@ class MapperRecipe:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Of the card."""
+        """Entries of the card."""
         clips = [distance.clip.name for distance in self.distances]
         optimised_for = clips[0] if len(clips) == 1 else clips
         return {"data": dict(self.data), "optimised_for": optimised_for, "training_seconds": round(self.seconds, 3)}
@@ -113,12 +120,12 @@ class MapperRecipe:
         return {"loss": float(loss.detach()), **{key: float(value.detach()) for key, value in losses.items()}}
 
     def distance(self, images: Tensor) -> Tensor:
-        """Mean 1 - cos of images with the text, summed over the CLIPs."""
+        """Mean of 1 - cos(image, text), summed over the CLIPs."""
         return torch.stack([of(images, text).mean() for of, text in zip(self.distances, self.texts, strict=True)]).sum()
 
     @torch.no_grad()
     def codes(self, purpose: str, rows: Iterable[int]) -> Tensor:
-        """Codes v of z's of their own stream, [B, L, w_dim] or [B, C]; `purpose` is "train" or "held out"."""
+        """Random codes v, [B, L, w_dim] or [B, C]. purpose: "train" or "held out"; their codes differ."""
         seeds = [derive_seed(self.own.stream, "mapper codes", purpose, int(row)) for row in rows]
         w = self.generator.mapping(latents(seeds, self.generator.config.z_dim).to(self.device))
         w_plus = self.generator.truncate(w, self.own.truncation_psi)
@@ -152,9 +159,7 @@ class MapperRecipe:
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
-        """Cosine of held-out images with the text before and after, under the CLIPs that were optimised (their
-        mean).
-        """
+        """Cosine of held-out images with the text before and after the edit: the mean over the CLIPs that guided."""
         v = self.codes("held out", range(HELD_OUT))
         moved = v + self.own.residual * self.network(v)
         before, after = (1 - float(self.distance(self.render(codes))) / len(self.distances) for codes in (v, moved))
@@ -162,8 +167,9 @@ class MapperRecipe:
 
 
 def norm_loss(distance: ClipDistance, images: Tensor, before: Tensor) -> Tensor:
-    """Mean square of the difference in length of two images' embeddings, those of `before` without gradient; 0 for
-    equal images.
+    """Mean squared difference of the lengths of two images' embeddings; 0 for equal images.
+
+    No gradient flows to `before`.
     """
     with torch.no_grad():
         wanted = torch.linalg.vector_norm(distance.embeddings(before), dim=1)

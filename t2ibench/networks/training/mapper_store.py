@@ -1,4 +1,4 @@
-"""Mappers by their text: each is trained when it is first asked for, and kept in the cache."""
+"""The cache of mappers: the mapper of a text is trained when it is first needed, and then kept."""
 
 import hashlib
 import json
@@ -23,11 +23,16 @@ from t2ibench.networks.training.latent_mapper import MapperRecipe, Settings, new
 def once(
     recorded: dict[str, object], prompt: str, owner: str, steps: int, make: Callable[[], MapperRecipe]
 ) -> tuple[weight_files.Weights, float]:
-    """The weights of a text's mapper, and the seconds that were spent on them now.
+    """The weights of a text's mapper, and the seconds that this call spent on training them.
 
-    recorded: all that decides them; its hash is in their name. They are trained, by the recipe of `make`, where the
-    cache does not soundly hold them; a kill in between loses a minute at most. Raises FloatingPointError for a loss
-    that is not finite, and leaves nothing then.
+    recorded: everything that decides the weights; its hash is part of their name.
+    prompt: the text.
+    owner: the method, which names the folder of the cache.
+    steps: of the training.
+    make: makes the recipe; called only if the cache has no sound weights.
+
+    A process that is killed loses at most a minute of training. Raises FloatingPointError for a loss that is not
+    finite; then nothing is kept.
     """
     key = hashlib.sha256(json.dumps(recorded, sort_keys=True, default=str).encode()).hexdigest()
     name = f"{re.sub('[^A-Za-z0-9]+', '-', prompt)[:60].strip('-')}-{key[:16]}"
@@ -50,7 +55,7 @@ def once(
 
 
 def load(weights: weight_files.Weights, own: Settings, generator: Generator, device: torch.device) -> MapperNetwork:
-    """The mapper of weights, frozen."""
+    """A frozen mapper with these weights."""
     network = new_network(own, generator)
     network.load_state_dict(dict(weights.tensors))
     return network.to(device).requires_grad_(False)

@@ -1,7 +1,7 @@
-"""Ranger, the optimiser of the latent mapper: RAdam (Liu et al., ICLR 2020), gradients of zero mean (Yong et al., ECCV
-2020), Lookahead.
+"""Ranger, the optimiser of the latent mapper. It combines three methods.
 
-RAdam is PyTorch's, whose threshold on the variance is the same 5 as Ranger's.
+RAdam (Liu et al., ICLR 2020) is PyTorch's, which has the same threshold of 5 on the variance as Ranger. Gradients are
+centred to zero mean (Yong et al., ECCV 2020). Lookahead (Zhang et al., NeurIPS 2019) keeps slow weights.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,9 +14,7 @@ BETAS, EPS, EVERY, SHARE = (0.95, 0.999), 1e-5, 6, 0.5  # of the released code
 
 
 class Ranger(torch.optim.RAdam):
-    """Every `EVERY` steps the slow weights go `SHARE` of the way to the fast ones, which go on from there (Zhang et
-    al., NeurIPS 2019).
-    """
+    """Every `EVERY` steps the slow weights move by `SHARE` towards the fast ones, which then continue from there."""
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float) -> None:
         super().__init__(parameters, lr=lr, betas=BETAS, eps=EPS)

@@ -1,10 +1,13 @@
-"""How the zoo's StyleGAN2 is trained, by one of three discriminators behind one command.
+"""Training of the zoo's StyleGAN2 with one of three discriminators.
 
-`stylegan2`: the paper's own; `small`: the one of DCGAN, which takes far less time. Both learn by the non-saturating
-logistic loss with lazy R1 and, where it has a weight, lazy path-length regularisation (Karras et al., CVPR 2020), or by
-the same loss of the difference to a real image, with R1 and R2 (Huang et al., NeurIPS 2024), which keeps kinds of image
-that the other loses. `projected`: small heads over the frozen guide CLIP, hinge loss, differentiable augmentation.
-Discriminator and generator learn from the same generated images, which saves one of two passes.
+    stylegan2   the paper's own
+    small       the one of DCGAN, which takes far less time
+    projected   small heads over the frozen guide CLIP, with hinge loss and differentiable augmentation
+
+The first two have a choice of losses. "logistic" is the non-saturating logistic loss with lazy R1, and lazy path-length
+regularisation if that has a weight (Karras et al., CVPR 2020). "relativistic" is the same loss of the difference to a
+real image, with R1 and R2 (Huang et al., NeurIPS 2024); it keeps kinds of images that the other loses. Discriminator
+and generator learn from the same generated images, which saves one of two passes.
 """
 
 import copy
@@ -38,7 +41,7 @@ NAMES = {"encoder": "stylegan2-encoder"}  # of the weights, before "-<data set>"
 
 @dataclass(frozen=True)
 class Settings:
-    """The generator is sized for a laptop: 64 pixels, 0.76 million parameters."""
+    """Settings of a training. The default generator fits a laptop: 64 pixels, 0.76 million parameters."""
 
     discriminator: Literal["small", "stylegan2", "projected"] = "small"
     z_dim: int = 64
@@ -54,9 +57,7 @@ class Settings:
     batch: int = 32
     learning_rate: float = 2e-3
     small_rate: float = 4e-4  # of the small discriminator
-    loss: Literal["relativistic", "logistic"] = (
-        "relativistic"  # of logits' differences, with R1 and R2; or the paper's, with R1
-    )
+    loss: Literal["relativistic", "logistic"] = "relativistic"  # with R1 and R2; "logistic" is the paper's, with R1
     mixing: float = 0.3  # share of images made of two latents, crossing over at a random row
     ema: float = 0.998
     r1: float = 5.0  # gamma of the paper, of R2 too; a penalty every `r1_every` steps, weighed by as many
@@ -106,16 +107,16 @@ class StyleGAN2Recipe:
         self.facts = {"data": data, "seed": seed, "optimised_for": used}
 
     def _adam(self, network: nn.Module, every: int | None) -> torch.optim.Adam:
-        """Adam; a regulariser that comes every so many steps has its share in the rate and the memory, as in the paper.
+        """Adam for a network with a lazy regulariser in every `every`-th step; None: without a regulariser.
 
-        Not the fused one: on a CPU it reads a gradient in the order of memory, whatever its strides, and so mixes up
-        its entries.
+        As in the paper, the learning rate and beta_2 are adjusted for the extra steps. The fused Adam is not used: on a
+        CPU it reads a gradient in memory order, whatever its strides, and so mixes up the entries.
         """
         share = every / (every + 1) if every else 1.0
         return torch.optim.Adam(network.parameters(), self.config.learning_rate * share, betas=(0.0, 0.99**share))
 
     def _optimiser_d(self) -> torch.optim.Adam:
-        """As the generator's, but for the small discriminator, whose learning rate is not equalised."""
+        """As for the generator, except for the small discriminator, which has no equalised learning rate."""
         if isinstance(self.discriminator, SmallDiscriminator):
             return torch.optim.Adam(self.discriminator.parameters(), self.config.small_rate, betas=(0.5, 0.999))
         return self._adam(
@@ -184,7 +185,10 @@ class StyleGAN2Recipe:
         return {**losses, "g": loss_g.item()}
 
     def _loss(self, up: Tensor, down: Tensor | None) -> Tensor:
-        """Of logits [B, 1] that are to rise and those that are to fall; relativistic: of the pairs' differences."""
+        """The loss that raises the logits `up` and lowers the logits `down`, both [B].
+
+        The relativistic loss is of the difference of the two.
+        """
         if self.config.loss == "relativistic" and down is not None:
             return F.softplus(down.float() - up.float()).mean()
         return F.softplus(-up.float()).mean() + (0.0 if down is None else F.softplus(down.float()).mean())
@@ -204,7 +208,7 @@ class StyleGAN2Recipe:
         return float(self.mean_path)
 
     def _images(self, count: int, stream: torch.Generator) -> Tensor:
-        """Images of the generator in training, with random noise and mixed styles; also moves the running mean of w."""
+        """Images of the generator in training, with random noise and mixed styles. Updates the running mean of w."""
         generator = self.generator
         w = generator.mapping(self._normal((2 * count, self.config.z_dim), stream))
         with torch.no_grad():
@@ -237,12 +241,15 @@ class StyleGAN2Recipe:
             getattr(self, name).load_state_dict(state[name])
 
     def preview(self) -> Tensor:
-        """Sixty-four latents, always the same."""
+        """Images of 64 latents, always the same ones."""
         return self.sample(64, "preview")
 
     @torch.no_grad()
     def sample(self, count: int, purpose: str) -> Tensor:
-        """Images as they will be made later: averaged weights, no truncation, fixed noise. uint8 [count, 3, H, W]."""
+        """Images of the averaged generator, without truncation and with fixed noise, as it will be used later.
+
+        Returns uint8 [count, 3, H, W].
+        """
         z = latents([derive_seed(self.seed, purpose, k) for k in range(count)], self.config.z_dim).to(self.device)
         return torch.cat([to_uint8(self.averaged(part)).cpu() for part in z.split(64)])
 
@@ -250,8 +257,9 @@ class StyleGAN2Recipe:
         return self.averaged.state_dict(), asdict(self.shape)
 
     def validate(self) -> dict[str, Any]:
-        """Fréchet distance to validation images in the guide's features, so that no judge had a say: comparable between
-        cards only.
+        """Fréchet distance to validation images, in the features of the guide CLIP. Compare it only with other cards.
+
+        No judge is used here, so that none takes part in choosing a generator.
         """
         clip, count = self.models.clip(self.config.clip), min(2000, len(self.val))
         real, fake = (
@@ -263,7 +271,7 @@ class StyleGAN2Recipe:
 
 
 def update(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One step of what the optimiser holds."""
+    """One step of the optimiser; only its own parameters get gradients."""
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True):
         parameter.grad = gradient
@@ -271,8 +279,9 @@ def update(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
 
 
 def gradient_penalty(discriminator: nn.Module, images: Tensor) -> Tensor:
-    """Mean squared norm of the gradient of the logits at images [B, 3, H, W]: R1 of real ones, R2 of generated
-    (Mescheder, ICML 2018).
+    """Mean squared norm of the gradient of the logits at images [B, 3, H, W] (Mescheder, ICML 2018).
+
+    It is R1 for real images and R2 for generated ones.
     """
     images = images.detach().requires_grad_(True)
     [gradient] = torch.autograd.grad(discriminator(images).sum(), images, create_graph=True)
@@ -280,8 +289,9 @@ def gradient_penalty(discriminator: nn.Module, images: Tensor) -> Tensor:
 
 
 def path_lengths(images: Tensor, w_plus: Tensor, directions: Tensor) -> Tensor:
-    """|J_w^T y| of each image [B], for random images y of unit variance (Karras et al., CVPR 2020), as released: a mean
-    over the rows.
+    """|J_w^T y| of each image, [B] (Karras et al., CVPR 2020); as in the released code, a mean over the rows of w_plus.
+
+    directions: the random images y, of unit variance.
     """
     scaled = directions / (images.shape[2] * images.shape[3]) ** 0.5
     [gradient] = torch.autograd.grad((images * scaled).sum(), w_plus, create_graph=True)
@@ -289,8 +299,10 @@ def path_lengths(images: Tensor, w_plus: Tensor, directions: Tensor) -> Tensor:
 
 
 def disturb(images: Tensor, stream: torch.Generator, colour: bool, reach: int) -> Tensor:
-    """Differentiable augmentation of floats in [-1, 1] (Zhao et al., NeurIPS 2020): brightness, saturation and contrast
-    where `colour`, then a shift by up to `reach` pixels each way, zeros coming in.
+    """Differentiable augmentation of images, floats in [-1, 1] (Zhao et al., NeurIPS 2020).
+
+    colour: change brightness, saturation and contrast.
+    reach: the largest shift in pixels, in each direction; zeros fill the gap.
     """
     count, _, height, width = images.shape
     if colour:
