@@ -181,16 +181,16 @@ def success(
     value, ci = clustered_rate(counted["reached"], counted["k"], counted["edit"], confusions, seed, draws)
     edits: dict[str, dict[str, Any]] = {}
     for name, (verdict, counts) in judges.items():
-        every, own = tries[tries["edit"] == name], counted[counted["edit"] == name]
-        edits[name] = {"asked": len(every), "already": int(every["already"].sum()), "n": len(own)}
-        if n := len(own):
-            hits = int(own["reached"].sum())
-            truth = float(freed(own["reached"], own["edit"], {name: counts}).mean()) if known[name] else None
+        every, of_edit = tries[tries["edit"] == name], counted[counted["edit"] == name]
+        edits[name] = {"asked": len(every), "already": int(every["already"].sum()), "n": len(of_edit)}
+        if n := len(of_edit):
+            hits = int(of_edit["reached"].sum())
+            truth = float(freed(of_edit["reached"], of_edit["edit"], {name: counts}).mean()) if known[name] else None
             edits[name] |= {
                 "hits": hits,
                 "rate": hits / n,
                 "ci": list(wilson(hits, n)),
-                "gain": mean_or_none(own["gain"]),
+                "gain": mean_or_none(of_edit["gain"]),
             }
             edits[name]["corrected"] = None if truth is None else min(1.0, max(0.0, truth))
         edits[name]["gate"] = {"failures": verdict.failures, **verdict.numbers}
@@ -277,19 +277,21 @@ def clustered_rate(
     """
     names = list(dict.fromkeys(edits))
     sizes = pd.crosstab(sources, edits)[names].to_numpy(float)  # [K, E]
-    found = pd.crosstab(sources, edits, values=hits.astype(float), aggfunc="sum").fillna(0)[names].to_numpy(float)
+    hit_counts = pd.crosstab(sources, edits, values=hits.astype(float), aggfunc="sum").fillna(0)[names].to_numpy(float)
     counts = np.stack([confusions[name] for name in names])  # [E, 2, 2]
 
-    def rate(found: np.ndarray, sizes: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    def rate(hit_counts: np.ndarray, sizes: np.ndarray, counts: np.ndarray) -> np.ndarray:
         fall_out, sensitivity = errors(counts)
-        return ((found - fall_out * sizes) / (sensitivity - fall_out)).sum(-1) / sizes.sum(-1)
+        return ((hit_counts - fall_out * sizes) / (sensitivity - fall_out)).sum(-1) / sizes.sum(-1)
 
     picks = np.concatenate(list(resamples(len(sizes), derive_seed(seed, "sources"), draws)))
     times = np.stack([np.bincount(row, minlength=len(sizes)) for row in picks])  # [B, K]
     again = multinomial_draws(counts.swapaxes(1, 2), derive_seed(seed, "real images"), draws).swapaxes(2, 3)
-    value = float(rate(found.sum(0), sizes.sum(0), counts))
+    value = float(rate(hit_counts.sum(0), sizes.sum(0), counts))
     interval = bca_interval(
-        value, rate(times @ found, times @ sizes, again), rate(found.sum(0) - found, sizes.sum(0) - sizes, counts)
+        value,
+        rate(times @ hit_counts, times @ sizes, again),
+        rate(hit_counts.sum(0) - hit_counts, sizes.sum(0) - sizes, counts),
     )
     value, low, high = (min(1.0, max(0.0, number)) for number in (value, *interval))
     return value, (low, high) if low < high else wilson(value * len(sizes), len(sizes))

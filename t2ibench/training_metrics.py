@@ -212,7 +212,7 @@ def _features(network: nn.Module | None, batch: Any) -> Tensor:
     features = batch if network is None else network(batch)
     if features.ndim != 2 or not features.is_floating_point():
         raise ValueError(
-            f"features are {features.dtype} {list(features.shape)}, expected floats [B, d]: give the network that makes "
-            f"them"
+            f"features are {features.dtype} {list(features.shape)}, expected floats [B, d]: give the network that "
+            f"makes them"
         )
     return features.detach()

@@ -54,7 +54,7 @@ class Settings:
 class MapperRecipe:
     """Trains one mapper; a `loop.Recipe`.
 
-    own: the settings of the method.
+    config: the settings of the method.
     prompt: the text.
     distances: one for each CLIP that guides the training.
     identity: the features behind L_ID; None leaves the term out.
@@ -64,7 +64,7 @@ class MapperRecipe:
 
     def __init__(
         self,
-        own: Settings,
+        config: Settings,
         prompt: str,
         generator: Generator,
         distances: Sequence[ClipDistance],
@@ -72,14 +72,14 @@ class MapperRecipe:
         recorded: Mapping[str, Any],
         data: Mapping[str, Any],
     ) -> None:
-        self.own, self.prompt, self.generator, self.distances = own, prompt, generator, list(distances)
+        self.config, self.prompt, self.generator, self.distances = config, prompt, generator, list(distances)
         self.identity, self.settings, self.data = identity, recorded, data
         self.texts = [distance.text_features([prompt]) for distance in distances]  # [1, D] each
         self.device, self.seconds = self.texts[0].device, 0.0
-        self.network = new_network(own, generator).to(self.device)
-        parameters, rate = self.network.parameters(), own.learning_rate
+        self.network = new_network(config, generator).to(self.device)
+        parameters, rate = self.network.parameters(), config.learning_rate
         self.optimizer: torch.optim.Optimizer = (
-            Ranger(parameters, rate) if own.optimiser == "ranger" else torch.optim.Adam(parameters, rate)
+            Ranger(parameters, rate) if config.optimiser == "ranger" else torch.optim.Adam(parameters, rate)
         )
 
     @property
@@ -90,24 +90,29 @@ class MapperRecipe:
         return {"data": dict(self.data), "optimised_for": optimised_for, "training_seconds": round(self.seconds, 3)}
 
     def step(self, index: int, progress: float) -> dict[str, float]:
-        started, own = time.perf_counter(), self.own
-        self.optimizer.param_groups[0]["lr"] = own.learning_rate * (
-            warmup_cosine(progress) if own.schedule == "cosine" else 1.0
+        started, config = time.perf_counter(), self.config
+        self.optimizer.param_groups[0]["lr"] = config.learning_rate * (
+            warmup_cosine(progress) if config.schedule == "cosine" else 1.0
         )
-        v = self.codes("train", batch_rows(derive_seed(own.stream, "order"), index, own.codes, own.batch))
+        v = self.codes("train", batch_rows(derive_seed(config.stream, "order"), index, config.codes, config.batch))
         moved = self.network(v)
-        images = self.render(v + own.residual * moved)
+        images = self.render(v + config.residual * moved)
         losses = {"clip": self.distance(images), "l2": self.l2_term(moved)}
-        if self.identity is not None or own.lambda_norm:
+        if self.identity is not None or config.lambda_norm:
             with torch.no_grad():
                 before = self.render(v)
         if self.identity is not None:
             with torch.no_grad():
                 source = self.identity(before)
             losses["id"] = identity_loss(self.identity(images), source).mean()
-        if own.lambda_norm:
+        if config.lambda_norm:
             losses["norm"] = norm_loss(self.distances[0], images, before)
-        weights = {"clip": own.lambda_clip, "l2": own.lambda_l2, "id": own.lambda_id, "norm": own.lambda_norm}
+        weights = {
+            "clip": config.lambda_clip,
+            "l2": config.lambda_l2,
+            "id": config.lambda_id,
+            "norm": config.lambda_norm,
+        }
         loss = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
         if not torch.isfinite(loss):
             raise FloatingPointError(
@@ -126,20 +131,20 @@ class MapperRecipe:
     @torch.no_grad()
     def codes(self, purpose: str, rows: Iterable[int]) -> Tensor:
         """Random codes v, [B, L, w_dim] or [B, C]. purpose: "train" or "held out"; their codes differ."""
-        seeds = [derive_seed(self.own.stream, "mapper codes", purpose, int(row)) for row in rows]
+        seeds = [derive_seed(self.config.stream, "mapper codes", purpose, int(row)) for row in rows]
         w = self.generator.mapping(latents(seeds, self.generator.config.z_dim).to(self.device))
-        w_plus = self.generator.truncate(w, self.own.truncation_psi)
-        return self.generator.style(w_plus) if self.own.kind == "style" else w_plus
+        w_plus = self.generator.truncate(w, self.config.truncation_psi)
+        return self.generator.style(w_plus) if self.config.kind == "style" else w_plus
 
     def render(self, v: Tensor) -> Tensor:
-        return self.generator.synthesis(v if self.own.kind == "style" else self.generator.style(v))
+        return self.generator.synthesis(v if self.config.kind == "style" else self.generator.style(v))
 
     def l2_term(self, moved: Tensor) -> Tensor:
         """mean (v' - v)^2, in S the sum of the layers' means ("reference"); or |M_t(v)| ("paper", eq. 4)."""
-        if self.own.l2 == "paper":
+        if self.config.l2 == "paper":
             return torch.linalg.vector_norm(moved.flatten(1), dim=1).mean()
-        step = (self.own.residual * moved).square()
-        if self.own.kind != "style":
+        step = (self.config.residual * moved).square()
+        if self.config.kind != "style":
             return step.mean()
         return torch.stack([step[:, layer.start : layer.stop].mean() for layer in self.generator.layers]).sum()
 
@@ -161,7 +166,7 @@ class MapperRecipe:
     def validate(self) -> dict[str, Any]:
         """Cosine of held-out images with the text before and after the edit: the mean over the CLIPs that guided."""
         v = self.codes("held out", range(HELD_OUT))
-        moved = v + self.own.residual * self.network(v)
+        moved = v + self.config.residual * self.network(v)
         before, after = (1 - float(self.distance(self.render(codes))) / len(self.distances) for codes in (v, moved))
         return {"n": HELD_OUT, "cosine_before": round(before, 4), "cosine_after": round(after, 4)}
 
@@ -176,8 +181,8 @@ def norm_loss(distance: ClipDistance, images: Tensor, before: Tensor) -> Tensor:
     return (torch.linalg.vector_norm(distance.embeddings(images), dim=1) - wanted).square().mean()
 
 
-def new_network(own: Settings, generator: Generator) -> MapperNetwork:
+def new_network(config: Settings, generator: Generator) -> MapperNetwork:
     """An untrained mapper, the same for every text."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(own.stream, "mapper"))
-        return MapperNetwork(generator.config, own.kind, own.levels, own.axis)
+        torch.manual_seed(derive_seed(config.stream, "mapper"))
+        return MapperNetwork(generator.config, config.kind, config.levels, config.axis)

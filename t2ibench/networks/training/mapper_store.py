@@ -54,9 +54,9 @@ def once(
         return weights, spent
 
 
-def load(weights: weight_files.Weights, own: Settings, generator: Generator, device: torch.device) -> MapperNetwork:
+def load(weights: weight_files.Weights, config: Settings, generator: Generator, device: torch.device) -> MapperNetwork:
     """A frozen mapper with these weights."""
-    network = new_network(own, generator)
+    network = new_network(config, generator)
     network.load_state_dict(dict(weights.tensors))
     return network.to(device).requires_grad_(False)
 

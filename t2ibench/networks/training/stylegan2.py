@@ -95,8 +95,8 @@ class StyleGAN2Recipe:
                 clip = models.clip(settings.clip)
                 self.discriminator = ProjectedDiscriminator(clip, height, settings.head_width).to(self.device)
             else:
-                own = SmallDiscriminator(height) if settings.discriminator == "small" else Discriminator(self.shape)
-                self.discriminator = own.to(self.device)
+                network = SmallDiscriminator(height) if settings.discriminator == "small" else Discriminator(self.shape)
+                self.discriminator = network.to(self.device)
         self.averaged = copy.deepcopy(self.generator).requires_grad_(False)
         self.optimise_g = self._adam(self.generator, settings.path_every if settings.path_length else None)
         self.optimise_d = self._optimiser_d()
