@@ -16,7 +16,7 @@ from typing import Any, Literal
 from t2ibench.core import records
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.report.board import decimals_of
-from t2ibench.stats.paired import Difference, difference, holm
+from t2ibench.stats.paired import PairedDifference, difference, holm
 
 LEVEL = 0.05
 Verdict = Literal["better", "worse", "differs", "equivalent", "no difference shown"]
@@ -56,7 +56,7 @@ class MetricComparison:
     better: str
     a: float
     b: float
-    difference: Difference
+    difference: PairedDifference
     p: float
     margin: float
     p_beyond: float
@@ -135,7 +135,7 @@ def compare(
     return Comparison(first["suite"], first["track"], _name(a, b, 0), _name(a, b, 1), tuple(common), lines, left_out)
 
 
-def verdict(gap: Difference, better: str, p: float, p_beyond: float) -> Verdict:
+def verdict(gap: PairedDifference, better: str, p: float, p_beyond: float) -> Verdict:
     """What two adjusted p-values say of A."""
     if p <= LEVEL:
         if better == "none":

@@ -26,7 +26,7 @@ EQUAL = 1e-12  # gaps that vary by less than this share of their mean do not var
 
 
 @dataclass(frozen=True)
-class Difference:
+class PairedDifference:
     """A minus B. se: its standard error, of a t distribution with `freedom` degrees. p: two-sided, that there is none.
 
     n: pairs it stands on. spread: the deviation of the pairs' differences, None where there are no pairs.
@@ -135,7 +135,7 @@ def effects(value: Value) -> tuple[np.ndarray, np.ndarray] | None:
     return None if made is None or real is None else (made, real)
 
 
-def difference(a: Sequence[Value], b: Sequence[Value]) -> Difference:
+def difference(a: Sequence[Value], b: Sequence[Value]) -> PairedDifference:
     """A minus B, each a metric's value under one or more run seeds; seeds are averaged, prompt by prompt where these
     are kept.
     """
@@ -152,7 +152,7 @@ def difference(a: Sequence[Value], b: Sequence[Value]) -> Difference:
     return between_intervals(a, b)
 
 
-def between_samples(a: np.ndarray, b: np.ndarray) -> Difference:
+def between_samples(a: np.ndarray, b: np.ndarray) -> PairedDifference:
     """Paired over the rows [N] that both have: a t-test, or McNemar's exact test where all samples are hits and misses.
 
     Equal samples have p = 1. Raises ValueError below two such rows.
@@ -166,23 +166,23 @@ def between_samples(a: np.ndarray, b: np.ndarray) -> Difference:
     se = spread / math.sqrt(n)
     hits = np.isin(np.concatenate([a[both], b[both]]), (0.0, 1.0)).all()
     p = mcnemar(a[both], b[both]) if hits else _p(value, se, n - 1)
-    return Difference(value, se, n - 1, p, n, spread, "paired")
+    return PairedDifference(value, se, n - 1, p, n, spread, "paired")
 
 
-def between_effects(value: float, made: Sequence[np.ndarray], real: Sequence[np.ndarray]) -> Difference:
+def between_effects(value: float, made: Sequence[np.ndarray], real: Sequence[np.ndarray]) -> PairedDifference:
     """Of two distances to one set of real images that differ by `value`, from the effects of A and of B on either
     side.
     """
     gap_made, gap_real = np.nan_to_num(made[0]) - np.nan_to_num(made[1]), real[0] - real[1]
     n, se = len(gap_made), math.hypot(standard_error(gap_made), standard_error(gap_real))
-    return Difference(value, se, n - 1, _p(value, se, n - 1), n, float(gap_made.std(ddof=1)), "paired")
+    return PairedDifference(value, se, n - 1, _p(value, se, n - 1), n, float(gap_made.std(ddof=1)), "paired")
 
 
-def between_intervals(a: Sequence[Value], b: Sequence[Value]) -> Difference:
+def between_intervals(a: Sequence[Value], b: Sequence[Value]) -> PairedDifference:
     """From the values and their 95 % intervals alone, as if the two were independent."""
     halves = [float(np.mean([value["ci"][1] - value["ci"][0] for value in side])) / 2 for side in (a, b)]
     value, se = _mean(a) - _mean(b), math.hypot(*halves) / float(stats.norm.ppf(0.975))
-    return Difference(
+    return PairedDifference(
         value, se, math.inf, _p(value, se, math.inf), min(value["n"] for value in (*a, *b)), None, "intervals"
     )
 

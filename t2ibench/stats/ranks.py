@@ -11,12 +11,12 @@ from itertools import combinations
 
 import numpy as np
 
-from t2ibench.stats.paired import Difference, Rule, Value, difference, holm, paired
+from t2ibench.stats.paired import PairedDifference, Rule, Value, difference, holm, paired
 
 LEVEL = 0.05
 
 
-def above_by_differences(found: Mapping[tuple[int, int], Difference], count: int, better: str) -> np.ndarray:
+def above_by_differences(found: Mapping[tuple[int, int], PairedDifference], count: int, better: str) -> np.ndarray:
     """bool [M, M]: whether method i of `count` stands above method j, from the differences i minus j of all pairs i <
     j.
     """

@@ -21,7 +21,7 @@ from t2ibench.report.compare import Margin, Margins, compare, margins_of
 from t2ibench.stats.frechet import frechet_distance
 from t2ibench.stats.intervals import standard_error
 from t2ibench.stats.paired import (
-    Difference,
+    PairedDifference,
     between_effects,
     between_samples,
     by_prompt,
@@ -71,7 +71,7 @@ def test_power_is_the_share_of_equal_pairs_that_are_shown_to_be_equivalent():
         shown.append(gap.p_beyond(0.6) <= 0.05)
         promised.append(gap.power(0.6))
     assert np.mean(shown) == pytest.approx(np.mean(promised), abs=0.04)
-    assert Difference(0.0, 0.0, 9, 1.0, 10, 0.0, "paired").power(0.01) == 1.0
+    assert PairedDifference(0.0, 0.0, 9, 1.0, 10, 0.0, "paired").power(0.01) == 1.0
 
 
 def test_equality_is_called_neither_better_nor_equivalent_too_often():

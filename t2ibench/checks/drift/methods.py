@@ -23,7 +23,7 @@ from t2ibench.core.cache import uncached
 from t2ibench.core.errors import UserError
 from t2ibench.runner import run, suite
 from t2ibench.runner.record import difference as first_difference
-from t2ibench.stats.paired import Difference, difference
+from t2ibench.stats.paired import PairedDifference, difference
 
 OTHERS = "*"  # the margin of values that have none of their own
 LEVEL, FALSE_ALARMS = 0.05, 0.005
@@ -69,7 +69,7 @@ def compare(then: Record, now: Record, margins: Mapping[str, float], same: bool,
     return [_value(f"{name}: {id}", id, then, now, margins, equal, same, checks) for id in _columns(then)]
 
 
-def zone(gap: Difference, margin: float, checks: int) -> tuple[str, float]:
+def zone(gap: PairedDifference, margin: float, checks: int) -> tuple[str, float]:
     """pass, drift or inconclusive, and the power of the test of equivalence."""
     if gap.p_beyond(margin) <= LEVEL:
         return "pass", gap.power(margin, LEVEL)
