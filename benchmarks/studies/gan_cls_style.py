@@ -32,7 +32,8 @@ from t2ibench.methods.gan_cls import BATCH, Config, Method
 from t2ibench.methods.gan_cls.settings import VARIANTS
 from t2ibench.methods.gan_cls.style_transfer import Recaption, change, kept, one_said_otherwise, other_captions
 from t2ibench.networks.models import Models
-from t2ibench.stats.intervals import paired_difference
+from t2ibench.stats.intervals import cluster_mean_interval
+from t2ibench.stats.paired import between_samples
 
 KINDS = {"one attribute said otherwise": one_said_otherwise, "another image's caption": other_captions}
 COLUMNS = (
@@ -104,8 +105,9 @@ def compared(method: Method, recaptions: list[Recaption], covered_by: Covers) ->
         if name == "fresh":
             row |= {"more than fresh noise": None, "nearer": None}
         else:
-            gap = paired_difference(share, base, np.arange(len(share)), seed=0)
-            row["more than fresh noise"] = {"value": gap.value, "ci": list(gap.ci), "p": gap.p}
+            gap = between_samples(share, base)
+            interval = cluster_mean_interval(share - base, np.arange(len(share)), seed=0)
+            row["more than fresh noise"] = {"value": gap.value, "ci": list(interval), "p": gap.p}
             row["nearer"] = float((changed[name] < changed["fresh"]).mean())
         rows.append(row)
     return rows

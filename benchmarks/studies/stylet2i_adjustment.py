@@ -28,7 +28,8 @@ from t2ibench.datasets import avatars
 from t2ibench.methods.stylet2i import Config, Method
 from t2ibench.methods.stylet2i.adjustment import adjust
 from t2ibench.networks.models import Models
-from t2ibench.stats.intervals import paired_difference
+from t2ibench.stats.intervals import cluster_mean_interval
+from t2ibench.stats.paired import between_samples
 from t2ibench.tracks.pair_texts import TEMPLATES, pair_text
 
 SCALES = (1.0, 2.0, 4.0, 8.0)
@@ -99,11 +100,15 @@ def measured(probe: Probe) -> dict[str, Any]:
     for scale in SCALES:
         sides = zip(probe.sentence, *probe.attributes, strict=True)
         whole[scale] = probe.drawn(torch.stack([adjust(s, directions, scale) for s, *directions in sides])).all(0)
+    _, pair_of_image = np.unique(pairs, return_inverse=True)
+    images = np.bincount(pair_of_image)
+    share = {scale: np.bincount(pair_of_image, hits) / images for scale, hits in whole.items()}  # of each pair, [P]
     rows = []
     for scale in SCALES:
-        gap = paired_difference(whole[scale], whole[0.0], pairs, seed=0)
+        gap = between_samples(share[scale], share[0.0])
+        interval = cluster_mean_interval(share[scale] - share[0.0], np.arange(len(images)), seed=0)
         rows.append(
-            {"added": scale, "whole": float(whole[scale].mean()), "more": gap.value, "ci": list(gap.ci), "p": gap.p}
+            {"added": scale, "whole": float(whole[scale].mean()), "more": gap.value, "ci": list(interval), "p": gap.p}
         )
     length = {
         name: float(steps.flatten(-2).norm(dim=-1).mean())

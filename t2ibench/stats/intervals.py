@@ -1,17 +1,16 @@
-"""Intervals and comparisons: Wilson, of differences of rates, bootstrap over clusters, BCa, paired differences,
-McNemar, Holm.
+"""Intervals of rates, of means and of differences of rates: Wilson, Newcombe, Student, and the BCa bootstrap over
+clusters.
 
 A cluster is what was drawn independently, here a prompt: its images share a text, so they are resampled together. Every
 draw comes from an explicit seed through `t2ibench.core.seeds`, so an interval has the same draws on every machine.
 Levels are 95 % unless `confidence` says otherwise.
 
 Wilson (JASA 1927); Newcombe, Interval estimation for the difference between independent proportions (Stat. Med. 1998);
-Efron, Better Bootstrap Confidence Intervals (JASA 1987); McNemar (Psychometrika 1947); Holm (Scand. J. Stat. 1979).
+Efron, Better Bootstrap Confidence Intervals (JASA 1987).
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -107,14 +106,6 @@ def percentile_interval(draws: ArrayLike, confidence: float = 0.95) -> Interval:
     return float(low), float(high)
 
 
-def basic_interval(value: float, draws: ArrayLike, confidence: float = 0.95) -> Interval:
-    """The reverse-percentile interval: the draws' quantiles mirrored at `value`, which takes their bias out once, not
-    adds it.
-    """
-    low, high = percentile_interval(draws, confidence)
-    return 2 * value - high, 2 * value - low
-
-
 def bca_interval(value: float, draws: ArrayLike, jackknife: ArrayLike, confidence: float = 0.95) -> Interval:
     """Bias-corrected and accelerated percentile interval (Efron 1987, eq. 2.3). jackknife: the statistic without each
     cluster.
@@ -141,35 +132,6 @@ def resamples(count: int, seed: int, draws: int) -> Iterator[np.ndarray]:
         yield picks.astype(np.int64).reshape(block, count)
 
 
-def cluster_bootstrap(
-    statistic: Callable[[np.ndarray], float],
-    clusters: Sequence[object] | np.ndarray,
-    seed: int,
-    draws: int = 2000,
-    strata: Sequence[object] | np.ndarray | None = None,
-) -> np.ndarray:
-    """Bootstrap draws, float64 [draws], of any statistic of row indices.
-
-    clusters: one label a row; rows of a cluster are drawn together. strata: one label a row; clusters are drawn within
-    each stratum, which keeps its number of clusters (a fixed set of attribute pairs, say). A cluster of two strata
-    counts as two.
-    """
-    whole = [""] * len(clusters) if strata is None else list(strata)
-    members: dict[object, dict[object, list[int]]] = {}
-    for row, (stratum, cluster) in enumerate(zip(whole, clusters, strict=True)):
-        members.setdefault(stratum, {}).setdefault(cluster, []).append(row)
-    groups = [[np.array(rows) for rows in inside.values()] for inside in members.values()]
-    streams = [
-        (row for block in resamples(len(g), derive_seed(seed, i), draws) for row in block) for i, g in enumerate(groups)
-    ]
-    values = np.empty(draws)
-    for draw in range(draws):
-        values[draw] = statistic(
-            np.concatenate([g[j] for g, stream in zip(groups, streams, strict=True) for j in next(stream)])
-        )
-    return values
-
-
 def cluster_mean_interval(
     values: ArrayLike, clusters: Sequence[object] | np.ndarray, seed: int, draws: int = 10_000, confidence: float = 0.95
 ) -> Interval:
@@ -194,33 +156,3 @@ def standard_error(influence: ArrayLike, clusters: Sequence[object] | np.ndarray
         return float(values.std(ddof=1) / len(values) ** 0.5)
     sums = np.bincount(np.unique(np.asarray(clusters), return_inverse=True)[1], values)
     return float(sums.std(ddof=1) * len(sums) ** 0.5 / len(values))
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A minus B on the same prompts. p: paired t over prompt means; p_wilcoxon: signed ranks of the same. n:
-    prompts.
-    """
-
-    value: float
-    ci: Interval
-    p: float
-    p_wilcoxon: float
-    n: int
-
-
-def paired_difference(a: ArrayLike, b: ArrayLike, clusters: Sequence[object] | np.ndarray, seed: int) -> Difference:
-    """Compare per-sample values [N] of two methods on the same rows; images of one prompt are averaged first.
-
-    Two equal methods have p = 1. Raises ValueError for different lengths or below two prompts.
-    """
-    a, b = np.asarray(a, float), np.asarray(b, float)
-    if a.shape != b.shape or len(a) != len(clusters):
-        raise ValueError(f"paired values need equal rows, got {len(a)} and {len(b)} for {len(clusters)} clusters")
-    _, index = np.unique(np.asarray(clusters), return_inverse=True)
-    gap = np.bincount(index, a - b) / np.bincount(index)
-    interval = cluster_mean_interval(gap, np.arange(len(gap)), seed)
-    if not gap.any():
-        return Difference(0.0, interval, 1.0, 1.0, len(gap))
-    t = float(stats.ttest_1samp(gap, 0.0).pvalue) if gap.std() > 0 else 0.0
-    return Difference(float(gap.mean()), interval, t, float(stats.wilcoxon(gap).pvalue), len(gap))

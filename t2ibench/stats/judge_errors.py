@@ -41,16 +41,6 @@ def columns(counts: np.ndarray) -> np.ndarray:
     return counts / counts.sum(axis=-2, keepdims=True)
 
 
-def correct_cells(observed: ArrayLike, matrix: ArrayLike) -> np.ndarray | None:
-    """True cell frequencies [4] behind the observed ones [4]: argmin over the simplex of |M p - q|^2; None where M is
-    not invertible.
-    """
-    matrix = np.asarray(matrix, np.float64)
-    if abs(np.linalg.det(matrix)) < SINGULAR:
-        return None
-    return nearest_mixture(np.asarray(observed, np.float64)[None], matrix[None])[0]
-
-
 def unmix(observed: np.ndarray, matrices: np.ndarray) -> np.ndarray:
     """M^-1 q [B, 4], which sums to 1 but may leave the simplex, for q [B, 4] and M [B, 4, 4]; where M is singular, the
     projected answer.
