@@ -1,3 +1,4 @@
-"""Errors, seeds, files, records, settings and the look-up of plug-ins: what every other room stands on. It imports no
-other room.
+"""Errors, seeds, files, records, settings and the look-up of plug-ins.
+
+Every other room builds on this one. It imports no other room.
 """

@@ -1,4 +1,4 @@
-"""Where and with what a number was made: the fingerprint that stands in every record."""
+"""The machine, the packages and the code that made a number. Every record holds them."""
 
 import contextlib
 import importlib.metadata
@@ -61,7 +61,7 @@ def processor() -> str:
 
 
 def code() -> dict[str, Any]:
-    """Version of the package and, in a checkout, the commit and whether its code was changed since."""
+    """Version of the package; in a checkout also the commit, and whether the code was changed after it."""
     root = Path(__file__).resolve().parent.parent.parent
     commit = _git(root, "rev-parse", "HEAD") if (root / ".git").exists() else None
     dirty = (
@@ -73,7 +73,7 @@ def code() -> dict[str, Any]:
 
 
 def reset_peak_memory() -> None:
-    """Let `peak_memory` begin anew, where the system can."""
+    """Let `peak_memory` start again from now, if the system can do that."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
     if "torch" in sys.modules and sys.modules["torch"].cuda.is_available():
@@ -81,7 +81,7 @@ def reset_peak_memory() -> None:
 
 
 def peak_memory() -> int:
-    """The most memory this process has held since the reset, in bytes; of the GPU where there is one in use."""
+    """The most memory this process has held since the reset, in bytes: GPU memory if a GPU is in use."""
     if (
         "torch" in sys.modules
         and (torch := sys.modules["torch"]).cuda.is_available()

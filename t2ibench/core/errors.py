@@ -1,6 +1,4 @@
-"""Errors that are the user's to mend, one line and no traceback; and what a method raises when only some images of a
-batch failed.
-"""
+"""Errors that the user can mend, shown as one line without a traceback, and the error of a partly failed batch."""
 
 from __future__ import annotations
 
@@ -24,8 +22,10 @@ class MissingWeights(UserError):
 
 
 class PartlyFailed(ValueError):
-    """Some images of a batch failed: reasons by row. images: uint8 [B, 3, H, W], sound in every other row, so that none
-    is made twice.
+    """A method raises this when only some images of a batch failed, so that the others need not be made twice.
+
+    images: uint8 [B, 3, H, W], valid in every row that did not fail.
+    reasons: why a row failed, by row.
     """
 
     def __init__(self, images: Tensor, reasons: Mapping[int, str]) -> None:
@@ -35,7 +35,7 @@ class PartlyFailed(ValueError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The tail of an error line: `, did you mean 'alpha'?`, or the known words where none is near."""
+    """The end of an error line: `, did you mean 'alpha'?`, or the known words if none of them is similar."""
     known = sorted(known)
     near = difflib.get_close_matches(word, known, n=1)
     return f", did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"

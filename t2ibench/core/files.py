@@ -8,9 +8,9 @@ from t2ibench.core.errors import UserError
 
 
 def write_whole(path: Path, content: bytes | Iterable[bytes | memoryview]) -> None:
-    """A file that is there whole or not at all, also after power is lost; content may come in parts.
+    """Write a file whole or not at all, also if the power fails. The content may come in parts.
 
-    Raises UserError where the folder cannot be written.
+    Raises UserError if the folder cannot be written.
     """
     part = path.with_name(path.name + ".part")
     try:
@@ -25,7 +25,7 @@ def write_whole(path: Path, content: bytes | Iterable[bytes | memoryview]) -> No
 
 
 def check_folder(folder: Path) -> None:
-    """Raises UserError for a folder that cannot be made or written."""
+    """Raise UserError if a folder cannot be made or written."""
     probe = folder / f".writable-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -17,9 +17,9 @@ BLACK = 2  # an image whose brightest channel value is at most this counts as bl
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Floats in [-1, 1] to uint8, rounded half up, once: what is scored is what is saved.
+    """Floats in [-1, 1] to uint8, rounded half up. This happens once: what is scored is what is saved.
 
-    NaN is an error, never black.
+    Raises ValueError for NaN, which must not become black.
     """
     if torch.isnan(images).any():
         raise ValueError("an image holds NaN")
@@ -34,7 +34,7 @@ def to_float(images: Tensor) -> Tensor:
 def read_image(path: Path) -> np.ndarray:
     """An image file as RGB uint8 [H, W, 3].
 
-    Raises UserError for a file that is missing, too large, cut short or no image.
+    Raises UserError for a file that is missing, too large, cut short or not an image.
     """
     try:
         with Image.open(path) as image:
@@ -62,7 +62,7 @@ def pixel_hash(image: np.ndarray) -> str:
 
 
 def grid(images: Tensor, columns: int | None = None, gap: int = 2) -> np.ndarray:
-    """uint8 [N, 3, H, W] as one white-ruled sheet, uint8 [H', W', 3], row by row."""
+    """Images uint8 [N, 3, H, W] on one sheet, uint8 [H', W', 3], row by row with white lines between them."""
     count, _, height, width = images.shape
     columns = columns or int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)

@@ -1,9 +1,9 @@
-"""Methods, metrics and data sets, found by file name: nothing is imported to list them, and a run imports what it uses.
+"""Methods, metrics and data sets are plug-ins, found by file name.
 
-A plug-in is `t2ibench/<kind>/<name>.py` or a folder `t2ibench/<kind>/<name>/` with an `__init__.py`; another package
-joins through the entry point group `t2ibench.<kind>`. Each has a frozen dataclass `Config` with the only defaults of
-its settings. A method that has several published variants names them, with their settings, under `variants:` in the
-`paper.yaml` beside it.
+Nothing is imported to list them, and a run imports only those that it uses. A plug-in is `t2ibench/<kind>/<name>.py` or
+a folder `t2ibench/<kind>/<name>/` with an `__init__.py`. Another package adds its own through the entry point group
+`t2ibench.<kind>`. Each has a frozen dataclass `Config`, which holds the only defaults of its settings. A method with
+several published variants names them, with their settings, under `variants:` in the `paper.yaml` beside it.
 """
 
 import ast
@@ -24,18 +24,19 @@ KINDS = ("methods", "metrics", "datasets")
 
 
 def find(kind: str) -> dict[str, Path | None]:
-    """Every plug-in of a kind with the file its code begins in (None where another package brings it), sorted by
-    name.
+    """Every plug-in of a kind, sorted by name, with the file where its code begins.
+
+    The file is None for a plug-in of another package.
     """
     folder = Path(__file__).parent.parent / kind
-    found: dict[str, Path | None] = {path.stem: path for path in folder.glob("*.py")}
-    found |= {path.parent.name: path for path in folder.glob("*/__init__.py")}
-    found |= {
+    paths: dict[str, Path | None] = {path.stem: path for path in folder.glob("*.py")}
+    paths |= {path.parent.name: path for path in folder.glob("*/__init__.py")}
+    paths |= {
         point.name: None
         for point in importlib.metadata.entry_points(group=f"t2ibench.{kind}")
-        if point.name not in found
+        if point.name not in paths
     }
-    return dict(sorted(found.items()))
+    return dict(sorted(paths.items()))
 
 
 def describe(kind: str, name: str) -> str:
@@ -47,10 +48,9 @@ def describe(kind: str, name: str) -> str:
 
 
 def questions(metric: str) -> dict[str, str]:
-    """What the values of a metric answer, by id, in which * stands for anything: its `QUESTIONS`, read without
-    importing it.
+    """The question that each value of a metric answers, by the id of the value, where * stands for anything.
 
-    Empty where it says nothing, or is not here.
+    These are the metric's `QUESTIONS`, read without importing it. Empty if it has none, or if it is not installed.
     """
     known = find("metrics")
     path = known.get(metric) or (_elsewhere(metric) if metric in known else None)
@@ -70,7 +70,7 @@ def _elsewhere(metric: str) -> Path | None:
 
 
 def load(kind: str, name: str) -> types.ModuleType:
-    """Import one plug-in. Raises UserError with the nearest known name where there is none of this one."""
+    """Import one plug-in. Raises UserError, with the nearest known name, if no plug-in has this name."""
     known = find(kind)
     if name not in known:
         raise UserError(f"no {kind.removesuffix('s')} is called {name!r}{did_you_mean(name, known)}")
@@ -81,14 +81,15 @@ def load(kind: str, name: str) -> types.ModuleType:
 
 
 def paper(name: str) -> dict[str, Any]:
-    """The `paper.yaml` beside a method (citation, variants, reported numbers, claims); empty where it has none."""
+    """The content of a method's `paper.yaml`: citation, variants, reported numbers, claims. Empty if it has none."""
     path = sheet(name)
     return {} if path is None else yaml.safe_load(path.read_text("utf-8"))
 
 
 def sheet(name: str) -> Path | None:
-    """Where a method's `paper.yaml` lies, also in another package, whose code is not imported; None where it has
-    none.
+    """The path of a method's `paper.yaml`, or None if it has none.
+
+    The method may come from another package, whose code is not imported.
     """
     known = find("methods")
     if (path := known.get(name)) is not None:
@@ -102,7 +103,7 @@ def sheet(name: str) -> Path | None:
 
 
 def _folders(module: str) -> list[Path]:
-    """The folders of a package that is installed."""
+    """The folders of an installed package or module."""
     top, *rest = module.split(".")
     spec = importlib.util.find_spec(top)
     return [Path(place, *rest) for place in (spec.submodule_search_locations or [])] if spec is not None else []
@@ -123,10 +124,17 @@ def method_ids() -> dict[str, tuple[str, dict[str, Any]]]:
 
 @dataclass(frozen=True)
 class Entry:
-    """A plug-in, or a baseline, with its settings. `id` is its name on the board and in the path of its record."""
+    """A plug-in or a baseline with its settings, as a suite names it.
+
+    id: its name on the leaderboard and in the path of its record.
+    name: the plug-in.
+    settings: the settings that the suite or the variant gives.
+    kind: what it is.
+    tracks: the tracks that a method takes part in; empty: all those for which it has the functions.
+    """
 
     id: str
     name: str
     settings: Mapping[str, Any]
     kind: Literal["method", "baseline", "metric", "dataset"]
-    tracks: tuple[str, ...] = ()  # of a method: those it is kept to; none: all that it has the functions for
+    tracks: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
-"""Progress bars with rate and remaining time on a terminal, where bars inside bars share one display.
+"""Progress bars with speed and remaining time on a terminal. A bar inside another bar shares its display.
 
-Anywhere else a training writes a line a minute, and whatever else takes long says nothing.
+Without a terminal, a training writes one line a minute, and everything else is silent.
 """
 
 import time
@@ -19,7 +19,7 @@ _shown: list[Progress] = []  # the display of the outermost bar
 
 @contextmanager
 def _task(what: str, total: float | None, done: int = 0) -> Iterator[tuple[Progress, TaskID]]:
-    """A bar on the display there is, or on one of its own; it is gone when it is done."""
+    """A bar on the current display, or on a new one if there is none. The bar disappears when its task ends."""
     columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}")]
     times = [TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()]
     outermost = not _shown
@@ -38,11 +38,11 @@ def _task(what: str, total: float | None, done: int = 0) -> Iterator[tuple[Progr
 
 @contextmanager
 def counter(what: str, *, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
-    """A bar for things that come in batches, `done` of them before. Yields advance(how many)."""
+    """A bar for things that come in batches; `done` of them are finished at the start. Yields advance(count)."""
     with _task(what, total, done) as (progress, task):
 
         def note() -> None:
-            shown = next((found for found in progress.tasks if found.id == task), None)
+            shown = next((candidate for candidate in progress.tasks if candidate.id == task), None)
             if shown is not None and not progress.disable:
                 speed = f" {shown.speed:,.1f}/s" if shown.speed else ""
                 progress.update(task, note=f"{shown.completed:,.0f}/{total:,}{speed}")
@@ -56,7 +56,7 @@ def counter(what: str, *, total: int, done: int = 0) -> Iterator[Callable[[int],
 
 
 def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-    """Pass items on, showing how many, how fast and how long still."""
+    """Pass items on, and show how many are done, how fast, and how much time is left."""
     with counter(what, total=total if total is not None else len(items)) as advance:  # type: ignore[arg-type]
         for item in items:
             yield item
@@ -67,7 +67,7 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
 def bar(
     what: str, *, total: int | None = None, minutes: float | None = None, done: int = 0
 ) -> Iterator[Callable[[float, Mapping[str, float]], None]]:
-    """A bar for training: by minutes where they are given, by steps otherwise; shows the losses.
+    """A bar for a training, which shows the losses. It counts minutes if they are given, and steps otherwise.
 
     Yields advance(seconds, losses).
     """

@@ -1,5 +1,6 @@
-"""What a cell leaves behind: one JSON file, whole or not there, of numbers that carry interval, count and protocol, or
-do not exist.
+"""Records: each cell of a run leaves one JSON file, written whole or not at all.
+
+Every number in it has an interval, a count and a protocol. A number that cannot have them is left out.
 """
 
 import hashlib
@@ -53,10 +54,14 @@ VARYING = ("environment", "code", "cost", "sha256")  # what differs between two 
 class Estimate:
     """One number of one metric, with everything needed to read it.
 
-    ci: the 95 % interval, low then high. n: how many samples (or pairs, or prompts) it stands on. better: which way is
-    better. protocol: whatever decides the number besides the images (extractor hash, resize, k, ddof, prompts,
-    reference digest …); its hash is the protocol id, and numbers compare only under equal ids. details: further
-    read-outs, JSON values. interval: how ci was made.
+    value: the number.
+    ci: its 95 % interval, low then high.
+    n: how many samples (or pairs, or prompts) it was computed from.
+    better: whether higher or lower values are better.
+    protocol: everything that decides the number besides the images (extractor hash, resize, k, ddof, prompts, reference
+        digest …). Its hash is the protocol id, and only numbers with equal ids can be compared.
+    interval: how ci was made.
+    details: further results, as JSON values.
     """
 
     value: float
@@ -98,14 +103,16 @@ def digest(content: Any) -> str:
 
 
 def seal(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record with the hash of its own content, by which damage is found."""
+    """The record with the hash of its own content, so that damage can be detected."""
     content = {key: value for key, value in record.items() if key != "sha256"}
     return {**json.loads(json.dumps(content, allow_nan=False, default=_plain)), "sha256": digest(content)}
 
 
 def validate(record: Mapping[str, Any]) -> None:
-    """Raises ValueError, saying what, for a missing field, a number that is not finite, or a value that cannot be read
-    alone.
+    """Raise ValueError for a record that is not sound, and say what is wrong.
+
+    That is a missing or unknown field, a number that is not finite, a value without its interval, count or protocol,
+    counts that do not add up, or a content that was changed.
     """
     for key, kind in REQUIRED.items():
         if not isinstance(record.get(key), kind):
@@ -140,20 +147,20 @@ def _validate_value(name: str, value: Mapping[str, Any]) -> None:
 
 
 def path_of(folder: Path, suite: str, track: str, method: str, seed: int) -> Path:
-    """Where the record of a cell lies under an output folder."""
+    """The path of a cell's record in an output folder."""
     return folder / "records" / suite / track / method / f"{seed}.json"
 
 
 def images_of(work: Path, suite: str, track: str, method: str, seed: int, identity: Mapping[str, Any]) -> Path:
-    """Where the images of a cell lie under a work folder. identity: of who makes them, a record's `config`."""
+    """The folder of a cell's images in a work folder. identity: the `config` of the record, which decides them."""
     return work / suite / track / method / f"{seed}-{digest(identity)[:8]}"
 
 
 def write(record: Mapping[str, Any], path: Path, *, replace: bool = False) -> None:
-    """Write a sealed record: to `.part`, to the disk, then renamed.
+    """Write a sealed record, whole or not at all.
 
-    Raises UserError where a record of another identity lies there already, unless `replace`, or where the folder cannot
-    be written.
+    Raises UserError if the folder cannot be written, or if the path holds a record of another identity and `replace` is
+    false.
     """
     validate(record)
     if path.exists() and not replace and read(path)["identity"] != record["identity"]:
@@ -162,7 +169,7 @@ def write(record: Mapping[str, Any], path: Path, *, replace: bool = False) -> No
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A record, checked. Raises UserError naming the file that is damaged or is no record."""
+    """Read and check a record. Raises UserError, with the path, if the file is damaged or is not a record."""
     try:
         record = json.loads(path.read_text("utf-8"))
         validate(record)
@@ -174,9 +181,9 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def read_sealed(path: Path, kind: str) -> dict[str, Any]:
-    """JSON that `seal` closed and that says it is of this kind.
+    """Read a JSON file that `seal` closed and whose `kind` is this one.
 
-    Raises UserError where it is missing, damaged or something else.
+    Raises UserError if it is missing, damaged or of another kind.
     """
     try:
         content = json.loads(path.read_text("utf-8"))
@@ -190,7 +197,7 @@ def read_sealed(path: Path, kind: str) -> dict[str, Any]:
 
 
 def load(folder: Path) -> list[dict[str, Any]]:
-    """Every record under an output folder (or a `records` folder, or one file), in the order of their paths."""
+    """Every record in an output folder, in a `records` folder or in one file, in the order of the paths."""
     if not folder.exists():
         raise UserError(f"{folder} is missing: give a folder that `t2ibench run` wrote (its --out)")
     paths = (
@@ -204,12 +211,12 @@ def load(folder: Path) -> list[dict[str, Any]]:
 
 
 def comparable(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record without what may differ between two runs of the same cell: time, memory, machine, versions."""
+    """The record without the fields that may differ between two runs of one cell: time, memory, machine, versions."""
     return {key: value for key, value in record.items() if key not in VARYING}
 
 
 def suites(records: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
-    """Records by (suite, track), in their order."""
+    """The records of each (suite, track), in their order."""
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for record in records:
         groups.setdefault((record["suite"], record["track"]), []).append(record)
@@ -217,7 +224,7 @@ def suites(records: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], list[M
 
 
 def _plain(value: Any) -> Any:
-    """JSON content of what is not JSON: paths, tuples inside dataclasses, numpy and torch scalars."""
+    """JSON content for values that JSON does not know: paths, sets, other mappings, numpy and torch values."""
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, set | frozenset):

@@ -1,9 +1,9 @@
-"""Random streams that belong to one sample each: never global, never shared, the same on every machine.
+"""Random streams, one for each sample: never global, never shared, the same on every machine.
 
-A stream is named by what it is for, `derive_seed(run_seed, prompt_id, k)`, and by nothing else, so neither the batch
-size, nor the order, nor the split into shards changes a number in it. Values come from the raw bits of Philox, whose
-stream numpy guarantees across versions: uniform ones are equal bit for bit on every machine, normal ones, which go
-through Box-Muller in float64, up to the last bits of its logarithm and cosine.
+The seed of a stream depends only on what the stream is for, `derive_seed(run_seed, prompt_id, k)`. So the batch size,
+the order and the split into shards change no number. Values come from the raw bits of Philox, whose stream numpy
+guarantees across versions. Uniform values are equal bit for bit on every machine. Normal values go through Box-Muller
+in float64, and may differ in the last bits of the logarithm and the cosine.
 """
 
 import hashlib
@@ -21,12 +21,12 @@ def derive_seed(*parts: int | str) -> int:
 
 
 def uniform(seed: int, count: int) -> np.ndarray:
-    """`count` float64 values in [0, 1) of the stream `seed`; a longer draw begins with the shorter one."""
+    """`count` float64 values in [0, 1) of the stream `seed`. A longer draw begins with the shorter one."""
     return (np.random.Philox(key=seed).random_raw(count) >> np.uint64(11)) * 2.0**-53
 
 
 def normal(seed: int, count: int) -> np.ndarray:
-    """`count` float64 values of N(0, 1) from the stream `seed`; a longer draw begins with the shorter one."""
+    """`count` float64 values of N(0, 1) from the stream `seed`. A longer draw begins with the shorter one."""
     u = uniform(seed, count + count % 2).reshape(-1, 2)
     radius, angle = np.sqrt(-2 * np.log1p(-u[:, 0])), 2 * np.pi * u[:, 1]
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).reshape(-1)[:count]

@@ -1,5 +1,6 @@
-"""Settings: a frozen dataclass from a mapping of a YAML file, or from `key=value` of the command line, or one line that
-says what is wrong.
+"""Settings: a mapping of a YAML file, or `key=value` of the command line, becomes a frozen dataclass.
+
+If a setting is wrong, the error is one line that says what is wrong.
 """
 
 import dataclasses
@@ -17,7 +18,7 @@ T = TypeVar("T")
 
 
 def configure(cls: type[T], settings: Mapping[str, Any], where: str) -> T:
-    """A frozen dataclass from a mapping of a YAML file; `where` begins the error line.
+    """A frozen dataclass from a mapping of a YAML file. `where` is the beginning of an error line.
 
     Raises UserError for an unknown key (with the nearest known one), a missing one, or a value of another type.
     """
@@ -47,20 +48,21 @@ def configure_with_preset(
     given: Mapping[str, Any],
     where: str,
 ) -> T:
-    """Settings of one part: the class's defaults, `embedded` where the data is `avatars`, the variant's (`fixed`), then
-    what is given.
+    """The settings of a method or metric, from four sources. Each source overrides those before it.
 
-    `preset: paper | embedded` in `given` takes the choice out of the data set's hands. Raises UserError for an unknown
-    key.
+    They are the defaults of `cls`; `embedded`, if the data set is `avatars`; `fixed`, the settings of the variant; and
+    `given`, those of the suite. `preset: paper | embedded` in `given` decides whether `embedded` is used, whatever the
+    data set is. `where` is the beginning of an error line. Raises UserError as `configure` does.
     """
     preset = given.get("preset", "embedded" if dataset == "avatars" else "paper")
     if preset not in ("paper", "embedded"):
         raise UserError(f"{where}: preset is {preset!r}, expected 'paper' or 'embedded'")
-    own = {key: value for key, value in given.items() if key != "preset"}
-    return configure(cls, {**(embedded if preset == "embedded" else {}), **fixed, **own}, where)
+    settings = {key: value for key, value in given.items() if key != "preset"}
+    return configure(cls, {**(embedded if preset == "embedded" else {}), **fixed, **settings}, where)
 
 
 def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value of a YAML file can become a field of this type."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return any(_fits(value, argument) for argument in arguments)
@@ -80,6 +82,7 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def _coerce(value: Any, hint: Any) -> Any:
+    """A value of a YAML file as the type of its field: tuples, floats and paths are converted."""
     if typing.get_origin(hint) is tuple:
         return tuple(value)
     if hint is float:
@@ -90,7 +93,10 @@ def _coerce(value: Any, hint: Any) -> Any:
 
 
 def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
-    """Settings given as `key=value`, the value read as YAML: 0.5 is a number, [1, 2] a list, true a truth value."""
+    """Settings given as `key=value`. The value is read as YAML: 0.5 is a number, [1, 2] a list, true a boolean.
+
+    Raises UserError for anything that is not `key=value`.
+    """
     settings = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
