@@ -48,7 +48,7 @@ def configure_with_preset(
     given: Mapping[str, Any],
     where: str,
 ) -> T:
-    """The settings of a method or metric, from four sources. Each source overrides those before it.
+    """The settings of one part of a method, from four sources. Each source overrides those before it.
 
     They are the defaults of `cls`; `embedded`, if the data set is `avatars`; `fixed`, the settings of the variant; and
     `given`, those of the suite. `preset: paper | embedded` in `given` decides whether `embedded` is used, whatever the

@@ -1,10 +1,10 @@
 """The Fréchet distance between Gaussians fitted to two sets of features: exact, never complex, and with its standard
 error.
 
-FD = |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2) (Dowson and Landau 1982), which names like FID call it without the
-square. The last trace is a sum of square roots of eigenvalues of a symmetric matrix, and the nuclear norm of X1 X2^T
-for centred rows, so neither a general matrix square root, nor a complex number, nor an epsilon on the diagonal is
-needed. Covariances divide by n - 1; all is float64.
+FD = |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2) (Dowson and Landau 1982). It is the square of a distance,
+although names like FID leave this word out. The last trace is a sum of square roots of eigenvalues of a symmetric
+matrix, and the nuclear norm of X1 X2^T for centred rows. So no general matrix square root, no complex number and no
+epsilon on the diagonal is needed. Covariances divide by n - 1; everything is float64.
 """
 
 import math
@@ -24,8 +24,11 @@ BLOCK = 4096  # rows that are in float64 at once
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """What a Gaussian fit needs, float64, in a form that merges: count, mean [d], and scatter [d, d], the sum of
-    centred outer products.
+    """What a Gaussian fit needs, in a form that can be merged; float64.
+
+    n: the number of samples.
+    mean: [d].
+    scatter: [d, d], the sum of the outer products of the centred samples.
     """
 
     n: int
@@ -34,9 +37,9 @@ class Moments:
 
     @classmethod
     def of(cls, features: Tensor) -> "Moments":
-        """Of features [n, d].
+        """The moments of features [n, d].
 
-        Centring first keeps all digits where the features sit far from zero; sums of raw squares would not.
+        The features are centred first, which keeps all digits if they lie far from zero. Sums of raw squares would not.
         """
         d = features.shape[1]
         mean, scatter = (features.new_zeros(shape, dtype=torch.float64) for shape in ((d,), (d, d)))
@@ -49,7 +52,10 @@ class Moments:
         return cls(len(features), mean, scatter)
 
     def merge(self, other: "Moments") -> "Moments":
-        """Of both sets together (Chan, Golub and LeVeque 1979). Raises ValueError where the dimensions differ."""
+        """The moments of both sets together (Chan, Golub and LeVeque 1979).
+
+        Raises ValueError if the dimensions differ.
+        """
         if self.mean.shape != other.mean.shape:
             raise ValueError(f"moments of {len(self.mean)} and of {len(other.mean)} dimensions cannot be merged")
         n, gap = self.n + other.n, other.mean - self.mean
@@ -57,7 +63,7 @@ class Moments:
         return Moments(n, self.mean + gap * (other.n / n), scatter)
 
     def without(self, part: "Moments") -> "Moments":
-        """Of what is left when a part that was merged in is taken out."""
+        """The moments of the samples that are left when `part`, a subset of them, is taken out."""
         n = self.n - part.n
         mean = self.mean + (self.mean - part.mean) * (part.n / n)
         gap = part.mean - mean
@@ -70,7 +76,12 @@ class Moments:
 
 @dataclass(frozen=True, eq=False)
 class Gaussian:
-    """Somebody else's fit, float64: mean [d], covariance [d, d] and its rank, of nobody knows how many samples."""
+    """A Gaussian that somebody else fitted to an unknown number of samples; float64.
+
+    mean: [d].
+    covariance: [d, d].
+    rank: of the covariance.
+    """
 
     mean: Tensor
     covariance: Tensor
@@ -78,15 +89,15 @@ class Gaussian:
 
     @property
     def n(self) -> float:
-        """As many samples as such a rank takes; any number where it is full."""
+        """The fewest samples that give such a rank; infinity if the rank is full."""
         return self.rank + 1 if self.rank < len(self.mean) else math.inf
 
 
 def frechet_distance(fake: Tensor | Moments | Gaussian, real: Tensor | Moments | Gaussian) -> float:
-    """FD between two sides, each features [n, d], Moments or a Gaussian. Lower is better; 0 for equal ones, up to
-    rounding to either side.
+    """FD between two sides, each given as features [n, d], Moments or a Gaussian. Lower is better.
 
-    Raises ValueError below 2 samples, for unequal dimensions or values that are not finite.
+    Equal sides have 0, up to a rounding error of either sign. Raises ValueError for fewer than 2 samples, for unequal
+    dimensions and for values that are not finite.
     """
     a, b = _side(fake), _side(real)
     if min(a.n, b.n) < 2 or a.mean.shape != b.mean.shape:
@@ -105,8 +116,13 @@ def frechet_distance(fake: Tensor | Moments | Gaussian, real: Tensor | Moments |
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """One side of a distance: centred rows / sqrt(n - 1) [n, d] where n <= d and they are at hand, else a covariance
-    [d, d].
+    """One side of a distance, given by its rows or by its covariance.
+
+    n: the number of samples.
+    mean: [d].
+    trace: of the covariance.
+    rows: the centred features / sqrt(n - 1), [n, d], if they are known and n <= d; else None.
+    covariance: [d, d], if there are no rows; else None.
     """
 
     n: float
@@ -116,8 +132,9 @@ class _Side:
     covariance: Tensor | None
 
     def root(self) -> Tensor:
-        """R [r, d] with R^T R = S and no null rows: the rows, or the eigenvectors of a singular S times the roots of
-        their values.
+        """R [r, d] with R^T R = S and no null rows.
+
+        R is `rows`, or the eigenvectors of S, each times the square root of its eigenvalue.
         """
         if self.rows is not None:
             return self.rows
@@ -135,17 +152,17 @@ class _Side:
 
 
 def _product_eigenvalues(a: _Side, b: _Side) -> Tensor:
-    """The eigenvalues of S1 S2, real and not negative, less null ones: those of R S1 R^T for any R^T R = S2.
+    """The eigenvalues of S1 S2, which are real and not negative; null ones may be left out.
 
-    Where a side has n <= d rows at hand, they are R: small, and without the null directions of its covariance. Two
-    covariances are one symmetric problem to LAPACK (S1 S2 v = w v, by Cholesky) unless the reference is singular, as
-    with a feature that never varies.
+    They are those of R S1 R^T for any R with R^T R = S2. If a side has rows (n <= d), R is these rows: they are few,
+    and they leave out the null directions of the covariance. Two covariances are one symmetric problem for LAPACK
+    (S1 S2 v = w v, by Cholesky), unless the reference is singular, for example because a feature never varies.
     """
     through, other = sorted((b, a), key=lambda side: side.n if side.rows is not None else torch.inf)
     if through.covariance is not None and other.covariance is not None and through.n > len(through.mean):
         with suppress(scipy.linalg.LinAlgError):  # the Cholesky factorisation of a singular matrix
-            found = scipy.linalg.eigvalsh(other.covariance.numpy(), through.covariance.numpy(), type=2, driver="gv")
-            return torch.from_numpy(found)
+            values = scipy.linalg.eigvalsh(other.covariance.numpy(), through.covariance.numpy(), type=2, driver="gv")
+            return torch.from_numpy(values)
     return torch.linalg.eigvalsh(other.seen_through(through.root()))
 
 
@@ -159,19 +176,19 @@ def _side(side: Tensor | Moments | Gaussian) -> _Side:
 
 
 def _roots(eigenvalues: Tensor) -> Tensor:
-    """Square roots, where what is only the rounding noise of a zero stays zero: 1e-16 would become 1e-8, once for every
-    null direction.
+    """Square roots of eigenvalues, with 0 for values that are only the rounding error of a zero.
+
+    Without this, a value of 1e-16 would become 1e-8, once for every null direction.
     """
     return torch.where(eigenvalues > len(eigenvalues) * EPS * eigenvalues.max(), eigenvalues, 0.0).sqrt()
 
 
 def influence(features: Tensor, other: Moments | Gaussian) -> Tensor:
-    """First-order effect of each row on FD(features, other): phi [n], of mean 0 (to 1/n), so that the standard error is
-    sd(phi) / sqrt(n).
+    """First-order effect of each row on FD(features, other): phi [n]. The standard error of FD is sd(phi) / sqrt(n).
 
     phi_i = 2 (x_i - m1).(m1 - m2) + (x_i - m1)^T D (x_i - m1) - tr(D S1), D = I - T, with T the optimal map from this
-    Gaussian to the other one. The error of the other side is this function with the sides exchanged. Needs n > d on
-    both sides (ValueError).
+    Gaussian to the other one. The mean of phi is 0 (to 1/n). Exchange the sides to get the error that comes from the
+    other side. Raises ValueError unless n > d on both sides.
     """
     n, d = features.shape
     if min(n, other.n) <= d:
@@ -194,12 +211,13 @@ def influence(features: Tensor, other: Moments | Gaussian) -> Tensor:
 def jackknife(
     fake: Tensor, real: Tensor | Gaussian, clusters: Sequence[object] | np.ndarray | None = None, groups: int = 20
 ) -> tuple[float, float]:
-    """Bias and standard error of FD(fake, real), by leaving out one of `groups` parts of one side at a time; a Gaussian
-    is held fixed.
+    """Bias and standard error of FD(fake, real), by leaving out one of `groups` parts of one side at a time.
 
-    clusters: one label a fake, those of one label leave together. The bias, always upwards, falls like 1/n and is not
-    small: at n = 8 d it can be most of the value. The error also holds for n <= d, on the wide side; resampling with
+    A Gaussian has no parts and stays fixed. The bias is always upwards and falls like 1/n. It is not small: at n = 8 d
+    it can be most of the value. The error is also valid for n <= d, where it is rather too wide. Resampling with
     replacement would be some three times too wide there, because repeated rows change the rank.
+
+    clusters: one label for each fake; fakes of one label are left out together.
     """
     whole, bias, variance = frechet_distance(fake, real), 0.0, 0.0
     of_fake: tuple[Any, ...] = (fake, real, clusters, True)
@@ -218,11 +236,12 @@ def jackknife(
 
 
 def _compact(features: Tensor | Gaussian) -> Tensor | Moments | Gaussian:
+    """The smaller form of a side: features if n <= d, moments otherwise; a Gaussian stays as it is."""
     return features if isinstance(features, Gaussian) or len(features) <= features.shape[1] else Moments.of(features)
 
 
 def _left_out(features: Tensor, group: np.ndarray) -> Iterator[Tensor | Moments]:
-    """The side without each of its groups in turn; from moments where there are more rows than dimensions."""
+    """The side without each of its groups in turn: as moments if there are more rows than dimensions."""
     whole = _compact(features)
     for g in range(int(group.max()) + 1):
         out = torch.from_numpy(group == g)

@@ -36,12 +36,15 @@ def wilson(hits: float, n: int, confidence: float = 0.95) -> Interval:
 def score_interval(
     p: float, n: float, extra: float = 0.0, confidence: float = 0.95, freedom: float = math.inf
 ) -> Interval:
-    """All p' with (p - p')^2 <= z^2 (p' (1 - p') / n + extra), cut at 0 and 1: Wilson's interval of a rate that has
-    errors of its own.
+    """Wilson's interval of a rate that also has errors other than sampling.
 
-    n: images, or as many as would leave the same sampling error, which need not be whole. extra: variance beside
-    sampling (of a judge's error rates). freedom: degrees of it, where n is itself an estimate. With n, p alone it is
-    `wilson` of p n hits.
+    It holds all p' with (p - p')^2 <= z^2 (p' (1 - p') / n + extra), cut at 0 and 1. With p and n alone it is `wilson`
+    of p n hits.
+
+    p: the rate.
+    n: the number of images, or the number that would give the same sampling error; it need not be whole.
+    extra: the variance that does not come from sampling, such as that of a judge's error rates.
+    freedom: degrees of freedom of Student's t, if n is itself an estimate.
     """
     z = float(stats.t.ppf((1 + confidence) / 2, freedom))
     a, b, c = 1 + z * z / n, 2 * p + z * z / n, p * p - z * z * extra
@@ -50,17 +53,18 @@ def score_interval(
 
 
 def difference_interval(first: tuple[float, Interval], second: tuple[float, Interval]) -> Interval:
-    """The interval of first minus second, independent estimates with theirs (Newcombe 1998, method 10): honest where a
-    rate is 0 or 1.
+    """The interval of first minus second, two independent estimates (Newcombe 1998, method 10).
+
+    first, second: an estimate and its own interval. The result is honest also if a rate is 0 or 1.
     """
     (a, (low_a, high_a)), (b, (low_b, high_b)) = first, second
     return a - b - ((a - low_a) ** 2 + (high_b - b) ** 2) ** 0.5, a - b + ((high_a - a) ** 2 + (b - low_b) ** 2) ** 0.5
 
 
 def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
-    """Student's interval of the mean of a population that values [N] are drawn from.
+    """Student's interval of the mean of the population that the values [N] are drawn from.
 
-    Raises ValueError below two values.
+    Raises ValueError for fewer than two values.
     """
     values = np.asarray(values, float)
     if len(values) < 2:
@@ -70,10 +74,10 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
 
 
 def rate_mean_interval(rates: ArrayLike, confidence: float = 0.95) -> Interval:
-    """The interval of the mean of a population of rates that `rates` [N] are drawn from, in [0, 1].
+    """The interval, in [0, 1], of the mean of the population that the rates [N] are drawn from.
 
-    A score interval, which follows the skew of rates near 0 or 1 as Student's does not; n is what leaves the rates' own
-    standard error. Raises ValueError below two rates.
+    It is a score interval, which unlike Student's follows the skew of rates near 0 or 1. Its n is the number that gives
+    the standard error of the rates. Raises ValueError for fewer than two rates.
     """
     values = np.asarray(rates, float)
     if len(values) < 2:
@@ -87,8 +91,9 @@ def rate_mean_interval(rates: ArrayLike, confidence: float = 0.95) -> Interval:
 
 
 def wilson_by_cluster(hits: ArrayLike, clusters: Sequence[object] | np.ndarray) -> Interval:
-    """Wilson's interval of the mean of hits [N], each in [0, 1], counting a cluster as one draw: exact for one row a
-    cluster, else wide.
+    """Wilson's interval of the mean of hits [N], each in [0, 1], where a cluster counts as one draw.
+
+    It is exact if every cluster has one row, and too wide otherwise.
     """
     n = len(set(clusters))
     return wilson(float(np.asarray(hits, float).mean()) * n, n)
@@ -101,14 +106,17 @@ def normal_interval(value: float, se: float, confidence: float = 0.95) -> Interv
 
 
 def percentile_interval(draws: ArrayLike, confidence: float = 0.95) -> Interval:
-    """The middle of the bootstrap draws. Only for statistics without bias: never for a Fréchet distance."""
+    """The middle of the bootstrap draws. Only for statistics without bias, so never for a Fréchet distance."""
     low, high = np.quantile(np.asarray(draws), [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 
 
 def bca_interval(value: float, draws: ArrayLike, jackknife: ArrayLike, confidence: float = 0.95) -> Interval:
-    """Bias-corrected and accelerated percentile interval (Efron 1987, eq. 2.3). jackknife: the statistic without each
-    cluster.
+    """Bias-corrected and accelerated percentile interval (Efron 1987, eq. 2.3).
+
+    value: the statistic.
+    draws: the statistic of each resample.
+    jackknife: the statistic without each of the clusters.
     """
     draws, without = np.sort(np.asarray(draws, float)), np.asarray(jackknife, float)
     if draws[0] == draws[-1]:
@@ -135,7 +143,10 @@ def resamples(count: int, seed: int, draws: int) -> Iterator[np.ndarray]:
 def cluster_mean_interval(
     values: ArrayLike, clusters: Sequence[object] | np.ndarray, seed: int, draws: int = 10_000, confidence: float = 0.95
 ) -> Interval:
-    """BCa interval of the mean of `values` [N] when whole clusters are drawn. Raises ValueError below two clusters."""
+    """BCa interval of the mean of `values` [N], where whole clusters are resampled.
+
+    Raises ValueError for fewer than two clusters.
+    """
     values = np.asarray(values, float)
     _, index = np.unique(np.asarray(clusters), return_inverse=True)
     total, size = np.bincount(index, values), np.bincount(index).astype(float)
@@ -147,9 +158,10 @@ def cluster_mean_interval(
 
 
 def standard_error(influence: ArrayLike, clusters: Sequence[object] | np.ndarray | None = None) -> float:
-    """sd / sqrt(n) of per-sample influence values [n], whose mean is 0; with clusters, of their sums.
+    """sd / sqrt(n) of the influence values [n] of samples, whose mean is 0; with clusters, of the clusters' sums.
 
-    Of two methods' influence values subtracted prompt by prompt it is the error of their difference.
+    For the influence values of one method minus those of another, prompt by prompt, it is the error of the difference
+    between the methods.
     """
     values = np.asarray(influence, float)
     if clusters is None:

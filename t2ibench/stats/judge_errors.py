@@ -1,9 +1,9 @@
 """What a rate would be if the judge made no errors: one attribute (Rogan & Gladen 1978), and two attributes at once.
 
-The cells of a pair of literals (i, j) are 00, 01, 10, 11 in this order. A judge is described by M, with M[o, t] =
-P(judged o | truly t), each column estimated on real images of that very cell: judges exploit co-occurrence (a lipstick
-detector is weakest on men), so M is not the Kronecker product of two single judges. Errors that differ between real and
-generated images are not corrected by any of this.
+The cells of a pair of literals (i, j) are 00, 01, 10, 11 in this order. A judge is described by the matrix M, with
+M[o, t] = P(judged o | truly t). Each column is estimated on real images of its own cell. Judges exploit co-occurrence
+(a lipstick detector is weakest on men), so M is not the Kronecker product of two single judges. Nothing here corrects
+errors that differ between real and generated images.
 """
 
 from itertools import combinations
@@ -19,8 +19,9 @@ SINGULAR = 1e-9  # a determinant this near zero: the judge cannot tell two cells
 
 
 def rogan_gladen(observed: float, sensitivity: float, specificity: float) -> float | None:
-    """The true rate behind an observed one, clipped to [0, 1]; None for a judge no better than chance (se + sp <=
-    1).
+    """The true rate behind an observed one, clipped to [0, 1].
+
+    None if the judge is no better than chance (sensitivity + specificity <= 1).
     """
     informedness = sensitivity + specificity - 1
     return None if informedness <= 0 else min(1.0, max(0.0, (observed + specificity - 1) / informedness))
@@ -32,7 +33,7 @@ def cell_index(i: ArrayLike, j: ArrayLike) -> np.ndarray:
 
 
 def confusion(true_cells: np.ndarray, judged_cells: np.ndarray) -> np.ndarray:
-    """Counts [4, 4] of real images: row judged, column true."""
+    """Counts [4, 4] of real images: the row is the judged cell, the column the true one."""
     return np.bincount(4 * judged_cells + true_cells, minlength=16).reshape(4, 4)
 
 
@@ -42,27 +43,26 @@ def columns(counts: np.ndarray) -> np.ndarray:
 
 
 def unmix(observed: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-    """M^-1 q [B, 4], which sums to 1 but may leave the simplex, for q [B, 4] and M [B, 4, 4]; where M is singular, the
-    projected answer.
+    """M^-1 q [B, 4], for q [B, 4] and M [B, 4, 4]. It sums to 1 but may leave the simplex.
 
-    Projection pulls a rate near 0 or 1 inwards, and means over pairs add that up: of 20 pairs that are always right, a
-    judge right 98 times in 100 leaves a mean of 0.986. So means and intervals are made of this, and cut at 0 and 1 when
-    they are done.
+    If M is singular, it is the nearest mixture on the simplex. Elsewhere there is no projection, because projection
+    pulls a rate near 0 or 1 inwards, and a mean over pairs adds this up: for 20 pairs that are always right, a judge
+    that is right 98 times in 100 would give a mean of 0.986. So means and intervals are computed from this result, and
+    cut at 0 and 1 only at the end.
     """
     regular = np.abs(np.linalg.det(matrices)) >= SINGULAR
-    found = np.empty_like(observed)
-    found[regular] = np.linalg.solve(matrices[regular], observed[regular][..., None])[..., 0]
-    found[~regular] = nearest_mixture(observed[~regular], matrices[~regular])
-    return found
+    mixture = np.empty_like(observed)
+    mixture[regular] = np.linalg.solve(matrices[regular], observed[regular][..., None])[..., 0]
+    mixture[~regular] = nearest_mixture(observed[~regular], matrices[~regular])
+    return mixture
 
 
 def nearest_mixture(observed: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-    """Points p of the simplex [B, 4] that minimise |M p - q|^2, for q [B, 4] and M [B, 4, 4]; always on the simplex,
-    also for a singular M.
+    """The points p [B, 4] of the simplex that minimise |M p - q|^2, for q [B, 4] and M [B, 4, 4]. M may be singular.
 
-    Exact: the minimiser over the simplex is the minimiser over the plane of one of its 15 faces, so each face is solved
-    and the best feasible one kept. Where M p = q has a solution inside the simplex, no face can be better and none is
-    tried.
+    The result is exact. The minimiser over the simplex is the minimiser over the plane of one of its 15 faces, so each
+    face is solved and the best feasible solution is kept. If M p = q has a solution inside the simplex, no face can be
+    better, and none is tried.
     """
     best, error = np.zeros_like(observed), np.full(len(observed), np.inf)
     for size in range(4, 0, -1):
@@ -78,8 +78,9 @@ def nearest_mixture(observed: np.ndarray, matrices: np.ndarray) -> np.ndarray:
 
 
 def _on_face(observed: np.ndarray, matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Least squares over the plane sum(p) = 1 by its KKT system: p [B, K], and whether it is unique and has no negative
-    entry.
+    """Least squares over the plane sum(p) = 1, by its KKT system.
+
+    Returns p [B, K], and bool [B]: whether p is unique and has no negative entry.
     """
     rows, size = len(observed), matrices.shape[2]
     system = np.zeros((rows, size + 1, size + 1))
@@ -95,11 +96,10 @@ def _on_face(observed: np.ndarray, matrices: np.ndarray) -> tuple[np.ndarray, np
 
 
 def multinomial_draws(counts: ArrayLike, seed: int, draws: int) -> np.ndarray:
-    """Bootstrap draws of counts [..., K] over K outcomes: int64 [draws, ..., K], each row with its own total, one
-    stream of `seed`.
+    """Bootstrap draws of counts [..., K] over K outcomes: int64 [draws, ..., K], all from the stream `seed`.
 
-    Drawing n observations with replacement is drawing a multinomial, here as K - 1 binomials by the inverse of their
-    distribution.
+    Each row keeps its total n. To draw n observations with replacement is to draw a multinomial; here it is drawn as
+    K - 1 binomials, by the inverse of their distribution functions.
     """
     counts = np.asarray(counts, np.int64)
     outcomes, shape = counts.shape[-1], counts.shape[:-1]

@@ -1,8 +1,7 @@
-"""Squared maximum mean discrepancy of two sets of features (Gretton et al., JMLR 2012), by blocks, with each sample's
-effect on it.
+"""Squared maximum mean discrepancy of two sets of features (Gretton et al., JMLR 2012), with the effect of each sample.
 
-MMD^2 = E k(x, x') + E k(y, y') - 2 E k(x, y). A constant added to the kernel falls out, so a kernel near 1 is better
-given as k - 1.
+MMD^2 = E k(x, x') + E k(y, y') - 2 E k(x, y). A constant added to the kernel changes nothing, so a kernel with values
+near 1 is better given as k - 1. The kernel is computed in blocks.
 """
 
 from collections.abc import Callable
@@ -14,12 +13,11 @@ Kernel = Callable[[Tensor, Tensor], Tensor]  # [a, d], [b, d] -> [a, b]
 
 
 def unbiased(fake: Tensor, real: Tensor, kernel: Kernel, block: int = 1000) -> tuple[float, Tensor, Tensor]:
-    """The U-statistic of features [M, d] and [N, d] in float64, and each sample's first-order effect on it, [M] and
-    [N].
+    """The U-statistic of features [M, d] and [N, d] in float64, and the first-order effect of each sample, [M] and [N].
 
     An effect is 2 (h_i - mean h), h_i = mean_{j != i} k(x_i, x_j) - mean_j k(x_i, y_j), so that sd / sqrt(n) is one
-    side's standard error. Where the two distributions are equal the effects vanish and the error is only roughly right.
-    Raises ValueError below 2 samples a side.
+    side's standard error. If the two distributions are equal, the effects vanish and the error is only roughly right.
+    Raises ValueError for fewer than 2 samples on a side.
     """
     within_fake, within_real, across, effects = parts(fake, real, kernel, block)
     return within_fake + within_real - 2 * across, *effects
@@ -28,8 +26,9 @@ def unbiased(fake: Tensor, real: Tensor, kernel: Kernel, block: int = 1000) -> t
 def parts(
     fake: Tensor, real: Tensor, kernel: Kernel, block: int = 1000
 ) -> tuple[float, float, float, tuple[Tensor, Tensor]]:
-    """The means of k over pairs of different fakes, of different reals, and of a fake and a real; and the effects of
-    `unbiased`.
+    """The three means of k that MMD^2 consists of, and the effects as in `unbiased`.
+
+    The means are over pairs of two different fakes, of two different reals, and of a fake and a real.
     """
     if min(len(fake), len(real)) < 2 or fake.shape[1] != real.shape[1]:
         raise ValueError(

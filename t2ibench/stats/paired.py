@@ -1,11 +1,12 @@
-"""The difference of two methods in one value: its size, its error, and how sure it is; the one test behind ranks,
-`compare` and `drift`.
+"""The difference of two methods in one value, with its standard error and its p. Ranks, `compare` and `drift` use it.
 
-What a record keeps decides how. `per_sample`: a number for every prompt (or source), in the order in which they were
-asked for, so that two methods are paired prompt by prompt. `effects`: of a distance between sets, the first-order
-effect of every prompt's images on it, and of every real image; the error of a difference is that of the effects'
-differences, in which what both methods share falls out. Where a record keeps neither, the two 95 % intervals are taken
-as independent, which is too wide wherever methods were given equal prompts.
+How it is computed depends on what the records keep:
+
+- `per_sample`: a number for every prompt (or source), in the order of the prompts. The methods are compared prompt by
+  prompt.
+- `effects`: for a distance between sets, the first-order effect of each prompt's images on it, and of each real image.
+  The error comes from the differences of the effects, in which everything that the methods share cancels.
+- neither: the two 95 % intervals are taken as independent. This is too wide for methods that were given equal prompts.
 """
 
 import math
@@ -20,16 +21,22 @@ from scipy import stats
 from t2ibench.stats.intervals import Interval, standard_error
 
 Rule = Literal["paired", "intervals"]
-Value = Mapping[str, Any]  # of a metric, as in a record
+Value = Mapping[str, Any]  # a value of a metric, as in a record
 SIDES = ("made", "real")
 EQUAL = 1e-12  # gaps that vary by less than this share of their mean do not vary
 
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """A minus B. se: its standard error, of a t distribution with `freedom` degrees. p: two-sided, that there is none.
+    """The difference A minus B of two methods.
 
-    n: pairs it stands on. spread: the deviation of the pairs' differences, None where there are no pairs.
+    value: the difference.
+    se: its standard error, of a t distribution.
+    freedom: the degrees of freedom of this distribution.
+    p: the two-sided p of the hypothesis that there is no difference.
+    n: the number of pairs; without pairs, the smallest n of the values.
+    spread: the standard deviation of the pairs' differences; None without pairs.
+    rule: what was compared, pairs or intervals.
     """
 
     value: float
@@ -42,9 +49,7 @@ class PairedDifference:
 
     @property
     def effect(self) -> float | None:
-        """Cohen's d of paired samples: the difference in units of the deviation of a pair's; None where that is not
-        known, or 0.
-        """
+        """Cohen's d of paired samples: the difference divided by `spread`. None if that is unknown or 0."""
         return self.value / self.spread if self.spread else None
 
     def interval(self, confidence: float = 0.95) -> Interval:
@@ -52,15 +57,16 @@ class PairedDifference:
         return self.value - half, self.value + half
 
     def p_beyond(self, margin: float) -> float:
-        """p of two one-sided tests (Schuirmann 1987) that the difference is as large as `margin`: small where it is
-        less.
+        """p of two one-sided tests (Schuirmann 1987) of the hypothesis that the difference is as large as `margin`.
+
+        It is small if the difference is smaller than the margin.
         """
         if self.se == 0:
             return 0.0 if abs(self.value) <= margin else 1.0
         return float(stats.t.sf((margin - abs(self.value)) / self.se, self.freedom))
 
     def power(self, margin: float, level: float = 0.05) -> float:
-        """The chance that two equal methods are shown to be within `margin`, given this error."""
+        """The probability that two equal methods are shown to differ by less than `margin`, given this error."""
         if self.se == 0:
             return 1.0
         return max(
@@ -69,16 +75,16 @@ class PairedDifference:
 
 
 def spell(numbers: ArrayLike, digits: int = 3) -> str:
-    """Numbers [N] as words of a record, NaN as a dash: one line, not N."""
+    """Numbers [N] as one line of words for a record, with a dash for NaN."""
     return " ".join(
         "-" if math.isnan(number) else f"{number:.{digits}g}" for number in np.asarray(numbers, float).tolist()
     )
 
 
 def read(text: Any) -> np.ndarray | None:
-    """Numbers as a record spells them, float64 [N]: words with spaces between, or one digit each; a dash is NaN.
+    """Numbers [N], float64, from their spelling in a record: words separated by spaces, or one digit each.
 
-    None for anything else.
+    A dash is NaN. Returns None for a value that is not text, or is empty.
     """
     if not isinstance(text, str) or not text:
         return None
@@ -86,10 +92,14 @@ def read(text: Any) -> np.ndarray | None:
 
 
 def spell_samples(numbers: ArrayLike, ok: ArrayLike) -> str:
-    """Numbers [M] of the samples with an image as words for all samples [N]: one digit each where all are 0 or 1."""
-    there, values = np.asarray(ok, bool), np.asarray(numbers, float)
-    every = np.full(len(there), np.nan)
-    every[there] = values
+    """The spelling of one number for each of N samples: one digit each if all numbers are 0 or 1, words otherwise.
+
+    numbers: [M], those of the samples that have an image.
+    ok: bool [N], which samples have an image; the others get a dash.
+    """
+    has_image, values = np.asarray(ok, bool), np.asarray(numbers, float)
+    every = np.full(len(has_image), np.nan)
+    every[has_image] = values
     return (
         "".join("-" if math.isnan(v) else str(int(v)) for v in every)
         if np.isin(values, (0.0, 1.0)).all()
@@ -98,16 +108,19 @@ def spell_samples(numbers: ArrayLike, ok: ArrayLike) -> str:
 
 
 def by_prompt(effects: ArrayLike, prompts: Sequence[str], ok: ArrayLike) -> str:
-    """The effects [M] of the samples with an image as one word a prompt, in the order of `prompts` [N]; a dash for one
-    without an image.
+    """The spelling of one effect for each prompt, in the order of their first samples; a dash for one without an image.
 
-    With K prompts of M samples a prompt's word is the sum of its effects times K / M, so that the words have the error
-    of the whole.
+    With K prompts and M samples, a prompt's number is the sum of its effects times K / M. So the standard error of the
+    numbers is that of the whole value.
+
+    effects: [M], those of the samples that have an image.
+    prompts: [N], the prompt of each sample.
+    ok: bool [N], which samples have an image.
     """
-    there = np.asarray(ok, bool)
+    has_image = np.asarray(ok, bool)
     names = list(dict.fromkeys(prompts))
     place = {name: row for row, name in enumerate(names)}
-    rows = np.array([place[name] for name in prompts])[there]
+    rows = np.array([place[name] for name in prompts])[has_image]
     count, total = (
         np.bincount(rows, minlength=len(names)),
         np.bincount(rows, np.asarray(effects, float), minlength=len(names)),
@@ -116,46 +129,49 @@ def by_prompt(effects: ArrayLike, prompts: Sequence[str], ok: ArrayLike) -> str:
 
 
 def per_sample(value: Value) -> np.ndarray | None:
-    """A value's samples in their order, float64 [N], NaN where there was no image; None where the record does not keep
-    them.
+    """The number of each sample of a value, float64 [N]; NaN for a sample without an image.
+
+    None if the record does not keep them.
     """
     return read(value["details"].get("per_sample"))
 
 
 def effects(value: Value) -> tuple[np.ndarray, np.ndarray] | None:
-    """A value's effects, of prompts and of real images, float64 [N] and [R]; None where the record does not keep them.
+    """The effects of prompts and of real images on a value, float64 [N] and [R].
 
-    Those of real images are 0 where a value looks at none.
+    A value that uses no real images has two effects of 0 for them. None if the record does not keep the effects.
     """
     kept = value["details"].get("effects")
-    found = (
-        [read(kept.get(side, "00" if side == "real" else None)) for side in SIDES] if isinstance(kept, Mapping) else []
-    )
-    made, real = found if len(found) == len(SIDES) else (None, None)
-    return None if made is None or real is None else (made, real)
+    if not isinstance(kept, Mapping):
+        return None
+    fake, real = (read(kept.get(side, "00" if side == "real" else None)) for side in SIDES)
+    return None if fake is None or real is None else (fake, real)
 
 
 def difference(a: Sequence[Value], b: Sequence[Value]) -> PairedDifference:
-    """A minus B, each a metric's value under one or more run seeds; seeds are averaged, prompt by prompt where these
-    are kept.
+    """The difference A minus B. a, b: a metric's value for each run seed of a method.
+
+    Seeds are averaged: prompt by prompt if the records keep samples or effects.
     """
-    samples = [[per_sample(value) for value in side] for side in (a, b)]
+    samples = [[per_sample(value) for value in method] for method in (a, b)]
     if (means := _means(samples)) is not None:
         return between_samples(*means)
-    of_sets = [[effects(value) for value in side] for side in (a, b)]
-    if all(pair is not None for side in of_sets for pair in side):
-        made, real = (
-            _means([[pair[i] for pair in side if pair is not None] for side in of_sets], centred=True) for i in range(2)
+    of_sets = [[effects(value) for value in method] for method in (a, b)]
+    if all(sides is not None for method in of_sets for sides in method):
+        fake, real = (
+            _means([[sides[i] for sides in method if sides is not None] for method in of_sets], centred=True)
+            for i in range(2)
         )
-        if made is not None and real is not None:
-            return between_effects(_mean(a) - _mean(b), made, real)
+        if fake is not None and real is not None:
+            return between_effects(_mean(a) - _mean(b), fake, real)
     return between_intervals(a, b)
 
 
 def between_samples(a: np.ndarray, b: np.ndarray) -> PairedDifference:
-    """Paired over the rows [N] that both have: a t-test, or McNemar's exact test where all samples are hits and misses.
+    """The difference of samples a and b [N], paired row by row; rows where one of them is NaN are left out.
 
-    Equal samples have p = 1. Raises ValueError below two such rows.
+    p is that of a t-test, or of McNemar's exact test if all samples are 0 or 1. Equal samples have p = 1. Raises
+    ValueError for fewer than two rows.
     """
     both = ~np.isnan(a - b)
     gap, n = (a - b)[both], int(both.sum())
@@ -170,8 +186,11 @@ def between_samples(a: np.ndarray, b: np.ndarray) -> PairedDifference:
 
 
 def between_effects(value: float, made: Sequence[np.ndarray], real: Sequence[np.ndarray]) -> PairedDifference:
-    """Of two distances to one set of real images that differ by `value`, from the effects of A and of B on either
-    side.
+    """The difference of two distances to one set of real images, from its size and the effects.
+
+    value: the difference.
+    made: the effects of A's and of B's prompts, [N] each; NaN counts as 0.
+    real: the effects of the real images on A's distance and on B's, [R] each.
     """
     gap_made, gap_real = np.nan_to_num(made[0]) - np.nan_to_num(made[1]), real[0] - real[1]
     n, se = len(gap_made), math.hypot(standard_error(gap_made), standard_error(gap_real))
@@ -179,7 +198,7 @@ def between_effects(value: float, made: Sequence[np.ndarray], real: Sequence[np.
 
 
 def between_intervals(a: Sequence[Value], b: Sequence[Value]) -> PairedDifference:
-    """From the values and their 95 % intervals alone, as if the two were independent."""
+    """The difference from the values and their 95 % intervals alone, as if the methods were independent."""
     halves = [float(np.mean([value["ci"][1] - value["ci"][0] for value in side])) / 2 for side in (a, b)]
     value, se = _mean(a) - _mean(b), math.hypot(*halves) / float(stats.norm.ppf(0.975))
     return PairedDifference(
@@ -188,7 +207,7 @@ def between_intervals(a: Sequence[Value], b: Sequence[Value]) -> PairedDifferenc
 
 
 def paired(values: Sequence[Sequence[Value]]) -> bool:
-    """Whether any two of these methods, each with its values of every run seed, can be paired."""
+    """Whether every two of these methods can be paired. values: for each method, its value for each run seed."""
     flat = [value for seeds in values for value in seeds]
     if len({len(seeds) for seeds in values}) != 1:
         return False
@@ -201,8 +220,9 @@ def paired(values: Sequence[Sequence[Value]]) -> bool:
 
 
 def _means(sides: Sequence[Sequence[np.ndarray | None]], centred: bool = False) -> list[np.ndarray] | None:
-    """The mean over seeds of either side's rows; None where rows are not kept, or not equally many. centred: their mean
-    is 0.
+    """The rows of each side, averaged over its seeds; None if rows are missing, or not equally many everywhere.
+
+    centred: first subtract from the rows of each seed their mean.
     """
     kept = [[rows for rows in side if rows is not None] for side in sides]
     if [len(side) for side in kept] != [len(side) for side in sides] or len(
@@ -219,22 +239,26 @@ def _mean(values: Sequence[Value]) -> float:
 
 
 def _p(value: float, se: float, freedom: float) -> float:
-    """Two-sided p of a t-test; 1 for no difference at all, 0 for one without any error."""
+    """Two-sided p of a t-test. Without any error it is 1 for no difference, and 0 for a difference."""
     if se == 0:
         return 1.0 if value == 0 else 0.0
     return float(2 * stats.t.sf(abs(value) / se, freedom))
 
 
 def mcnemar(a: ArrayLike, b: ArrayLike) -> float:
-    """Exact two-sided p that two methods hit equally often; a, b: hits (bool [N]) on the same prompts."""
+    """Exact two-sided p of the hypothesis that two methods hit equally often (McNemar, Psychometrika 1947).
+
+    a, b: hits on the same prompts, bool [N].
+    """
     a, b = np.asarray(a, bool), np.asarray(b, bool)
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
     return 1.0 if only_a + only_b == 0 else float(stats.binomtest(only_a, only_a + only_b).pvalue)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted for being a family, in their order: reject those at or below the level you would use for
-    one.
+    """The p-values of a family of tests, adjusted (Holm, Scand. J. Stat. 1979), in the same order.
+
+    Reject those at or below the level that you would use for a single test.
     """
     adjusted, running = [0.0] * len(p_values), 0.0
     for rank, i in enumerate(np.argsort(p_values, kind="stable")):

@@ -1,4 +1,4 @@
-"""Is an image nearest to its own text among several? Which others, and who comes first."""
+"""Retrieval: is an image nearer to its own text than to others? The choice of the other texts, and who comes first."""
 
 from collections.abc import Sequence
 
@@ -10,30 +10,34 @@ from t2ibench.core.seeds import permutation
 TIE = 1e-6  # cosines nearer than this are equal: float32 embeddings say no more
 
 
-def distractors(texts: Sequence[str], own: np.ndarray, seeds: Sequence[int], pool: int) -> np.ndarray:
-    """For each sample `pool - 1` of the texts that differ from its own, without replacement: int [N, pool - 1], rows of
-    `texts`.
+def distractors(texts: Sequence[str], rows: np.ndarray, seeds: Sequence[int], pool: int) -> np.ndarray:
+    """For each sample, `pool - 1` texts that differ from its own, drawn without replacement.
 
-    texts: the texts, or whatever must differ of them (what they ask for). own: the row of each sample's text. Row i
-    depends on `seeds[i]` alone. Raises UserError where too few differ.
+    texts: the texts, or that part of them which must differ (what they ask for).
+    rows: the row in `texts` of each sample's own text, int [N].
+    seeds: one a sample; row i of the result depends on `seeds[i]` alone.
+
+    Returns rows of `texts`, int [N, pool - 1]. Raises UserError if too few texts differ.
     """
     _, label = np.unique(np.array(texts), return_inverse=True)
-    found = np.empty((len(own), pool - 1), dtype=np.int64)
-    for i, (mine, seed) in enumerate(zip(own, seeds, strict=True)):
+    chosen = np.empty((len(rows), pool - 1), dtype=np.int64)
+    for i, (row, seed) in enumerate(zip(rows, seeds, strict=True)):
         order = permutation(seed, len(texts))
-        others = order[label[order] != label[mine]][: pool - 1]
+        others = order[label[order] != label[row]][: pool - 1]
         if len(others) < pool - 1:
             raise UserError(
-                f"{len(others)} prompts differ from {texts[mine]!r}, a pool of {pool} needs {pool - 1}: ask for more "
+                f"{len(others)} prompts differ from {texts[row]!r}, a pool of {pool} needs {pool - 1}: ask for more "
                 f"captions"
             )
-        found[i] = others
-    return found
+        chosen[i] = others
+    return chosen
 
 
 def first_places(own: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of own scores [N] against the others' [N, P - 1]: who is first; the same, ties drawn at random, in expectation;
-    who ties.
+    """Which samples score highest with their own text. own: scores [N]. others: scores with other texts [N, P - 1].
+
+    Returns three arrays [N]: whether the own text is first alone; the probability that it is first if ties are drawn at
+    random; and whether it ties for the first place.
     """
     gap = own[:, None] - others
     beaten, level = (gap < -TIE).any(1), (np.abs(gap) <= TIE).sum(1)
