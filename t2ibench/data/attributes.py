@@ -1,8 +1,7 @@
-"""Literals, "attribute=value": which ones a vocabulary can name, which images of an attribute table have them, and
-which cover others.
+"""Literals, written "attribute=value": which ones can be named, which images have them, and which cover others.
 
-A hijab hides the colour of hair. What covers what is found in the training table, where a covered attribute has no
-value.
+A hijab covers the colour of the hair, for example. The training table shows what covers what, because a covered
+attribute has no value there.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,12 +13,12 @@ import pandas as pd
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.data.split import Vocabulary
 
-FEWEST = 20  # training images with a literal, before it counts as one that always covers an attribute
+FEWEST = 20  # a literal covers an attribute only if at least this many training images have the literal
 Covers = Mapping[str, frozenset[str]]
 
 
 def literal_set(vocabulary: Vocabulary) -> tuple[str, ...]:
-    """Every nameable literal, in the order of the vocabulary."""
+    """Every literal that the vocabulary can name, in its order."""
     return tuple(f"{attribute}={value}" for attribute, values in vocabulary.phrases.items() for value in values)
 
 
@@ -29,9 +28,9 @@ def attribute_of(literal: str) -> str:
 
 
 def canonical(table: pd.DataFrame, attributes: Iterable[str]) -> pd.DataFrame:
-    """The attributes' columns as strings, None where missing: True, 1 and 1.0 are all "1".
+    """The columns of these attributes as strings, with None for a missing value. True, 1 and 1.0 all become "1".
 
-    Raises UserError as `find_pairs` does.
+    Raises UserError for an empty table, and for an attribute that has no column.
     """
     attributes = list(attributes)
     if len(table) == 0:
@@ -46,7 +45,7 @@ def canonical(table: pd.DataFrame, attributes: Iterable[str]) -> pd.DataFrame:
 
 
 def indicators(values: pd.DataFrame, literals: Sequence[str]) -> np.ndarray:
-    """bool [N, L]: whether an image has a literal. A missing value has none of its attribute's literals."""
+    """Which images have which literals, bool [N, L]. An image without a value has no literal of that attribute."""
     present = np.zeros((len(values), len(literals)), bool)
     coded = {
         name: pd.factorize(values[name]) for name in dict.fromkeys(map(attribute_of, literals))
@@ -59,7 +58,11 @@ def indicators(values: pd.DataFrame, literals: Sequence[str]) -> np.ndarray:
 
 
 def likeliest(probabilities: pd.DataFrame, attributes: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """The value of every attribute with the highest probability, from a column "attribute=value" for each."""
+    """The most probable value of every attribute, one row an image.
+
+    probabilities: a column "attribute=value" for each literal.
+    attributes: the values of each attribute.
+    """
     columns, numbers, place = {}, probabilities.to_numpy(), {name: k for k, name in enumerate(probabilities)}
     for name, values in attributes.items():
         best = numbers[:, [place[f"{name}={value}"] for value in values]].argmax(1)
@@ -68,6 +71,8 @@ def likeliest(probabilities: pd.DataFrame, attributes: Mapping[str, Sequence[str
 
 
 def _strings(column: pd.Series) -> pd.Series:
+    """The values of a column as strings, whole numbers without a point; None for a missing value."""
+
     def name(value: Any) -> str | None:
         if value is None or value != value:
             return None
@@ -83,28 +88,30 @@ def _strings(column: pd.Series) -> pd.Series:
 
 
 def covers(table: pd.DataFrame) -> Covers:
-    """For each attribute the literals "attribute=value" that cover it: at least FEWEST images have them, and none of
-    those shows it.
+    """For each attribute, the literals that cover it.
+
+    A literal covers an attribute if at least FEWEST images have the literal and the attribute has no value in any of
+    them.
     """
     values = canonical(table, map(str, table.columns))
-    found: dict[str, set[str]] = {own: set() for own in values}
+    covered_by: dict[str, set[str]] = {attribute: set() for attribute in values}
     for other in values:
         for value, rows in values.groupby(other):
             if len(rows) >= FEWEST:
-                for own in rows.columns[rows.isna().all()]:
-                    found[own].add(f"{other}={value}")
-    return {own: frozenset(literals) for own, literals in found.items()}
+                for attribute in rows.columns[rows.isna().all()]:
+                    covered_by[attribute].add(f"{other}={value}")
+    return {attribute: frozenset(literals) for attribute, literals in covered_by.items()}
 
 
 def visible(values: pd.DataFrame, covered_by: Covers) -> pd.DataFrame:
-    """Whether each attribute can be seen on images of these values, bool [N, A].
+    """Whether each attribute can be seen on images with these values, bool [N, A].
 
-    An attribute without covers always can.
+    An attribute that nothing covers can always be seen.
     """
     seen = pd.DataFrame(True, index=values.index, columns=values.columns)
-    for own in values:
-        for literal in covered_by.get(str(own), ()):
+    for attribute in values:
+        for literal in covered_by.get(str(attribute), ()):
             other, _, value = literal.partition("=")
             if other in values:
-                seen[own] &= values[other] != value
+                seen[attribute] &= values[other] != value
     return seen

@@ -1,5 +1,6 @@
-"""One opened data set: found by its name or its folder, its settings checked, its splits read once, and what only some
-data sets can.
+"""One opened data set: its plug-in and settings, its splits, and the functions that only some data sets have.
+
+A data set is found by its name, or by a folder of images. Its splits are read once.
 """
 
 import functools
@@ -17,24 +18,22 @@ from t2ibench.core.settings import configure
 from t2ibench.data.held_out import KEY, HeldOutDataset, Settings
 from t2ibench.data.split import Networks, Split
 
-Regions = Callable[
-    [str, tuple[str, ...]], np.ndarray
-]  # attribute, values: where images that show one of them have it, bool [H, W]
-Render = Callable[
-    [Mapping[str, str], int, int], Split
-]  # conditions (attribute -> value), count, seed: real images that carry them
+# (attribute, values) -> the pixels that show the attribute in images with one of these values, bool [H, W]
+Regions = Callable[[str, tuple[str, ...]], np.ndarray]
+# (conditions attribute -> value, count, seed) -> real images that have these values
+Render = Callable[[Mapping[str, str], int, int], Split]
 F = TypeVar("F", bound=Callable)
-LESSONS, HELD_OUT = 0, 1  # seeds of real images of domains: those to learn from, and those that made ones are held to
+LESSONS, HELD_OUT = 0, 1  # seeds of a domain's real images: those to train on, and those to compare generated ones with
 
 
 def dataset_of(name: str, settings: Mapping[str, Any], where: str) -> tuple[Any, Any, dict[str, Any]]:
-    """A data set plug-in, its settings, and both as a record tells them; `held_out` among them makes compositional
-    splits of it.
+    """A data set plug-in, its Config, and the settings as a record holds them.
 
-    Raises UserError, beginning with `where`, for a wrong setting.
+    If `held_out` is among the settings, the plug-in gets compositional splits (`t2ibench.data.held_out`). Raises
+    UserError, with `where` as its beginning, for a wrong setting.
     """
-    module, own = plugins.load("datasets", name), {key: value for key, value in settings.items() if key != KEY}
-    config = configure(module.Config, own, where)
+    module = plugins.load("datasets", name)
+    config = configure(module.Config, {key: value for key, value in settings.items() if key != KEY}, where)
     if KEY not in settings:
         return module, config, asdict(config)
     if not isinstance(settings[KEY], dict):
@@ -54,13 +53,18 @@ def dataset_of(name: str, settings: Mapping[str, Any], where: str) -> tuple[Any,
 
 @dataclass(frozen=True)
 class Dataset:
-    """A suite's data set. reference: the real images of the metrics. split: any split by name, read once; None: the
-    reference.
+    """The data set of a suite. The four functions that only some data sets have are None where one is missing.
 
-    What only some data sets can: render real images of chosen attributes; say where an attribute shows; make, of seeds,
-    images that differ from those of the same seeds by chosen attributes alone; and draw real images of other domains
-    (domain, count, seed; those of seed 0 may be in a training split), whose texts are `domains`, that of its own splits
-    first. networks: those that it brings to score its images.
+    facts: what a record says about the data set (JSON).
+    train: the training split.
+    reference: the real images that metrics compare with.
+    split: a function that returns a split by name and reads each once; None is the reference.
+    render: makes real images that have chosen attribute values.
+    regions: the pixels that show an attribute.
+    edited: (seeds, changes) -> images that differ from those of the same seeds in the changed attributes alone.
+    domain: (domain, count, seed) -> real images of another domain; those of seed 0 may be in a training split.
+    domains: the text of each domain; the first domain is that of the data set's own splits.
+    networks: the networks that the data set brings to score its images.
     """
 
     facts: Mapping[str, Any]
@@ -76,8 +80,11 @@ class Dataset:
 
 
 def read(entry: Entry, wanted: str, limit: int | None, where: str) -> Dataset:
-    """A data set, with the first `limit` images of the split `wanted` as its reference; `where` begins error lines."""
-    module, config, told = dataset_of(entry.name, entry.settings, where)
+    """Open a data set, with the first `limit` images of the split `wanted` as its reference.
+
+    limit: None for all of them. where: the beginning of an error line.
+    """
+    module, config, recorded = dataset_of(entry.name, entry.settings, where)
     train, reference = module.load(config, "train"), module.load(config, wanted)
     if limit is not None:
         reference = reference.take(range(min(limit, len(reference))))
@@ -91,7 +98,7 @@ def read(entry: Entry, wanted: str, limit: int | None, where: str) -> Dataset:
         return module.pair_images(config, dict(conditions), count, seed)
 
     def render(conditions: Mapping[str, str], count: int, seed: int) -> Split:
-        return rendered(tuple(conditions.items()), count, seed)  # every cell's judge is tested on the same images
+        return rendered(tuple(conditions.items()), count, seed)  # cached: the judge of every cell is tested on them
 
     @functools.cache
     def regions(attribute: str, values: tuple[str, ...]) -> np.ndarray:
@@ -109,38 +116,39 @@ def read(entry: Entry, wanted: str, limit: int | None, where: str) -> Dataset:
 
     facts = {
         "name": entry.name,
-        "config": told,
+        "config": recorded,
         "train": {"images": len(train), "digest": train.digest},
         "reference": {"split": reference.name, "images": len(reference), "digest": reference.digest},
     }
-    can = (
+    functions = (
         able("pair_images", render),
         able("regions", regions),
         able("edited_images", edited),
         able("domain_images", domain),
     )
     texts = module.domain_texts(config) if hasattr(module, "domain_texts") else {}
-    return Dataset(facts, train, reference, split, *can, texts, getattr(module, "NETWORKS", Networks()))
+    return Dataset(facts, train, reference, split, *functions, texts, getattr(module, "NETWORKS", Networks()))
 
 
 def opened(name: str, settings: Mapping[str, Any] | None = None) -> tuple[Callable[[str], Split], dict[str, Any]]:
-    """A function from a split's name to the split, and what to call the data set in a record; `name` may be a folder of
-    images.
+    """A function from the name of a split to the split, and the name and settings of the data set for a record.
+
+    name: a data set, or a folder of images.
     """
-    name, module, config, told = configured(name, settings)
-    return lambda split: module.load(config, split), {"name": name, "config": told}
+    name, module, config, recorded = configured(name, settings)
+    return lambda split: module.load(config, split), {"name": name, "config": recorded}
 
 
 def available(name: str, settings: Mapping[str, Any] | None = None) -> Collection[str] | None:
-    """The names of a data set's splits, or None where it does not say."""
+    """The names of a data set's splits, or None if the data set does not list them."""
     _, module, config, _ = configured(name, settings)
     return module.splits(config) if hasattr(module, "splits") else None
 
 
 def configured(name: str, settings: Mapping[str, Any] | None) -> tuple[str, Any, Any, dict[str, Any]]:
-    """A data set's name, plug-in, settings, and these as records tell them.
+    """The name of a data set, its plug-in, its Config, and the settings as a record holds them.
 
-    Raises UserError for a name that is not known and no folder.
+    Raises UserError for a name that is neither a known data set nor a folder.
     """
     known = plugins.find("datasets")
     if name not in known and Path(name).is_dir():

@@ -1,4 +1,4 @@
-"""Folders and archives of images, read when they are asked for."""
+"""Folders and archives of images. The pixels are read only when they are needed."""
 
 import hashlib
 import zipfile
@@ -22,8 +22,10 @@ Images = str | Path | np.ndarray | Tensor
 
 @dataclass(frozen=True)
 class Files:
-    """Images read from their files when they are asked for: RGB uint8 [B, 3, size, size]; without a size, as they
-    are.
+    """Images that are read from their files when they are needed: RGB uint8 [B, 3, H, W].
+
+    paths: the files.
+    size: pixels a side, to which the images are resized; None leaves them as they are.
     """
 
     paths: Sequence[Path]
@@ -63,18 +65,22 @@ class Files:
 
 
 def store_of(images: Images, size: int | None) -> tuple[str, list[str], ImageStore]:
-    """A set of images: what to call it, the names of the images, and their pixels, which stay on the disk where they
-    lie there.
+    """The name of a set of images, the names of its images, and their pixels.
+
+    images: a folder, an .npz file, or an array or tensor uint8 [N, 3, H, W]. Images on disk stay there until needed.
+    size: as for `Files`; only a folder uses it.
+
+    Raises UserError if there are no images, or if they have another type or shape.
     """
     if isinstance(images, str | Path):
         path = Path(images)
         if path.suffix == ".npz" and path.is_file():
             array = mapped(path)
         elif path.is_dir():
-            paths = sorted(found for found in path.rglob("*") if found.suffix.lower() in SUFFIXES)
+            paths = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
             if not paths:
                 raise UserError(f"{path}: no image found ({', '.join(SUFFIXES)})")
-            return path.name, [found.relative_to(path).as_posix() for found in paths], Files(paths, size)
+            return path.name, [file.relative_to(path).as_posix() for file in paths], Files(paths, size)
         else:
             raise UserError(
                 f"{path} is no folder of images, nor a file of them or of statistics ({', '.join(STATISTICS)})"
@@ -90,8 +96,9 @@ def store_of(images: Images, size: int | None) -> tuple[str, list[str], ImageSto
 
 
 def mapped(path: Path) -> np.ndarray:
-    """The images `arr_0` of an archive as uint8 [N, 3, H, W]: mapped from the file where they are not compressed
-    there.
+    """The images `arr_0` of an .npz file as uint8 [N, 3, H, W]; memory-mapped if they are not compressed.
+
+    Raises UserError if the file has no such images.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -131,7 +138,7 @@ def has_captions(folder: Path) -> bool:
 
 
 def lines_of(path: Path) -> list[str]:
-    """The texts of a file, one a line."""
+    """The lines of a text file, without spaces around them. Raises UserError if it cannot be read."""
     try:
         return [line.strip() for line in path.read_text("utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:

@@ -1,14 +1,21 @@
-"""Compositional splits of any data set with attributes: chosen pairs of values hardly or never occur in training, and
-are tested on.
+"""Compositional splits of any data set with attributes: chosen pairs of values are rare or absent in training, and
+tested.
 
     dataset: {name: avatars, held_out: {pairs: 8}}
     dataset: {name: image_folder, root: birds, held_out: {named: [wing=red+bill=long], kept: 5}}
 
-`train` and `val` are those of the data set without the images that show a held-out pair (`kept` of each stay in
-`train`). `test-unseen` has the test images that show one, `test-seen` as many that show none: for each of the former,
-by turns over its two values, one that has this value without the other and agrees with it in most attributes, so that
-both parts are as difficult but for the pair. `held-out` has what was taken out. Every other split is the data set's
-own. Which images these are follows from table and ids alone, not from their order.
+The splits are:
+
+- `train` and `val`: those of the data set without the images that show a held-out pair. `kept` images of each pair stay
+  in `train`.
+- `test-unseen`: the test images that show a held-out pair.
+- `test-seen`: as many test images that show none. Each is matched to an image of `test-unseen`: it has one value of the
+  pair without the other (the two values take turns), and agrees with that image in most other attributes. So the two
+  test splits are equally difficult, except for the pair.
+- `held-out`: the images that were taken out of `train` and `val`.
+- every other split is that of the data set.
+
+Which images these are depends on the attribute table and the ids alone, not on their order.
 
 In the manner of C-CUB and C-Flowers (Park et al., NeurIPS 2021), which hold out adjective-noun pairs; their split files
 are not read.
@@ -33,20 +40,25 @@ MADE = ("test-seen", "test-unseen", "held-out")
 
 @dataclass(frozen=True)
 class Settings:
-    """A data set that has no test (or no val) split of its own is first divided by a hash of its images' ids."""
+    """The settings under `held_out`.
 
-    named: tuple[
-        str, ...
-    ] = ()  # "attribute=value+attribute=value"; none: `pairs` common ones are chosen from the training table
+    named: the held-out pairs, each written "attribute=value+attribute=value"; empty: they are chosen from the table.
+    pairs: how many common pairs are chosen from the training table.
+    kept: images of each pair that stay in training.
+    test_share, val_share: the shares of `train` that become test and val if the data set has no such split. A hash of
+        the images' ids divides them.
+    """
+
+    named: tuple[str, ...] = ()
     pairs: int = 8
-    kept: int = 0  # images of each pair that stay in training
+    kept: int = 0
     test_share: float = 0.2
     val_share: float = 0.1
 
 
 @dataclass(frozen=True)
 class HeldOutDataset:
-    """A data set plug-in with the splits above; all else that the plug-in can do, it still can."""
+    """A data set plug-in with the splits described above. Everything else is passed on to the plug-in."""
 
     module: Any
     settings: Settings
@@ -56,7 +68,7 @@ class HeldOutDataset:
         return getattr(self.module, name)
 
     def load(self, config: Any, split: str) -> Split:
-        """A split. Raises UserError where no pair can be held out, or too few test images are left to match."""
+        """A split. Raises UserError if no pair can be held out, or if too few test images are left to match."""
         if split not in ("train", "val", "test", *MADE):
             return self.module.load(config, split)
         if repr(config) not in self._parts:
@@ -65,24 +77,24 @@ class HeldOutDataset:
         return self._parts[repr(config)][split]
 
     def splits(self, config: Any) -> list[str]:
-        return list(dict.fromkeys(["train", "val", "test", *self._own(config), *MADE]))
+        return list(dict.fromkeys(["train", "val", "test", *self._plugin_splits(config), *MADE]))
 
-    def _own(self, config: Any) -> Sequence[str]:
+    def _plugin_splits(self, config: Any) -> Sequence[str]:
         return self.module.splits(config) if hasattr(self.module, "splits") else ("train", "val", "test")
 
     def _divided(self, config: Any) -> dict[str, Split]:
         """Train, val and test before anything is held out."""
-        own, whole = self._own(config), self.module.load(config, "train")
+        known, whole = self._plugin_splits(config), self.module.load(config, "train")
         shares = {"test": self.settings.test_share, "val": self.settings.val_share}
-        found = {name: self.module.load(config, name) for name in shares if name in own}
+        divided = {name: self.module.load(config, name) for name in shares if name in known}
         place = np.array([derive_seed("division", id) / 2**63 for id in whole.ids])
-        for name in [name for name in shares if name not in found]:
-            found[name] = replace(whole.take(np.flatnonzero(place < shares[name])), name=name)
+        for name in [name for name in shares if name not in divided]:
+            divided[name] = replace(whole.take(np.flatnonzero(place < shares[name])), name=name)
             whole, place = (
                 whole.take(np.flatnonzero(place >= shares[name])),
                 place[place >= shares[name]] - shares[name],
             )
-        return {"train": whole, **found}
+        return {"train": whole, **divided}
 
 
 def parts_of(divided: Mapping[str, Split], settings: Settings) -> dict[str, Split]:
@@ -91,8 +103,8 @@ def parts_of(divided: Mapping[str, Split], settings: Settings) -> dict[str, Spli
     pairs = chosen(train, settings)
     shown = {name: shows(split, pairs) for name, split in divided.items()}
     stays = np.zeros(len(train), bool)
-    for own in shown["train"].T:
-        rows = np.flatnonzero(own)
+    for shows_pair in shown["train"].T:
+        rows = np.flatnonzero(shows_pair)
         stays[
             rows[np.argsort([derive_seed("kept", train.ids[int(row)]) for row in rows], kind="stable")][: settings.kept]
         ] = True
@@ -124,10 +136,10 @@ def parts_of(divided: Mapping[str, Split], settings: Settings) -> dict[str, Spli
 
 
 def chosen(train: Split, settings: Settings) -> tuple[Names, ...]:
-    """The held-out pairs: those named, or the common ones whose lift is nearest 1, no literal in two of them.
+    """The held-out pairs: those that are named, or else the common pairs whose lift is nearest to 1.
 
-    A pair is chosen only where either literal keeps half of its images. Raises UserError for a literal that no image
-    shows, or too few pairs.
+    No literal is in two chosen pairs, and both literals of a chosen pair keep at least half of their images. Raises
+    UserError for a literal that no image shows, and if too few pairs can be chosen.
     """
     if train.attributes is None or train.vocabulary is None:
         raise UserError(
@@ -138,16 +150,17 @@ def chosen(train: Split, settings: Settings) -> tuple[Names, ...]:
     table = find_pairs(train.attributes, train.vocabulary, Rules()).table
     fit = table[(table["stratum"] == "neutral") & (2 * table["n"] <= table[["n_i", "n_j"]].min(axis=1))]
     ordered = fit.assign(away=np.log(fit["lift"]).abs()).sort_values(["away", "n", "i", "j"])
-    found = capped(zip(ordered["i"], ordered["j"], strict=True), settings.pairs, per_literal=1)
-    if len(found) < settings.pairs:
+    pairs = capped(zip(ordered["i"], ordered["j"], strict=True), settings.pairs, per_literal=1)
+    if len(pairs) < settings.pairs:
         raise UserError(
-            f"{train.dataset}: {len(found)} pairs are common enough to hold out, {settings.pairs} were asked for: "
+            f"{train.dataset}: {len(pairs)} pairs are common enough to hold out, {settings.pairs} were asked for: "
             f"name them"
         )
-    return tuple(found)
+    return tuple(pairs)
 
 
 def _named(name: str, table: pd.DataFrame) -> Names:
+    """The two literals of a named pair. Raises UserError if the name is wrong or no image shows a literal."""
     literals = name.split("+")
     if len(literals) != 2 or attribute_of(literals[0]) == attribute_of(literals[1]):
         raise UserError(f"{KEY}: named: {name!r}, expected two attributes as attribute=value+attribute=value")
@@ -170,10 +183,16 @@ def _has(split: Split, literals: Sequence[str]) -> np.ndarray:
 
 
 def matched(test: Split, unseen: np.ndarray, shown: np.ndarray, pairs: Sequence[Names]) -> np.ndarray:
-    """A row of `test` without a held-out pair for each row of `unseen`, each once, int in ascending order; see the
-    module.
+    """For each row of `unseen`, a different row of `test` without a held-out pair: int, in ascending order.
 
-    Raises UserError where fewer are left than are needed.
+    The docstring of the module says how they are matched.
+
+    test: the test split, N images.
+    unseen: the rows that show a held-out pair.
+    shown: which images show which pairs, bool [N, P].
+    pairs: the P held-out pairs.
+
+    Raises UserError if there are fewer such rows than rows of `unseen`.
     """
     assert test.attributes is not None
     free = np.asarray(~shown.any(axis=1))
@@ -188,8 +207,8 @@ def matched(test: Split, unseen: np.ndarray, shown: np.ndarray, pairs: Sequence[
     rank = np.argsort(np.argsort([derive_seed("matched", id) for id in test.ids], kind="stable"), kind="stable")
     taken = []
     for turn, row in enumerate(sorted(unseen, key=lambda row: rank[row])):
-        own, first = has[pairs[int(np.argmax(shown[row]))]], turn % 2
-        wish = np.where(own[:, first] & ~own[:, 1 - first], 2, np.where(own.any(axis=1), 1, 0))
+        literals, first = has[pairs[int(np.argmax(shown[row]))]], turn % 2  # [N, 2]: which images have which
+        wish = np.where(literals[:, first] & ~literals[:, 1 - first], 2, np.where(literals.any(axis=1), 1, 0))
         agree = (codes == codes[row]).sum(axis=1)
         order = np.lexsort((rank, -agree, -wish, ~free))
         taken.append(order[0])

@@ -1,6 +1,7 @@
-"""Where caches lie, and the switch that leaves them out; and image sets that are made once.
+"""Image sets that are made once and kept in the user's folder (`t2ibench.core.cache.home`).
 
-An image set is one memory-mapped array on disk with its hash, made whole or not at all, checked at every load.
+An image set is one memory-mapped array on disk. It is written whole or not at all, and its hash is checked each time it
+is loaded.
 """
 
 import hashlib
@@ -24,7 +25,12 @@ from t2ibench.data.stores import ArrayImages
 
 @dataclass(frozen=True)
 class ImageSetKey:
-    """What a cached set is called and the hash of everything that decides its content."""
+    """The key of a cached image set.
+
+    owner: the data set, which names the folder.
+    name: what the set is called.
+    key: the hash of everything that decides its content.
+    """
 
     owner: str
     name: str
@@ -37,9 +43,13 @@ class ImageSetKey:
 
 @dataclass(frozen=True)
 class ImagesToMake:
-    """Images whose hashes are known before they exist: all are made when the first is read, as `images` makes them.
+    """Images whose hashes are known before they are made. All are made, by `images`, when the first is read.
 
-    Raises UserError where those that are made have other hashes.
+    key: the key of the image set.
+    make: as for `images`.
+    hashes: the known hash of each image.
+
+    Reading raises UserError if the images that are made have other hashes.
     """
 
     key: ImageSetKey
@@ -50,29 +60,31 @@ class ImagesToMake:
         return len(self.hashes)
 
     @cached_property
-    def made(self) -> ArrayImages:
-        found, _ = images(self.key, self.make)
-        other = [row for row, pair in enumerate(zip(found.hashes, self.hashes, strict=True)) if pair[0] != pair[1]]
+    def store(self) -> ArrayImages:
+        store, _ = images(self.key, self.make)
+        hashes = zip(store.hashes, self.hashes, strict=True)
+        other = [row for row, (actual, known) in enumerate(hashes) if actual != known]
         if other:
             raise UserError(
                 f"{self.key.path}: {len(other):,} of {len(self):,} images were made otherwise than they are known, "
                 f"the first in row "
                 f"{other[0]}: a library that draws differs from the one of its version elsewhere"
             )
-        return found
+        return store
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        return self.made.read(indices)
+        return self.store.read(indices)
 
     def digests(self) -> Sequence[str]:
         return self.hashes
 
 
 def images(key: ImageSetKey, make: Callable[[Path], dict[str, Any]]) -> tuple[ArrayImages, dict[str, Any]]:
-    """A cached image set and the facts about it. `make(path)` writes the array with `write_images` and returns the
-    facts (JSON).
+    """An image set, from the cache or from `make`, and the facts about it.
 
-    A set that is damaged is made again. Two processes that want the same set make it once.
+    make: called with a path, writes the array there with `write_images` and returns the facts (JSON).
+
+    A damaged set is made again. Two processes that need the same set at the same time make it only once.
     """
     path = _with_folder(key.path)
     sheet = path.with_suffix(".json")
@@ -87,21 +99,24 @@ def images(key: ImageSetKey, make: Callable[[Path], dict[str, Any]]) -> tuple[Ar
 
 
 def facts(key: ImageSetKey, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Facts (JSON) that are made once; a file that is damaged, by the hash in its first line, is made again."""
+    """Facts (JSON) from the cache or from `make`.
+
+    The first line of their file is the hash of the rest. If it does not match, the facts are made again.
+    """
     path = _with_folder(key.path).with_suffix(".facts")
     with FileLock(path.with_suffix(".lock")):
-        told, _, text = path.read_text("utf-8", errors="replace").partition("\n") if path.exists() else ("", "", "")
-        if hashlib.sha256(text.encode()).hexdigest() != told:
+        sha256, _, text = path.read_text("utf-8", errors="replace").partition("\n") if path.exists() else ("", "", "")
+        if hashlib.sha256(text.encode()).hexdigest() != sha256:
             text = json.dumps(make(), ensure_ascii=False)
             _write_text(path, f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}")
-    found: dict[str, Any] = json.loads(text)
-    return found
+    content: dict[str, Any] = json.loads(text)
+    return content
 
 
 def write_images(path: Path, chunks: Iterable[np.ndarray], shape: tuple[int, ...]) -> None:
     """Write chunks of uint8 images as one .npy of `shape`, whole or not at all.
 
-    Raises UserError where the disk has no room for it.
+    Raises UserError if the disk has no room for it, and ValueError if the number of images is not that of `shape`.
     """
     part = path.with_suffix(".part.npy")
     array, row = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape), 0
@@ -117,6 +132,7 @@ def write_images(path: Path, chunks: Iterable[np.ndarray], shape: tuple[int, ...
 
 
 def _with_folder(path: Path) -> Path:
+    """The path, after its folder was made. Raises UserError if the folder cannot be made."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -133,7 +149,10 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _reserve(part: Path) -> None:
-    """Take all of a file's room now: to write into a map of a file that the disk has no room for kills the process."""
+    """Reserve the disk space of a file now.
+
+    To write into a memory-mapped file kills the process if the disk is full. Raises UserError if there is no room.
+    """
     if hasattr(os, "posix_fallocate"):
         size = part.stat().st_size
         with part.open("r+b") as file:

@@ -1,9 +1,9 @@
-"""Attribute pairs that a training table holds far more rarely, or as often, as chance predicts: the generic finder.
+"""Find the attribute pairs that a training table holds more rarely, more often, or as often as chance predicts.
 
-A literal is "attribute=value"; only literals that the vocabulary can name affirmatively take part, so a negation never
-enters a list. For two literals of different attributes in a table of N images: expected = n_i n_j / N, lift = n_ij /
-expected, PMI = ln((n_ij + 0.5) / (expected + 0.5)), q = n_ij / N. Nothing is random and nothing is tuned on a model's
-output: one table, one list.
+A literal is "attribute=value". Only literals that the vocabulary can name without a negation take part. For two
+literals of different attributes in a table of N images: expected = n_i n_j / N, lift = n_ij / expected,
+PMI = ln((n_ij + 0.5) / (expected + 0.5)), q = n_ij / N. Nothing is random, and nothing is tuned on a model's output:
+one table gives one list.
 """
 
 import hashlib
@@ -27,12 +27,15 @@ Stratum = Literal["rare", "near_unseen", "over", "neutral", "other"]
 
 @dataclass(frozen=True)
 class Rules:
-    """The thresholds of the strata. Shares are of the N images of the table."""
+    """The thresholds of the strata. Shares are of the N images of the table.
 
-    under_lift: float = 0.5  # under-represented: at most half as often as independence predicts,
-    under_share: float = 0.02  # and rare in absolute terms,
-    expected_share: float = 0.004  # and expected often enough for the deficit to be one,
-    support_share: float = 0.02  # and made of literals that are each common
+    A pair is under-represented if it meets all of the first four conditions and the test at `significance`.
+    """
+
+    under_lift: float = 0.5  # it occurs at most half as often as independence predicts
+    under_share: float = 0.02  # it is rare in absolute terms
+    expected_share: float = 0.004  # it is expected so often that the deficit means something
+    support_share: float = 0.02  # each of its literals is common
     near_unseen: int = 10  # under-represented pairs with fewer images than this are a stratum of their own
     over_lift: float = 1.25
     neutral_lift: float = 0.8  # neutral: lift in [neutral_lift, over_lift]
@@ -48,8 +51,13 @@ class Rules:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two literals, i first in the literal set, with their counts; `control` is the common pair that shares a literal
-    with it.
+    """Two literals with their counts.
+
+    i, j: the literals; i stands before j in the literal set.
+    n, n_i, n_j: the number of images with both, with i, and with j.
+    expected, lift, pmi: as in the docstring of the module.
+    stratum: the list that the pair belongs to.
+    control: the common pair to compare it with, which shares a literal with it; None without one.
     """
 
     i: str
@@ -70,8 +78,12 @@ class Pair:
 
 @dataclass(frozen=True)
 class Counts:
-    """All that the rules see of a table: `total` images, `single` [L] with each literal, `joint` [L, L] with both of
-    two.
+    """The counts of a table. The rules use nothing else of it.
+
+    literals: the L literals.
+    total: the number of images.
+    single: the number of images with each literal, [L].
+    joint: the number of images with both of two literals, [L, L].
     """
 
     literals: tuple[str, ...]
@@ -81,20 +93,21 @@ class Counts:
 
     @property
     def digest(self) -> str:
-        """sha256 of the counts: tables of one digest have the same pairs, in whatever order their rows and columns
-        stand.
-        """
+        """sha256 of the counts. Tables with equal digests have the same pairs, whatever the order of their rows."""
         numbers = [np.asarray(array).astype(int).tolist() for array in (self.single, self.joint)]
         return hashlib.sha256(json.dumps([self.literals, int(self.total), *numbers]).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class PairList:
-    """The chosen pairs of each stratum in their order, and everything they were chosen from.
+    """The chosen pairs of each stratum, and what they were chosen from.
 
-    table: every admissible pair, one row each, in the order of the literal set. digest: of the counts. under: how many
-    pairs of the table are under-represented, by stratum, before the caps. unseen: how many of them have no image at
-    all.
+    rare, near_unseen, over, neutral: the pairs of each stratum, in the order in which they were chosen.
+    rules: the thresholds.
+    digest: that of the counts.
+    under: how many pairs are under-represented, by stratum, before their number is limited.
+    unseen: how many of these have no image at all.
+    table: every admissible pair, one row each, in the order of the literal set.
     """
 
     rare: tuple[Pair, ...]
@@ -109,15 +122,16 @@ class PairList:
 
     @property
     def controls(self) -> tuple[Pair, ...]:
-        """The matched controls of the under-represented pairs, each once."""
+        """The controls of the under-represented pairs, each once."""
         return tuple(
             {pair.control.name: pair.control for pair in self.rare + self.near_unseen if pair.control}.values()
         )
 
 
 def find_pairs(table: pd.DataFrame, vocabulary: Vocabulary, rules: Rules | None = None) -> PairList:
-    """The pair lists of a training table: one row an image, one categorical or binary column an attribute, None where
-    unseen.
+    """The pair lists of a training table.
+
+    table: one row an image, one categorical or binary column an attribute, None for a value that cannot be seen.
 
     The lists do not depend on the order of rows or columns, nor on whether binary values are bool, int or float. Raises
     UserError for an empty table, for an attribute of the vocabulary that has no column, and for a listed pair that no
@@ -127,9 +141,9 @@ def find_pairs(table: pd.DataFrame, vocabulary: Vocabulary, rules: Rules | None 
     literals = literal_set(vocabulary)
     values = canonical(table, vocabulary.phrases)
     present = indicators(values, literals)
-    found = choose(count(present, literals), vocabulary, rules or Rules())
+    lists = choose(count(present, literals), vocabulary, rules or Rules())
     columns = {literal: present[:, index] for index, literal in enumerate(literals)}
-    for pair in (pair for pair in found.near_unseen if pair.n == 0):
+    for pair in (pair for pair in lists.near_unseen if pair.n == 0):
         for literal, other in ((pair.i, pair.j), (pair.j, pair.i)):
             hidden = attribute_of(other)
             if values[hidden].isna().to_numpy()[columns[literal]].all():
@@ -137,22 +151,22 @@ def find_pairs(table: pd.DataFrame, vocabulary: Vocabulary, rules: Rules | None 
                     f"pairs: {hidden} is missing in all images with {literal}, so {pair.name} cannot exist: exclude "
                     f"the pair"
                 )
-    return found
+    return lists
 
 
 def count(present: np.ndarray, literals: Sequence[str]) -> Counts:
-    """Counts of an indicator matrix, bool [N, L]."""
+    """The counts of an indicator matrix. present: which of N images have which literals, bool [N, L]."""
     ones = present.astype(np.float64)  # exact up to 2**53, and much faster than an integer product
     joint = (ones.T @ ones).astype(np.int64)
     return Counts(tuple(literals), len(present), np.diag(joint).copy(), joint)
 
 
 def choose(counts: Counts, vocabulary: Vocabulary, rules: Rules) -> PairList:
-    """Apply the rules to counts alone.
+    """Apply the rules to counts.
 
-    Under-represented pairs are walked in the order of (lift, n, the name of i, the name of j), over-represented ones
-    from the largest lift, neutral ones from the lift nearest 1, and a pair is taken unless one of its literals already
-    has its share of the stratum.
+    Under-represented pairs are visited in the order of (lift, n, the name of i, the name of j), over-represented ones
+    from the largest lift, neutral ones from the lift nearest to 1. A pair is chosen unless one of its literals already
+    occurs `per_literal` times in the stratum.
     """
     table = pair_table(counts, vocabulary.excluded, rules)
     by_name = {frozenset((row["i"], row["j"])): row for row in table.to_dict("records")}
@@ -182,9 +196,9 @@ def choose(counts: Counts, vocabulary: Vocabulary, rules: Rules) -> PairList:
 def pair_table(counts: Counts, excluded: frozenset[frozenset[str]], rules: Rules) -> pd.DataFrame:
     """Every admissible pair with its counts, lift, PMI, Poisson p-value and stratum, in the order of the literal set.
 
-    The deficit of an under-represented pair must also survive a one-sided Poisson test. In a table of some ten thousand
-    images the floor on the expected count sees to that; in a small one it keeps pairs that are rare by chance out of
-    the list.
+    The deficit of an under-represented pair must also be significant in a one-sided Poisson test. In a table of some
+    ten thousand images the threshold on the expected count makes sure of that. In a small table the test keeps pairs
+    that are rare by chance out of the list.
     """
     names = counts.literals
     first, second = np.triu_indices(len(names), k=1)
@@ -196,9 +210,8 @@ def pair_table(counts: Counts, excluded: frozenset[frozenset[str]], rules: Rules
     single, total = np.asarray(counts.single, np.float64), float(counts.total)
     n, n_i, n_j = np.asarray(counts.joint)[first, second], single[first], single[second]
     expected = n_i * n_j / total
-    lift = np.divide(
-        n, expected, out=np.ones_like(expected), where=expected > 0
-    )  # a literal nobody has says nothing: lift 1
+    # A literal that no image has tells nothing: lift 1.
+    lift = np.divide(n, expected, out=np.ones_like(expected), where=expected > 0)
     q, p = n / total, stats.poisson.cdf(n, expected)
     supported = (np.minimum(n_i, n_j) >= rules.support_share * total) & (expected >= rules.expected_share * total)
     under = (
@@ -232,9 +245,7 @@ def pair_table(counts: Counts, excluded: frozenset[frozenset[str]], rules: Rules
 
 
 def capped(pairs: Iterable[tuple[str, str]], size: int, per_literal: int) -> list[tuple[str, str]]:
-    """Walk down the pairs and keep those of which neither literal has been kept `per_literal` times, until `size` are
-    kept.
-    """
+    """The first `size` pairs such that no literal occurs in more than `per_literal` of them."""
     used: Counter[str] = Counter()
     kept: list[tuple[str, str]] = []
     for i, j in pairs:
@@ -252,10 +263,10 @@ def matched_control(
     vocabulary: Vocabulary,
     rules: Rules,
 ) -> Pair | None:
-    """The common pair to compare (i, j) with, or None.
+    """The common pair to compare (i, j) with, or None if there is none.
 
-    It is j with the complement of i; where that is not common, j with its most frequent over-represented partner; else
-    i with its own.
+    It is the first of these that exists: j with the complement of i, if that pair is common; j with its most frequent
+    over-represented partner; i with its most frequent over-represented partner.
     """
     opposite = by_name.get(frozenset((vocabulary.complements.get(i, ""), j)))
     if opposite is not None and opposite["lift"] >= rules.control_lift and opposite["q"] >= rules.common_share:

@@ -1,6 +1,4 @@
-"""What a data set is, whichever file it comes from: images, captions and attributes of one split, in one fixed
-order.
-"""
+"""One split of a data set: its images, captions and attributes in one fixed order, whatever files they come from."""
 
 import hashlib
 import json
@@ -16,13 +14,16 @@ from t2ibench.data.stores import ImageStore, Joined, PartMasks, Subset, SubsetMa
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """How a data set's attributes are said: the texts of prompts about attributes come from here.
+    """How a data set's attributes are said. Prompts about attributes take their words from here.
 
-    `phrases[attribute][value]` holds two paraphrases of a nameable literal, each a (kind, text) pair: kind "is", "has"
-    or "wears" (`("has", "long hair")`). A value that could only be said with a negation is absent. `excluded` holds
-    pairs of literals `attribute=value` that are impossible or near-synonyms; `complements` maps a literal to its
-    nameable opposite. For reading texts: `also` holds further phrases of literals, and `qualifies` maps an attribute to
-    the one whose words its values may stand before (`{"hair_colour": "hair"}`: "a blond bob").
+    phrases: `phrases[attribute][value]` holds two paraphrases of a literal, each a (kind, text) pair, where kind is
+        "is", "has" or "wears" (`("has", "long hair")`). A value that could only be said with a negation is absent.
+    excluded: pairs of literals `attribute=value` that are impossible or near-synonyms.
+    complements: for a literal, its opposite that can be named.
+    subject, noun: the words for what the images show.
+    also: further phrases of literals, which are understood in texts but not written.
+    qualifies: for an attribute, the one whose words its values may stand before (`{"hair_colour": "hair"}`: "a blond
+        bob"). It is used to understand texts.
     """
 
     phrases: Mapping[str, Mapping[str, Sequence[tuple[str, str]]]]
@@ -36,11 +37,10 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Networks:
-    """The networks that a data set brings to score images of its own kind, by the names of their weights; None where it
-    has none.
+    """The networks that a data set brings to score images of its own kind, by the names of their weights.
 
-    judge: reads the attributes of an image, and its features are what `fd_…` compares. clip: scores images against
-    texts.
+    judge: the network that reads the attributes of an image, and whose features `fd_…` compares; None without one.
+    clip: the network that scores images against texts; None without one.
     """
 
     judge: str | None = None
@@ -51,9 +51,14 @@ class Networks:
 class Split:
     """One split of a data set.
 
-    attributes: categorical columns, one row an image, None where a value cannot be seen; or None for a data set without
-    any. mentions: for every caption the literals `attribute=value` that it names, where that is known exactly. masks:
-    the part each pixel shows, where that is known; several splits joined have none.
+    dataset, name: the names of the data set and of the split.
+    ids: a name for each image.
+    images: the pixels.
+    captions: the captions of each image.
+    attributes: categorical columns, one row an image, None for a value that cannot be seen. None without attributes.
+    vocabulary: how the attributes are said, if that is known.
+    mentions: for each image and each of its captions, the literals `attribute=value` that it names; None if unknown.
+    masks: which part of the image each pixel shows; None if unknown, and for joined splits.
     """
 
     dataset: str
@@ -70,7 +75,7 @@ class Split:
         return len(self.ids)
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "Split":
-        """The same split with these rows only, in this order; no pixel is read."""
+        """The same split with these rows only, in this order. No pixel is read."""
         rows = [int(row) for row in rows]
         table = None if self.attributes is None else self.attributes.iloc[rows].reset_index(drop=True)
         ids, captions = [self.ids[row] for row in rows], [self.captions[row] for row in rows]
@@ -82,7 +87,7 @@ class Split:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 over ids, pixels, captions and attributes: two splits of one digest are the same data."""
+        """sha256 of names, ids, pixels, captions and attributes. Splits with equal digests are the same data."""
         table = None if self.attributes is None else self.attributes.to_dict("list")
         content = [
             self.dataset,
@@ -96,9 +101,9 @@ class Split:
 
 
 def join(splits: Sequence[Split]) -> Split:
-    """Several splits as one, in order; one split stays itself.
+    """Several splits as one, in their order. A single split is returned unchanged.
 
-    Rows of a split without attributes get None everywhere. Mentions are kept where every split knows them.
+    Rows of a split without attributes get None in every column. Mentions are kept if every split has them.
     """
     if len(splits) == 1:
         return splits[0]

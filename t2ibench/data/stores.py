@@ -1,4 +1,4 @@
-"""Where pixels come from: images, and masks of their parts, that are read when they are asked for."""
+"""Stores of images, and of masks of their parts. Pixels are read only when they are needed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class ImageStore(Protocol):
-    """Pixels that are read when they are asked for: a memory-mapped array, or files on disk."""
+    """Images whose pixels are read when they are needed, from a memory-mapped array or from files."""
 
     def __len__(self) -> int: ...
 
@@ -17,15 +17,13 @@ class ImageStore(Protocol):
         ...
 
     def digests(self) -> Sequence[str]:
-        """One content hash an image (of its pixels or of its file), in order; computed without decoding where
-        possible.
-        """
+        """A content hash for each image, of its pixels or of its file; computed without decoding if possible."""
         ...
 
 
 @dataclass(frozen=True)
 class Subset:
-    """Some rows of another store, in an order of their own."""
+    """Some rows of another store, in the order of `rows`."""
 
     store: ImageStore
     rows: Sequence[int]
@@ -43,7 +41,7 @@ class Subset:
 
 @dataclass(frozen=True)
 class Joined:
-    """Several stores of images of one size, one behind the other."""
+    """Several stores of images of one size, concatenated."""
 
     stores: Sequence[ImageStore]
 
@@ -56,17 +54,17 @@ class Joined:
         if len(rows) and not 0 <= rows.min() <= rows.max() < ends[-1]:
             raise IndexError(f"rows {rows.min()} to {rows.max()} of {ends[-1]} images")
         which = np.searchsorted(ends, rows, side="right")
-        parts = [
+        rows_by_store = [
             (np.flatnonzero(which == k), rows[which == k] - (ends[k] - len(store)))
             for k, store in enumerate(self.stores)
         ]
-        read = [
+        pixels_by_store = [
             (places, store.read(inside))
-            for (places, inside), store in zip(parts, self.stores, strict=True)
+            for (places, inside), store in zip(rows_by_store, self.stores, strict=True)
             if len(places)
         ]
-        images = np.empty((len(rows), *read[0][1].shape[1:]), np.uint8)
-        for places, pixels in read:
+        images = np.empty((len(rows), *pixels_by_store[0][1].shape[1:]), np.uint8)
+        for places, pixels in pixels_by_store:
             images[places] = pixels
         return images
 
@@ -75,8 +73,10 @@ class Joined:
 
 
 class PartMasks(Protocol):
-    """Which part of its image each pixel shows, where a data set knows. parts: their names. of: the parts each
-    attribute shows in.
+    """Which part of its image each pixel shows.
+
+    parts: the names of the parts.
+    of: for an attribute, the parts in which it shows.
     """
 
     @property
@@ -86,13 +86,13 @@ class PartMasks(Protocol):
     def of(self) -> Mapping[str, Sequence[str]]: ...
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Positions in `parts`, uint8 [B, H, W]."""
+        """The part of each pixel as a position in `parts`, uint8 [B, H, W]."""
         ...
 
 
 @dataclass(frozen=True)
 class SubsetMasks:
-    """Some rows of other masks, in an order of their own."""
+    """Some rows of other masks, in the order of `rows`."""
 
     masks: PartMasks
     rows: Sequence[int]
@@ -111,7 +111,11 @@ class SubsetMasks:
 
 @dataclass(frozen=True)
 class ArrayImages:
-    """Images of a memory-mapped array: uint8 [N, 3, H, W]."""
+    """Images of an array, which may be memory-mapped.
+
+    array: uint8 [N, 3, H, W].
+    hashes: the content hash of each image.
+    """
 
     array: np.ndarray
     hashes: Sequence[str]

@@ -185,16 +185,16 @@ def between_samples(a: np.ndarray, b: np.ndarray) -> PairedDifference:
     return PairedDifference(value, se, n - 1, p, n, spread, "paired")
 
 
-def between_effects(value: float, made: Sequence[np.ndarray], real: Sequence[np.ndarray]) -> PairedDifference:
+def between_effects(value: float, fake: Sequence[np.ndarray], real: Sequence[np.ndarray]) -> PairedDifference:
     """The difference of two distances to one set of real images, from its size and the effects.
 
     value: the difference.
-    made: the effects of A's and of B's prompts, [N] each; NaN counts as 0.
+    fake: the effects of A's and of B's prompts, [N] each; NaN counts as 0.
     real: the effects of the real images on A's distance and on B's, [R] each.
     """
-    gap_made, gap_real = np.nan_to_num(made[0]) - np.nan_to_num(made[1]), real[0] - real[1]
-    n, se = len(gap_made), math.hypot(standard_error(gap_made), standard_error(gap_real))
-    return PairedDifference(value, se, n - 1, _p(value, se, n - 1), n, float(gap_made.std(ddof=1)), "paired")
+    gap_fake, gap_real = np.nan_to_num(fake[0]) - np.nan_to_num(fake[1]), real[0] - real[1]
+    n, se = len(gap_fake), math.hypot(standard_error(gap_fake), standard_error(gap_real))
+    return PairedDifference(value, se, n - 1, _p(value, se, n - 1), n, float(gap_fake.std(ddof=1)), "paired")
 
 
 def between_intervals(a: Sequence[Value], b: Sequence[Value]) -> PairedDifference:

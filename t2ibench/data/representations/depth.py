@@ -1,4 +1,4 @@
-"""D: inverse depth in [0, 1], 1 is near, as far as a silhouette tells."""
+"""D: inverse depth in [0, 1], where 1 is near, estimated from a silhouette."""
 
 import numpy as np
 import torch
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def proxy(silhouette: Tensor) -> Tensor:
-    """No depth, but something like it: distance from the outline, blurred, on a ramp that is nearer at the bottom.
+    """A substitute for depth: the blurred distance from the outline, added to a ramp that is nearer at the bottom.
 
     silhouette: uint8 [B, H, W] in {0, 1}. Returns float32 [B, 1, H, W] in [0, 1], to be called "proxy depth".
     """
@@ -14,8 +14,8 @@ def proxy(silhouette: Tensor) -> Tensor:
 
     height, width = silhouette.shape[1:]
     ramp = np.linspace(0, 0.5, height)[:, None].repeat(width, 1)
-    found = []
+    depths = []
     for mask in silhouette.numpy():
         inside = distance_transform_edt(mask)
-        found.append(ramp + 0.5 * gaussian_filter(inside / max(inside.max(), 1.0), height / 32))
-    return torch.from_numpy(np.stack(found)).float()[:, None]
+        depths.append(ramp + 0.5 * gaussian_filter(inside / max(inside.max(), 1.0), height / 32))
+    return torch.from_numpy(np.stack(depths)).float()[:, None]

@@ -1,6 +1,4 @@
-"""Changes of a sketch or a map of instances that are asked for without drawing one: another image's, moved, mirrored,
-partly erased.
-"""
+"""Edits of a sketch or a map of instances that need no drawing: take that of another image, shift, mirror, erase."""
 
 import numpy as np
 
@@ -10,10 +8,12 @@ SHIFT = 8  # an edit moves a map by this part of its width
 
 
 def edited(maps: np.ndarray, other: np.ndarray | None, how: str) -> np.ndarray:
-    """Maps [..., H, W] after the edit `how`; what comes in from outside, and what is erased, is 0.
+    """Maps [..., H, W] after the edit `how`. What enters from outside, and what is erased, is 0.
 
-    other: those of another image, which "other" puts in their place. Raises UserError where there are none, or for an
-    unknown edit.
+    other: the maps of another image, which replace them in the edit "other".
+    how: "other", "mirror", "shift" or "erase".
+
+    Raises UserError for an unknown edit, and for the edit "other" without maps of another image.
     """
     height, width = maps.shape[-2:]
     if how == "other":

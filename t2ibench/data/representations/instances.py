@@ -6,18 +6,18 @@ from torch import Tensor
 
 
 def silhouettes(images: Tensor) -> Tensor:
-    """What differs from the border in colour more than Otsu's threshold, uint8 [B, H, W] in {0, 1}; of uint8 images [B,
-    3, H, W].
+    """The pixels that differ in colour from the border by more than Otsu's threshold.
 
-    A stand-in for a segmenter: it finds one object before a plain ground. A flat image has none.
+    images: uint8 [B, 3, H, W]. Returns uint8 [B, H, W] in {0, 1}. This stands in for a segmenter: it finds one object
+    before a plain background. A flat image has no object.
     """
     from skimage.color import rgb2lab
     from skimage.filters import threshold_otsu
 
-    found = np.zeros((len(images), *images.shape[2:]), np.uint8)
+    masks = np.zeros((len(images), *images.shape[2:]), np.uint8)
     for row, lab in enumerate(rgb2lab(images.permute(0, 2, 3, 1).numpy())):
         border = np.concatenate([lab[0], lab[-1], lab[1:-1, 0], lab[1:-1, -1]])
         distance = np.linalg.norm(lab - np.median(border, axis=0), axis=-1)
         if distance.max() > distance.min():
-            found[row] = distance > threshold_otsu(distance)
-    return torch.from_numpy(found)
+            masks[row] = distance > threshold_otsu(distance)
+    return torch.from_numpy(masks)

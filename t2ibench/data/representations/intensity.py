@@ -1,4 +1,4 @@
-"""I: a grey image whose weights of red, green and blue are drawn anew, so that colour stays a condition of its own."""
+"""I: a grey image; the weights of red, green and blue are random, so that colour stays a separate condition."""
 
 import torch
 from torch import Tensor
@@ -15,8 +15,9 @@ REC601 = 1  # the weights at evaluation
 
 
 def intensity(images: Tensor, which: Tensor) -> Tensor:
-    """w .
+    """The weighted sum of red, green and blue, [B, 1, H, W]. Differentiable.
 
-    RGB, [B, 1, H, W], of floats [B, 3, H, W] in [-1, 1]; which: rows of WEIGHTS, integers [B]. Differentiable.
+    images: floats [B, 3, H, W] in [-1, 1].
+    which: the row of WEIGHTS for each image, integers [B].
     """
     return (images * WEIGHTS.to(images.device)[which][:, :, None, None]).sum(1, keepdim=True)

@@ -1,4 +1,4 @@
-"""M: the known part of an image and where that is, k = 1; and the holes that training draws."""
+"""M: the known part of an image and its mask k, which is 1 where the image is known; and random holes for training."""
 
 import math
 from collections.abc import Iterator
@@ -25,7 +25,9 @@ def known_parts(seeds: list[int], side: int) -> Tensor:
 
 
 def known_part(seed: int, side: int) -> np.ndarray:
-    """One of the three kinds, float32 [side, side]; drawn again where nothing or everything would be known."""
+    """One random k of one of the three kinds, float32 [side, side]. It is drawn again until some pixels are known and
+    some are not.
+    """
     kind = uniform(seed, 1)[0]
     for attempt in range(100):
         draws = iter(uniform(derive_seed(seed, "hole", attempt), 100))
@@ -50,12 +52,12 @@ def middle(count: int, side: int) -> Tensor:
 
 
 def packed(known: np.ndarray) -> str:
-    """bool [side, side] as text."""
+    """A mask, bool [side, side], as text."""
     return np.packbits(known).tobytes().hex()
 
 
 def unpacked(text: str) -> np.ndarray:
-    """The same back."""
+    """The mask, bool [side, side], that `packed` wrote."""
     bits = np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8)).astype(bool)
     side = math.isqrt(len(bits))
     return bits[: side * side].reshape(side, side)
@@ -67,12 +69,12 @@ def between(draws: Iterator[float], low: int, high: int) -> int:
 
 
 def scaled(length: float, side: int) -> int:
-    """A length of the 512-pixel canvas on one of another side, at least a pixel."""
+    """A length for a side of 512 pixels, scaled to another side; at least one pixel."""
     return max(1, round(length * side / SIDE))
 
 
 def strokes(image: Image.Image, draws: Iterator[float]) -> None:
-    """One to five bent strokes of one to five pieces each, which turn left and right in turn."""
+    """Draw one to five strokes of one to five pieces each, which bend alternately left and right."""
     pen, side = ImageDraw.Draw(image), image.width
     for _ in range(between(draws, 1, 5)):
         x, y, angle = next(draws) * side, next(draws) * side, next(draws) * 2 * math.pi
@@ -86,7 +88,7 @@ def strokes(image: Image.Image, draws: Iterator[float]) -> None:
 
 
 def rectangles(image: Image.Image, draws: Iterator[float]) -> None:
-    """One to four rectangles, which keep off the border."""
+    """Draw one to four rectangles, none of which touches the border."""
     pen, side = ImageDraw.Draw(image), image.width
     margin = scaled(10, side)
     for _ in range(between(draws, 1, 4)):
@@ -96,7 +98,7 @@ def rectangles(image: Image.Image, draws: Iterator[float]) -> None:
 
 
 def half_plane(image: Image.Image, draws: Iterator[float]) -> None:
-    """The left, right, upper or lower half."""
+    """Draw the left, right, upper or lower half."""
     side = image.width
     half = side // 2
     boxes = (

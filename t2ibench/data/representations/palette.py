@@ -19,8 +19,11 @@ AT_MOST = 128  # pixels a side; larger images are averaged down before they are 
 
 @dataclass(frozen=True)
 class Palette:
-    """sigma: of the smoothing, in units of Lab. norm: smoothing by rows changes the sum, which "unit" brings back to
-    1.
+    """The settings of a palette.
+
+    saturations, lights: the numbers of rows in the codebook.
+    sigma: of the smoothing, in units of Lab.
+    norm: smoothing by rows changes the sum of a histogram; "unit" brings it back to 1, "faithful" leaves it.
     """
 
     saturations: int = 5
@@ -34,8 +37,9 @@ PALETTE = Palette()
 
 @functools.cache
 def codebook(palette: Palette = PALETTE) -> np.ndarray:
-    """Colours in sRGB, float64 [K, 3] in [0, 1]: hue by hue, full values before darker rows, greys last from white to
-    black.
+    """The colours of the codebook in sRGB, float64 [K, 3] in [0, 1].
+
+    They stand hue by hue, full values before darker rows. Greys are last, from white to black.
     """
     from skimage.color import hsv2rgb
 
@@ -52,7 +56,7 @@ def codebook(palette: Palette = PALETTE) -> np.ndarray:
 
 @functools.cache
 def lab_codebook(palette: Palette = PALETTE) -> np.ndarray:
-    """The same in CIELab (D65), float64 [K, 3]."""
+    """The colours of the codebook in CIELab (D65), float64 [K, 3]."""
     from skimage.color import rgb2lab
 
     return rgb2lab(codebook(palette))
@@ -67,11 +71,14 @@ def smoothing(palette: Palette = PALETTE) -> np.ndarray:
 
 
 def strict_histogram(lab: np.ndarray, palette: Palette = PALETTE) -> np.ndarray:
-    """The share of pixels [B, N, 3] nearest to each colour of the codebook: float64 [B, K], sums are 1."""
+    """The share of pixels that are nearest to each colour of the codebook: float64 [B, K], each row sums to 1.
+
+    lab: pixels in CIELab, [B, N, 3].
+    """
     colours = torch.from_numpy(lab_codebook(palette))
     pixels, inverse = np.unique(lab.reshape(-1, 3), axis=0, return_inverse=True)  # drawings have few colours
     nearest = torch.cat(
-        [torch.cdist(part, colours).argmin(1) for part in torch.from_numpy(pixels).split(65_536)]
+        [torch.cdist(chunk, colours).argmin(1) for chunk in torch.from_numpy(pixels).split(65_536)]
     ).numpy()
     nearest = nearest[inverse.reshape(-1)].reshape(lab.shape[:2])
     return np.stack([np.bincount(row, minlength=len(colours)) for row in nearest]) / lab.shape[1]
@@ -85,7 +92,7 @@ def smooth(histogram: np.ndarray, palette: Palette = PALETTE) -> np.ndarray:
 
 
 def palettes(images: Tensor, palette: Palette = PALETTE) -> Tensor:
-    """P of uint8 images [B, 3, H, W]: float32 [B, K]. It knows nothing of where a pixel is."""
+    """P of uint8 images [B, 3, H, W]: float32 [B, K]. It does not depend on where a pixel is."""
     from skimage.color import rgb2lab
 
     side = max(images.shape[2:])
