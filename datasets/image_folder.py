@@ -3,11 +3,14 @@
     root/[train|val|test/]metadata.jsonl     {"file_name": "a/0001.png", "text": "a red bird", "wing": "red"} a line
     root/[train|val|test/]a/0001.png
 
-`text` (or `caption`, `prompt`) is a string or a list of strings; lines of one `file_name` are merged in order. Without
-metadata.jsonl, captions.jsonl, metadata.csv, or side-car files `0001.txt` with one caption a line are read. Other keys
-are attributes; an empty one is "cannot be seen". Split names `validation` and `val` are the same. A folder without
-split folders has one split, whatever it is asked for. Images are squashed to `size` with Pillow's bicubic filter when
-they are read; with `size: null` they stay as they are.
+- `text` (or `caption`, `prompt`) is a string or a list of strings. Lines with the same `file_name` are merged in order.
+- Without metadata.jsonl, the first of these is read: captions.jsonl, metadata.csv, or text files beside the images
+  (`0001.txt`) with one caption a line.
+- Other keys are attributes. An empty value means "cannot be seen".
+- The split names `validation` and `val` mean the same. A folder without split folders has one split, which every split
+  name returns.
+- Images are resized to `size` x `size` with Pillow's bicubic filter when they are read, whatever their aspect ratio.
+  With `size: null` they stay as they are.
 """
 
 import json
@@ -29,14 +32,14 @@ ALIASES = {"val": ("val", "validation", "valid"), "train": ("train", "training")
 @dataclass(frozen=True)
 class Config:
     root: Path
-    size: int | None = 64  # pixels a side; null: as they are, all of one size
+    size: int | None = 64  # pixels a side; null: the images stay as they are, and must all have one size
 
 
 def load(config: Config, split: str) -> Split:
     """The images of a split that have a line of metadata, in the order of their names.
 
-    Raises UserError for a folder without images, a line that is no JSON object or has no file_name or text, a name that
-    leaves the folder, an image without a caption, or a caption without an image.
+    Raises UserError for a folder without images, a line that is not a JSON object or has no file_name or text, a name
+    that leaves the folder, an image without a caption, or a caption without an image.
     """
     folder = _split_folder(config.root, split)
     rows = list(_rows(folder))
@@ -78,7 +81,7 @@ def load(config: Config, split: str) -> Split:
 
 
 def splits(config: Config) -> list[str]:
-    """The splits there are; none by name where the folder has no split folders."""
+    """The names of the splits that have a folder; an empty list if there are no split folders."""
     return [split for split, names in ALIASES.items() if any((config.root / name).is_dir() for name in names)]
 
 
@@ -97,7 +100,7 @@ def _split_folder(root: Path, split: str) -> Path:
 
 
 def _rows(folder: Path) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Every line of metadata as (where it stands, file name, its keys)."""
+    """Every line of metadata as (its place for error lines, file name, keys and values)."""
     for name in ("metadata.jsonl", "captions.jsonl"):
         if (folder / name).exists():
             yield from _json_lines(folder / name)
@@ -153,14 +156,14 @@ def _inside(folder: Path, name: str, where: str) -> Path:
 
 
 def _captions(row: Mapping[str, Any], where: str) -> list[str]:
-    found = next((row[key] for key in TEXT_KEYS if key in row), None)
-    texts = [found] if isinstance(found, str) else found
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise UserError(f"{where}: the caption is {found!r}: expected `text`, a string or a list of strings")
-    kept = [text.strip() for text in texts if text.strip()]
-    if not kept:
+    text = next((row[key] for key in TEXT_KEYS if key in row), None)
+    texts = [text] if isinstance(text, str) else text
+    if not isinstance(texts, list) or not all(isinstance(item, str) for item in texts):
+        raise UserError(f"{where}: the caption is {text!r}: expected `text`, a string or a list of strings")
+    captions = [item.strip() for item in texts if item.strip()]
+    if not captions:
         raise UserError(f"{where}: the caption is empty: every image needs at least one")
-    return kept
+    return captions
 
 
 def _label(value: Any) -> str | None:
@@ -174,14 +177,15 @@ def _images(folder: Path) -> list[Path]:
 
 
 def _vocabulary(table: pd.DataFrame) -> Vocabulary:
-    """Without a grammar of its own a data set's values are said as `<value> <attribute>`; yes/no columns by the name of
-    the column.
+    """A vocabulary for a table that brings none: a value is said as `<value> <attribute>`.
+
+    Columns of yes and no are said by the name of the column alone.
     """
     phrases: dict[str, dict[str, list[tuple[str, str]]]] = {}
     for column in table:
-        said, values = str(column).replace("_", " "), sorted({value for value in table[column] if value is not None})
+        noun, values = str(column).replace("_", " "), sorted({value for value in table[column] if value is not None})
         if set(values) <= {"true", "false", "0", "1", "yes", "no"}:
-            phrases[str(column)] = {value: [("has", said)] * 2 for value in values if value in ("true", "1", "yes")}
+            phrases[str(column)] = {value: [("has", noun)] * 2 for value in values if value in ("true", "1", "yes")}
         else:
-            phrases[str(column)] = {value: [("has", f"{value.replace('_', ' ')} {said}")] * 2 for value in values}
+            phrases[str(column)] = {value: [("has", f"{value.replace('_', ' ')} {noun}")] * 2 for value in values}
     return Vocabulary(phrases)

@@ -1,14 +1,16 @@
-"""Avatars: faces drawn by artists and put together from parts, so that attributes, captions and part masks are exact
-(embedded).
+"""Avatars: faces put together from parts that artists drew, with exact attributes, captions and part masks (embedded).
 
-Drawn by the `avataaars` style of the package dicebear-styles (Pablo Stanley), 64x64 unless asked otherwise, and cached
-as one memory-mapped array a split, checked by its hash at every load; the training images only when one is read, since
-the hash of each is known (`known.py`). The training distribution has a long tail on purpose (`attributes.yaml`);
-`balanced-*` splits draw every attribute uniformly and independently, for judges. CARD.md has licences and counts.
+The `avataaars` style of the package dicebear-styles (Pablo Stanley) draws them, in 64x64 pixels by default. Each split
+is cached as one memory-mapped array, whose hash is checked each time it is loaded. The training images are drawn only
+when one of them is read, because their hashes ship with this package (`known.py`). CARD.md has licences and counts.
 
-Splits: train 20,000, val 2,000, test 2,000, balanced-train 20,000, balanced-val 2,000, balanced-test 4,000. Of all
-domains together: domains-train, whose captions name the domain; styles-train and styles-val, whose captions also say
-what is seen.
+The training distribution has a long tail on purpose (`attributes.yaml`). The `balanced-*` splits, for judges, draw
+every attribute uniformly and independently.
+
+- train 20,000, val 2,000, test 2,000
+- balanced-train 20,000, balanced-val 2,000, balanced-test 4,000
+- domains-train: 400 images of each domain, with captions that name the domain
+- styles-train, styles-val: 2,500 and 100 images of each domain, with captions that also say what the image shows
 """
 
 import functools
@@ -42,9 +44,9 @@ SPLITS = {
     "balanced-val": 2_000,
     "balanced-test": 4_000,
 }
-VERSION = "1"  # of the drawing and the grammar: a test holds the pixels of the first images to it
+VERSION = "1"  # of the drawing and the grammar; a test compares the pixels of the first images
 DOMAINS_SPLIT = "domains-train"  # 400 images of each domain, in one split
-STYLES_SPLITS = {"styles-train": (2500, 0), "styles-val": (100, 1_000_004)}  # images of each domain, and their seed
+STYLES_SPLITS = {"styles-train": (2500, 0), "styles-val": (100, 1_000_004)}  # images of each domain, seed
 PARTS = (
     "background",
     "skin",
@@ -59,7 +61,7 @@ PARTS = (
     "headwear",
 )
 
-# Where an attribute shows. Hair's colour is also that of moustache and beard.
+# The parts in which an attribute shows. The colour of the hair is also that of moustache and beard.
 PARTS_OF = {
     "hair": ("hair", "headwear"),
     "skin": ("skin",),
@@ -72,10 +74,8 @@ PARTS_OF = {
     "clothing_colour": ("clothes",),
     "background": ("background",),
 }
-REGIONS_SPLIT, REGIONS_IMAGES = (
-    "balanced-val",
-    400,
-)  # whose masks make the regions: every value of an attribute is in some 30 or more
+# The images whose masks make the regions. Each value of an attribute occurs in some 30 of them or more.
+REGIONS_SPLIT, REGIONS_IMAGES = "balanced-val", 400
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Config:
 
 @dataclass(frozen=True)
 class Parts:
-    """The exact part masks of a split; see `masks`."""
+    """The exact part masks of a split, made by `masks`. `parts` and `of` are those of `PartMasks`."""
 
     config: Config
     split: str
@@ -105,7 +105,7 @@ def splits(config: Config) -> list[str]:
 
 def load(config: Config, split: str) -> Split:
     """A split, drawn on first use. Raises UserError for an unknown split or a size outside 16 … 1024."""
-    if split == DOMAINS_SPLIT:  # of words and pixels alone: only some domains have attributes
+    if split == DOMAINS_SPLIT:  # without attributes, because only some domains have them
         return join(
             [replace(domain_images(config, domain, 400), attributes=None, vocabulary=None) for domain in domain_names()]
         )
@@ -118,9 +118,9 @@ def load(config: Config, split: str) -> Split:
 
 
 def pair_images(config: Config, conditions: Mapping[str, str], count: int, seed: int) -> Split:
-    """`count` real images that all carry `conditions` (attribute -> value), the other attributes as in training.
+    """`count` real images that all have `conditions` (attribute -> value). Other attributes are as in training.
 
-    Raises UserError where a condition is no attribute of avatars or one value hides another.
+    Raises UserError if a condition is not an attribute value of avatars, or if one value hides another.
     """
     model = read_model()
     for name, value in conditions.items():
@@ -129,7 +129,7 @@ def pair_images(config: Config, conditions: Mapping[str, str], count: int, seed:
     if any(pair <= set(literals.split()) for pair in model.vocabulary.excluded):
         raise UserError(f"avatars: {literals}: one hides the other, no image can show both")
     seeds: list[int] = []
-    for index in itertools.count():  # another attribute may hide one of the conditions; such a draw is passed over
+    for index in itertools.count():  # such a draw is skipped if another attribute hides a condition
         drawn = derive_seed("avatars", "pair", literals, seed, index)
         visible = model.visible(model.sample(drawn, given=conditions))
         if all(visible[name] == value for name, value in conditions.items()):
@@ -144,11 +144,13 @@ def pair_images(config: Config, conditions: Mapping[str, str], count: int, seed:
 
 
 def edited_images(config: Config, seeds: Sequence[int], changes: Sequence[Mapping[str, str]]) -> np.ndarray:
-    """Real images of seeds, attributes as in training, each after a change (attribute -> value) of those attributes
-    alone.
+    """The real images of some seeds, each after a change of some attributes: uint8 [B, 3, size, size].
 
-    Variants that no attribute names (which glasses, which smile) stay, too. uint8 [B, 3, size, size]; a row depends on
-    its seed and change alone. Raises UserError for an unknown attribute or value.
+    seeds: each gives an image with attributes as in training. A row depends on its seed and change alone.
+    changes: for each image, attribute -> value. Everything else stays, also what no attribute names (which glasses,
+        which smile).
+
+    Raises UserError for an unknown attribute or value.
     """
     model, images = read_model(), np.empty((len(seeds), 3, config.size, config.size), np.uint8)
     for row, (seed, change) in enumerate(zip(seeds, changes, strict=True)):
@@ -166,22 +168,19 @@ def edited_images(config: Config, seeds: Sequence[int], changes: Sequence[Mappin
 
 
 def domain_names() -> list[str]:
-    """The other domains that `domain_images` can draw: artists' styles and image filters."""
+    """The domains that `domain_images` can draw: artists' styles and image filters."""
     return sorted(domains.DOMAINS)
 
 
 def domain_texts(config: Config) -> dict[str, str]:
-    """What each domain is called, the first of its captions' words; the first domain is that of the data set's own
-    splits.
-    """
+    """The text that names each domain. The first domain is that of the data set's own splits."""
     return {domain: texts[0] for domain, (_, _, texts) in domains.DOMAINS.items()}
 
 
 def domain_images(config: Config, domain: str, count: int, seed: int = 0) -> Split:
-    """Real images of another domain, with captions that name it; filtered avatars also have their attributes.
+    """Real images of another domain, with captions that name it. Filtered avatars also have their attributes.
 
-    Those of seed 0 are in the split `domains-train`, those of any other seed in no split. Raises UserError for an
-    unknown domain.
+    Images of seed 0 are also in the splits `domains-train` and `styles-train`. Raises UserError for an unknown domain.
     """
     if domain not in domains.DOMAINS:
         raise UserError(f"avatars: no domain is called {domain!r}{did_you_mean(domain, domains.DOMAINS)}")
@@ -225,26 +224,27 @@ def domain_images(config: Config, domain: str, count: int, seed: int = 0) -> Spl
 
 
 def _described(config: Config, domain: str, count: int, seed: int) -> Split:
-    """A domain's images with captions that also say what is seen: of filtered avatars their attributes, of others the
-    background.
+    """A domain's images with captions that also say what is seen.
+
+    For filtered avatars these are attributes, for other domains the background.
     """
     split, model, (_, _, texts) = domain_images(config, domain, count, seed), read_model(), domains.DOMAINS[domain]
     seeds = [derive_seed("avatars", "domain", domain, seed, index) for index in range(count)]
     if split.attributes is None:
-        said = [domains.background_captions(texts, s) for s in seeds]
+        described = [domains.background_captions(texts, s) for s in seeds]
     else:
         rows = [{str(name): value for name, value in row.items()} for row in split.attributes.to_dict("records")]
-        said = [
+        described = [
             domains.joined_captions(texts, captions(model, row, s)[0], s) for row, s in zip(rows, seeds, strict=True)
         ]
-    return replace(split, captions=said)
+    return replace(split, captions=described)
 
 
 def masks(config: Config, split: str, indices: Sequence[int]) -> np.ndarray:
-    """Which part each pixel shows, by drawing every layer alone: uint8 [B, size, size], positions in PARTS.
+    """Which part each pixel shows: uint8 [B, size, size], positions in PARTS.
 
-    A pixel belongs to the layer that contributes most to its colour: own coverage times what the layers above let
-    through.
+    Every layer is drawn alone. A pixel belongs to the layer that contributes most to its colour, which is the layer's
+    coverage times what the layers above it let through.
     """
     model, labels = read_model(), np.empty((len(indices), config.size, config.size), np.uint8)
     headwear = {"hijab", "turban", "beanie", "hat"}
@@ -268,10 +268,10 @@ def masks(config: Config, split: str, indices: Sequence[int]) -> np.ndarray:
 
 
 def regions(config: Config, attribute: str, values: Sequence[str]) -> np.ndarray:
-    """The pixels that show an attribute in some image where it has one of `values`: bool [size, size].
+    """The pixels that show an attribute in at least one image in which it has one of `values`: bool [size, size].
 
-    The union of the exact masks of its parts (PARTS_OF) over the first balanced images; those are drawn once. Raises
-    UserError for an unknown attribute or value.
+    This is the union of the exact masks of its parts (PARTS_OF) over the first images of a balanced split. The masks
+    are drawn once. Raises UserError for an unknown attribute or value.
     """
     model, rows = read_model(), range(REGIONS_IMAGES)
     for value in values:
@@ -294,6 +294,7 @@ def regions(config: Config, attribute: str, values: Sequence[str]) -> np.ndarray
 
 
 def _check_value(model: Model, name: str, value: str) -> None:
+    """Raise UserError for an unknown attribute or value."""
     values = next((list(attribute.values) for attribute in model.attributes if attribute.name == name), None)
     if values is None:
         raise UserError(
@@ -319,11 +320,11 @@ def _faces(
 
     def words() -> dict[str, Any]:
         visible = [model.visible(row) for row in drawn()]
-        said = [captions(model, row, seed) for row, seed in zip(visible, seeds, strict=True)]
+        described = [captions(model, row, seed) for row, seed in zip(visible, seeds, strict=True)]
         return {
             "attributes": {attribute.name: [row[attribute.name] for row in visible] for attribute in model.attributes},
-            "captions": [texts for texts, _ in said],
-            "mentions": [mentions for _, mentions in said],
+            "captions": [texts for texts, _ in described],
+            "mentions": [mentions for _, mentions in described],
         }
 
     def make(path: Path) -> dict[str, Any]:
@@ -359,14 +360,14 @@ def _drawn(jobs: Sequence[draw.Job], size: int, what: str, image_filter: str | N
 
 @functools.cache
 def _version() -> list[str]:
-    """What decides a pixel or a word: the sheet, the version of this code, and those of the drawing packages."""
+    """Everything that decides a pixel or a word: the version of this code, `attributes.yaml`, and the versions of the
+    drawing packages.
+    """
     packages = [importlib.metadata.version(package) for package in ("dicebear-core", "dicebear-styles", "resvg-py")]
     return [VERSION, files(__package__).joinpath("attributes.yaml").read_text("utf-8"), *packages]
 
 
 def image_set_key(config: Config, name: str, count: int) -> image_sets.ImageSetKey:
-    """What a set of this data set is called in the cache; everything that decides its pixels and words is in the
-    key.
-    """
+    """The key of an image set in the cache. It holds everything that decides the pixels and the words."""
     key = hashlib.sha256(json.dumps([_version(), name, count, config.size]).encode()).hexdigest()
     return image_sets.ImageSetKey("avatars", f"{name} {config.size}", key)

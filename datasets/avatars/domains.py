@@ -1,6 +1,4 @@
-"""Other domains of `avatars`: faces by other artists (styles of dicebear-styles) and image filters, each with captions
-that name it.
-"""
+"""The domains of `avatars`: artists' styles (from dicebear-styles) and image filters, with captions that name them."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -22,6 +20,7 @@ OPTIONS: Mapping[str, dict] = {"personas": {}, "big-smile": {}}
 
 
 def background(seed: int) -> list[str]:
+    """The background colour of an image of another artist's style, as an option of the style."""
     return ["#" + [*BACKGROUNDS][int(uniform(derive_seed("background", seed), 1)[0] * len(BACKGROUNDS))]]
 
 
@@ -39,7 +38,7 @@ def sepia(images: np.ndarray) -> np.ndarray:
 
 
 def pixel_art(images: np.ndarray) -> np.ndarray:
-    """32 blocks a side, six levels a channel. uint8 [B, 3, H, W] in and out, H and W multiples of 32."""
+    """An image of 32 x 32 blocks with six levels a channel. uint8 [B, 3, H, W] in and out, H and W multiples of 32."""
     count, channels, height, width = images.shape
     blocks = images.reshape(count, channels, 32, height // 32, 32, width // 32).mean((3, 5))
     levels = np.round(blocks / 51) * 51
@@ -48,7 +47,7 @@ def pixel_art(images: np.ndarray) -> np.ndarray:
 
 FILTERS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {"pencil": pencil, "sepia": sepia, "pixel-art": pixel_art}
 
-# domain -> (drawing style, image filter or None, the words for it)
+# domain -> (drawing style, image filter or None, texts that name it)
 DOMAINS: Mapping[str, tuple[str, str | None, tuple[str, ...]]] = {
     "avataaars": (STYLE, None, ("a face avatar", "a flat cartoon avatar of a face")),
     "pencil-sketch": (STYLE, "pencil", ("a pencil sketch of a face", "a pencil drawing of a person")),
@@ -70,22 +69,22 @@ DOMAINS: Mapping[str, tuple[str, str | None, tuple[str, ...]]] = {
 
 
 def captions(texts: tuple[str, ...], seed: int) -> tuple[str, ...]:
-    """Five captions of one image of a domain."""
+    """Five captions of one image of a domain, made of the texts that name it."""
     openings = ("", "", "this is ", "an image of ", "a picture of ")
     first = int(uniform(derive_seed("domain caption", seed), 1)[0] * len(texts))
     return tuple(opening + texts[(first + k) % len(texts)] for k, opening in enumerate(openings))
 
 
 def background_captions(texts: tuple[str, ...], seed: int) -> tuple[str, ...]:
-    """Captions of one image of an artist's style: the domain's words alone, or with the colour of the background."""
+    """Captions of one image of an artist's style: the domain's texts, alone and with the colour of the background."""
     colour = BACKGROUNDS[background(seed)[0][1:]]
     return (*(f"{text} on a {colour} background" for text in texts), *captions(texts, seed))
 
 
-def joined_captions(texts: tuple[str, ...], said: Sequence[str], seed: int) -> tuple[str, ...]:
-    """Captions of one filtered avatar: the domain's words alone, or before what `said` tells of it."""
-    told = tuple(f"{texts[k % len(texts)]}, {text}" for k, text in enumerate(said))
-    return (*told, *captions(texts, seed))
+def joined_captions(texts: tuple[str, ...], plain: Sequence[str], seed: int) -> tuple[str, ...]:
+    """Captions of one filtered avatar: the domain's texts, alone and before each caption `plain` of the avatar."""
+    joined = tuple(f"{texts[k % len(texts)]}, {text}" for k, text in enumerate(plain))
+    return (*joined, *captions(texts, seed))
 
 
 def _grey(images: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""Draw avatars: options of a `dicebear-styles` drawing style to pixels, in as many processes as there are cores.
+"""Draw avatars: turn options of a `dicebear-styles` drawing style into pixels, in as many processes as there are cores.
 
 A worker (`python -m t2ibench.datasets.avatars.worker`) reads jobs, one JSON list a line, from its standard input and
-writes the raw pixels to its standard output. Workers of their own rather than a process pool, so that drawing also
-works from a notebook or a script without a main guard.
+writes the raw pixels to its standard output. The workers are not a process pool, so that drawing also works from a
+notebook or from a script without a main guard.
 """
 
 import copy
@@ -26,12 +26,9 @@ from dicebear.resolver import Resolver
 from PIL import Image
 
 STYLE = "avataaars"
-CROP = (
-    20,
-    2,
-    240,
-)  # left, top and side of the square of the 280-unit canvas that is drawn: the face fills more of the image
-CHUNK = 250
+# Left, top and side of the square of the 280-unit canvas that is drawn, so that the face fills more of the image.
+CROP = (20, 2, 240)
+CHUNK = 250  # images that a worker draws at once
 # The layers of the drawing in the order of painting. `top` is hair or headwear.
 LAYERS = ("skin", "clothes", "mouth", "nose", "eyes", "eyebrows", "top", "facialHair", "accessories")
 
@@ -40,7 +37,7 @@ Job = Mapping[str, Any]  # {"style": name, "layer": name or None, "options": {â€
 
 @functools.cache
 def style(name: str, layer: str | None = None) -> Style:
-    """A drawing style; with `layer`, the avataaars style with only that layer left on its canvas."""
+    """A drawing style. With `layer`, the avataaars style with only that layer on its canvas."""
     definition = json.loads(files("dicebear_styles").joinpath(f"{name}.json").read_text("utf-8"))
     if layer is not None:
         definition = copy.deepcopy(definition)
@@ -62,8 +59,9 @@ def rasterise(svg: str, size: int) -> np.ndarray:
 
 
 class Known(Options):
-    """Options that this package has chosen itself: to check each drawing's by a JSON schema takes a quarter of the
-    drawing's time.
+    """Options without the check by a JSON schema, which would take a quarter of the time of a drawing.
+
+    This package has chosen them itself, so they need no check.
     """
 
     def __init__(self, data: dict[str, Any]) -> None:
@@ -71,7 +69,7 @@ class Known(Options):
 
 
 def to_svg(job: Job) -> str:
-    """What `dicebear.Avatar` makes of a job."""
+    """The SVG of a job, the same as `dicebear.Avatar` makes."""
     drawing = style(job["style"], job.get("layer"))
     return Renderer(drawing, Resolver(drawing, Known({"seed": "", **job["options"]}))).render()
 
@@ -92,7 +90,10 @@ def on_white(rgba: np.ndarray) -> np.ndarray:
 
 
 def draw_all(jobs: Sequence[Job], size: int, workers: int | None = None) -> Iterator[np.ndarray]:
-    """Drawings on white, in order, in chunks of uint8 [N, 3, size, size]; short work is done in this process."""
+    """Drawings on white, in the order of the jobs, in chunks of uint8 [N, 3, size, size].
+
+    A single chunk is drawn in this process. workers: the number of processes; None for one a core.
+    """
     chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
     workers = min(workers or os.cpu_count() or 1, len(chunks))
     if workers <= 1:
@@ -119,6 +120,7 @@ def draw_all(jobs: Sequence[Job], size: int, workers: int | None = None) -> Iter
 
 
 def _exchange(process: subprocess.Popen, chunk: Sequence[Job], size: int) -> np.ndarray:
+    """Send jobs to a worker and read the pixels."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(json.dumps(chunk).encode() + b"\n")

@@ -1,6 +1,4 @@
-"""Captions of `avatars`: sentences that mention three to six attributes of an image, in varying words and order, and
-never falsely.
-"""
+"""Captions of `avatars`: each mentions three to six true attributes of an image, in varying words and order."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
@@ -32,7 +30,7 @@ OPENINGS = ("a photo of", "a portrait of", "a picture of", "an avatar of")
 
 
 class Choices:
-    """Successive choices from one stream."""
+    """Successive random choices from one stream."""
 
     def __init__(self, seed: int) -> None:
         self._numbers = iter(uniform(seed, 64).tolist())
@@ -62,7 +60,7 @@ def caption(model: Model, visible: Mapping[str, str | None], choices: Choices) -
 
 
 def _phrases(model: Model, mentioned: Mapping[str, str], choices: Choices) -> dict[str, Phrase]:
-    """How each mentioned attribute is said; a thing and its colour become one phrase, under the name of the thing."""
+    """The phrase for each mentioned attribute. A thing and its colour become one phrase, by the name of the thing."""
     values = {attribute.name: attribute.values for attribute in model.attributes}
     phrases = {
         name: choices.one(values[name][value].say + values[name][value].also) for name, value in mentioned.items()
@@ -76,10 +74,10 @@ def _phrases(model: Model, mentioned: Mapping[str, str], choices: Choices) -> di
 
 
 def _noun_phrase(phrases: Mapping[str, Phrase], choices: Choices) -> str:
-    """`a photo of a smiling person with long hair, wearing a red hoodie, on a blue background`."""
-    parts = dict(phrases)
-    background = parts.pop("background", None)
-    adjectives, has, wears = (_texts(parts, kind) for kind in ("is", "has", "wears"))
+    """A noun phrase: `a photo of a smiling person with long hair, wearing a red hoodie, on a blue background`."""
+    others = dict(phrases)
+    background = others.pop("background", None)
+    adjectives, has, wears = (_texts(others, kind) for kind in ("is", "has", "wears"))
     text = " ".join(["a", *adjectives, "person"])
     if choices.one((True, False)):
         text += f" with {_listed(has)}" if has else ""
@@ -94,7 +92,7 @@ def _noun_phrase(phrases: Mapping[str, Phrase], choices: Choices) -> str:
 
 
 def _sentence(phrases: Mapping[str, Phrase], choices: Choices) -> str:
-    """`this person wears a red hoodie, is smiling and has long hair`."""
+    """A sentence: `this person wears a red hoodie, is smiling and has long hair`."""
     grouped = {kind: _texts(phrases, kind) for kind in choices.shuffled(("is", "has", "wears"))}
     clauses = [f"{kind} {_listed(texts)}" for kind, texts in grouped.items() if texts]
     return (
@@ -104,7 +102,7 @@ def _sentence(phrases: Mapping[str, Phrase], choices: Choices) -> str:
 
 
 def _texts(phrases: Mapping[str, Phrase], kind: str) -> list[str]:
-    return [text for said, text in phrases.values() if said == kind]
+    return [text for kind_of_phrase, text in phrases.values() if kind_of_phrase == kind]
 
 
 def _listed(items: Sequence[str], last: str = " and ") -> str:

@@ -1,4 +1,4 @@
-"""The attribute model of `avatars`: a Bayesian network read from `attributes.yaml`, and the words for its values."""
+"""The attribute model of `avatars`: a Bayesian network, read from `attributes.yaml`, and the words for its values."""
 
 import bisect
 import functools
@@ -19,8 +19,12 @@ Conditions = Mapping[str, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Value:
-    """One value of an attribute: base weight, options of the drawing style, how captions may say it (empty: not
-    nameable).
+    """One value of an attribute.
+
+    weight: its base weight.
+    draw: the options of the drawing style that draw it, with the choices for each.
+    say: the phrases for it in prompts and captions; empty if it cannot be named.
+    also: further phrases for it in captions.
     """
 
     weight: float
@@ -31,8 +35,12 @@ class Value:
 
 @dataclass(frozen=True)
 class Attribute:
-    """A node of the network: its values, the factors by which attributes above it change their weights, and when it is
-    hidden.
+    """A node of the network.
+
+    name: of the attribute.
+    values: its values by name.
+    factors: for conditions on attributes above it, the factors by which they change the weights of values.
+    hidden: the values of other attributes that hide it.
     """
 
     name: str
@@ -50,38 +58,44 @@ class Attribute:
 
     @functools.cached_property
     def parents(self) -> tuple[str, ...]:
-        """The attributes above that change its weights."""
+        """The attributes that change its weights."""
         return tuple(dict.fromkeys(name for when, _ in self.factors for name in when))
 
     @functools.cached_property
     def _steps(self) -> dict[tuple[str, ...], list[float]]:
-        """What `steps` has found, by the values of the parents."""
+        """The results of `steps`, by the values of the parents."""
         return {}
 
     def steps(self, above: Mapping[str, str]) -> list[float]:
-        """The cumulated `weights`."""
+        """The cumulative sums of `weights`."""
         key = tuple(above[name] for name in self.parents)
         if key not in self._steps:
             self._steps[key] = np.cumsum(self.weights(above)).tolist()
         return self._steps[key]
 
     def is_hidden(self, drawn: Mapping[str, str]) -> bool:
-        """Whether other attributes cover this one, so that nobody could tell its value from the image."""
+        """Whether other attributes hide this one, so that its value cannot be seen in the image."""
         return any(drawn[name] in values for name, values in self.hidden.items())
 
 
 @dataclass(frozen=True)
 class Model:
-    """All attributes in drawing order, and the options that are drawn without being attributes."""
+    """The attribute model.
+
+    attributes: all attributes, in the order in which they are drawn.
+    nuisance: options of the drawing style that belong to no attribute, with the choices for each.
+    """
 
     attributes: tuple[Attribute, ...]
     nuisance: Mapping[str, tuple[str, ...]]
 
     def sample(self, seed: int, *, balanced: bool = False, given: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Draw the value of every attribute; with `balanced`, uniformly and independently; those in `given` are kept as
-        they are.
+        """Draw the value of every attribute.
 
-        Each attribute has its own number of the stream, so fixing one leaves the chance behind the others unchanged.
+        balanced: draw uniformly and independently, instead of by the network.
+        given: values that are set and not drawn.
+
+        Each attribute has its own number of the stream, so a given value does not change the numbers of the others.
         """
         drawn: dict[str, str] = {}
         for attribute, u in zip(
@@ -94,7 +108,7 @@ class Model:
         return drawn
 
     def options(self, drawn: Mapping[str, str], seed: int) -> dict[str, str | int]:
-        """Every option of the drawing style for these values: nothing is left to the style's own generator."""
+        """Every option of the drawing style for these values, so that the style itself draws nothing at random."""
         choices = [
             item for attribute in self.attributes for item in attribute.values[drawn[attribute.name]].draw.items()
         ]
@@ -104,12 +118,12 @@ class Model:
         return options | {"facialHairColor": options["hairColor"]}
 
     def visible(self, drawn: Mapping[str, str]) -> dict[str, str | None]:
-        """The attribute row of an image: None where the value cannot be seen."""
+        """The attributes of an image as they can be seen: None for a hidden one."""
         return {a.name: None if a.is_hidden(drawn) else drawn[a.name] for a in self.attributes}
 
     @functools.cached_property
     def vocabulary(self) -> Vocabulary:
-        """Nameable values and how they are said; pairs of which one hides the other are excluded."""
+        """The values that can be named and how they are said. Pairs in which one hides the other are excluded."""
         excluded = [
             frozenset((f"{attribute.name}={value}", f"{cover}={covering}"))
             for attribute in self.attributes
@@ -128,9 +142,9 @@ class Model:
 
 @functools.cache
 def read_model() -> Model:
-    """The model as `attributes.yaml` states it.
+    """The model in `attributes.yaml`.
 
-    Raises ValueError for a factor or cover that names no attribute above, or no value.
+    Raises ValueError for a factor, or a condition under `hidden`, that does not name a value of an attribute above.
     """
     sheet = yaml.safe_load(files(__package__).joinpath("attributes.yaml").read_text("utf-8"))
     attributes: list[Attribute] = []

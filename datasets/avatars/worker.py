@@ -1,4 +1,4 @@
-"""One drawing process: jobs in on standard input, pixels out on standard output (see `draw.draw_all`)."""
+"""One drawing process: it reads jobs from standard input and writes pixels to standard output (see `draw.draw_all`)."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Writes the hashes of the training split that `known` ships: `python -m t2ibench.datasets.avatars.write_known`."""
+"""Write the hashes of the training split that `known` reads: `python -m t2ibench.datasets.avatars.write_known`."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from t2ibench.datasets.avatars.known import FOLDER, name_of
 
 
 def write() -> None:
-    """Write the file of the training split from its images, drawn here."""
+    """Write the file of the training split, from its images as this machine draws them."""
     from t2ibench.datasets import avatars
 
     images = avatars.load(avatars.Config(), "train").images

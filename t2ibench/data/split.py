@@ -21,7 +21,7 @@ class Vocabulary:
     excluded: pairs of literals `attribute=value` that are impossible or near-synonyms.
     complements: for a literal, its opposite that can be named.
     subject, noun: the words for what the images show.
-    also: further phrases of literals, which are understood in texts but not written.
+    also: further phrases of literals, for reading texts; prompts do not use them.
     qualifies: for an attribute, the one whose words its values may stand before (`{"hair_colour": "hair"}`: "a blond
         bob"). It is used to understand texts.
     """
