@@ -1,3 +1,1 @@
-"""From the file of a suite to records: what is asked for, who makes it, what became of every sample, and what is
-scored.
-"""
+"""From the file of a suite to records: the plan, the images, the journal of every sample, and the scores."""

@@ -1,8 +1,8 @@
-"""Making the images of a cell: in batches, each sample's outcome written down, whatever it is.
+"""Makes the images of a cell in batches, and writes down the outcome of every sample, also of one that failed.
 
-The batches of one size are always the same parts of the sample list, each of one group of prompts, also after a kill: a
-batch of which something is missing is made again as a whole. So the images of a resumed run are those of an
-uninterrupted one, bit for bit; batches of another size may move a pixel by one grey level.
+The list of samples is always cut into the same batches, each within one group of prompts. If a run is killed, the next
+run makes every incomplete batch again as a whole. So a resumed run gives the same images as an uninterrupted one, bit
+for bit. Another batch size may move a pixel by one grey level.
 """
 
 import itertools
@@ -25,15 +25,16 @@ from t2ibench.scoring.evidence import Samples
 from t2ibench.tracks.contract import Maker, Sample
 
 BATCH = 64
-# of a maker's cost: what this process has spent so far on preparing and training, which no image is charged with
+# The entry of a maker's `cost` with the seconds that this process has spent on preparing and training so far. They do
+# not count as time of an image.
 SPENT = "spent_seconds"
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Holds the lock of a cell's folder; a killed process leaves none.
+    """Hold the lock of a cell's folder. The lock of a killed process does not remain.
 
-    Raises UserError at once where another process holds it.
+    Raises UserError at once where another process holds the lock, or the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -46,7 +47,11 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def generate(maker: Maker, samples: Sequence[Sample], store: Store, what: str, batch: int = BATCH) -> list[Outcome]:
-    """The outcome of every sample, in order; makes those that the store does not soundly hold."""
+    """The outcome of every sample, in order. Makes the batches that the store does not hold whole and undamaged.
+
+    what: the name of the cell in the progress bar.
+    batch: how many images are made at once.
+    """
     sources = {sample.id: maker.source(sample) for sample in samples}
     held = store.sound(sources)
     groups = [list(members) for _, members in itertools.groupby(samples, key=lambda sample: sample.prompt.group)]
@@ -62,9 +67,10 @@ def generate(maker: Maker, samples: Sequence[Sample], store: Store, what: str, b
 
 
 def make_batch(maker: Maker, block: Sequence[Sample], store: Store, sources: dict[str, str]) -> list[Outcome]:
-    """Make and save one batch; only bad samples fail. PartlyFailed says which they are.
+    """Make and save one batch. A bad sample fails alone, the others of its batch are kept.
 
-    Where another ValueError or an arithmetic error is raised, the samples are made one by one.
+    A method that raises PartlyFailed says which samples are bad. After any other ValueError or ArithmeticError the
+    samples are made one by one. Raises UserError where the batch does not fit into the memory of the GPU.
     """
     started = _clock(maker)
     reasons: Mapping[int, str] = {}
@@ -92,7 +98,7 @@ def make_batch(maker: Maker, block: Sequence[Sample], store: Store, sources: dic
 
 
 def samples_by_group(samples: Sequence[Sample], outcomes: Sequence[Outcome], store: Store) -> dict[str, Samples]:
-    """What the metrics see of a cell, by group of prompts."""
+    """The samples of a cell as the metrics get them, by group of prompts."""
     groups: dict[str, Samples] = {}
     for group in dict.fromkeys(sample.prompt.group for sample in samples):
         rows = [
@@ -108,7 +114,7 @@ def samples_by_group(samples: Sequence[Sample], outcomes: Sequence[Outcome], sto
 
 
 class StoredImages:
-    """Rows of a store as the images of a data set."""
+    """Images of a store, read in the same way as the images of a data set."""
 
     def __init__(self, store: Store, names: Sequence[str], hashes: Sequence[str]) -> None:
         self.store, self.names, self.hashes = store, names, hashes
@@ -124,8 +130,10 @@ class StoredImages:
 
 
 def _checked(images: Tensor, count: int) -> np.ndarray:
-    """A method's answer, if it keeps to the contract; otherwise it is a UserError, since the method is at fault and not
-    the sample.
+    """The images that a method returned, checked against the contract: uint8 [count, 3, H, W].
+
+    Raises ValueError for NaN or infinity, which one sample may cause, and UserError for a wrong type or shape, which is
+    a mistake of the method.
     """
     if isinstance(images, Tensor) and images.is_floating_point() and not torch.isfinite(images).all():
         raise ValueError("an image holds NaN or infinity")
@@ -143,7 +151,7 @@ def _checked(images: Tensor, count: int) -> np.ndarray:
 
 
 def _clock(maker: Maker) -> float:
-    """Seconds, those that were spent on training not counted."""
+    """Seconds on a clock that stands still while the maker prepares or trains."""
     return time.perf_counter() - maker.cost.get(SPENT, 0.0)
 
 

@@ -1,9 +1,8 @@
-"""The samples of one cell on disk: lossless PNGs, and a journal with one line a sample, so that a killed run goes on
-where it was.
+"""The samples of one cell on disk: lossless PNGs, and a journal with one line a sample. A killed run can go on from it.
 
-A batch enters the journal in one write, after its images, and that write is flushed to the disk. A kill at any point
-therefore loses at most the batch in flight: what the journal does not name is made again, and so is an image whose
-pixels no longer have the hash it names.
+First the images of a batch are written, then its lines enter the journal in one write, which is flushed to the disk. So
+a kill at any point loses at most the batch that was being made. A sample that the journal does not name is made again.
+So is an image whose pixels no longer have the hash in the journal.
 """
 
 import json
@@ -25,17 +24,22 @@ from t2ibench.core.progress import track
 log = logging.getLogger(__name__)
 Status = Literal["ok", "black", "nan", "failed"]
 READERS = 4
-KEPT = 2**26  # bytes of pixels that a store keeps in memory of what it has just saved
-CHECK = "crc32"  # of a line of the journal
+KEPT = 2**26  # bytes: how much of what it has just saved a store also keeps in memory
+CHECK = "crc32"  # the key of the checksum in a line of the journal
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one sample: the k-th image of a prompt, whose group and text stand here for whoever reads the
-    journal.
+    """What became of one sample.
 
-    source: what it was made from (the text the method was given, or the id of a real image). sha256: of the pixels,
-    empty where there are none. seconds: its share of its batch's time. message: why it failed.
+    sample: its id.
+    prompt, group, text: the id, the group and the text of its prompt. The text helps those who read the journal.
+    k: its number among the images of the prompt, from 0.
+    source: what it was made from: the text that the method was given, or the id of a real image.
+    status: whether there is an image that can be scored ("ok"), and if not, why.
+    sha256: the hash of the pixels; empty where there are none.
+    seconds: its share of the time of its batch.
+    message: why it failed.
     """
 
     sample: str
@@ -53,7 +57,7 @@ class Outcome:
 class Store:
     """The folder of one cell: `journal.jsonl` and `images/<sample>.png`.
 
-    Raises UserError where it cannot be written.
+    Raises UserError where the folder cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -61,7 +65,7 @@ class Store:
         self._kept: dict[str, np.ndarray] = {}
         try:
             self.images.mkdir(parents=True, exist_ok=True)
-            for part in self.images.glob("*.part"):  # what a killed run had in flight
+            for part in self.images.glob("*.part"):  # what a killed run was writing
                 part.unlink()
         except OSError as error:
             raise UserError(
@@ -72,23 +76,23 @@ class Store:
         return self.images / f"{sample}.png"
 
     def read(self, samples: Sequence[str]) -> np.ndarray:
-        """The images of samples, uint8 [B, 3, H, W]. Raises UserError naming a file that cannot be read."""
+        """The images of samples, uint8 [B, 3, H, W]. Raises UserError for an unreadable file, and for unequal sizes."""
         missing = [sample for sample in samples if sample not in self._kept]
         with ThreadPoolExecutor(READERS) as pool:
             decoded = dict(zip(missing, pool.map(self._decoded, missing), strict=True))
         images = [self._kept[sample] if sample in self._kept else decoded[sample] for sample in samples]
         if len(sizes := {image.shape for image in images}) > 1:
-            found = " and ".join(f"{width}x{height}" for _, height, width in sorted(sizes))
-            raise UserError(f"{self.images}: images of {found} pixels, expected one size: let the method make one")
+            named = " and ".join(f"{width}x{height}" for _, height, width in sorted(sizes))
+            raise UserError(f"{self.images}: images of {named} pixels, expected one size: let the method make one")
         return np.stack(images)
 
     def outcomes(self) -> dict[str, Outcome]:
-        """What the journal holds, the last line of a sample counting. A torn or damaged line is as if it had not been
-        written.
+        """The outcomes in the journal, by sample. Where a sample has several lines, the last one counts.
 
-        A line carries a checksum of itself; those of journals from before it did are believed.
+        A torn or damaged line is left out, with a warning. Every line holds its own checksum; a line without one comes
+        from an older version and is taken as it is.
         """
-        found: dict[str, Outcome] = {}
+        outcomes: dict[str, Outcome] = {}
         if self.path.exists():
             for line in self.path.read_bytes().split(b"\n"):
                 try:
@@ -100,19 +104,21 @@ class Store:
                     if line:
                         log.warning("%s: a line of %d bytes is damaged; its sample is made again", self.path, len(line))
                     continue
-                found[outcome.sample] = outcome
-        return found
+                outcomes[outcome.sample] = outcome
+        return outcomes
 
     def sound(self, wanted: Mapping[str, str]) -> dict[str, Outcome]:
-        """The outcomes that still hold: of the wanted samples (id -> source), with the file there and its pixels as
-        they were.
+        """The outcomes of the journal that still hold, by sample.
+
+        wanted: the source of each sample, by its id. An outcome holds if its source is the wanted one, and its image
+        file still has the pixels that were saved.
         """
-        found = [o for o in self.outcomes().values() if wanted.get(o.sample) == o.source]
-        if not found:
+        candidates = [o for o in self.outcomes().values() if wanted.get(o.sample) == o.source]
+        if not candidates:
             return {}
         with ThreadPoolExecutor(READERS) as pool:
-            held = list(track(pool.map(self._holds, found), f"check {len(found):,} images", len(found)))
-        return {outcome.sample: outcome for outcome, holds in zip(found, held, strict=True) if holds}
+            held = list(track(pool.map(self._holds, candidates), f"check {len(candidates):,} images", len(candidates)))
+        return {outcome.sample: outcome for outcome, holds in zip(candidates, held, strict=True) if holds}
 
     def _decoded(self, sample: str) -> np.ndarray:
         return read_image(self.image_path(sample)).transpose(2, 0, 1)
@@ -139,12 +145,15 @@ class Store:
             ) from error
         self._kept.pop(sample, None)
         if (len(self._kept) + 1) * image.nbytes <= KEPT:
-            self._kept[sample] = image.copy()  # as the lossless file has it; a view would keep its whole batch
+            self._kept[sample] = (
+                image.copy()
+            )  # the pixels of the lossless file; a view would keep the whole batch in memory
         return pixel_hash(image)
 
     def append(self, outcomes: Iterable[Outcome]) -> None:
-        """Add a batch to the journal, in one write that has reached the disk on return; a torn line before it is ended
-        first.
+        """Add a batch to the journal, in one write, which is on the disk when this returns.
+
+        Where a kill left the last line without its end, that line is ended first.
         """
         lines = ({**asdict(outcome), CHECK: checksum(asdict(outcome))} for outcome in outcomes)
         content = b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines)
@@ -162,5 +171,5 @@ class Store:
 
 
 def checksum(content: Mapping[str, Any]) -> str:
-    """CRC-32 of the content of a line."""
+    """CRC-32 of the content of a line, as eight hexadecimal digits."""
     return f"{zlib.crc32(json.dumps(content, sort_keys=True, ensure_ascii=False).encode('utf-8', 'surrogatepass')):08x}"

@@ -1,4 +1,4 @@
-"""Methods of a suite: which tracks they take part in, and how one is made ready to make images."""
+"""The methods of a suite: which tracks they take part in, and how a method is prepared to make images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,7 +17,15 @@ from t2ibench.tracks.contract import TRACKS, Sample, Track, load_track
 
 @dataclass(frozen=True)
 class Method:
-    """A method's images: it is given what the track's requests hold, and nothing else of the prompt."""
+    """A method that is ready to make images in one track. Of a prompt it sees only what the track's requests hold.
+
+    method: an object of the plug-in's class.
+    track: the track, which turns samples into requests.
+    identity: the name, settings and weights of the method, as its records hold them.
+    weights: the networks that the method uses, by name, with what their cards say.
+    trained_on: the data sets that the method says it was trained on.
+    data: the data set of the suite, or None where the images do not depend on it.
+    """
 
     method: Any
     track: Track
@@ -38,7 +46,7 @@ class Method:
 
 
 def takes_part(entry: Entry, track: str) -> bool:
-    """Whether a method is to run in a track: it has the functions, and is not kept to other tracks."""
+    """Whether a method runs in a track: it has the functions, and its entry does not restrict it to other tracks."""
     return has_functions(entry, track) and (not entry.tracks or track in entry.tracks)
 
 
@@ -54,19 +62,22 @@ def needed(track: str) -> str:
 
 
 def entry_of(suite: Suite, id: str) -> Entry:
-    """A method by its name in the suite, or as it was published where it stands in no list of the suite."""
+    """The entry of a method by its name in the suite. One that the suite does not list has its published settings."""
     known = {entry.id: entry for entry in suite.methods}
     return known[id] if id in known else Entry(id, *plugins.method_ids()[id], "method")
 
 
 def configured(entry: Entry, where: str) -> tuple[Any, Any]:
-    """A method's module and its settings, checked; nothing is loaded yet."""
+    """The module of a method and its checked settings. No weights are loaded."""
     module = plugins.load("methods", entry.name)
     return module, settings.configure(module.Config, entry.settings, f"{where}: {entry.id}")
 
 
 def method_maker(entry: Entry, track: str, where: str, device: str, data: Dataset | None = None) -> Method:
-    """A method, ready to make images; the networks it takes are its own, and are noted."""
+    """Prepare a method to make images in a track. It loads its own networks, and their hashes enter its identity.
+
+    Raises UserError for a wrong setting, and for a method without the functions of the track.
+    """
     module, config = configured(entry, where)
     if not has_functions(entry, track):
         raise UserError(f"{where}: {entry.id} has no {needed(track)}, so it cannot take part in the track {track}")
@@ -78,5 +89,5 @@ def method_maker(entry: Entry, track: str, where: str, device: str, data: Datase
         "config": asdict(config),
         "weights": {name: used["sha256"] for name, used in models.used.items()},
     }
-    seen = [trained_on] if isinstance(trained_on, str) else list(trained_on)
-    return Method(method, load_track(track), identity, models.used, seen, data)
+    names = [trained_on] if isinstance(trained_on, str) else list(trained_on)
+    return Method(method, load_track(track), identity, models.used, names, data)

@@ -1,6 +1,4 @@
-"""What is settled before a cell is run: the data read, the plug-ins imported, every setting checked, every prompt
-known.
-"""
+"""The plan of a run: the data, plug-ins, settings and prompts, all read and checked before the first cell runs."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,7 +20,16 @@ from t2ibench.tracks.contract import TRACKS, Asked, Prompt, Track, load_track
 
 @dataclass(frozen=True)
 class Plan:
-    """A track of a suite: all that its cells share. models: those that score."""
+    """One track of a suite, with everything that its cells share.
+
+    suite: the suite that the track belongs to.
+    track: the name of the track.
+    data: the data set, opened.
+    prompts: every prompt that the track asks for.
+    metrics: the metrics of the suite that can score this track.
+    device: the device on which all networks run.
+    models: the networks that score. A method has its own.
+    """
 
     suite: Suite
     track: str
@@ -43,12 +50,12 @@ class Plan:
         return [*baselines, *(entry for entry in self.suite.methods if takes_part(entry, self.track))]
 
     def target(self, domain: str) -> Split:
-        """The real images that the samples of a target domain are held to."""
+        """The real images that the samples of a target domain are compared with."""
         assert self.data.domain is not None
         return self.data.domain(domain, self.suite.adapt.reference, HELD_OUT)
 
     def lessons(self, domain: str, count: int) -> Split:
-        """Real images of a target domain that networks may have learned from; none of `target` is among them."""
+        """Real images of a target domain that networks may have learned from. None of them is in `target`."""
         assert self.data.domain is not None
         return self.data.domain(domain, count, LESSONS)
 
@@ -58,16 +65,20 @@ class Plan:
 
     @cached_property
     def prompt_facts(self) -> dict[str, Any]:
+        """What a record says of the prompts: their digest, their number, and how many images each group asks for."""
         groups: dict[str, int] = {}
         for prompt in self.prompts:
             groups[prompt.group] = groups.get(prompt.group, 0) + prompt.images
-        said = self.of_track.facts(self.asked)
+        track_facts = self.of_track.facts(self.asked)
         digest = records.digest([asdict(prompt) for prompt in self.prompts])
-        return {"digest": digest, **said, "texts": len(self.prompts), "images": groups}
+        return {"digest": digest, **track_facts, "texts": len(self.prompts), "images": groups}
 
 
 def prepare(suite: Suite, device: str = "cpu") -> list[Plan]:
-    """A plan for each track: import what the suite uses, check every setting, and read the data; makes no image."""
+    """Import what a suite uses, check every setting and read the data. Returns a plan for each track; makes no image.
+
+    Raises UserError for whatever is wrong in the suite or in its data.
+    """
     check_methods(suite)
     metrics = metrics_of(suite.metrics, f"{suite.name}: metrics")
     for metric in metrics:
@@ -86,13 +97,13 @@ def prepare(suite: Suite, device: str = "cpu") -> list[Plan]:
             raise UserError(
                 f"{suite.name}: metrics: none of them can score the track {track}: add one, or take the track out"
             )
-        further = [prompt for metric in able for prompt in metric.prompts(data.train, data.reference)]
+        metric_prompts = [prompt for metric in able for prompt in metric.prompts(data.train, data.reference)]
         plans.append(
             Plan(
                 suite,
                 track,
                 data,
-                load_track(track).prompts(asked_of(suite, track, data, further)),
+                load_track(track).prompts(asked_of(suite, track, data, metric_prompts)),
                 able,
                 device,
                 Models(device),
@@ -102,13 +113,17 @@ def prepare(suite: Suite, device: str = "cpu") -> list[Plan]:
 
 
 def asked_of(suite: Suite, track: str, data: Dataset, prompts: Sequence[Prompt]) -> Asked:
-    """What a suite asks of one of its tracks."""
+    """What one track of a suite asks for: the suite's settings for it, on this data, with these prompts of metrics."""
     return Asked(getattr(suite, TRACKS[track].key), data, prompts, suite.name)
 
 
 def check_methods(suite: Suite) -> None:
-    """Raises UserError for wrong settings of a method, a method in none of the tracks, a track without a method, a
-    baseline of neither.
+    """Raises UserError where the suite names methods that cannot run as it says.
+
+    - A setting of a method is wrong.
+    - A method has the functions of none of the tracks.
+    - A track has no method.
+    - A baseline takes the images of a method that cannot run in the baseline's track.
     """
     for entry in suite.methods:
         configured(entry, suite.name)

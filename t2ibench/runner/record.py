@@ -1,4 +1,4 @@
-"""The record of a cell: put together from what happened, and recognised when it is there already."""
+"""The record of a cell: how it is put together, and how an earlier record of the same cell is recognised."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,19 @@ def assemble(
     partial: bool,
     device: str,
 ) -> dict[str, Any]:
-    """The sealed record of a cell. cell: suite, track, method, kind and seed; facts: data set and prompts."""
+    """The sealed record of a cell.
+
+    cell: its suite, track, method, kind and seed.
+    identity_of: everything that decides the numbers; its digest is the record's identity.
+    maker: the method or baseline that made the images.
+    judges: the networks that scored, by name, with what their cards say.
+    facts: what is noted of the data set and the prompts.
+    columns: the columns of the suite's board.
+    outcomes: what became of every sample.
+    scores: the values of the metrics.
+    partial: whether too few samples have an image.
+    device: the device on which the networks ran.
+    """
     statuses = [outcome.status for outcome in outcomes]
     counts = {"requested": len(outcomes), "generated": sum(bool(outcome.sha256) for outcome in outcomes)}
     counts |= {status: statuses.count(status) for status in ("ok", "black", "nan", "failed")}
@@ -77,16 +89,17 @@ def assemble(
 
 
 def training_minutes(weights: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """How long each of the zoo's weights trained, by name, as their cards say."""
+    """Minutes of training of each of the zoo's weights, by name, where its card states them."""
     present = zoo.available()
     cards = {name: zoo.card(present[name]) for name in weights if name in present}
     return {name: card["minutes"] for name, card in cards.items() if "minutes" in card}
 
 
 def recorded(path: Path, identity_of: Mapping[str, Any], replacing: bool) -> dict[str, Any] | None:
-    """The record at `path` if it is of this very cell and of the judges that are there now; None where there is none.
+    """The record at `path`, if it has the identity of this cell and was scored by the judges of today.
 
-    Raises UserError where it was made with other settings, saying which, unless it is to be replaced.
+    Returns None where no record is there, or where another one is there and `replacing` allows to write over it. Raises
+    UserError, with the first setting that differs, where another one is there and is not to be replaced.
     """
     if not path.exists():
         return None
@@ -94,28 +107,28 @@ def recorded(path: Path, identity_of: Mapping[str, Any], replacing: bool) -> dic
     present = zoo.available()
     judges_now = {name: zoo.card(present[name])["sha256"] for name in record["judges"] if name in present}
     judges_then = {name: record["judges"][name]["sha256"] for name in judges_now}
-    pair = ({**record["identity_of"], "judges": judges_then}, {**identity_of, "judges": judges_now})
-    if (change := difference(*pair)) is None:
+    then, now = {**record["identity_of"], "judges": judges_then}, {**identity_of, "judges": judges_now}
+    if (change := difference(then, now)) is None:
         return record
     if replacing:
         return None
     raise UserError(f"{path} was made with other settings ({change}): use another --out, or --replace to write over it")
 
 
-def difference(there: Any, here: Any, at: str = "") -> str | None:
-    """The first place where two JSON contents differ: "maker.config.psi: 0.7 there, 1.0 now"."""
-    there, here = (json.loads(records.canonical(content)) for content in (there, here))
-    if there == here:
+def difference(old: Any, new: Any, at: str = "") -> str | None:
+    """The first place where two JSON contents differ: "maker.config.psi: 0.7 there, 1.0 now". None: they are equal."""
+    old, new = (json.loads(records.canonical(content)) for content in (old, new))
+    if old == new:
         return None
-    if isinstance(there, dict) and isinstance(here, dict):
-        for key in [*there, *(key for key in here if key not in there)]:
-            if (change := difference(there.get(key), here.get(key), f"{at}.{key}" if at else str(key))) is not None:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(key for key in new if key not in old)]:
+            if (change := difference(old.get(key), new.get(key), f"{at}.{key}" if at else str(key))) is not None:
                 return change
-    if isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         return next(
             change
-            for i, pair in enumerate(zip(there, here, strict=True))
-            if (change := difference(*pair, f"{at}[{i}]")) is not None
+            for i, items in enumerate(zip(old, new, strict=True))
+            if (change := difference(*items, f"{at}[{i}]")) is not None
         )
-    short = [str(content) if len(str(content)) <= 24 else f"{str(content)[:12]}…" for content in (there, here)]
+    short = [str(content) if len(str(content)) <= 24 else f"{str(content)[:12]}…" for content in (old, new)]
     return f"{at}: {short[0]} there, {short[1]} now"

@@ -1,7 +1,6 @@
-"""Runs a suite: every cell (track, method, run seed) is generated, scored and recorded; what is recorded already is
-left alone.
+"""Runs a suite: every cell (track, method, run seed) is generated, scored and recorded, unless it is recorded already.
 
-From here to an equation it is three calls: `run` makes a cell, `score.score` asks a metric, the metric computes.
+From here to an equation there are three calls: `run` makes a cell, `score.score` calls a metric, the metric computes.
 """
 
 import time
@@ -28,23 +27,32 @@ FULL_COVERAGE = 0.99  # a record with a smaller share of ok samples is partial, 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Folders and machine of a run; none of it is part of a record's identity. out: records and boards. work: images
-    and journals.
+    """How and where a suite is run. Nothing here is part of a record's identity.
 
-    The folders change no number. Another batch may move a pixel by one grey level, and with it the last digits of a
-    value.
+    out: the folder of records and boards.
+    work: the folder of images and journals.
+    batch: how many images are made at once. Another number may move a pixel by one grey level, and with it the last
+        digits of a value.
+    device: the device on which all networks run.
+    replace: write over records that were made with other settings.
     """
 
     out: Path = Path("runs")
     work: Path = Path("runs")
     batch: int = BATCH
     device: str = "cpu"
-    replace: bool = False  # write over records that were made with other settings
+    replace: bool = False
 
 
 @dataclass(frozen=True)
 class CellResult:
-    """A cell's record and where it lies; `fresh`: it was made now."""
+    """The record of a cell.
+
+    record: its content.
+    path: its file.
+    fresh: whether this run made it; False where it was recorded before.
+    seconds: how long this run spent on the cell.
+    """
 
     record: Mapping[str, Any]
     path: Path
@@ -53,14 +61,14 @@ class CellResult:
 
 
 def run(suite: Suite, options: RunOptions) -> Iterator[CellResult]:
-    """Every cell of a suite, track by track, baselines first, as it is done.
+    """Run every cell of a suite, track by track and baselines first, and yield each result as soon as it is there.
 
-    Raises UserError where the user has to mend something; what is done stays.
+    Raises UserError where the user has to mend something. The cells that are recorded by then stay recorded.
     """
     for folder in (options.out, options.work):
         files.check_folder(folder)
     plans = prepare(suite, options.device)
-    missing = set(suite.columns)  # what no track has made so far
+    missing = set(suite.columns)  # columns of which no cell has had a value so far
     for plan in plans:
         for seed in suite.seeds:
             for entry in plan.entries:
@@ -70,7 +78,7 @@ def run(suite: Suite, options: RunOptions) -> Iterator[CellResult]:
 
 
 def maker_of(plan: Plan, entry: Entry, seed: int) -> Maker:
-    """Who makes the images of an entry."""
+    """The method or baseline that makes the images of an entry."""
     if entry.kind == "method":
         return method_maker(entry, plan.track, plan.suite.name, plan.device, plan.data)
     of = str(entry.settings.get("of", "real"))
@@ -79,8 +87,9 @@ def maker_of(plan: Plan, entry: Entry, seed: int) -> Maker:
 
 
 def run_cell(plan: Plan, entry: Entry, seed: int, options: RunOptions, columns: Collection[str] = ()) -> CellResult:
-    """Make, score and record one cell, or find that it is recorded. columns: what its metrics have to make among other
-    things.
+    """Make, score and record one cell, or read its record where there is one already.
+
+    columns: ids of values that the cell's metrics must make. Raises UserError where one is not made.
     """
     started = time.perf_counter()
     maker = maker_of(plan, entry, seed)
@@ -93,8 +102,8 @@ def run_cell(plan: Plan, entry: Entry, seed: int, options: RunOptions, columns: 
         "metrics": [metric.identity for metric in plan.metrics],
     }
     path = records.path_of(options.out, plan.suite.name, plan.track, entry.id, seed)
-    if (found := recorded(path, identity_of, options.replace)) is not None:
-        return CellResult(found, path, False, time.perf_counter() - started)
+    if (earlier := recorded(path, identity_of, options.replace)) is not None:
+        return CellResult(earlier, path, False, time.perf_counter() - started)
     folder = records.images_of(options.work, plan.suite.name, plan.track, entry.id, seed, maker.identity)
     samples = plan.of_track.samples(plan.prompts, seed)
     environment.reset_peak_memory()
@@ -132,7 +141,7 @@ def check_columns(suite: Suite, columns: Collection[str], values: Mapping[str, A
 
 
 def evidence_of(plan: Plan, samples: Mapping[str, Samples]) -> Evidence:
-    """What the metrics of a suite see of the samples of a cell."""
+    """What the metrics of a suite are given to score the samples of a cell."""
     return Evidence(
         train=plan.data.train,
         reference=plan.data.reference,

@@ -1,4 +1,4 @@
-"""Images that somebody else made, scored through the same evidence, metrics and checks as a method's."""
+"""Scores images that were made elsewhere, by the same evidence, metrics and checks as those of a method."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,13 +46,20 @@ def score_folder(
     out: Path | None,
     device: str,
 ) -> tuple[dict[str, Any], list[str]]:
-    """Score images against a reference, or the test split of a data set: the record, and two lines that say what its
-    numbers are of.
+    """Score images against a folder of real images, or against the test split of a data set.
 
-    The record is written to `out`, too, where that is given.
+    folder: the images.
+    prompts: the file of their texts, or None.
+    metrics: their names; None: the usual ones.
+    dataset: the data set with the real images. Its networks score, and the images are squashed to its size.
+    reference: the real images instead: a folder, or a file of statistics. With neither of the two, only metrics that
+        need no real images can run.
+    extractor, clip: networks that score instead of the usual ones.
+    size: pixels a side to which the images are squashed; None: the data set's, or their own.
+    out: the file to which the record is written too, or None.
+    device: the device on which all networks run.
 
-    Beside a data set the images are squashed to the size of the real ones where theirs is another, and its networks
-    score them; the record names both. Without either, metrics that compare with no real images can be asked.
+    Returns the record, which names networks and sizes, and two lines for people that say the same.
     """
     if reference is not None and dataset is not None:
         raise UserError(
@@ -111,7 +118,7 @@ def score_folder(
 
 @dataclass(frozen=True)
 class Folder:
-    """Who made the images: somebody else."""
+    """The maker of images that were made elsewhere. Nothing is known of it but the images."""
 
     identity: Mapping[str, Any]
     weights: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -126,7 +133,7 @@ class Folder:
 
 
 def outcomes_of(samples: Samples, made: Split) -> list[Outcome]:
-    """The outcomes as a run would have noted them."""
+    """An outcome for every image, as a run writes them down."""
     rows = zip(samples.prompts, samples.ok, samples.hashes, strict=True)
     return [
         Outcome(p.id, p.id, p.group, p.text, 0, "file", "ok" if ok else "black", sha256, 0.0) for p, ok, sha256 in rows
@@ -134,14 +141,16 @@ def outcomes_of(samples: Samples, made: Split) -> list[Outcome]:
 
 
 def described(record: Mapping[str, Any], made: Split, real: Split, size: int | None) -> list[str]:
-    """Two lines that say what the numbers are of: the networks with their resizing; the reference and the images, with
-    their sizes.
+    """Two lines that say how the numbers were made.
+
+    The first names the networks, with their resizing. The second names the reference and the images, with their sizes.
     """
     networks: dict[str, list[str]] = {}
     for name, value in record["values"].items():
-        own = value["protocol"]
-        if "extractor" in own:
-            networks.setdefault(f"{own['extractor']} ({own['resize']}, sha256 {own['sha256'][:12]}…)", []).append(name)
+        protocol = value["protocol"]
+        if "extractor" in protocol:
+            network = f"{protocol['extractor']} ({protocol['resize']}, sha256 {protocol['sha256'][:12]}…)"
+            networks.setdefault(network, []).append(name)
     of_networks = "; ".join(f"{network}: {', '.join(names)}" for network, names in networks.items()) or "none by name"
     sides = [f"{len(split):,} images{_side(split)}" for split in (real, made)]
     compared = (
@@ -154,7 +163,7 @@ def described(record: Mapping[str, Any], made: Split, real: Split, size: int | N
 
 
 def _side(split: Split) -> str:
-    """How large the images of a split are, as the metrics get them."""
+    """The size of a split's images as the metrics get them, as text; empty where it has no images."""
     if not len(split) or isinstance(split.images, ReferenceFile):
         return ""
     height, width = split.images.read([0]).shape[2:]

@@ -1,10 +1,12 @@
 """A suite: one flat YAML file that names a data set, methods, baselines, seeds, prompts and metrics, and so decides
 every number.
 
-Its first line says what it makes and how long that takes. Unknown keys are refused with the nearest known one. An entry
-of `methods`, `baselines` or `metrics` is a name, or a mapping `{name: …, setting: value …}`; `as:` gives a method entry
-a name of its own on the board, which two entries of one method need; `tracks:` keeps it out of those of the suite's
-tracks that it could, but need not, run in.
+The first line of the file says what the suite makes and how long that takes. An unknown key is an error, which names
+the nearest known key. An entry of `methods`, `baselines` or `metrics` is a name, or a mapping `{name: …, setting: value
+…}`. An entry of `methods` may have two more keys:
+
+- `as:` is its name on the board. Two entries of one method need different names.
+- `tracks:` lists the tracks it runs in. Without it, it runs in every track of the suite that it can run in.
 """
 
 from __future__ import annotations
@@ -35,10 +37,10 @@ BASELINES = {name: of for contract in TRACKS.values() for name, of in contract.b
 
 @dataclass(frozen=True)
 class Reference:
-    """The real images that the made ones are compared with."""
+    """The real images that generated images are compared with."""
 
     split: str = "test"
-    limit: int | None = None  # the first so many; None: all
+    limit: int | None = None  # only the first images, this many; None: all of them
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class File:
     methods: list[Any]
     metrics: list[Any]
     tracks: list[str] = field(default_factory=lambda: ["text_to_image"])
-    baselines: list[Any] | None = None  # None: the default ones of the tracks
+    baselines: list[Any] | None = None  # None: the default baselines of the tracks
     seeds: list[int] = field(default_factory=lambda: [0])
     reference: dict[str, Any] = field(default_factory=dict)
     prompts: dict[str, Any] = field(default_factory=dict)
@@ -61,6 +63,8 @@ class File:
 
 @dataclass(frozen=True)
 class Suite:
+    """A suite, parsed and checked. The fields are the keys of the file, except for `name` and `title`."""
+
     name: str
     title: str  # the first line of the file
     dataset: Entry
@@ -91,8 +95,7 @@ def title(path: Path) -> str:
 def load(suite: str) -> Suite:
     """A shipped suite by name, or any YAML file by path.
 
-    Raises UserError for a name that is not known, a file that cannot be read or is no YAML, and every key or value in
-    it that is wrong.
+    Raises UserError for an unknown name, for a file that cannot be read or is not YAML, and for a wrong key or value.
     """
     shipped, path = available(), Path(suite)
     if suite in shipped:
@@ -112,7 +115,7 @@ def load(suite: str) -> Suite:
 
 
 def parse(content: Mapping[str, Any], name: str, title: str, where: str) -> Suite:
-    """A suite from the content of its file; `where` begins error lines."""
+    """A suite from the content of its file. where: the beginning of error lines."""
     from t2ibench.tracks.adapt import AdaptPlan
     from t2ibench.tracks.compose import ComposePlan
     from t2ibench.tracks.edit import EditPlan
@@ -175,19 +178,19 @@ def _check(suite: Suite, where: str) -> None:
             raise UserError(
                 f"{where}: {key}: {min(twice)!r} stands there twice: give one of them another name with `as:`"
             )
-    for key, many in (("seeds", suite.seeds), ("tracks", suite.tracks), ("methods", suite.methods + suite.baselines)):
-        if not many:
+    for key, items in (("seeds", suite.seeds), ("tracks", suite.tracks), ("methods", suite.methods + suite.baselines)):
+        if not items:
             raise UserError(f"{where}: {key} is empty, expected at least one")
-        if key != "methods" and len(set(many)) < len(many):
-            raise UserError(f"{where}: {key} names one twice: {list(many)}")
+        if key != "methods" and len(set(items)) < len(items):
+            raise UserError(f"{where}: {key} names one twice: {list(items)}")
     lists = (
         ("edits: literals", suite.edits.literals),
         ("adapt: targets", suite.adapt.targets),
         ("compose: tasks", suite.compose.tasks),
     )
-    for key, named in lists:
-        if len(set(named)) < len(named):
-            raise UserError(f"{where}: {key} names one twice: {list(named)}")
+    for key, values in lists:
+        if len(set(values)) < len(values):
+            raise UserError(f"{where}: {key} names one twice: {list(values)}")
     counts = (
         ("prompts: captions", suite.prompts.captions),
         ("edits: images", suite.edits.images),
@@ -250,9 +253,9 @@ def _baseline(entry: Any, methods: Sequence[str], where: str) -> Entry:
 
 @dataclass(frozen=True)
 class _OfMethod:
-    of: str  # whose images
+    of: str  # the method whose images the baseline takes
 
 
 @dataclass(frozen=True)
 class _OfAnything:
-    of: str = "real"  # whose images: real ones, or a method's
+    of: str = "real"  # the method whose images the baseline takes; "real": real images

@@ -12,17 +12,18 @@ from t2ibench.core.errors import UserError, did_you_mean
 TRAINING = Path(__file__).parent.parent / "networks" / "training"
 
 
-def splits_of(part: str, module: Any, there: Collection[str] | None) -> tuple[list[str], str]:
-    """What a part learns from and is checked on: the splits its recipe wants, where the data set has them, else train
-    and val.
+def splits_of(part: str, module: Any, available: Collection[str] | None) -> tuple[list[str], str]:
+    """The splits that a part learns from, and the split that it is checked on.
 
-    there: the data set's splits; None where it does not say.
+    These are the splits that its recipe asks for, as far as the data set has them; else train and val.
+
+    available: the splits of the data set; None where it does not list them.
     """
     wanted, check = getattr(module, "SPLITS", {}).get(part, (("train",), "val"))
-    if there is None:
+    if available is None:
         return ["train"], "val"
-    learn = [split for split in wanted if split in there]
-    return learn or ["train"], check if check in there else "val"
+    learn = [split for split in wanted if split in available]
+    return learn or ["train"], check if check in available else "val"
 
 
 def recipes(name: str) -> types.ModuleType:
@@ -42,11 +43,14 @@ def recipes(name: str) -> types.ModuleType:
 
 
 def part_of(name: str, module: Any, variant: str | None) -> str:
-    """Which part to train; where none is named, the only one, or the one that is called as the module."""
+    """The part to train. Where none is named, it is the only part, or the part with the name of the module.
+
+    Raises UserError where a name is needed, or is unknown.
+    """
     parts = list(module.PARTS)
     if variant is None and (len(parts) == 1 or name in parts):
         return name if name in parts else parts[0]
     if variant is None or variant not in parts:
-        found = "is missing" if variant is None else f"is {variant!r}"
-        raise UserError(f"train {name}: --variant {found}{did_you_mean(variant or '', parts)}")
+        problem = "is missing" if variant is None else f"is {variant!r}"
+        raise UserError(f"train {name}: --variant {problem}{did_you_mean(variant or '', parts)}")
     return variant
