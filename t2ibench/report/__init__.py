@@ -1,1 +1,1 @@
-"""Records into what people read: leaderboards, comparisons, sheets of images and one HTML page."""
+"""Turns records into what people read: leaderboards, comparisons, sheets of images and one HTML page."""

@@ -1,4 +1,4 @@
-"""Where finished audits lie beside the records, and the line that a leaderboard says of one."""
+"""Where finished audits lie beside the records, and the line that a leaderboard shows for one."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -20,15 +20,18 @@ def load(out: Path) -> list[dict[str, Any]]:
 
 
 def line(audit: Mapping[str, Any], images: Collection[str]) -> str:
-    """What stands under the board; `images`: the digests of those that the board's records of the method are about."""
+    """The line under the board for one audit.
+
+    images: the digests of the images in the board's records of the method. An audit of other images says only that.
+    """
     start = f"human audit of {audit['method']}: "
     if audit["images"] not in images:
         return f"{start}of other images than these, audit it again"
     agreement, between = audit["agreement"]["cell"], audit["kappa"]["raters"]
     low, high = agreement["ci"]
     kappa = ", ".join(figure(entry["kappa"]) for entry in between) or "not there, one rater"
-    spoken = sum("value" in pair for pair in audit["pairs"].values())
-    withheld = ", ".join(audit["withheld"]) or f"none of {spoken} pairs with at least {audit['rule']['images']} images"
+    judged = sum("value" in verdict for verdict in audit["pairs"].values())
+    withheld = ", ".join(audit["withheld"]) or f"none of {judged} pairs with at least {audit['rule']['images']} images"
     doubt = (
         ""
         if agreement["value"] >= audit["rule"]["agreement"]
@@ -41,5 +44,5 @@ def line(audit: Mapping[str, Any], images: Collection[str]) -> str:
 
 
 def figure(value: float | None) -> str:
-    """A kappa, or a dash where there is none because everybody always said the same."""
+    """A kappa as text; a dash where it is undefined, because everybody always gave the same answer."""
     return "—" if value is None else f"{value:.2f}".replace("-", "−")

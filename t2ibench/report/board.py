@@ -1,10 +1,14 @@
-"""The leaderboard, from records alone: one board a suite and track, methods ranked, baselines set apart.
+"""The leaderboard, made from records alone: one board for each suite and track.
 
-A rank is a range, best to worst: what `t2ibench.stats.ranks` leaves open. Methods that may be first are marked
-together. Baselines take no rank. Numbers compare only under one protocol id. Where a column's ids differ, those of the
-minority are shown as such, without rank. A method with several run seeds shows the mean over them, and the mean of the
-interval ends: seeds share prompts, so they narrow nothing. A partial record (coverage below 99 %) is off the board and
-listed under it. A value whose judge the method was made for is not shown.
+- Methods are ranked; baselines are listed after them and have no rank.
+- A rank is a range from the best to the worst place that `t2ibench.stats.ranks` leaves open. All methods that may be
+  first are marked.
+- Numbers compare only under one protocol id. Where the ids of a column differ, the values of the rarer ids are marked
+  and have no rank.
+- A method with several run seeds shows the mean over them, and the mean of the ends of their intervals. The seeds share
+  their prompts, so more seeds do not make the interval narrower.
+- A partial record (coverage below 99 %) is not on the board, but listed under it.
+- A value is not shown where the method was made for the judge that gives it.
 """
 
 import math
@@ -25,7 +29,14 @@ from t2ibench.tracks.contract import TRACKS
 
 @dataclass(frozen=True)
 class Cell:
-    """One value. rank: (best, worst), or None where it is not ranked. note: why it is not, or is not shown."""
+    """One value of a row.
+
+    value, low, high: the value and its 95 % interval.
+    n: how many samples or prompts it is made of.
+    protocol_id: the protocol under which it compares with others.
+    rank: (best, worst), or None where it has no rank.
+    note: why it has no rank, or is not shown.
+    """
 
     value: float
     low: float
@@ -42,10 +53,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A metric id. group: the plug-in that makes it. protocols: how many ids the rows have; decimals: enough for its
-    intervals.
+    """One column: the values that have one id.
 
-    labels: what the metric itself says of its numbers. rule: where the ranks come from.
+    id: the id of the values.
+    group: the metric plug-in that makes them.
+    better: "higher", "lower" or "none".
+    protocols: how many protocol ids the rows have.
+    decimals: how many decimals the intervals deserve.
+    headline: whether the suite's board shows the column; the others are shown on request.
+    labels: remarks that the metric makes about its numbers.
+    rule: the test from which the ranks come.
     """
 
     id: str
@@ -76,7 +93,15 @@ COST_QUESTIONS = {
 
 @dataclass(frozen=True)
 class Row:
-    """cost: seconds, by the keys of COSTS that its records have; means over the seeds."""
+    """One method or baseline.
+
+    method: its id.
+    kind: "method" or "baseline".
+    seeds: the run seeds of its records.
+    cells: its values, by the id of their column.
+    coverage: the smallest share of usable images among its records.
+    cost: seconds, by those keys of COSTS that its records have; means over the seeds.
+    """
 
     method: str
     kind: str
@@ -92,11 +117,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Board:
-    """off: methods that are not on the board, and why. audits: what people who looked at a method's images say of its
-    judge, a line each.
+    """The board of one suite and track. Rows are sorted by their mean rank over the headline columns.
 
-    Rows stand in the order of their mean rank over the headline columns. named: the keys of COSTS to show, where
-    somebody chose. questions: what a chosen column or cost answers, by its title.
+    suite, track: their names.
+    columns: all columns, also those that are shown on request only.
+    methods, baselines: the rows.
+    off: methods that are not on the board, and why.
+    audits: one line for each human audit of a method on the board.
+    named: the keys of COSTS to show where the user chose columns, else None.
+    questions: the question that a chosen column or cost answers, by its title.
     """
 
     suite: str
@@ -115,8 +144,10 @@ class Board:
 
     @property
     def costs(self) -> list[str]:
-        """The keys of COSTS that this board shows: those named, or none where no method trains or prepares anything for
-        its prompts.
+        """The keys of COSTS that this board shows.
+
+        These are the keys that the user chose; else the seconds an image takes, and what else some method pays. Where
+        no method trains or prepares anything for its prompts, there are none.
         """
         if self.named is not None:
             return list(self.named)
@@ -125,22 +156,22 @@ class Board:
 
 
 def boards(found: Sequence[Mapping[str, Any]], audits: Sequence[Mapping[str, Any]] = ()) -> list[Board]:
-    """Every board of a set of records, and what the human audits beside them say."""
+    """Every board of a set of records. audits: the human audits that lie beside the records."""
     return [board(suite, track, group, audits) for (suite, track), group in records.suites(found).items()]
 
 
 def board(
     suite: str, track: str, found: Sequence[Mapping[str, Any]], audits: Sequence[Mapping[str, Any]] = ()
 ) -> Board:
-    """The board of one suite and track."""
+    """The board of one suite and track, from its records and the human audits beside them."""
     sound = [record for record in found if not record["partial"]]
     off = [(record["method"], _why_off(record)) for record in found if record["partial"]]
     by_method: dict[str, list[Mapping[str, Any]]] = {}
     for record in sound:
         by_method.setdefault(record["method"], []).append(record)
-    made = {id for record in sound for id in record["values"]}
+    value_ids = {id for record in sound for id in record["values"]}
     headline = [
-        id for id in (sound[0]["columns"] if sound else []) if id in made
+        id for id in (sound[0]["columns"] if sound else []) if id in value_ids
     ]  # a suite's columns are those of all its tracks
     ids = list(dict.fromkeys([*headline, *(id for record in sound for id in record["values"])]))
     raw = {method: {id: cell for id in ids if (cell := _cell(id, group))} for method, group in by_method.items()}
@@ -173,18 +204,18 @@ def board(
         (row for row in rows if row.kind != "method"),
         key=lambda row: (order.get(row.method.split("-")[0], 9), row.method),
     )
-    own = [
+    board_audits = [
         audit for audit in audits if (audit["suite"], audit["track"]) == (suite, track) and audit["method"] in by_method
     ]
-    said = [line(audit, {record["images"] for record in by_method[audit["method"]]}) for audit in own]
-    return Board(suite, track, columns, methods, baselines, off, said)
+    audit_lines = [line(audit, {record["images"] for record in by_method[audit["method"]]}) for audit in board_audits]
+    return Board(suite, track, columns, methods, baselines, off, audit_lines)
 
 
 def chosen(found: Sequence[Board], names: Sequence[str]) -> list[Board]:
-    """The boards with these columns (ids of values, keys of COSTS) alone, in this order, rows in the order of their
-    ranks in them.
+    """Boards with only the named columns, in the order of `names`. The rows are sorted by their ranks in these columns.
 
-    A board that has none of the values is left out. Raises UserError for a name that no board has.
+    names: ids of values, or keys of COSTS. A board that has none of the values is left out. Raises UserError for a name
+    that no board has.
     """
     known = {column.id for one in found for column in one.columns} | COSTS.keys()
     for name in names:
@@ -195,24 +226,25 @@ def chosen(found: Sequence[Board], names: Sequence[str]) -> list[Board]:
 
 
 def _chosen(whole: Board, names: Sequence[str]) -> Board:
-    there = {column.id: column for column in whole.columns}
-    columns = [replace(there[name], headline=True) for name in names if name in there]
+    by_id = {column.id: column for column in whole.columns}
+    columns = [replace(by_id[name], headline=True) for name in names if name in by_id]
     costs = [name for name in names if name in COSTS and any(row.cost.get(name) for row in whole.methods)]
-    said = {column.title: text for column in columns if (text := question(column))} | {
+    questions = {column.title: text for column in columns if (text := question(column))} | {
         COSTS[key]: COST_QUESTIONS[key] for key in costs
     }
     methods = _ordered(whole.methods, [column.id for column in columns])
-    return replace(whole, columns=columns, methods=methods, named=costs, questions=said)
+    return replace(whole, columns=columns, methods=methods, named=costs, questions=questions)
 
 
 def question(column: Column) -> str:
-    """What the numbers of a column answer, in its metric's own words; empty where that says nothing of them."""
-    return next((said for ids, said in plugins.questions(column.group).items() if fnmatchcase(column.id, ids)), "")
+    """The question that the numbers of a column answer, in the words of its metric; empty where it has none."""
+    return next((text for ids, text in plugins.questions(column.group).items() if fnmatchcase(column.id, ids)), "")
 
 
 def decimals_of(half: float) -> int:
-    """How many decimals an interval of half-width `half` deserves: two of its digits where it begins with 1 to 3, one
-    otherwise; 0 to 6.
+    """How many decimals a value deserves whose interval has the half-width `half`, from 0 to 6.
+
+    They show two digits of the half-width where it begins with 1, 2 or 3 (up to 3.55), and one digit otherwise.
     """
     if half <= 0:
         return 3
@@ -259,21 +291,22 @@ def _column(
     first = next(record["values"][id] for record in sound if id in record["values"])
     cells = [cells[id] for cells in raw.values() if id in cells]
     halves = [(cell.high - cell.low) / 2 for cell in cells]
-    wide = [half for half in halves if half > 1e-6 * max(halves)]  # the others are wide by rounding only
+    wide = [half for half in halves if half > 1e-6 * max(halves)]  # the other widths come from rounding alone
     decimals = decimals_of(median(wide) if wide else 0.0)
-    said = [
+    labels = [
         label
         for record in sound
         if id in record["values"]
         for label in record["values"][id]["details"].get("labels", ())
     ]
     protocols = len({cell.protocol_id for cell in cells})
-    return Column(id, first["metric"], first["better"], protocols, decimals, headline, tuple(dict.fromkeys(said)))
+    return Column(id, first["metric"], first["better"], protocols, decimals, headline, tuple(dict.fromkeys(labels)))
 
 
 def _rank(column: Column, raw: dict[str, dict[str, Cell]], groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> Column:
-    """Give the methods' cells of a column their ranks, and the cells of another protocol than the most common one their
-    note.
+    """Set the ranks of a column in `raw`, and the note of every cell whose protocol is not the most common one.
+
+    Returns the column with the rule that the ranks come from.
     """
     cells = {method: cells[column.id] for method, cells in raw.items() if column.id in cells}
     [(usual, _)] = Counter(cell.protocol_id for cell in cells.values()).most_common(1)
@@ -284,8 +317,8 @@ def _rank(column: Column, raw: dict[str, dict[str, Cell]], groups: Mapping[str, 
     if column.better == "none" or not ranked:
         return column
     values = [[record["values"][column.id] for record in groups[method]] for method in ranked]
-    found, rule = ranks(values, [(cells[method].low, cells[method].high) for method in ranked], column.better)
-    for method, rank in zip(ranked, found, strict=True):
+    places, rule = ranks(values, [(cells[method].low, cells[method].high) for method in ranked], column.better)
+    for method, rank in zip(ranked, places, strict=True):
         raw[method][column.id] = replace(cells[method], rank=rank)
     return replace(column, rule=rule)
 

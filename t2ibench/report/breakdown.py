@@ -1,9 +1,12 @@
-"""What a value is made of, as a table of all methods: the parts that a record keeps in the details of a value.
+"""The parts that values are made of, as a table of all methods. A record keeps them in the `details` of a value.
 
-A part is an entry of a list in `details` with `n`, a number, and right after it its `ci`; its first text is its name,
-and the first of its `roles`, where it has them, the heading it stands under. Or it is an entry of a mapping of such
-parts by name, which may have a `mean` without `ci` instead; its heading is the value's id and the mapping's. Shares in
-[0, 1] shade their cells.
+A part has `n`, and a number with its `ci` right after it. It comes from one of two places in `details`:
+
+- An entry of a list. Its first text is its name. The first of its `roles`, where it has some, is its heading.
+- An entry of a mapping from names to parts. Its heading is the id of the value and the key of the mapping. It may have
+  a `mean` without `ci`.
+
+Where all parts under a heading are shares in [0, 1], their cells are shaded.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +18,8 @@ from t2ibench.report.board import Board
 
 @dataclass(frozen=True)
 class Part:
+    """One number, its 95 % interval where it has one, and how many samples it is made of."""
+
     value: float
     interval: tuple[float, float] | None
     n: int
@@ -22,8 +27,11 @@ class Part:
 
 @dataclass(frozen=True)
 class AttributeRow:
-    """One part for every row of the board; None where a method has no such part. shares: whether all under its heading
-    are shares.
+    """One part of every method.
+
+    name, heading: the name of the part, and the heading under which it stands.
+    parts: one for every row of the board; None where a method has no such part.
+    shares: whether all parts under the heading are shares.
     """
 
     name: str
@@ -34,7 +42,9 @@ class AttributeRow:
 
 @dataclass(frozen=True)
 class Breakdown:
-    group: str  # the plug-in that made it
+    """The table of one metric: a line a part, a column a method."""
+
+    group: str  # the metric plug-in that made the parts
     methods: Sequence[str]
     lines: Sequence[AttributeRow]
 
@@ -50,7 +60,7 @@ def breakdowns(board: Board, found: Sequence[Mapping[str, Any]]) -> list[Breakdo
         for id, value in record["values"].items():
             for heading, name, part in [*_listed(value["details"]), *_mapped(id, value["details"])]:
                 parts.setdefault(value["metric"], {}).setdefault(method, {})[heading, name] = part
-    made = []
+    tables = []
     for group, by_method in parts.items():
         names = dict.fromkeys(key for entries in by_method.values() for key in entries)
         headings = list(dict.fromkeys(heading for heading, _ in names))
@@ -63,13 +73,13 @@ def breakdowns(board: Board, found: Sequence[Mapping[str, Any]]) -> list[Breakdo
             )
             for heading, name in ordered
         ]
-        made.append(Breakdown(group, methods, lines))
-    return made
+        tables.append(Breakdown(group, methods, lines))
+    return tables
 
 
 def _listed(details: Mapping[str, Any]) -> list[tuple[str, str, Part]]:
-    """Heading, name and part of every entry of the lists; shares only."""
-    found = []
+    """The heading, the name and the part of every entry of the lists, if it is a share."""
+    rows = []
     for entry in [
         entry
         for content in details.values()
@@ -79,12 +89,12 @@ def _listed(details: Mapping[str, Any]) -> list[tuple[str, str, Part]]:
     ]:
         name, part = next((value for value in entry.values() if isinstance(value, str)), None), _part(entry)
         if name is not None and part is not None and part.interval is not None and 0 <= part.value <= 1:
-            found.append((str((entry.get("roles") or [""])[0]), name, part))
-    return found
+            rows.append((str((entry.get("roles") or [""])[0]), name, part))
+    return rows
 
 
 def _mapped(id: str, details: Mapping[str, Any]) -> list[tuple[str, str, Part]]:
-    """Heading, name and part of every entry of the mappings."""
+    """The heading, the name and the part of every entry of the mappings."""
     mappings = [(key, content) for key, content in details.items() if isinstance(content, dict)]
     entries = [
         (key, name, entry) for key, content in mappings for name, entry in content.items() if isinstance(entry, dict)
@@ -93,7 +103,7 @@ def _mapped(id: str, details: Mapping[str, Any]) -> list[tuple[str, str, Part]]:
 
 
 def _part(entry: Mapping[str, Any]) -> Part | None:
-    """The number before the interval, or the mean; None where it is no part."""
+    """The part in an entry: the number before its interval, or its mean. None where it holds no part."""
     keys = list(entry)
     interval = (float(entry["ci"][0]), float(entry["ci"][1])) if "ci" in keys[1:] else None
     value = entry.get("mean") if interval is None else entry[keys[keys.index("ci") - 1]]

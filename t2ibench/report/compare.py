@@ -1,10 +1,15 @@
-"""Two methods, metric by metric: how far they are apart, whether that is more than chance, and whether it is less than
-matters.
+"""Compares two methods metric by metric: how far they are apart, whether by more than chance, and whether it matters.
 
-Samples of one prompt and run seed are paired (`t2ibench.stats.paired`). Two families of tests, each Holm-adjusted over
-the metrics, at 5 %: that there is no difference (`better`, `worse`), and, two one-sided tests, that the difference is
-as large as a margin (`equivalent`). Neither shown is `no difference shown`, which is not equality. Numbers of different
-protocols are not compared.
+Samples of the same prompt and run seed are paired (`t2ibench.stats.paired`). Every metric is tested twice, at 5 %, and
+each of the two tests is Holm-adjusted over the metrics:
+
+- The first tests that there is no difference. If it is rejected, A is `better` or `worse`, or just
+  `differs` in a metric where neither direction is better.
+- The second, two one-sided tests, tests that the difference is at least as large as a margin. If it is rejected, A and
+  B are `equivalent`.
+
+If neither is rejected, the verdict is `no difference shown`, which does not mean that they are equal. Numbers of
+different protocols are not compared.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +30,11 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Margin:
-    """The largest difference that does not matter: `size` as it stands, or as a share of B's value."""
+    """The largest difference that does not matter.
+
+    size: the difference itself, or a share of B's value.
+    relative: whether `size` is a share.
+    """
 
     size: float
     relative: bool = True
@@ -36,7 +45,11 @@ class Margin:
 
 @dataclass(frozen=True)
 class Margins:
-    """Of every metric: its own, or the one of all others."""
+    """The margin of every metric.
+
+    others: the margin of the metrics that have none of their own.
+    own: margins of single metrics, by id.
+    """
 
     others: Margin = field(default_factory=lambda: Margin(0.05))
     own: Mapping[str, Margin] = field(default_factory=dict)
@@ -47,9 +60,16 @@ class Margins:
 
 @dataclass(frozen=True)
 class MetricComparison:
-    """One metric: the values of A and B (means over seeds) and A minus B.
+    """The comparison in one metric.
 
-    p, p_beyond: Holm-adjusted over the metrics; p_beyond that the difference is as large as the margin. verdict: on A.
+    metric, better: the id of the values, and which direction is better.
+    a, b: the values of A and B, means over their seeds.
+    difference: A minus B.
+    p: the adjusted p-value of no difference.
+    margin: the largest difference that does not matter, in units of the metric.
+    p_beyond: the adjusted p-value of a difference at least as large as the margin.
+    verdict: what the two p-values say of A.
+    notes: reasons for caution.
     """
 
     metric: str
@@ -65,14 +85,19 @@ class MetricComparison:
 
     @property
     def negligible(self) -> bool:
-        """Whether the difference is shown to be within the margin, also where it is shown to be there."""
+        """Whether the difference is shown to be within the margin. There may be a difference all the same."""
         return self.p_beyond <= LEVEL
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A and B in one track of one suite. seeds: run seeds that are paired, none where A and B have none in common.
-    left_out: and why.
+    """The comparison of A and B in one track of one suite.
+
+    suite, track: where they are compared.
+    a, b: their names.
+    seeds: the run seeds that are paired; empty where A and B have no seed in common.
+    lines: one comparison for each metric.
+    left_out: the metrics that are not compared, each with the reason.
     """
 
     suite: str
@@ -87,35 +112,44 @@ class Comparison:
 def compare(
     a: Sequence[Record], b: Sequence[Record], margins: Margins, metrics: Sequence[str] = (), *, everything: bool = False
 ) -> Comparison:
-    """Compare the records of one method with those of another, each of one or more run seeds, in one track.
+    """Compare the records of one method with the records of another, in one track.
 
-    metrics: only these; without any, the suite's columns, or everything. Where A and B have run seeds in common only
-    those count; otherwise prompts are paired over different seeds. Raises UserError for a metric that neither has.
+    a, b: the records of each, for one or more run seeds. Where they have run seeds in common, only these count.
+        Otherwise the prompts are paired over different seeds.
+    margins: the largest differences that do not matter.
+    metrics: ids of the values to compare; empty: those in the suite's columns.
+    everything: compare all values where `metrics` is empty.
+
+    Raises UserError for a metric that neither has.
     """
     common = sorted({record["seed"] for record in a} & {record["seed"] for record in b})
     if common:
         a, b = ([record for record in side if record["seed"] in common] for side in (a, b))
-    made = list(
+    ids = list(
         dict.fromkeys(
             id for record in (*a, *b) for id in [*record["columns"], *record["values"]] if id in record["values"]
         )
     )
-    shown = [id for id in made if any(id in record["columns"] for record in (*a, *b))]
-    if unknown := [id for id in metrics if id not in made]:
-        raise UserError(f"--metrics: no value is called {unknown[0]!r}{did_you_mean(unknown[0], made)}")
-    found, left_out = {}, {}
-    for id in metrics or (made if everything or not shown else shown):
+    shown = [id for id in ids if any(id in record["columns"] for record in (*a, *b))]
+    if unknown := [id for id in metrics if id not in ids]:
+        raise UserError(f"--metrics: no value is called {unknown[0]!r}{did_you_mean(unknown[0], ids)}")
+    differences, left_out = {}, {}
+    for id in metrics or (ids if everything or not shown else shown):
         if (reason := _incomparable(id, a, b)) is not None:
             left_out[id] = reason
             continue
         sides = [[record["values"][id] for record in side] for side in (a, b)]
         try:
-            found[id] = (sides, difference(*sides))
+            differences[id] = (sides, difference(*sides))
         except ValueError as error:
             left_out[id] = str(error)
-    of_margin = {id: margins.of(id).of(fmean(value["value"] for value in sides[1])) for id, (sides, _) in found.items()}
-    p = dict(zip(found, holm([gap.p for _, gap in found.values()]), strict=True))
-    p_beyond = dict(zip(found, holm([gap.p_beyond(of_margin[id]) for id, (_, gap) in found.items()]), strict=True))
+    of_margin = {
+        id: margins.of(id).of(fmean(value["value"] for value in sides[1])) for id, (sides, _) in differences.items()
+    }
+    p = dict(zip(differences, holm([gap.p for _, gap in differences.values()]), strict=True))
+    p_beyond = dict(
+        zip(differences, holm([gap.p_beyond(of_margin[id]) for id, (_, gap) in differences.items()]), strict=True)
+    )
     lines = tuple(
         MetricComparison(
             id,
@@ -129,14 +163,14 @@ def compare(
             verdict(gap, sides[0][0]["better"], p[id], p_beyond[id]),
             _notes(id, a, b),
         )
-        for id, (sides, gap) in found.items()
+        for id, (sides, gap) in differences.items()
     )
     first = a[0]
     return Comparison(first["suite"], first["track"], _name(a, b, 0), _name(a, b, 1), tuple(common), lines, left_out)
 
 
 def verdict(gap: PairedDifference, better: str, p: float, p_beyond: float) -> Verdict:
-    """What two adjusted p-values say of A."""
+    """The verdict on A by its two adjusted p-values."""
     if p <= LEVEL:
         if better == "none":
             return "differs"
@@ -147,10 +181,14 @@ def verdict(gap: PairedDifference, better: str, p: float, p_beyond: float) -> Ve
 def pairs(
     a: str, b: str, folder: Path, suite: str | None, track: str | None
 ) -> list[tuple[list[Record], list[Record]]]:
-    """The records that two words of the command line name, matched by track.
+    """The records of the two sides that the command line names, matched by suite and track.
 
-    A word is a method id of `folder`, or a record or folder of records. Where both are paths of several methods, equal
-    cells are matched. Raises UserError where a word names nothing, or nothing matches.
+    a, b: a method id in `folder`, or the path of a record or of a folder of records. Where a path has several methods,
+        those with the same id are matched.
+    folder: the records in which method ids are looked up.
+    suite, track: if given, only their records count.
+
+    Raises UserError where a word names nothing, or nothing matches.
     """
     sides = [_grouped(word, folder, suite, track) for word in (a, b)]
     single = all(len({method for _, method in side}) == 1 for side in sides)
@@ -163,8 +201,9 @@ def pairs(
 
 
 def margins_of(texts: Sequence[str]) -> Margins:
-    """Margins as said on the command line: "2%" or "0.1" for all metrics, "fd_avatars=2%" or "clip_score=0.001" for
-    one.
+    """The margins that the command line gives.
+
+    "2%" or "0.1" is for all metrics, "fd_avatars=2%" or "clip_score=0.001" for one.
     """
     others, own = Margins().others, {}
     for text in texts:
@@ -183,7 +222,7 @@ def margins_of(texts: Sequence[str]) -> Margins:
 
 
 def as_json(found: Comparison) -> dict[str, Any]:
-    """The comparison for another program; intervals of 95 %."""
+    """The comparison for another program, with 95 % intervals."""
     return {**asdict(found), "lines": [line_as_json(line) for line in found.lines]}
 
 
@@ -195,8 +234,9 @@ def line_as_json(line: MetricComparison) -> dict[str, Any]:
 
 
 def figures(line: MetricComparison) -> list[str]:
-    """A, B, and their difference with its interval, as text with as many decimals as the interval is worth; ~ where
-    nothing is paired.
+    """A, B, and their difference with its interval, as text with the decimals that the interval deserves.
+
+    A "~" stands beside a difference for which no samples could be paired.
     """
     gap = line.difference
     low, high = gap.interval()
@@ -212,30 +252,30 @@ def p_text(p: float) -> str:
 
 
 def _grouped(word: str, folder: Path, suite: str | None, track: str | None) -> dict[tuple[str, str], list[Record]]:
-    """Records by (track of suite, method)."""
+    """The records that a word names, by ("suite: track", method)."""
     path = Path(word)
-    found: list[Record] = list(records.load(path if path.exists() else folder))
+    rows: list[Record] = list(records.load(path if path.exists() else folder))
     if not path.exists():
-        there = {record["method"] for record in found}
-        if word not in there:
+        methods = {record["method"] for record in rows}
+        if word not in methods:
             raise UserError(
-                f"{folder} has no record of a method {word!r}{did_you_mean(word, there)}; or give a record or a "
+                f"{folder} has no record of a method {word!r}{did_you_mean(word, methods)}; or give a record or a "
                 f"folder of them"
             )
-        found = [record for record in found if record["method"] == word]
+        rows = [record for record in rows if record["method"] == word]
     groups: dict[tuple[str, str], list[Record]] = {}
-    for record in found:
+    for record in rows:
         if suite in (None, record["suite"]) and track in (None, record["track"]):
             groups.setdefault((f"{record['suite']}: {record['track']}", record["method"]), []).append(record)
     if not groups:
         raise UserError(
-            f"{word}: no record is of {' and '.join(part for part in (suite, track) if part)}: see its folders"
+            f"{word}: no record is of {' and '.join(name for name in (suite, track) if name)}: see its folders"
         )
     return groups
 
 
 def _incomparable(id: str, a: Sequence[Record], b: Sequence[Record]) -> str | None:
-    """Why two sides cannot be compared in a value."""
+    """Why two sides cannot be compared in a value; None where they can."""
     for side in (a, b):
         if any(id not in record["values"] for record in side):
             record = next(record for record in side if id not in record["values"])
@@ -254,6 +294,6 @@ def _notes(id: str, a: Sequence[Record], b: Sequence[Record]) -> tuple[str, ...]
 
 
 def _name(a: Sequence[Record], b: Sequence[Record], side: int) -> str:
-    """A method's name; A and B where both are records of one method."""
+    """The name of a side: its method, with "A" or "B" before it where both sides are records of one method."""
     same = a[0]["method"] == b[0]["method"]
     return f"{'AB'[side]}: {a[0]['method']}" if same else (a, b)[side][0]["method"]

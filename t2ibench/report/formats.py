@@ -20,16 +20,16 @@ LEGEND = (
 
 
 def columns_of(board: Board, everything: bool) -> list[Column]:
-    """The headline columns, or all."""
+    """The headline columns of a board, or all of them."""
     return [column for column in board.columns if everything or column.headline]
 
 
 def notes(board: Board, everything: bool = True) -> list[str]:
-    """What has to be said under a board, of the columns it shows."""
+    """The notes under a board: its ranks, the shown columns, hidden values, audits, and what is off the board."""
     columns = columns_of(board, everything)
-    found = [rules(columns)] if board.methods and columns else []
-    found += labels(columns)
-    found += [
+    lines = [rules(columns)] if board.methods and columns else []
+    lines += labels(columns)
+    lines += [
         f"{column.id}: {column.protocols} protocols, the rarer ones (†) do not compare with the rest"
         for column in columns
         if column.protocols > 1
@@ -37,14 +37,14 @@ def notes(board: Board, everything: bool = True) -> list[str]:
     hidden = sorted(
         {row.method for row in board.rows for cell in row.cells.values() if cell.note == "made for this judge"}
     )
-    found += [
+    lines += [
         f"{method}: a value is hidden (‡) where the method used its judge, or was optimised for it" for method in hidden
     ]
-    return [*found, *board.audits, *(f"off the board: {method}, {why}" for method, why in board.off)]
+    return [*lines, *board.audits, *(f"off the board: {method}, {why}" for method, why in board.off)]
 
 
 def questions(board: Board) -> list[str]:
-    """What the columns answer, a line each, where they were chosen by name."""
+    """One line for each column that the user chose: the question that it answers."""
     return [f"{title}: {question}" for title, question in board.questions.items()]
 
 
@@ -58,17 +58,18 @@ def rules(columns: Sequence[Column]) -> str:
 
 
 def labels(columns: Sequence[Column]) -> list[str]:
-    """What metrics say of their numbers, each once, with the columns it is about."""
-    said: dict[str, list[str]] = {}
+    """Each remark that metrics make about their numbers, once, with the columns that it is about."""
+    ids_of: dict[str, list[str]] = {}
     for column in columns:
         for label in column.labels:
-            said.setdefault(label, []).append(column.id)
-    return [f"{label} ({', '.join(ids)})" for label, ids in said.items()]
+            ids_of.setdefault(label, []).append(column.id)
+    return [f"{label} ({', '.join(ids)})" for label, ids in ids_of.items()]
 
 
 def cost(row: Row, key: str) -> str:
-    """Seconds of a row, with two digits or as whole ones; a dash where it pays nothing of the kind, and for
-    baselines.
+    """A row's seconds of one kind: two digits, or whole seconds from 10 on.
+
+    A dash stands for a baseline, and for a method without such a cost.
     """
     seconds = row.cost.get(key) if row.kind == "method" else None
     return "—" if not seconds else f"{seconds:,.0f}" if seconds >= 10 else f"{seconds:.2g}"

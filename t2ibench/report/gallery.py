@@ -1,5 +1,6 @@
-"""What the rows of a board made of the same prompts, side by side; in tracks that start from an image, under that
-image.
+"""Galleries: the images that the rows of a board made for the same prompts, side by side.
+
+In tracks that start from an image, each column has that image above it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,12 +16,13 @@ from t2ibench.report import board
 from t2ibench.runner.journal import Outcome, Store
 from t2ibench.tracks.contract import ADAPTED, COMPOSED, TRACKS
 
-MOST, OTHERS = {"captions": 8, ADAPTED: 12, COMPOSED: 12}, 6  # prompts shown of these groups, and of every other
+# how many prompts are shown: of each of these groups, and of any other group
+MOST, OTHERS = {"captions": 8, ADAPTED: 12, COMPOSED: 12}, 6
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A prompt and what every row has for it (PNG bytes, None where there is no image)."""
+    """A prompt, and the image of every row for it, as PNG bytes; None where there is no image."""
 
     text: str
     images: Sequence[bytes | None]
@@ -28,9 +30,12 @@ class Shown:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Prompts of one group, the same for every row; groups whose names begin alike, up to a "/", are one.
+    """Prompts of one group, the same for every row.
 
-    rows: methods, each under the images it started from where the track has such.
+    track: the track of the board.
+    group: the name of the group. Groups whose names are equal up to a "/" count as one.
+    rows: labels: methods, and above them the images they start from where the track has such images.
+    prompts: the columns.
     """
 
     track: str
@@ -41,7 +46,7 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Made:
-    """What one cell made."""
+    """The images of one cell."""
 
     store: Store
 
@@ -49,29 +54,30 @@ class Made:
     def outcomes(self) -> dict[str, Outcome]:
         return self.store.outcomes()
 
-    def png(self, asked: Outcome) -> bytes | None:
-        path = self.store.image_path(asked.sample)
+    def png(self, outcome: Outcome) -> bytes | None:
+        """This cell's image of the same sample as an outcome of any cell; None where it has none."""
+        path = self.store.image_path(outcome.sample)
         return (
             path.read_bytes()
-            if asked.sample in self.outcomes and self.outcomes[asked.sample].sha256 and path.exists()
+            if outcome.sample in self.outcomes and self.outcomes[outcome.sample].sha256 and path.exists()
             else None
         )
 
 
 def galleries_of(board: board.Board, found: Sequence[Mapping[str, Any]], work: Path) -> list[Gallery]:
-    """One for each group of prompts, of all rows of a board; empty where the images are gone."""
-    made: dict[str, Made] = {}
+    """A gallery for each group of prompts, with all rows of a board; empty where the images are gone."""
+    cells: dict[str, Made] = {}
     for row in board.rows:
         record = next(record for record in found if (record["track"], record["method"]) == (board.track, row.method))
         folder = cell_folder(work, record)
         if (folder / "journal.jsonl").exists():
-            made[row.method] = Made(Store(folder))
-    if not made:
+            cells[row.method] = Made(Store(folder))
+    if not cells:
         return []
-    asked = list(next(iter(made.values())).outcomes.values())
+    outcomes = list(next(iter(cells.values())).outcomes.values())
     above = TRACKS[board.track].above if board.track in TRACKS else {}
-    groups = [group for group in dict.fromkeys(_family(outcome) for outcome in asked) if group not in above.values()]
-    return [_gallery(board.track, group, asked, made, above.get(group)) for group in groups]
+    groups = [group for group in dict.fromkeys(_family(outcome) for outcome in outcomes) if group not in above.values()]
+    return [_gallery(board.track, group, outcomes, cells, above.get(group)) for group in groups]
 
 
 def _family(outcome: Outcome) -> str:
@@ -80,30 +86,34 @@ def _family(outcome: Outcome) -> str:
 
 
 def cell_folder(work: Path, record: Mapping[str, Any]) -> Path:
-    """Where the runner keeps the images of a record's cell."""
+    """The folder in which the runner keeps the images of a record's cell."""
     return records.images_of(work, *(record[key] for key in ("suite", "track", "method", "seed", "config")))
 
 
-def _gallery(track: str, group: str, asked: Sequence[Outcome], made: Mapping[str, Made], above: str | None) -> Gallery:
-    """Prompts at even distances: their first images; or, under the group `above`, another k of each, in one column with
-    its source.
+def _gallery(
+    track: str, group: str, outcomes: Sequence[Outcome], cells: Mapping[str, Made], above: str | None
+) -> Gallery:
+    """The gallery of one group, with prompts at even distances in its list.
+
+    It shows the first image of each prompt. Where the track has the group `above`, the columns have different sources
+    from that group, and each shows the image that was cells from its source, which is the one with the same k.
     """
-    first = [outcome for outcome in asked if _family(outcome) == group and outcome.k == 0]
+    first = [outcome for outcome in outcomes if _family(outcome) == group and outcome.k == 0]
     count = min(MOST.get(group, OTHERS), len(first))
     columns = [first[int(place)] for place in np.linspace(0, len(first) - 1, count)]
     if above is None:
-        rows = [(method, [cell.png(column) for column in columns]) for method, cell in made.items()]
+        rows = [(method, [cell.png(column) for column in columns]) for method, cell in cells.items()]
     else:
-        sources = [outcome for outcome in asked if outcome.group == above]
-        there = {(outcome.prompt, outcome.k): outcome for outcome in asked if _family(outcome) == group}
+        sources = [outcome for outcome in outcomes if outcome.group == above]
+        by_sample = {(outcome.prompt, outcome.k): outcome for outcome in outcomes if _family(outcome) == group}
         under = [sources[i % len(sources)] for i in range(count)]
-        columns = [there[column.prompt, source.k] for column, source in zip(columns, under, strict=True)]
+        columns = [by_sample[column.prompt, source.k] for column, source in zip(columns, under, strict=True)]
         starts: dict[tuple[bytes | None, ...], list[str]] = {}
-        for method, cell in made.items():
+        for method, cell in cells.items():
             starts.setdefault(tuple(cell.png(source) for source in under), []).append(method)
         rows = []
         for start, methods in starts.items():
             rows.append((above.removesuffix("s"), list(start)))
-            rows += [(method, [made[method].png(column) for column in columns]) for method in methods]
+            rows += [(method, [cells[method].png(column) for column in columns]) for method in methods]
     shown = [Shown(column.text, [images[i] for _, images in rows]) for i, column in enumerate(columns)]
     return Gallery(track, group, [label for label, _ in rows], shown)

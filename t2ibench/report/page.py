@@ -1,7 +1,7 @@
-"""One HTML page and one sheet of samples a suite, made from its records and, where they are still there, its images.
+"""The HTML page of a suite and its sheets of samples, made from its records and from its images if they still exist.
 
-The page holds everything (style, plots, images), so it can be sent to anyone: no script, no font, no request to
-anywhere.
+The page holds everything (style, plots, images) and can be sent to anyone. It has no script and no font, and requests
+nothing from anywhere.
 """
 
 import base64
@@ -28,9 +28,14 @@ from t2ibench.runner import suite
 def write(
     found: Sequence[Mapping[str, Any]], work: Path, folder: Path, audits: Sequence[Mapping[str, Any]] = ()
 ) -> list[Path]:
-    """Write `report.html`, and a sheet of samples for each track whose images are there, for the records of one suite.
+    """Write `report.html` for the records of one suite, and a sheet of samples for each track whose images exist.
 
-    Returns what was written.
+    found: the records of the suite.
+    work: the folder of the images.
+    folder: where to write.
+    audits: human audits of its methods.
+
+    Returns the paths of the written files.
     """
     boards = leaderboard.boards(found, audits)
     galleries = [gallery for board in boards for gallery in galleries_of(board, found, work)]
@@ -49,8 +54,9 @@ def write(
 def write_boards(
     found: Sequence[Mapping[str, Any]], folder: Path, audits: Sequence[Mapping[str, Any]] = ()
 ) -> list[Path]:
-    """Write the leaderboard of a suite as Markdown and CSV, and figures of its attribute pairs as SVG; returns what was
-    written.
+    """Write the leaderboard of a suite as Markdown and CSV, and figures of its attribute pairs as SVG.
+
+    Returns the paths of the written files.
     """
     boards = leaderboard.boards(found, audits)
     paths = [folder / "leaderboard.md", folder / "leaderboard.csv"]
@@ -65,14 +71,14 @@ def write_boards(
 
 
 def pair_figures(board: leaderboard.Board, pairs: Pairs | None) -> list[tuple[str, Markup]]:
-    """The figures of a board's attribute pairs, by name; none where it has no pairs."""
+    """The figures of a board's attribute pairs, each with its name; none where the board has no such pairs."""
     return [] if pairs is None else [("rare-pairs", rare_against_control(board)), ("pairs", heat_map(pairs))]
 
 
 def render(
     found: Sequence[Mapping[str, Any]], boards: Sequence[leaderboard.Board], galleries: Sequence[Gallery]
 ) -> str:
-    """The page."""
+    """The HTML of the page."""
     environment = templates.environment("report")
     environment.filters |= {"number": leaderboard.number, "rank": leaderboard.rank_text, "data": _data_uri}
     environment.globals |= {
@@ -82,7 +88,7 @@ def render(
         "costs": leaderboard.COSTS,
     }
     name = found[0]["suite"]
-    pairs = [pairs_of(board, found) for board in boards]
+    attribute_pairs = [pairs_of(board, found) for board in boards]
     shipped = suite.available()
     return environment.get_template("page.html.j2").render(
         suite=name,
@@ -94,10 +100,10 @@ def render(
         plots=[[(column, intervals(board, column)) for column in board.columns] for board in boards],
         curves=[curves_of(board, found) for board in boards],
         breakdowns=[
-            [parts for parts in breakdowns(board, found) if own is None or parts.group != own.group]
-            for board, own in zip(boards, pairs, strict=True)
+            [parts for parts in breakdowns(board, found) if pairs is None or parts.group != pairs.group]
+            for board, pairs in zip(boards, attribute_pairs, strict=True)
         ],
-        pairs=[(own, pair_figures(board, own)) for board, own in zip(boards, pairs, strict=True)],
+        pairs=[(pairs, pair_figures(board, pairs)) for board, pairs in zip(boards, attribute_pairs, strict=True)],
         pair_style=Markup(STYLE),
         galleries=galleries,
         asked={group: count for record in found for group, count in record["prompts"]["images"].items()},
@@ -112,7 +118,7 @@ def render(
 
 
 def curves_of(board: leaderboard.Board, found: Sequence[Mapping[str, Any]]) -> list[tuple[str, Markup]]:
-    """For each sweep, every further headline column against the first, with a title."""
+    """The curves of every sweep, each with a title: every other headline column against the first."""
     columns = formats.columns_of(board, False)
     plots = [
         (sweep, column, curve(sweep, columns[0], column)) for sweep in sweeps(board, found) for column in columns[1:]

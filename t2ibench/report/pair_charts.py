@@ -1,5 +1,6 @@
-"""Compositional accuracy as two figures, from records: every pair by every method as a heat map, and rare pairs against
-their controls.
+"""Two figures of compositional accuracy, made from records.
+
+The first is a heat map of all attribute pairs by all methods. The second compares rare pairs with their controls.
 """
 
 import re
@@ -14,7 +15,7 @@ from t2ibench.report.board import Board, Cell
 STRATA = {"ca_control": "control", "ca_rare": "rare", "ca_near_unseen": "near unseen"}
 LOW, MIDDLE, HIGH = (247, 249, 252), (106, 165, 216), (11, 60, 111)  # colours of the rates 0, 0.5 and 1
 CELL, ROW, LABEL, HEAD = (88, 20, 316, 64)
-LINE, LEFT, WIDTH = 17, 200, 760  # of the second figure
+LINE, LEFT, WIDTH = 17, 200, 760  # pixels of the second figure
 STYLE = """
 .pairs { background: #fff; } .pairs text { font-family: system-ui, 'DejaVu Sans', sans-serif; font-size: 12px; fill: #1c1d22; }
 .pairs .tick { fill: #6d7079; font-size: 9.5px; } .pairs .interval { fill: #4a4d55; font-size: 9.5px; } .pairs .deep { fill: #1c1d22; }
@@ -27,8 +28,12 @@ STYLE = """
 
 @dataclass(frozen=True)
 class Rate:
-    """How often a method draws a pair: freed of the judge's errors where `corrected`; value None where the judge may
-    not speak.
+    """How often a method draws an attribute pair.
+
+    value: the rate, in [0, 1]; None where the judge is not reliable enough on the pair.
+    low, high: its 95 % interval.
+    n: the number of images.
+    corrected: whether the errors of the judge are taken out of the rate.
     """
 
     value: float | None
@@ -40,8 +45,13 @@ class Rate:
 
 @dataclass(frozen=True)
 class AttributePairRow:
-    """A pair: the list it stands in, its images in training, its matched control, and a rate for each method (None: no
-    such pair).
+    """One attribute pair.
+
+    pair: its name.
+    heading: the list of pairs in which it stands.
+    train_n: how many training images show it.
+    control: the pair that it is matched with, if any.
+    rates: one for each method; None where a method has no such pair.
     """
 
     pair: str
@@ -53,7 +63,12 @@ class AttributePairRow:
 
 @dataclass(frozen=True)
 class Pairs:
-    """group: the plug-in that made the rates. methods: (name, kind), in the order of the board."""
+    """The attribute pairs of a board.
+
+    group: the metric plug-in that made the rates.
+    methods: (name, kind), in the order of the board.
+    lines: one for each pair.
+    """
 
     group: str
     methods: Sequence[tuple[str, str]]
@@ -61,12 +76,12 @@ class Pairs:
 
     @property
     def not_judged(self) -> list[str]:
-        """The pairs of which the judge may not speak, by name."""
+        """The names of the pairs on which the judge is not reliable enough."""
         return [line.pair for line in self.lines if any(rate is not None and rate.value is None for rate in line.rates)]
 
 
 def pairs_of(board: Board, found: Sequence[Mapping[str, Any]]) -> Pairs | None:
-    """The pairs of a board, from the first run seed of each method; None where its records have none."""
+    """The attribute pairs of a board, from the first run seed of each method; None where its records have none."""
     tables: dict[str, Mapping[str, Mapping[str, Any]]] = {}
     group = ""
     for row in board.rows:
@@ -102,9 +117,9 @@ def _rate(entry: Mapping[str, Any]) -> Rate:
 
 
 def heat_map(pairs: Pairs) -> Markup:
-    """A row a pair, a column a method: rate and 95 % interval.
+    """The heat map, with a row a pair and a column a method. A cell shows the rate and its 95 % interval.
 
-    Uncorrected rates have a ring, pairs that are not judged no colour.
+    A ring (°) marks an uncorrected rate. A pair that is not judged has no colour.
     """
     width, parts, y, heading = LABEL + CELL * len(pairs.methods), [], HEAD, ""
     for column, (method, kind) in enumerate(pairs.methods):
@@ -134,12 +149,12 @@ def heat_map(pairs: Pairs) -> Markup:
 
 def _cell(x: float, y: float, name: str, rate: Rate | None) -> str:
     if rate is None or rate.value is None:
-        said = "no images" if rate is None else "not judged"
-        title = f"<title>{escape(name)}: {said}</title>"
+        reason = "no images" if rate is None else "not judged"
+        title = f"<title>{escape(name)}: {reason}</title>"
         box = f'<rect class="none" x="{x}" y="{y}" width="{CELL - 1}" height="{ROW - 1}"/>'
         return (
             f'<g>{title}{box}<text class="interval" x="{x + CELL / 2}" y="{y + 13}" '
-            f'text-anchor="middle">{said}</text></g>'
+            f'text-anchor="middle">{reason}</text></g>'
         )
     how = "freed of the judge's errors" if rate.corrected else "uncorrected"
     title = f"<title>{escape(name)}: {rate.value:.3f} [{rate.low:.3f}, {rate.high:.3f}], n = {rate.n:,}, {how}</title>"
@@ -157,8 +172,9 @@ def _cell(x: float, y: float, name: str, rate: Rate | None) -> str:
 
 
 def rare_against_control(board: Board) -> Markup:
-    """For each method its controls, its rare and its near-unseen pairs with intervals on one line of [0, 1]; empty
-    where it has none.
+    """For each method, the rates of its control, rare and near-unseen pairs on an axis from 0 to 1, with intervals.
+
+    Empty where no method has rare or near-unseen pairs.
     """
     rows = [row for row in board.rows if "ca_rare" in row.cells or "ca_near_unseen" in row.cells]
     if not rows:
@@ -212,11 +228,11 @@ def _class(id: str) -> str:
 
 
 def colour(rate: float) -> str:
-    """White for 0 over blue to dark blue for 1, in even steps to either side of 0.5."""
+    """The colour of a rate: white for 0, blue for 0.5 and dark blue for 1, linear in between."""
     share = min(1.0, max(0.0, rate)) * 2
     first, second = (LOW, MIDDLE) if share <= 1 else (MIDDLE, HIGH)
-    part = share if share <= 1 else share - 1
-    return "#" + "".join(f"{round(a + (b - a) * part):02x}" for a, b in zip(first, second, strict=True))
+    weight = share if share <= 1 else share - 1
+    return "#" + "".join(f"{round(a + (b - a) * weight):02x}" for a, b in zip(first, second, strict=True))
 
 
 def _short(value: float) -> str:
@@ -224,7 +240,7 @@ def _short(value: float) -> str:
 
 
 def _broken(name: str) -> list[str]:
-    """A method's name in lines of some 12 letters."""
+    """A method's name, broken into lines of about 12 letters."""
     lines = [""]
     for word in name.split("-"):
         if lines[-1] and len(lines[-1]) + len(word) >= 11:
@@ -234,17 +250,15 @@ def _broken(name: str) -> list[str]:
     return lines
 
 
-def _svg(width: float, height: float, said: str, parts: Sequence[str]) -> Markup:
+def _svg(width: float, height: float, label: str, parts: Sequence[str]) -> Markup:
     opening = (
         f'<svg class="pairs" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
-        f'aria-label="{escape(said)}">'
+        f'aria-label="{escape(label)}">'
     )
     return Markup("".join([opening, *parts, "</svg>"]))
 
 
 def standalone(svg: Markup) -> str:
-    """A figure as a file of its own, on white, with the style that it has on the page; without tooltips, which a
-    picture cannot show.
-    """
+    """A figure as a file of its own: on white, with the style of the page, and without the tooltips of the page."""
     opening, _, rest = re.sub("<title>[^<]*</title>", "", svg).partition(">")
     return f'{opening}><style>{STYLE}</style><rect width="100%" height="100%" fill="#fff"/>{rest}\n'

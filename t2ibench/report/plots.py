@@ -1,5 +1,7 @@
-"""Plots as SVG text: one column of a leaderboard as points with their intervals, or two columns over a setting as a
-curve.
+"""Plots as SVG text.
+
+One kind shows a column of a leaderboard as points with their intervals. The other shows two columns against each other
+as a curve, along the values of a setting.
 """
 
 import math
@@ -17,7 +19,7 @@ CURVE, DASHES = (
 
 
 def intervals(board: Board, column: Column) -> Markup:
-    """A column as points with 95 % intervals, methods above baselines; what may be first is filled.
+    """A column as points with 95 % intervals, methods above baselines. A filled point is of a method that may be first.
 
     Empty where nothing can be drawn.
     """
@@ -55,8 +57,10 @@ def intervals(board: Board, column: Column) -> Markup:
 
 
 def curve(sweep: Sweep, across: Column, up: Column) -> Markup:
-    """Two columns against each other: a line for each line of the sweep, a point with both intervals at each value of
-    its setting.
+    """Two columns against each other, along a sweep.
+
+    Each curve of the sweep is a line. Each value of its setting is a point with both intervals. Empty where nothing can
+    be drawn.
     """
     drawn = [(line.label, _places(line, across, up)) for line in sweep.lines]
     places = [(x, y) for _, points in drawn for _, x, y in points]
@@ -110,7 +114,7 @@ def curve(sweep: Sweep, across: Column, up: Column) -> Markup:
 
 
 def _places(line: Curve, across: Column, up: Column) -> list[tuple[float, Cell, Cell]]:
-    """The points of a line that have both values, shown and comparable."""
+    """The points of a curve for which both values are shown and comparable."""
     points = [(value, row.cells.get(across.id), row.cells.get(up.id)) for value, row in line.points]
     return [(value, x, y) for value, x, y in points if x is not None and y is not None and not x.note and not y.note]
 

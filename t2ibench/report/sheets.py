@@ -1,4 +1,4 @@
-"""Sheets of images with their words: rows and columns that are labelled, or a caption under every image."""
+"""Sheets of images with text: labelled rows and columns, or a caption under every image."""
 
 import io
 from collections.abc import Sequence
@@ -20,8 +20,12 @@ def table(
     side: int = 112,
     margin: int = 150,
 ) -> Image.Image:
-    """Images (uint8 [3, H, W]; None leaves a dash) under column labels and beside row labels, each `side` pixels
-    wide.
+    """A table of images with labelled rows and columns.
+
+    rows: images, uint8 [3, H, W]; None is drawn as a dash.
+    left, top: the labels of the rows and of the columns.
+    side: the width and height of each image, in pixels.
+    margin: the width of the row labels at least, in pixels.
     """
     small, font = _font(12), _font(14)
     margin = max(
@@ -51,7 +55,7 @@ def table(
 
 
 def captioned(images: Sequence[np.ndarray], captions: Sequence[str], columns: int, side: int = 160) -> Image.Image:
-    """Images (uint8 [3, H, W]) with the whole of their captions under them."""
+    """Images, uint8 [3, H, W], each with its whole caption under it."""
     font = _font(12)
     texts = [_wrap(caption, font, side) for caption in captions]
     rows = [range(start, min(start + columns, len(images))) for start in range(0, len(images), columns)]

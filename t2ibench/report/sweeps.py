@@ -1,5 +1,6 @@
-"""Entries of one method that differ in one setting, such as the strength of an edit: how two numbers trade against each
-other over it.
+"""Sweeps: entries of one method that differ in one setting, such as the strength of an edit.
+
+They show how one number falls as another rises along the setting.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,13 +10,15 @@ from typing import Any
 from t2ibench.core.records import canonical
 from t2ibench.report.board import Board, Row
 
-LEAST = 3  # values of a setting that make a line
+LEAST = 3  # values of a setting, at least, that make a curve
 
 
 @dataclass(frozen=True)
 class Curve:
-    """label: what tells it from the other lines, "beta=0.1". points: the values of the setting in order, and the rows
-    that have them.
+    """Entries of a method that differ in one setting alone.
+
+    label: the settings that tell it from the other curves, as "beta=0.1".
+    points: the values of the setting in ascending order, each with the row that has it.
     """
 
     label: str
@@ -24,14 +27,18 @@ class Curve:
 
 @dataclass(frozen=True)
 class Sweep:
+    """All curves of one method along one setting."""
+
     method: str  # the plug-in
     setting: str
     lines: Sequence[Curve]
 
 
 def sweeps(board: Board, found: Sequence[Mapping[str, Any]]) -> list[Sweep]:
-    """Every sweep among the methods of a board: at least LEAST values of one number, all else equal; one line for each
-    "all else".
+    """Every sweep among the methods of a board.
+
+    A curve has at least LEAST values of one numeric setting, with all other settings equal. A sweep has one curve for
+    each combination of the other settings.
     """
     makers = {
         record["method"]: record["config"]
@@ -39,13 +46,13 @@ def sweeps(board: Board, found: Sequence[Mapping[str, Any]]) -> list[Sweep]:
         if record["track"] == board.track and "config" in record["config"]
     }
     rows = [(row, makers[row.method]) for row in board.methods if row.method in makers]
-    made = []
+    results = []
     for name in dict.fromkeys(maker["name"] for _, maker in rows):
-        own = [(row, maker) for row, maker in rows if maker["name"] == name]
-        for setting in own[0][1]["config"]:
+        entries = [(row, maker) for row, maker in rows if maker["name"] == name]
+        for setting in entries[0][1]["config"]:
             lines: dict[str, list[tuple[float, Row]]] = {}
             others: dict[str, dict[str, Any]] = {}
-            for row, maker in own:
+            for row, maker in entries:
                 value = maker["config"].get(setting)
                 if isinstance(value, int | float) and not isinstance(value, bool):
                     rest = {key: other for key, other in maker["config"].items() if key != setting}
@@ -59,17 +66,17 @@ def sweeps(board: Board, found: Sequence[Mapping[str, Any]]) -> list[Sweep]:
             }
             if long:
                 labels = _labels([others[key] for key in long])
-                made.append(
+                results.append(
                     Sweep(
                         name,
                         setting,
                         [Curve(label, points) for label, points in zip(labels, long.values(), strict=True)],
                     )
                 )
-    return made
+    return results
 
 
 def _labels(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What tells settings from each other."""
+    """The settings in which each differs from the others, as text."""
     keys = [key for key in settings[0] if len({canonical(other.get(key)) for other in settings}) > 1]
     return [" ".join(f"{key}={other.get(key)}" for key in keys) for other in settings]

@@ -1,12 +1,10 @@
-"""HTML pages out of the templates of the package: a name that is not given is an error, and what is given is
-escaped.
-"""
+"""Makes HTML pages from the templates of the package. A value that a template lacks is an error; values are escaped."""
 
 import jinja2
 
 
 def environment(folder: str) -> jinja2.Environment:
-    """Where the templates in a folder of the package are found and filled in."""
+    """The Jinja environment for the templates in one folder of the package."""
     return jinja2.Environment(
         loader=jinja2.PackageLoader("t2ibench", folder),
         autoescape=True,
