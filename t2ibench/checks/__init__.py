@@ -1,1 +1,1 @@
-"""What holds the rest to account: drift, human audits, claims of papers, and the state of a machine."""
+"""Checks of everything else: drift of numbers, human audits, the claims of papers, and the state of a machine."""

@@ -1,4 +1,4 @@
-"""Is this machine ready? Every check says what it found and, where it fails, what to do."""
+"""Checks whether this machine is ready. Every check says what it found and, where it fails, what to do."""
 
 import hashlib
 import importlib.metadata
@@ -16,7 +16,7 @@ from t2ibench.core.version import __version__
 from t2ibench.networks import zoo
 from t2ibench.runner import suite
 
-DISK_GB = 3  # what the data set, the features and the images of the suite `avatars` take
+DISK_GB = 3  # space for the data set, the features and the images of the suite `avatars`
 PYTHON = (3, 11)
 
 
@@ -29,7 +29,7 @@ class Check:
 
 
 def installed() -> Iterator[Check]:
-    """Python, the package, and what it needs."""
+    """The versions of Python, of this package and of the packages that it needs."""
     here = ".".join(map(str, sys.version_info[:3]))
     yield Check(
         "python", sys.version_info >= PYTHON, here, "" if sys.version_info >= PYTHON else "install Python 3.11 or newer"
@@ -46,7 +46,7 @@ def installed() -> Iterator[Check]:
 
 
 def machine() -> Iterator[Check]:
-    """Processor, memory and accelerator; none of them can fail."""
+    """Processor, memory and accelerator. Only too little memory fails."""
     import torch
 
     yield Check(
@@ -63,7 +63,7 @@ def machine() -> Iterator[Check]:
 
 
 def folders() -> Iterator[Check]:
-    """Where data sets and runs are written."""
+    """The folders in which data sets and runs are written."""
     for name, path, to_do in (
         ("cache", cache.home(), "set T2IBENCH_CACHE to a folder that can be written"),
         ("current folder", Path.cwd(), "use another folder, or --out and --work"),
@@ -83,11 +83,11 @@ def _writable(path: Path) -> str:
 
 
 def weights() -> Iterator[Check]:
-    """The files of the zoo against their cards."""
-    found = zoo.available()
-    if not found:
+    """Whether every weights file of the zoo has the hash on its card."""
+    paths = zoo.available()
+    if not paths:
         yield Check("weights", False, f"none in {', '.join(map(str, zoo.folders()))}", "install the package again")
-    for name, path in found.items():
+    for name, path in paths.items():
         yield _attempt(name, partial(_sound, path), "get the file again, or take its folder out of T2IBENCH_WEIGHTS")
 
 
@@ -100,7 +100,7 @@ def _sound(path: Path) -> str:
 
 
 def suites() -> Iterator[Check]:
-    """The shipped suites: whether every plug-in they name is there."""
+    """Whether every shipped suite can be loaded, with all plug-ins that it names."""
     for name in suite.available():
         yield _attempt(f"suite {name}", partial(_title, name), "mend the file, or install the package again")
 
@@ -110,8 +110,9 @@ def _title(name: str) -> str:
 
 
 def metrics() -> Iterator[Check]:
-    """Whether the metrics give the numbers on this machine that they gave on ours: the tiers 0 and 1 of `t2ibench
-    drift`, in seconds.
+    """Whether the metrics give the same numbers on this machine as in the shipped baseline.
+
+    These are tiers 0 and 1 of `t2ibench drift`, which take seconds.
     """
     yield _attempt("metrics", _self_test, "see `t2ibench drift --all`; numbers made here do not compare with others'")
 
@@ -121,10 +122,10 @@ def _self_test() -> str:
 
     known = baseline.read(baseline.SHIPPED)
     verdict = gate.verdict(list(gate.recompute(known, (0, 1))), known, "the shipped baseline")
-    said = " ".join([reports.summary(verdict), verdict.culprit]).strip()
+    summary = " ".join([reports.summary(verdict), verdict.culprit]).strip()
     if verdict.exit_code != 0:
-        raise UserError(said)
-    return said
+        raise UserError(summary)
+    return summary
 
 
 def _attempt(name: str, check: Callable[[], str], to_do: str) -> Check:

@@ -1,7 +1,5 @@
-"""The human audit: do people see in generated images what the attribute judge sees? Its errors on real images cannot
-say.
+"""The human audit: do people see in generated images what the attribute judge sees in them?
 
-`draw` picks images of a finished cell and writes what raters need, `form` is the page they answer on, `answers` reads
-what they said, `agreement` holds the judge to it, `board` is where a finished audit lies and what a leaderboard says of
-it.
+The errors of the judge on real images cannot answer this. `draw` picks images of a finished cell, `form` writes the
+page for raters, `answers` reads their answers, and `agreement` compares the judge with them.
 """

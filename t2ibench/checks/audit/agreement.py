@@ -1,9 +1,9 @@
-"""How far people agree with the judge on the images of a method, and with one another; and which pairs are withheld for
-it.
+"""How often people agree with the judge on the images of a method, and with one another; and which pairs are withheld.
 
-An image is drawn with the probability n / N of its judged cell, so it counts N / n times, and every number is of all
-pair images of the method: sum(w a) / sum(w) (Hájek 1971), over the images that all raters could tell. Its interval is
-Wilson's at Kish's effective n, sum(w)^2 / sum(w^2): as many images as would tell as much if all counted alike.
+n of the N images of a judged cell are drawn, so each counts with the weight w = N / n. Thus every number is about all
+pair images of the method. It is sum(w a) / sum(w) (Hájek 1971), over the images for which every rater could tell the
+answer. Its interval is Wilson's at Kish's effective n, sum(w)^2 / sum(w^2): the number of equally weighted images that
+would tell as much.
 """
 
 import itertools
@@ -19,9 +19,9 @@ from t2ibench.report.audits import KIND
 from t2ibench.stats.intervals import score_interval
 
 LEAST_AGREEMENT = 0.85  # a pair with less is withheld
-LEAST_IMAGES = (
-    10  # nothing is said of a pair with fewer; there, one true 0.95 comes out below 0.85 nine times in a hundred
-)
+# A pair with fewer images gets no verdict. With 10 images, a true agreement of 0.95 comes out below 0.85 nine times in
+# a hundred.
+LEAST_IMAGES = 10
 ONE_RATER = (
     "one rater: the protocol asks for two who do not see each other's answers, and there is no kappa between raters"
 )
@@ -29,9 +29,12 @@ CELL = np.array([2, 1])  # 2 i + j, as in t2ibench.stats.judge_errors
 
 
 def audit_of(key: Mapping[str, Any], answers: Sequence[Answers]) -> dict[str, Any]:
-    """Everything an audit says, JSON values. agreement: of the pair's cell and of each attribute; kappa: of the cell.
+    """The content of an audit, as JSON values.
 
-    Raises UserError where there is no image of which all raters could tell both attributes.
+    key: what `draw` wrote of the images. answers: what every rater said of them.
+
+    It holds the agreement with the judge in the cell of a pair and in each attribute, the kappas in the cell, and a
+    verdict on every pair. Raises UserError where there is no image whose two attributes every rater could tell.
     """
     drawn = key["drawn"]
     cells = [image["cell"] for image in drawn.values()]
@@ -84,40 +87,41 @@ def audit_of(key: Mapping[str, Any], answers: Sequence[Answers]) -> dict[str, An
         },
         "rule": {"agreement": LEAST_AGREEMENT, "images": LEAST_IMAGES},
         "pairs": pairs,
-        "withheld": [name for name, found in pairs.items() if found["verdict"] == "withheld"],
+        "withheld": [name for name, row in pairs.items() if row["verdict"] == "withheld"],
         "notes": [ONE_RATER] if len(answers) == 1 else [],
     }
 
 
 def share(agreed: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
-    """The weighted mean of agreement [M], each in [0, 1] (the share of the raters who agree with the judge), with its
-    interval.
+    """The weighted mean of the agreement, with its interval.
+
+    agreed: [M], for each image the share of the raters who agree with the judge, in [0, 1]. weights: [M].
     """
     value, effective = float(agreed @ weights / weights.sum()), float(weights.sum() ** 2 / (weights**2).sum())
     return {"value": value, "ci": list(score_interval(value, effective)), "n": len(agreed), "effective_n": effective}
 
 
 def kappa(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
-    """Cohen's kappa (1960) of two who sorted the same images, (p - e) / (1 - e), with p their agreement and e that of
-    chance.
+    """Cohen's kappa (1960) of two raters who sorted the same images: (p - e) / (1 - e).
 
-    The interval is that of p carried through, e held fixed as in Cohen's standard error: not certain where the two
-    always agree, as the delta method's and a bootstrap's are, and elsewhere rather too wide. None where both always
-    said one and the same, so that e = 1.
+    p is their agreement, and e is the agreement that chance would give. The interval is the interval of p, put into the
+    same formula with e held fixed, as in Cohen's standard error. Where the two always agree, it still has a width,
+    unlike the delta method's and a bootstrap's; elsewhere it is rather too wide. Kappa is None where both gave the same
+    answer to every image, so that e = 1.
     """
     weight = weights / weights.sum()
     agreed = (first == second).astype(float)
     chance = sum(float(weight[first == label].sum() * weight[second == label].sum()) for label in np.unique(first))
     if np.isclose(chance, 1):
         return {"kappa": None, "ci": None, "n": len(first)}
-    found = share(agreed, weights)
-    value, low, high = ((p - chance) / (1 - chance) for p in (found["value"], *found["ci"]))
+    agreement = share(agreed, weights)
+    value, low, high = ((p - chance) / (1 - chance) for p in (agreement["value"], *agreement["ci"]))
     return {"kappa": value, "ci": [low, high], "n": len(first)}
 
 
 def pair_verdict(agreed: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
-    """Whether a pair is kept or withheld; where it has too few images, only how many."""
+    """Whether a pair is kept or withheld, with its agreement. A pair with too few images has only their number."""
     if len(agreed) < LEAST_IMAGES:
         return {"n": len(agreed), "verdict": "too few images"}
-    found = share(agreed, weights)
-    return {**found, "verdict": "withheld" if found["value"] < LEAST_AGREEMENT else "kept"}
+    agreement = share(agreed, weights)
+    return {**agreement, "verdict": "withheld" if agreement["value"] < LEAST_AGREEMENT else "kept"}

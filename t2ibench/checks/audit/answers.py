@@ -1,4 +1,4 @@
-"""What raters said: one CSV file a rater, as the page or the spreadsheet made it, checked to the last cell."""
+"""Reads the answers of raters: one CSV file a rater, from the page or the spreadsheet, with every cell checked."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ Said = tuple[bool | None, bool | None]  # whether each of the two literals is se
 
 @dataclass(frozen=True)
 class Answers:
-    """What a rater said of every image, by its name."""
+    """The answers of one rater, by the name of the image."""
 
     rater: str
     said: Mapping[str, Said]
@@ -22,22 +22,23 @@ class Answers:
 
 def read_all(paths: Sequence[Path], key: Mapping[str, Any]) -> list[Answers]:
     """The answers of every rater. Raises UserError for what `read` refuses, and for two files of one rater."""
-    found: dict[str, Answers] = {}
+    by_rater: dict[str, Answers] = {}
     for path in paths:
         answers = read(path, key)
-        if answers.rater in found:
+        if answers.rater in by_rater:
             raise UserError(
                 f"{path}: a file of the rater {answers.rater!r} was given already: two people are needed, by their "
                 f"own names"
             )
-        found[answers.rater] = answers
-    return list(found.values())
+        by_rater[answers.rater] = answers
+    return list(by_rater.values())
 
 
 def read(path: Path, key: Mapping[str, Any]) -> Answers:
     """One rater's answers.
 
-    Raises UserError for a file of something else, an image that is unknown, there twice or not answered.
+    Raises UserError for a file of another kind or another audit, and for an image that is unknown, that has two rows or
+    that has no answer.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -51,7 +52,7 @@ def read(path: Path, key: Mapping[str, Any]) -> Answers:
         raise UserError(
             f"{path}: the column {missing[0]!r} is missing, expected {', '.join(COLUMNS)}, with commas between"
         )
-    said: dict[str, Said] = {}
+    by_image: dict[str, Said] = {}
     for line, row in enumerate(rows, 2):
         audit, image = _cell(row, "audit"), _cell(row, "image")
         if audit != key["audit"]:
@@ -61,10 +62,10 @@ def read(path: Path, key: Mapping[str, Any]) -> Answers:
             )
         if image not in key["drawn"]:
             raise UserError(f"{path}: line {line}: the audit has no image {image!r}: leave the names as they were")
-        if image in said:
+        if image in by_image:
             raise UserError(f"{path}: line {line}: {image} is there twice: leave one row")
-        said[image] = (_answer(row, "answer_1", f"{path}: {image}"), _answer(row, "answer_2", f"{path}: {image}"))
-    if unanswered := [image for image in key["drawn"] if image not in said]:
+        by_image[image] = (_answer(row, "answer_1", f"{path}: {image}"), _answer(row, "answer_2", f"{path}: {image}"))
+    if unanswered := [image for image in key["drawn"] if image not in by_image]:
         raise UserError(
             f"{path}: {len(unanswered)} of {len(key['drawn'])} images have no row, the first {unanswered[0]}: answer "
             f"them all"
@@ -72,7 +73,7 @@ def read(path: Path, key: Mapping[str, Any]) -> Answers:
     raters = list(dict.fromkeys(_cell(row, "rater") for row in rows))
     if len(raters) != 1 or not raters[0]:
         raise UserError(f"{path}: the raters are {raters}, expected one name in every row: a file is of one rater")
-    return Answers(raters[0], said)
+    return Answers(raters[0], by_image)
 
 
 def _cell(row: Mapping[str, str | None], column: str) -> str:

@@ -1,7 +1,6 @@
-"""Which images of a cell people look at: some of every judged cell 00, 01, 10, 11 of the pairs, under names that say
-nothing.
+"""Draws the images that people look at: some of every judged cell 00, 01, 10, 11 of the pairs, under neutral names.
 
-The draw follows from the images of the record alone, so that nobody can draw again until the answers please.
+The draw depends on the images of the record alone. So nobody can draw again until they like the answers.
 """
 
 import json
@@ -36,8 +35,15 @@ CELLS = ("00", "01", "10", "11")
 
 @dataclass(frozen=True)
 class Judged:
-    """The pair images of a cell on which the judge is believed: the row of each in `samples`, and its judged cell 0 …
-    3.
+    """The images of attribute pairs in a record, without the pairs for which the judge is not reliable.
+
+    record: the record of the method.
+    vocabulary: the words of the data set for attributes.
+    samples: all samples of the group.
+    rows: the row of each image in `samples`.
+    cells: the judged cell of each image, 0 to 3, as in CELLS.
+    judge: the protocol of the judge.
+    not_judged: the pairs that are left out.
     """
 
     record: Mapping[str, Any]
@@ -50,10 +56,15 @@ class Judged:
 
 
 def draw(wanted: Suite, method: str, count: int, out: Path, work: Path, folder: Path | None) -> Path:
-    """Write the key, and beside it the folder for raters: images, page and spreadsheet. Returns where; audit-… unless
-    `folder` says.
+    """Draw an audit; write its key, and beside it the folder for raters, with images, a page and a spreadsheet.
 
-    Raises UserError where the suite, its record or its images are not there or are not of one another.
+    wanted, method: the suite, and the method whose images are drawn.
+    count: how many images to draw.
+    out, work: the folders of the records and of the images.
+    folder: where to write; None: a folder with the name of the audit.
+
+    Returns that folder. Raises UserError where the record or its images are missing, or do not belong to the suite as
+    it is now.
     """
     found = judged_images(wanted, method, out, work)
     record, samples = found.record, found.samples
@@ -96,7 +107,7 @@ def draw(wanted: Suite, method: str, count: int, out: Path, work: Path, folder: 
 
 
 def read_key(folder: Path) -> dict[str, Any]:
-    """What `draw` knows of the images of an audit, and raters do not.
+    """The key of an audit: what `draw` knows about its images and raters must not know.
 
     Raises UserError where it is missing or damaged.
     """
@@ -104,8 +115,9 @@ def read_key(folder: Path) -> dict[str, Any]:
 
 
 def judged_images(wanted: Suite, method: str, out: Path, work: Path) -> Judged:
-    """The pair images of a method under the first run seed of a suite, judged as the metric does, without pairs that
-    fail its gate.
+    """The pair images of a method under the first run seed of a suite, judged in the same way as by the metric.
+
+    Pairs that fail the gate of the metric are left out.
     """
     plan = _plan(wanted)
     if method not in (ids := [entry.id for entry in plan.entries]):
@@ -157,12 +169,14 @@ def _plan(wanted: Suite) -> Plan:
 
 
 def stratified(cells: np.ndarray, pairs: Sequence[str], count: int, seed: int) -> np.ndarray:
-    """`count` images by their place in `cells`: of each judged cell equally many, or all where it has fewer; in random
-    order.
+    """The places in `cells` of `count` drawn images, in random order.
 
-    Within a cell the images stand pair by pair, in random order within a pair, and n of its N are taken at equal steps
-    of N / n from a random start. So every pair gets its share of a cell (rounded up or down), and every image of the
-    cell is as likely as another: what weighting images by N / n undoes.
+    cells: the judged cell of each image. pairs: the pair of each image.
+
+    Each judged cell gives equally many images, or all that it has. Within a cell the images are sorted by pair, in
+    random order within a pair, and n of the N are taken at equal steps of N / n from a random start. So every pair gets
+    its share of a cell, rounded up or down, and every image of a cell is drawn with the same probability n / N. The
+    weights N / n undo that.
     """
     shuffled = permutation(derive_seed(seed, "images"), len(cells))
     starts, picked = uniform(derive_seed(seed, "starts"), 4), []
@@ -173,7 +187,7 @@ def stratified(cells: np.ndarray, pairs: Sequence[str], count: int, seed: int) -
 
 
 def allotted(sizes: Sequence[int] | np.ndarray, count: int) -> list[int]:
-    """How many of `count` each of the strata gets: as equal as their sizes allow."""
+    """How many of `count` each stratum gets: numbers as equal as the sizes of the strata allow."""
     shares, left = [0] * len(sizes), count
     for served, stratum in enumerate(np.argsort(sizes, kind="stable")):
         shares[stratum] = min(int(sizes[stratum]), left // (len(sizes) - served))
@@ -182,7 +196,7 @@ def allotted(sizes: Sequence[int] | np.ndarray, count: int) -> list[int]:
 
 
 def question(vocabulary: Vocabulary, literal: str) -> str:
-    """Whether an image shows a literal, in the words of the data set."""
+    """The question whether an image shows a literal, in the words of the data set."""
     verb, text = pair_texts.phrase(vocabulary, literal, 0)
     begin, rest = {"is": ("Is", text), "has": ("Does", f"have {text}"), "wears": ("Does", f"wear {text}")}[verb]
     return f"{begin} {vocabulary.subject} {rest}?"

@@ -1,5 +1,6 @@
-"""What a rater gets: a page that holds everything and asks nothing of a network, or the images and a spreadsheet.
-Neither says who drew.
+"""What a rater gets: a page that holds everything and needs no network, or the images and a spreadsheet.
+
+Neither says which method made the images.
 """
 
 import base64
@@ -18,7 +19,7 @@ ANSWERS = {"yes": True, "no": False, "cannot tell": None}
 
 @dataclass(frozen=True)
 class Entry:
-    """An image to be looked at, as PNG, and what is asked of it."""
+    """One image, its name and PNG, and the two questions about it."""
 
     name: str
     png: bytes
@@ -34,7 +35,7 @@ def write(folder: Path, audit: str, entries: Sequence[Entry]) -> None:
 
 
 def spreadsheet(audit: str, entries: Sequence[Entry]) -> str:
-    """The rows that a rater fills in: a name, and two answers of ANSWERS."""
+    """The table that a rater fills in: in every row the name of the rater, and two of the answers in ANSWERS."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -43,7 +44,7 @@ def spreadsheet(audit: str, entries: Sequence[Entry]) -> str:
 
 
 def page(audit: str, entries: Sequence[Entry]) -> str:
-    """The form: one image at a time, answered by keys or buttons; it hands over the same columns as the spreadsheet."""
+    """The form: it shows one image at a time, takes keys or buttons, and saves the same columns as the spreadsheet."""
     images = [
         {"name": entry.name, "questions": list(entry.questions), "png": base64.b64encode(entry.png).decode()}
         for entry in entries
