@@ -1,6 +1,4 @@
-"""A baseline: what was measured at some time, in one JSON file with its environment, and why it was last
-written.
-"""
+"""A baseline: what was measured at some time, in which environment, and why it was written, in one JSON file."""
 
 import base64
 import json
@@ -22,7 +20,7 @@ DTYPES = {"pixels": "|u1", "floats": "<f4", "features": "<f4", "number": "<f8", 
 
 @dataclass(frozen=True)
 class Measured:
-    """What one probe gave."""
+    """The values that one probe measured, with its name, layer and kind."""
 
     name: str
     layer: str
@@ -32,10 +30,13 @@ class Measured:
 
 @dataclass(frozen=True)
 class Baseline:
-    """measured: T0 and T1. suite: a suite file, and records: its records, for T2 (none: no T2). margins: by
-    value.
+    """The content of a baseline file.
 
-    reasons: why it was written, oldest first.
+    environment: everything that may change a number, see `fingerprint`.
+    measured: the values of T0 and T1.
+    reasons: why it was written each time, oldest first.
+    suite, records: for T2, the content of a suite file and the records of its methods. Without them there is no T2.
+    margins: for T2, the largest change that does not matter, by value id, as a share of the value.
     """
 
     environment: Mapping[str, Any]
@@ -47,7 +48,7 @@ class Baseline:
 
 
 def write(baseline: Baseline, path: Path) -> None:
-    """Write it, whole or not at all."""
+    """Write a baseline file, whole or not at all."""
     content = {
         "schema": SCHEMA,
         "reasons": list(baseline.reasons),
@@ -63,7 +64,7 @@ def write(baseline: Baseline, path: Path) -> None:
 
 
 def read(path: Path) -> Baseline:
-    """A baseline, checked against its own hash.
+    """Read a baseline and check it against its own hash.
 
     Raises UserError for a file that is missing, damaged or of another schema.
     """

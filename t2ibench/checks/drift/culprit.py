@@ -1,5 +1,6 @@
-"""Who may have done it: what differs between the environment of a baseline and this one, most likely first for the
-layer that drifts.
+"""What may have caused a drift: the differences between the environment of a baseline and this one.
+
+They are sorted by how likely each of them is to change the layer that drifts.
 """
 
 from collections.abc import Mapping
@@ -8,7 +9,7 @@ from typing import Any
 
 from t2ibench.checks.drift.probes import Layer
 
-# What can change a layer; the earlier, the more likely. Files by the beginnings of their paths.
+# What can change a layer, the most likely first. Files are given by the beginnings of their paths.
 PACKAGES: dict[Layer, tuple[str, ...]] = {
     "decode": ("pillow", "jpg", "jpeg turbo", "zlib"),
     "resize": ("pillow", "torch", "numpy", "open_clip_torch", "torchvision"),
@@ -48,7 +49,12 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Change:
-    """what: package | library | weights | file | switch | machine."""
+    """One difference between two environments.
+
+    what: package | library | weights | file | switch | machine.
+    name: its name.
+    before, now: its version, hash or setting; empty where it is absent.
+    """
 
     what: str
     name: str
@@ -61,20 +67,20 @@ class Change:
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
     """Everything that differs, weights first, then packages, libraries, switches, files and the machine."""
-    found = []
+    result = []
     for key, what in KINDS.items():
-        there, here = before.get(key, {}), now.get(key, {})
-        names = dict.fromkeys([*there, *here])
-        found += [
-            Change(what, n, str(there.get(n, "")), str(here.get(n, "")))
+        then, here = before.get(key, {}), now.get(key, {})
+        names = dict.fromkeys([*then, *here])
+        result += [
+            Change(what, n, str(then.get(n, "")), str(here.get(n, "")))
             for n in names
-            if there.get(n, "") != here.get(n, "")
+            if then.get(n, "") != here.get(n, "")
         ]
-    return found
+    return result
 
 
 def suspects(found: list[Change], layer: Layer, weights: frozenset[str] = frozenset()) -> list[Change]:
-    """The changes that can have moved a layer, most likely first. weights: the names of those that this layer uses."""
+    """The changes that can have moved a layer, most likely first. weights: the names of the weights that it uses."""
     ranked = []
     for change in found:
         if change.what == "weights" and change.name in weights:
@@ -87,19 +93,21 @@ def suspects(found: list[Change], layer: Layer, weights: frozenset[str] = frozen
             ranked.append((30, change))
         elif change.what == "machine":
             ranked.append((40, change))
-    return [change for _, change in sorted(ranked, key=lambda pair: pair[0])]
+    return [change for _, change in sorted(ranked, key=lambda entry: entry[0])]
 
 
 def verdict(found: list[Change], layer: Layer, weights: frozenset[str] = frozenset()) -> str:
-    """One line: the culprit where there is one suspect, the suspects in order where there are more, and what was ruled
-    out.
+    """One line about the cause of a drift in a layer.
+
+    It names the culprit where there is one suspect, and the suspects in order where there are more. Without a suspect
+    it says what is ruled out.
     """
-    there = suspects(found, layer, weights)
-    if len(there) == 1:
-        return f"culprit: {there[0]}"
-    if there:
-        more = f"; and {len(there) - 4} more" if len(there) > 4 else ""
-        return "suspects, most likely first: " + "; ".join(map(str, there[:4])) + more
+    ranked = suspects(found, layer, weights)
+    if len(ranked) == 1:
+        return f"culprit: {ranked[0]}"
+    if ranked:
+        more = f"; and {len(ranked) - 4} more" if len(ranked) > 4 else ""
+        return "suspects, most likely first: " + "; ".join(map(str, ranked[:4])) + more
     return (
         "no package, weight, switch or file that this layer uses differs from the baseline's: the drift comes from "
         "outside them"

@@ -1,4 +1,4 @@
-"""A baseline looked at again, and what it is asked to hold."""
+"""Measures everything in a baseline again, and reads what the command line says about baselines."""
 
 import tempfile
 from collections.abc import Sequence
@@ -15,23 +15,31 @@ from t2ibench.report.compare import margins_of
 from t2ibench.runner import suite
 
 TIERS = (0, 1, 2)
-MARGINS = {methods.OTHERS: 0.01, "clip_score": 0.001}  # of a new baseline
+MARGINS = {methods.OTHERS: 0.01, "clip_score": 0.001}  # the margins of a new baseline
 
 
 def examine(path: Path, tiers: Sequence[int], seed: int | None = None, device: str = "cpu") -> gate.Verdict:
-    """The verdict on a baseline. Raises UserError where it has nothing of the tiers asked for."""
+    """Measure a baseline again and compare.
+
+    path: the baseline file.
+    tiers: which of TIERS to measure.
+    seed: another run seed for the methods of T2; None: the seeds of the baseline's suite.
+    device: the device on which all networks run.
+
+    Raises UserError where the baseline has nothing of these tiers.
+    """
     known = baseline.read(path)
     count = sum(1 for measured in known.measured)
-    found = list(track(gate.recompute(known, tiers, device), "measure again", count))
+    findings = list(track(gate.recompute(known, tiers, device), "measure again", count))
     if 2 in tiers and known.records:
         with tempfile.TemporaryDirectory() as folder:
             records = methods.generate(known.suite, Path(folder), seed, device)
-        found += methods.examine(known, records, gate.same_platform(known.environment, fingerprint(device)))
-    if not found:
+        findings += methods.examine(known, records, gate.same_platform(known.environment, fingerprint(device)))
+    if not findings:
         raise UserError(
             f"{path} has nothing of the tiers {', '.join(map(str, tiers))}: write it with --suite, or ask for others"
         )
-    return gate.verdict(found, known, str(path) if path != baseline.SHIPPED else "the shipped baseline", device)
+    return gate.verdict(findings, known, str(path) if path != baseline.SHIPPED else "the shipped baseline", device)
 
 
 def content_of(name: str) -> dict[str, Any]:
@@ -52,10 +60,10 @@ def tiers_of(text: str) -> list[int]:
 
 
 def shares_of(texts: Sequence[str]) -> dict[str, float]:
-    """Margins as `compare` reads them, which here are shares of the value."""
-    found = margins_of(texts)
-    said = {**found.own, **({methods.OTHERS: found.others} if any("=" not in text for text in texts) else {})}
-    for id, margin in said.items():
+    """Margins, written as for `compare`, as shares of the value. Raises UserError for one that is not a share."""
+    margins = margins_of(texts)
+    by_id = {**margins.own, **({methods.OTHERS: margins.others} if any("=" not in text for text in texts) else {})}
+    for id, margin in by_id.items():
         if not margin.relative:
             raise UserError(f"--margin: {id}: a margin of drift is a share of the value, as in {id}=2%")
-    return {id: margin.size for id, margin in said.items()}
+    return {id: margin.size for id, margin in by_id.items()}

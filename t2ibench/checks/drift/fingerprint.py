@@ -1,5 +1,6 @@
-"""Everything around a number that may change it: packages, their compiled libraries, switches, weights, and the files
-of this package.
+"""The fingerprint of an environment: everything around a number that may change it.
+
+That is packages, their compiled libraries, switches, weights, the machine and the files of this package.
 """
 
 import hashlib
@@ -21,7 +22,10 @@ LIBRARIES = ("jpg", "zlib", "webp")
 
 
 def fingerprint(device: str = "cpu") -> dict[str, Any]:
-    """machine: what another platform is told by. The other keys map names to versions, settings or hashes."""
+    """The fingerprint of this environment: for each kind of thing, names with versions, settings or hashes.
+
+    Two fingerprints are of one platform if their `machine` is equal.
+    """
     known = environment.fingerprint(device)
     return {
         "machine": {
@@ -57,13 +61,13 @@ def fingerprint(device: str = "cpu") -> dict[str, Any]:
 
 def files() -> dict[str, str]:
     """The code of the package, methods, metrics and data sets: path to the beginning of its sha256."""
-    found = {}
+    hashes = {}
     for folder, _, names in os.walk(ROOT, followlinks=True):  # the three plug-in folders may be links
         for name in names:
             if name.endswith((".py", ".yaml")):
                 path = Path(folder) / name
-                found[path.relative_to(ROOT).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    return dict(sorted(found.items()))
+                hashes[path.relative_to(ROOT).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    return dict(sorted(hashes.items()))
 
 
 def _turbo() -> Any:

@@ -1,12 +1,16 @@
-"""The rules of the gate: how near a probe must stay to its baseline, what the findings say together, and who is
-suspected.
+"""The rules of T0 and T1: how near a probe must stay to its baseline, and what all findings say together.
 
-T0: numbers within 1e-6 relative on one platform and 1e-4 across platforms, pixels equal (across: one level), resized
-floats of [0, 255] within 1e-5 (1e-3), shares of the 48 images equal (across: one image). T1: the features of every
-image within 1e-5 (1e-4) of their norm, which is narrower than a cosine of 1 - 1e-5, since networks that compute in
-bfloat16 lie between the two. One platform is one system, processor and device; other packages are no other platform,
-they are what the gate is there to find. T2 is in `methods`. A probe that cannot be measured is inconclusive, never a
-pass.
+| values | on the same platform | on another platform |
+|---|---|---|
+| T0: numbers | 1e-6, relative | 1e-4 |
+| T0: pixels | equal | one level |
+| T0: resized floats, [0, 255] | 1e-5 | 1e-3 |
+| T0: shares of the 48 images | equal | one image |
+| T1: features of every image | 1e-5 of their norm | 1e-4 |
+
+The limit of T1 is narrower than a cosine of 1 - 1e-5, because networks that compute in bfloat16 lie between the two. A
+platform is a system, a processor and a device. Other packages do not make another platform: they are what the gate is
+there to find. A probe that cannot be measured is inconclusive and never passes. The rules of T2 are in `methods`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,13 +38,20 @@ LIMITS = {
     "share": (1e-9, 1 / 48 + 1e-9),
 }
 SAID = {"pixels": "levels", "floats": "of 255", "features": "of the norm", "number": "relative", "share": "absolute"}
-MEAN_LEVELS = 0.01  # pixels of another platform may differ by so many levels on average
+MEAN_LEVELS = 0.01  # levels: how much the pixels of another platform may differ on average
 DRIFT, INCONCLUSIVE = 1, 3  # exit codes
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found. size: how far from the baseline, limit: how far it may be, both in the unit of `said`."""
+    """The result of one check.
+
+    name, tier, layer: the check.
+    status: "pass", "drift" or "inconclusive".
+    said: the result as text, with its unit.
+    size: how far the value is from the baseline, in that unit.
+    limit: how far it may be.
+    """
 
     name: str
     tier: int
@@ -53,7 +64,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """All findings, in the order of the layers, and what differs between the two environments."""
+    """All findings of a baseline together.
+
+    findings: in the order of the layers.
+    changes: the differences between the environment of the baseline and this one.
+    weights: the names of the weights that the baseline uses.
+    baseline: the name of the baseline in reports.
+    same_platform: whether the baseline comes from a platform like this one.
+    """
 
     findings: Sequence[Finding]
     changes: Sequence[culprit.Change]
@@ -73,18 +91,18 @@ class Verdict:
 
     @property
     def first_layer(self) -> Layer | None:
-        """Where the drift begins: what comes after follows from it."""
+        """The first layer that drifts; None without drift. The drift of later layers follows from it."""
         drifted = {finding.layer for finding in self.drifted}
         return next((layer for layer in LAYERS if layer in drifted), None)
 
     @property
     def culprit(self) -> str:
-        """One line on what did it; empty without drift."""
+        """One line about the cause of the drift; empty without drift."""
         return "" if self.first_layer is None else culprit.verdict(list(self.changes), self.first_layer, self.weights)
 
 
 def verdict(findings: Sequence[Finding], baseline: Baseline, where: str, device: str = "cpu") -> Verdict:
-    """Findings put together with what differs between then and now."""
+    """The verdict: all findings, and the differences between the baseline's environment and this one."""
     now = fingerprint(device)
     used = {JUDGE, JUDGE_CLIP, *(name for record in baseline.records for name in record["weights"])}
     changed = culprit.changes(baseline.environment, now)
@@ -97,22 +115,22 @@ def same_platform(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
 
 
 def recompute(baseline: Baseline, tiers: Sequence[int], device: str = "cpu") -> Iterator[Finding]:
-    """T0 and T1: every probe of the baseline once more, nothing taken from a cache."""
+    """Measure every T0 and T1 probe of a baseline again, without any cache, and yield its finding."""
     same = same_platform(baseline.environment, fingerprint(device))
-    there = {probe.name: probe for probe in Probes(golden.load(), Models(device)).all()}
+    probes = {probe.name: probe for probe in Probes(golden.load(), Models(device)).all()}
     for measured in baseline.measured:
         layer: Layer = next(layer for layer in LAYERS if layer == measured.layer)
         if TIERS[layer] not in tiers:
             continue
-        if measured.name not in there:
+        if measured.name not in probes:
             said = "this machine cannot measure it: weights that the baseline had are not here"
             yield Finding(measured.name, TIERS[layer], layer, "inconclusive", said)
         else:
-            yield compare(there[measured.name], measured, same)
+            yield compare(probes[measured.name], measured, same)
 
 
 def compare(probe: Probe, measured: Measured, same: bool) -> Finding:
-    """One probe against its value in the baseline."""
+    """Measure one probe and compare it with its value in the baseline. same: whether the platform is the same."""
     try:
         with isolated():
             now = probe.measure()
@@ -131,13 +149,13 @@ def compare(probe: Probe, measured: Measured, same: bool) -> Finding:
 
 
 def measure(probe: Probe) -> Measured:
-    """A probe, for a baseline."""
+    """Measure a probe for a new baseline."""
     with isolated():
         return Measured(probe.name, probe.layer, probe.kind, probe.measure())
 
 
 def distance(now: np.ndarray, then: np.ndarray, kind: str) -> float:
-    """How far two arrays are apart, the worst value (or row of features) counting, in the unit of their kind."""
+    """How far two arrays are apart in their worst value, or worst row of features, in the unit of their kind."""
     gap = np.abs(now.astype(float) - then.astype(float))
     if kind == "features":
         return float(
@@ -150,7 +168,7 @@ def distance(now: np.ndarray, then: np.ndarray, kind: str) -> float:
 
 @contextmanager
 def isolated() -> Iterator[None]:
-    """One thread, so that the order of a sum does not depend on the number of cores, and nothing from a cache."""
+    """Run with one thread, so that sums do not depend on the number of cores, and without any cache."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,8 +1,8 @@
-"""What is frozen: 48 real and 48 made faces with their captions, and a JPEG; in the package, to be looked at with any
-viewer.
+"""The frozen inputs: 48 real and 48 generated faces with captions, and a JPEG. They are image files of the package.
 
-Real ones are validation images of `avatars`, made ones the answers of `gan-int-cls` to captions of test images, in 16
-levels a channel. They are inputs, not expectations: it does not matter who made them, only that they stay as they are.
+The real faces are validation images of `avatars`. The generated ones were made by `gan-int-cls` from captions of test
+images, with 16 levels a channel. They are inputs, not expected results: it does not matter how they were made, only
+that they never change.
 """
 
 import hashlib
@@ -30,7 +30,11 @@ JPEG = FOLDER / "photo.jpg"
 
 @dataclass(frozen=True)
 class Golden:
-    """real, made: uint8 [48, 3, 64, 64]. captions: of the made ones."""
+    """The frozen inputs.
+
+    real, made: real and generated faces, uint8 [48, 3, 64, 64].
+    captions: the captions from which the generated faces were made.
+    """
 
     real: np.ndarray
     made: np.ndarray
@@ -38,9 +42,7 @@ class Golden:
 
     @cached_property
     def scenes(self) -> dict[str, np.ndarray]:
-        """Pictures of other shapes, uint8 [3, H, W], cut from sheets of faces: tall, wide, and square but small or
-        large.
-        """
+        """Pictures of four shapes, uint8 [3, H, W], cut from a sheet of faces: tall, wide, and two squares."""
         faces = sheet(self.real)
         parts = {
             "tall": (0, 186, 0, 101),
@@ -51,7 +53,7 @@ class Golden:
         return {shape: faces[:, top:bottom, left:right] for shape, (top, bottom, left, right) in parts.items()}
 
     def evidence(self, models: Models) -> Evidence:
-        """The made images as a cell's answers to their captions, the real ones as its reference."""
+        """The generated faces as samples of a cell, with their captions as prompts; the real faces as its reference."""
         reference = _split("golden", self.real)
         prompts = [Prompt(f"golden/{i}", text) for i, text in enumerate(self.captions)]
         store = _store(self.made)
@@ -69,7 +71,7 @@ class Golden:
 def load() -> Golden:
     """The frozen inputs.
 
-    Raises UserError where a file is missing or not the frozen one: nothing could be concluded then.
+    Raises UserError where a file is missing or has changed, since nothing could be concluded from it.
     """
     try:
         facts = json.loads((FOLDER / "golden.json").read_text("utf-8"))
@@ -89,7 +91,7 @@ def sheet(images: np.ndarray) -> np.ndarray:
 
 
 def tiles(picture: np.ndarray) -> np.ndarray:
-    """What `sheet` was made of."""
+    """The images [N, 3, S, S] of which `sheet` made a picture."""
     rows = picture.reshape(3, -1, SIDE, COLUMNS, SIDE).transpose(1, 3, 0, 2, 4)
     return np.ascontiguousarray(rows.reshape(-1, 3, SIDE, SIDE))
 

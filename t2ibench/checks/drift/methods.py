@@ -1,16 +1,17 @@
-"""T2: do methods still do what they did? A small suite is run anew, its images included, and paired with the records of
-the baseline.
+"""T2: do methods still do what they did? A small suite is run again, with new images, and compared with the baseline.
 
-Equal images, bit for bit, must have equal values (T0's limits): where they do not, a metric has changed and not a
-method. Other images need not be worse ones: another processor rounds differently, and so does another seed. Then each
-value of the suite's columns has an equivalence test, paired sample by sample (`t2ibench.stats.paired`), with the margin
-that the baseline states, a share of the value:
+If the images are equal bit for bit, their values must be equal too, within the limits of T0. If they are not, a metric
+has changed, not a method.
 
-    pass           two one-sided tests show the difference to be within the margin, at 5 % drift          there is a
-    difference, at 0.5 % for all values together, and it is not shown to be within the margin inconclusive   neither:
-    the finding says with what chance so many pairs could have shown equality, and how to have more
+If the images differ, they need not be worse: another processor rounds differently, and another seed draws other images.
+So each value in the suite's columns has an equivalence test, paired sample by sample (`t2ibench.stats.paired`). Its
+margin is a share of the value and stands in the baseline.
 
-Equal methods are therefore called drift in at most 0.5 % of all runs, whatever the margin.
+- pass: two one-sided tests, at 5 %, show that the difference is within the margin.
+- drift: a test, at 0.5 % for all values together, shows a difference, and it is not shown to be within the margin.
+- inconclusive: neither. The finding says how likely this number of samples was to show equality, and what would help.
+
+So at most 0.5 % of all runs report drift of a method that has not changed, whatever the margin.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ from t2ibench.runner import run, suite
 from t2ibench.runner.record import difference as first_difference
 from t2ibench.stats.paired import PairedDifference, difference
 
-OTHERS = "*"  # the margin of values that have none of their own
+OTHERS = "*"  # the key of the margin of all values that have none of their own
 LEVEL, FALSE_ALARMS = 0.05, 0.005
 Record = Mapping[str, Any]
 
@@ -33,7 +34,7 @@ Record = Mapping[str, Any]
 def generate(
     content: Mapping[str, Any], folder: Path, seed: int | None = None, device: str = "cpu", batch: int = 64
 ) -> list[Record]:
-    """The records of a suite's methods, made from nothing in an empty folder. seed: instead of the suite's."""
+    """Run the methods of a suite in an empty folder, without any cache. seed: a run seed in place of the suite's."""
     changed = dict(content) if seed is None else {**content, "seeds": [seed]}
     wanted = suite.parse({**changed, "baselines": []}, "drift", "", "drift baseline")
     with uncached():
@@ -41,7 +42,7 @@ def generate(
 
 
 def examine(baseline: Baseline, records: Sequence[Record], same: bool) -> list[Finding]:
-    """Findings on records made anew. same: the platform is the baseline's."""
+    """Compare new records with those of a baseline. same: whether the platform is the baseline's."""
     before = {(record["track"], record["method"]): record for record in baseline.records}
     now = {(record["track"], record["method"]): record for record in records}
     checks = sum(len(_columns(record)) for record in before.values())
@@ -55,7 +56,7 @@ def examine(baseline: Baseline, records: Sequence[Record], same: bool) -> list[F
 
 
 def compare(then: Record, now: Record, margins: Mapping[str, float], same: bool, checks: int) -> list[Finding]:
-    """Findings on one method. checks: how many values are tested in all, over which false alarms are shared out."""
+    """The findings on one method. checks: how many values are tested in all; they share the level of false alarms."""
     name = _name(then)
     if then["counts"] != now["counts"]:
         bad = ", ".join(
@@ -109,12 +110,12 @@ def _value(
 
 
 def names(baseline: Baseline) -> list[str]:
-    """What the findings of T2 are named by: its methods."""
+    """The names with which the findings of T2 begin, one for each method."""
     return [_name(record) for record in baseline.records]
 
 
 def check(records: Sequence[Record]) -> None:
-    """Raises UserError where a baseline of these records could never conclude anything."""
+    """Raises UserError where a baseline with these records could never show anything."""
     for record in records:
         if record["partial"]:
             raise UserError(

@@ -1,8 +1,12 @@
-"""What is looked at: named arrays, layer by layer, each of which changes where its own part of the machinery changes.
+"""The probes: named arrays that are measured layer by layer. Each changes if its own layer changes.
 
-decode: files to pixels. resize: pixels to other sizes, by the code that metrics and data sets call. estimator: fixed
-features, block means of the frozen images, to numbers; no network is involved. features: what each network sees.
-metrics: whole metrics on frozen images. The first layer that drifts is where to look: what follows it follows from it.
+- decode: from files to pixels.
+- resize: from pixels to other sizes, by the code that metrics and data sets call.
+- estimator: from fixed features, which are block means of the frozen images, to numbers. No network is involved.
+- features: the features of each network on frozen images.
+- metrics: whole metrics on frozen images.
+
+The first layer that drifts is where to search. The drift of later layers follows from it.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,8 +33,8 @@ Layer = Literal["decode", "resize", "estimator", "features", "metrics", "methods
 LAYERS: tuple[Layer, ...] = ("decode", "resize", "estimator", "features", "metrics", "methods")
 TIERS: dict[Layer, int] = {"decode": 0, "resize": 0, "estimator": 0, "metrics": 0, "features": 1, "methods": 2}
 Kind = Literal["pixels", "floats", "features", "number", "share"]
-STEP = 251  # every so many values of a picture are kept
-FEATURED = 16  # images whose features are kept
+STEP = 251  # of the values of a picture, every 251st is kept
+FEATURED = 16  # how many images have their features kept
 METRICS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {  # settings, and the values they make
     "fid": ({"extractor": JUDGE, "fewest": 2}, ("fd_avatars",)),
     "kid": ({"extractor": JUDGE, "fewest": 2}, ("kd_avatars",)),
@@ -44,7 +48,12 @@ SHARES = ("precision", "recall", "coverage", "r_precision")
 
 @dataclass(frozen=True)
 class Probe:
-    """One thing to measure. measure: makes its array. kind: what its values are, and so how near they must stay."""
+    """One thing to measure.
+
+    name, layer: its name, and the layer it belongs to.
+    kind: what its values are; the limits depend on it.
+    measure: computes the array.
+    """
 
     name: str
     layer: Layer
@@ -57,7 +66,7 @@ class Probe:
 
 
 class Probes:
-    """Everything that can be looked at with some models."""
+    """All probes that can be measured with the weights of this machine."""
 
     def __init__(self, golden: Golden, models: Models) -> None:
         self.golden, self.models = golden, models
@@ -68,7 +77,7 @@ class Probes:
         return self.golden.evidence(self.models)
 
     def all(self) -> Iterator[Probe]:
-        """In the order of the layers; nothing is computed until a probe is measured."""
+        """All probes, in the order of the layers. Nothing is computed until a probe is measured."""
         yield Probe("decode png", "decode", "pixels", lambda: _thin(read_image(FOLDER / SHEETS["made"])))
         yield Probe("decode jpeg", "decode", "pixels", lambda: _thin(read_image(JPEG)))
         yield from self._resizing()
@@ -190,14 +199,17 @@ class Probes:
     def _score(self, name: str) -> dict[str, float]:
         if name not in self._scores:
             module = plugins.load("metrics", name)
-            found = module.score(self.evidence, settings.configure(module.Config, METRICS[name][0], f"drift: {name}"))
-            self._scores[name] = {id: estimate.value for id, estimate in found.items()}
+            estimates = module.score(
+                self.evidence, settings.configure(module.Config, METRICS[name][0], f"drift: {name}")
+            )
+            self._scores[name] = {id: estimate.value for id, estimate in estimates.items()}
         return self._scores[name]
 
 
 def block_means(images: np.ndarray, blocks: int) -> np.ndarray:
-    """Means over blocks x blocks parts of images uint8 [N, 3, H, W], over 255: float64 [N, 3 blocks^2], to the last bit
-    on any machine.
+    """The mean colours of blocks x blocks parts of each image, divided by 255.
+
+    images: uint8 [N, 3, H, W]. Returns float64 [N, 3 blocks^2], equal to the last bit on every machine.
     """
     n, _, height, width = images.shape
     parts = images.reshape(n, 3, blocks, height // blocks, blocks, width // blocks).astype(np.int64)

@@ -1,8 +1,7 @@
-"""pytest: every check of a baseline as a test, `pytest --t2ibench-drift BASELINE`; beside the tests that were asked
-for.
+"""A plugin of pytest: `pytest --t2ibench-drift BASELINE` runs every check of a baseline as a test, beside other tests.
 
-Drift fails; what cannot be concluded fails too, unless `--t2ibench-drift-inconclusive=skip`. Without the option nothing
-is imported.
+A check that drifts fails. An inconclusive check fails too, unless `--t2ibench-drift-inconclusive=skip` is given. If the
+option is not given, nothing is imported.
 """
 
 from collections.abc import Iterator
@@ -68,7 +67,7 @@ class Checks(pytest.Collector):
 
 
 class Session:
-    """The verdict, which all checks share, reached when the first of them runs."""
+    """The verdict that all checks share. It is computed when the first of them runs."""
 
     def __init__(self, path: Path, tiers: list[int]) -> None:
         self.path, self.tiers = path, tiers

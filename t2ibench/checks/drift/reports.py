@@ -1,4 +1,4 @@
-"""A verdict for people, programs, continuous integration and the code host: text, JSON, JUnit XML, annotations."""
+"""Writes a verdict as text for people, JSON for programs, JUnit XML and annotations for continuous integration."""
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
@@ -20,16 +20,18 @@ HEADLINES = {0: "no drift", 1: "drift", INCONCLUSIVE: "inconclusive"}
 
 
 def show(verdict: Verdict, console: Console, everything: bool = False) -> None:
-    """A line a layer, every finding that is no pass (or all), and the culprit."""
+    """Print a line a layer, every finding that does not pass (or all findings), and the culprit."""
     table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False, show_header=False)
     for layer in LAYERS:
-        found = [finding for finding in verdict.findings if finding.layer == layer]
-        if not found:
+        findings = [finding for finding in verdict.findings if finding.layer == layer]
+        if not findings:
             continue
-        worst = _worst(found)
-        passed = sum(finding.status == "pass" for finding in found)
-        table.add_row(Text(*MARKS[worst]), Text(f"T{found[0].tier} {layer}", "bold"), f"{passed} of {len(found)} pass")
-        for finding in found:
+        worst = _worst(findings)
+        passed = sum(finding.status == "pass" for finding in findings)
+        table.add_row(
+            Text(*MARKS[worst]), Text(f"T{findings[0].tier} {layer}", "bold"), f"{passed} of {len(findings)} pass"
+        )
+        for finding in findings:
             if everything or finding.status != "pass":
                 table.add_row("", Text(f"  {finding.name}", MARKS[finding.status][1]), Text(finding.said))
     console.print(table)
@@ -40,7 +42,7 @@ def show(verdict: Verdict, console: Console, everything: bool = False) -> None:
 
 
 def summary(verdict: Verdict) -> str:
-    """One line."""
+    """The verdict in one line."""
     counts = {status: sum(finding.status == status for finding in verdict.findings) for status in MARKS}
     where = f", beginning with the layer {verdict.first_layer}" if verdict.first_layer else ""
     platform = "" if verdict.same_platform else "; another platform than the baseline's, so its wider limits hold"
@@ -63,14 +65,14 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
 
 
 def junit(verdict: Verdict) -> bytes:
-    """JUnit XML: a suite a tier, a case a check; drift is a failure, inconclusive an error, since it is no pass."""
+    """JUnit XML, with a suite a tier and a case a check. Drift is a failure; inconclusive is an error, not a pass."""
     root = ET.Element("testsuites", name="t2ibench drift")
     for tier in sorted({finding.tier for finding in verdict.findings}):
-        found = [finding for finding in verdict.findings if finding.tier == tier]
+        findings = [finding for finding in verdict.findings if finding.tier == tier]
         counts = {"failures": "drift", "errors": "inconclusive"}
-        numbers = {key: str(sum(finding.status == status for finding in found)) for key, status in counts.items()}
-        suite = ET.SubElement(root, "testsuite", {"name": f"T{tier}", "tests": str(len(found)), **numbers})
-        for finding in found:
+        numbers = {key: str(sum(finding.status == status for finding in findings)) for key, status in counts.items()}
+        suite = ET.SubElement(root, "testsuite", {"name": f"T{tier}", "tests": str(len(findings)), **numbers})
+        for finding in findings:
             case = ET.SubElement(
                 suite, "testcase", classname=f"t2ibench.checks.drift.T{tier}.{finding.layer}", name=finding.name
             )
@@ -88,9 +90,7 @@ def write_junit(verdict: Verdict, path: Path) -> None:
 
 
 def annotations(verdict: Verdict) -> Iterable[str]:
-    """Workflow commands of GitHub Actions: an error for each drift, a warning for what is inconclusive, a notice that
-    sums up.
-    """
+    """Workflow commands of GitHub Actions: an error for a drift, a warning for an inconclusive check, a summary."""
     for finding in verdict.findings:
         if finding.status != "pass":
             level = "error" if finding.status == "drift" else "warning"
@@ -100,8 +100,8 @@ def annotations(verdict: Verdict) -> Iterable[str]:
 
 
 def _worst(findings: Iterable[Finding]) -> str:
-    there = {finding.status for finding in findings}
-    return next(status for status in ("drift", "inconclusive", "pass") if status in there)
+    statuses = {finding.status for finding in findings}
+    return next(status for status in ("drift", "inconclusive", "pass") if status in statuses)
 
 
 def _message(text: str) -> str:

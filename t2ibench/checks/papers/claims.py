@@ -1,8 +1,8 @@
-"""What a paper argues for and reports, from the `paper.yaml` beside its method, checked before anything is run.
+"""What a paper claims and reports, from the `paper.yaml` beside its method, checked before anything is run.
 
-A claim is a pair of entries of the suite that the sheet names, and a value in which they are compared: `better` and
-`worse`, or `equal` within `margin`. `needs` says what has to be there first, of a claim whose pair nothing here can run
-as it is; entry and metric of such a claim may be missing from the suite.
+The sheet names a suite. A claim names two entries of this suite and a value in which they are compared: the first is
+`better` and the second `worse`, or the two are `equal` within `margin`. A claim that cannot be tested yet has `needs`,
+which says what is missing. Its entries and its metric need not be in the suite.
 """
 
 from collections.abc import Mapping
@@ -20,8 +20,15 @@ from t2ibench.runner.suite import Suite
 
 @dataclass(frozen=True)
 class Claim:
-    """An ordering. margin: of `equal`, the largest difference that does not matter, as "5%" of the second or as
-    "0.1".
+    """A claim: an ordering of two entries, or their equality.
+
+    id: its name in the ledger.
+    text: what the paper says, in words.
+    metric: the value in which the two are compared.
+    better, worse: the entries of an ordering.
+    equal: the two entries of an equality.
+    margin: for an equality, the largest difference that does not matter: "5%" of the second's value, or "0.1".
+    needs: what is missing before the claim can be tested; empty where nothing is.
     """
 
     id: str
@@ -44,8 +51,15 @@ class Claim:
 
 @dataclass(frozen=True)
 class Reported:
-    """A number of a paper. protocol_id: of ours, where the paper's protocol is one of ours; numbers compare only under
-    equal ids.
+    """A number that a paper prints.
+
+    source: where it is printed.
+    method, dataset, metric: what it is about.
+    status: whether the number was checked against the paper.
+    protocol: how the paper measured it, in words.
+    protocol_id: the id of the same protocol here, where there is one. Numbers compare only under equal ids.
+    std: its standard deviation, where the paper prints one.
+    prompt: the prompt it is about, where it is about one.
     """
 
     source: str
@@ -65,8 +79,13 @@ class Reported:
 
 @dataclass(frozen=True)
 class Paper:
-    """A method's paper: its suite bears the method's name. entries: of the suite, and every published variant that is
-    none, by id.
+    """The paper of a method.
+
+    name: the name of the method, which is also the name of the suite.
+    title, venue: as in the citation.
+    suite: the suite whose entries the claims compare.
+    entries: the entries of the suite, and all published variants that the suite does not have, by id.
+    claims, reported: what the paper claims, and the numbers that it prints.
     """
 
     name: str
@@ -84,10 +103,7 @@ def papers() -> list[str]:
 
 
 def load(name: str) -> Paper:
-    """A method's paper.
-
-    Raises UserError for a name without claims, and every key or value of the sheet that is wrong.
-    """
+    """The paper of a method. Raises UserError if it has no claims, or its sheet has a wrong key or value."""
     known = papers()
     if name not in known:
         raise UserError(f"no paper with claims is called {name!r}{did_you_mean(name, known)}")
@@ -101,7 +117,7 @@ def load(name: str) -> Paper:
 
 
 def parse(name: str, content: Mapping[str, Any], of: Suite, where: str) -> Paper:
-    """A paper from the content of its sheet; `where` begins error lines."""
+    """A paper from the content of its sheet. of: its suite. where: the beginning of error lines."""
     claims = tuple(_claim(entry, of, where) for entry in content["claims"])
     ids = [claim.id for claim in claims]
     if twice := [id for id in ids if ids.count(id) > 1]:
@@ -116,8 +132,8 @@ def parse(name: str, content: Mapping[str, Any], of: Suite, where: str) -> Paper
 
 
 def _suite(name: str, path: Path) -> Suite:
-    found = suite.load(str(path))
-    return Suite(**{**vars(found), "name": name})
+    loaded = suite.load(str(path))
+    return Suite(**{**vars(loaded), "name": name})
 
 
 def _claim(entry: Any, of: Suite, where: str) -> Claim:

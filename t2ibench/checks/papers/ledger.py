@@ -49,7 +49,7 @@ def as_json(ledger: Ledger) -> dict[str, Any]:
 
 
 def summary(ledger: Ledger) -> str:
-    """How many claims came out how."""
+    """One line: how many claims there are, and how many have each verdict."""
     verdicts = [(ledger.count(verdict), verdict) for verdict in ("confirmed", "refuted", "inconclusive", "not run")]
     return f"{len(ledger.claims)} claims: " + ", ".join(f"{count} {verdict}" for count, verdict in verdicts if count)
 
@@ -62,7 +62,7 @@ def pair(entry: Judged) -> str:
 
 
 def where(entry: Judged) -> str:
-    """Whose records a claim was judged on, and how many pairs those are."""
+    """The suite and track whose records a claim was judged on, and the number of sample pairs."""
     assert entry.line is not None
     return f"{entry.suite}/{entry.track}, n = {entry.line.difference.n:,}"
 
@@ -81,7 +81,7 @@ def value(entry: Beside) -> str:
 
 
 def here(entry: Beside) -> str:
-    """What stands in the records beside it."""
+    """The number of our records beside a reported one, or why none compares with it."""
     return f"not comparable, because {entry.incomparable}" if entry.here is None else f"{entry.here:.4g}"
 
 
@@ -90,9 +90,9 @@ def _judged(entry: Judged) -> list[str]:
     assert entry.p is not None
     first, second, gap = figures(entry.line)
     arrow = {"higher": " ↑", "lower": " ↓"}.get(entry.line.better, "")
-    said = f"**{entry.verdict}**" if entry.verdict != "inconclusive" else entry.verdict
+    verdict = f"**{entry.verdict}**" if entry.verdict != "inconclusive" else entry.verdict
     return [
-        said,
+        verdict,
         entry.claim.text,
         pair(entry),
         f"`{entry.claim.metric}`{arrow}",

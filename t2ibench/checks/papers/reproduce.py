@@ -1,9 +1,13 @@
-"""A paper's claims, tested: what can run here is run, and each claim is judged by the paired test that `compare` uses.
+"""Tests the claims of a paper: runs what can run here, and judges each claim by the paired test that `compare` uses.
 
-A claim has one p-value, two-sided, Holm-adjusted over the claims that could be judged: of an ordering, that there is no
-difference; of an equality, twice the smaller of that the difference is as large as the margin and that it is not. At 5
-% a claim is confirmed or refuted, by the side that the difference falls on; else it is inconclusive. What is not judged
-is not run, with what is missing. A verdict is about the suite's data, weights and seeds.
+A claim has one two-sided p-value, Holm-adjusted over all claims that could be judged:
+
+- For an ordering, it is the p-value of no difference.
+- For an equality, there are two one-sided p-values: of a difference at least as large as the margin, and of a smaller
+  one. The claim's p-value is twice the smaller of the two.
+
+At 5 % a claim is confirmed or refuted, depending on the side on which the difference lies; else it is inconclusive. A
+claim that could not be judged is "not run", with the reason. A verdict holds for the suite's data, weights and seeds.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,10 +32,12 @@ FINE, REFUTED, INCONCLUSIVE = 0, 1, 3  # exit codes
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim and what became of it. line: the comparison of its pair, of records of this suite, track and seeds; p:
-    adjusted.
+    """A claim and its verdict.
 
+    line: the comparison of its two entries; None where the claim was not run.
+    p: the adjusted p-value.
     missing: why it was not run.
+    suite, track, seeds: the records that were compared.
     """
 
     claim: Claim
@@ -46,7 +52,11 @@ class Judged:
 
 @dataclass(frozen=True)
 class Beside:
-    """A reported number, and what the records have under the same protocol, or why nothing there compares with it."""
+    """A number of the paper beside ours.
+
+    here: the value of our records under the same protocol; None where there is none.
+    incomparable: why there is none.
+    """
 
     reported: Reported
     here: float | None
@@ -55,6 +65,8 @@ class Beside:
 
 @dataclass(frozen=True)
 class Ledger:
+    """All claims of a paper with their verdicts, and all numbers that it reports."""
+
     paper: Paper
     claims: tuple[Judged, ...]
     reported: tuple[Beside, ...]
@@ -81,8 +93,9 @@ def wanted(paper: Paper) -> Suite:
 
 
 def run(paper: Paper, options: RunOptions, missing: dict[str, str]) -> Iterator[CellResult]:
-    """Every cell that a claim is about, as `t2ibench run` makes it. missing: gets the entries whose weights are not
-    here, and which.
+    """Run every cell that a claim is about, in the same way as `t2ibench run`.
+
+    missing: is filled with the entries whose weights are not here, each with the error that names the weights.
     """
     files.check_folder(options.out)
     for of_track in plan.prepare(wanted(paper), options.device):
@@ -97,9 +110,12 @@ def run(paper: Paper, options: RunOptions, missing: dict[str, str]) -> Iterator[
 
 
 def judge(paper: Paper, found: Sequence[Record], missing: Mapping[str, str] | None = None) -> Ledger:
-    """The ledger of a paper from records. missing: entries that could not be run, and why.
+    """The ledger of a paper from records.
 
-    Raises UserError where a claim of an ordering is about a value of which neither side is better.
+    found: the records.
+    missing: entries that could not be run, and why.
+
+    Raises UserError for a claim that orders entries in a value where neither direction is better.
     """
     of = _by_entry(paper, found)
     judged = [_compared(paper, claim, of, missing or {}) for claim in paper.claims]
@@ -111,7 +127,7 @@ def judge(paper: Paper, found: Sequence[Record], missing: Mapping[str, str] | No
 
 
 def test(claim: Claim, line: MetricComparison) -> tuple[float, bool]:
-    """A claim's p-value before adjustment, and whether it is the claim that the difference speaks for."""
+    """The p-value of a claim before adjustment, and whether the difference speaks for the claim."""
     gap = line.difference
     if claim.equal:
         beyond = gap.p_beyond(line.margin)
@@ -124,7 +140,7 @@ def test(claim: Claim, line: MetricComparison) -> tuple[float, bool]:
 
 
 def beside(reported: Reported, of_method: Sequence[Record]) -> Beside:
-    """A reported number and the one of its method's records that has its protocol id."""
+    """A reported number, and the number under the same protocol id in the records of its method."""
     of_dataset = [record for record in of_method if record["dataset"].get("name") == reported.dataset]
     values = [record["values"][reported.metric] for record in of_dataset if reported.metric in record["values"]]
     equal = [value["value"] for value in values if value["protocol_id"] == reported.protocol_id]
@@ -133,8 +149,8 @@ def beside(reported: Reported, of_method: Sequence[Record]) -> Beside:
     if not of_method:
         return Beside(reported, None, f"no record of {reported.method}")
     if not of_dataset:
-        there = sorted({str(record["dataset"].get("name")) for record in of_method})
-        return Beside(reported, None, f"the records are of {' and '.join(there)}, not of {reported.dataset}")
+        names = sorted({str(record["dataset"].get("name")) for record in of_method})
+        return Beside(reported, None, f"the records are of {' and '.join(names)}, not of {reported.dataset}")
     if not values:
         return Beside(reported, None, f"the records have no {reported.metric}")
     ours = " and ".join(sorted({value["protocol_id"] for value in values}))
@@ -142,12 +158,12 @@ def beside(reported: Reported, of_method: Sequence[Record]) -> Beside:
 
 
 def load(folder: Path) -> list[dict[str, Any]]:
-    """The records of a folder that a run wrote; none where it wrote none."""
+    """The records that runs wrote into a folder; none where there are no records yet."""
     return records.load(folder) if (folder / "records").is_dir() else []
 
 
 def _compared(paper: Paper, claim: Claim, of: Mapping[str, Sequence[Record]], missing: Mapping[str, str]) -> Judged:
-    """A claim with the comparison of its pair, or not run."""
+    """A claim with the comparison of its two entries, without p-value and verdict yet; or "not run" with the reason."""
     sides = [of[id] for id in claim.pair]
     if absent := [id for id, side in zip(claim.pair, sides, strict=True) if not side]:
         makes = "" if claim.needs else f", which `t2ibench reproduce {paper.name}` makes"
@@ -164,9 +180,9 @@ def _compared(paper: Paper, claim: Claim, of: Mapping[str, Sequence[Record]], mi
     if not groups:
         return _not_run(claim, "the records of the two are of different suites")
     with_value = {
-        place: pair
-        for place, pair in groups.items()
-        if all(claim.metric in record["values"] for side in pair for record in side)
+        place: sides
+        for place, sides in groups.items()
+        if all(claim.metric in record["values"] for side in sides for record in side)
     }
     if not with_value:
         return _not_run(claim, f"the records have no {claim.metric}")
@@ -193,10 +209,10 @@ def _not_run(claim: Claim, reason: str) -> Judged:
 
 
 def _by_entry(paper: Paper, found: Sequence[Record]) -> dict[str, list[Record]]:
-    """The records of every entry that a claim or a reported number is about: by what made the images, whatever it is
-    called there.
+    """The records of every entry that a claim or a reported number is about, by the id of the entry.
 
-    By name where the suite has no such entry.
+    A record belongs to an entry if the method and settings that made its images are the entry's, whatever its name. An
+    id that is no entry of the paper is looked up by name.
     """
     ids = dict.fromkeys(
         [id for claim in paper.claims for id in claim.pair] + [reported.method for reported in paper.reported]
@@ -211,7 +227,7 @@ def _by_entry(paper: Paper, found: Sequence[Record]) -> dict[str, list[Record]]:
 
 
 def _facts(suite: Suite, entry: Entry) -> dict[str, Any]:
-    """What a record says of who made its images, but for the weights."""
+    """What a record of this entry says about the maker of its images, except for the weights."""
     if entry.kind == "method":
         return {"name": entry.name, "config": asdict(methods.configured(entry, suite.name)[1])}
     of = entry.settings.get("of")
