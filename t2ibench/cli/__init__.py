@@ -1,4 +1,7 @@
-"""The command line: one file a verb. What loads PyTorch is imported where it runs, so that `--help` answers at once."""
+"""The command line, with one file for each verb.
+
+Modules that load PyTorch are imported inside the functions that need them, so that `--help` answers at once.
+"""
 
 import os
 import sys
@@ -23,8 +26,8 @@ from t2ibench.cli import (
 from t2ibench.core.errors import UserError
 from t2ibench.core.version import __version__
 
-# Idle threads of numerical libraries sleep instead of spinning. On busy cores a Fréchet distance took 60 s before, and
-# takes 1 s so.
+# Idle threads of numerical libraries sleep instead of spinning. This cuts a Fréchet distance on busy cores from 60 s to
+# 1 s.
 PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_THREAD_TIMEOUT": "4"}
 
 app = typer.Typer(
@@ -71,7 +74,7 @@ def options(
 def main() -> None:
     """Run a command.
 
-    What the user has to mend is one line and exit code 2; T2IBENCH_TRACEBACK=1 shows where it came from.
+    A UserError is printed as one line, and the exit code is 2. T2IBENCH_TRACEBACK=1 shows its traceback.
     """
     for name, value in PATIENT.items():
         os.environ.setdefault(name, value)

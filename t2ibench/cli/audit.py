@@ -1,4 +1,4 @@
-"""`audit draw` and `audit read`: images and a form for raters, and what their answers say of the judge."""
+"""`audit draw` writes images and a form for raters. `audit read` says how far their answers agree with the judge."""
 
 import json as json_
 from collections.abc import Mapping, Sequence
@@ -20,19 +20,19 @@ STYLES = {"withheld": "red", "kept": "green"}
 
 
 def draw_audit(name: str, method: str, images: int, out: Path, work: Path, folder: Path | None) -> None:
-    """Write what raters need and the key."""
+    """Write the folder for raters, and the key."""
     from t2ibench.checks.audit.draw import draw
     from t2ibench.runner import suite
 
-    made = draw(suite.load(name), method, images, out, work, folder)
+    written = draw(suite.load(name), method, images, out, work, folder)
     print(
-        f"{made / 'raters'}: give this folder, and nothing else, to two raters; {made / 'key.json'} is for `t2ibench "
-        f"audit read`"
+        f"{written / 'raters'}: give this folder, and nothing else, to two raters; {written / 'key.json'} is for "
+        f"`t2ibench audit read`"
     )
 
 
 def read_audit(folder: Path, paths: Sequence[Path], out: Path, *, json: bool) -> None:
-    """Hold the judge to the answers, write the audit beside the records and show it."""
+    """Compare the judge with the answers, write the audit beside the records and show it."""
     from t2ibench.checks.audit.agreement import audit_of
     from t2ibench.checks.audit.answers import read_all
     from t2ibench.checks.audit.draw import read_key
@@ -40,23 +40,24 @@ def read_audit(folder: Path, paths: Sequence[Path], out: Path, *, json: bool) ->
     from t2ibench.report import audits
 
     key = read_key(folder)
-    made = records.seal(audit_of(key, read_all(paths, key)))
-    path = audits.path_of(out, made["suite"], made["method"])
-    if path.exists() and records.read_sealed(path, audits.KIND)["audit"] != made["audit"]:
+    content = records.seal(audit_of(key, read_all(paths, key)))
+    path = audits.path_of(out, content["suite"], content["method"])
+    if path.exists() and records.read_sealed(path, audits.KIND)["audit"] != content["audit"]:
         raise UserError(f"{path} holds an audit of other images: remove it, or name another --out")
-    files.write_whole(path, (json_.dumps(made, indent=1, ensure_ascii=False) + "\n").encode())
+    files.write_whole(path, (json_.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
     if json:
-        print_json(made)
+        print_json(content)
         return
-    show(made)
+    show(content)
     stdout().print(Text(str(path), "dim"))
 
 
-def show(made: Mapping[str, Any]) -> None:
-    """An audit on the terminal."""
+def show(content: Mapping[str, Any]) -> None:
+    """Print an audit on the terminal."""
     table = Table(
         title=escape(
-            f"{made['suite']} · {made['method']}: human audit of {made['drawn']} images by {', '.join(made['raters'])}"
+            f"{content['suite']} · {content['method']}: human audit of {content['drawn']} images by "
+            f"{', '.join(content['raters'])}"
         ),
         title_justify="left",
         title_style="bold",
@@ -67,39 +68,43 @@ def show(made: Mapping[str, Any]) -> None:
     )
     for column in ("", "agreement", "95 % interval", "n", "verdict"):
         table.add_column(column, justify="left" if column in ("", "verdict") else "right", no_wrap=True)
-    table.add_row(Text("cell of the pair", "bold"), *_figures("value", made["agreement"]["cell"]))
-    for name, found in made["agreement"]["attributes"].items():
-        table.add_row(name, *_figures("value", found))
+    table.add_row(Text("cell of the pair", "bold"), *_figures("value", content["agreement"]["cell"]))
+    for name, entry in content["agreement"]["attributes"].items():
+        table.add_row(name, *_figures("value", entry))
     table.add_section()
-    spoken = {name: found for name, found in made["pairs"].items() if "value" in found}
-    for name, found in spoken.items():
-        table.add_row(name, *_figures("value", found), Text(found["verdict"], STYLES[found["verdict"]]))
+    judged = {name: entry for name, entry in content["pairs"].items() if "value" in entry}
+    for name, entry in judged.items():
+        table.add_row(name, *_figures("value", entry), Text(entry["verdict"], STYLES[entry["verdict"]]))
     table.add_section()
-    for found in (*made["kappa"]["raters"], *made["kappa"]["judge"]):
-        table.add_row(Text(f"kappa of {' and '.join(found['of'])}"), *_figures("kappa", found))
+    for entry in (*content["kappa"]["raters"], *content["kappa"]["judge"]):
+        table.add_row(Text(f"kappa of {' and '.join(entry['of'])}"), *_figures("kappa", entry))
     stdout().print(table)
-    few = len(made["pairs"]) - len(spoken)
-    rule, unsure = made["rule"], ", ".join(f"{name} {said['cannot_tell']}" for name, said in made["raters"].items())
+    few = len(content["pairs"]) - len(judged)
+    rule = content["rule"]
+    unsure = ", ".join(f"{name} {rater['cannot_tell']}" for name, rater in content["raters"].items())
     for line in (
         f"images weighted by the shares of the judged cells; those left out that a rater could not tell: {unsure}",
         f"a pair is withheld where its agreement is below {rule['agreement']}",
         *(
-            [f"{few} of {len(made['pairs'])} pairs have fewer than {rule['images']} images, so nothing is said of them"]
+            [
+                f"{few} of {len(content['pairs'])} pairs have fewer than {rule['images']} images, so nothing is said "
+                f"of them"
+            ]
             if few
             else []
         ),
-        *made["notes"],
+        *content["notes"],
     ):
         stdout().print(Text(line, "dim"))
 
 
-def _figures(value: str, found: Mapping[str, Any]) -> tuple[str, str, str]:
+def _figures(value: str, entry: Mapping[str, Any]) -> tuple[str, str, str]:
     from t2ibench.report import audits
 
-    if found.get(value) is None:
-        return "—", "", str(found["n"])
-    low, high = map(audits.figure, found["ci"])
-    return audits.figure(found[value]), f"[{low}, {high}]", str(found["n"])
+    if entry.get(value) is None:
+        return "—", "", str(entry["n"])
+    low, high = map(audits.figure, entry["ci"])
+    return audits.figure(entry[value]), f"[{low}, {high}]", str(entry["n"])
 
 
 audit = typer.Typer(help="Have people check what the attribute judge says of a method's images.", no_args_is_help=True)

@@ -1,4 +1,4 @@
-"""`compare`: two methods, metric by metric, as a table or JSON."""
+"""`compare`: compares two methods metric by metric, as a table or JSON."""
 
 from __future__ import annotations
 
@@ -33,20 +33,22 @@ def compare_methods(
     everything: bool,
     json: bool,
 ) -> None:
-    """Compare what two words name, in every track that both have."""
+    """Compare the records that `a` and `b` name, in every track that both have, and print the comparisons."""
     from t2ibench.report.compare import as_json, compare, margins_of, pairs
 
     limits = margins_of(margins)
-    found = [compare(*sides, limits, metrics, everything=everything) for sides in pairs(a, b, folder, suite, track)]
+    comparisons = [
+        compare(*sides, limits, metrics, everything=everything) for sides in pairs(a, b, folder, suite, track)
+    ]
     if json:
-        print_json([as_json(comparison) for comparison in found])
+        print_json([as_json(comparison) for comparison in comparisons])
         return
-    for comparison in found:
+    for comparison in comparisons:
         _show(comparison)
 
 
-def _show(found: Comparison) -> None:
-    title = f"{found.suite} · {found.track}: {found.a} against {found.b}"
+def _show(comparison: Comparison) -> None:
+    title = f"{comparison.suite} · {comparison.track}: {comparison.a} against {comparison.b}"
     table = Table(
         title=title,
         title_justify="left",
@@ -57,29 +59,30 @@ def _show(found: Comparison) -> None:
         pad_edge=False,
     )
     table.add_column("", no_wrap=True)
-    for name in (found.a, found.b, "difference", "effect", "p", "margin", "p beyond"):
-        table.add_column(name, justify="right", no_wrap=name not in (found.a, found.b, "difference"))
+    for name in (comparison.a, comparison.b, "difference", "effect", "p", "margin", "p beyond"):
+        table.add_column(name, justify="right", no_wrap=name not in (comparison.a, comparison.b, "difference"))
     table.add_column("verdict", no_wrap=True)
-    for line in found.lines:
+    for line in comparison.lines:
         table.add_row(Text(line.metric + ARROWS.get(line.better, ""), "bold"), *_cells(line), _verdict(line))
     out().print(table)
     seeds = (
-        f"seeds {', '.join(map(str, found.seeds))}"
-        if found.seeds
+        f"seeds {', '.join(map(str, comparison.seeds))}"
+        if comparison.seeds
         else "other seeds on either side: only prompts are paired"
     )
-    say = [
-        f"{seeds}; difference: {found.a} minus {found.b}, with its 95 % interval; effect: Cohen's d of the pairs",
+    remarks = [
+        f"{seeds}; difference: {comparison.a} minus {comparison.b}, with its 95 % interval; effect: Cohen's d of the "
+        f"pairs",
         "p: there is no difference; p beyond: there is one as large as the margin; both Holm-adjusted over the metrics",
     ]
-    if any(line.difference.rule == "intervals" for line in found.lines):
-        say.append(
+    if any(line.difference.rule == "intervals" for line in comparison.lines):
+        remarks.append(
             "~: the records keep no samples of it, so the two are taken as independent, which errs on the side of "
             "caution"
         )
-    say += [f"{id}: {reason}" for id, reason in found.left_out.items()]
-    say += [f"{line.metric}: {note}" for line in found.lines for note in line.notes]
-    for text in say:
+    remarks += [f"{id}: {reason}" for id, reason in comparison.left_out.items()]
+    remarks += [f"{line.metric}: {note}" for line in comparison.lines for note in line.notes]
+    for text in remarks:
         out().print(Text(text, "dim"))
 
 

@@ -1,6 +1,4 @@
-"""`compose`: tasks of conditions tried on your own images and texts, with a sheet of what went in and what came
-out.
-"""
+"""`compose`: tries tasks of composition on your own images and texts, and writes a sheet of inputs and results."""
 
 from __future__ import annotations
 
@@ -28,8 +26,13 @@ GIVE = {"A": "--image", "B": "--other", "text": "--text"}
 
 @dataclass(frozen=True)
 class Given:
-    """What the user gave beside tasks: paths of images or DATASET/SPLIT/ROW, a text, and what stands in for a
-    standard hole or edit.
+    """The sources that the user gave.
+
+    image, other: A and B, each the path of an image or DATASET/SPLIT/ROW.
+    text: a caption.
+    mask: which part is drawn anew: the name of a region, or the path of an image.
+    edit: the kind of edit in place of the task's own.
+    sketch, silhouette: images that the user edited, in place of such an edit.
     """
 
     image: str | None = None
@@ -44,10 +47,10 @@ class Given:
 def compose_images(
     names: Sequence[str], given: Given, id: str, seeds: str, out: Path, settings: Sequence[str], device: str
 ) -> None:
-    """A row a task, a column a seed; tasks that go from A to B do so from the first column to the last, with the
-    first noise.
+    """Write `out`/sheet.png, with a row a task and a column a seed, and every image as `out`/<task>-<seed>.png.
 
-    Writes `out`/sheet.png, and every image as `out`/<task>-<seed>.png (its number from A to B).
+    A task that goes from A to B does so from the first column to the last, with the noise of the first seed. Its images
+    are numbered from 0 instead.
     """
     from t2ibench.cli.generate import entry_of, made_by, seeds_of
     from t2ibench.core.files import write_whole
@@ -64,18 +67,18 @@ def compose_images(
     maker = methods.method_maker(entry_of(id, settings), COMPOSE, COMPOSE, device)
     left, rows = [], []
     for name, task in tasks.items():
-        asked = requests(task, a, b, given, numbers)
-        left_out(name, task, asked[0], id, exact=getattr(maker.method, "needs_parts", False))
-        made = made_by(id, maker.method.compose, asked)
-        for i, image in enumerate(made):
-            number = i if asked[0].position != asked[-1].position else numbers[i]
+        wanted = requests(task, a, b, given, numbers)
+        left_out(name, task, wanted[0], id, exact=getattr(maker.method, "needs_parts", False))
+        images = made_by(id, maker.method.compose, wanted)
+        for i, image in enumerate(images):
+            number = i if wanted[0].position != wanted[-1].position else numbers[i]
             write_whole(out / f"{name}-{number}.png", encode_png(image))
         left.append(f"{name}: {task.about}")
-        rows.append([*before(task, asked[0]), *made])
+        rows.append([*before(task, wanted[0]), *images])
     top = ["A", "B", "edited or known", *(f"seed {seed}" for seed in numbers)]
-    there = [column for column in range(len(top)) if column > 2 or any(row[column] is not None for row in rows)]
+    used = [column for column in range(len(top)) if column > 2 or any(row[column] is not None for row in rows)]
     sheets.save(
-        sheets.table([[row[c] for c in there] for row in rows], left, [top[c] for c in there], margin=220),
+        sheets.table([[row[c] for c in used] for row in rows], left, [top[c] for c in used], margin=220),
         out / "sheet.png",
     )
     print(out / "sheet.png")
@@ -96,19 +99,22 @@ def edited(task: Task, edit: str | None) -> Task:
 
 
 def check(name: str, task: Task, given: Given) -> None:
-    """Raises UserError for a source that a task needs and that is not given."""
+    """Raises UserError for a source that the task needs and the user did not give."""
     letters = task.c2.get("edited", "")
     drawn = any(
         path is not None and letter in letters for letter, path in (("S", given.sketch), ("G", given.silhouette))
     )
-    there = {"A": given.image, "B": "drawn" if drawn and task.edit == "other" else given.other, "text": given.text}
+    sources = {"A": given.image, "B": "drawn" if drawn and task.edit == "other" else given.other, "text": given.text}
     for source, option in GIVE.items():
-        if source in task.needs and there[source] is None:
+        if source in task.needs and sources[source] is None:
             raise UserError(f"compose: {name} is made of {task.about}: give {option}")
 
 
 def requests(task: Task, a: Source | None, b: Source | None, given: Given, seeds: Sequence[int]) -> list[Compose]:
-    """One for each seed; of what lies between A and B, from A to B with the noise of the first seed."""
+    """One request for each seed.
+
+    For a task between A and B, the requests go in steps from A to B instead, all with the noise of the first seed.
+    """
     import numpy as np
 
     from t2ibench.tracks.compose import request
@@ -118,16 +124,16 @@ def requests(task: Task, a: Source | None, b: Source | None, given: Given, seeds
     hole = known(given.mask, side) if task.has_hole else None
     moves = "between" in task.c2
     positions = np.linspace(0, 1, len(seeds)).tolist() if moves and len(seeds) > 1 else [0.5] * len(seeds)
-    asked = []
+    result = []
     for seed, position in zip([seeds[0]] * len(seeds) if moves else seeds, positions, strict=True):
         one = request(task, a or Source(), b, seed, hole, position, drawn(given))
         sources = dict(one.sources) | ({"text": Source(caption=given.text)} if "text" in task.needs else {})
-        asked.append(replace(one, sources=sources))
-    return asked
+        result.append(replace(one, sources=sources))
+    return result
 
 
 def drawn(given: Given) -> Source | None:
-    """What the user drew in place of an edit: dark strokes on white, or a white silhouette on black."""
+    """What the user drew in place of an edit: a sketch, dark on white, or a silhouette, white on black; else None."""
     import numpy as np
 
     from t2ibench.tracks.contract import Source
@@ -140,21 +146,21 @@ def drawn(given: Given) -> Source | None:
 
 
 def source_of(text: str) -> Source:
-    """An image file, or an image of a data set with its caption and its exact parts.
+    """The source that a text names: an image file, or DATASET/SPLIT/ROW, which has a caption and exact parts.
 
-    Raises UserError for what is neither.
+    Raises UserError for anything else.
     """
     from t2ibench.data.dataset import opened
     from t2ibench.tracks.compose import caption
     from t2ibench.tracks.contract import Source
 
-    found = re.fullmatch(r"([A-Za-z_]\w*)/([\w-]+)/(\d+)", text)
-    if Path(text).exists() or found is None:
+    match = re.fullmatch(r"([A-Za-z_]\w*)/([\w-]+)/(\d+)", text)
+    if Path(text).exists() or match is None:
         return Source(square(Path(text)))
-    name, part, row = found[1], found[2], int(found[3])
-    split = opened(name)[0](part)
+    name, split_name, row = match[1], match[2], int(match[3])
+    split = opened(name)[0](split_name)
     if row >= len(split):
-        raise UserError(f"{text}: {name} {part} has {len(split):,} images, the last is {len(split) - 1}")
+        raise UserError(f"{text}: {name} {split_name} has {len(split):,} images, the last is {len(split) - 1}")
     parts = None if split.masks is None else split.masks.read([row])[0]
     return Source(split.images.read([row])[0], parts, caption=caption(split, row))
 
@@ -172,13 +178,17 @@ def square(path: Path) -> np.ndarray:
 
 
 def known(mask: str, side: int) -> np.ndarray:
-    """Where A is known, bool [side, side]: a hole in the middle, a half of the image, or where a file is not white."""
+    """Where A is known, bool [side, side].
+
+    mask: "middle" (a hole in the middle), the half that is drawn anew, or an image file: where it is white, A is drawn
+    anew. Raises UserError where nothing or everything would be drawn anew.
+    """
     import numpy as np
     import torch
 
     from t2ibench.data.representations.masks import middle
 
-    found = middle(1, side)[0, 0].numpy() > 0
+    kept = middle(1, side)[0, 0].numpy() > 0
     half = side // 2
     halves: dict[str, Any] = {
         "upper": np.s_[:half],
@@ -187,20 +197,20 @@ def known(mask: str, side: int) -> np.ndarray:
         "right": np.s_[:, half:],
     }
     if mask in halves:
-        found[:] = True
-        found[halves[mask]] = False
+        kept[:] = True
+        kept[halves[mask]] = False
     elif mask != "middle":
         white = torch.from_numpy(square(Path(mask)).mean(0) > 127)[None, None].float()
-        found = torch.nn.functional.interpolate(white, (side, side), mode="area")[0, 0].numpy() == 0
-    if found.all() or not found.any():
+        kept = torch.nn.functional.interpolate(white, (side, side), mode="area")[0, 0].numpy() == 0
+    if kept.all() or not kept.any():
         raise UserError(
-            f"--mask {mask}: {'nothing' if found.all() else 'everything'} is to be drawn anew: white is, black stays"
+            f"--mask {mask}: {'nothing' if kept.all() else 'everything'} is to be drawn anew: white is, black stays"
         )
-    return found
+    return kept
 
 
 def left_out(name: str, task: Task, asked: Compose, id: str, *, exact: bool) -> None:
-    """Says in one line which conditions a source lacks. Raises UserError where none is left."""
+    """Print which conditions a source lacks. Raises UserError where the task has no other condition."""
     from t2ibench.tracks.compose_tasks import NAMES
 
     lacking = [
@@ -222,7 +232,7 @@ def left_out(name: str, task: Task, asked: Compose, id: str, *, exact: bool) -> 
 
 
 def before(task: Task, asked: Compose) -> list[np.ndarray | None]:
-    """A, B, and what was edited or is known, as far as the task looks at them."""
+    """The inputs that the sheet shows: A, B, and the edited drawing or the known part; None where there is none."""
     import numpy as np
 
     a, b = (asked.sources[end].image if end in asked.sources else None for end in "AB")

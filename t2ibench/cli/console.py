@@ -1,5 +1,6 @@
-"""Where commands print: answers on the standard output, what happens meanwhile on the standard error, and that on a
-terminal only.
+"""Where commands print: results on the standard output, progress on the standard error.
+
+Progress is printed only where the standard error is a terminal.
 """
 
 import json
@@ -8,23 +9,23 @@ from typing import Any
 
 from rich.console import Console
 
-WIDE = 140  # columns where the output is no terminal and nobody says otherwise
+WIDE = 140  # columns, where the output is no terminal and COLUMNS is not set
 
 
 def out() -> Console:
-    """Answers. A pipe or a file gets plain text, wide enough for a whole leaderboard."""
+    """The console for results. A pipe or a file gets plain text, wide enough for a whole leaderboard."""
     console = Console(highlight=False)
     return console if console.is_terminal or "COLUMNS" in console._environ else Console(highlight=False, width=WIDE)
 
 
 def say(text: str) -> None:
-    """What a person at a terminal wants to know meanwhile."""
+    """Print progress for a person at a terminal."""
     console = Console(stderr=True, highlight=False)
     if console.is_terminal:
         console.print(text)
 
 
 def print_json(content: Any) -> None:
-    """JSON for another program."""
+    """Print JSON for another program."""
     json.dump(content, sys.stdout, indent=1, ensure_ascii=False)
     print()

@@ -1,4 +1,4 @@
-"""`convert`: one StyleGAN2 checkpoint as another kind of file."""
+"""`convert`: writes a StyleGAN2 checkpoint as another kind of file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,9 +9,9 @@ from t2ibench.core.errors import UserError
 
 
 def convert_checkpoint(source: Path, target: Path, *, half: bool, replace: bool) -> None:
-    """Write the generator of `source` to `target`; the suffixes say the kinds.
+    """Write the generator of `source` to `target`. The suffixes of the two files say which kinds they are.
 
-    Images stay the same, unless in half precision.
+    The generator draws the same images, except in half precision.
     """
     from t2ibench.networks.stylegan2 import checkpoints
 

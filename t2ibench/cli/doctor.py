@@ -12,7 +12,7 @@ from t2ibench.cli.options import Json
 
 
 def examine(*, json: bool) -> int:
-    """Print every check; returns the exit code: 1 where one failed."""
+    """Print every check. Returns the exit code: 1 where a check failed, else 0."""
     from t2ibench.checks.doctor import folders, installed, machine, metrics, suites, weights
 
     checks = [check for group in (installed, machine, folders, weights, suites, metrics) for check in group()]

@@ -1,4 +1,4 @@
-"""`drift`: a baseline looked at again, or written."""
+"""`drift`: measures a baseline again, or writes a new one."""
 
 import os
 import tempfile
@@ -24,7 +24,7 @@ def check_drift(
     everything: bool,
     json: bool,
 ) -> int:
-    """Measure again, and say what was found in every way asked for; returns the exit code."""
+    """Measure a baseline again, and report the verdict in every requested form. Returns the exit code."""
     from t2ibench.checks.drift import baseline, reports
     from t2ibench.checks.drift.examine import examine, tiers_of
 
@@ -57,13 +57,13 @@ def write_baseline(path: Path | None, of: str | None, margins: Sequence[str], ac
     measured = [gate.measure(probe) for probe in track(list(Probes(golden.load(), Models(device)).all()), "measure")]
     content = content_of(of) if of is not None else dict(before.suite) if before is not None else {}
     limits = {**(before.margins if before is not None else MARGINS if content else {}), **shares_of(margins)}
-    made: list[Mapping[str, Any]] = []
+    records: list[Mapping[str, Any]] = []
     if content:
         with tempfile.TemporaryDirectory() as folder:
-            made = methods.generate(content, Path(folder), device=device)
-        methods.check(made)
+            records = methods.generate(content, Path(folder), device=device)
+        methods.check(records)
     reasons = [*(before.reasons if before is not None else ()), accept or "first written"]
-    baseline.write(baseline.Baseline(fingerprint(device), measured, reasons, content, made, limits), path)
+    baseline.write(baseline.Baseline(fingerprint(device), measured, reasons, content, records, limits), path)
     say(f"[bold]{path}[/]")
 
 

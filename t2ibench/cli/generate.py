@@ -1,6 +1,4 @@
-"""`generate`, `show` and `prompts`: what a method makes of your texts, what is in a data set, and what a suite asks
-for.
-"""
+"""`generate` draws your texts with a method, `show` shows a data set, and `prompts` writes what a suite asks for."""
 
 from __future__ import annotations
 
@@ -35,8 +33,9 @@ def generate_sheet(
     neutral: str | None = None,
     images: Sequence[Path] = (),
 ) -> None:
-    """A row a prompt, a column a seed or a real image; of a method that edits, the first row is what the edits start
-    from.
+    """Write a sheet with a row a prompt, and a column a seed or a real image.
+
+    Where the method edits, a row above shows the images that the edits start from.
     """
     import numpy as np
 
@@ -78,18 +77,19 @@ def generate_sheet(
         rows.append(("unedited", made_by(id, maker.method.unedited, starts)))
     for text in prompts:
         if track == EDIT:
-            made = made_by(id, maker.method.edit, [Edit(before or "", text, seed, image) for seed, image in sources])
+            row = made_by(id, maker.method.edit, [Edit(before or "", text, seed, image) for seed, image in sources])
         else:
-            made = made_by(id, maker.method.text_to_image, [TextToImage(text, seed) for seed, _ in sources])
-        rows.append((text, made))
+            row = made_by(id, maker.method.text_to_image, [TextToImage(text, seed) for seed, _ in sources])
+        rows.append((text, row))
     top = [path.name for path in images] or [f"seed {seed}" for seed, _ in sources]
-    sheets.save(sheets.table([made for _, made in rows], [label for label, _ in rows], top, margin=220), out)
+    sheets.save(sheets.table([row for _, row in rows], [label for label, _ in rows], top, margin=220), out)
     print(out)
 
 
 def generate_transfers(entry: Entry, prompts: Sequence[str], images: Sequence[Path], out: Path, device: str) -> None:
-    """Of a method that reads the style off an image: a column an image, and under it a row for each text drawn in its
-    style.
+    """Write a sheet of a method that takes the style of an image.
+
+    Each image has a column, and under it each text is drawn in its style.
     """
     import numpy as np
     import torch
@@ -111,7 +111,7 @@ def generate_transfers(entry: Entry, prompts: Sequence[str], images: Sequence[Pa
         rows.append((text, made_by(entry.id, drawn, real)))
     sheets.save(
         sheets.table(
-            [made for _, made in rows], [label for label, _ in rows], [path.name for path in images], margin=220
+            [row for _, row in rows], [label for label, _ in rows], [path.name for path in images], margin=220
         ),
         out,
     )
@@ -121,7 +121,10 @@ def generate_transfers(entry: Entry, prompts: Sequence[str], images: Sequence[Pa
 def generate_pairs(
     id: str, source: str | None, targets: Sequence[str], seeds: str, out: Path, settings: Sequence[str], device: str
 ) -> None:
-    """Of a method that adapts a generator: a row of what it draws before, and one for each target; a column a seed."""
+    """Write a sheet of a method that adapts a generator, with a column a seed.
+
+    The first row is drawn before the adaptation, and there is one more row for each target.
+    """
     from t2ibench.report import sheets
     from t2ibench.runner import methods
     from t2ibench.tracks.contract import Adapt
@@ -139,12 +142,12 @@ def generate_pairs(
         (text, made_by(id, maker.method.adapt, [Adapt(before, text, seed) for seed in numbers])) for text in targets
     ]
     top = [f"seed {seed}" for seed in numbers]
-    sheets.save(sheets.table([made for _, made in rows], [label for label, _ in rows], top, margin=220), out)
+    sheets.save(sheets.table([row for _, row in rows], [label for label, _ in rows], top, margin=220), out)
     print(out)
 
 
 def entry_of(id: str, settings: Sequence[str]) -> Entry:
-    """A method, or a plug-in with its own settings. Raises UserError where there is none of this name."""
+    """The entry of a method or of a plug-in, with these settings. Raises UserError for an unknown name."""
     from t2ibench.core import plugins
     from t2ibench.core.plugins import Entry
     from t2ibench.core.settings import settings_of
@@ -157,7 +160,7 @@ def entry_of(id: str, settings: Sequence[str]) -> Entry:
 
 
 def made_by(id: str, make: Callable[[Sequence[R]], Tensor], requests: Sequence[R]) -> list[np.ndarray]:
-    """What a method makes of requests, in batches."""
+    """The images that a method makes for requests, in batches. Raises UserError where it cannot make them."""
     from t2ibench.core.progress import counter
 
     images: list[np.ndarray] = []
@@ -186,31 +189,31 @@ def seeds_of(text: str) -> list[int]:
 
 
 def show_dataset(name: str, split: str, count: int, columns: int, out: Path | None) -> None:
-    """The first images of a split, with the first of their captions."""
+    """Write a sheet of the first images of a split, each with its first caption."""
     from t2ibench.data.dataset import opened
     from t2ibench.report import sheets
 
     load, facts = opened(name)
-    found = load(split)
-    rows = range(min(count, len(found)))
-    captions = [next(iter(found.captions[row]), "(no caption)") for row in rows]
+    dataset = load(split)
+    rows = range(min(count, len(dataset)))
+    captions = [next(iter(dataset.captions[row]), "(no caption)") for row in rows]
     path = out or Path(f"{facts['name']}-{split}.png")
-    sheets.save(sheets.captioned(list(found.images.read(rows)), captions, min(columns, len(rows))), path)
+    sheets.save(sheets.captioned(list(dataset.images.read(rows)), captions, min(columns, len(rows))), path)
     print(path)
 
 
 def write_prompts(name: str, seed: int, out: Path) -> None:
-    """A line for every image of text that a suite asks for, in the format of the method image_folder."""
+    """Write a line for every text-to-image sample of a suite, in the format that the method image_folder reads."""
     from t2ibench.core import files
     from t2ibench.runner import run, suite
 
     plans = {plan.track: plan for plan in run.prepare(suite.load(name))}
     if TEXT_TO_IMAGE not in plans:
         raise UserError(f"{name} has no track {TEXT_TO_IMAGE}, and other tracks ask for more than images of texts")
-    asked = plans[TEXT_TO_IMAGE].of_track.samples(plans[TEXT_TO_IMAGE].prompts, seed)
+    samples = plans[TEXT_TO_IMAGE].of_track.samples(plans[TEXT_TO_IMAGE].prompts, seed)
     rows = [
         {"file_name": f"{s.id}.png", "text": s.prompt.text, "seed": s.seed, "prompt": s.prompt.id, "k": s.k}
-        for s in asked
+        for s in samples
     ]
     files.write_whole(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
     print(f"{out}: {len(rows):,} images")

@@ -1,4 +1,4 @@
-"""`list`: names and first lines, read from files; nothing is imported, no weight is loaded."""
+"""`list`: prints names and first lines of files. It imports no plug-in and loads no weights."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +14,7 @@ from t2ibench.cli.options import Json
 
 
 def show_list(kind: str, *, json: bool) -> None:
-    """Print what there is of a kind."""
+    """Print everything of one kind."""
     entries = ENTRIES[kind]()
     if json:
         print_json(entries)
@@ -35,11 +35,11 @@ def show_list(kind: str, *, json: bool) -> None:
 def methods() -> list[dict[str, Any]]:
     from t2ibench.core import plugins
 
-    found = []
+    rows = []
     for id, (plugin, settings) in plugins.method_ids().items():
         variant = ", ".join(f"{key}: {value}" for key, value in settings.items())
-        found.append({"name": id, "plugin": plugin, "settings": variant, "about": plugins.describe("methods", plugin)})
-    return found
+        rows.append({"name": id, "plugin": plugin, "settings": variant, "about": plugins.describe("methods", plugin)})
+    return rows
 
 
 def of_plugins(kind: str) -> list[dict[str, Any]]:
@@ -55,7 +55,7 @@ def suites() -> list[dict[str, Any]]:
 
 
 def weights() -> list[dict[str, Any]]:
-    """Weights files, with what their cards say."""
+    """The weights files, with what their cards say."""
     from t2ibench.networks import zoo
 
     return [_weights(name, path) for name, path in zoo.available().items()]
@@ -77,7 +77,7 @@ def _weights(name: str, path: Path) -> dict[str, Any]:
 
 
 def tasks() -> list[dict[str, Any]]:
-    """Tasks of composition, with the sources that they need."""
+    """The tasks of composition, with the sources that they need."""
     from t2ibench.tracks import compose_tasks
 
     found = compose_tasks.tasks().items()

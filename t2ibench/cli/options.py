@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options that several commands share."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ Work = Annotated[Path, typer.Option(help="Folder of images and journals, and of 
 
 
 def _device(name: str) -> str:
-    """Refuse an accelerator that is not there before anything else is done."""
+    """The name of a device. Raises UserError for one that does not exist here, before anything else is done."""
     if name != "cpu":
         import torch
 

@@ -1,4 +1,4 @@
-"""`reproduce`: the claims of a paper, run and judged, as a table, as Markdown beside the records, or as JSON."""
+"""`reproduce`: runs and judges the claims of a paper, and reports them as a table, as Markdown or as JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ STYLES = {"confirmed": "green", "refuted": "red", "inconclusive": "yellow", "not
 
 
 def reproduce_paper(name: str, folder: Path | None, options: RunOptions, to: Path | None, *, json: bool) -> int:
-    """Run what can run (nothing where `folder` is given), judge, write the ledger and show it; the exit code."""
+    """Run what a paper's claims need, judge them, write the ledger and show it. Returns the exit code.
+
+    folder: records to judge as they are; then nothing is run. to: the file of the ledger.
+    """
     from t2ibench.checks.papers import claims, ledger, reproduce
     from t2ibench.cli.run import progress_line
     from t2ibench.core import files, records
@@ -48,7 +51,7 @@ def reproduce_paper(name: str, folder: Path | None, options: RunOptions, to: Pat
 
 
 def show(made: Ledger) -> None:
-    """The ledger on the terminal."""
+    """Print the ledger on the terminal."""
     from t2ibench.checks.papers import ledger
     from t2ibench.report.compare import figures, p_text
 
@@ -82,8 +85,10 @@ def show(made: Ledger) -> None:
     out().print(table)
     comparable = [beside for beside in made.reported if beside.here is not None]
     for beside in comparable:
-        said = beside.reported
-        out().print(f"{said.source}: {said.metric} {ledger.value(beside)} ({said.status}), here {ledger.here(beside)}")
+        number = beside.reported
+        out().print(
+            f"{number.source}: {number.metric} {ledger.value(beside)} ({number.status}), here {ledger.here(beside)}"
+        )
     out().print(
         Text(
             f"{ledger.summary(made)}; of {len(made.reported)} reported numbers {len(comparable)} compare with the "

@@ -1,4 +1,4 @@
-"""`run`, `table` and `report`: cells one after the other, then boards made from their records."""
+"""`run` runs the cells of a suite. `table` and `report` make boards and pages from their records."""
 
 from __future__ import annotations
 
@@ -27,31 +27,30 @@ def run_suite(name: str, options: RunOptions, *, json: bool) -> None:
 
     wanted, started = suite.load(name), time.perf_counter()
     say(f"[bold]{escape(wanted.name)}[/] {escape(wanted.title)}")
-    done = []
+    cells = []
     for cell in run.run(wanted, options):
-        done.append(cell)
+        cells.append(cell)
         say(progress_line(cell))
-    found = [
-        {**cell.record, "columns": list(wanted.columns)} for cell in done
-    ]  # the suite's columns may have changed since
+    # A record that was made earlier may hold columns that the suite has changed since.
+    rows = [{**cell.record, "columns": list(wanted.columns)} for cell in cells]
     audits = audits_of(options.out)
-    written = page.write(found, options.work, options.work / wanted.name, audits)
-    written += page.write_boards(found, options.out / wanted.name, audits)
-    boards = board.boards(found, audits)
+    written = page.write(rows, options.work, options.work / wanted.name, audits)
+    written += page.write_boards(rows, options.out / wanted.name, audits)
+    boards = board.boards(rows, audits)
     if json:
         print_json(formats.as_json(boards))
         return
     formats.show(boards, out())
-    fresh = sum(cell.fresh for cell in done)
+    fresh = sum(cell.fresh for cell in cells)
     out().print(
-        f"{fresh} of {len(done)} cells made now, in {time.perf_counter() - started:.0f} s. "
+        f"{fresh} of {len(cells)} cells made now, in {time.perf_counter() - started:.0f} s. "
         f"{', '.join(map(str, written))}",
         style="dim",
     )
 
 
 def progress_line(cell: CellResult) -> str:
-    """What a person at a terminal reads of a cell that is done."""
+    """The line about a finished cell for a person at a terminal."""
     record, counts = cell.record, cell.record["counts"]
     what = f"{counts['ok']:,} of {counts['requested']:,} images" + (
         " [bold red]partial[/]" if record["partial"] else ""
@@ -66,8 +65,12 @@ def progress_line(cell: CellResult) -> str:
 def show_table(
     folder: Path, format: str, name: str | None, columns: str | None, *, everything: bool, json: bool
 ) -> None:
-    """Show the boards of a folder of records. columns: names separated by commas, None: those of the suite, or
-    `everything`.
+    """Show the boards of a folder of records.
+
+    format: one of Format.
+    name: if given, only the boards of this suite.
+    columns: names separated by commas; None: the suite's columns.
+    everything: show all columns.
     """
     from t2ibench.core import records
     from t2ibench.report import board, formats
@@ -75,7 +78,7 @@ def show_table(
 
     boards = board.boards(_of_suite(records.load(folder), name, folder), audits_of(folder))
     if columns is not None:
-        names = list(dict.fromkeys(part.strip() for part in columns.split(",")))
+        names = list(dict.fromkeys(id.strip() for id in columns.split(",")))
         if everything:
             raise UserError("--columns and --all exclude each other: name columns, or show every number")
         boards = board.chosen(boards, names)
@@ -100,16 +103,16 @@ def write_report(name: str, folder: Path, work: Path) -> None:
     from t2ibench.report import page
     from t2ibench.report.audits import load as audits_of
 
-    found, audits = _of_suite(records.load(folder), name, folder), audits_of(folder)
-    written = page.write(found, work, work / name, audits) + page.write_boards(found, folder / name, audits)
+    rows, audits = _of_suite(records.load(folder), name, folder), audits_of(folder)
+    written = page.write(rows, work, work / name, audits) + page.write_boards(rows, folder / name, audits)
     print("\n".join(map(str, written)))
 
 
-def _of_suite(found: Sequence[Mapping[str, Any]], name: str | None, folder: Path) -> list[Mapping[str, Any]]:
-    there = {record["suite"] for record in found}
-    if name is not None and name not in there:
-        raise UserError(f"{folder} holds no record of the suite {name!r}{did_you_mean(name, there)}")
-    return [record for record in found if name in (None, record["suite"])]
+def _of_suite(rows: Sequence[Mapping[str, Any]], name: str | None, folder: Path) -> list[Mapping[str, Any]]:
+    suites = {record["suite"] for record in rows}
+    if name is not None and name not in suites:
+        raise UserError(f"{folder} holds no record of the suite {name!r}{did_you_mean(name, suites)}")
+    return [record for record in rows if name in (None, record["suite"])]
 
 
 class Format(StrEnum):

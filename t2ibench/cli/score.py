@@ -1,4 +1,4 @@
-"""`score`: images that somebody else made, through the same evidence, metrics and checks as a method's."""
+"""`score`: scores images that were made elsewhere, by the same evidence, metrics and checks as those of a method."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +14,7 @@ from t2ibench.cli.options import Device, Json
 
 
 def show(record: Mapping[str, Any], lines: Sequence[str]) -> None:
+    """Print the values of a record, then the lines that say how they were made."""
     from t2ibench.report.board import decimals_of
 
     table = Table(

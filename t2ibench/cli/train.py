@@ -23,9 +23,9 @@ def train_weights(
     device: str,
     target: str | None = None,
 ) -> None:
-    """Train a part of a method or of a backbone; writes `out`/<part>-<dataset>.safetensors and its card.
+    """Train a part of a method or of a shared network, and write `out`/<part>-<dataset>.safetensors and its card.
 
-    Weights that it builds on (a text encoder, say) are first looked for in `out`.
+    If it builds on other weights, such as a text encoder, these are looked for in `out` first.
     """
     from t2ibench.core.settings import settings_of
     from t2ibench.data.dataset import available, opened
@@ -46,10 +46,10 @@ def train_weights(
     if minutes is None and steps is None:
         steps = getattr(recipe, "steps", None)
     weights = f"{getattr(recipe, 'name', getattr(module, 'NAMES', {}).get(part, part))}-{facts['name']}"
-    made = loop.fit(recipe, weights, out, minutes=minutes, steps=steps, save_every=save_every)
+    result = loop.fit(recipe, weights, out, minutes=minutes, steps=steps, save_every=save_every)
     print(
-        f"{out / weights}.safetensors: sha256 {made.sha256[:12]}…, {made.card['steps']:,} steps in "
-        f"{made.card['minutes']} minutes"
+        f"{out / weights}.safetensors: sha256 {result.sha256[:12]}…, {result.card['steps']:,} steps in "
+        f"{result.card['minutes']} minutes"
     )
 
 
