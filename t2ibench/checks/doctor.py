@@ -38,10 +38,13 @@ def installed() -> Iterator[Check]:
     commit = f", commit {state['commit'][:10]}{' with changes' if state['dirty'] else ''}" if state["commit"] else ""
     yield Check("t2ibench", True, f"{__version__}{commit}")
     for package in environment.PACKAGES:
-        found = environment.version(package)
+        version = environment.version(package)
         needed = package not in ("torchvision",)
         yield Check(
-            package, bool(found) or not needed, found or "not installed", "" if found else f"pip install {package}"
+            package,
+            bool(version) or not needed,
+            version or "not installed",
+            "" if version else f"pip install {package}",
         )
 
 

@@ -80,10 +80,9 @@ def tasks() -> list[dict[str, Any]]:
     """The tasks of composition, with the sources that they need."""
     from t2ibench.tracks import compose_tasks
 
-    found = compose_tasks.tasks().items()
     return [
         {"name": name, "mode": task.mode, "needs": ", ".join(sorted(task.needs)), "about": task.about}
-        for name, task in found
+        for name, task in compose_tasks.tasks().items()
     ]
 
 

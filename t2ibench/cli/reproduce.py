@@ -33,21 +33,21 @@ def reproduce_paper(name: str, folder: Path | None, options: RunOptions, to: Pat
 
     paper, missing = claims.load(name), dict[str, str]()
     if folder is not None:
-        found = records.load(folder)
+        rows = records.load(folder)
     else:
         say(f"[bold]{escape(paper.title)}[/] {escape(paper.suite.title)}")
         for done in reproduce.run(paper, options, missing):
             say(progress_line(done))
-        found = reproduce.load(options.out)
-    made = reproduce.judge(paper, found, missing)
+        rows = reproduce.load(options.out)
+    judged = reproduce.judge(paper, rows, missing)
     path = to or (folder or options.out) / f"reproduce-{name}.md"
-    files.write_whole(path, ledger.markdown(made).encode())
+    files.write_whole(path, ledger.markdown(judged).encode())
     if json:
-        print_json(ledger.as_json(made))
+        print_json(ledger.as_json(judged))
     else:
-        show(made)
+        show(judged)
         out().print(Text(str(path), "dim"))
-    return made.exit_code
+    return judged.exit_code
 
 
 def show(made: Ledger) -> None:

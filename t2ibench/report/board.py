@@ -155,17 +155,17 @@ class Board:
         return ["seconds_per_image", *paid] if paid else []
 
 
-def boards(found: Sequence[Mapping[str, Any]], audits: Sequence[Mapping[str, Any]] = ()) -> list[Board]:
+def boards(cell_records: Sequence[Mapping[str, Any]], audits: Sequence[Mapping[str, Any]] = ()) -> list[Board]:
     """Every board of a set of records. audits: the human audits that lie beside the records."""
-    return [board(suite, track, group, audits) for (suite, track), group in records.suites(found).items()]
+    return [board(suite, track, group, audits) for (suite, track), group in records.suites(cell_records).items()]
 
 
 def board(
-    suite: str, track: str, found: Sequence[Mapping[str, Any]], audits: Sequence[Mapping[str, Any]] = ()
+    suite: str, track: str, cell_records: Sequence[Mapping[str, Any]], audits: Sequence[Mapping[str, Any]] = ()
 ) -> Board:
     """The board of one suite and track, from its records and the human audits beside them."""
-    sound = [record for record in found if not record["partial"]]
-    off = [(record["method"], _why_off(record)) for record in found if record["partial"]]
+    sound = [record for record in cell_records if not record["partial"]]
+    off = [(record["method"], _why_off(record)) for record in cell_records if record["partial"]]
     by_method: dict[str, list[Mapping[str, Any]]] = {}
     for record in sound:
         by_method.setdefault(record["method"], []).append(record)
@@ -211,18 +211,18 @@ def board(
     return Board(suite, track, columns, methods, baselines, off, audit_lines)
 
 
-def chosen(found: Sequence[Board], names: Sequence[str]) -> list[Board]:
+def chosen(whole: Sequence[Board], names: Sequence[str]) -> list[Board]:
     """Boards with only the named columns, in the order of `names`. The rows are sorted by their ranks in these columns.
 
     names: ids of values, or keys of COSTS. A board that has none of the values is left out. Raises UserError for a name
     that no board has.
     """
-    known = {column.id for one in found for column in one.columns} | COSTS.keys()
+    known = {column.id for one in whole for column in one.columns} | COSTS.keys()
     for name in names:
         if name not in known:
             raise UserError(f"--columns: no board has a column {name!r}{did_you_mean(name, known)}")
     values = [name for name in names if name not in COSTS]
-    return [_chosen(one, names) for one in found if not values or any(column.id in values for column in one.columns)]
+    return [_chosen(one, names) for one in whole if not values or any(column.id in values for column in one.columns)]
 
 
 def _chosen(whole: Board, names: Sequence[str]) -> Board:

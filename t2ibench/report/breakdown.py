@@ -49,14 +49,14 @@ class Breakdown:
     lines: Sequence[AttributeRow]
 
 
-def breakdowns(board: Board, found: Sequence[Mapping[str, Any]]) -> list[Breakdown]:
+def breakdowns(board: Board, cell_records: Sequence[Mapping[str, Any]]) -> list[Breakdown]:
     """Every breakdown of a board, from the first run seed of each method."""
     parts: dict[
         str, dict[str, dict[tuple[str, str], Part]]
     ] = {}  # by metric plug-in, then method, then (heading, name)
     methods = [row.method for row in board.rows]
     for method in methods:
-        record = next(record for record in found if (record["track"], record["method"]) == (board.track, method))
+        record = next(record for record in cell_records if (record["track"], record["method"]) == (board.track, method))
         for id, value in record["values"].items():
             for heading, name, part in [*_listed(value["details"]), *_mapped(id, value["details"])]:
                 parts.setdefault(value["metric"], {}).setdefault(method, {})[heading, name] = part

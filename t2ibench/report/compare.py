@@ -221,9 +221,9 @@ def margins_of(texts: Sequence[str]) -> Margins:
     return Margins(others, own)
 
 
-def as_json(found: Comparison) -> dict[str, Any]:
+def as_json(comparison: Comparison) -> dict[str, Any]:
     """The comparison for another program, with 95 % intervals."""
-    return {**asdict(found), "lines": [line_as_json(line) for line in found.lines]}
+    return {**asdict(comparison), "lines": [line_as_json(line) for line in comparison.lines]}
 
 
 def line_as_json(line: MetricComparison) -> dict[str, Any]:

@@ -150,11 +150,11 @@ def markdown(board: Board, everything: bool = False) -> str:
     """One table, methods first, then baselines in italics."""
     columns = columns_of(board, everything)
     titles = ["method", *(column.title for column in columns), *(COSTS[key] for key in board.costs)]
-    asked = [*(f"- {line}" for line in questions(board)), ""] if board.questions else []
+    question_lines = [*(f"- {line}" for line in questions(board)), ""] if board.questions else []
     lines = [
         f"### {board.suite}: {board.track}",
         "",
-        *asked,
+        *question_lines,
         "| " + " | ".join(titles) + " |",
         "|" + "---|" * len(titles),
     ]
@@ -165,11 +165,11 @@ def markdown(board: Board, everything: bool = False) -> str:
             *(cost(row, key) for key in board.costs),
         ]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    said = [
+    footer = [
         "[95 % interval]; (rank, or the range of ranks that is open); bold: may be first; italics: baselines.",
         *notes(board, everything),
     ]
-    return "\n".join([*lines, "", "  \n".join(said)]) + "\n"
+    return "\n".join([*lines, "", "  \n".join(footer)]) + "\n"
 
 
 def _markdown(cell: Cell | None, column: Column) -> str:

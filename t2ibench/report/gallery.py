@@ -64,11 +64,13 @@ class Made:
         )
 
 
-def galleries_of(board: board.Board, found: Sequence[Mapping[str, Any]], work: Path) -> list[Gallery]:
+def galleries_of(board: board.Board, cell_records: Sequence[Mapping[str, Any]], work: Path) -> list[Gallery]:
     """A gallery for each group of prompts, with all rows of a board; empty where the images are gone."""
     cells: dict[str, Made] = {}
     for row in board.rows:
-        record = next(record for record in found if (record["track"], record["method"]) == (board.track, row.method))
+        record = next(
+            record for record in cell_records if (record["track"], record["method"]) == (board.track, row.method)
+        )
         folder = cell_folder(work, record)
         if (folder / "journal.jsonl").exists():
             cells[row.method] = Made(Store(folder))

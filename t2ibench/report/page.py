@@ -26,21 +26,21 @@ from t2ibench.runner import suite
 
 
 def write(
-    found: Sequence[Mapping[str, Any]], work: Path, folder: Path, audits: Sequence[Mapping[str, Any]] = ()
+    cell_records: Sequence[Mapping[str, Any]], work: Path, folder: Path, audits: Sequence[Mapping[str, Any]] = ()
 ) -> list[Path]:
     """Write `report.html` for the records of one suite, and a sheet of samples for each track whose images exist.
 
-    found: the records of the suite.
+    cell_records: the records of the suite.
     work: the folder of the images.
     folder: where to write.
     audits: human audits of its methods.
 
     Returns the paths of the written files.
     """
-    boards = leaderboard.boards(found, audits)
-    galleries = [gallery for board in boards for gallery in galleries_of(board, found, work)]
+    boards = leaderboard.boards(cell_records, audits)
+    galleries = [gallery for board in boards for gallery in galleries_of(board, cell_records, work)]
     page = folder / "report.html"
-    files.write_whole(page, render(found, boards, galleries).encode())
+    files.write_whole(page, render(cell_records, boards, galleries).encode())
     sheet_of = {gallery.track: gallery for gallery in reversed(galleries)}  # the first of each track
     paths: list[Path] = []
     for board in boards:
@@ -52,17 +52,17 @@ def write(
 
 
 def write_boards(
-    found: Sequence[Mapping[str, Any]], folder: Path, audits: Sequence[Mapping[str, Any]] = ()
+    cell_records: Sequence[Mapping[str, Any]], folder: Path, audits: Sequence[Mapping[str, Any]] = ()
 ) -> list[Path]:
     """Write the leaderboard of a suite as Markdown and CSV, and figures of its attribute pairs as SVG.
 
     Returns the paths of the written files.
     """
-    boards = leaderboard.boards(found, audits)
+    boards = leaderboard.boards(cell_records, audits)
     paths = [folder / "leaderboard.md", folder / "leaderboard.csv"]
     texts = ["\n".join(formats.markdown(board, everything=True) for board in boards), formats.as_csv(boards)]
     for board in boards:
-        for name, figure in pair_figures(board, pairs_of(board, found)):
+        for name, figure in pair_figures(board, pairs_of(board, cell_records)):
             paths.append(folder / f"{name}-{board.track}.svg")
             texts.append(standalone(figure))
     for path, text in zip(paths, texts, strict=True):
@@ -76,7 +76,7 @@ def pair_figures(board: leaderboard.Board, pairs: Pairs | None) -> list[tuple[st
 
 
 def render(
-    found: Sequence[Mapping[str, Any]], boards: Sequence[leaderboard.Board], galleries: Sequence[Gallery]
+    cell_records: Sequence[Mapping[str, Any]], boards: Sequence[leaderboard.Board], galleries: Sequence[Gallery]
 ) -> str:
     """The HTML of the page."""
     environment = templates.environment("report")
@@ -87,8 +87,8 @@ def render(
         "cost": formats.cost,
         "costs": leaderboard.COSTS,
     }
-    name = found[0]["suite"]
-    attribute_pairs = [pairs_of(board, found) for board in boards]
+    name = cell_records[0]["suite"]
+    attribute_pairs = [pairs_of(board, cell_records) for board in boards]
     shipped = suite.available()
     return environment.get_template("page.html.j2").render(
         suite=name,
@@ -98,30 +98,32 @@ def render(
             for board in boards
         ],
         plots=[[(column, intervals(board, column)) for column in board.columns] for board in boards],
-        curves=[curves_of(board, found) for board in boards],
+        curves=[curves_of(board, cell_records) for board in boards],
         breakdowns=[
-            [parts for parts in breakdowns(board, found) if pairs is None or parts.group != pairs.group]
+            [parts for parts in breakdowns(board, cell_records) if pairs is None or parts.group != pairs.group]
             for board, pairs in zip(boards, attribute_pairs, strict=True)
         ],
         pairs=[(pairs, pair_figures(board, pairs)) for board, pairs in zip(boards, attribute_pairs, strict=True)],
         pair_style=Markup(STYLE),
         galleries=galleries,
-        asked={group: count for record in found for group, count in record["prompts"]["images"].items()},
-        records=found,
-        judges={judge: entry for record in found for judge, entry in record["judges"].items()},
+        asked={group: count for record in cell_records for group, count in record["prompts"]["images"].items()},
+        records=cell_records,
+        judges={judge: entry for record in cell_records for judge, entry in record["judges"].items()},
         protocols={
             (id, value["protocol_id"]): value["protocol"] | {"interval": value["interval"]}
-            for record in found
+            for record in cell_records
             for id, value in record["values"].items()
         },
     )
 
 
-def curves_of(board: leaderboard.Board, found: Sequence[Mapping[str, Any]]) -> list[tuple[str, Markup]]:
+def curves_of(board: leaderboard.Board, cell_records: Sequence[Mapping[str, Any]]) -> list[tuple[str, Markup]]:
     """The curves of every sweep, each with a title: every other headline column against the first."""
     columns = formats.columns_of(board, False)
     plots = [
-        (sweep, column, curve(sweep, columns[0], column)) for sweep in sweeps(board, found) for column in columns[1:]
+        (sweep, column, curve(sweep, columns[0], column))
+        for sweep in sweeps(board, cell_records)
+        for column in columns[1:]
     ]
     return [(f"{sweep.method}: {column.title} over {sweep.setting}", svg) for sweep, column, svg in plots if svg]
 

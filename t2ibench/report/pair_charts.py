@@ -80,12 +80,14 @@ class Pairs:
         return [line.pair for line in self.lines if any(rate is not None and rate.value is None for rate in line.rates)]
 
 
-def pairs_of(board: Board, found: Sequence[Mapping[str, Any]]) -> Pairs | None:
+def pairs_of(board: Board, cell_records: Sequence[Mapping[str, Any]]) -> Pairs | None:
     """The attribute pairs of a board, from the first run seed of each method; None where its records have none."""
     tables: dict[str, Mapping[str, Mapping[str, Any]]] = {}
     group = ""
     for row in board.rows:
-        record = next(record for record in found if (record["track"], record["method"]) == (board.track, row.method))
+        record = next(
+            record for record in cell_records if (record["track"], record["method"]) == (board.track, row.method)
+        )
         for value in record["values"].values():
             listed = value["details"].get("pairs")
             if isinstance(listed, list) and all(isinstance(entry, dict) and "train_n" in entry for entry in listed):

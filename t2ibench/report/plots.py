@@ -76,8 +76,8 @@ def curve(sweep: Sweep, across: Column, up: Column) -> Markup:
     def up_at(value: float) -> float:
         return round(bottom - (value - y_ticks[0]) / (y_ticks[-1] - y_ticks[0]) * (bottom - top), 1)
 
-    said = f"{up.id} against {across.id} over {sweep.setting}"
-    parts = [f'<svg viewBox="0 0 {WIDTH} {CURVE}" role="img" aria-label="{escape(said)}">']
+    caption = f"{up.id} against {across.id} over {sweep.setting}"
+    parts = [f'<svg viewBox="0 0 {WIDTH} {CURVE}" role="img" aria-label="{escape(caption)}">']
     for tick in x_ticks:
         at = across_at(tick)
         parts.append(f'<line class="grid" x1="{at}" x2="{at}" y1="{top}" y2="{bottom}"/>')

@@ -34,7 +34,7 @@ class Sweep:
     lines: Sequence[Curve]
 
 
-def sweeps(board: Board, found: Sequence[Mapping[str, Any]]) -> list[Sweep]:
+def sweeps(board: Board, cell_records: Sequence[Mapping[str, Any]]) -> list[Sweep]:
     """Every sweep among the methods of a board.
 
     A curve has at least LEAST values of one numeric setting, with all other settings equal. A sweep has one curve for
@@ -42,7 +42,7 @@ def sweeps(board: Board, found: Sequence[Mapping[str, Any]]) -> list[Sweep]:
     """
     makers = {
         record["method"]: record["config"]
-        for record in found
+        for record in cell_records
         if record["track"] == board.track and "config" in record["config"]
     }
     rows = [(row, makers[row.method]) for row in board.methods if row.method in makers]

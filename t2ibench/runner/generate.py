@@ -143,9 +143,9 @@ def _checked(images: Tensor, count: int) -> np.ndarray:
         or images.dim() != 4
         or images.shape[:2] != (count, 3)
     ):
-        found = f"{images.dtype} {list(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
+        answer = f"{images.dtype} {list(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
         raise UserError(
-            f"the method returned {found}, expected uint8 [{count}, 3, H, W]: see to_uint8 in t2ibench/core/images.py"
+            f"the method returned {answer}, expected uint8 [{count}, 3, H, W]: see to_uint8 in t2ibench/core/images.py"
         )
     return images.cpu().numpy()
 

@@ -66,7 +66,7 @@ def score_folder(
             f"score: --reference {reference} and --dataset {dataset} both name the real images: leave one of them out"
         )
     alone = reference is None and dataset is None
-    asked = asked_metrics(metrics or (WITHOUT_REFERENCE if alone else WITH_REFERENCE), extractor, clip)
+    wanted = asked_metrics(metrics or (WITHOUT_REFERENCE if alone else WITH_REFERENCE), extractor, clip)
     models, networks = Models(device), Networks()
     if dataset is not None:
         name, module, config, told = configured(dataset, None)
@@ -79,13 +79,13 @@ def score_folder(
             "config": {"reference": None if reference is None else reference.name, "size": size},
         }
     made = made_images(folder, prompts, size)
-    check_texts(made, asked)
-    asked = settled(asked, networks, train.dataset if dataset is not None else made.dataset, "score")
+    check_texts(made, wanted)
+    wanted = settled(wanted, networks, train.dataset if dataset is not None else made.dataset, "score")
     evidence = evidence_of(made, real, models, train, networks.judge)
     samples = evidence.samples()
     outcomes = outcomes_of(samples, made)
     partial = bool(samples.ok.mean() < FULL_COVERAGE)
-    scores = score(evidence, asked, partial=partial)
+    scores = score(evidence, wanted, partial=partial)
     maker = Folder({"name": "folder", "size": size, "images": made.digest})
     of_data = {
         "train": {"images": len(train), "digest": train.digest},
@@ -97,7 +97,7 @@ def score_folder(
         identity_of={
             "maker": maker.identity,
             "dataset": {**facts, **of_data},
-            "metrics": [metric.identity for metric in asked],
+            "metrics": [metric.identity for metric in wanted],
         },
         maker=maker,
         judges=models.used,

@@ -66,13 +66,13 @@ def draw(wanted: Suite, method: str, count: int, out: Path, work: Path, folder: 
     Returns that folder. Raises UserError where the record or its images are missing, or do not belong to the suite as
     it is now.
     """
-    found = judged_images(wanted, method, out, work)
-    record, samples = found.record, found.samples
-    prompts = [samples.prompts[row] for row in found.rows]
+    judged = judged_images(wanted, method, out, work)
+    record, samples = judged.record, judged.samples
+    prompts = [samples.prompts[row] for row in judged.rows]
     picked = stratified(
-        found.cells, [prompt.tags["pair"] for prompt in prompts], count, derive_seed("audit", record["images"])
+        judged.cells, [prompt.tags["pair"] for prompt in prompts], count, derive_seed("audit", record["images"])
     )
-    images = samples.store.read(found.rows[picked])
+    images = samples.store.read(judged.rows[picked])
     names = [f"image-{place:03}" for place in range(1, len(picked) + 1)]  # a spreadsheet would read 001 as 1
     content: dict[str, Any] = {
         **{
@@ -80,21 +80,21 @@ def draw(wanted: Suite, method: str, count: int, out: Path, work: Path, folder: 
             "kind": KIND,
             **{name: record[name] for name in ("suite", "track", "method", "seed", "identity", "images")},
         },
-        "judge": dict(found.judge),
-        "not_judged": list(found.not_judged),
-        "judged_cells": dict(zip(CELLS, np.bincount(found.cells, minlength=4).tolist(), strict=True)),
+        "judge": dict(judged.judge),
+        "not_judged": list(judged.not_judged),
+        "judged_cells": dict(zip(CELLS, np.bincount(judged.cells, minlength=4).tolist(), strict=True)),
         "drawn": {},
     }
     entries = []
     for name, place, image in zip(names, picked, images, strict=True):
-        row, prompt = int(found.rows[place]), prompts[place]
+        row, prompt = int(judged.rows[place]), prompts[place]
         if pixel_hash(image) != samples.hashes[row]:
             raise UserError(f"{out}: an image of {method} is not the one that was scored: run the suite again")
-        what = {"pair": prompt.tags["pair"], "literals": prompt.tags["literals"], "cell": CELLS[found.cells[place]]}
+        what = {"pair": prompt.tags["pair"], "literals": prompt.tags["literals"], "cell": CELLS[judged.cells[place]]}
         content["drawn"][name] = {**what, "prompt": prompt.id, "k": samples.k[row], "sha256": samples.hashes[row]}
         entries.append(
             form.Entry(
-                name, encode_png(image), tuple(question(found.vocabulary, literal) for literal in what["literals"])
+                name, encode_png(image), tuple(question(judged.vocabulary, literal) for literal in what["literals"])
             )
         )
     audit = f"audit-{records.digest(content)[:10]}"
@@ -141,24 +141,32 @@ def judged_images(wanted: Suite, method: str, out: Path, work: Path) -> Judged:
         raise UserError(f"{folder} holds other images than those of {path}: {again}")
     evidence = evidence_of(plan, samples_by_group(samples, outcomes, store))
     config = next(metric.config for metric in plan.metrics if metric.name == METRIC)
-    judge, made = pair_judge(evidence, config.probe, config.groups), evidence.samples(contract.PAIRS)
+    judge, pair_samples = pair_judge(evidence, config.probe, config.groups), evidence.samples(contract.PAIRS)
     if records.canonical(dict(judge.protocol)) != records.canonical(value["protocol"]["judge"]):
         raise UserError(f"{path} was judged by another judge than there is now: {again}")
     standing = {row["pair"]: row["status"] for row in value["details"]["pairs"]}
     rows = np.array(
-        [row for row in made.rows if standing.get(made.prompts[row].tags["pair"], "not judged") != "not judged"], int
+        [
+            row
+            for row in pair_samples.rows
+            if standing.get(pair_samples.prompts[row].tags["pair"], "not judged") != "not judged"
+        ],
+        int,
     )
     if not len(rows):
         raise UserError(f"{path}: the method made no image of a judged pair, so there is nothing to audit")
-    asked = [made.prompts[row].tags["literals"] for row in rows]
-    literals = list(dict.fromkeys(literal for names in asked for literal in names))
+    literal_pairs = [pair_samples.prompts[row].tags["literals"] for row in rows]
+    literals = list(dict.fromkeys(literal for names in literal_pairs for literal in names))
     hits = literal_hits(evidence, judge, contract.PAIRS, literals)
     seen = np.array(
-        [[hits[row, literals.index(name)] for name in names] for row, names in zip(rows, asked, strict=True)], bool
+        [[hits[row, literals.index(name)] for name in names] for row, names in zip(rows, literal_pairs, strict=True)],
+        bool,
     )
     assert plan.data.train.vocabulary is not None
     not_judged = [pair for pair, status in standing.items() if status == "not judged"]
-    return Judged(record, plan.data.train.vocabulary, made, rows, cell_index(*seen.T), judge.protocol, not_judged)
+    return Judged(
+        record, plan.data.train.vocabulary, pair_samples, rows, cell_index(*seen.T), judge.protocol, not_judged
+    )
 
 
 def _plan(wanted: Suite) -> Plan:

@@ -79,10 +79,10 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
     return result
 
 
-def suspects(found: list[Change], layer: Layer, weights: frozenset[str] = frozenset()) -> list[Change]:
+def suspects(differences: list[Change], layer: Layer, weights: frozenset[str] = frozenset()) -> list[Change]:
     """The changes that can have moved a layer, most likely first. weights: the names of the weights that it uses."""
     ranked = []
-    for change in found:
+    for change in differences:
         if change.what == "weights" and change.name in weights:
             ranked.append((0, change))
         elif change.what in ("package", "library") and change.name in PACKAGES[layer]:
@@ -96,13 +96,13 @@ def suspects(found: list[Change], layer: Layer, weights: frozenset[str] = frozen
     return [change for _, change in sorted(ranked, key=lambda entry: entry[0])]
 
 
-def verdict(found: list[Change], layer: Layer, weights: frozenset[str] = frozenset()) -> str:
+def verdict(differences: list[Change], layer: Layer, weights: frozenset[str] = frozenset()) -> str:
     """One line about the cause of a drift in a layer.
 
     It names the culprit where there is one suspect, and the suspects in order where there are more. Without a suspect
     it says what is ruled out.
     """
-    ranked = suspects(found, layer, weights)
+    ranked = suspects(differences, layer, weights)
     if len(ranked) == 1:
         return f"culprit: {ranked[0]}"
     if ranked:

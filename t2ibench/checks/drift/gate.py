@@ -123,8 +123,8 @@ def recompute(baseline: Baseline, tiers: Sequence[int], device: str = "cpu") -> 
         if TIERS[layer] not in tiers:
             continue
         if measured.name not in probes:
-            said = "this machine cannot measure it: weights that the baseline had are not here"
-            yield Finding(measured.name, TIERS[layer], layer, "inconclusive", said)
+            reason = "this machine cannot measure it: weights that the baseline had are not here"
+            yield Finding(measured.name, TIERS[layer], layer, "inconclusive", reason)
         else:
             yield compare(probes[measured.name], measured, same)
 
@@ -137,8 +137,8 @@ def compare(probe: Probe, measured: Measured, same: bool) -> Finding:
     except UserError as error:
         return Finding(probe.name, probe.tier, probe.layer, "inconclusive", str(error))
     if now.shape != measured.values.shape:
-        said = f"shape {list(now.shape)}, the baseline has {list(measured.values.shape)}"
-        return Finding(probe.name, probe.tier, probe.layer, "drift", said)
+        reason = f"shape {list(now.shape)}, the baseline has {list(measured.values.shape)}"
+        return Finding(probe.name, probe.tier, probe.layer, "drift", reason)
     size, limit = distance(now, measured.values, measured.kind), LIMITS[measured.kind][0 if same else 1]
     off = size > limit or not np.isfinite(size)
     if measured.kind == "pixels" and not same:

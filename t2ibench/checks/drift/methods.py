@@ -93,20 +93,20 @@ def _value(
             LIMITS["number"][0 if same else 1],
         )
         status = "pass" if size <= limit else "drift"
-        said = "the images are the same bit by bit" + ("" if status == "pass" else f", but the value is not: {moved}")
-        return _finding(name, status, said, size, limit)
+        text = "the images are the same bit by bit" + ("" if status == "pass" else f", but the value is not: {moved}")
+        return _finding(name, status, text, size, limit)
     share = margins.get(id, margins.get(OTHERS, 0.01))
     margin = share * abs(old["value"])
     gap = difference([new], [old])
     status, power = zone(gap, margin, checks)
     unit = abs(old["value"]) or 1.0
     low, high = (end / unit for end in gap.interval(1 - 2 * LEVEL))
-    said = (
+    text = (
         f"{moved}: {gap.value / unit:+.2%} [{low:+.2%}, {high:+.2%}], margin {share:.2%}, {gap.n:,} {gap.rule} samples"
     )
     if status == "inconclusive":
-        said += f"; so many could have shown equality with a chance of {power:.0%}: more captions, or a wider margin"
-    return _finding(name, status, said, abs(gap.value) / unit, share)
+        text += f"; so many could have shown equality with a chance of {power:.0%}: more captions, or a wider margin"
+    return _finding(name, status, text, abs(gap.value) / unit, share)
 
 
 def names(baseline: Baseline) -> list[str]:

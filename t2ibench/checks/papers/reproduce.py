@@ -109,15 +109,15 @@ def run(paper: Paper, options: RunOptions, missing: dict[str, str]) -> Iterator[
                 yield done
 
 
-def judge(paper: Paper, found: Sequence[Record], missing: Mapping[str, str] | None = None) -> Ledger:
+def judge(paper: Paper, cell_records: Sequence[Record], missing: Mapping[str, str] | None = None) -> Ledger:
     """The ledger of a paper from records.
 
-    found: the records.
+    cell_records: the records of cells.
     missing: entries that could not be run, and why.
 
     Raises UserError for a claim that orders entries in a value where neither direction is better.
     """
-    of = _by_entry(paper, found)
+    of = _by_entry(paper, cell_records)
     judged = [_compared(paper, claim, of, missing or {}) for claim in paper.claims]
     tests = {i: test(entry.claim, entry.line) for i, entry in enumerate(judged) if entry.line is not None}
     for i, p in zip(tests, holm([p for p, _ in tests.values()]), strict=True):
@@ -208,7 +208,7 @@ def _not_run(claim: Claim, reason: str) -> Judged:
     return Judged(claim, "not run", missing="; ".join(part for part in (reason, claim.needs) if part))
 
 
-def _by_entry(paper: Paper, found: Sequence[Record]) -> dict[str, list[Record]]:
+def _by_entry(paper: Paper, cell_records: Sequence[Record]) -> dict[str, list[Record]]:
     """The records of every entry that a claim or a reported number is about, by the id of the entry.
 
     A record belongs to an entry if the method and settings that made its images are the entry's, whatever its name. An
@@ -221,7 +221,9 @@ def _by_entry(paper: Paper, found: Sequence[Record]) -> dict[str, list[Record]]:
     for id in ids:
         facts = _facts(paper.suite, paper.entries[id]) if id in paper.entries else None
         of[id] = [
-            record for record in found if (record["method"] == id if facts is None else _holds(record["config"], facts))
+            record
+            for record in cell_records
+            if (record["method"] == id if facts is None else _holds(record["config"], facts))
         ]
     return of
 
