@@ -25,17 +25,17 @@ from torch import Tensor
 from t2ibench.core.errors import UserError
 from t2ibench.core.files import write_whole
 from t2ibench.core.progress import track
-from t2ibench.core.seeds import derive_seed
+from t2ibench.core.seeds import derive_seed, uniform
 from t2ibench.data.attributes import Covers, covers, likeliest
+from t2ibench.data.split import Split
 from t2ibench.datasets import avatars
 from t2ibench.methods.gan_cls import BATCH, Config, Method
 from t2ibench.methods.gan_cls.settings import VARIANTS
-from t2ibench.methods.gan_cls.style_transfer import Recaption, change, kept, one_said_otherwise, other_captions
+from t2ibench.methods.gan_cls.style_transfer import Recaption, change, kept, mentions_of, other_captions, reworded
 from t2ibench.networks.models import Models
 from t2ibench.stats.intervals import cluster_mean_interval
 from t2ibench.stats.paired import between_samples
 
-KINDS = {"one attribute said otherwise": one_said_otherwise, "another image's caption": other_captions}
 COLUMNS = (
     "generator",
     "new caption",
@@ -46,6 +46,28 @@ COLUMNS = (
     "grey levels changed",
     "nearer",
 )
+
+
+def one_said_otherwise(split: Split, seed: int) -> list[Recaption]:
+    """One recaption for each image that has a caption in which one literal can be exchanged for another value of its
+    attribute; images without such a caption are left out.
+
+    The exchange is drawn uniformly from all that are possible. Raises ValueError as `other_captions` does.
+    """
+    recaptions = []
+    for row, mentions in enumerate(mentions_of(split)):
+        possible = [
+            Recaption(caption, text, frozenset(set(literals) - {literal} | {other}))
+            for caption, literals in zip(split.captions[row], mentions, strict=True)
+            for literal in literals
+            for other, text in reworded(caption, literal, split.vocabulary)  # type: ignore[arg-type]
+        ]
+        if possible:
+            recaptions.append(possible[int(uniform(derive_seed(seed, "otherwise", row), 1)[0] * len(possible))])
+    return recaptions
+
+
+KINDS = {"one attribute said otherwise": one_said_otherwise, "another image's caption": other_captions}
 
 
 def main() -> None:

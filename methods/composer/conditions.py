@@ -63,12 +63,6 @@ def chosen(letters: str) -> Tensor:
     return torch.tensor([letter in letters for letter in LETTERS])
 
 
-def of_captions(words: Tensor, word_mask: Tensor, sentence: Tensor) -> Conditions:
-    """Captions and nothing else."""
-    values = {"words": words, "word_mask": word_mask, "sentence": sentence}
-    return Conditions(values, chosen("T").expand(len(words), -1))
-
-
 def between(a: Conditions, b: Conditions, letters: str, share: float | Tensor) -> Conditions:
     """a, with the global conditions of `letters` the given share of the way to those of b: 0 is a's and 1 is b's, bit
     for bit.

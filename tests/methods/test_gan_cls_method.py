@@ -1,5 +1,5 @@
-"""The method GAN-CLS: images depend on their own request alone, weights that do not fit are one line, features write
-figures.
+"""The method GAN-CLS: images depend on their own request alone, weights that do not fit are one line,
+interpolations end at plain images.
 """
 
 import dataclasses
@@ -15,7 +15,6 @@ from t2ibench.core import plugins
 from t2ibench.core.errors import UserError
 from t2ibench.core.settings import configure
 from t2ibench.methods.gan_cls import Config, Method
-from t2ibench.methods.gan_cls.figures import save_noise_interpolation, save_sentence_interpolation, save_style_transfer
 from t2ibench.methods.gan_cls.text_encoder import EncoderShape
 from t2ibench.methods.gan_cls.train import recipe
 from t2ibench.networks import weights as weight_files
@@ -108,24 +107,6 @@ def train_style_encoder(folder, models, steps=3, **settings):
     losses = [trained.step(i, i / steps) for i in range(steps)]
     weight_files.write(folder / "tiny-style.safetensors", *trained.result(), {"data": None, "optimised_for": None})
     return trained, losses
-
-
-def test_features_write_figures(models, tmp_path):
-    train_style_encoder(tmp_path, models)
-    method = Method(CONFIG, models)
-    save_style_transfer(
-        method,
-        torch.from_numpy(colour_split(3).images.read([0, 1, 2])),
-        ["a card", "two cards"],
-        tmp_path / "style.png",
-    )
-    save_sentence_interpolation(method, [("a", "b"), ("c", "d")], tmp_path / "texts.png", steps=5)
-    save_noise_interpolation(method, ["a"], tmp_path / "noise.png", steps=4)
-    assert [Image.open(tmp_path / f"{name}.png").size for name in ("style", "texts", "noise")] == [
-        (196, 196),
-        (328, 130),
-        (262, 64),
-    ]
 
 
 def test_interpolations_begin_and_end_with_plain_images(models):
