@@ -1,9 +1,8 @@
-"""The style encoder inverts what can be inverted; verification is chance for noise and certain for planted styles."""
+"""The style encoder inverts what can be inverted, and a stopped training goes on as if it was not stopped."""
 
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from gan_cls_data import colour_split, tiny_encoder
@@ -14,7 +13,6 @@ from t2ibench.methods.gan_cls import style_network
 from t2ibench.methods.gan_cls.networks import Generator, Shape
 from t2ibench.methods.gan_cls.settings import StyleSettings
 from t2ibench.methods.gan_cls.style_network import WhitenedEncoder
-from t2ibench.methods.gan_cls.style_score import background_colours, roc_auc, style_pairs, verification_auc
 from t2ibench.methods.gan_cls.train_style import StyleRecipe, directions
 
 
@@ -155,35 +153,3 @@ def test_a_style_run_that_was_stopped_goes_on_as_if_it_was_not(linear_recipe, se
         stopped.step(i, 0.0)
     resumed.load_state(stopped.state())
     assert [resumed.step(i, 0.0) for i in (3, 4)] == losses[3:]
-
-
-def test_random_labels_are_chance_and_planted_styles_are_found():
-    generator = torch.Generator().manual_seed(0)
-    clusters = np.arange(2000) % 20
-    noise = torch.randn(2000, 16, generator=generator)
-    chance, spread = verification_auc(noise, clusters)
-    assert chance == pytest.approx(0.5, abs=0.02)
-    assert 0 < spread < 0.02
-    planted = torch.randn(20, 16, generator=generator)[clusters] + 0.3 * noise
-    assert verification_auc(planted, clusters)[0] > 0.95
-
-
-def test_pairs_are_of_different_images_within_and_between_clusters():
-    clusters = np.repeat(np.arange(5), 3)
-    same, other = style_pairs(clusters, 500, seed=0)
-    assert (same[0] != same[1]).all()
-    assert (clusters[same[0]] == clusters[same[1]]).all()
-    assert (clusters[other[0]] != clusters[other[1]]).all()
-    with pytest.raises(ValueError, match="needs pairs within and between clusters"):
-        style_pairs(np.zeros(9), 10, seed=0)
-
-
-def test_the_area_counts_ties_half():
-    assert roc_auc(np.array([2.0, 3.0]), np.array([1.0, 2.0])) == (1 + 1 + 1 + 0.5) / 4
-
-
-def test_background_colours_are_those_of_the_upper_corners():
-    images = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
-    images[:, 0, :8, :8] = 100
-    images[:, 0, :8, -8:] = 200
-    assert background_colours(images).tolist() == [[150, 0, 0]]
