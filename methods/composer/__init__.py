@@ -2,9 +2,9 @@
 from other images.
 
 An image is decomposed into caption, semantics, palette, sketch, instances, depth, intensity and a masked image; a UNet
-learns to put it together from any subset of them. No code or weights of the paper are public: what it does not say is
-ours, and says so. It draws of captions, of any set of conditions of several sources, and edits by inversion under one
-caption and sampling under another.
+learns to put it together from any subset of them. No code or weights of the paper are public: what the paper leaves
+open is our choice, and marked so. The method draws from captions and from any set of conditions of several sources. It
+edits by inversion under one caption and sampling under another.
 """
 
 import itertools
@@ -47,8 +47,8 @@ class Method:
     """Draws with a trained base; the request's seed makes the noise."""
 
     def __init__(self, config: Config, models: Models) -> None:
-        """Raises UserError for weights that are missing, damaged, or do not fit their config, and settings that cannot
-        be.
+        """Raises UserError for weights that are missing, damaged, or do not fit their config, and for settings out of
+        range.
         """
         if config.steps < 1 or config.steps > diffusion.TIMES or not 0 <= config.threshold < 1:
             raise UserError(
@@ -66,7 +66,7 @@ class Method:
 
     @property
     def needs_parts(self) -> bool:
-        """Whether instances and depth are those of exact parts, which an image file does not have."""
+        """Whether instances and depth are read from exact parts, which an image file does not have."""
         return self.reader.decomposition.exact
 
     def text_to_image(self, requests: Sequence[TextToImage]) -> Tensor:
@@ -82,11 +82,10 @@ class Method:
         )
 
     def compose(self, requests: Sequence[Compose]) -> Tensor:
-        """One image per request, uint8 [B, 3, R, R]: row i depends on requests[i] alone. Raises ValueError for no
-        request.
+        """One image per request, uint8 [B, 3, R, R]: row i depends on requests[i] alone.
 
-        Where the network reads exact parts, a source without leaves out instances and depth. Raises UserError for a
-        source that lacks anything else that its task takes from it.
+        If the network reads exact parts, a source without parts gives neither instances nor depth. Raises UserError for
+        a source that lacks anything else that its task takes from it, and ValueError for no request.
         """
         if not requests:
             raise ValueError("compose needs at least one request")
@@ -94,7 +93,7 @@ class Method:
         return torch.cat([self.composed(task, [*same]) for task, same in runs])
 
     def composed(self, task: Task, requests: Sequence[Compose]) -> Tensor:
-        """Images of requests of one task."""
+        """Images of requests that all have one task."""
         config, side = self.config, self.drawing.model.shape.image_size
         c2 = self.reader.conditions(task.c2, requests).to(self.models.device)
         known = self.known(requests, side) if task.keep else None
@@ -102,34 +101,34 @@ class Method:
             x0 = self.images_of([request.sources["A"] for request in requests], side)
             c1 = self.reader.conditions(task.c1, requests).to(self.models.device)
             noise = renoised(self.drawing.invert(x0, c1, config.inversion_steps), self.noise(requests), config.renoise)
-            made = put_back(
+            images = put_back(
                 self.drawing.way_back(noise, c1, c2, config.edit_scale, config.inversion_steps, known), known
             )
         else:
             c2 = self.foreseen(c2, requests) if set(task.given) == {"T"} else c2
-            made = self.drawing.sample(self.noise(requests), against(task, c2), c2, config.guidance_scale, known)
-        return self.finished(made, requests, keep=task.keep)
+            images = self.drawing.sample(self.noise(requests), against(task, c2), c2, config.guidance_scale, known)
+        return self.finished(images, requests, keep=task.keep)
 
     def foreseen(self, captions: Conditions, requests: Sequence[Any]) -> Conditions:
-        """Captions, and the image embeddings that the prior makes of them where there is one."""
+        """Captions with the image embeddings that the prior makes from them; without a prior, captions alone."""
         captions = captions.to(self.models.device)
         if self.drawing.prior is None:
             return captions
-        seen = self.drawing.embedding(captions.values["sentence"], [request.seed for request in requests])
-        return united([captions, Conditions({"E": seen}, chosen("E").to(seen.device).expand(len(seen), -1))], len(seen))
+        e = self.drawing.embedding(captions.values["sentence"], [request.seed for request in requests])  # [B, D]
+        return united([captions, Conditions({"E": e}, chosen("E").to(e.device).expand(len(e), -1))], len(e))
 
     def unedited(self, requests: Sequence[Edit]) -> Tensor:
-        """What each edit starts from, uint8 [B, 3, R, R]: drawn of no condition at all, or the real image as the
-        network sees it.
+        """The image that each edit starts from, uint8 [B, 3, R, R].
+
+        It is drawn without any condition, or is the real image at the size of the network.
         """
         return self.finished(self.starts(requests), requests)
 
     def edit(self, requests: Sequence[Edit]) -> Tensor:
-        """Each source after its caption went from the neutral text to the target: inverted under the one, drawn under
-        the other.
+        """Each source after its caption went from the neutral text to the target text: uint8 [B, 3, R, R].
 
-        What else is kept of it are its own representations, `edit_keeps`. uint8 [B, 3, R, R]: row i depends on
-        requests[i] alone.
+        The source is inverted under the neutral text and drawn again under the target. The setting `edit_keeps` names
+        its own conditions that hold both times. Row i depends on requests[i] alone.
         """
         x0, config, device = self.starts(requests), self.config, self.models.device
         kept = self.reader.taken(
@@ -138,7 +137,7 @@ class Method:
         texts = (
             self.reader.captions([getattr(request, side) for request in requests]) for side in ("neutral", "target")
         )
-        c1, c2 = (united([kept, said], len(requests)).to(device) for said in texts)
+        c1, c2 = (united([kept, text], len(requests)).to(device) for text in texts)
 
         def inverted(rows: Tensor) -> Tensor:
             return self.drawing.invert(x0[rows], c1.rows(rows), config.inversion_steps)
@@ -147,14 +146,14 @@ class Method:
         return self.finished(self.drawing.way_back(noise, c1, c2, config.edit_scale, config.inversion_steps), requests)
 
     def starts(self, requests: Sequence[Edit]) -> Tensor:
-        """x_0 of what edits start from, float [B, 3, R, R] in [-1, 1]."""
+        """x_0 of the images that edits start from, float [B, 3, R, R] in [-1, 1]."""
         side = self.drawing.model.shape.image_size
 
-        def made(rows: Tensor) -> Tensor:
-            some = [requests[int(row)] for row in rows]
-            nothing, noise = united([], len(some)).to(self.models.device), self.noise(some)
+        def make(rows: Tensor) -> Tensor:
+            missing = [requests[int(row)] for row in rows]
+            nothing, noise = united([], len(missing)).to(self.models.device), self.noise(missing)
             drawn = self.drawing.sample(noise, nothing, nothing, 1.0).clamp(-1, 1)
-            images = zip(drawn.split(1), some, strict=True)
+            images = zip(drawn.split(1), missing, strict=True)
             return torch.cat(
                 [
                     one if request.image is None else self.images_of([Source(request.image)], side)
@@ -162,14 +161,14 @@ class Method:
                 ]
             )
 
-        return self.once([("start", *start_of(request)) for request in requests], made)
+        return self.once([("start", *start_of(request)) for request in requests], make)
 
     def images_of(self, sources: Sequence[Source], side: int) -> Tensor:
-        """Images of sources at a size, float [B, 3, side, side]."""
+        """Images of sources at another size, float [B, 3, side, side]."""
         return to_float(resized(self.reader.images("A", sources), side)).to(self.models.device)
 
     def known(self, requests: Sequence[Compose], side: int) -> Known:
-        """A of each request, and where it stays."""
+        """The source A of each request, and the mask of its pixels that stay."""
         return self.images_of([request.sources["A"] for request in requests], side), holes(requests, side).to(
             self.models.device
         )
@@ -180,14 +179,18 @@ class Method:
         return latents([request.seed for request in requests], 3, side, side).to(self.models.device)
 
     def finished(self, images: Tensor, requests: Sequence[Any], *, keep: bool = False) -> Tensor:
-        """Images as they are handed out, enlarged where there is an upsampler: uint8, on the CPU. keep: known pixels
-        are put back.
+        """Images as they are handed out, uint8 on the CPU: enlarged, if there is an upsampler.
+
+        keep: whether the known pixels of the source are put back.
         """
         images = self.drawing.upsample(images, [request.seed for request in requests])
         return to_uint8(put_back(images, self.known(requests, images.shape[-1]) if keep else None)).cpu()
 
     def once(self, keys: Sequence[tuple[str, ...]], make: Callable[[Tensor], Tensor]) -> Tensor:
-        """Rows [B, 3, R, R] by key; those that were not made before are made of the positions of their requests."""
+        """Tensors by key, [B, 3, R, R]; each is made once and then kept.
+
+        make: makes the missing ones, given the positions of their keys.
+        """
         missing = {key: row for row, key in enumerate(keys) if key not in self._held}
         if missing:
             rows = torch.tensor(list(missing.values()))
@@ -196,7 +199,7 @@ class Method:
 
 
 def start_of(request: Edit) -> tuple[str, ...]:
-    """What decides the image that an edit starts from."""
+    """A key for the image that an edit starts from: equal keys, equal images."""
     return (str(request.seed),) if request.image is None else ("real", pixel_hash(request.image))
 
 
@@ -204,5 +207,5 @@ def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, mod
     """The training of the base, the upsampler or the prior. Raises UserError for an unknown part or key."""
     if part not in TRAININGS:
         raise UserError(f"composer has no part {part!r}{did_you_mean(part, PARTS)}")
-    config, made = TRAININGS[part]
-    return made(configure(config, {"seed": seed, **settings}, f"composer {part}"), train, val, models)
+    config, build = TRAININGS[part]
+    return build(configure(config, {"seed": seed, **settings}, f"composer {part}"), train, val, models)

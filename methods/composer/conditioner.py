@@ -1,9 +1,9 @@
 """What the conditions become before the trunk sees them (section "composition" of the paper).
 
-Caption, image embedding and palette are added to the timestep embedding and are tokens of the cross-attention; sketch,
-instances, depth, intensity and masked image have a stack of convolutions each, whose outputs are summed. A condition
-that is dropped adds nothing at all: its embedding is left out, rather than computed from zeros, and its tokens are
-masked.
+Caption, image embedding and palette are added to the timestep embedding, and are also tokens of the cross-attention.
+Sketch, instances, depth, intensity and masked image each have a stack of convolutions, and the outputs are summed. A
+condition that is dropped adds nothing: its embedding is left out instead of being computed from zeros, and its tokens
+are masked.
 """
 
 import math
@@ -19,10 +19,15 @@ from t2ibench.methods.composer.settings import Shape
 
 @dataclass(frozen=True)
 class Encoded:
-    """Embeddings of every condition, by letter, before it is decided which are used.
+    """Embeddings of every condition, by letter, before it is decided which conditions are used.
 
-    vectors [B, 4C]; tokens [B, n, ctx]; word_mask bool [B, L]; maps [B, C_l, R, R]. They depend on neither t nor x_t,
-    so one encoding serves all steps of sampling and both sets of conditions of guidance.
+    vectors: [B, 4C], for the timestep embedding.
+    tokens: [B, n, ctx], for the cross-attention.
+    word_mask: bool [B, L], False where a token is no word; None without a caption.
+    maps: [B, C_l, R, R], for the input of the trunk.
+
+    They depend on neither t nor x_t, so one encoding serves all steps of sampling and both sets of conditions of
+    guidance.
     """
 
     vectors: Mapping[str, Tensor]
@@ -33,9 +38,12 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Context:
-    """What the trunk reads beside x_t and t: vector [B, 4C], tokens [B, N, ctx], local [B, C_l, R, R].
+    """What the trunk reads beside x_t and t.
 
-    mask: bool [B, N], False where a token is not seen.
+    vector: [B, 4C], the sum of the vectors.
+    tokens: [B, N, ctx], those of all global conditions.
+    mask: bool [B, N], False for a token that is not to be seen.
+    local: [B, C_l, R, R], the sum of the maps.
     """
 
     vector: Tensor
@@ -61,7 +69,7 @@ class Conditioner(nn.Module):
         self.maps = nn.ModuleDict({letter: local_stack(count, shape) for letter, count in channels.items()})
 
     def encode(self, conditions: Conditions) -> Encoded:
-        """Embeddings of all conditions that have values. What is not present may hold anything, also NaN."""
+        """Embeddings of all conditions that have values. Values of an absent condition may be anything, even NaN."""
         values, seen = conditions.values, dict(zip(LETTERS, conditions.present.unbind(1), strict=True))
         vectors, tokens, word_mask = {}, {}, None
         for letter in GLOBALS:
@@ -69,9 +77,8 @@ class Conditioner(nn.Module):
             if name not in values:
                 continue
             value = hidden(values[name], seen[letter])
-            value = (
-                math.sqrt(self.shape.palette) * value.sqrt() if letter == "P" else value
-            )  # unit mean square, as the embeddings
+            if letter == "P":
+                value = math.sqrt(self.shape.palette) * value.sqrt()  # unit mean square, as the embeddings have
             vectors[letter] = self.vectors[letter](value)
             if letter != "T":
                 tokens[letter] = self.tokens[letter](value).unflatten(1, (self.shape.tokens, self.shape.ctx_dim))
@@ -85,7 +92,7 @@ class Conditioner(nn.Module):
         return Encoded(vectors, tokens, word_mask, maps)
 
     def context(self, encoded: Encoded, present: Tensor) -> Context:
-        """What is left of the embeddings where bool [B, 8] says which conditions are used."""
+        """The embeddings of the conditions that are used. present: bool [B, 8], which of them these are."""
         shape, rows = self.shape, len(present)
         seen = dict(zip(LETTERS, present.unbind(1), strict=True))
         blank = next(self.words.parameters()).new_zeros
@@ -97,15 +104,15 @@ class Conditioner(nn.Module):
             local = local + hidden(value, seen[letter])
         tokens, masks = [], []
         for letter, count in (("E", shape.tokens), ("P", shape.tokens), ("T", shape.max_words)):
-            part = blank(rows, count, shape.ctx_dim)
+            padded = blank(rows, count, shape.ctx_dim)
             mask = torch.zeros(rows, count, dtype=torch.bool, device=present.device)
             if letter in encoded.tokens:
-                found = hidden(encoded.tokens[letter], seen[letter])
-                part[:, : found.shape[1]] = found
-                mask[:, : found.shape[1]] = seen[letter][:, None]
+                embedded = hidden(encoded.tokens[letter], seen[letter])
+                padded[:, : embedded.shape[1]] = embedded
+                mask[:, : embedded.shape[1]] = seen[letter][:, None]
             if letter == "T" and encoded.word_mask is not None:
                 mask[:, : encoded.word_mask.shape[1]] &= encoded.word_mask
-            tokens.append(part)
+            tokens.append(padded)
             masks.append(mask)
         return Context(vector, torch.cat(tokens, 1), torch.cat(masks, 1), local)
 
@@ -114,7 +121,7 @@ class Conditioner(nn.Module):
 
 
 def hidden(values: Tensor, present: Tensor) -> Tensor:
-    """Zeros in the rows that are not present, whatever they hold: a product would keep NaN. present: bool [B]."""
+    """Values with zeros in the rows that are not present, bool [B]. A product would keep a NaN in them."""
     return torch.where(present.view(-1, *[1] * (values.ndim - 1)), values, 0.0)
 
 
@@ -123,8 +130,9 @@ def mlp(inputs: int, width: int, outputs: int) -> nn.Sequential:
 
 
 def local_stack(channels: int, shape: Shape) -> nn.Sequential:
-    """Three convolutions, [B, channels, R_c, R_c] to [B, C_l, R, R]; the last two halve the sides where maps are four
-    times as large.
+    """Three convolutions, [B, channels, R_c, R_c] to [B, C_l, R, R].
+
+    The last two halve the sides if the maps are four times as large as the image.
     """
     stride = 2 if shape.cond_size > shape.image_size else 1
     layers = [nn.Conv2d(channels, shape.local_hidden, 3, padding=1), nn.SiLU()]

@@ -10,20 +10,27 @@ from t2ibench.core.errors import UserError
 
 LETTERS = "TEPSGDIM"  # caption, image embedding, palette, sketch, instances, depth, intensity, masked image
 GLOBALS, LOCALS = "TEP", "SGDIM"
-VALUES = {
-    "T": ("words", "word_mask", "sentence")
-}  # what a letter holds; the others are one tensor under their own name
+# the tensors of a letter; every other letter has one tensor, under its own name
+VALUES = {"T": ("words", "word_mask", "sentence")}
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """values: tensors by letter, those of T by name; a letter without values is absent everywhere. present: bool [B,
-    8], as LETTERS.
+    """The conditions of a batch of B samples.
 
-    words [B, L, D_w], word_mask bool [B, L], sentence [B, D]; E [B, D]; P [B, 156] >= 0; S, D [B, 1, R, R] in [0, 1]
-    (1: stroke, near); G [B, C, R, R] in {0, 1}; I [B, 1, R, R] in [-1, 1]; M [B, 4, R, R]: colours in [-1, 1] times k,
-    and k (1: known). `present` is the only thing that dropout, tasks and guidance change; values of what is not
-    present are never looked at.
+    values: tensors by letter; T has three tensors, by name. A letter without values is absent from every sample.
+    present: bool [B, 8], which conditions each sample has, in the order of LETTERS.
+
+    The tensors are:
+    words [B, L, D_w], word_mask bool [B, L], sentence [B, D]: the caption, T.
+    E [B, D]: the image embedding.
+    P [B, 156], at least 0: the palette.
+    S, D [B, 1, R, R] in [0, 1]: sketch (1: stroke) and depth (1: near).
+    G [B, C, R, R] in {0, 1}: the instances.
+    I [B, 1, R, R] in [-1, 1]: the intensity.
+    M [B, 4, R, R]: colours in [-1, 1] times k, then k (1: known).
+
+    Dropout, tasks and guidance change `present` alone. Values of a condition that is not present are never read.
     """
 
     values: Mapping[str, Tensor]
@@ -38,17 +45,14 @@ class Conditions:
                 )
 
     def only(self, letters: str) -> "Conditions":
-        """The same with those of `letters` alone, as far as they were present.
-
-        Raises UserError for what is no letter.
-        """
+        """The same conditions; only those in `letters` stay present. Raises UserError for an unknown letter."""
         return replace(self, present=self.present & chosen(letters).to(self.present.device))
 
     def with_present(self, present: Tensor) -> "Conditions":
         return replace(self, present=present)
 
     def rows(self, index: Tensor) -> "Conditions":
-        """The rows of an index, in its order; one that stands there twice is there twice."""
+        """The rows that an index names, in its order; a row may be named more than once."""
         return Conditions({name: value[index] for name, value in self.values.items()}, self.present[index])
 
     def to(self, device: torch.device) -> "Conditions":
@@ -64,12 +68,13 @@ def chosen(letters: str) -> Tensor:
 
 
 def between(a: Conditions, b: Conditions, letters: str, share: float | Tensor) -> Conditions:
-    """a, with the global conditions of `letters` the given share of the way to those of b: 0 is a's and 1 is b's, bit
-    for bit.
+    """The conditions a, with the global conditions in `letters` moved towards those of b.
 
-    share: in [0, 1], one for all or one a row, [B]. Image embeddings turn (slerp), palettes and sentences are averaged;
-    words, which cannot be, are those of the nearer end. Raises UserError for a local condition, ValueError where only
-    one of the two has a letter.
+    share: how far they move, in [0, 1]; one number for all rows, or one a row, [B]. 0 gives a's and 1 gives b's values,
+    bit for bit.
+
+    Image embeddings turn (slerp); palettes and sentences are averaged. Words cannot be averaged: they are those of the
+    nearer end. Raises UserError for a local condition, and ValueError if only one of a and b has a condition.
     """
     if wrong := [letter for letter in letters if letter not in GLOBALS]:
         raise UserError(f"composer: nothing lies between two conditions {wrong[0]!r}, expected letters of {GLOBALS}")
@@ -88,7 +93,10 @@ def between(a: Conditions, b: Conditions, letters: str, share: float | Tensor) -
 
 
 def slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
-    """On the arc from a to b, float32 [B, D], both of one length; share [B, 1]. Straight where they are parallel."""
+    """The point at a share [B, 1] of the arc from a to b, float32 [B, D]. a and b have equal lengths.
+
+    Parallel vectors have no arc between them: there the point lies on the straight line.
+    """
     a, b = a.double(), b.double()
     angle = torch.nn.functional.cosine_similarity(a, b, dim=1).clamp(-1, 1).acos()[:, None]
     arc = (((1 - share) * angle).sin() * a + (share * angle).sin() * b) / angle.sin()
@@ -97,20 +105,26 @@ def slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Dropout:
-    """Probabilities of the joint dropout: of dropping all, of keeping all, and of dropping each where neither
-    happens.
+    """Probabilities of the joint dropout.
+
+    none: that all conditions are dropped.
+    every: that all are kept.
+    drop: that a condition is dropped if neither happens, one for each of LETTERS.
     """
 
     none: float = 0.1
     every: float = 0.1
-    drop: tuple[float, ...] = (0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.7, 0.5)  # as LETTERS
+    drop: tuple[float, ...] = (0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.7, 0.5)
 
 
 def joint_dropout(draws: Tensor, available: Tensor, dropout: Dropout) -> Tensor:
     """Which conditions each sample keeps, bool [B, 8].
 
-    draws: [B, 9], uniform in [0, 1): the first decides between none, every and a coin for each, the others are the
-    coins. available: bool [B, 8]. Kept embeddings are not rescaled, whatever is dropped.
+    draws: [B, 9], uniform in [0, 1). The first number decides between none, every and a coin for each condition; the
+    others are the coins.
+    available: bool [B, 8], the conditions that the sample has.
+
+    Kept embeddings are not rescaled, whatever is dropped.
     """
     branch = draws[:, :1]
     kept = draws[:, 1:] >= torch.tensor(dropout.drop, device=draws.device)

@@ -13,15 +13,15 @@ COSINE: dict[str, Any] = {
     "beta_schedule": "squaredcos_cap_v2",
     "prediction_type": "epsilon",
 }
-CLIPPED = (
-    -5.1
-)  # half log signal-to-noise ratio at which DPM-Solver starts: beyond, epsilon says nothing about the image
+# half log signal-to-noise ratio at which DPM-Solver starts; below it epsilon says nothing about the image
+CLIPPED = -5.1
 BEYOND = 1e6  # a threshold that is never reached; diffusers' own, 1, would make thresholding dynamic in name alone
 
 
 def alphas_bar() -> Tensor:
-    """Signal power abar_t for t = 0 ... 999, float32: cos^2((t / T + 0.008) / 1.008 * pi / 2), each beta at most
-    0.999.
+    """Signal power abar_t for t = 0 ... 999, float32: cos^2((t / T + 0.008) / 1.008 * pi / 2).
+
+    Each beta is at most 0.999.
     """
     from diffusers import DDIMScheduler
 
@@ -48,10 +48,11 @@ def draws(seed: int, like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def sampler(name: str, steps: int, threshold: float, prediction: str = "epsilon", highest: float = BEYOND) -> Any:
-    """diffusers' scheduler for one run of sampling, with dynamic thresholding at the quantile `threshold` (0: none).
+    """diffusers' scheduler for one run of sampling.
 
-    prediction: what the network tells, "epsilon", or "sample": x_0 itself. highest: the most that |x_0| is divided by;
-    1 clips it.
+    threshold: quantile of the dynamic thresholding; 0: none.
+    prediction: what the network predicts, the noise ("epsilon") or x_0 itself ("sample").
+    highest: the most that |x_0| is divided by; 1 clips it.
     """
     from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
@@ -69,7 +70,7 @@ def sampler(name: str, steps: int, threshold: float, prediction: str = "epsilon"
 
 
 def inverse_sampler(steps: int) -> Any:
-    """diffusers' scheduler that goes from x_0 to x_T, on the grid of DDIM: nothing is clipped on the way."""
+    """diffusers' scheduler that goes from x_0 to x_T on the grid of DDIM. It clips nothing on the way."""
     from diffusers import DDIMInverseScheduler
 
     scheduler: Any = DDIMInverseScheduler(**COSINE, clip_sample=False, timestep_spacing="leading")
@@ -85,7 +86,8 @@ def sample(
 ) -> Tensor:
     """x_0 from x_T [B, 3, R, R], or the other way with an inverse scheduler. Each row depends on itself alone.
 
-    predict: (x_t, t as integers [B]) to noise. keep: changes each x_t that is yet to be denoised, given its t.
+    predict: a function from (x_t, t as integers [B]) to the noise.
+    keep: a function that changes each x_t before it is denoised further, given its t.
     """
     x, times = start, scheduler.timesteps.tolist()
     for t, following in zip(times, [*times[1:], None], strict=True):

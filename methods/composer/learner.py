@@ -1,5 +1,6 @@
-"""What the three trainings of Composer share: AdamW with a warm-up, clipped gradients, and the average of the weights
-that is shipped.
+"""What the three trainings of Composer share: AdamW with a warm-up, clipped gradients, and averaged weights.
+
+The averaged weights are those that are shipped.
 """
 
 import copy
@@ -26,8 +27,11 @@ class Learner(Generic[Network]):
         self.optimiser = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=0.0)
 
     def step(self, index: int, seed: int, loss: Callable[[], Tensor], rate: float = 1.0) -> dict[str, float]:
-        """One step down `loss`, whose dropout is drawn from the seed; rate: share of the learning rate, beside that of
-        the warm-up.
+        """One step down the gradient of a loss; returns the loss and the norm of the gradient.
+
+        index: number of the step, for the warm-up.
+        seed: decides the dropout in the loss.
+        rate: a factor on the learning rate, beside that of the warm-up.
         """
         device = next(self.model.parameters()).device.type
         self.optimiser.param_groups[0]["lr"] = (
@@ -62,6 +66,6 @@ class Learner(Generic[Network]):
 
 
 def card_facts(train: Split, val: Split, digest: str, seed: int) -> dict[str, Any]:
-    """What a card says of the data; nothing is trained to please a judge."""
+    """What a card says about the data. No part of Composer is optimised for a judge."""
     data = {"dataset": train.dataset, "train": train.name, "validation": val.name, "digest": digest}
     return {"data": data, "seed": seed, "optimised_for": None}

@@ -21,9 +21,9 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def load_drawing(config: Config, models: Models) -> Drawing:
-    """The base, and the upsampler and the prior where they are named.
+    """The base, with the upsampler and the prior that the config names.
 
-    Raises UserError for weights that are missing or do not fit.
+    Raises UserError for weights that are missing or do not fit together.
     """
     base, device = models.weights(config.weights), models.device
     model, upsampler, prior = load_denoiser(base), None, None
@@ -35,9 +35,9 @@ def load_drawing(config: Config, models: Models) -> Drawing:
             )
     if config.prior:
         prior = load_prior(models.weights(config.prior)).to(device)
-        if (made := models.weights(config.prior).config["clip"]) != (read := base.config["extractors"]["clip"]):
+        if (written := models.weights(config.prior).config["clip"]) != (read := base.config["extractors"]["clip"]):
             raise UserError(
-                f"{config.prior} makes embeddings of {made}, {config.weights} reads those of {read}: train a prior "
+                f"{config.prior} makes embeddings of {written}, {config.weights} reads those of {read}: train a prior "
                 f"for it"
             )
     return Drawing(model.to(device), config, upsampler, prior)
@@ -56,12 +56,12 @@ def load_prior(weights: Weights) -> Prior:
 
 
 def rebuilt(weights: Weights, shape: type[Any], build: Callable[[Any], Network]) -> Network:
-    """The network in evaluation mode. Raises UserError where tensors and card do not fit."""
+    """A network in evaluation mode. Raises UserError if its tensors do not fit the config of its card."""
     try:
         given = settings.configure(
             shape, {field.name: weights.config[field.name] for field in dataclasses.fields(shape)}, weights.name
         )
-        with torch.random.fork_rng(devices=[]):  # of weights that are replaced at once
+        with torch.random.fork_rng(devices=[]):  # the network draws weights, which are replaced at once
             model = build(given)
         model.load_state_dict(dict(weights.tensors), assign=True)
     except (KeyError, RuntimeError) as error:

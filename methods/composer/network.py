@@ -32,12 +32,12 @@ class Denoiser(nn.Module):
         return self.predict(x, t, self.conditioner(conditions))
 
     def predict(self, x: Tensor, t: Tensor, context: Context) -> Tensor:
-        """The same, of conditions that are embedded already.
+        """The same for conditions that are embedded already.
 
-        A trunk that predicts v tells sqrt(1 - abar) x_t + sqrt(abar) v.
+        If the trunk predicts v, the noise is sqrt(1 - abar) x_t + sqrt(abar) v.
         """
         inputs = torch.cat([x, context.local], 1)
-        told = self.trunk(
+        output = self.trunk(
             inputs,
             t,
             encoder_hidden_states=context.tokens,
@@ -45,9 +45,9 @@ class Denoiser(nn.Module):
             encoder_attention_mask=context.mask,
         ).sample
         if self.shape.prediction == "epsilon":
-            return told
+            return output
         signal = self.abar.to(x.device)[t].view(-1, 1, 1, 1)
-        return (1 - signal).sqrt() * x + signal.sqrt() * told[:, :3].float()
+        return (1 - signal).sqrt() * x + signal.sqrt() * output[:, :3].float()
 
     def guided(self, x: Tensor, t: Tensor, c1: Context, c2: Context, scale: float) -> Tensor:
         """w * eps(x_t, c2) + (1 - w) * eps(x_t, c1) for two sets of conditions, [B, 3, R, R].
@@ -64,8 +64,9 @@ def guide(eps1: Tensor, eps2: Tensor, scale: float) -> Tensor:
 
 
 def build_trunk(shape: Shape) -> nn.Module:
-    """An untrained trunk; as in GLIDE the last layer of each residual block, of each attention and of all starts at
-    zero.
+    """An untrained trunk.
+
+    As in GLIDE, the last layer of each residual block, of each attention and of the whole trunk starts at zero.
     """
     from diffusers import UNet2DConditionModel
 
@@ -101,6 +102,6 @@ def last_layers(trunk: Any) -> list[nn.Module]:
     from diffusers.models.attention_processor import Attention
     from diffusers.models.resnet import ResnetBlock2D
 
-    found: list[nn.Module] = [module.conv2 for module in trunk.modules() if isinstance(module, ResnetBlock2D)]
-    found += [module.to_out[0] for module in trunk.modules() if isinstance(module, Attention)]
-    return [*found, trunk.conv_out]
+    layers: list[nn.Module] = [module.conv2 for module in trunk.modules() if isinstance(module, ResnetBlock2D)]
+    layers += [module.to_out[0] for module in trunk.modules() if isinstance(module, Attention)]
+    return [*layers, trunk.conv_out]

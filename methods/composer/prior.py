@@ -1,8 +1,8 @@
-"""The prior: a small diffusion model that makes an image embedding E of a caption's embedding, for tasks that have a
-caption alone.
+"""The prior: a small diffusion model from the embedding of a caption to an image embedding E.
 
-As in unCLIP and the lab's earlier model: four tokens (sentence, time, noisy E, and one that is read), causal attention,
-and x_0 itself as what is predicted. The paper says no more than its size, its steps and its guidance.
+Tasks that have only a caption use it. As in unCLIP and the lab's earlier model there are four tokens (sentence, time,
+noisy E, and one whose output is read), attention is causal, and the network predicts x_0 itself. The paper gives only
+its size, its steps and its guidance.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ CHECKED, STEPS, SCALES = 500, 25, (1.0, 3.0)  # held-out images on the card; ste
 
 
 class Prior(nn.Module):
-    """E, given a noisy one and a sentence. No sentence: zeros, which none is."""
+    """Predicts E from a noisy E and a sentence. Zeros stand for no sentence: no embedding is zero."""
 
     def __init__(self, shape: PriorShape) -> None:
         from diffusers import PriorTransformer
@@ -55,12 +55,12 @@ class Prior(nn.Module):
         nn.init.normal_(trunk.proj_to_clip_embeddings.weight, std=0.02 / (2 * shape.layers) ** 0.5)
 
     def forward(self, x: Tensor, t: Tensor, sentences: Tensor) -> Tensor:
-        """Of x_t [B, D] at integer times [B] and sentences [B, D] of unit RMS: E, [B, D]."""
-        seen = x.new_ones(len(x), 0)  # of no words; with a mask, diffusers also makes the attention causal
-        return self.trunk(x, t, proj_embedding=sentences, attention_mask=seen).predicted_image_embedding
+        """The predicted E [B, D], from x_t [B, D] at integer times [B] and sentences [B, D] of unit RMS."""
+        no_words = x.new_ones(len(x), 0)  # given a mask, diffusers also makes the attention causal
+        return self.trunk(x, t, proj_embedding=sentences, attention_mask=no_words).predicted_image_embedding
 
     def sampled(self, noise: Tensor, sentences: Tensor, steps: int, scale: float) -> Tensor:
-        """E of sentences, guided away from that of none: [B, D] of unit RMS."""
+        """E of sentences, guided away from the E of no sentence: [B, D] of unit RMS."""
 
         def predict(x: Tensor, t: Tensor) -> Tensor:
             wanted = self(x, t, sentences)
@@ -71,7 +71,12 @@ class Prior(nn.Module):
 
 @dataclass(frozen=True)
 class Embedded:
-    """Images [N, D], every different caption [U, D], and for each image the rows of its captions."""
+    """The embeddings of a split, of unit RMS.
+
+    images: [N, D].
+    sentences: [U, D], one for every distinct caption.
+    captions: for each image, the rows of its captions in `sentences`.
+    """
 
     images: Tensor
     sentences: Tensor
@@ -79,7 +84,7 @@ class Embedded:
 
 
 def embedded(clip: Clip, split: Split) -> Embedded:
-    """A split as CLIP embeds it, unit RMS, from the cache where it was embedded before.
+    """The embeddings of a split under a CLIP, computed once and kept in the cache.
 
     Raises UserError for an image without a caption.
     """
@@ -109,7 +114,7 @@ class PriorRecipe:
     def __init__(self, config: PriorTraining, train: Split, val: Split, models: Models) -> None:
         """Embeds images and captions.
 
-        Raises UserError where that cannot be, or CLIP's embeddings are not of the network's size.
+        Raises UserError for an image without a caption, or if CLIP's embeddings do not have the network's size.
         """
         self.config, self.device, self.steps = config, models.device, config.steps
         self.splits = train.take(range(config.images or len(train))), val.take(range(min(CHECKED, len(val))))
@@ -137,7 +142,8 @@ class PriorRecipe:
         rows = batch_rows(derive_seed(self.config.seed, "rows"), index, count, self.config.batch)
         picks, drops = uniform(seed, 2 * len(rows)).reshape(2, -1)
         captions = [self.train.captions[row] for row in rows]
-        sentences = self.train.sentences[[own[int(pick * len(own))] for own, pick in zip(captions, picks, strict=True)]]
+        chosen = [numbers[int(pick * len(numbers))] for numbers, pick in zip(captions, picks, strict=True)]
+        sentences = self.train.sentences[chosen]
         sentences = torch.where(torch.from_numpy(drops < self.config.p_drop)[:, None], 0.0, sentences).to(self.device)
         x0 = self.train.images[torch.from_numpy(rows)].to(self.device)
         noise, t = diffusion.draws(derive_seed(seed, "noise"), x0)
@@ -163,18 +169,20 @@ class PriorRecipe:
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
-        """Mean cosine with the embedding of the caption's held-out image: of what is made of the caption, of what is
-        made of another's, of the caption's own embedding, and of the mean embedding of the training images.
+        """Mean cosines with the embeddings of held-out images.
+
+        They are taken of what the prior makes from an image's caption and from another image's caption, of the
+        caption's own embedding, and of the mean embedding of the training images.
         """
-        x0, sentences = self.val.images, self.val.sentences[[own[0] for own in self.val.captions]]
+        x0, sentences = self.val.images, self.val.sentences[[numbers[0] for numbers in self.val.captions]]
         noise = latents(
             [derive_seed(self.config.seed, "validate", row) for row in range(len(x0))], self.shape.embed_dim
         )
         model = self.learner.averaged()
         numbers: dict[str, Any] = {"images": len(x0), "steps": STEPS}
         for scale in SCALES:
-            made = model.sampled(noise.to(self.device), sentences.to(self.device), STEPS, scale).cpu()
-            for name, other in (("", made), ("_other_caption", made.roll(1, 0))):
+            sampled = model.sampled(noise.to(self.device), sentences.to(self.device), STEPS, scale).cpu()
+            for name, other in (("", sampled), ("_other_caption", sampled.roll(1, 0))):
                 numbers[f"cosine_w{scale:g}{name}"] = cosine(other, x0)
         mean = self.train.images.mean(0, keepdim=True)
         return {**numbers, "cosine_caption": cosine(sentences, x0), "cosine_mean": cosine(mean, x0)}

@@ -1,5 +1,4 @@
-"""Drawing with trained networks: guided sampling, inversion and the way back, regions that stay as they are (section 8
-of the sheet).
+"""Drawing with trained networks: guided sampling, inversion and the way back, and regions that stay as they are.
 
 Every pass has BATCH rows, so that the same kernels run however many images are drawn: see t2ibench/networks/passes.py.
 """
@@ -22,13 +21,12 @@ from t2ibench.methods.composer.upsampler import Upsampler
 from t2ibench.networks.passes import in_passes
 
 BATCH = 8
-Known = tuple[
-    Tensor, Tensor
-]  # an image x_0 [B, 3, R, R] in [-1, 1], and k [B, 1, R, R]: 1 where it stays, 0 where it is drawn anew
+# an image x_0 [B, 3, R, R] in [-1, 1], and k [B, 1, R, R]: 1 for a pixel that stays, 0 for one that is drawn anew
+Known = tuple[Tensor, Tensor]
 
 
 class Drawing:
-    """Images of sets of conditions, float [B, 3, R, R] on the device of the model; they may pass [-1, 1] a little."""
+    """Draws images from sets of conditions: float [B, 3, R, R], on the model's device, a little beyond [-1, 1]."""
 
     def __init__(
         self, model: Denoiser, config: Config, upsampler: Upsampler | None = None, prior: Prior | None = None
@@ -42,16 +40,14 @@ class Drawing:
     def uncomposited(
         self, noise: Tensor, c1: Conditions, c2: Conditions, scale: float, known: Known | None = None
     ) -> Tensor:
-        """The same before known pixels are put back into the result: `leak` tells how far they moved."""
+        """The same before known pixels are put back into the result, so that `leak` can tell how far they moved."""
         config = self.config
         return self._run(
             lambda: diffusion.sampler(config.sampler, config.steps, config.threshold), noise, c1, c2, scale, known
         )
 
     def invert(self, x0: Tensor, conditions: Conditions, steps: int = 50) -> Tensor:
-        """The noise x_T of which DDIM makes x0 [B, 3, R, R] under these conditions: without guidance, without
-        thresholds.
-        """
+        """The noise x_T from which DDIM draws x0 [B, 3, R, R] under conditions, without guidance or thresholds."""
         return self._run(lambda: diffusion.inverse_sampler(steps), x0, conditions, conditions, 1.0)
 
     def reconfigure(
@@ -63,11 +59,10 @@ class Drawing:
         steps: int = 50,
         known: Known | None = None,
     ) -> Tensor:
-        """Bidirectional guidance: x0 is inverted under c1 and comes back under c2; what differs between them is the
-        edit.
+        """Bidirectional guidance: x0 is inverted under c1 and drawn again under c2. Their difference is the edit.
 
-        scale > 1 also guides the way back from c1 to c2, with the threshold that guidance needs; without, c1 = c2 is
-        the identity up to the error of the round trip.
+        A scale above 1 also guides the way back from c1 to c2, with the threshold that guidance needs. At scale 1,
+        equal c1 and c2 give x0 back, up to the error of the round trip.
         """
         return put_back(self.way_back(self.invert(x0, c1, steps), c1, c2, scale, steps, known), known)
 
@@ -80,9 +75,9 @@ class Drawing:
 
     @torch.no_grad()
     def upsample(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
-        """Images at the size of the upsampler, drawn anew; as they are where there is none.
+        """Images drawn anew at the size of the upsampler; without an upsampler they stay as they are.
 
-        Clamped to [-1, 1] before.
+        The upsampler reads them clamped to [-1, 1].
         """
         if self.upsampler is None:
             return images
@@ -96,12 +91,11 @@ class Drawing:
 
     @torch.no_grad()
     def embedding(self, sentences: Tensor, seeds: Sequence[int]) -> Tensor:
-        """Image embeddings of captions by the prior, [B, D] of unit RMS: of several candidates the one nearest to its
-        caption.
+        """Image embeddings that the prior makes from captions, [B, D] of unit RMS.
 
-        sentences: [B, D], of unit RMS.
+        Of several candidates the one nearest to its caption is taken. sentences: [B, D], of unit RMS.
         """
-        model, config, found = self.prior, self.config, []
+        model, config, drawn = self.prior, self.config, []
         assert model is not None, "there is no prior: name one in the config"
         for candidate in range(config.prior_candidates):
             noise = latents([derive_seed(seed, "prior", candidate) for seed in seeds], model.shape.embed_dim).to(
@@ -111,8 +105,8 @@ class Drawing:
             def one_pass(rows: Tensor, noise: Tensor = noise) -> Tensor:
                 return model.sampled(noise[rows], sentences[rows], config.prior_steps, config.prior_scale)
 
-            found.append(in_passes(one_pass, torch.arange(len(sentences), device=sentences.device), BATCH))
-        candidates = torch.stack(found)  # [K, B, D]
+            drawn.append(in_passes(one_pass, torch.arange(len(sentences), device=sentences.device), BATCH))
+        candidates = torch.stack(drawn)  # [K, B, D]
         best = (candidates * sentences).sum(2).argmax(0)
         return candidates[best, torch.arange(len(sentences), device=best.device)]
 
@@ -139,24 +133,25 @@ class Drawing:
 
 
 def composited(x: Tensor, t: int, noise: Tensor, known: Known) -> Tensor:
-    """x_t whose known pixels are those of the source at that time, all along with the same noise."""
+    """x_t in which known pixels are the source's at time t, made with the same noise at every step."""
     x0, k = known
     return torch.where(k > 0, diffusion.noised(x0, noise, torch.tensor([t]), diffusion.alphas_bar()), x)
 
 
 def put_back(images: Tensor, known: Known | None) -> Tensor:
-    """Images in whose known pixels the source stands, bit for bit."""
+    """Images with the source's values in known pixels, bit for bit."""
     return images if known is None else torch.where(known[1] > 0, known[0], images)
 
 
 def leak(images: Tensor, known: Known) -> Tensor:
-    """Root mean square of what images, before `put_back`, differ from the source in its known pixels, [B]; 0 where none
-    is known.
+    """Root mean square difference between images before `put_back` and the source, over its known pixels: [B].
+
+    0 for an image without known pixels.
     """
     x0, k = known
     return ((images - x0).square() * k).sum((1, 2, 3)).div(3 * k.sum((1, 2, 3)).clamp(min=1)).sqrt()
 
 
 def renoised(x: Tensor, noise: Tensor, share: float) -> Tensor:
-    """sqrt(1 - r^2) x_T + r noise, the start of a freer way back; r in [0, 1], 0: x_T itself."""
+    """sqrt(1 - r^2) x_T + r noise, the start of a freer way back. share: r in [0, 1]; 0 gives x_T itself."""
     return math.sqrt(1 - share**2) * x + share * noise

@@ -21,24 +21,22 @@ class Shape:
     num_res_blocks: int = 1
     attention: tuple[int, ...] = (16, 8)  # sides of the maps that have attention
     head_channels: int = 48
-    gn_groups: int = (
-        16  # of several channels each: a channel that is a group of its own loses its mean, and with it the tint of x_t
-    )
+    # groups of several channels: a channel that is a group of its own loses its mean, and with it the tint of x_t
+    gn_groups: int = 16
     dropout: float = 0.1
     out_channels: int = 3  # 6: the noise, and the range of its variance (which DDIM and DPM-Solver do not read)
     ctx_dim: int = 192
     embed_dim: int = 128  # of the sentence and the image embedding
     words_dim: int = 128  # of the text encoder's last hidden states
     max_words: int = 32
-    tokens: int = 4  # of the image embedding; as many of the palette
+    tokens: int = 4  # for the image embedding, and as many for the palette
     local_channels: int = 8
     local_hidden: int = 32
     cond_size: int = 64  # side of the maps that are read: image_size, or four times that
     seg_channels: int = 1  # 1: a silhouette; else one channel a part and one of their boundaries
     palette: int = 156
-    prediction: Literal["epsilon", "v"] = (
-        "epsilon"  # of the trunk; v: what a small training needs, or images keep the tint of their noise
-    )
+    # what the trunk predicts; a small training needs v, or images keep the tint of their noise
+    prediction: Literal["epsilon", "v"] = "epsilon"
 
     def __post_init__(self) -> None:
         """Raises UserError for sizes that no network can have."""
@@ -110,9 +108,9 @@ Size = Literal["xs", "s", "m", "paper"]
 
 @dataclass(frozen=True)
 class UpsamplerShape:
-    """A network from images of image_size / factor to images of image_size. No condition is among its inputs.
+    """A network from images of image_size / factor to images of image_size. It reads no condition.
 
-    patch: pixels a side that are folded into the channels of one place of the trunk, at a quarter of the cost for 2.
+    patch: pixels a side that are folded into the channels of one position of the trunk; 2 takes a quarter of the cost.
     """
 
     image_size: int = 64
@@ -128,8 +126,8 @@ class UpsamplerShape:
     prediction: Literal["epsilon", "sample"] = "epsilon"  # "sample": the image, which a small training learns sooner
 
 
-# The paper's are 1.1B and 300M, their lists of channels unknown: those of the lab's earlier models, with more channels
-# at the lowest sides of the first, as the paper says of it. 320; 1, 2, 3, 5 would be 1.02B.
+# The paper's upsamplers have 1.1B and 300M parameters; it does not give their channels. These are the channels of the
+# lab's earlier models, with more at the lowest sides of the first, as the paper says. (320; 1, 2, 3, 5 has 1.02B.)
 UPSAMPLERS: dict[str, dict[str, Any]] = {
     "xs": {"patch": 2, "channel_mult": (1, 2, 3), "attention": (), "prediction": "sample"},
     "s": {"image_size": 128, "attention": (16,), "gn_groups": 8},
@@ -155,7 +153,7 @@ UpsamplerSize = Literal["xs", "s", "paper-256", "paper-1024"]
 
 @dataclass(frozen=True)
 class PriorShape:
-    """A transformer from a sentence's embedding to an image's, both of embed_dim."""
+    """A transformer from the embedding of a sentence to that of an image; both have embed_dim numbers."""
 
     embed_dim: int = 128
     layers: int = 4
@@ -175,41 +173,38 @@ class Config:
     """How a trained base is sampled."""
 
     weights: str = "composer-avatars"
-    guidance_scale: float = (
-        1.5  # w of w * eps(c2) + (1 - w) * eps(c1); the paper: 3, which is too much for the small base
-    )
+    guidance_scale: float = 1.5  # w in w * eps(c2) + (1 - w) * eps(c1); the paper's 3 is too much for the small base
     sampler: Literal["dpmpp2m", "ddim"] = "dpmpp2m"
     steps: int = 6  # the paper: 50, solver not named; more than 6 change little at 32 pixels
-    threshold: float = 0.995  # quantile of |x0| to which each prediction is brought back
+    threshold: float = 0.995  # each predicted x0 is brought back to this quantile of |x0|; 0: none
     upsampler: str = "composer-upsampler-avatars"  # weights; "": images have the size of the base
-    upsampler_steps: int = 1  # of a network that tells the image at once; the paper: 20
-    prior: str = "composer-prior-avatars"  # weights that make an image embedding of a caption; "": none
+    upsampler_steps: int = 1  # enough for a network that predicts the image itself; the paper: 20
+    prior: str = "composer-prior-avatars"  # weights that make an image embedding from a caption; "": none
     prior_steps: int = 10  # the paper: 100
     prior_scale: float = 3.0
-    prior_candidates: int = 1  # of which the one nearest to the caption is taken
-    inversion_steps: int = 20  # of DDIM, there and back
-    edit_scale: float = 2.0  # w of the way back of an inversion: at 1 few edits reach their target
-    renoise: float = 0.0  # r in [0, 1] of new noise in x_T before the way back, for variations of a reconfiguration
-    edit_keeps: str = ""  # letters of a source's own representations that hold while its caption changes
-    ignores: str = ""  # letters of conditions that are never looked at, for ablations
-    source_side: int = 64  # pixels at which images are taken apart: those that the network was trained on had so many
+    prior_candidates: int = 1  # embeddings that are drawn; the one nearest to the caption is taken
+    inversion_steps: int = 20  # of DDIM, on each of the two ways
+    edit_scale: float = 2.0  # w on the way back from an inversion; at 1 few edits reach their target
+    renoise: float = 0.0  # share r in [0, 1] of new noise in x_T before the way back, for variations
+    edit_keeps: str = ""  # letters of the source's own conditions that stay while its caption changes
+    ignores: str = ""  # letters of conditions that are never read, for ablations
+    source_side: int = 64  # side in pixels at which images are taken apart; that of the training images
 
 
 @dataclass(frozen=True)
 class Optimisation:
-    """What every training has. Where the paper is silent the values are those of the lab's other models, or ours."""
+    """The settings of every training. What the paper does not say follows the lab's other models, or is ours."""
 
     seed: int = 0
     batch: int = 32
     learning_rate: float = 3e-4  # the larger ones: 2e-4
     warmup: int = 500  # steps
     clip_norm: float = 1.0
-    precision: Literal["float32", "bfloat16"] = (
-        "bfloat16"  # of the passes of training; weights, losses and sampling are float32
-    )
-    ema: float = 0.999  # the paper's line: 0.9999, for a million steps
-    steps: int = 20_000  # the budget where `train` is told none
-    images: int = 0  # the first so many of the split; 0: all
+    # of the passes of training; weights, losses and sampling are float32
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    ema: float = 0.999  # decay of the averaged weights; the paper: 0.9999, for a million steps
+    steps: int = 20_000  # the budget if `train` is given none
+    images: int = 0  # only so many of the split's first images; 0: all
 
 
 @dataclass(frozen=True)
@@ -217,12 +212,12 @@ class Training(Optimisation):
     """One training of a base."""
 
     size: Size = "xs"
-    phase1_frac: float = 0.6  # share of the budget that sees the image embedding alone
-    p_none: float = 0.1  # every condition is dropped
-    p_every: float = 0.1  # none is
-    p_drop: float = 0.5  # each of the others by its own coin
-    p_drop_intensity: float = 0.7  # it holds nearly all of the image
-    p_drop_phase1: float = 0.1  # of the image embedding, as long as there is no other condition
+    phase1_frac: float = 0.6  # share of the budget during which the image embedding is the only condition
+    p_none: float = 0.1  # probability that every condition is dropped
+    p_every: float = 0.1  # probability that none is dropped
+    p_drop: float = 0.5  # otherwise: of dropping each condition
+    p_drop_intensity: float = 0.7  # higher, because intensity holds nearly all of the image
+    p_drop_phase1: float = 0.1  # of dropping the image embedding while it is the only condition
     clip: str = "clip-guide-avatars"
     sketch: str = "canny"
     instances: str = "parts"
@@ -239,8 +234,8 @@ class UpsamplerTraining(Optimisation):
     warmup: int = 100
     ema: float = 0.99
     steps: int = 2_000
-    p_blur: float = 0.5  # of blurring the small image, as what the base draws is not quite sharp
-    judge: str = "attribute-judge-avatars"  # whose features say on the card how far images are from the originals
+    p_blur: float = 0.5  # probability of blurring the small image, because the base's images are not quite sharp
+    judge: str = "attribute-judge-avatars"  # its features measure for the card how far images are from the originals
 
 
 @dataclass(frozen=True)
@@ -253,5 +248,5 @@ class PriorTraining(Optimisation):
     warmup: int = 100
     ema: float = 0.99
     steps: int = 1_000
-    p_drop: float = 0.1  # of the caption, for guidance
+    p_drop: float = 0.1  # probability of dropping the caption, for guidance
     clip: str = "clip-guide-avatars"

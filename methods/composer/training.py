@@ -1,6 +1,6 @@
 """Training of the base: the mean squared error of the noise, under a random subset of the conditions of each image.
 
-Two phases, as in the paper: the image embedding alone, then all eight with the joint dropout.
+It has two phases, as in the paper: first the image embedding alone, then all eight conditions with the joint dropout.
 """
 
 import dataclasses
@@ -37,9 +37,9 @@ class ComposerRecipe:
     name = "composer"
 
     def __init__(self, config: Training, train: Split, val: Split, models: Models) -> None:
-        """Takes the split apart, or finds that in the cache.
+        """Extracts the representations of both splits, or reads them from the cache.
 
-        Raises UserError for settings or data that do not go together.
+        Raises UserError for settings or data that do not fit together.
         """
         if config.images > len(train):
             raise UserError(
@@ -84,7 +84,7 @@ class ComposerRecipe:
         return self.learner.step(index, seed, loss)
 
     def batch(self, rows: np.ndarray, seed: int, alone: bool) -> tuple[Tensor, Conditions]:
-        """x_0 in [-1, 1] and what is left of its conditions. alone: the image embedding is the only one there is."""
+        """x_0 in [-1, 1], and its conditions after the dropout. alone: use the image embedding only."""
         images = torch.from_numpy(np.ascontiguousarray(self.train.images.read(rows)))
         kept = torch.from_numpy(uniform(derive_seed(seed, "dropout"), 9 * len(rows))).view(-1, 9)
         extracted = part_of(self.extracted, rows)
@@ -93,18 +93,17 @@ class ComposerRecipe:
             conditions = Conditions({"E": extracted.embedding}, present)
         else:
             seeds = [derive_seed(seed, "row", row) for row in range(len(rows))]
-            texts = [caption(self.train.captions[row], own) for row, own in zip(rows, seeds, strict=True)]
+            texts = [caption(self.train.captions[row], row_seed) for row, row_seed in zip(rows, seeds, strict=True)]
             whole = resized(images, self.shape.cond_size)
             conditions = self.decomposition.conditions(whole, extracted, texts, seeds, self.shape.seg_channels)
             conditions = conditions.with_present(joint_dropout(kept, conditions.present, self.dropout))
         return to_float(resized(images, self.shape.image_size)).to(self.device), conditions.to(self.device)
 
     def error(self, predicted: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        """Mean squared error of each sample, [B]: of the noise (eq. 1 of the paper), or of v = sqrt(abar) noise -
-        sqrt(1 - abar) x_0.
+        """Mean squared error of each sample, [B].
 
-        The latter (Salimans and Ho, ICLR 2022) is the former over abar: where there is little signal, errors count as
-        errors of the image.
+        It is that of the noise (eq. 1 of the paper), or of v = sqrt(abar) noise - sqrt(1 - abar) x_0 (Salimans and Ho,
+        ICLR 2022). The error of v is that of the noise over abar, so at low signal it counts as an error of the image.
         """
         error = diffusion.loss(predicted, noise)
         return error if self.shape.prediction == "epsilon" else error / self.abar.to(t.device)[t]
@@ -130,16 +129,16 @@ class ComposerRecipe:
 
     @torch.no_grad()
     def preview(self) -> Tensor:
-        """Held-out images; below, what is made of all their conditions, of their captions, and of their sketches."""
+        """A row of held-out images, then rows drawn from all their conditions, their captions, and their sketches."""
         drawing = Drawing(self.averaged(), Config(steps=SHOWN_STEPS))
         x0, conditions = self.held_out(SHOWN)
         noise = latents([derive_seed(self.config.seed, "preview", row) for row in range(len(x0))], *x0.shape[1:]).to(
             self.device
         )
-        made = [to_uint8(x0)]
+        rows = [to_uint8(x0)]
         for letters, scale in ((LETTERS, 1.0), ("T", SHOWN_SCALE), ("S", SHOWN_SCALE)):
-            made.append(to_uint8(drawing.sample(noise, conditions.only(""), conditions.only(letters), scale)))
-        return torch.cat(made).cpu()
+            rows.append(to_uint8(drawing.sample(noise, conditions.only(""), conditions.only(letters), scale)))
+        return torch.cat(rows).cpu()
 
     def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         extractors = {name: getattr(self.config, name) for name in ("clip", "sketch", "instances", "depth")}
@@ -184,5 +183,5 @@ def part_of(extracted: Extracted, rows: np.ndarray) -> Extracted:
 
 
 def caption(captions: tuple[str, ...], seed: int) -> str | None:
-    """One of an image's captions, or None where it has none."""
+    """One of an image's captions, or None for an image without captions."""
     return captions[int(uniform(derive_seed(seed, "caption"), 1)[0] * len(captions))] if captions else None

@@ -1,7 +1,7 @@
-"""The upsampler: a small diffusion model that draws an image anew at twice or four times the size, given only the small
-one.
+"""The upsampler: a small diffusion model that draws an image anew at twice or four times the size.
 
-It sees no condition, as in the paper: what it changes about one is measured by extracting it again at both sizes.
+It reads the small image and no condition, as in the paper. How much it changes a condition is measured by extracting
+that condition at both sizes.
 """
 
 import dataclasses
@@ -29,25 +29,31 @@ CHECKED, SHOWN, STEPS = 128, 8, 4  # held-out images on the card and in a previe
 
 
 class Upsampler(nn.Module):
-    """What of x_t is noise, or the image, given a small one; of the image, how it differs from the small one."""
+    """Predicts the noise in x_t, or the image, given the small image.
+
+    If it predicts the image, the trunk only gives the difference to the enlarged small one.
+    """
 
     def __init__(self, shape: UpsamplerShape) -> None:
         super().__init__()
         self.shape, self.trunk = shape, build_trunk(shape)
 
     def forward(self, x: Tensor, t: Tensor, low: Tensor) -> Tensor:
-        """Of x_t [B, 3, R, R] at integer times [B] and small images [B, 3, R / factor, R / factor] in [-1, 1]: [B, 3,
-        R, R].
+        """The prediction, [B, 3, R, R].
+
+        x: x_t, [B, 3, R, R].
+        t: integer times, [B].
+        low: small images in [-1, 1], [B, 3, R / factor, R / factor].
         """
         blurry = F.interpolate(low, x.shape[2:], mode="bilinear")
         inputs = F.pixel_unshuffle(torch.cat([x, blurry], 1), self.shape.patch)
-        made = F.pixel_shuffle(self.trunk(inputs, t).sample, self.shape.patch)
-        return made + blurry if self.shape.prediction == "sample" else made
+        output = F.pixel_shuffle(self.trunk(inputs, t).sample, self.shape.patch)
+        return output + blurry if self.shape.prediction == "sample" else output
 
     def sampled(self, noise: Tensor, low: Tensor, steps: int) -> Tensor:
-        """Large images [B, 3, R, R] of small ones, from noise.
+        """Large images [B, 3, R, R], drawn from noise and small images.
 
-        Clipped, not thresholded, which would make white grey.
+        x_0 is clipped, not thresholded: a dynamic threshold would make white grey.
         """
         scheduler = diffusion.sampler("dpmpp2m", steps, 1.0, self.shape.prediction, highest=1.0)
         return diffusion.sample(lambda x, t: self(x, t, low), noise, scheduler)
@@ -120,7 +126,7 @@ class UpsamplerRecipe:
         return self.learner.step(index, seed, loss, warmup_cosine(progress))
 
     def pair(self, split: Split, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Images [B, 3, R, R] and the same as the base draws them, [B, 3, R / factor, R / factor]."""
+        """Images [B, 3, R, R], and the same images at the size of the base, [B, 3, R / factor, R / factor]."""
         images = resized(torch.from_numpy(np.ascontiguousarray(split.images.read(rows))), self.shape.image_size)
         small = resized(images, self.shape.image_size // self.shape.factor)
         return to_float(images).to(self.device), to_float(small).to(self.device)
@@ -138,41 +144,42 @@ class UpsamplerRecipe:
 
     @torch.no_grad()
     def enlarged(self, count: int) -> dict[str, Tensor]:
-        """The first held-out images, uint8 [N, 3, R, R]: themselves, enlarged from the small ones, and by bicubic
-        interpolation.
+        """The first held-out images, uint8 [N, 3, R, R], by name.
+
+        originals: the images themselves.
+        model: the small images, enlarged by the upsampler.
+        bicubic: the small images, enlarged by bicubic interpolation.
         """
         x0, low = self.pair(self.val, np.arange(min(count, len(self.val))))
         noise = latents([derive_seed(self.config.seed, "held out", row) for row in range(len(x0))], *x0.shape[1:]).to(
             self.device
         )
         model = self.learner.averaged()
-        made = [model.sampled(*parts, STEPS) for parts in zip(noise.split(16), low.split(16), strict=True)]
+        enlarged = [model.sampled(*parts, STEPS) for parts in zip(noise.split(16), low.split(16), strict=True)]
         bicubic = F.interpolate(low, x0.shape[2:], mode="bicubic")
-        return {"originals": to_uint8(x0), "model": to_uint8(torch.cat(made)), "bicubic": to_uint8(bicubic)}
+        return {"originals": to_uint8(x0), "model": to_uint8(torch.cat(enlarged)), "bicubic": to_uint8(bicubic)}
 
     def preview(self) -> Tensor:
-        """Held-out images; below, what is made of them at the size of the base; below, the same by bicubic
-        interpolation.
-        """
+        """A row of held-out images, a row of the upsampler's, and a row of bicubic interpolation."""
         return torch.cat(list(self.enlarged(SHOWN).values())).cpu()
 
     def validate(self) -> dict[str, Any]:
-        """Peak signal-to-noise ratio in dB, and the distance of a judge's features, where 1 is that of other images."""
+        """Peak signal-to-noise ratio in dB, and the distance of a judge's features in units of that of other images."""
         images = self.enlarged(CHECKED)
         judge = extractors.find(self.models, self.config.judge)
-        features = {name: judge.network(some.cpu()) for name, some in images.items()}
-        apart = features["originals"]
-        scale = (apart - apart.roll(1, 0)).norm(dim=1).mean()
-        numbers: dict[str, Any] = {"images": len(apart), "steps": STEPS}
+        features = {name: judge.network(pixels.cpu()) for name, pixels in images.items()}
+        originals = features["originals"]
+        scale = (originals - originals.roll(1, 0)).norm(dim=1).mean()
+        numbers: dict[str, Any] = {"images": len(originals), "steps": STEPS}
         for name in ("model", "bicubic"):
             error = (images[name].float() - images["originals"].float()).square().mean((1, 2, 3))
             numbers[f"psnr_{name}"] = round((10 * (255**2 / error.clamp(min=1e-3)).log10()).mean().item(), 3)
-            numbers[f"features_{name}"] = round(((features[name] - apart).norm(dim=1).mean() / scale).item(), 4)
+            numbers[f"features_{name}"] = round(((features[name] - originals).norm(dim=1).mean() / scale).item(), 4)
         return numbers
 
 
 def blurred(images: Tensor) -> Tensor:
-    """A 3x3 Gaussian over [B, 3, H, W]; the border is repeated."""
+    """Images [B, 3, H, W] under a 3x3 Gaussian; the border is repeated."""
     line = torch.tensor([-1.0, 0.0, 1.0], device=images.device).square().div(-2 * BLUR**2).softmax(0)
     kernel = (line[:, None] * line).expand(3, 1, 3, 3)
     return F.conv2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), kernel, groups=3)

@@ -1,9 +1,9 @@
-"""Decomposition: eight representations of an image, each by the paper's extractor where its weights are given, by a
-kept library otherwise.
+"""Decomposition: eight representations of an image.
 
-What costs time is extracted once per split and cached: palette, sketch, instances, depth, image embedding. Captions are
-read, grey weights and holes are drawn anew for every batch. Maps are kept in 8 bits, cached or not, so that both are
-the same.
+Each is made by the paper's extractor if its weights are given, and by a kept library otherwise. Palette, sketch,
+instances, depth and image embedding take time, so they are extracted once per split and cached. Captions are embedded
+for every batch, and grey weights and holes are drawn anew. Maps have 8 bits, whether they come from the cache or not,
+so that both are the same.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,19 +33,21 @@ from t2ibench.methods.composer.decompose.scripted import file_facts
 from t2ibench.methods.composer.decompose.semantics import image_embeddings, text_embeddings
 from t2ibench.networks.models import Models
 
-VERSION = 2  # of what is cached
+VERSION = 2  # of the cached content
 KEPT = ("canny", "boundaries", "parts", "silhouette", "layers", "proxy")  # extractors that need no file
-BLOCK = 100
+BLOCK = 100  # images extracted at once
 
 
 @dataclass(frozen=True)
 class Extractors:
-    """Which extractor makes each representation that has a choice.
+    """Which extractor makes each representation that has more than one.
 
-    clip: of the zoo, or of open_clip ("ViT-L-14-336:openai", the paper's). sketch: "canny", "boundaries" (of exact
-    parts), or the TorchScript files of an edge detector and a simplifier, "edges.pt+simplify.pt". instances: "parts"
-    (exact, of the data set), "silhouette", or a file of Mask R-CNN. depth: "layers" (the order of painting of parts),
-    "proxy", or a TorchScript file of DPT.
+    clip: a CLIP of the zoo, or of open_clip ("ViT-L-14-336:openai", the paper's).
+    sketch: "canny"; "boundaries" (of exact parts); or the TorchScript files of an edge detector and a simplifier,
+    "edges.pt+simplify.pt".
+    instances: "parts" (exact ones, of the data set); "silhouette"; or a file of Mask R-CNN.
+    depth: "layers" (the order in which parts are painted); "proxy"; or a TorchScript file of DPT.
+    palette: how colours are counted.
     """
 
     clip: str = "clip-guide-avatars"
@@ -57,8 +59,11 @@ class Extractors:
 
 @dataclass(frozen=True)
 class Extracted:
-    """What is extracted once: palette float32 [N, K], embedding float32 [N, D], maps uint8 [N, 3, R, R] (sketch,
-    labels, depth).
+    """The representations of N images that are extracted once.
+
+    palette: float32 [N, K].
+    embedding: float32 [N, D].
+    maps: uint8 [N, 3, R, R]: sketch, labels, depth.
     """
 
     palette: Tensor
@@ -67,10 +72,10 @@ class Extracted:
 
 
 class Decomposition:
-    """Takes images apart. side: R, pixels of the maps."""
+    """Extracts the representations of images. side: R, the side of the maps in pixels."""
 
     def __init__(self, extractors: Extractors, models: Models, side: int) -> None:
-        """Raises UserError for weights that are not there or cannot be read."""
+        """Raises UserError for weights that are missing or broken, and for extractors that do not fit together."""
         self.extractors, self.side, device = extractors, side, models.device
         self.clip = models.clip(extractors.clip)
         edges, _, simplify = extractors.sketch.partition("+")
@@ -101,7 +106,7 @@ class Decomposition:
         """What made each representation, for cards and records."""
         clip, palette = f"{self.clip.name} {self.clip.sha256[:16]}", self.extractors.palette
         names = {"S": self.extractors.sketch, "G": self.extractors.instances, "D": self.extractors.depth}
-        made = {
+        maps = {
             letter: name if name in KEPT else file_facts(*map(Path, name.split("+"))) for letter, name in names.items()
         }
         codes = (
@@ -112,16 +117,18 @@ class Decomposition:
             "T": clip,
             "E": clip,
             "P": codes,
-            **made,
+            **maps,
             "I": f"{len(WEIGHTS)} triples",
             "M": "strokes, rectangles, half-planes",
         }
 
     def extract(self, images: Tensor, labels: Tensor | None = None, parts: int = 0) -> Extracted:
-        """Of uint8 images [B, 3, H, W]. labels: exact parts uint8 [B, H, W], counted from the farthest, of `parts` in
-        all.
+        """The representations of uint8 images [B, 3, H, W].
 
-        Raises UserError where exact parts are asked for and there are none.
+        labels: exact parts, uint8 [B, H, W], numbered from the farthest.
+        parts: how many parts there are in all.
+
+        Raises UserError if the extractors need exact parts and `labels` is None.
         """
         labels, parts = self.labels(images, labels, parts)
         maps = [
@@ -135,7 +142,7 @@ class Decomposition:
 
     @property
     def exact(self) -> bool:
-        """Whether instances are exact parts, which no image has by itself."""
+        """Whether instances are exact parts, which an image alone does not have."""
         return self._labels is None
 
     def labels(self, images: Tensor, labels: Tensor | None, parts: int) -> tuple[Tensor, int]:
@@ -153,41 +160,41 @@ class Decomposition:
         return labels, parts
 
     def sketch(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        """S in 8 bits, [B, 1, R, R]. labels: for strokes that are boundaries of parts."""
+        """S in 8 bits, [B, 1, R, R]. labels: exact parts, for strokes that are their boundaries."""
         if self._strokes is not None:
             return self.in_bytes(self._strokes(images))
         return self.in_bytes(instances.boundaries(self.labels(images, labels, 0)[0])[:, None].float())
 
     def depth(self, images: Tensor, labels: Tensor, parts: int) -> Tensor:
-        """D in 8 bits, [B, 1, R, R], of images and what `labels` found in them."""
+        """D in 8 bits, [B, 1, R, R], of images and their labels and parts as `labels` returns them."""
         if self.extractors.depth == "layers":
             return self.in_bytes(depth.layers(labels, parts))
         return self.in_bytes(proxy(labels) if self._depth is None else self._depth(images))
 
     def in_bytes(self, maps: Tensor) -> Tensor:
-        """Maps in [0, 1], [B, 1, H, W], at R pixels in 8 bits; soft values stay."""
+        """Maps in [0, 1], [B, 1, H, W], at R pixels in 8 bits; values between 0 and 1 stay."""
         small = F.interpolate(maps, (self.side, self.side), mode="area")
         return (small * 255).round().to(torch.uint8)
 
     def of_split(self, split: Split) -> Extracted:
-        """Of all images of a split, from the cache where they were taken apart before.
+        """The representations of all images of a split, from the cache if they were extracted before.
 
         Raises UserError as `extract` does.
         """
         from t2ibench.core.progress import track
 
         kind = {"version": VERSION, "facts": self.facts, "side": self.side, "images": split.digest}
-        found: list[Extracted] = []
+        extracted: list[Extracted] = []
 
-        def made() -> Extracted:
-            if not found:
+        def once() -> Extracted:
+            if not extracted:
                 starts = range(0, len(split), BLOCK)
                 blocks = [np.arange(start, min(start + BLOCK, len(split))) for start in starts]
                 done = [
                     self.extract(*read_with_parts(split, rows))
                     for rows in track(blocks, f"take apart {len(split):,} images")
                 ]
-                found.append(
+                extracted.append(
                     Extracted(
                         *(
                             torch.cat([getattr(block, name) for block in done])
@@ -195,11 +202,11 @@ class Decomposition:
                         )
                     )
                 )
-            return found[0]
+            return extracted[0]
 
-        palette = cache.cached(["composer palette", kind], lambda: made().palette.numpy())
-        embedding = cache.cached(["composer embedding", kind], lambda: made().embedding.numpy())
-        maps = cache.cached(["composer maps", kind], lambda: made().maps.numpy())
+        palette = cache.cached(["composer palette", kind], lambda: once().palette.numpy())
+        embedding = cache.cached(["composer embedding", kind], lambda: once().embedding.numpy())
+        maps = cache.cached(["composer maps", kind], lambda: once().maps.numpy())
         return Extracted(*(torch.from_numpy(array) for array in (palette, embedding, maps.astype(np.uint8))))
 
     def conditions(
@@ -210,10 +217,14 @@ class Decomposition:
         seeds: Sequence[int] | None,
         seg_channels: int,
     ) -> Conditions:
-        """All eight of uint8 images [B, 3, R, R] and what was extracted from them; a text of None is absent.
+        """All eight conditions of uint8 images [B, 3, R, R].
 
-        seeds: one a row, for the grey weights and the hole; None: Rec. 601, and the middle is the hole. Raises
-        UserError for labels that the channels of G cannot hold.
+        extracted: the representations of these images.
+        texts: their captions, [B]; None for an image without one.
+        seeds: one a row, for the grey weights and the hole. None: Rec. 601, and a hole in the middle.
+        seg_channels: the channels of G.
+
+        Raises UserError for labels that the channels of G cannot hold.
         """
         pixels, maps = to_float(images), extracted.maps
         if seg_channels > 1 and int(maps[:, 1].max()) >= seg_channels - 1:
@@ -243,7 +254,7 @@ class Decomposition:
 
 
 def pick(seed: int) -> int:
-    """Which row of WEIGHTS a seed draws."""
+    """The row of WEIGHTS that a seed draws."""
     return int(uniform(derive_seed(seed, "grey"), 1)[0] * len(WEIGHTS))
 
 

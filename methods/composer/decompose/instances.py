@@ -1,4 +1,4 @@
-"""G: which part or object a pixel shows. Exact part masks where the data set has them, Mask R-CNN; or a silhouette."""
+"""G: which part or object a pixel shows, from exact part masks of the data set, Mask R-CNN, or a silhouette."""
 
 import pickle
 from pathlib import Path
@@ -16,7 +16,7 @@ class MaskRCNN:
     """The union of all instances that torchvision's Mask R-CNN (ResNet-50, COCO) finds; the paper used YOLOv5."""
 
     def __init__(self, path: Path, device: torch.device) -> None:
-        """path: its state dict. Raises UserError where it is not."""
+        """path: a file with its state dict. Raises UserError for any other file."""
         from torchvision.models.detection import maskrcnn_resnet50_fpn
 
         self.device = device
@@ -42,8 +42,8 @@ class MaskRCNN:
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Silhouettes, uint8 [B, H, W] in {0, 1}, of uint8 images [B, 3, H, W]."""
-        found = self.network(list((images.float() / 255).to(self.device)))
-        return torch.stack([union(one["masks"], one["scores"]) for one in found]).cpu()
+        instances = self.network(list((images.float() / 255).to(self.device)))  # of each image
+        return torch.stack([union(one["masks"], one["scores"]) for one in instances]).cpu()
 
 
 def union(masks: Tensor, scores: Tensor) -> Tensor:
@@ -52,17 +52,17 @@ def union(masks: Tensor, scores: Tensor) -> Tensor:
 
 
 def shrink(labels: Tensor, side: int) -> Tensor:
-    """Labels uint8 [B, H, W] at another side: the label that covers most of each new pixel, the first of equals."""
+    """Labels uint8 [B, H, W] at another side: the label that covers most of each new pixel; of equals the lowest."""
     classes = int(labels.max()) + 1
     shares = F.interpolate(F.one_hot(labels.long(), classes).permute(0, 3, 1, 2).float(), (side, side), mode="area")
     return shares.argmax(1).to(torch.uint8)
 
 
 def planes(labels: Tensor, channels: int) -> Tensor:
-    """What the network reads of labels uint8 [B, R, R]: float32 [B, channels, R, R] in {0, 1}.
+    """Labels uint8 [B, R, R] as the network reads them: float32 [B, channels, R, R] in {0, 1}.
 
-    One channel: a silhouette, everything that is not 0. More: one for each of channels - 1 parts, then the boundaries
-    between parts, which also keep apart what touches.
+    One channel is a silhouette: everything that is not 0. More channels are one for each of channels - 1 parts, then
+    one for the boundaries between parts, which separates parts that touch.
     """
     if channels == 1:
         return (labels > 0)[:, None].float()
@@ -72,10 +72,10 @@ def planes(labels: Tensor, channels: int) -> Tensor:
 
 def boundaries(labels: Tensor) -> Tensor:
     """Pixels with a neighbour (left, right, above, below) of another label: bool [B, H, W]."""
-    found = torch.zeros_like(labels, dtype=torch.bool)
+    edges = torch.zeros_like(labels, dtype=torch.bool)
     across, down = labels[:, :, 1:] != labels[:, :, :-1], labels[:, 1:] != labels[:, :-1]
-    found[:, :, 1:] |= across
-    found[:, :, :-1] |= across
-    found[:, 1:] |= down
-    found[:, :-1] |= down
-    return found
+    edges[:, :, 1:] |= across
+    edges[:, :, :-1] |= across
+    edges[:, 1:] |= down
+    edges[:, :-1] |= down
+    return edges

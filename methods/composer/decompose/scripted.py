@@ -1,4 +1,4 @@
-"""Networks given as TorchScript files: they bring their own code, so none of theirs has to be copied here."""
+"""Networks given as TorchScript files. Such a file contains the network's code, so none has to be copied here."""
 
 import hashlib
 from pathlib import Path
@@ -10,7 +10,7 @@ from t2ibench.core.errors import UserError
 
 
 def load_scripted(path: Path, what: str, device: torch.device) -> nn.Module:
-    """A frozen network. Raises UserError where there is no such file or it is no TorchScript."""
+    """A frozen network. Raises UserError for a file that is missing or is no TorchScript file."""
     if not path.is_file():
         raise UserError(f"composer: {what}: there is no file {path}: give a TorchScript file (torch.jit.save)")
     try:
@@ -23,5 +23,5 @@ def load_scripted(path: Path, what: str, device: torch.device) -> nn.Module:
 
 
 def file_facts(*paths: Path) -> str:
-    """What a record says of files that decided a representation: name and sha256 of each."""
+    """What a record says about the files behind a representation: name and sha256 of each."""
     return " + ".join(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}" for path in paths)

@@ -1,5 +1,6 @@
-"""T and E: what a CLIP reads in a caption and sees in an image (ViT-L/14 at 336 pixels in the paper; any of the zoo or
-open_clip here).
+"""T and E: a CLIP's embeddings of a caption and of an image.
+
+The paper uses ViT-L/14 at 336 pixels. Here it may be any CLIP of the zoo or of open_clip.
 """
 
 from collections.abc import Sequence
@@ -24,10 +25,13 @@ def image_embeddings(clip: Clip, images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def text_embeddings(clip: Clip, texts: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
-    """T of captions: words [B, L, D_w], the last hidden states; which of them are words, bool [B, L]; sentences [B, D].
+    """T of captions, three tensors on the CPU: words, word mask and sentences.
 
-    On the CPU. L is the model's context length. Raises UserError for a text tower of another build than open_clip's
-    transformers.
+    words: [B, L, D_w], the last hidden states. L is the model's context length.
+    word mask: bool [B, L], which of the states belong to words.
+    sentences: [B, D].
+
+    Raises UserError for a text tower that is not one of open_clip's transformers.
     """
     tower = clip.model if hasattr(clip.model, "ln_final") else getattr(clip.model, "text", None)
     if not isinstance(getattr(tower, "ln_final", None), nn.Module):
@@ -46,6 +50,6 @@ def text_embeddings(clip: Clip, texts: Sequence[str]) -> tuple[Tensor, Tensor, T
     finally:
         for hook in hooks:
             hook.remove()
-    read = torch.cat(tokens)
-    ends = read.argmax(1, keepdim=True)  # the end token has the highest number
-    return torch.cat(states), torch.arange(read.shape[1]) <= ends, unit_rms(sentences)
+    numbers = torch.cat(tokens)  # [B, L]
+    ends = numbers.argmax(1, keepdim=True)  # the end token has the highest number
+    return torch.cat(states), torch.arange(numbers.shape[1]) <= ends, unit_rms(sentences)
