@@ -1,11 +1,9 @@
-"""StyleT2I (Li et al., CVPR 2022): a sentence becomes a step in the latent space of a frozen StyleGAN2, with attributes
-put right.
+"""StyleT2I (Li et al., CVPR 2022): a sentence becomes a step in the latent space of a frozen StyleGAN2.
 
 Text-to-Direction maps a sentence and the seed's latent to a step s in W+; Attribute-to-Direction does so for one
 attribute. At inference Compositional Attribute Adjustment adds the attributes of the sentence that s points away from.
-The first is as the authors released it; the second and third were not released and follow a summary of the paper. Not
-here: StyleT2I-XD as a variant of its own (it is another `generator`), and the released sampler's exchange of file
-names.
+The first is as the authors released it. The other two were not released and follow a summary of the paper. Not here:
+StyleT2I-XD as a variant (it is another `generator`), and the file names that the released sampler exchanges.
 """
 
 from collections.abc import Sequence
@@ -33,9 +31,7 @@ class Method:
     """Draws a sentence from the latent of the request's seed."""
 
     def __init__(self, config: Config, models: Models) -> None:
-        """Raises UserError for weights that are missing, damaged, or of another generator or truncation than the
-        others.
-        """
+        """Raises UserError for weights that are missing, damaged, or trained for another generator or truncation."""
         self.config, self.models = config, models
         self.generator = models.stylegan2(config.generator)
         self.sentence, self.psi = self._network(config.sentence)
@@ -64,7 +60,7 @@ class Method:
 
     @torch.no_grad()
     def drawn(self, w: Tensor, s: Tensor) -> Tensor:
-        """Images of w [B, w_dim] in every row plus steps [B, L, w_dim], uint8 [B, 3, H, W] on the CPU."""
+        """Images uint8 [B, 3, H, W], on the CPU, of w [B, w_dim] in every row plus steps [B, L, w_dim]."""
         styles = in_passes(self.generator.style, w[:, None] + s)
         return to_uint8(in_passes(self.generator.synthesis, styles)).cpu()
 
@@ -75,7 +71,7 @@ class Method:
         return self.generator.mapping.w_avg.lerp(in_passes(self.generator.mapping, z), self.psi)
 
     def steps(self, prompts: Sequence[str], w: Tensor) -> Tensor:
-        """The steps of sentences from latents w [B, w_dim], [B, L, w_dim], adjusted where that is on."""
+        """The steps [B, L, w_dim] of sentences from latents w [B, w_dim]; adjusted, if the setting `caa` is on."""
         s = self.sentence.apart(prompts, w)
         if not self.config.caa:
             return s
@@ -98,8 +94,8 @@ class Method:
         weights, generator = self.models.weights(name), self.models.used[self.config.generator]["sha256"]
         network = load(weights, self.models)
         if weights.config["generator_sha256"] != generator:
-            made = f"{weights.config['generator']} with sha256 {weights.config['generator_sha256'][:12]}…"
+            trained_for = f"{weights.config['generator']} with sha256 {weights.config['generator_sha256'][:12]}…"
             raise UserError(
-                f"{name} was trained for {made}, {self.config.generator} has {generator[:12]}…: train it again"
+                f"{name} was trained for {trained_for}, {self.config.generator} has {generator[:12]}…: train it again"
             )
         return network, float(weights.config["truncation_psi"])

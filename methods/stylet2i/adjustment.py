@@ -1,9 +1,8 @@
-"""Compositional Attribute Adjustment: at inference, a sentence's direction gets the attributes that it fails to
-express.
+"""Compositional Attribute Adjustment: at inference, a sentence's step gets the attributes that it fails to express.
 
-A = {d_k : cos(d_k, s) <= 0};  s' = s + scale sum over A of d_k / |d_k|. Membership is decided by s as it came, so order
-is of no account, and nothing is brought back to a length afterwards. An added direction need not end up with a positive
-cosine.
+A = {d_k : cos(d_k, s) <= 0};  s' = s + scale sum over A of d_k / |d_k|. The set A depends on the original s alone, so
+the order of the directions does not matter. The length of s' is not changed afterwards. An added direction may still
+have a cosine with s' that is not positive.
 """
 
 from collections.abc import Sequence
@@ -12,16 +11,20 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-NULL = 1e-12  # a direction this short is none
+NULL = 1e-12  # a shorter direction counts as none
 
 
 def adjust(
     s: Tensor, directions: Sequence[Tensor], scale: float = 1.0, space: Literal["flat", "per_layer"] = "flat"
 ) -> Tensor:
-    """s' [L, w_dim] of one sentence's step s [L, w_dim] and its attributes' directions, each [L, w_dim].
+    """The adjusted step s' [L, w_dim] of one sentence.
 
-    space: cosines and lengths over all rows together ("flat"), or row by row ("per_layer"). A step of length 0 gets
-    every direction.
+    s: the step of the sentence, [L, w_dim].
+    directions: those of its attributes, each [L, w_dim].
+    scale: the length of what is added for an attribute.
+    space: take cosines and lengths over all rows together ("flat"), or row by row ("per_layer").
+
+    A step of length 0 gets every direction.
     """
     if not directions:
         return s

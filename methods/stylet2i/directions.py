@@ -1,9 +1,8 @@
-"""The network behind both kinds of direction: a text and a latent to a step in W+ (Text-to-Direction,
-Attribute-to-Direction).
+"""The network of Text-to-Direction and Attribute-to-Direction: it maps a text and a latent to a step in W+.
 
-Three linear layers with ReLUs between them, all as wide as the output in the released code; no normalisation, no
-activation at the end. What the layers read is brought to one scale where `inputs` says so: a small generator's w varies
-far more than sentence vectors do.
+It has three linear layers with ReLUs between them, in the released code all as wide as the output. There is no
+normalisation, and no activation at the end. The setting `inputs` can bring sentence vectors and w to one scale, because
+a small generator's w varies far more than sentence vectors do.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +23,7 @@ from t2ibench.networks.weights import Weights
 
 @dataclass(frozen=True)
 class Shape:
-    """rows, w_dim: of the generator's W+. The defaults are the released code's."""
+    """The sizes of a network. rows, w_dim: those of the generator's W+. The defaults are the released code's."""
 
     rows: int = 14
     w_dim: int = 512
@@ -33,9 +32,7 @@ class Shape:
     width: int = 0  # of the two hidden layers; 0: that of the output
     space: Literal["w_plus", "w"] = "w_plus"  # w: one step for all rows
     learned_words: bool = False
-    inputs: Literal["reference", "normalized"] = (
-        "reference"  # normalized: sentence vector and w each to mean 0 and deviation 1
-    )
+    inputs: Literal["reference", "normalized"] = "reference"  # normalized: text and w each to mean 0, deviation 1
     text: Literal["words", "clip"] = "words"  # clip: the sentence vector is the guide's (ours)
 
     @property
@@ -56,7 +53,7 @@ class DirectionNetwork(nn.Module):
         return self.step(self.inputs(self.text(texts), w))
 
     def inputs(self, text: Tensor, w: Tensor) -> Tensor:
-        """What the layers read of sentence vectors [B, text_width] and w [B, w_dim], side by side."""
+        """The input of the layers: sentence vectors [B, text_width] and w [B, w_dim], side by side."""
         if self.shape.inputs == "normalized":
             text, w = F.layer_norm(text, text.shape[1:]), F.layer_norm(w, w.shape[1:])
         return torch.cat([text, w], dim=1)
@@ -74,14 +71,14 @@ class DirectionNetwork(nn.Module):
         return in_passes(self.step, self.inputs(self.text.embed(texts), w))
 
     def facts(self) -> dict[str, Any]:
-        """What `load` builds the network from."""
+        """The part of a card's config from which `load` builds the network."""
         return {"shape": asdict(self.shape), **self.text.facts()}
 
 
 def load(weights: Weights, models: Models) -> DirectionNetwork:
     """A frozen network from weights.
 
-    Raises UserError where they, or the CLIP here, do not fit the config of their card.
+    Raises UserError if the tensors or the CLIP that is installed do not fit the config of the card.
     """
     try:
         config: Mapping[str, Any] = weights.config

@@ -1,7 +1,7 @@
-"""What `t2ibench train stylet2i --variant PART` trains: directions of attributes and of sentences, and what they may
-build on.
+"""What `t2ibench train stylet2i --variant PART` trains.
 
-That is the parts' segmenter, which the spatial constraint needs, and a guide fitted to the data.
+The parts are the directions of sentences and of attributes; the segmenter, which the spatial constraint needs; and a
+guide CLIP fitted to the data.
 """
 
 from collections.abc import Mapping

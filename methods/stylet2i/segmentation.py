@@ -1,9 +1,8 @@
-"""Where an attribute shows in a generated image: what the spatial constraint holds directions against.
+"""Where an attribute shows in a generated image: the masks of the spatial constraint.
 
-The paper's segmenter is weakly supervised. Here a small network learns the parts from the masks that a data set hands
-out with its split (exact ones on `avatars`): stronger supervision, and recorded in the card. Anything that is a
-`Segmenter` can stand in for it, named in the settings as `package.module:function`; it is called with the data set's
-name.
+The paper's segmenter is weakly supervised. Here a small network learns the parts from the masks of a data set (exact
+ones on `avatars`). This is stronger supervision, and the card records it. The settings can name any other `Segmenter`
+as `package.module:function`; the function is called with the data set's name.
 """
 
 import importlib
@@ -20,18 +19,19 @@ from t2ibench.networks.weights import Weights
 
 
 class Segmenter(Protocol):
-    """Masks bool [B, H, W] of images, floats in about [-1, 1], [B, 3, H, W]: the pixels that can show attribute i of
-    image i.
+    """Masks bool [B, H, W] of the pixels of image i that can show attribute i.
+
+    The images are floats [B, 3, H, W] in about [-1, 1].
     """
 
     def __call__(self, images: Tensor, attributes: Sequence[str]) -> Tensor: ...
 
 
 class PartNetwork(nn.Module):
-    """Images [B, 3, H, W] to logits of parts [B, P, H, W], H and W multiples of 4; sees about a third of an image of 64
-    pixels at once.
+    """Maps images [B, 3, H, W] to logits of parts [B, P, H, W]; H and W are multiples of 4.
 
-    It is told where it looks: a background and a white shirt differ by place alone.
+    A pixel's logits depend on about a third of an image of 64 pixels. The network also reads the position of each
+    pixel, because a background and a white shirt differ by position alone.
     """
 
     def __init__(self, parts: int, width: int) -> None:
@@ -51,9 +51,9 @@ class PartNetwork(nn.Module):
 
 
 class PartSegmenter:
-    """The pixels whose likeliest part is one that the attribute shows in.
+    """A `Segmenter`: the pixels whose likeliest part is one in which the attribute shows.
 
-    Raises UserError for an attribute that the parts leave out.
+    Calling it raises UserError for an attribute that belongs to no part.
     """
 
     def __init__(self, weights: Weights, device: torch.device) -> None:
@@ -84,7 +84,7 @@ class PartSegmenter:
 
 
 def segmenter(name: str, dataset: str, models: Models) -> tuple[Segmenter, dict[str, Any]]:
-    """A segmenter by the name of its weights or as `package.module:function`, and what a card says of it."""
+    """A segmenter and what a card says about it. name: its weights, or `package.module:function`."""
     module, colon, function = name.partition(":")
     if not colon:
         weights = models.weights(name)
@@ -94,9 +94,9 @@ def segmenter(name: str, dataset: str, models: Models) -> tuple[Segmenter, dict[
             "supervision": "part masks",
         }
     try:
-        made = getattr(importlib.import_module(module), function)(dataset)
+        loaded = getattr(importlib.import_module(module), function)(dataset)
     except (ImportError, AttributeError) as error:
         raise UserError(
             f"segmenter: {name} cannot be imported ({error}): give package.module:function, or weights of the zoo"
         ) from error
-    return made, {"segmenter": name, "supervision": getattr(made, "supervision", "unknown")}
+    return loaded, {"segmenter": name, "supervision": getattr(loaded, "supervision", "unknown")}

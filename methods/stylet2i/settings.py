@@ -1,9 +1,8 @@
-"""Every setting of StyleT2I. What an image depends on is in `Config`; what a training depends on is in the class of its
-part.
+"""Every setting of StyleT2I: `Config` for drawing images, and one class for the training of each part.
 
-The defaults of trainings are the released scripts' where they have the part ("reference"), theta being theirs for
-CelebA-HQ and CUB (10 for FFHQ's and 15 for NABirds' generator); what was not released has ours. The embedded data has
-smaller ones (`EMBEDDED`). Where code and paper differ, both can be chosen.
+The defaults of a training are those of its released script ("reference"), or ours if the part was not released. theta
+is the released value for CelebA-HQ and CUB; it is 10 for FFHQ's and 15 for NABirds' generator. The embedded data has
+smaller defaults (`EMBEDDED`). Where code and paper differ, both can be chosen.
 """
 
 from collections.abc import Mapping
@@ -26,10 +25,10 @@ ATTRIBUTE: dict[str, dict[str, Any]] = {"attribute": {}, "attribute-anywhere": {
 @dataclass(frozen=True)
 class Config:
     sentence: str = "stylet2i-sentence-avatars"  # weights of the zoo, or of a folder in T2IBENCH_WEIGHTS
-    attribute: str = "stylet2i-attribute-avatars"  # used with `caa` alone
+    attribute: str = "stylet2i-attribute-avatars"  # used only if `caa` is on
     generator: str = "stylegan2-avatars"  # the one that both were trained for
     caa: bool = True  # Compositional Attribute Adjustment; the reference (the released sampler) has none
-    caa_scale: float = 1.0  # length of what is added for an attribute
+    caa_scale: float = 1.0  # length of the direction that is added for an attribute
     caa_space: Literal["flat", "per_layer"] = "flat"
 
     def __post_init__(self) -> None:
@@ -39,7 +38,7 @@ class Config:
 
 @dataclass(frozen=True)
 class Training:
-    """What Text-to-Direction and Attribute-to-Direction have in common."""
+    """The settings that Text-to-Direction and Attribute-to-Direction share."""
 
     generator: str = ""  # of the zoo, or a file; "": stylegan2-<data set>
     clip: str = ""  # never the one that scores; "": clip-guide-<data set>
@@ -49,21 +48,15 @@ class Training:
     text_width: int = 512
     width: int = 0  # of the hidden layers; 0: that of the output
     space: Literal["w_plus", "w"] = "w_plus"
-    inputs: Literal["reference", "normalized"] = (
-        "reference"  # of the hidden layers; normalized: both texts and w of one scale
-    )
-    text: Literal["words", "clip"] = (
-        "words"  # of sentences: word vectors and GRU (paper), or the guide's own features (ours)
-    )
-    theta: float = 8.0  # length of a direction that costs nothing
+    inputs: Literal["reference", "normalized"] = "reference"  # normalized: sentence vectors and w of one scale
+    text: Literal["words", "clip"] = "words"  # sentence vectors by words and a GRU (paper), or by the guide (ours)
+    theta: float = 8.0  # longest direction without a penalty
     lambda_norm: float = 1.0  # 0: no norm penalty
     batch: int = 40
     learning_rate: float = 1e-4
     schedule: Literal["constant", "cosine"] = "constant"
-    warm_images: int = (
-        0  # ours: so many generated images of each kind stand for texts before the first step (see warm_start.py)
-    )
-    steps: int = 60_000  # where `train` is told neither steps nor minutes
+    warm_images: int = 0  # ours: generated images of each kind for the warm start (see warm_start.py); 0: none
+    steps: int = 60_000  # if `train` is given neither steps nor minutes
 
     def __post_init__(self) -> None:
         for name, low in (
@@ -88,9 +81,9 @@ class Training:
 class SentenceSettings(Training):
     """Text-to-Direction."""
 
-    loss: Literal["contrastive", "cosine"] = "contrastive"  # cosine: without the other texts of the batch
+    loss: Literal["contrastive", "cosine"] = "contrastive"  # cosine: without negatives
     contrastive_scale: Literal["reference", "paper", "exp"] = "reference"  # CLIP's stored ln(scale) | 1 | CLIP's scale
-    captions: Literal["all", "first"] = "all"  # first: one caption an image, what the released reader of CUB does
+    captions: Literal["all", "first"] = "all"  # first: one caption an image, as the released reader of CUB does
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -100,7 +93,7 @@ class SentenceSettings(Training):
 
 @dataclass(frozen=True)
 class AttributeSettings(Training):
-    """Attribute-to-Direction; unreleased."""
+    """Attribute-to-Direction, which was not released."""
 
     phrase: Literal["plain", "sentence"] = "plain"  # "long hair", or "this person has long hair"
     negative: Literal["image", "text"] = "image"  # of the semantic loss: the image a step back, or another value's text
@@ -108,17 +101,16 @@ class AttributeSettings(Training):
     lambda_semantic: float = 1.0
     lambda_spatial: float = 1.0  # 0: no spatial constraint
     segmenter: str = ""  # weights, or package.module:function; "": stylet2i-parts-<data set>
-    masks: Literal["positive", "either"] = (
-        "positive"  # the part in the image a step forward (paper), or there or in the one a step back
-    )
+    # where the attribute may show: its part in the image a step forward (paper), or in either of the two images
+    masks: Literal["positive", "either"] = "positive"
 
 
 @dataclass(frozen=True)
 class PartsSettings:
     """The segmenter of parts; ours."""
 
-    images: int = 400  # that masks are read of
-    held_out: int = 64
+    images: int = 400  # images with masks to train on
+    held_out: int = 64  # images to validate on
     width: int = 32
     batch: int = 16
     learning_rate: float = 3e-3
@@ -134,9 +126,8 @@ class PartsSettings:
 class ClipSettings:
     """A fine-tuned guide; the released script for CelebA-HQ."""
 
-    base: str = (
-        ""  # of the zoo, or model:tag of open_clip (the paper: ViT-B-32-quickgelu:openai); "": clip-guide-<data set>
-    )
+    # a CLIP of the zoo, or model:tag of open_clip (the paper: ViT-B-32-quickgelu:openai); "": clip-guide-<data set>
+    base: str = ""
     finetune: Literal["projections", "last_block"] = "projections"  # reference, by a fault | what is meant
     batch: int = 192  # 256 for CUB
     learning_rate: float = 5e-4

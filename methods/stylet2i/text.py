@@ -1,8 +1,8 @@
-"""The text encoders. Released: word vectors, one layer of a bidirectional GRU, and the mean of its two final states.
-Ours: the guide's.
+"""The text encoders: the released one, and the guide CLIP's (ours).
 
-The released code takes GloVe's vectors, frozen, and zeros for a word that has none. Without such a file the vectors are
-learned from the training's captions; a word that is not among theirs is zeros all the same.
+The released encoder has word vectors, one layer of a bidirectional GRU, and the mean of its two final states. The
+vectors are GloVe's, frozen. Without a file of them, vectors are learned for the words of the training's captions. In
+both cases an unknown word is a vector of zeros.
 """
 
 import math
@@ -20,9 +20,14 @@ from t2ibench.networks.clip import Clip
 
 
 class TextEncoder(nn.Module):
-    """Sentence vectors [B, hidden] of texts. words: the known ones, in the order of the rows of `vectors` [V, D].
+    """Maps texts to sentence vectors [B, hidden].
 
-    Texts keep their places: packing orders a batch by length and puts it back.
+    known: the known words.
+    vectors: the vector of each known word, [V, D].
+    hidden: the width of a sentence vector.
+    learned: whether the word vectors are trained.
+
+    Packing sorts a batch by length and restores its order afterwards.
     """
 
     vectors: Tensor
@@ -47,19 +52,20 @@ class TextEncoder(nn.Module):
         return final.mean(0)
 
     def facts(self) -> dict[str, Any]:
-        """Of the card."""
+        """The part of a card's config that describes the encoder."""
         return {"words": list(self.known)}
 
     @torch.no_grad()
     def embed(self, texts: Sequence[str]) -> Tensor:
-        """Sentence vectors [B, hidden], each read by itself: the same bit for bit, whatever texts are beside it."""
-        read = {text: self([text]) for text in dict.fromkeys(texts)}
-        return torch.cat([read[text] for text in texts])
+        """Sentence vectors [B, hidden]; each is computed alone, so that other texts do not change a bit of it."""
+        vectors = {text: self([text]) for text in dict.fromkeys(texts)}
+        return torch.cat([vectors[text] for text in texts])
 
 
 class ClipText(nn.Module):
-    """The guide's text features as sentence vectors [B, D], of mean square 1; nothing here is trained, or kept with the
-    weights (ours).
+    """The guide's text features as sentence vectors [B, D], of mean square 1 (ours).
+
+    It has no tensors that are trained or kept with the weights.
     """
 
     def __init__(self, clip: Clip) -> None:
@@ -77,7 +83,7 @@ class ClipText(nn.Module):
         return math.sqrt(features.shape[1]) * features
 
     def facts(self) -> dict[str, Any]:
-        """Of the card."""
+        """The part of a card's config that describes the encoder."""
         return {"clip": self.clip.name, "clip_sha256": self.clip.sha256}
 
 
@@ -87,39 +93,39 @@ def known_words(texts: Iterable[str]) -> list[str]:
 
 
 def learned_vectors(known: Sequence[str], size: int) -> Tensor:
-    """Random vectors to begin with, [V, size]."""
+    """Random word vectors for the start of a training, [V, size]."""
     return 0.3 * torch.randn(len(known), size)  # about the spread of GloVe's entries
 
 
 def file_vectors(known: Sequence[str], path: Path, size: int) -> tuple[list[str], Tensor]:
-    """Those of the words that a file in GloVe's text format has, and their vectors [V, size].
+    """The words that a file in GloVe's text format has, of the known ones, and their vectors [V, size].
 
     Raises UserError for a missing file, a line that is not numbers, or a file with none of the words at this size.
     """
-    wanted, found = set(known), dict[str, list[float]]()
+    wanted, vectors = set(known), dict[str, list[float]]()
     try:
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
-                parts = line.rstrip("\n").split(" ")
-                word = " ".join(parts[:-size])  # a few of GloVe's words hold spaces
+                fields = line.rstrip("\n").split(" ")
+                word = " ".join(fields[:-size])  # a few of GloVe's words hold spaces
                 if word in wanted:
-                    found[word] = _numbers(parts[-size:], f"{path}: line {number}")
+                    vectors[word] = _numbers(fields[-size:], f"{path}: line {number}")
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing, expected word vectors: lines of a word and {size} numbers") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is no text, expected word vectors: lines of a word and {size} numbers") from error
-    if not found:
+    if not vectors:
         raise UserError(
             f"{path} has vectors of {size} numbers for none of the {len(known)} words of the captions: give another "
             f"file"
         )
-    return sorted(found), torch.tensor([found[word] for word in sorted(found)])
+    return sorted(vectors), torch.tensor([vectors[word] for word in sorted(vectors)])
 
 
-def _numbers(parts: Sequence[str], where: str) -> list[float]:
+def _numbers(fields: Sequence[str], where: str) -> list[float]:
     try:
-        return [float(part) for part in parts]
+        return [float(field) for field in fields]
     except ValueError as error:
         raise UserError(
-            f"{where} is not a word and {len(parts)} numbers ({error}): give a file in GloVe's format"
+            f"{where} is not a word and {len(fields)} numbers ({error}): give a file in GloVe's format"
         ) from error

@@ -1,7 +1,7 @@
 """Attribute-to-Direction: a step forward must show an attribute, a step back must not, and little else may change.
 
-L = L_sem + L_spa + L_norm with I_pos = G(w + d), I_neg = G(w - d). Unreleased; from a summary of the paper. Attributes
-are drawn uniformly from the vocabulary, rare ones as often as common ones.
+L = L_sem + L_spa + L_norm with I_pos = G(w + d), I_neg = G(w - d). This part was not released and follows a summary of
+the paper. Attributes are drawn uniformly from the vocabulary, rare ones as often as common ones.
 """
 
 from collections.abc import Sequence
@@ -25,11 +25,13 @@ from t2ibench.networks.models import Models
 
 
 class AttributeRecipe(DirectionRecipe):
-    """The segmenter is loaded only where the spatial constraint is on."""
+    """The training of attribute directions. The segmenter is loaded only if the spatial constraint is on."""
 
-    own: AttributeSettings
+    config: AttributeSettings
 
-    def __init__(self, own: AttributeSettings, train: Split, val: Split, models: Models, seed: int, name: str) -> None:
+    def __init__(
+        self, config: AttributeSettings, train: Split, val: Split, models: Models, seed: int, name: str
+    ) -> None:
         """Raises UserError for a data set without a vocabulary."""
         if train.vocabulary is None or not train.vocabulary.phrases:
             raise UserError(
@@ -39,20 +41,20 @@ class AttributeRecipe(DirectionRecipe):
         self.vocabulary, self.lexicon = train.vocabulary, Lexicon.of(train.vocabulary)
         self.literals = list(self.lexicon.said)
         self.texts = [
-            attribute_text(self.lexicon, literal, k, own.phrase)
+            attribute_text(self.lexicon, literal, k, config.phrase)
             for literal in self.literals
             for k in range(self._wordings(literal))
         ]
-        super().__init__(own, self.texts, train, val, models, seed, name)
+        super().__init__(config, self.texts, train, val, models, seed, name)
         self.segmenter: Segmenter | None = None
-        if own.lambda_spatial:
-            where = own.segmenter or f"stylet2i-parts-{train.dataset}"
-            self.segmenter, said = segmenter(where, train.dataset, models)
-            self.settings = {**self.settings, "segmenter": said}
+        if config.lambda_spatial:
+            where = config.segmenter or f"stylet2i-parts-{train.dataset}"
+            self.segmenter, segmenter_facts = segmenter(where, train.dataset, models)
+            self.settings = {**self.settings, "segmenter": segmenter_facts}
 
     def warm_start(self) -> None:
-        of = self.own.warm_images, self.own.truncation_psi, self.own.theta, self.seed
-        attribute_start(self.network, self.generator, self.clip, self.texts, *of)
+        settings = self.config.warm_images, self.config.truncation_psi, self.config.theta, self.seed
+        attribute_start(self.network, self.generator, self.clip, self.texts, *settings)
 
     def losses(self, index: int) -> dict[str, Tensor]:
         literals, texts = self._draw(index)
@@ -68,76 +70,82 @@ class AttributeRecipe(DirectionRecipe):
     def _semantic(
         self, index: int, literals: Sequence[str], texts: Sequence[str], positive: Tensor, negative: Tensor
     ) -> dict[str, Tensor]:
-        said, forward = self.text_features(texts), self.image_features(positive)
-        if self.own.negative == "text":
+        text_features, forward = self.text_features(texts), self.image_features(positive)
+        if self.config.negative == "text":
             unwanted = (forward * self.text_features(self._others(index, literals))).sum(1)
         else:
-            unwanted = (self.image_features(negative) * said).sum(1)
+            unwanted = (self.image_features(negative) * text_features).sum(1)
         return {
-            "semantic": self.own.lambda_semantic * semantic_loss((forward * said).sum(1), unwanted, self.own.margin)
+            "semantic": self.config.lambda_semantic
+            * semantic_loss((forward * text_features).sum(1), unwanted, self.config.margin)
         }
 
     def _spatial(self, literals: Sequence[str], positive: Tensor, negative: Tensor) -> dict[str, Tensor]:
         if self.segmenter is None:
             return {}
         return {
-            "spatial": self.own.lambda_spatial
+            "spatial": self.config.lambda_spatial
             * spatial_loss(positive, negative, self.masks(literals, positive, negative))
         }
 
     def masks(self, literals: Sequence[str], positive: Tensor, negative: Tensor) -> Tensor:
-        """Where the attributes show, without gradients: bool [B, H, W]."""
+        """The pixels where the attributes may show, bool [B, H, W]. No gradient passes through them."""
         assert self.segmenter is not None  # else there is no spatial constraint
         names = [literal.partition("=")[0] for literal in literals]
         masks = self.segmenter(positive.detach(), names)
-        return masks if self.own.masks == "positive" else masks | self.segmenter(negative.detach(), names)
+        return masks if self.config.masks == "positive" else masks | self.segmenter(negative.detach(), names)
 
     def _wordings(self, literal: str) -> int:
         return len(self.lexicon.said[literal])
 
     def _draw(self, index: int) -> tuple[list[str], list[str]]:
-        """Literals and one wording of each."""
-        numbers = uniform(derive_seed(self.seed, "attributes", index), 2 * self.own.batch).reshape(-1, 2)
+        """The literals of a step, and a text with one wording of each."""
+        numbers = uniform(derive_seed(self.seed, "attributes", index), 2 * self.config.batch).reshape(-1, 2)
         literals = [self.literals[int(u * len(self.literals))] for u in numbers[:, 0]]
         wordings = [int(u * self._wordings(literal)) for u, literal in zip(numbers[:, 1], literals, strict=True)]
         return literals, [
-            attribute_text(self.lexicon, lit, k, self.own.phrase) for lit, k in zip(literals, wordings, strict=True)
+            attribute_text(self.lexicon, lit, k, self.config.phrase) for lit, k in zip(literals, wordings, strict=True)
         ]
 
     def _others(self, index: int, literals: Sequence[str]) -> list[str]:
-        """For each literal the text of another value of its attribute; of any other literal where it has but one."""
+        """For each literal the text of another value of its attribute, or of any other literal if there is no other."""
         texts = []
         for literal, u in zip(literals, uniform(derive_seed(self.seed, "others", index), len(literals)), strict=True):
             rest = [other for other in self.literals if other != literal]
             near = [other for other in rest if other.partition("=")[0] == literal.partition("=")[0]] or rest
-            texts.append(attribute_text(self.lexicon, near[int(u * len(near))], 0, self.own.phrase))
+            texts.append(attribute_text(self.lexicon, near[int(u * len(near))], 0, self.config.phrase))
         return texts
 
     def asked(self, count: int) -> list[str]:
         step = max(1, len(self.literals) // count)
-        return [attribute_text(self.lexicon, literal, 0, self.own.phrase) for literal in self.literals[::step][:count]]
+        return [
+            attribute_text(self.lexicon, literal, 0, self.config.phrase) for literal in self.literals[::step][:count]
+        ]
 
     def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors, config = super().result()
-        return tensors, {**config, "phrase": self.own.phrase, "vocabulary": lexicon.facts(self.vocabulary)}
+        return tensors, {**config, "phrase": self.config.phrase, "vocabulary": lexicon.facts(self.vocabulary)}
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
-        """Over all literals, under the CLIP that was optimised: the cosine with the text forward less that back, and
-        the mean length; with a segmenter also the share of the change that lies in the mask, and the mask's share of
+        """Means over all literals, under the CLIP that was optimised.
+
+        cosine_gap: the text's cosine with the image a step forward, minus that with the image a step back.
+        length: of a direction.
+        change_inside, mask (with a segmenter): the share of the change that lies in the mask, and the mask's share of
         the image.
         """
-        texts = [attribute_text(self.lexicon, literal, 0, self.own.phrase) for literal in self.literals]
+        texts = [attribute_text(self.lexicon, literal, 0, self.config.phrase) for literal in self.literals]
         w = self.latents("held out", len(texts))
-        d, said = self.network(texts, w), self.text_features(texts)
+        d, text_features = self.network(texts, w), self.text_features(texts)
         positive, negative = self.render(w, d), self.render(w, -d)
-        gap = ((self.image_features(positive) - self.image_features(negative)) * said).sum(1)
-        found = {"n": len(texts), "cosine_gap": round(float(gap.mean()), 4), "length": round(mean_length(d), 3)}
+        gap = ((self.image_features(positive) - self.image_features(negative)) * text_features).sum(1)
+        numbers = {"n": len(texts), "cosine_gap": round(float(gap.mean()), 4), "length": round(mean_length(d), 3)}
         if self.segmenter is not None:
             change, masks = difference(positive, negative), self.masks(self.literals, positive, negative).float()
             inside = (change * masks).sum() / change.sum().clamp_min(1e-8)
-            found |= {"change_inside": round(float(inside), 4), "mask": round(float(masks.mean()), 4)}
-        return found
+            numbers |= {"change_inside": round(float(inside), 4), "mask": round(float(masks.mean()), 4)}
+        return numbers
 
 
 def attribute_text(lexicon: Lexicon, literal: str, wording: int, phrase: str) -> str:

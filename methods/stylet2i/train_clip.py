@@ -1,9 +1,8 @@
-"""The critic's training: a pretrained CLIP is fitted to a data set's pairs, a few tensors of it ("w/o fine-tuned CLIP"
-is to do without).
+"""The critic's training: a few tensors of a pretrained CLIP are fitted to a data set's images and captions.
 
-The released code means to train the last block of either side, the norms after them, the projections and the scale. It
-hands its optimiser iterators that are used up, so that in fact the projections and the scale alone are trained, and of
-a ResNet not even the visual one.
+The paper's ablation "w/o fine-tuned CLIP" goes without it. The released code means to train the last block of either
+side, the norms after them, the projections and the scale. But it hands its optimiser iterators that are used up, so it
+only trains the projections and the scale, and of a ResNet not even the visual projection.
 """
 
 import copy
@@ -35,30 +34,30 @@ class ClipRecipe:
     Its weights are a CLIP of the zoo, or `model:file` of open_clip.
     """
 
-    def __init__(self, own: ClipSettings, train: Split, val: Split, models: Models, seed: int, name: str) -> None:
+    def __init__(self, config: ClipSettings, train: Split, val: Split, models: Models, seed: int, name: str) -> None:
         """Raises UserError for fewer images than a batch, or images without captions."""
-        for split, least in ((train, own.batch), (val, 1)):
+        for split, least in ((train, config.batch), (val, 1)):
             if len(split) < least or not all(split.captions):
                 raise UserError(
                     f"stylet2i clip: {split.dataset} {split.name} has {len(split)} images, expected {least}, each "
                     f"with a caption"
                 )
-        self.own, self.train, self.val, self.device = own, train, val, models.device
-        self.seed, self.name, self.steps = derive_seed("stylet2i", name, seed), f"stylet2i-{name}", own.steps
-        base = own.base or f"clip-guide-{train.dataset}"
+        self.config, self.train, self.val, self.device = config, train, val, models.device
+        self.seed, self.name, self.steps = derive_seed("stylet2i", name, seed), f"stylet2i-{name}", config.steps
+        base = config.base or f"clip-guide-{train.dataset}"
         clip = models.clip(base)
         self.network = {"base": base} if ":" in base else dict(models.weights(base).config)
         self.preprocess, self.context, self.model = clip.preprocess, clip.context_length, copy.deepcopy(clip.model)
-        self.trained = trained_tensors(self.model, own.finetune)
+        self.trained = trained_tensors(self.model, config.finetune)
         for tensor in self.trained.values():
             tensor.requires_grad_(True)
-        self.optimizer = torch.optim.AdamW(self.trained.values(), own.learning_rate)
-        self.settings = {**asdict(own), "seed": seed, "train": train.digest, "base_sha256": clip.sha256}
+        self.optimizer = torch.optim.AdamW(self.trained.values(), config.learning_rate)
+        self.settings = {**asdict(config), "seed": seed, "train": train.digest, "base_sha256": clip.sha256}
         data = {"dataset": train.dataset, "train": train.name, "validation": val.name, "digest": train.digest}
         self.facts = {"data": data, "seed": seed, "optimised_for": "guiding"}
 
     def step(self, index: int, progress: float) -> dict[str, float]:
-        rows = batch_rows(self.seed, index, len(self.train), self.own.batch)
+        rows = batch_rows(self.seed, index, len(self.train), self.config.batch)
         numbers = uniform(derive_seed(self.seed, "pairs", index), 5 * len(rows)).reshape(-1, 5)
         texts = [
             self.train.captions[row][int(u * len(self.train.captions[row]))]
@@ -81,9 +80,9 @@ class ClipRecipe:
 
     def _features(self, images: Tensor, texts: list[str]) -> tuple[Tensor, Tensor]:
         """Unit features [B, D] of images in [-1, 1] at CLIP's own size, and of texts."""
-        seen = self.preprocess.normalise((images.to(self.device) + 1) / 2)
-        read = torch.stack([tokens_of([text], self.context)[0] for text in texts]).to(self.device)
-        return F.normalize(self.model.encode_image(seen), dim=1), F.normalize(self.model.encode_text(read), dim=1)  # type: ignore[operator]
+        pixels = self.preprocess.normalise((images.to(self.device) + 1) / 2)
+        tokens = torch.stack([tokens_of([text], self.context)[0] for text in texts]).to(self.device)
+        return F.normalize(self.model.encode_image(pixels), dim=1), F.normalize(self.model.encode_text(tokens), dim=1)  # type: ignore[operator]
 
     def state(self) -> dict[str, Any]:
         return {
@@ -106,15 +105,18 @@ class ClipRecipe:
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
         """How often an image's own caption is the nearest of all held-out ones."""
-        rows = np.arange(min(self.own.batch, len(self.val)))
+        rows = np.arange(min(self.config.batch, len(self.val)))
         images = self.preprocess.resize((to_float(torch.from_numpy(self.val.images.read(rows))) + 1) / 2)
-        seen, said = self._features(2 * images - 1, [self.val.captions[int(row)][0] for row in rows])
-        nearest = (seen @ said.T).argmax(1).cpu() == torch.arange(len(rows))
+        image_features, text_features = self._features(2 * images - 1, [self.val.captions[int(row)][0] for row in rows])
+        nearest = (image_features @ text_features.T).argmax(1).cpu() == torch.arange(len(rows))
         return {"n": len(rows), "nearest": round(float(nearest.float().mean()), 4)}
 
 
 def trained_tensors(model: nn.Module, finetune: str) -> dict[str, nn.Parameter]:
-    """What is trained of an open_clip model, by name: "projections" (as released) or "last_block" (as meant)."""
+    """The tensors of an open_clip model that are trained, by name.
+
+    finetune: "projections" (as released) or "last_block" (as meant).
+    """
     named = dict(model.named_parameters())
     vit = hasattr(model.visual, "transformer")
     depth = max(int(name.split(".")[2]) for name in named if name.startswith("transformer.resblocks."))
@@ -129,21 +131,22 @@ def trained_tensors(model: nn.Module, finetune: str) -> dict[str, nn.Parameter]:
     return {
         name: p
         for name, p in named.items()
-        if any(name == part or (part.endswith(".") and name.startswith(part)) for part in wanted)
+        if any(name == key or (key.endswith(".") and name.startswith(key)) for key in wanted)
     }
 
 
 def cropped_to(image: Tensor, size: int, u: np.ndarray) -> Tensor:
-    """A random part of an image [1, 3, H, W], scaled to [1, 3, size, size]: `AREA` of it, sides in `RATIO`. u: four
-    numbers in [0, 1).
+    """A random crop of an image [1, 3, H, W], scaled to [1, 3, size, size].
+
+    Its share of the image lies in `AREA`, the ratio of its sides in `RATIO`. u: four numbers in [0, 1).
     """
     height, width = image.shape[2:]
     area = height * width * (AREA[0] + (AREA[1] - AREA[0]) * u[0])
     ratio = math.exp(math.log(RATIO[0]) + (math.log(RATIO[1]) - math.log(RATIO[0])) * u[1])
     wide, high = (
-        max(1, min(side, round(part)))
-        for side, part in ((width, math.sqrt(area * ratio)), (height, math.sqrt(area / ratio)))
+        max(1, min(side, round(length)))
+        for side, length in ((width, math.sqrt(area * ratio)), (height, math.sqrt(area / ratio)))
     )
     top, left = int(u[2] * (height - high + 1)), int(u[3] * (width - wide + 1))
-    part = image[:, :, top : top + high, left : left + wide]
-    return F.interpolate(part, (size, size), mode="bicubic", antialias=True).clamp(-1, 1)
+    crop = image[:, :, top : top + high, left : left + wide]
+    return F.interpolate(crop, (size, size), mode="bicubic", antialias=True).clamp(-1, 1)

@@ -1,6 +1,6 @@
-"""What the trainings of both kinds of direction have in common: latents, images, the network and its optimiser.
+"""What the trainings of both kinds of direction share: latents, images, the network and its optimiser.
 
-Generator and CLIP stay as they are; no real image is looked at. Whatever step i draws comes from the seed and i.
+Generator and CLIP stay as they are, and no real image is read. All random numbers of step i come from the seed and i.
 """
 
 from abc import ABC, abstractmethod
@@ -26,29 +26,29 @@ HELD_OUT = 64  # texts behind the numbers of a card
 
 
 class DirectionRecipe(ABC):
-    """Trains one network of directions; a `loop.Recipe`. texts: all that it may be asked in training, for its words."""
+    """Trains one network of directions; a `loop.Recipe`. texts: all texts of the training; their words become known."""
 
     def __init__(
-        self, own: Training, texts: Iterable[str], train: Split, val: Split, models: Models, seed: int, name: str
+        self, config: Training, texts: Iterable[str], train: Split, val: Split, models: Models, seed: int, name: str
     ) -> None:
-        self.own, self.train, self.val, self.seed, self.device = (
-            own,
+        self.config, self.train, self.val, self.seed, self.device = (
+            config,
             train,
             val,
             derive_seed("stylet2i", name, seed),
             models.device,
         )
-        self.generator_name = own.generator or f"stylegan2-{train.dataset}"
-        clip = own.clip or f"clip-guide-{train.dataset}"
+        self.generator_name = config.generator or f"stylegan2-{train.dataset}"
+        clip = config.clip or f"clip-guide-{train.dataset}"
         self.generator, self.clip = models.stylegan2(self.generator_name), models.clip(clip)
         self.generator_hash = models.used[self.generator_name]["sha256"]
-        self.name, self.steps = f"stylet2i-{name}", own.steps
+        self.name, self.steps = f"stylet2i-{name}", config.steps
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self.network = self._new_network(known_words(texts)).to(self.device)
-        self.optimizer = torch.optim.Adam(self.network.parameters(), own.learning_rate)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), config.learning_rate)
         self.settings: Mapping[str, Any] = {
-            **asdict(own),
+            **asdict(config),
             "seed": seed,
             "train": train.digest,
             "generator_sha256": self.generator_hash,
@@ -63,13 +63,13 @@ class DirectionRecipe(ABC):
 
     @abstractmethod
     def warm_start(self) -> None:
-        """Bring the network to where `warm_images` generated images lead."""
+        """Fit the network to `warm_images` generated images before the first step."""
 
     def step(self, index: int, progress: float) -> dict[str, float]:
-        if index == 0 and self.own.warm_images:
+        if index == 0 and self.config.warm_images:
             self.warm_start()
-        self.optimizer.param_groups[0]["lr"] = self.own.learning_rate * (
-            warmup_cosine(progress) if self.own.schedule == "cosine" else 1.0
+        self.optimizer.param_groups[0]["lr"] = self.config.learning_rate * (
+            warmup_cosine(progress) if self.config.schedule == "cosine" else 1.0
         )
         terms = self.losses(index)
         loss = torch.stack(list(terms.values())).sum()
@@ -80,24 +80,24 @@ class DirectionRecipe(ABC):
 
     @torch.no_grad()
     def latents(self, purpose: str | int, count: int) -> Tensor:
-        """Truncated w [B, w_dim] of a step's own z, or of another purpose's."""
+        """Truncated w [B, w_dim]. purpose: the number of a step, or a name; each purpose has its own z."""
         z = latents([derive_seed(self.seed, "w", purpose, row) for row in range(count)], self.generator.config.z_dim)
         w = self.generator.mapping(z.to(self.device))
-        return self.generator.mapping.w_avg.lerp(w, self.own.truncation_psi)
+        return self.generator.mapping.w_avg.lerp(w, self.config.truncation_psi)
 
     def render(self, w: Tensor, s: Tensor) -> Tensor:
         """Images of w in every row plus a step s [B, L, w_dim]."""
         return self.generator.synthesis(self.generator.style(w[:, None] + s))
 
     def image_features(self, images: Tensor) -> Tensor:
-        """Colours beyond the range are not cut off, as in the released code: their gradient leads them back."""
+        """Unit features [B, D]. As in the released code, colours are not clamped: their gradient leads them back."""
         return self.clip.image_features(images, clamp=False)
 
     def text_features(self, texts: Sequence[str]) -> Tensor:
         return self.clip.encode_texts(texts).to(self.device)
 
     def length_term(self, s: Tensor) -> dict[str, Tensor]:
-        return {"norm": self.own.lambda_norm * norm_penalty(s, self.own.theta)} if self.own.lambda_norm else {}
+        return {"norm": self.config.lambda_norm * norm_penalty(s, self.config.theta)} if self.config.lambda_norm else {}
 
     def state(self) -> dict[str, Any]:
         return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
@@ -112,31 +112,39 @@ class DirectionRecipe(ABC):
 
     @torch.no_grad()
     def preview(self) -> Tensor:
-        """Eight images in the first row, each after its step below."""
+        """A row of eight images, and a row of the same images after their steps."""
         texts = self.asked(8)
         w = self.latents("preview", len(texts))
         s = self.network(texts, w)
         return to_uint8(torch.cat([self.render(w, 0 * s), self.render(w, s)])).cpu()
 
     def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        made = {
+        trained_for = {
             "generator": self.generator_name,
             "generator_sha256": self.generator_hash,
-            "truncation_psi": self.own.truncation_psi,
+            "truncation_psi": self.config.truncation_psi,
         }
-        return self.network.state_dict(), {**self.network.facts(), **made}
+        return self.network.state_dict(), {**self.network.facts(), **trained_for}
 
     def _new_network(self, known: list[str]) -> DirectionNetwork:
-        own, config = self.own, self.generator.config
-        by_clip = own.text == "clip"
-        size = self.clip.encode_texts([""]).shape[1] if by_clip else own.text_width
+        config, layout = self.config, self.generator.config
+        by_clip = config.text == "clip"
+        size = self.clip.encode_texts([""]).shape[1] if by_clip else config.text_width
         shape = Shape(
-            config.rows, config.w_dim, own.word_size, size, own.width, own.space, not own.vectors, own.inputs, own.text
+            layout.rows,
+            layout.w_dim,
+            config.word_size,
+            size,
+            config.width,
+            config.space,
+            not config.vectors,
+            config.inputs,
+            config.text,
         )
         if by_clip:
             return DirectionNetwork(shape, ClipText(self.clip))
-        if own.vectors:
-            known, vectors = file_vectors(known, Path(own.vectors), own.word_size)
+        if config.vectors:
+            known, vectors = file_vectors(known, Path(config.vectors), config.word_size)
         else:
-            vectors = learned_vectors(known, own.word_size)
+            vectors = learned_vectors(known, config.word_size)
         return DirectionNetwork(shape, TextEncoder(known, vectors, size, shape.learned_words))

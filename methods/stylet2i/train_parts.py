@@ -20,22 +20,22 @@ from t2ibench.networks.models import Models
 from t2ibench.networks.schedule import batch_rows, warmup_cosine
 
 SHIFT = 3  # pixels, each way
-CHUNK = 50  # masks that are drawn between two moves of the progress bar
+CHUNK = 50  # masks that are read between two steps of the progress bar
 
 
 class PartsRecipe:
-    """Cross-entropy of every pixel's part; a `loop.Recipe`."""
+    """Trains the segmenter by the cross-entropy of every pixel's part; a `loop.Recipe`."""
 
-    def __init__(self, own: PartsSettings, train: Split, val: Split, models: Models, seed: int, name: str) -> None:
-        """Raises UserError for splits without masks, and for images whose sides are no multiples of 4."""
+    def __init__(self, config: PartsSettings, train: Split, val: Split, models: Models, seed: int, name: str) -> None:
+        """Raises UserError for splits without masks, and for images whose sides are not multiples of 4."""
         if train.masks is None or val.masks is None:
             split = train if train.masks is None else val
             raise UserError(
                 f"stylet2i parts: {split.dataset} {split.name} has no part masks: name another `segmenter` in the "
                 f"settings"
             )
-        self.own, self.train, self.val, self.seed, self.device = (
-            own,
+        self.config, self.train, self.val, self.seed, self.device = (
+            config,
             train,
             val,
             derive_seed("stylet2i", name, seed),
@@ -45,9 +45,9 @@ class PartsRecipe:
             list(train.masks.parts),
             train.masks.of,
             f"stylet2i-{name}",
-            own.steps,
+            config.steps,
         )
-        self.images, self.labels = _read(train, own.images)
+        self.images, self.labels = _read(train, config.images)
         if any(size % 4 for size in self.labels.shape[1:]):
             raise UserError(
                 f"stylet2i parts: images are {self.labels.shape[1]}x{self.labels.shape[2]}, expected multiples of 4: "
@@ -55,16 +55,16 @@ class PartsRecipe:
             )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            self.network = PartNetwork(len(self.parts), own.width).to(self.device)
-        self.optimizer = torch.optim.Adam(self.network.parameters(), own.learning_rate)
-        self.settings = {**asdict(own), "seed": seed, "train": train.digest}
+            self.network = PartNetwork(len(self.parts), config.width).to(self.device)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), config.learning_rate)
+        self.settings = {**asdict(config), "seed": seed, "train": train.digest}
         data = {"dataset": train.dataset, "train": train.name, "validation": val.name, "digest": train.digest}
         self.facts = {"data": data, "seed": seed, "optimised_for": "part masks"}
 
     def step(self, index: int, progress: float) -> dict[str, float]:
-        rows = batch_rows(self.seed, index, len(self.images), self.own.batch)
+        rows = batch_rows(self.seed, index, len(self.images), self.config.batch)
         images, labels = self._shifted(self.images[rows], self.labels[rows], derive_seed(self.seed, "shift", index))
-        self.optimizer.param_groups[0]["lr"] = self.own.learning_rate * warmup_cosine(progress)
+        self.optimizer.param_groups[0]["lr"] = self.config.learning_rate * warmup_cosine(progress)
         loss = F.cross_entropy(self.network(to_float(images.to(self.device))), labels.long().to(self.device))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -72,16 +72,16 @@ class PartsRecipe:
         return {"loss": float(loss.detach())}
 
     def _shifted(self, images: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-        """Each image and its labels moved by up to SHIFT pixels, what comes in at a border repeats it."""
+        """Each image and its labels, moved by up to SHIFT pixels each way; the border is repeated."""
         height, width = labels.shape[1:]
         moves = (uniform(seed, 2 * len(images)).reshape(-1, 2) * (2 * SHIFT + 1)).astype(int) - SHIFT
-        pairs = []
+        image_label_pairs = []
         for image, label, (down, right) in zip(images, labels, moves, strict=True):
             y, x = (torch.arange(size) + move for size, move in ((height, int(down)), (width, int(right))))
             y, x = y.clamp(0, height - 1)[:, None], x.clamp(0, width - 1)
-            pairs.append((image[:, y, x], label[y, x]))
-        moved, named = zip(*pairs, strict=True)
-        return torch.stack(moved), torch.stack(named)
+            image_label_pairs.append((image[:, y, x], label[y, x]))
+        moved_images, moved_labels = zip(*image_label_pairs, strict=True)
+        return torch.stack(moved_images), torch.stack(moved_labels)
 
     def state(self) -> dict[str, Any]:
         return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
@@ -95,28 +95,26 @@ class PartsRecipe:
 
     def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         of = {name: list(parts) for name, parts in self.of.items()}
-        return self.network.state_dict(), {"parts": self.parts, "of": of, "width": self.own.width}
+        return self.network.state_dict(), {"parts": self.parts, "of": of, "width": self.config.width}
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
-        """On held-out images: the share of pixels that are named right, and the intersection over union of each part
-        that occurs.
-        """
-        images, labels = _read(self.val, self.own.held_out)
-        named = self.network(to_float(images.to(self.device))).argmax(1).cpu()
+        """On held-out images: the share of pixels with the right part, and the intersection over union of each part."""
+        images, labels = _read(self.val, self.config.held_out)
+        predicted = self.network(to_float(images.to(self.device))).argmax(1).cpu()
         overlap = {}
         for number, part in enumerate(self.parts):
-            real, found = labels == number, named == number
+            real, fake = labels == number, predicted == number
             if real.any():
-                overlap[part] = round(float((real & found).sum() / (real | found).sum()), 4)
-        return {"n": len(images), "accuracy": round(float((named == labels).float().mean()), 4), "iou": overlap}
+                overlap[part] = round(float((real & fake).sum() / (real | fake).sum()), 4)
+        return {"n": len(images), "accuracy": round(float((predicted == labels).float().mean()), 4), "iou": overlap}
 
 
 def _read(split: Split, count: int) -> tuple[Tensor, Tensor]:
     """The first images and their labels, uint8 [N, 3, H, W] and [N, H, W]."""
     from t2ibench.core.progress import track
 
-    assert split.masks is not None  # the recipe has looked
+    assert split.masks is not None  # the recipe has checked
     rows = np.arange(min(count, len(split)))
     chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
     labels = [split.masks.read(chunk) for chunk in track(chunks, f"part masks of {len(rows)} images", len(chunks))]

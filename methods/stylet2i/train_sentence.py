@@ -1,5 +1,6 @@
-"""Text-to-Direction: captions and latents to steps whose images CLIP matches with their own caption among those of the
-batch.
+"""Text-to-Direction: steps from captions and latents.
+
+The training draws an image after each step; CLIP should match it with its own caption among all captions of the batch.
 """
 
 import math
@@ -21,11 +22,13 @@ from t2ibench.networks.schedule import batch_rows
 
 
 class SentenceRecipe(DirectionRecipe):
-    """L = L_contras + lambda L_norm."""
+    """The training of sentence directions: L = L_contras + lambda L_norm."""
 
-    own: SentenceSettings
+    config: SentenceSettings
 
-    def __init__(self, own: SentenceSettings, train: Split, val: Split, models: Models, seed: int, name: str) -> None:
+    def __init__(
+        self, config: SentenceSettings, train: Split, val: Split, models: Models, seed: int, name: str
+    ) -> None:
         """Raises UserError for images without captions, or fewer of them than a batch."""
         for split in (train, val):
             missing = [id for id, texts in zip(split.ids, split.captions, strict=True) if not texts]
@@ -33,31 +36,35 @@ class SentenceRecipe(DirectionRecipe):
                 raise UserError(
                     f"{split.dataset} {split.name}: image {missing[0]} has no caption, expected at least one: write one"
                 )
-        if len(train) < own.batch:
+        if len(train) < config.batch:
             raise UserError(
-                f"{train.dataset} {train.name} has {len(train)} images, a batch is {own.batch}: lower `batch`"
+                f"{train.dataset} {train.name} has {len(train)} images, a batch is {config.batch}: lower `batch`"
             )
-        super().__init__(own, (text for texts in train.captions for text in texts), train, val, models, seed, name)
-        self.scale = clip_scale(self.clip, own.contrastive_scale)
+        super().__init__(config, (text for texts in train.captions for text in texts), train, val, models, seed, name)
+        self.scale = clip_scale(self.clip, config.contrastive_scale)
 
     def warm_start(self) -> None:
         captions = [texts[0] for texts in self.train.captions]
         sentence_start(
-            self.network, self.generator, self.clip, captions, self.own.warm_images, self.own.truncation_psi, self.seed
+            self.network,
+            self.generator,
+            self.clip,
+            captions,
+            self.config.warm_images,
+            self.config.truncation_psi,
+            self.seed,
         )
 
     def losses(self, index: int) -> dict[str, Tensor]:
-        texts, w = self._captions(index), self.latents(index, self.own.batch)
+        texts, w = self._captions(index), self.latents(index, self.config.batch)
         s = self.network(texts, w)
-        images, said = self.image_features(self.render(w, s)), self.text_features(texts)
-        match = (
-            contrastive_loss(images, said, self.scale) if self.own.loss == "contrastive" else cosine_loss(images, said)
-        )
-        return {self.own.loss: match, **self.length_term(s)}
+        features = self.image_features(self.render(w, s)), self.text_features(texts)
+        match = contrastive_loss(*features, self.scale) if self.config.loss == "contrastive" else cosine_loss(*features)
+        return {self.config.loss: match, **self.length_term(s)}
 
     def _captions(self, index: int) -> list[str]:
-        rows = batch_rows(self.seed, index, len(self.train), self.own.batch)
-        if self.own.captions == "first":
+        rows = batch_rows(self.seed, index, len(self.train), self.config.batch)
+        if self.config.captions == "first":
             return [self.train.captions[row][0] for row in rows]
         numbers = uniform(derive_seed(self.seed, "captions", index), len(rows))
         return [
@@ -70,17 +77,20 @@ class SentenceRecipe(DirectionRecipe):
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
-        """Of held-out captions, under the CLIP that was optimised: cosine before and after, how often the own caption
-        is nearest of all of them, and the mean length of a step.
+        """On held-out captions, under the CLIP that was optimised.
+
+        cosine_before, cosine_after: the mean cosine between an image and its caption, before and after the step.
+        nearest: how often the image after the step is nearest to its own caption.
+        length: the mean length of a step.
         """
         texts = self.asked(HELD_OUT)
         w = self.latents("held out", len(texts))
         s = self.network(texts, w)
-        said = self.text_features(texts)
+        text_features = self.text_features(texts)
         before, after = (self.image_features(self.render(w, step)) for step in (0 * s, s))
-        nearest = (after @ said.T).argmax(1).cpu() == torch.arange(len(texts))
+        nearest = (after @ text_features.T).argmax(1).cpu() == torch.arange(len(texts))
         cosines = {
-            f"cosine_{when}": round(float((f * said).sum(1).mean()), 4)
+            f"cosine_{when}": round(float((f * text_features).sum(1).mean()), 4)
             for when, f in (("before", before), ("after", after))
         }
         return {
@@ -92,8 +102,9 @@ class SentenceRecipe(DirectionRecipe):
 
 
 def clip_scale(clip: Clip, kind: str) -> float:
-    """What cosines are multiplied by: the logarithm that the model stores ("reference", about 4.6), 1 ("paper"), its
-    scale ("exp", 100).
+    """The factor on cosines in the contrastive loss.
+
+    kind: "reference", the logarithm that the model stores (about 4.6); "paper", 1; "exp", the model's scale (100).
     """
     return {"reference": math.log(clip.logit_scale), "paper": 1.0, "exp": clip.logit_scale}[kind]
 

@@ -1,10 +1,11 @@
-"""A start from which a small budget gets somewhere, by what the guide sees in generated images (ours).
+"""A start for trainings with a small budget, from the guide's features of generated images (ours).
 
-Image and text have one space in CLIP (LAFITE, Zhou et al., CVPR 2022, trains on that), and of a generated image the
-latent is known. So a linear map from embeddings to latents has a closed form, and the network begins as that map: for
-sentences, which say all of an image, of the difference between what is asked and what the start shows; for attributes,
-beside which the rest is to stay, of what tells one text from the others. No image is drawn in its training, so that a
-thousand steps cost as much as a few dozen of the others.
+CLIP embeds images and texts in one space (LAFITE, Zhou et al., CVPR 2022, trains on that), and the latent of a
+generated image is known. So a linear map from embeddings to latents has a closed form, and the network is first fitted
+to it:
+- A sentence describes a whole image. Its step is the map of the difference between the text and the image at the start.
+- An attribute should leave the rest of an image as it is. Its step is the map of what tells its text from the mean one.
+This training draws images only once, before it, so a thousand of its steps cost as much as a few dozen of the others.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,8 +21,8 @@ from t2ibench.networks.clip import Clip
 from t2ibench.networks.passes import in_passes
 from t2ibench.networks.stylegan2 import Generator
 
-CAPTIONS = 2000  # whose mean embedding says where texts lie in CLIP's space; images lie elsewhere
-RIDGE = 0.003  # per image, beside features of unit norm
+CAPTIONS = 2000  # their mean embedding says where texts lie in CLIP's space; images lie elsewhere
+RIDGE = 0.003  # penalty per image, for features of unit norm
 STEPS, BATCH, RATE = 1500, 64, 1e-3
 
 
@@ -34,20 +35,17 @@ def sentence_start(
     psi: float,
     seed: int,
 ) -> None:
-    """Trains `network`, in place, to go from w to where the guide sees what another generated image shows, which stands
-    for a caption.
+    """Trains `network` in place to step from a w to another generated image, which stands for a caption.
 
-    images: how many are drawn of each kind, truncated by psi to start from and untruncated to go to.
+    captions: their mean embedding moves image features to where texts lie.
+    images: how many are drawn to start from, truncated by psi, and how many to go to, untruncated.
     """
-    starts, shown = drawn(generator, clip, images, psi, derive_seed(seed, "starts"))
-    goals, wanted = drawn(generator, clip, images, 1.0, derive_seed(seed, "goals"))
-    onto, mean = regression(wanted, goals), wanted.mean(0)
-    there, here = (
-        (wanted - mean) @ onto,
-        (shown - mean) @ onto,
-    )  # where the guide sees goals and starts to be, [N, w_dim]
-    asked = wanted - mean + clip.encode_texts(captions[:CAPTIONS]).to(clip.device).mean(0)
-    _fit(network, asked, starts, lambda b, a: there[b] - here[a], seed)
+    starts, start_features = drawn(generator, clip, images, psi, derive_seed(seed, "starts"))
+    goals, goal_features = drawn(generator, clip, images, 1.0, derive_seed(seed, "goals"))
+    onto, mean = regression(goal_features, goals), goal_features.mean(0)
+    from_w, to_w = (start_features - mean) @ onto, (goal_features - mean) @ onto  # as the guide sees them, [N, w_dim]
+    texts = goal_features - mean + clip.encode_texts(captions[:CAPTIONS]).to(clip.device).mean(0)
+    _fit(network, texts, starts, lambda b, a: to_w[b] - from_w[a], seed)
 
 
 def attribute_start(
@@ -60,30 +58,37 @@ def attribute_start(
     length: float,
     seed: int,
 ) -> None:
-    """Trains `network`, in place, to step `length` the way that the guide's embedding of a text leads, beyond that of
-    the mean text.
+    """Trains `network` in place to make a step of a given length in the direction of a text.
 
-    images: how many are drawn for that, untruncated; and to start from, truncated by psi.
+    The direction is the regression of the guide's embedding of the text minus that of the mean text.
+    texts: those of all attributes.
+    images: how many are drawn for the regression, untruncated, and how many to start from, truncated by psi.
+    length: of a step, over all rows of W+.
     """
     starts, _ = drawn(generator, clip, images, psi, derive_seed(seed, "starts"))
-    goals, wanted = drawn(generator, clip, images, 1.0, derive_seed(seed, "goals"))
-    asked = clip.encode_texts(texts).to(clip.device)
-    ways = (asked - asked.mean(0)) @ regression(wanted, goals)
+    goals, goal_features = drawn(generator, clip, images, 1.0, derive_seed(seed, "goals"))
+    embedded = clip.encode_texts(texts).to(clip.device)
+    ways = (embedded - embedded.mean(0)) @ regression(goal_features, goals)
     ways *= length / (network.shape.rows**0.5 * torch.linalg.vector_norm(ways, dim=1, keepdim=True).clamp_min(1e-12))
-    _fit(network, asked, starts, lambda b, _: ways[b], seed)
+    _fit(network, embedded, starts, lambda b, _: ways[b], seed)
 
 
 def _fit(
-    network: DirectionNetwork, asked: Tensor, starts: Tensor, step: Callable[[Tensor, Tensor], Tensor], seed: int
+    network: DirectionNetwork, texts: Tensor, starts: Tensor, step: Callable[[Tensor, Tensor], Tensor], seed: int
 ) -> None:
-    """Least squares to steps [B, w_dim], of rows of `asked` and of rows of `starts`, alike in every row of W+."""
-    read: Any = network.text  # ClipText
+    """Fits `network` by least squares to the same step [B, w_dim] in every row of W+.
+
+    texts: unit embeddings [T, D].
+    starts: latents w [N, w_dim].
+    step: the wanted step [B, w_dim], given rows of `texts` and rows of `starts`.
+    """
+    encoder: Any = network.text  # ClipText
     optimizer = torch.optim.Adam(network.parameters(), RATE)
     stream = torch.Generator().manual_seed(derive_seed(seed, "pairs"))
     for index in track(range(STEPS), "warm start", STEPS):
         optimizer.param_groups[0]["lr"] = RATE * (1 - index / STEPS)
-        a, b = (torch.randint(len(rows), (BATCH,), generator=stream) for rows in (starts, asked))
-        s = network.step(network.inputs(read.scaled(asked[b]), starts[a]))
+        a, b = (torch.randint(len(rows), (BATCH,), generator=stream) for rows in (starts, texts))
+        s = network.step(network.inputs(encoder.scaled(texts[b]), starts[a]))
         loss = (s - step(b, a)[:, None]).square().mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -96,11 +101,11 @@ def drawn(generator: Generator, clip: Clip, images: int, psi: float, seed: int) 
     z = latents([derive_seed(seed, row) for row in range(images)], generator.config.z_dim).to(clip.device)
     w = generator.mapping.w_avg.lerp(in_passes(generator.mapping, z), psi)
 
-    def seen(part: Tensor) -> Tensor:
-        rows = part[:, None].expand(-1, generator.config.rows, -1)
+    def features(w: Tensor) -> Tensor:
+        rows = w[:, None].expand(-1, generator.config.rows, -1)
         return clip.image_features(generator.synthesis(generator.style(rows)))
 
-    return w, in_passes(seen, w)
+    return w, in_passes(features, w)
 
 
 def regression(features: Tensor, w: Tensor) -> Tensor:
