@@ -1,12 +1,11 @@
-"""Images that somebody else made, as a method: a folder with a metadata.jsonl that says which text (and which seed)
-each answers.
+"""Images that somebody else made, as a method: a folder whose metadata.jsonl gives the text and the seed of each image.
 
     root/metadata.jsonl     {"file_name": "0001.png", "text": "a red bird", "seed": 17} a line; `seed` may be left out
     root/0001.png
 
-`t2ibench prompts SUITE` writes such a file for every image that a suite asks for. Where lines have no seed, an image is
-chosen among those of its text by the request's seed. A text (or seed) without an image is a failed sample, and counted
-as one. Images are taken as they are.
+`t2ibench prompts SUITE` writes such a file for every image that a suite asks for. If the lines of a text have no seed,
+the request's seed chooses among their images. A request without an image is a failed sample, and counted as one. Images
+are taken as they are.
 """
 
 import hashlib
@@ -28,11 +27,11 @@ from t2ibench.tracks.contract import TextToImage
 @dataclass(frozen=True)
 class Config:
     root: Path
-    trained_on: str = "unknown"  # what the model that made the images had seen, for the record
+    trained_on: str = "unknown"  # what the model behind the images was trained on, for the record
 
 
 class Method:
-    """Looks images up. Their hash stands in the record where a network's weights would stand."""
+    """Looks images up. The record holds their hash in place of a network's weights."""
 
     def __init__(self, config: Config, models: Models) -> None:
         """Raises UserError for a folder without metadata.jsonl, a line that is wrong, or an image that is missing."""
@@ -53,7 +52,7 @@ class Method:
         }
 
     def text_to_image(self, requests: Sequence[TextToImage]) -> Tensor:
-        """The images of requests, uint8 [B, 3, H, W]. Raises ValueError where one is missing, or their sizes differ."""
+        """Images of requests, uint8 [B, 3, H, W]. Raises ValueError if one is missing, UserError for two sizes."""
         images = [read_image(self.find(request)).transpose(2, 0, 1) for request in requests]
         if len(shapes := {image.shape for image in images}) > 1:
             raise UserError(
@@ -72,11 +71,11 @@ class Method:
 
 
 def lines(root: Path) -> list[tuple[Path, str, int | None]]:
-    """Every line of metadata.jsonl as (image, text, seed), in order."""
+    """Every line of metadata.jsonl as (image, text, seed), in order; the seed may be None."""
     path = root / "metadata.jsonl"
     if not path.is_file():
         raise UserError(f"{path} is missing: expected a line for every image, as `t2ibench prompts SUITE` writes them")
-    found: list[tuple[Path, str, int | None]] = []
+    rows: list[tuple[Path, str, int | None]] = []
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
         try:
             row = json.loads(line)
@@ -87,5 +86,5 @@ def lines(root: Path) -> list[tuple[Path, str, int | None]]:
             raise UserError(f"{path}:{number}: {row['file_name']!r} leaves the folder")
         if not image.is_file():
             raise UserError(f"{path}:{number}: {image} is missing: make it, or take its line out")
-        found.append((image, text, None if seed is None else int(seed)))
-    return found
+        rows.append((image, text, None if seed is None else int(seed)))
+    return rows

@@ -22,19 +22,19 @@ from t2ibench.networks.models import Models
 from t2ibench.tracks.contract import TextToImage
 
 __all__ = ["NAMES", "PARTS", "Config", "Method", "recipe"]
-NAMES = {"text-encoder": "char-cnn-rnn"}  # weights that are not called as their part is
-BATCH = 16  # rows of every pass, so that the same kernels run however many images are asked for
+NAMES = {"text-encoder": "char-cnn-rnn"}  # weights whose name differs from that of their part
+BATCH = 16  # rows of every pass, so that the same kernels run for any number of images
 
 
 @dataclass(frozen=True)
 class Config:
     variant: Literal["gan", "gan-cls", "gan-int", "gan-int-cls"] = "gan-int-cls"
-    weights: str = ""  # of the zoo; "" takes <variant>-avatars
+    weights: str = ""  # a name of the zoo; "" takes <variant>-avatars
     style_encoder: str = "style-encoder-avatars"
 
 
 class Method:
-    """Draws from one sentence, in evaluation mode; the request's seed makes the noise."""
+    """Draws an image from one sentence, in evaluation mode; the request's seed makes the noise."""
 
     def __init__(self, config: Config, models: Models) -> None:
         """Raises UserError for weights that are missing, damaged, or do not fit their config."""
@@ -56,7 +56,7 @@ class Method:
         return self.draw(self.noise([request.seed for request in requests]), text)
 
     def noise(self, seeds: Sequence[int]) -> Tensor:
-        """z: [B, nz], normal, or uniform in (-1, 1) for a generator trained so."""
+        """z, [B, nz]: normal, or uniform in (-1, 1) if the generator was trained on that."""
         if self.noise_kind == "normal":
             return latents(seeds, self.nz)
         return torch.stack([torch.from_numpy(2 * uniform(seed, self.nz) - 1).float() for seed in seeds])
@@ -66,35 +66,34 @@ class Method:
         """Images of noise [B, nz] and embeddings [B, T]: uint8 [B, 3, 64, 64] on the CPU, in passes of one size."""
         count, fill = len(z), -len(z) % BATCH
         z, text = torch.cat([z, z.new_zeros(fill, self.nz)]), torch.cat([text, text.new_zeros(fill, text.shape[1])])
-        parts = zip(z.split(BATCH), text.split(BATCH), strict=True)
+        passes = zip(z.split(BATCH), text.split(BATCH), strict=True)
         device = self.models.device
-        return torch.cat([to_uint8(self.generator(a.to(device), b.to(device))).cpu() for a, b in parts])[:count]
+        return torch.cat([to_uint8(self.generator(a.to(device), b.to(device))).cpu() for a, b in passes])[:count]
 
     @torch.no_grad()
     def style_of(self, images: Tensor) -> Tensor:
-        """S(x) (section 4.4): the noise that images, uint8 [B, 3, H, W], seem to be made of, [B, nz]; each image's
-        depends on it alone.
+        """S(x) (section 4.4): the noise [B, nz] that the style encoder reads off images, uint8 [B, 3, H, W].
 
-        Raises UserError where there is no style encoder of this generator.
+        The noise of an image depends on it alone. Raises UserError if this generator has no style encoder.
         """
         style_encoder = load_style_encoder(self.models.weights(self.config.style_encoder), self.weights)
         return torch.cat([style_encoder(prepare(image[None].numpy(), "none")) for image in images])
 
     def transfer_style(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
-        """G(S(x), phi(t)) (section 4.4): the style of images, uint8 [B, 3, H, W], the content of prompts.
+        """G(S(x), phi(t)) (section 4.4): images with the style of the given ones and the content of the prompts.
 
-        Returns uint8 [B, 3, 64, 64].
+        images: uint8 [B, 3, H, W]. Returns uint8 [B, 3, 64, 64].
         """
         return self.draw(self.style_of(images), self.encoder.embed(prompts, BATCH))
 
     def interpolate_sentences(self, first: str, second: str, steps: int, seed: int) -> Tensor:
-        """One noise, texts on the line from `first` to `second`: uint8 [steps, 3, 64, 64]."""
+        """Images of one noise and of texts on the line from `first` to `second`: uint8 [steps, 3, 64, 64]."""
         a, b = self.encoder.embed([first, second], BATCH)
         return self.draw(
             self.noise([seed]).expand(steps, -1), torch.stack([a.lerp(b, t) for t in torch.linspace(0, 1, steps)])
         )
 
     def interpolate_noise(self, prompt: str, steps: int, seeds: tuple[int, int]) -> Tensor:
-        """One text, noises on the line between those of two seeds: uint8 [steps, 3, 64, 64]."""
+        """Images of one text and of noises on the line between those of two seeds: uint8 [steps, 3, 64, 64]."""
         (a, b), text = self.noise(seeds), self.encoder.embed([prompt], BATCH)
         return self.draw(torch.stack([a.lerp(b, t) for t in torch.linspace(0, 1, steps)]), text.expand(steps, -1))

@@ -1,5 +1,6 @@
-"""Embeddings of all captions of a split, made once for an encoder and kept in the cache: no GAN training runs the
-encoder.
+"""Embeddings of all captions of a split, made once for each encoder and kept in the cache.
+
+So no training of a GAN runs the encoder.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ from t2ibench.methods.gan_cls.text_encoder import TextEncoder
 def embed_captions(encoder: TextEncoder, split: Split) -> Tensor:
     """Embeddings of every caption of a split, float32 [N, K, T]; a text that occurs twice is embedded once.
 
-    Kept under the hash of the encoder's weights and of the split. Raises UserError where the cache cannot be written.
+    The cache's key is a hash of the encoder's weights and the split. Raises UserError if the cache cannot be written.
     """
     path = cache.folder() / "gan_cls" / f"captions-{_key(encoder, split)[:24]}.npy"
     try:
@@ -37,7 +38,7 @@ def embed_captions(encoder: TextEncoder, split: Split) -> Tensor:
 
 
 def rectangular(captions: Sequence[Sequence[str]]) -> list[list[str]]:
-    """The same number of captions for every image: those of an image that has fewer are repeated in turn."""
+    """The same number of captions for every image; if an image has fewer, its captions are repeated in turn."""
     if any(not texts for texts in captions):
         raise UserError(
             f"image {[bool(texts) for texts in captions].index(False)} has no caption: every image needs one"
@@ -48,10 +49,10 @@ def rectangular(captions: Sequence[Sequence[str]]) -> list[list[str]]:
 
 def _embed(encoder: TextEncoder, split: Split) -> np.ndarray:
     captions = rectangular(split.captions)
-    place = {text: i for i, text in enumerate(dict.fromkeys(text for texts in captions for text in texts))}
-    texts = list(place)
-    parts = [encoder.embed(texts[i : i + 512]) for i in track(range(0, len(texts), 512), "embed captions")]
-    return torch.cat(parts).numpy()[np.array([[place[text] for text in texts] for texts in captions])]
+    row_of = {text: i for i, text in enumerate(dict.fromkeys(text for texts in captions for text in texts))}
+    texts = list(row_of)
+    blocks = [encoder.embed(texts[i : i + 512]) for i in track(range(0, len(texts), 512), "embed captions")]
+    return torch.cat(blocks).numpy()[np.array([[row_of[text] for text in texts] for texts in captions])]
 
 
 def _key(encoder: TextEncoder, split: Split) -> str:

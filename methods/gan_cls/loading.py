@@ -22,14 +22,14 @@ def load_generator(weights: Weights) -> Generator:
 
 
 def load_encoder(weights: Weights) -> TextEncoder:
-    """phi, the text side alone."""
+    """phi: the text side of a text encoder's weights."""
     return _restore(
         weights, lambda config: TextEncoder(shape_of(EncoderShape, config)), _under("text.", weights.tensors)
     )
 
 
 def load_image_side(weights: Weights) -> ImageEncoder | None:
-    """The image network that was trained beside a text encoder; None where fixed features were used."""
+    """The image network that was trained with a text encoder; None if its image features were fixed."""
     width = weights.config["image_width"]
     if not width:
         return None
@@ -37,7 +37,7 @@ def load_image_side(weights: Weights) -> ImageEncoder | None:
 
 
 def load_style_encoder(weights: Weights, generator: Weights) -> ImageEncoder | WhitenedEncoder:
-    """S. Raises UserError where it was trained on another generator: noise of one says nothing to another."""
+    """S. Raises UserError if it was trained on another generator: noise of one means nothing to another."""
     config = weights.config
     if config.get("generator_sha256") != generator.sha256:
         raise UserError(
@@ -54,7 +54,7 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _restore(weights: Weights, build: Callable[[Mapping[str, Any]], N], tensors: Mapping[str, Tensor]) -> N:
     try:
-        with torch.device("meta"):  # no random number is drawn for parameters that are replaced at once
+        with torch.device("meta"):  # no random numbers are drawn for parameters that are replaced at once
             network = build(weights.config)
         network.load_state_dict(dict(tensors), assign=True)
     except (KeyError, RuntimeError) as error:

@@ -1,7 +1,7 @@
-"""The losses of GAN, GAN-CLS, GAN-INT and GAN-INT-CLS, of log-odds `D.logits` (probabilities as the paper's s =
-sigmoid(logit)).
+"""The losses of GAN, GAN-CLS, GAN-INT and GAN-INT-CLS, of log-odds `D.logits`; the paper's s is sigmoid(logit).
 
-Non-saturating, as the released code: the generator maximises log s where eq. 5 of the paper minimises log(1 - s).
+They do not saturate, as in the released code: the generator maximises log s, while eq. 5 of the paper minimises
+log(1 - s).
 """
 
 import torch
@@ -12,8 +12,10 @@ from torch.nn.functional import softplus
 def discriminator_loss(real: Tensor, wrong: Tensor | None, fake: Tensor, cls_weight: float) -> Tensor:
     """-log s_r - c log(1 - s_w) - (1 - c) log(1 - s_f), means over each batch (Algorithm 1).
 
-    real, wrong, fake: log-odds [B] of a real image with its text, a real one with another's text, a generated one. c =
-    `cls_weight` in [0, 1] is 0.5 for the CLS variants; 0 takes `wrong` out, which may then be None.
+    real: log-odds [B] of real images with their texts.
+    wrong: log-odds [B] of real images with other images' texts; may be None if c is 0.
+    fake: log-odds [B] of generated images.
+    cls_weight: c in [0, 1]; 0.5 for the CLS variants, 0 takes `wrong` out.
     """
     loss = softplus(-real).mean() + (1 - cls_weight) * softplus(fake).mean()
     if cls_weight == 0:
@@ -24,11 +26,14 @@ def discriminator_loss(real: Tensor, wrong: Tensor | None, fake: Tensor, cls_wei
 
 
 def generator_loss(plain: Tensor, mixed: Tensor | None, interp_weight: float) -> Tensor:
-    """-log s over B images of captions and M of interpolated texts, the latter weighted by w, divided by B + M whatever
-    w is.
+    """(sum of -log s over B images of captions + w times that over M images of interpolated texts) / (B + M).
 
-    plain: log-odds [B]. mixed: log-odds [M], or None where there are no interpolants. Dividing by B + M is the released
-    code's: with w = 0 and interpolants given, the loss is B / (B + M) of the plain one (`strict_official`).
+    plain: log-odds [B], of captions.
+    mixed: log-odds [M], of interpolated texts; None if there are none.
+    interp_weight: w.
+
+    The released code divides by B + M whatever w is: if w = 0 and interpolated texts are given, the loss is B / (B + M)
+    of the plain one (`strict_official`).
     """
     if mixed is None:
         return softplus(-plain).mean()
@@ -47,24 +52,24 @@ def interpolate(text: Tensor, beta: float | Tensor = 0.5) -> Tensor:
 
 
 def interpolation_beta(interp_type: int, u: Tensor) -> float | Tensor:
-    """beta of the released code's two kinds: 1 is 0.5; 2 is 0.5 - a with a = 2u - 1 uniform in (-1, 1), so it
-    extrapolates too.
+    """beta of the released code's two kinds of interpolation.
 
+    Kind 1 is 0.5. Kind 2 is 0.5 - a with a = 2u - 1 uniform in (-1, 1), so it also extrapolates.
     u: uniform numbers in [0, 1), [M, 1].
     """
     return 0.5 if interp_type == 1 else 0.5 - (2 * u - 1)
 
 
 def joint_embedding_loss(image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
-    """Structured joint embedding losses, image-to-text and text-to-image; their sum is the symmetric loss (Reed et al.,
-    CVPR 2016).
+    """Structured joint embedding losses, image-to-text and text-to-image (Reed et al., CVPR 2016).
 
-    image, text: embeddings [B, D] of B matching pairs. Each is the sum of all hinge violations of margin 1, divided by
-    B squared.
+    image, text: embeddings [B, D] of B matching images and captions.
+
+    Each loss is the sum of all hinge violations of margin 1, divided by B squared. Their sum is the symmetric loss.
     """
     score = image @ text.T  # S_ij = v_i . phi(t_j)
-    own = score.diagonal()
+    matching = score.diagonal()
     other = 1 - torch.eye(len(score), dtype=score.dtype, device=score.device)
-    to_text = ((1 + score - own[:, None]).clamp_min(0) * other).sum()
-    to_image = ((1 + score - own[None, :]).clamp_min(0) * other).sum()
+    to_text = ((1 + score - matching[:, None]).clamp_min(0) * other).sum()
+    to_image = ((1 + score - matching[None, :]).clamp_min(0) * other).sum()
     return to_text / len(score) ** 2, to_image / len(score) ** 2

@@ -1,7 +1,7 @@
 """The 64x64 generator and the two discriminators of the released Torch7 code (main_cls_int.lua, main_cls.lua).
 
-The residual blocks are in the code and not in the paper. Convolution biases are set to zero before every step upstream,
-so `conv_bias=False` is the same network; `reset_conv_biases` is for those who keep them.
+The residual blocks are in the code and not in the paper. The released code sets the biases of convolutions to zero
+before every step, so `conv_bias=False` is the same network. A network that keeps the biases needs `reset_conv_biases`.
 """
 
 from dataclasses import dataclass
@@ -22,17 +22,17 @@ class Shape:
     nt: int = 128  # width that each network projects the embedding to
     ngf: int = 128
     ndf: int = 64
-    third_act: bool = (
-        False  # reference (CUB, Flowers): no activation after the third convolution of D; True in the COCO script
-    )
+    # whether an activation follows the third convolution of D: not for CUB and Flowers, but in the COCO script
+    third_act: bool = False
     text_norm: bool = True  # batch norm on D's projected text; False in the COCO script
     large: bool = False  # a second residual block after each of G's (an option of the COCO script)
     conv_bias: bool = True  # False: biases that training keeps at zero anyway are left out
 
 
 class Residual(nn.Module):
-    """x + [1x1, 3x3, 3x3 convolutions with batch norm, the middle `width` channels wide](x), no activation after the
-    sum.
+    """x + branch(x), without an activation after the sum.
+
+    The branch has 1x1, 3x3 and 3x3 convolutions with batch norm; between them there are `width` channels.
     """
 
     def __init__(self, channels: int, width: int, activation: nn.Module, bias: bool) -> None:
@@ -108,12 +108,13 @@ class Discriminator(nn.Module):
         initialise(self)
 
     def logits(self, images: Tensor, text: Tensor) -> Tensor:
-        """Log-odds of `forward`, [B]: what the losses take, exact where the probability rounds to 0 or 1."""
+        """Log-odds of `forward`, [B]. The losses take them: they are exact even if the probability rounds to 0 or 1."""
         return self.match(self.trunk(images), text)
 
     def match(self, features: Tensor, text: Tensor) -> Tensor:
-        """Log-odds [B] from `trunk` features [B, 8n, 4, 4] and embeddings: one pass over an image serves several
-        texts.
+        """Log-odds [B] from `trunk` features [B, 8n, 4, 4] and embeddings [B, T].
+
+        So one pass over an image serves several texts.
         """
         replicated = self.text(text)[:, :, None, None].expand(-1, -1, 4, 4)
         return self.joint(torch.cat([features, replicated], dim=1)).flatten()
@@ -123,8 +124,9 @@ class Discriminator(nn.Module):
 
 
 def trunk(n: int, third_act: bool, bias: bool, final: bool = False) -> list[nn.Module]:
-    """Four stride-2 convolutions, [B, 3, 64, 64] to [B, 8n, 4, 4]; `final` adds the activation that D leaves to its
-    residual block.
+    """Four convolutions with stride 2, [B, 3, 64, 64] to [B, 8n, 4, 4].
+
+    final: add an activation at the end, which D only has after its residual block.
     """
     layers: list[nn.Module] = [nn.Conv2d(3, n, 4, 2, 1, bias=bias), nn.LeakyReLU(0.2)]
     for channels, activated in ((n, True), (2 * n, third_act), (4 * n, final)):
@@ -136,8 +138,7 @@ def trunk(n: int, third_act: bool, bias: bool, final: bool = False) -> list[nn.M
 class ImageEncoder(nn.Module):
     """D's image trunk, then a 4x4 convolution: images [B, 3, 64, 64] to [B, out].
 
-    The style encoder S (out = nz) and, in the embedded data, the image side of the joint embedding. The paper gives no
-    layers for S.
+    It is the style encoder S (out = nz), for which the paper gives no layers, and the image side of a joint embedding.
     """
 
     def __init__(self, width: int, out: int) -> None:
@@ -150,8 +151,9 @@ class ImageEncoder(nn.Module):
 
 
 def initialise(network: nn.Module) -> None:
-    """Convolutions N(0, 0.02) with zero bias, batch norm N(1, 0.02) with zero bias; linear layers keep their
-    default.
+    """Initialise convolutions by N(0, 0.02) and batch norms by N(1, 0.02), both with zero bias.
+
+    Linear layers keep their default.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
@@ -163,7 +165,7 @@ def initialise(network: nn.Module) -> None:
 
 @torch.no_grad()
 def reset_conv_biases(network: nn.Module) -> None:
-    """Set the bias of every convolution to zero, as the released code does before each step of either network."""
+    """Set the bias of every convolution to zero, as the released code does before each step of G and of D."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.bias is not None:
             module.bias.zero_()

@@ -1,8 +1,8 @@
-"""Minibatches of the GAN-CLS family: a real image, a mismatched one, and the texts of both, a function of one seed.
+"""Minibatches of the GAN-CLS family: real images, mismatched images, and the texts of both, as a function of one seed.
 
-A mismatch comes from another *group*: another class where the data has classes (CUB, Flowers: classes drawn uniformly,
-then an image of each), another image where it has none (COCO), or an image with other attributes, so that no two of a
-group are called wrong.
+A mismatched image comes from another *group*, so that two images of one group are never called a mismatch. A group is
+a class if the data has classes (CUB, Flowers: classes are drawn uniformly, then an image of each); a single image if it
+has none (COCO); or all images with equal attributes.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,11 @@ ENLARGED, SIDE = 76, 64  # pixels before and after the random crop
 
 @dataclass(frozen=True)
 class Batch:
-    """real, wrong: images in [-1, 1], [B, 3, 64, 64]; text, wrong_text: embeddings of the captions of each, [B, T]."""
+    """One minibatch.
+
+    real, wrong: images in [-1, 1], [B, 3, 64, 64]; `wrong` is None if mismatched images are not used.
+    text, wrong_text: embeddings of the captions of the real and of the mismatched images, [B, T].
+    """
 
     real: Tensor
     wrong: Tensor | None
@@ -35,7 +39,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class Groups:
-    """Which images must not be called mismatched: images sorted by group, and where each group begins."""
+    """The groups of N images; two images of one group are no mismatch.
+
+    order: images sorted by group, [N].
+    of_image: the group of each image, [N].
+    starts, counts: where each group begins in `order`, and its size.
+    """
 
     order: np.ndarray
     of_image: np.ndarray
@@ -44,7 +53,7 @@ class Groups:
 
     @classmethod
     def of(cls, labels: np.ndarray) -> "Groups":
-        """Groups of images with equal labels, [N]. Raises UserError where all are equal: nothing is a mismatch then."""
+        """Groups of images with equal labels, [N]. Raises UserError if all are equal: then there is no mismatch."""
         names, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
         if len(names) < 2:
             raise UserError(
@@ -53,8 +62,9 @@ class Groups:
         return cls(np.argsort(codes, kind="stable"), codes, np.cumsum(counts) - counts, counts)
 
     def pairs_by_class(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Two distinct groups uniformly, whatever their sizes, then an image of each. u: [4, B] in [0, 1); returns
-        indices [B], [B].
+        """Draws two distinct groups uniformly, whatever their sizes, then an image of each.
+
+        u: [4, B] in [0, 1). Returns indices [B] and [B].
         """
         n = len(self.counts)
         real = (u[0] * n).astype(int)
@@ -62,8 +72,9 @@ class Groups:
         return self._member(real, u[2]), self._member(wrong, u[3])
 
     def pairs_by_image(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """An image uniformly, then another uniformly out of all other groups. u: [2, B] in [0, 1); returns indices [B],
-        [B].
+        """Draws an image uniformly, then a second one uniformly from all other groups.
+
+        u: [2, B] in [0, 1). Returns indices [B] and [B].
         """
         real = (u[0] * len(self.order)).astype(int)
         start, count = self.starts[self.of_image[real]], self.counts[self.of_image[real]]
@@ -71,7 +82,7 @@ class Groups:
         return real, self.order[np.where(rank < start, rank, rank + count)]
 
     def distinct(self, u: np.ndarray, batch: int) -> np.ndarray:
-        """An image of each of `batch` distinct groups, indices [batch]. u: [groups + batch] in [0, 1)."""
+        """Draws `batch` distinct groups and an image of each: indices [batch]. u: [groups + batch] in [0, 1)."""
         if batch > len(self.counts):
             raise UserError(f"a batch of {batch} takes as many classes, the data has {len(self.counts)}: lower `batch`")
         return self._member(np.argsort(u[: len(self.counts)], kind="stable")[:batch], u[len(self.counts) :])
@@ -81,9 +92,9 @@ class Groups:
 
 
 def labels_of(split: Split, class_column: str = "") -> np.ndarray:
-    """One label an image: its class, or else all its attributes together, or else its position.
+    """One label an image: its class if `class_column` names one, else all its attributes, else its position.
 
-    Raises UserError without that column.
+    Raises UserError if the split has no such column.
     """
     if class_column and (split.attributes is None or class_column not in split.attributes):
         known = [] if split.attributes is None else list(split.attributes)
@@ -97,9 +108,10 @@ def labels_of(split: Split, class_column: str = "") -> np.ndarray:
 
 
 def caption_picks(u: np.ndarray, available: int, replace: bool) -> np.ndarray:
-    """Which captions of an image are averaged: u [k, B] in [0, 1) to indices [k, B] below `available`.
+    """The captions of each image that are averaged: indices [k, B] below `available`. u: [k, B] in [0, 1).
 
-    With replacement as main_cls_int, or without as the COCO script; then k may not exceed `available`.
+    They are drawn with replacement, as in main_cls_int, or without, as in the COCO script; then k may not exceed
+    `available`.
     """
     if replace:
         return (u * available).astype(int)
@@ -116,15 +128,16 @@ def caption_picks(u: np.ndarray, available: int, replace: bool) -> np.ndarray:
 
 
 def crop_offsets(u: np.ndarray, augment: Augment) -> np.ndarray:
-    """Crop offsets of 76 -> 64 pixels: reference ceil(U(0.01, 12)), so 1..12 and never 0; clean 0..12 uniformly."""
+    """Offsets of a crop from 76 to 64 pixels. reference: ceil(U(0.01, 12)), so 1..12 and never 0; clean: 0..12."""
     return np.ceil(0.01 + u * 11.99).astype(int) if augment == "reference" else (u * (ENLARGED - SIDE + 1)).astype(int)
 
 
 def prepare(images: np.ndarray, augment: Augment, u: np.ndarray | None = None) -> Tensor:
-    """uint8 [B, 3, H, W] to floats in [-1, 1], [B, 3, 64, 64]. u: [3, B] in [0, 1) for the two crop offsets and the
-    flip.
+    """Images uint8 [B, 3, H, W] as floats in [-1, 1], [B, 3, 64, 64].
 
-    `none` neither crops nor flips. (Upstream's `no_aug` also forgets to map [0, 1] to [-1, 1]; that is not reproduced.)
+    augment: how they are cropped and flipped; `none` does neither. (Upstream's `no_aug` also forgets to map [0, 1] to
+    [-1, 1]; that is not reproduced.)
+    u: [3, B] in [0, 1), for the two crop offsets and the flip.
     """
     floats = to_float(torch.from_numpy(images))
     side = SIDE if augment == "none" else ENLARGED
@@ -144,7 +157,7 @@ class Sampler:
         self,
         images: ImageStore,
         embeddings: Tensor,  # [N, K, T]: K captions an image
-        labels: np.ndarray,  # [N]: images of one label are no mismatch of each other
+        labels: np.ndarray,  # [N]; two images of one label are no mismatch
         *,
         batch: int,
         by_class: bool = False,
@@ -158,7 +171,7 @@ class Sampler:
         self.augment, self.wrong_images = augment, wrong_images
 
     def draw(self, seed: int) -> Batch:
-        """The batch of this seed, always the same. `wrong` is read only where `wrong_images` asks for it."""
+        """The batch of a seed, always the same. `wrong` is read only if `wrong_images` is set."""
         u = self._uniform(seed)
         real, wrong = self._pairs(u)
         return Batch(
@@ -169,7 +182,7 @@ class Sampler:
         )
 
     def draw_text(self, seed: int) -> Tensor:
-        """The texts of the batch of this seed, [B, T], without reading an image."""
+        """The texts of the batch of a seed, [B, T], without reading an image."""
         u = self._uniform(seed)
         return self._text(self._pairs(u)[0], u[10 : 10 + self.captions])
 

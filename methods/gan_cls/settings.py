@@ -1,8 +1,8 @@
-"""Everything that decides a training, per part; the defaults are the papers', the embedded data has smaller ones.
+"""The settings of the training of each part. The defaults are the papers'; the embedded data has smaller ones.
 
-`embedded` marks what is ours: widths for a laptop, averaged generator weights, bfloat16 arithmetic, a schedule that
-follows the budget, and one pass of D's trunk for a matching and a mismatched text (the paper's Algorithm 1 pairs a real
-image with a wrong text).
+`EMBEDDED` also holds choices of ours: widths for a laptop, averaged generator weights, bfloat16 arithmetic, a schedule
+that follows the budget, and one pass of D's trunk for a matching and a mismatched text (as in the paper's Algorithm 1,
+which pairs a real image with a wrong text).
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from t2ibench.methods.gan_cls.text_encoder import EncoderShape
 
 S = TypeVar("S", bound="Shape | EncoderShape")
 Precision = Literal["float32", "bfloat16"]
-Schedule = Literal["epoch", "progress"]  # epochs are counted in steps, or are equal shares of the budget
+Schedule = Literal["epoch", "progress"]  # an epoch is a number of steps, or an equal share of the budget
 VARIANTS: dict[str, dict[str, float]] = {
     "gan": {"cls_weight": 0.0, "interp_weight": 0.0},
     "gan-cls": {"cls_weight": 0.5, "interp_weight": 0.0},
@@ -32,15 +32,15 @@ class GanSettings(Shape):
     """main_cls_int.lua as shipped for CUB."""
 
     text_encoder: str = ""  # weights of the zoo; "" takes char-cnn-rnn-<data set>
-    text_dim: int = 0  # 0: the encoder's
+    text_dim: int = 0  # width of a caption embedding; 0: that of the encoder
     cls_weight: float = 0.5
     interp_weight: float = 1.0
     interp_type: Literal[1, 2] = 1
-    strict_official: bool = False  # True: keep the interpolated half of G's batch where its weight is 0
+    strict_official: bool = False  # True: keep the interpolated half of G's batch even if its weight is 0
     mismatch: Literal["wrong-image", "wrong-text"] = "wrong-image"  # reference | paper
     class_column: str = ""  # attribute that holds the class; "": any other image is a mismatch
-    captions: int = 4  # embeddings averaged for one image
-    replace: bool = True  # drawn with replacement (the COCO script: False, of 3)
+    captions: int = 4  # captions of an image whose embeddings are averaged
+    replace: bool = True  # they are drawn with replacement (the COCO script: without, 3 captions)
     augment: Augment = "reference"
     noise: Literal["normal", "uniform"] = "normal"
     batch: int = 64
@@ -49,10 +49,9 @@ class GanSettings(Shape):
     schedule: Schedule = "epoch"
     epochs: int = 600
     decay_every: int = 100  # the learning rate is halved at the start of every epoch that this divides
-    r1: float = (
-        0.0  # ours: weight of the squared gradient of D at real images (Mescheder et al., ICML 2018), 0 for none
-    )
-    r1_every: int = 8  # steps between penalties, each weighed by as many
+    # ours: weight of the squared gradient of D at real images (Mescheder et al., ICML 2018); 0: none
+    r1: float = 0.0
+    r1_every: int = 8  # steps between two penalties; a penalty is multiplied by this number
     ema: float = 0.0  # ours: decay of averaged generator weights, 0 for none
     precision: Precision = "float32"
 
@@ -79,20 +78,19 @@ class StyleSettings:
     """Ours: the paper gives the loss and nothing else."""
 
     generator: str = ""  # weights of the zoo; "" takes gan-int-cls-<data set>
-    network: Literal["trunk", "whitened"] = (
-        "trunk"  # D's image trunk, or principal components and a perceptron (style_network.py)
-    )
+    # D's image trunk, or principal components and a perceptron (style_network.py)
+    network: Literal["trunk", "whitened"] = "trunk"
     width: int = 64  # channels of the trunk's first convolution; units of a layer of the perceptron
     components: int = 512  # of `whitened`
     blocks: int = 3
-    fitted_on: int = 6000  # images the components are taken of
-    emphasis: float = 0.0  # directions of z weigh as the image change they make, to this power; 0: the paper's loss
-    pool: int = 0  # images that are drawn at once and read `reuse` times each, in batches; 0: every batch is drawn anew
+    fitted_on: int = 6000  # images from which the components are computed
+    emphasis: float = 0.0  # a direction of z weighs its change of the image to this power; 0: the paper's loss
+    pool: int = 0  # images drawn at once; each is read `reuse` times, in batches; 0: every batch is drawn anew
     reuse: int = 1
     batch: int = 64
     learning_rate: float = 2e-4
     beta1: float = 0.5
-    schedule: Schedule = "epoch"  # the rate stays as it is; progress: half a cosine down to 0
+    schedule: Schedule = "epoch"  # epoch: the rate is constant; progress: half a cosine down to 0
     precision: Precision = "float32"
 
 
@@ -151,8 +149,9 @@ def choose(cls: type[T], dataset: str, fixed: Mapping[str, Any], given: Mapping[
 
 
 def card_facts(train: Split, val: Split, seed: int, optimised_for: str | list[str]) -> dict[str, Any]:
-    """What the card of trained weights says beside the recipe; `optimised_for` is a purpose, or the weights that guided
-    the training.
+    """What the card of trained weights says beside the recipe.
+
+    optimised_for: a purpose, or the names of the weights that guided the training.
     """
     data = {"dataset": train.dataset, "train": train.name, "validation": val.name, "digest": train.digest}
     return {"data": data, "seed": seed, "optimised_for": optimised_for}

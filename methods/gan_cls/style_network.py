@@ -1,8 +1,8 @@
 """A style encoder that sees what the noise changes: principal components at unit variance, then a residual perceptron.
 
-Captions decide nearly all of an image's variance, and the noise what is left, much of it in components ten thousand
-times fainter. Gradient descent on pixels finds those last: D's trunk stays at the mean squared error of knowing
-nothing. Whitening makes them as loud as the rest.
+Captions decide nearly all of an image's variance. The noise decides what is left, much of it in components ten thousand
+times fainter. Gradient descent on pixels finds these last, so the error of D's trunk stays at that of a constant
+answer. Whitening gives all components the same variance.
 """
 
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ from torch.nn.functional import avg_pool2d
 
 from t2ibench.methods.gan_cls.networks import ImageEncoder
 
-# pixels a side after 2x2 averages: the finest checks are left out, and with them three quarters of the projection
+# pixels a side after 2x2 averages; they leave out the finest checks, and three quarters of the projection
 SIDE = 32
-FAINTEST = 0.02  # added to standard deviations: below it, components are rounding to 8 bits
+FAINTEST = 0.02  # added to standard deviations; components below it are only the rounding to 8 bits
 
 
 class Block(nn.Module):
-    """x + [layer norm, two linear layers](x)."""
+    """x + branch(x); the branch has a layer norm and two linear layers."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Block(nn.Module):
 class WhitenedEncoder(nn.Module):
     """S: images [B, 3, 64, 64] in [-1, 1] to [B, out].
 
-    `fit` chooses the components; before it every answer is 0, the mean noise.
+    `fit` chooses the components. Before that, every answer is 0, the mean noise.
     """
 
     mean: Tensor
@@ -51,10 +51,9 @@ class WhitenedEncoder(nn.Module):
 
     @torch.no_grad()
     def fit(self, images: Tensor) -> None:
-        """Take the components of images [N, 3, 64, 64], strongest first, each scaled to a standard deviation of about
-        1.
+        """Set the components to those of images [N, 3, 64, 64], strongest first.
 
-        Raises ValueError unless there are more images than components.
+        Each is scaled to a standard deviation of about 1. Raises ValueError unless images outnumber components.
         """
         components, pixels = self.projection.shape[1], _pixels(images)
         if len(pixels) <= components:
@@ -73,7 +72,7 @@ class WhitenedEncoder(nn.Module):
 
 
 def style_encoder(config: Mapping[str, Any], nz: int) -> ImageEncoder | WhitenedEncoder:
-    """S as its settings, or the config of its card, describe it."""
+    """S, untrained, by its settings or by the config of its card."""
     if config["network"] == "trunk":
         return ImageEncoder(config["width"], nz)
     return WhitenedEncoder(config["components"], config["width"], config["blocks"], nz)

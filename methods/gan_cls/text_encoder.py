@@ -1,7 +1,8 @@
 """Hybrid character CNN-RNN text encoder (Reed et al., CVPR 2016; the variants of the ICML 2016 release).
 
-Not an LSTM in any released model: a ReLU RNN or a gated unit, neither of which torch.nn.GRU can represent (the reset
-gate multiplies the state before the linear map, and the update gate weighs the candidate), averaged over time.
+No released model has an LSTM. They have a ReLU RNN or a gated unit, whose states are averaged over time. torch.nn.GRU
+can represent neither: here the reset gate multiplies the state before the linear map, and the update gate weighs the
+candidate.
 """
 
 from collections.abc import Sequence
@@ -23,11 +24,8 @@ COLUMN = {
 class EncoderShape:
     """The defaults are the ICML encoder of CUB (hybrid_gru18_a1_c512)."""
 
-    channels: tuple[int, int, int] = (
-        384,
-        512,
-        512,
-    )  # of the convolutions; the last is also the width of the recurrent core
+    # of the convolutions; the last is also the width of the recurrent core
+    channels: tuple[int, int, int] = (384, 512, 512)
     core: Literal["gru", "rnn"] = "gru"
     third_pool: bool = False  # HybridCNN pools a third time (CVPR release, ICML Flowers); HybridCNNLong does not
     length: int = 201  # characters read; the rest of a text is cut off
@@ -35,9 +33,10 @@ class EncoderShape:
 
 
 def characters(texts: Sequence[str], length: int = 201) -> Tensor:
-    """Alphabet columns of the characters, counted from 1, int64 [B, length]; 0 past the end and for unknown characters.
+    """The column of each character in the alphabet, counted from 1: int64 [B, length].
 
-    Texts are lower-cased, which the released demos forget: capitals vanish there.
+    It is 0 past the end of a text and for an unknown character. Texts are lower-cased; the released demos forget this,
+    and drop capitals.
     """
     codes = np.zeros((len(texts), length), np.int64)
     for row, text in zip(codes, texts, strict=True):
@@ -123,13 +122,13 @@ class TextEncoder(nn.Module):
     def embed(self, texts: Sequence[str], batch: int = 64) -> Tensor:
         """Embeddings of texts, float32 [len(texts), out], on the CPU.
 
-        Batches have one size; row i depends on text i alone.
+        All batches have one size, and row i depends on text i alone.
         """
         codes = characters(texts, self.shape.length)
         filled = torch.cat([codes, codes.new_zeros(-len(codes) % batch, codes.shape[1])])
         device = self.out.weight.device
         rows = (
-            [self(part.to(device)).cpu() for part in filled.split(batch)]
+            [self(block.to(device)).cpu() for block in filled.split(batch)]
             if len(filled)
             else [torch.zeros(0, self.shape.out)]
         )

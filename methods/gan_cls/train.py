@@ -1,5 +1,6 @@
-"""What `t2ibench train gan_cls --variant PART` trains: the text encoder first, then any GAN, then the style encoder of
-one.
+"""What `t2ibench train gan_cls --variant PART` trains: the text encoder, any of the GANs, or a GAN's style encoder.
+
+A GAN needs a trained text encoder, and a style encoder needs a trained GAN.
 """
 
 from collections.abc import Mapping
@@ -52,8 +53,9 @@ def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, mod
 
 
 def _fixed_features(image_side: str, train: Split, val: Split, models: Models) -> tuple[Tensor, Tensor] | None:
-    """Image features [N, D] of both splits: one-hot attributes, or those of the CLIP named `image_side`; None for
-    "joint".
+    """Image features [N, D] of both splits: one-hot attributes, or features of the CLIP named `image_side`.
+
+    None for "joint".
     """
     if image_side == "joint":
         return None
@@ -62,7 +64,7 @@ def _fixed_features(image_side: str, train: Split, val: Split, models: Models) -
     clip = models.clip(image_side)
 
     def features(split: Split) -> Tensor:
-        parts = [np.arange(i, min(i + 256, len(split))) for i in range(0, len(split), 256)]
-        return torch.cat([clip.image_features(torch.from_numpy(split.images.read(part))).cpu() for part in parts])
+        blocks = [np.arange(i, min(i + 256, len(split))) for i in range(0, len(split), 256)]
+        return torch.cat([clip.image_features(torch.from_numpy(split.images.read(rows))).cpu() for rows in blocks])
 
     return features(train), features(val)

@@ -1,8 +1,7 @@
-"""Training of the four GANs: one discriminator step, one generator step on the same texts (Algorithm 1;
-main_cls_int.lua).
+"""Training of the four GANs: a discriminator step, then a generator step on the same texts (Algorithm 1).
 
-The captions of a split are embedded once, by a text encoder that stays as it is. Whatever step i draws comes from the
-seed and i, so a run that was stopped goes on with the batches that it would have seen.
+It follows main_cls_int.lua. The captions of a split are embedded once, by a text encoder that is not trained. All
+random numbers of step i come from the seed and i, so a run that was stopped goes on with the batches it would have had.
 """
 
 import copy
@@ -39,7 +38,7 @@ class GanRecipe:
         device: torch.device,
         seed: int,
     ) -> None:
-        """`images`: the image side that was trained with `encoder`, for `validate`; None where there is none."""
+        """images: the image side that was trained with `encoder`, for `validate`; None if it has none."""
         self.config, self.encoder, self.images, self.device, self.seed = settings, encoder, images, device, seed
         self.prompts = [captions[0] for captions in rectangular(val.captions)]
         self.settings: Mapping[str, Any] = {**dataclasses.asdict(settings), "seed": seed, "data": train.digest}
@@ -93,7 +92,7 @@ class GanRecipe:
     def discriminator_loss(
         self, real: Tensor, wrong: Tensor | None, text: Tensor, wrong_text: Tensor, seed: int
     ) -> Tensor:
-        """L_D of one batch; real, mismatched and generated images each have their own batch statistics."""
+        """L_D of one batch. Real, mismatched and generated images each have batch statistics of their own."""
         self._forget_biases()
         features = self.discriminator.trunk(real)
         real_logits = self.discriminator.match(features, text)
@@ -111,8 +110,9 @@ class GanRecipe:
         return discriminator_loss(real_logits.float(), wrong_logits, fake_logits.float(), self.config.cls_weight)
 
     def generator_loss(self, text: Tensor, seed: int) -> Tensor:
-        """L_G with fresh noise: B captions, and B / 2 interpolants where the variant has them (both nets see the
-        interpolant).
+        """L_G with fresh noise, on B captions and on B / 2 interpolated texts, if the variant has them.
+
+        Generator and discriminator both read the interpolated text.
         """
         self._forget_biases()
         captions = len(text)
@@ -124,7 +124,7 @@ class GanRecipe:
         return generator_loss(logits[:captions], mixed, self.config.interp_weight)
 
     def _forget_biases(self) -> None:
-        """Upstream sets the convolution biases of both networks to zero before each step of either."""
+        """Set the convolution biases of both networks to zero, as the released code does before each step of either."""
         if self.shape.conv_bias:
             reset_conv_biases(self.generator)
             reset_conv_biases(self.discriminator)
@@ -136,28 +136,28 @@ class GanRecipe:
         return torch.from_numpy(2 * uniform(seed, count * self.shape.nz) - 1).float().view(count, -1).to(self.device)
 
     def state(self) -> dict[str, Any]:
-        parts = {"generator": self.generator, "discriminator": self.discriminator, "averaged": self.averaged}
+        networks = {"generator": self.generator, "discriminator": self.discriminator, "averaged": self.averaged}
         optimisers = {"optimise_g": self.optimise_g, "optimise_d": self.optimise_d}
-        return {name: part.state_dict() for name, part in (parts | optimisers).items()}
+        return {name: module.state_dict() for name, module in (networks | optimisers).items()}
 
     def load_state(self, state: dict[str, Any]) -> None:
         for name, values in state.items():
             getattr(self, name).load_state_dict(values)
 
     def sampling_generator(self, batches: int) -> Generator:
-        """The generator as it is shipped: averaged weights, evaluation mode, batch statistics of these weights."""
+        """The generator as it is shipped: averaged weights, batch statistics of these weights, evaluation mode."""
         generator = copy.deepcopy(self.averaged)
         texts = [
             self.sampler.draw_text(derive_seed(self.seed, "statistics", i)).to(self.device) for i in range(batches)
         ]
-        pairs = [
+        noise_text_pairs = [
             (self.noise(derive_seed(self.seed, "statistics of z", i), len(text)), text) for i, text in enumerate(texts)
         ]
-        return estimate_statistics(generator, pairs)
+        return estimate_statistics(generator, noise_text_pairs)
 
     @torch.no_grad()
     def preview(self) -> Tensor:
-        """Eight held-out captions, a row each, with the same eight noises."""
+        """A row of images for each of eight held-out captions, all with the same eight noises."""
         generator = self.sampling_generator(batches=8)
         text = self.encoder.embed(self.prompts[:8]).to(self.device)
         z = self.noise(derive_seed(self.seed, "preview"), 8)
@@ -173,44 +173,45 @@ class GanRecipe:
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
-        """How much an image changes with its noise and with its text (mean absolute grey levels).
+        """How much an image changes with its noise and with its text, in mean absolute grey levels.
 
-        Where the text encoder has an image side, also whether that finds an image by its caption (no judge's number).
+        If the text encoder has an image side, also how well it finds an image by its caption. No judge is involved.
         """
         generator, count = self.sampling_generator(batches=50), min(1000, len(self.prompts))
         text = self.encoder.embed(self.prompts[:count])
         z = self.noise(derive_seed(self.seed, "validate"), count).cpu()
 
         def images(z: Tensor, text: Tensor) -> np.ndarray:
-            parts = zip(z.split(64), text.split(64), strict=True)
+            passes = zip(z.split(64), text.split(64), strict=True)
             return torch.cat(
-                [to_uint8(generator(a.to(self.device), b.to(self.device))).cpu() for a, b in parts]
+                [to_uint8(generator(a.to(self.device), b.to(self.device))).cpu() for a, b in passes]
             ).numpy()
 
-        made, other_z, other_text = images(z, text), images(z.roll(1, 0), text), images(z, text.roll(1, 0))
-        numbers: dict[str, Any] = {"images": count, "change_with_noise": difference(made, other_z)}
-        numbers["change_with_text"] = difference(made, other_text)
+        plain, other_z, other_text = images(z, text), images(z.roll(1, 0), text), images(z, text.roll(1, 0))
+        numbers: dict[str, Any] = {"images": count, "change_with_noise": difference(plain, other_z)}
+        numbers["change_with_text"] = difference(plain, other_text)
         if self.images is not None:
-            numbers |= retrieval_report(text, embed_images(self.images, made))
+            numbers |= retrieval_report(text, embed_images(self.images, plain))
         return numbers
 
 
 def learning_rate(config: GanSettings, passed: float) -> float:
-    """Halved at the start of every epoch that `decay_every` divides; the first epoch is 1. passed: epochs that are
-    over.
+    """The learning rate: it is halved at the start of every epoch that `decay_every` divides. The first epoch is 1.
+
+    passed: how many epochs are over.
     """
     return config.learning_rate * 0.5 ** ((1 + int(passed)) // config.decay_every)
 
 
 def gradient_penalty(discriminator: Discriminator, real: Tensor, text: Tensor) -> Tensor:
-    """Half the squared norm of the gradient of D's log-odds at real images, a mean over the batch (R1)."""
+    """R1: half the squared norm of the gradient of D's log-odds at real images, averaged over the batch."""
     real = real.detach().requires_grad_(True)
     [gradient] = torch.autograd.grad(discriminator.logits(real, text).sum(), real, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3)).mean() / 2
 
 
 def update(optimiser: torch.optim.Optimizer, loss: Tensor, learner: nn.Module) -> None:
-    """One step of `learner`; another network that took part in the loss keeps neither a change nor a gradient."""
+    """One step of `learner`. Other networks in the loss get neither a change nor a gradient."""
     optimiser.zero_grad(set_to_none=True)
     parameters = list(learner.parameters())
     for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
@@ -227,7 +228,7 @@ def average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
 
 @torch.no_grad()
 def estimate_statistics(generator: Generator, pairs: list[tuple[Tensor, Tensor]]) -> Generator:
-    """Set the batch-norm statistics to plain means over batches of (z, text), then evaluation mode.
+    """A generator in evaluation mode whose batch-norm statistics are plain means over batches of (z, text).
 
     The running means of training lag behind the weights, and averaged weights never had any.
     """

@@ -1,9 +1,8 @@
-"""Training of the style encoder S: it recovers the noise of generated images, || z - S(G(z, phi(t))) ||^2 (paper,
-section 4.4).
+"""Training of the style encoder S: it recovers the noise of generated images (paper, section 4.4).
 
-The paper gives this loss and nothing more; the network, Adam, the evaluation-mode generator and images of 8 bits are
-our choices. So is `emphasis`: an image shows some directions of z and hides others, and every direction counts the same
-in the paper's loss.
+The loss is || z - S(G(z, phi(t))) ||^2. The paper gives no more than this. The network, Adam, the generator in
+evaluation mode and images of 8 bits are our choices. So is `emphasis`: an image shows some directions of z and hides
+others, while in the paper's loss every direction counts the same.
 """
 
 import dataclasses
@@ -25,13 +24,15 @@ from t2ibench.methods.gan_cls.train_text import seeded
 from t2ibench.networks.schedule import batch_rows, warmup_cosine
 
 PASS = 256  # images drawn at once
-PROBES, PROBED = 2, 512  # random changes of an image, and images, that the strongest directions are read from
+PROBES, PROBED = 2, 512  # random changes of each image, and images, for finding the strongest directions
 REDRAWN = 500  # held-out images that are drawn again
 
 
 class StyleRecipe:
-    """One step: the squared error of the noise read off `batch` images, each of fresh noise and a caption of the
-    data.
+    """The training of a style encoder; `t2ibench.networks.training.loop.fit` drives it.
+
+    A step takes the squared error of the noise that S reads off `batch` images, made from fresh noise and captions of
+    the data.
     """
 
     def __init__(
@@ -78,12 +79,13 @@ class StyleRecipe:
 
     @torch.no_grad()
     def images(self, z: Tensor, text: Tensor) -> Tensor:
-        """What is saved of G(z, text): uint8 [B, 3, 64, 64]."""
+        """G(z, text) as it would be saved: uint8 [B, 3, 64, 64]."""
         return torch.cat([to_uint8(self.generator(a, b)) for a, b in zip(z.split(PASS), text.split(PASS), strict=True)])
 
     def batch(self, index: int) -> tuple[Tensor, Tensor]:
-        """Noise and images of step `index`; with a pool, every image of it is read `reuse` times before the next is
-        drawn.
+        """Noise and images of step `index`.
+
+        With a pool, each of its images is read `reuse` times before the next pool is drawn.
         """
         config = self.config
         if not config.pool:
@@ -98,9 +100,8 @@ class StyleRecipe:
         if self.config.schedule == "progress":
             self.optimiser.param_groups[0]["lr"] = self.config.learning_rate * warmup_cosine(progress)
         z, images = self.batch(index)
-        bfloat16 = (
-            self.config.precision == "bfloat16" and self.config.network == "trunk"
-        )  # it would round faint components away
+        # bfloat16 would round the faint components of the whitened encoder away
+        bfloat16 = self.config.precision == "bfloat16" and self.config.network == "trunk"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
             recovered = self.network(to_float(images))
         error = ((z - recovered.float()) @ self.basis).square().mean(0)  # [nz], strongest direction first
@@ -130,11 +131,10 @@ class StyleRecipe:
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
-        """On held-out captions and fresh noise: squared errors of z (to say nothing, S = 0, gives 1), and what they do
-        to images.
+        """Errors of z on held-out captions and fresh noise, and what they change in images.
 
-        The differences are mean grey levels from the image that the true noise makes, with its own caption and with
-        another image's.
+        The errors are squared; an S that is always 0 has an error of 1. The changes are mean grey levels between images
+        of the true noise and of other noises, drawn from the image's own caption and from another image's.
         """
         text = self.held_out.to(self.device)
         z, fresh = (
@@ -142,7 +142,7 @@ class StyleRecipe:
             for name in ("validate", "fresh")
         )
         images, network = self.images(z, text), self.network.eval()
-        recovered = torch.cat([network(to_float(part)) for part in images.split(PASS)])
+        recovered = torch.cat([network(to_float(some)) for some in images.split(PASS)])
         network.train()
         error = ((z - recovered) @ self.basis).square().mean(0)
         numbers: dict[str, Any] = {
@@ -152,32 +152,34 @@ class StyleRecipe:
             "mse_strongest_8": error[:8].mean().item(),
             "change_in_strongest_8": (self.change[:8].sum() / self.change.sum()).item(),
         }
-        makers = {"recovered": recovered, "no_noise": torch.zeros_like(z), "fresh_noise": fresh}
+        noises = {"recovered": recovered, "no_noise": torch.zeros_like(z), "fresh_noise": fresh}
         for name, other in (("same_caption", text[:REDRAWN]), ("another_caption", text.roll(1, 0)[:REDRAWN])):
             true = self.images(z[: len(other)], other).float()
-            redrawn = {key: self.images(made[: len(other)], other).float() for key, made in makers.items()}
+            redrawn = {key: self.images(noise[: len(other)], other).float() for key, noise in noises.items()}
             numbers[name] = {
                 "images": len(other),
-                **{key: (made - true).abs().mean().item() for key, made in redrawn.items()},
+                **{key: (images - true).abs().mean().item() for key, images in redrawn.items()},
             }
         return numbers
 
 
 def directions(generator: Generator, z: Tensor, text: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """Directions of z by the image change they make: E[J^T J] over noise [B, nz], embeddings [B, T] and probes of
-    random signs v.
+    """The directions of z, ordered by how much they change images.
 
-    Returns its eigenvalues [nz], descending, and eigenvectors as columns, [nz, nz].
+    They are the eigenvectors of E[J^T J], estimated by probes of random signs v.
+    z, text: noise [B, nz] and embeddings [B, T] to average over.
+
+    Returns the eigenvalues [nz], descending, and the eigenvectors as columns, [nz, nz].
     """
     gram = z.new_zeros(z.shape[1], z.shape[1], dtype=torch.float64)
-    for part, (a, b) in enumerate(zip(z.split(64), text.split(64), strict=True)):
+    for number, (a, b) in enumerate(zip(z.split(64), text.split(64), strict=True)):
         with torch.enable_grad():
-            given = a.detach().requires_grad_()
-            images = generator(given, b)
+            noise = a.detach().requires_grad_()
+            images = generator(noise, b)
         for probe in range(PROBES):
-            signs = uniform(derive_seed(seed, part, probe), images.numel()) < 0.5
+            signs = uniform(derive_seed(seed, number, probe), images.numel()) < 0.5
             v = (2.0 * torch.from_numpy(signs) - 1).view_as(images).to(z)
-            [pulled] = torch.autograd.grad(images, given, v, retain_graph=probe < PROBES - 1)  # J^T v
+            [pulled] = torch.autograd.grad(images, noise, v, retain_graph=probe < PROBES - 1)  # J^T v
             gram += pulled.double().T @ pulled.double()
     values, vectors = torch.linalg.eigh(gram / (len(z) * PROBES))
     return values.flip(0).clamp_min(0).float(), vectors.flip(1).float()

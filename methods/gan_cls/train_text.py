@@ -1,9 +1,11 @@
 """Training of the text encoder: captions and images of one split, symmetric structured joint embedding loss.
 
-The paper's image side is fixed: features of a GoogLeNet that was trained on labels. `image_side` chooses ours:
-`attributes` takes the attribute columns of the training split themselves (one-hot, the embedded data has them), a CLIP
-of the zoo its fixed features, `joint` trains a small image network beside the text and needs nothing else. A judge's
-features are not offered: it would then score what it taught.
+The paper's image side is fixed: features of a GoogLeNet that was trained on labels. The setting `image_side` chooses
+ours:
+- `attributes`: the attribute columns of the training split, one-hot. The embedded data has them.
+- the name of a CLIP of the zoo: its fixed features.
+- `joint`: a small image network that is trained with the text side. It needs nothing else.
+A judge's features are not offered, because the judge would then score what it taught.
 """
 
 import copy
@@ -30,15 +32,16 @@ from t2ibench.methods.gan_cls.text_encoder import EncoderShape, TextEncoder, cha
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Initialise networks from `seed` and leave the global random state as it was."""
+    """Networks made in this context are initialised from `seed`; the global random state stays as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
 
 
 class TextRecipe:
-    """One step: `batch` images of distinct groups, one caption of each, both losses;
-    `t2ibench.networks.training.loop.fit` drives it.
+    """The training of a text encoder; `t2ibench.networks.training.loop.fit` drives it.
+
+    A step takes `batch` images of distinct groups with one caption each, and both losses.
     """
 
     def __init__(
@@ -50,8 +53,9 @@ class TextRecipe:
         device: torch.device,
         seed: int,
     ) -> None:
-        """`fixed`: image features [N, D] of train and val unless the image side is `joint`; a linear map follows where
-        D is not `out`.
+        """fixed: image features [N, D] of train and val; None if the image side is `joint`.
+
+        If D differs from the setting `out`, a linear map follows the features.
         """
         self.config, self.train, self.val, self.device, self.seed = settings, train, val, device, seed
         self.fixed = None if fixed is None else tuple(features.to(device) for features in fixed)
@@ -114,8 +118,9 @@ class TextRecipe:
         return None
 
     def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Text embeddings scaled to a mean square of 1 a dimension, and the image side by the inverse: every score
-        stays what it was.
+        """The weights, scaled so that text embeddings have a mean square of 1 a dimension.
+
+        The image side is scaled by the inverse, so every score stays as it was.
         """
         text, image = copy.deepcopy(self.text), copy.deepcopy(self.image)
         sample = permutation(derive_seed(self.seed, "scale"), len(self.captions))[:2000]
@@ -135,8 +140,9 @@ class TextRecipe:
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
-        """Share of held-out captions (the first of each image) whose own image scores above 99 others (or all, where
-        they are fewer).
+        """The share of held-out captions, the first of each image, whose own image scores above 99 others.
+
+        If there are fewer others, it must score above all of them.
         """
         self.networks.eval()
         texts = self.text.embed([captions[0] for captions in rectangular(self.val.captions)])
@@ -164,26 +170,27 @@ def retrieval_report(queries: Tensor, targets: Tensor) -> dict[str, float]:
 
 
 def retrieval(queries: Tensor, targets: Tensor, seed: int, candidates: int = 100) -> float:
-    """Share of queries [N, D] whose own target [N, D] scores strictly above `candidates` - 1 others drawn at random, by
-    dot product.
+    """The share of queries [N, D] whose own target [N, D] scores strictly above `candidates` - 1 others.
 
-    Raises ValueError for fewer than `candidates` pairs.
+    The others are drawn at random, and a score is a dot product. Raises ValueError for fewer than `candidates` pairs.
     """
     if len(queries) < candidates:
         raise ValueError(f"retrieval among {candidates} needs as many pairs, got {len(queries)}")
     others = uniform(derive_seed(seed, "candidates"), len(queries) * (candidates - 1)).reshape(
         len(queries), candidates - 1
     )
-    own = torch.arange(len(queries))
-    drawn = (own[:, None] + 1 + torch.from_numpy((others * (len(queries) - 1)).astype(np.int64))) % len(
+    rows = torch.arange(len(queries))
+    drawn = (rows[:, None] + 1 + torch.from_numpy((others * (len(queries) - 1)).astype(np.int64))) % len(
         queries
     )  # never the own one
     score = queries @ targets.T
-    return (score[own, own][:, None] > score.gather(1, drawn)).all(dim=1).double().mean().item()
+    return (score[rows, rows][:, None] > score.gather(1, drawn)).all(dim=1).double().mean().item()
 
 
 def attribute_features(train: Split, val: Split) -> tuple[Tensor, Tensor]:
-    """Attributes as one-hot rows, [N, values] each; a value that training never saw, or nobody sees, is all zeros.
+    """The attributes of both splits as one-hot rows, [N, values] each.
+
+    An attribute that is missing, or has a value that training never saw, is all zeros.
 
     Raises UserError for a data set without attributes.
     """
