@@ -39,7 +39,7 @@ class Method:
 
     @property
     def cost(self) -> dict[str, float]:
-        """What was spent so far on training and tables, for the record."""
+        """What training and tables have cost so far, for the record."""
         return self.editor.cost
 
     def text_to_image(self, requests: Sequence[TextToImage]) -> Tensor:
@@ -59,19 +59,19 @@ class Method:
 
     @torch.no_grad()
     def unedited(self, requests: Sequence[Edit]) -> Tensor:
-        """The source of each request, what an edit starts from: uint8 [B, 3, H, W] on the CPU."""
+        """The source of each request, from which the edit starts: uint8 [B, 3, H, W] on the CPU."""
         return self._images(in_passes(self.generator.style, self._latents(requests)))
 
     def _latents(self, requests: Sequence[Edit]) -> Tensor:
-        """w_plus [B, L, w_dim] of the sources, those of seeds and those of real images in the order asked for."""
+        """w_plus [B, L, w_dim] of the sources, whether of seeds or of real images, in the order of the requests."""
         if not requests:
             raise ValueError("styleclip needs at least one request")
         real = [request.image for request in requests if request.image is not None]
         seeds = [request.seed for request in requests if request.image is None]
-        parts = [self.sources.of_seeds(seeds)] if seeds else []
-        parts += [self.sources.of_images(real)] if real else []
+        codes = [self.sources.of_seeds(seeds)] if seeds else []
+        codes += [self.sources.of_images(real)] if real else []
         order = sorted(range(len(requests)), key=lambda i: requests[i].image is not None)
-        return torch.cat(parts)[torch.tensor(order).argsort().to(parts[0].device)]
+        return torch.cat(codes)[torch.tensor(order).argsort().to(codes[0].device)]
 
     @torch.no_grad()
     def _images(self, s: Tensor) -> Tensor:

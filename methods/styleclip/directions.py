@@ -1,11 +1,10 @@
-"""The effect of every style channel on CLIP's view of an image, by finite differences: the table of the paper (sec. 6,
-eq. 5).
+"""The table of the paper: the effect of every style channel on CLIP's features of an image (sec. 6, eq. 5).
 
-Channel c of N codes is set to its mean -+ h deviations, both images are embedded, and the differences are normalised,
-averaged and normalised again: a unit direction [D] for each channel, at 2 N renders a channel. The released script
-never restores a channel that it has visited, so late layers are measured on nearly equal images: base="cumulative"
-repeats that. The paper adds to the channel's own value (center="own") and normalises no image's difference
-(unit=False).
+It is measured by finite differences. Channel c of N codes is set to its mean -+ h deviations, and both images are
+embedded. The differences are normalised, averaged and normalised again. This gives a unit direction [D] for each
+channel, at 2 N renders a channel. The released script never restores a channel that it has visited, so late layers are
+measured on nearly equal images; base="cumulative" repeats that. The paper adds to the channel's own value
+(center="own") and does not normalise the difference of an image (unit=False).
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 
 Embed = Callable[[Tensor], Tensor]  # styles [B, C] -> unit image features [B, D]
-TINY = 1e-6  # a longer difference of features is more than rounding, and has a direction
+TINY = 1e-6  # a shorter difference of features is only rounding, and has no direction
 
 
 @torch.no_grad()
@@ -35,12 +34,17 @@ def channel_directions(
 ) -> Tensor:
     """Unit directions [len(rows), D] of channels[rows]; a channel without any effect has the direction 0.
 
-    codes: styles [N, C], left as they are. mean, sigma: [C]. channels: int64 [E], in the order in which they are
-    visited.
+    codes: styles [N, C]; they are not changed.
+    mean, sigma: mean and standard deviation of each channel, [C].
+    channels: int64 [E], in the order in which they are visited.
+    step: h, in standard deviations.
+    base: restore each channel after its measurement, or leave it at its mean ("cumulative").
+    center: step from the channel's mean, or from the code's own value.
+    unit: whether the difference of each image is normalised before averaging.
     """
     features = [embed(styles) for styles in _passes(codes, mean, sigma, channels, rows, step, base, center, batch)]
-    pairs = torch.cat(features).double().view(len(rows), len(codes), 2, -1)
-    differences = pairs[:, :, 0] - pairs[:, :, 1]  # [rows, N, D]
+    both_sides = torch.cat(features).double().view(len(rows), len(codes), 2, -1)
+    differences = both_sides[:, :, 0] - both_sides[:, :, 1]  # [rows, N, D]
     return directed((directed(differences) if unit else differences).mean(1)).float()
 
 
@@ -55,7 +59,7 @@ def _passes(
     center: str,
     batch: int,
 ) -> Iterator[Tensor]:
-    """Styles [<= batch, C] in the order: channel, code, (+, -)."""
+    """Styles [<= batch, C], ordered by channel, then code, then (+, -)."""
     waiting: list[Tensor] = []
     for row in rows:
         channel = int(channels[row])
@@ -72,6 +76,6 @@ def _passes(
 
 
 def directed(vectors: Tensor) -> Tensor:
-    """Vectors [..., D] of unit length; those of no length stay 0."""
+    """Vectors [..., D] scaled to unit length; a vector without length becomes 0."""
     length = vectors.norm(dim=-1, keepdim=True)
     return torch.where(length > TINY, vectors / length.clamp(min=TINY), 0.0)

@@ -1,7 +1,7 @@
 """Global directions (sec. 6): one step in style space for a pair of texts, the same for every image.
 
-Three ways to the relevance of a channel: the paper's table of finite differences (`table`), the same from the whole
-Jacobian (`jacobian`: once for all texts), or from gradients of one text alone (`vjp`).
+The relevance of a channel comes from the paper's table of finite differences (`table`), from the whole Jacobian
+(`jacobian`, computed once for all texts), or from gradients for one text (`vjp`).
 """
 
 from collections.abc import Callable, Sequence
@@ -21,13 +21,13 @@ from t2ibench.networks.clip.templates import TEMPLATES
 from t2ibench.networks.models import Models
 from t2ibench.networks.passes import in_passes
 
-SHARD = 64  # channels of the table that are made and kept together
+SHARD = 64  # channels of the table that are computed and stored together
 SAMPLE = ("truncation_psi", "statistics_samples", "statistics_cutoff", "max_resolution", "images")
 STEP = ("step", "base", "center", "unit_differences")
 
 
 class GlobalDirections:
-    """An Editor. What all texts need is worked out when it is made, and kept in the cache."""
+    """An `Editor`. What all texts share is computed when the object is made, and kept in the cache."""
 
     def __init__(self, config: Config, models: Models) -> None:
         self.config, self.space = config, StyleSpace(config, models)
@@ -42,7 +42,7 @@ class GlobalDirections:
 
     @torch.no_grad()
     def edited(self, w_plus: Tensor, neutral: Sequence[str], target: Sequence[str]) -> Tensor:
-        """Styles [B, C]: those of w_plus [B, L, w_dim] and alpha times the step of the two texts.
+        """Styles [B, C]: those of w_plus [B, L, w_dim] plus alpha times the step of the two texts.
 
         Raises UserError for equal texts.
         """
@@ -50,9 +50,9 @@ class GlobalDirections:
         return in_passes(self.space.generator.style, w_plus) + self.config.alpha * steps
 
     def step(self, neutral: str, target: str) -> Tensor:
-        """delta_s [C].
+        """delta_s [C] of two texts.
 
-        Raises ValueError where beta keeps no channel: an image that stays as it is would pass for an edit.
+        Raises ValueError if beta keeps no channel: otherwise an unchanged image would pass for an edit.
         """
         if (neutral, target) not in self._steps:
             started = perf_counter()
@@ -71,7 +71,7 @@ class GlobalDirections:
         return self._steps[neutral, target]
 
     def relevance_of(self, neutral: str, target: str) -> Tensor:
-        """R [E], signed: the cosine between the texts' direction and the effect of each edited channel."""
+        """The signed relevance [E]: the cosine between the texts' direction and the effect of each edited channel."""
         [delta_t] = self.space.clip.text_direction([neutral], [target], TEMPLATES[self.config.templates])
         return self.relevance(delta_t.to(self.space.mean))
 
@@ -104,31 +104,32 @@ def table(space: StyleSpace, config: Config) -> tuple[Tensor, float]:
         )
 
     recipe = {**space.weights, **{name: asdict(config)[name] for name in SAMPLE + STEP}}
-    made, seconds = pieces("table", recipe, [2 * config.images * len(shard) for shard in shards], make)
-    return torch.cat(made), seconds
+    directions, seconds = pieces("table", recipe, [2 * config.images * len(shard) for shard in shards], make)
+    return torch.cat(directions), seconds
 
 
 def jacobian(space: StyleSpace, config: Config) -> tuple[Tensor, float]:
     """Directions [E, D] by D backward passes over N images, and the seconds that they took."""
-    parts = space.codes.split(PASS)
+    passes = space.codes.split(PASS)
     sigma = space.sigma
 
     def make(number: int) -> Tensor:
-        return jacobian_directions(space.embed, parts[number], sigma, space.channels, space.dimension)
+        return jacobian_directions(space.embed, passes[number], sigma, space.channels, space.dimension)
 
     recipe = {**space.weights, **{name: asdict(config)[name] for name in SAMPLE}}
-    made, seconds = pieces("jacobian", recipe, [len(part) * space.dimension for part in parts], make)
-    return directed(torch.stack(made).sum(0)), seconds
+    sums, seconds = pieces("jacobian", recipe, [len(codes) * space.dimension for codes in passes], make)
+    return directed(torch.stack(sums).sum(0)), seconds
 
 
 def gradients(space: StyleSpace, count: int) -> Callable[[Tensor], Tensor]:
-    """Relevance [E] of a text direction [D] by one backward pass over N images; lengths are estimated now, by `count`
-    probes.
+    """A function from a text direction [D] to its relevance [E], by one backward pass over N images.
+
+    The lengths of the channels' effects are estimated when this is called, by `count` probes.
     """
 
     def pulled(cotangents: Tensor) -> Tensor:
-        parts = [products(space.embed, part, cotangents) for part in space.codes.split(PASS)]
-        return (torch.cat(parts, dim=1) * space.sigma)[:, :, space.channels]
+        effects = [products(space.embed, codes, cotangents) for codes in space.codes.split(PASS)]
+        return (torch.cat(effects, dim=1) * space.sigma)[:, :, space.channels]
 
     lengths, mean_unit = effect_lengths(pulled(probes(count, space.dimension, space.codes)))
     return lambda delta_t: prompt_relevance(pulled(delta_t[None])[0], lengths, mean_unit)

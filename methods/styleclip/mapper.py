@@ -1,5 +1,4 @@
-"""Latent mapper (sec. 5): one small network for each text, trained when the text is first asked for and kept in the
-cache.
+"""Latent mapper (sec. 5): one small network for each text, trained when the text is first used, and then cached.
 
 v' = v + residual M_t(v), in one pass; the network and its training are in t2ibench/networks/latent_mapper.
 """
@@ -25,7 +24,7 @@ from t2ibench.networks.training.mapper_store import load, once
 
 
 class Mapper:
-    """Edits codes with the mapper of their text. cost: what training took, also where it was found in the cache."""
+    """Edits codes with the mapper of their text. cost: what training took, even if the mapper came from the cache."""
 
     def __init__(self, config: Config, models: Models) -> None:
         """Raises UserError for released weights that cannot be used."""
@@ -46,10 +45,9 @@ class Mapper:
 
     @torch.no_grad()
     def edited(self, w_plus: Tensor, neutral: Sequence[str], target: Sequence[str]) -> Tensor:
-        """Styles [B, C] of w_plus [B, L, w_dim] moved by the mapper of each target text; the neutral texts play no
-        part.
+        """Styles [B, C] of w_plus [B, L, w_dim], moved by the mapper of each target text. Neutral texts have no effect.
 
-        Raises FloatingPointError, which names step and text, where a training loss is not finite.
+        Raises FloatingPointError, which names step and text, if a training loss is not finite.
         """
         in_s = self.config.mapper == "style"
         codes = self.generator.style(w_plus) if in_s else w_plus
@@ -60,7 +58,7 @@ class Mapper:
         return torch.cat(moved) if in_s else in_passes(self.generator.style, torch.cat(moved))
 
     def network(self, prompt: str) -> MapperNetwork:
-        """The mapper of a text, frozen: the released one, the one in the cache, or one that is trained now."""
+        """The mapper of a text, frozen: the released one, one from the cache, or one that is trained now."""
         if self.released is not None:
             return self.released.to(self.models.device).requires_grad_(False)
         weights = self.trained(prompt)
@@ -71,7 +69,7 @@ class Mapper:
         return load(weights, mapper_settings(self.config, prompt), self.generator, self.models.device)
 
     def trained(self, prompt: str) -> weights.Weights:
-        """The weights of a text's mapper, trained where the cache does not soundly hold them."""
+        """The weights of a text's mapper, from the cache or trained now. A damaged file in the cache does not count."""
         identity = self.identity if self.config.mapper_id else None
 
         def make() -> MapperRecipe:

@@ -1,5 +1,6 @@
-"""What StyleCLIP decides of the training of its mappers (sec. 5); the training itself is in
-t2ibench/networks/latent_mapper.
+"""How StyleCLIP sets up the training of its mappers (sec. 5).
+
+The training itself is in t2ibench/networks/training/latent_mapper.
 """
 
 from collections.abc import Mapping
@@ -12,15 +13,8 @@ from t2ibench.networks.latent_mapper import LEVELS
 from t2ibench.networks.stylegan2 import Generator
 from t2ibench.networks.training.latent_mapper import MapperRecipe, Settings
 
-SHAPES = (
-    "afro",
-    "angry",
-    "bob",
-    "bowl",
-    "curly",
-    "mohawk",
-    "surprised",
-)  # of the paper's texts, those without the fine level
+# the paper's texts that leave the fine level as it is
+SHAPES = ("afro", "angry", "bob", "bowl", "curly", "mohawk", "surprised")
 
 
 def mapper_recipe(
@@ -58,15 +52,16 @@ def mapper_settings(config: Config, prompt: str) -> Settings:
 
 
 def settings_of(config: Config, prompt: str, weights: Mapping[str, str]) -> dict[str, Any]:
-    """All that decides a mapper: its settings, the text, and the hashes of the networks that it is trained with."""
+    """Everything that decides a mapper: its settings, the text, and the hashes of the networks it is trained with."""
     names = ("clip_input", "l2", "residual", "pixelnorm_axis", "truncation_psi", "levels")
-    own = {key: value for key, value in vars(config).items() if key in names or key.startswith("mapper")}
-    return {**own, "identity": config.identity if config.mapper_id else "", "prompt": prompt, **weights}
+    settings = {key: value for key, value in vars(config).items() if key in names or key.startswith("mapper")}
+    return {**settings, "identity": config.identity if config.mapper_id else "", "prompt": prompt, **weights}
 
 
 def levels_of(prompt: str, levels: str) -> tuple[str, ...]:
-    """The levels that may move: all; coarse and medium; or (`reference`) these two for the shapes of the paper's texts,
-    else all.
+    """The levels that may move.
+
+    levels: "all"; "coarse+medium"; or "reference", which is coarse and medium for texts with one of SHAPES, else all.
     """
     shape = any(word.startswith(SHAPES) for word in prompt.lower().replace("-", " ").split())
     return tuple(LEVELS)[:2] if levels == "coarse+medium" or (levels == "reference" and shape) else tuple(LEVELS)

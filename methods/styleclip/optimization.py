@@ -1,8 +1,8 @@
 """Latent optimisation (sec. 4): gradient descent on the code of one image, in W+ or in S.
 
-L(v) = Loss_CLIP(G(v), t) + lambda_L2 |v - v0|^2 + lambda_ID L_ID(G(v), G(v0)), the square summed over all entries of
-the code. The code that is returned is that after the last step, where the learning rate is all but 0; the released
-script returns the image before it.
+L(v) = Loss_CLIP(G(v), t) + lambda_L2 |v - v0|^2 + lambda_ID L_ID(G(v), G(v0)). The square is summed over all entries of
+the code. The result is the code after the last step, whose learning rate is nearly 0; the released script returns the
+image before that step.
 """
 
 import math
@@ -24,9 +24,7 @@ RAMP_UP, RAMP_DOWN = 0.05, 0.25  # shares of the steps in which the learning rat
 
 
 class Optimization:
-    """Edits codes by descent, always `batch` at a time, so that the same kernels run however many codes are asked
-    for.
-    """
+    """Edits codes by descent, always `batch` at a time, so that the same kernels run for any number of codes."""
 
     def __init__(self, config: Config, models: Models) -> None:
         """Raises UserError for rows that the generator does not have."""
@@ -38,27 +36,24 @@ class Optimization:
 
     @cached_property
     def identity(self) -> Features:
-        """Made when it is first used: ArcFace's weights are not asked for where lambda_ID is 0."""
+        """Features of L_ID, made when first used: without lambda_ID, ArcFace's weights are not needed."""
         return identity_features(self.config.identity, self.clip, self.models)[0]
 
     def edited(self, w_plus: Tensor, neutral: Sequence[str], target: Sequence[str]) -> Tensor:
-        """Styles [B, C] of w_plus [B, L, w_dim] after their descent towards the target texts; the neutral texts play no
-        part.
+        """Styles [B, C] of w_plus [B, L, w_dim] after descent towards the target texts. Neutral texts have no effect.
 
-        Raises FloatingPointError, which names step and text, where a loss is not finite.
+        Raises FloatingPointError, which names step and text, if a loss is not finite.
         """
         texts, size = self.distance.text_features(target), self.config.batch
         if self.config.start == "mean":
             w_plus = self.generator.mapping.w_avg.expand_as(w_plus)
         v0 = self.generator.style(w_plus).detach() if self.config.latent == "s" else w_plus
-        found = []
+        edited = []
         for first in range(0, len(v0), size):
-            rows = [
-                min(row, len(v0) - 1) for row in range(first, first + size)
-            ]  # the last one again where the pass is not full
-            found.append(self.descend(v0[rows], texts[rows], [target[row] for row in rows])[: len(v0) - first])
+            rows = [min(row, len(v0) - 1) for row in range(first, first + size)]  # the last one fills up the pass
+            edited.append(self.descend(v0[rows], texts[rows], [target[row] for row in rows])[: len(v0) - first])
         with torch.no_grad():
-            return in_passes(self.styles, torch.cat(found))
+            return in_passes(self.styles, torch.cat(edited))
 
     def styles(self, v: Tensor) -> Tensor:
         """Styles [B, C] of codes, whichever space they are in."""
@@ -66,8 +61,11 @@ class Optimization:
 
     @torch.enable_grad()
     def descend(self, v0: Tensor, text_features: Tensor, names: Sequence[str]) -> Tensor:
-        """Codes after all steps, of v0 [B, L, w_dim] or [B, C] and texts [B, D]; `names` of the texts are for the error
-        line.
+        """The codes after all steps, of the shape of v0.
+
+        v0: the codes to start from, [B, L, w_dim] or [B, C].
+        text_features: [B, D].
+        names: the texts, for the error line.
         """
         config, v = self.config, v0.clone().requires_grad_()
         adam = torch.optim.Adam([v], lr=config.learning_rate)
@@ -101,7 +99,7 @@ class Optimization:
         return v.detach()
 
     def _free(self) -> Tensor:
-        """1 where a code may change: [L, 1] in W+, [C] in S, where toRGB styles never do."""
+        """1 for each row or channel that may change, else 0: [L, 1] in W+, [C] in S. Styles of toRGB never change."""
         last = self.generator.config.rows - 1
         rows = self.config.rows or range(last + 1)
         if not all(0 <= row <= last for row in rows):
@@ -114,7 +112,7 @@ class Optimization:
 
 
 def l2_term(v: Tensor, v0: Tensor, kind: str) -> Tensor:
-    """|v - v0|^2 summed over the entries of each code ("reference"), or |v - v0| ("paper", eq. 1): [B]."""
+    """The L2 term [B]. kind: |v - v0|^2, summed over each code ("reference"), or |v - v0| ("paper", eq. 1)."""
     squared = (v - v0).square().flatten(1).sum(1)
     if kind == "reference":
         return squared
@@ -122,8 +120,9 @@ def l2_term(v: Tensor, v0: Tensor, kind: str) -> Tensor:
 
 
 def schedule(progress: float) -> float:
-    """The share of the learning rate at `progress` in [0, 1): 0 at the first step, up within 5 %, a cosine down in the
-    last 25 %.
+    """The share of the learning rate at `progress` in [0, 1).
+
+    It rises from 0 over the first 5 % of the steps, and falls as a cosine over the last 25 %.
     """
     down = 0.5 - 0.5 * math.cos(math.pi * min(1.0, (1 - progress) / RAMP_DOWN))
     return down * min(1.0, progress / RAMP_UP)

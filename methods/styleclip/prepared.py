@@ -1,5 +1,6 @@
-"""What is worked out once for a generator and a CLIP, piece by piece: a process that is killed loses the piece it was
-at, and no more.
+"""Results that are computed once for a generator and a CLIP, and stored piece by piece.
+
+A process that is killed loses only the piece it was computing.
 """
 
 import hashlib
@@ -24,11 +25,14 @@ from t2ibench.core.progress import counter
 def pieces(
     what: str, recipe: Mapping[str, Any], sizes: Sequence[int], make: Callable[[int], Tensor]
 ) -> tuple[list[Tensor], float]:
-    """Every piece, from the cache or made by make(number), and the seconds that making them all took, now or before.
+    """All pieces, and the seconds that it took to make them, now or earlier.
 
-    recipe: everything that decides the content; its hash names the folder. sizes: a measure of each piece's work, for
-    the progress bar. A damaged piece is made again. Two processes that want the same make it once. Raises UserError
-    where the cache cannot be written.
+    what: the kind of result, for the folder's name.
+    recipe: everything that decides the content; its hash is in the folder's name.
+    sizes: the work of each piece, for the progress bar.
+    make: makes a piece, given its number, if the cache does not have it. A damaged piece is made again.
+
+    Two processes that need the same pieces make them once. Raises UserError if the cache cannot be written.
     """
     text = json.dumps(dict(recipe), sort_keys=True)
     folder = cache.folder() / "styleclip" / f"{what}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
@@ -37,24 +41,24 @@ def pieces(
         with FileLock(folder / "lock"), counter(f"styleclip: {what}", total=sum(sizes)) as advance:
             if not (folder / "recipe.json").exists():
                 files.write_whole(folder / "recipe.json", text.encode())
-            made, seconds = [], 0.0
+            tensors, seconds = [], 0.0
             for number, size in enumerate(sizes):
                 path = folder / f"{number:04d}.npz"
                 piece, spent = _read(path) or _write(path, make, number)
-                made.append(piece)
+                tensors.append(piece)
                 seconds += spent
                 advance(size)
     except OSError as error:
         raise UserError(
             f"{folder} cannot be written ({error.strerror}): set T2IBENCH_CACHE to a folder that can"
         ) from error
-    return made, seconds
+    return tensors, seconds
 
 
 def _read(path: Path) -> tuple[Tensor, float] | None:
     try:
-        with np.load(path) as found:
-            return torch.from_numpy(found["piece"]), float(found["seconds"])
+        with np.load(path) as arrays:
+            return torch.from_numpy(arrays["piece"]), float(arrays["seconds"])
     except (FileNotFoundError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         return None
 
@@ -63,7 +67,7 @@ def _write(path: Path, make: Callable[[int], Tensor], number: int) -> tuple[Tens
     started = perf_counter()
     piece = make(number).cpu()
     seconds = perf_counter() - started
-    part = path.with_suffix(".part.npz")
-    np.savez(part, piece=piece.numpy(), seconds=seconds)
-    os.replace(part, path)
+    unfinished = path.with_suffix(".part.npz")
+    np.savez(unfinished, piece=piece.numpy(), seconds=seconds)
+    os.replace(unfinished, path)
     return piece, seconds

@@ -1,7 +1,7 @@
-"""From the relevance of style channels to a step in style space: which channels move, and how far (sec. 6, eq. 6).
+"""Which style channels move, and how far: from their relevance to a step in style space (sec. 6, eq. 6).
 
-The released code scales by deviation over largest relevance, so that the most relevant channel moves by one deviation;
-the paper does neither, so the strength alpha of the one says nothing about the other.
+The released code multiplies by the deviation and divides by the largest relevance, so the most relevant channel moves
+by one deviation. The paper does neither, so the strengths alpha of the two cannot be compared.
 """
 
 from typing import Literal
@@ -15,9 +15,12 @@ SCANNED = [number / 100 for number in range(10, 30)]  # the released rule: 0.10,
 
 
 def kept_channels(relevance: Tensor, select: Select, beta: float, channels: int) -> Tensor:
-    """Which channels move, bool [E]: |relevance| of at least beta, or of the automatic beta, or the `channels` largest.
+    """The channels that move, bool [E].
 
-    Never more channels for a larger beta; beta = 0 keeps all.
+    select: those whose |relevance| is at least beta ("beta"), or at least the automatic beta ("automatic"), or the
+    `channels` largest ones ("top").
+
+    A larger beta never keeps more channels, and beta = 0 keeps all.
     """
     size = relevance.abs()
     if select == "top":
@@ -28,13 +31,14 @@ def kept_channels(relevance: Tensor, select: Select, beta: float, channels: int)
 
 
 def automatic_beta(relevance: Tensor, channels: int) -> float:
-    """The largest beta scanned that keeps more than `channels` channels, or the smallest."""
+    """The largest scanned beta that keeps more than `channels` channels; if none does, the smallest."""
     return max((beta for beta in SCANNED if int((relevance.abs() >= beta).sum()) > channels), default=SCANNED[0])
 
 
 def style_step(relevance: Tensor, kept: Tensor, sigma: Tensor, scaling: Scaling) -> Tensor:
-    """delta_s [E] for relevance [E], kept channels bool [E] and deviations [E]; 0 everywhere where nothing relevant is
-    kept.
+    """delta_s [E], which is 0 everywhere if no channel with any relevance is kept.
+
+    relevance: [E]. kept: bool [E], the channels that move. sigma: [E], their standard deviations.
     """
     used = torch.where(kept, relevance, 0.0)
     if scaling == "paper":

@@ -22,9 +22,7 @@ class Sources:
     def __init__(self, config: Config, models: Models) -> None:
         self.config, self.models = config, models
         self.generator = models.stylegan2(config.generator)
-        self._of_image: dict[
-            bytes, Tensor
-        ] = {}  # [L, w_dim] of each real image seen: one is asked for once for each text
+        self._of_image: dict[bytes, Tensor] = {}  # [L, w_dim] of each real image, which comes back with every text
 
     @torch.no_grad()
     def of_seeds(self, seeds: Sequence[int]) -> Tensor:
@@ -33,9 +31,9 @@ class Sources:
         return self.generator.truncate(in_passes(self.generator.mapping, z), self.config.truncation_psi)
 
     def of_images(self, images: Sequence[np.ndarray]) -> Tensor:
-        """The encoder's answer for each real image, uint8 [3, H, W], or the mean w, improved by `projection_steps` of
-        descent.
+        """The latents of real images, uint8 [3, H, W].
 
+        Each starts from the encoder's answer, or from the mean w without an encoder, and is improved by descent.
         Raises UserError for images of another size than the generator's.
         """
         side = self.generator.config.resolution
@@ -46,11 +44,11 @@ class Sources:
             )
         new = [image for image in images if image.tobytes() not in self._of_image]
         if new:
-            found = in_passes(self._found, to_float(torch.from_numpy(np.stack(new))).to(self.models.device))
-            self._of_image |= {image.tobytes(): w_plus for image, w_plus in zip(new, found, strict=True)}
+            codes = in_passes(self._inverted, to_float(torch.from_numpy(np.stack(new))).to(self.models.device))
+            self._of_image |= {image.tobytes(): w_plus for image, w_plus in zip(new, codes, strict=True)}
         return torch.stack([self._of_image[image.tobytes()] for image in images])
 
-    def _found(self, images: Tensor) -> Tensor:
+    def _inverted(self, images: Tensor) -> Tensor:
         with torch.no_grad():
             if self.config.encoder:
                 start = encode(self._encoder, self.generator, images)

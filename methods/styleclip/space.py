@@ -1,6 +1,4 @@
-"""The style space of one generator as one CLIP sees it: its edited channels, their statistics, and sample codes to
-measure at.
-"""
+"""The style space of one generator under one CLIP: its edited channels, their statistics, and sample codes."""
 
 import torch
 from torch import Tensor
@@ -15,8 +13,11 @@ PASS = 16  # images of a pass with gradients
 
 
 class StyleSpace:
-    """channels: int64 [E], those that are edited. mean, sigma: [C], of all channels. codes: styles [N, C], the first of
-    the sample.
+    """The style space of the config's generator.
+
+    channels: int64 [E], the channels that are edited.
+    mean, sigma: [C], mean and standard deviation of all channels.
+    codes: styles [N, C] at which effects are measured, the first of the sample behind the statistics.
     """
 
     def __init__(self, config: Config, models: Models) -> None:
@@ -44,5 +45,5 @@ class StyleSpace:
 
     @torch.no_grad()
     def embed_stored(self, s: Tensor) -> Tensor:
-        """The same of images as they are stored, in 8 bits: what the released script measures."""
+        """The same for images as they are stored, in 8 bits. The released script measures these."""
         return self.clip.encode_images(to_uint8(self.generator.synthesis(s)))

@@ -1,8 +1,8 @@
 """Mean and standard deviation of each style channel, in closed form.
 
-Styles are affine in w, s = A w + a, so mean and deviation follow from those of w: A m + a and sqrt(diag(A K A')), K the
-covariance. One w_dim x w_dim matrix replaces the 100,000 style codes of the released script, with equal numbers for
-equal samples.
+Styles are affine in w, s = A w + a. So if w has mean m and covariance K, styles have mean A m + a and deviation
+sqrt(diag(A K A')). One w_dim x w_dim matrix replaces the 100,000 style codes of the released script, and gives the same
+numbers for the same sample.
 """
 
 from collections.abc import Sequence
@@ -18,19 +18,20 @@ CHUNK = 1000
 
 @torch.no_grad()
 def sampled_w(generator: Generator, numbers: Sequence[int]) -> Tensor:
-    """w [N, w_dim] of numbered latents: always the same, whichever else are asked for."""
-    parts = [numbers[start : start + CHUNK] for start in range(0, len(numbers), CHUNK)]
-    seeds = [[derive_seed("styleclip", "statistics", number) for number in part] for part in parts]
+    """w [N, w_dim] of numbered latents. A number always gives the same latent, whatever others are in the list."""
+    chunks = [numbers[start : start + CHUNK] for start in range(0, len(numbers), CHUNK)]
+    seeds = [[derive_seed("styleclip", "statistics", number) for number in chunk] for chunk in chunks]
     z_dim, device = generator.config.z_dim, generator.const.device
-    return torch.cat([generator.mapping(latents(part, z_dim).to(device)) for part in seeds])
+    return torch.cat([generator.mapping(latents(chunk, z_dim).to(device)) for chunk in seeds])
 
 
 @torch.no_grad()
 def style_statistics(
     generator: Generator, w: Tensor, psi: float = 1.0, cutoff: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Mean [C] and standard deviation [C] (divided by N) of the styles of w [N, w_dim], truncated by psi in the rows
-    below `cutoff`.
+    """Mean [C] and standard deviation [C] (divided by N) of the styles of w [N, w_dim].
+
+    w is truncated by psi in the rows below `cutoff`, or in all rows if `cutoff` is None.
     """
     identity = torch.eye(generator.config.w_dim, dtype=w.dtype, device=w.device)
     offset = generator.style(
@@ -49,7 +50,7 @@ def style_statistics(
 
 
 def editable_channels(layers: Sequence[Layer], max_resolution: int) -> Tensor:
-    """The channels that are edited, int64 [E]: of every layer up to this resolution, but toRGB."""
+    """The channels that are edited, int64 [E]: those of every layer up to a resolution, without toRGB."""
     ranges = [
         torch.arange(layer.start, layer.stop)
         for layer in layers
