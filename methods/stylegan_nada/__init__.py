@@ -1,10 +1,10 @@
 """StyleGAN-NADA (Gal et al., SIGGRAPH 2022): a text moves a whole generator to a domain of which it has seen no image.
 
-Two copies of a StyleGAN2, one frozen, one learning, draw the same latents; the learning one is pushed until CLIP sees
-its images differ from the frozen one's as the target text differs from the source text. Each pair of texts is a
-training of its own, a few hundred steps. For changes of shape a latent mapper can follow, which moves codes to where
-the adapted generator shows the target (mining.py). Not here: targets given as images, the generators of StyleGAN3 and
-StyleGAN-XL.
+Two copies of a StyleGAN2, one frozen and one learning, draw the same latents. The learning one is trained until, in
+CLIP's space, its images differ from the frozen one's as the target text differs from the source text. Each source and
+target text need a training of their own, of a few hundred steps. For changes of shape a latent mapper can follow, which
+moves codes to where the adapted generator shows the target (mining.py). Not here: targets given as images, and the
+generators of StyleGAN3 and StyleGAN-XL.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ PARTS = tuple(PROFILES)
 
 
 class Method:
-    """Draws a seed's latent with the generator adapted from one text to another, or with its parent."""
+    """Draws a seed's latent with the generator that was adapted from one text to another, or with its parent."""
 
     def __init__(self, config: Config, models: Models) -> None:
         """Raises UserError for weights that are missing, damaged, or do not fit each other."""
@@ -46,7 +46,7 @@ class Method:
 
     @property
     def cost(self) -> dict[str, float]:
-        """What was spent so far on training, mining included, for the record."""
+        """What training has cost so far, with mining, for the record."""
         cost = dict(self.adaptations.cost)
         if cost and self.mining is not None:
             cost["training_seconds"] += sum(self.mining.seconds.values())
@@ -68,10 +68,10 @@ class Method:
         return self._images([None] * len(requests), [request.seed for request in requests])
 
     def text_to_image(self, requests: Sequence[TextToImage]) -> Tensor:
-        """Images of the domain that each prompt names, or of the parent where it names none: uint8 [B, 3, H, W] on the
-        CPU.
+        """Images of the domain that each prompt names, or of the parent if it names none.
 
-        Where `prompts` is "every", each prompt is a target of its own, for which a generator is trained.
+        If the setting `prompts` is "every", each prompt is a target, for which a generator is trained. Returns uint8
+        [B, 3, H, W] on the CPU.
         """
         targets = [
             request.prompt if self.config.prompts == "every" else self.adaptations.named(request.prompt)
@@ -81,33 +81,33 @@ class Method:
         return self._images(texts, [request.seed for request in requests])
 
     def _images(self, texts: Sequence[tuple[str, str] | None], seeds: Sequence[int]) -> Tensor:
-        """Of each seed by the generator of its texts, or by the parent (None)."""
+        """The image of each seed by the generator of its texts, or by the parent if they are None."""
         if not texts:
             raise ValueError("stylegan_nada needs at least one request")
-        made: dict[int, Tensor] = {}
-        for pair in dict.fromkeys(texts):
-            rows = [row for row, of in enumerate(texts) if of == pair]
-            made |= zip(rows, self._drawn(pair, [seeds[row] for row in rows]), strict=True)
-        return torch.stack([made[row] for row in range(len(texts))])
+        images: dict[int, Tensor] = {}
+        for text_pair in dict.fromkeys(texts):
+            rows = [row for row, of in enumerate(texts) if of == text_pair]
+            images |= zip(rows, self._drawn(text_pair, [seeds[row] for row in rows]), strict=True)
+        return torch.stack([images[row] for row in range(len(texts))])
 
     @torch.no_grad()
     def _drawn(self, texts: tuple[str, str] | None, seeds: Sequence[int]) -> Tensor:
         """Images of seeds with fixed noise: uint8 [B, 3, H, W].
 
-        The parent maps and truncates, so that pairs have one latent.
+        The parent maps and truncates for every generator, so that its images and theirs have the same latents.
         """
         generator = self.parent if texts is None else self.adaptations.generator(*texts)
         z = latents(seeds, self.parent.config.z_dim).to(self.models.device)
         w_plus = self.parent.truncate(in_passes(self.parent.mapping, z), self.config.truncation_psi)
         if texts is not None and self.mining is not None:
             w_plus = self.mining.mined(w_plus, generator, texts, self.adaptations.facts(*texts))
-        return to_uint8(in_passes(lambda part: generator.synthesis(generator.style(part)), w_plus)).cpu()
+        return to_uint8(in_passes(lambda rows: generator.synthesis(generator.style(rows)), w_plus)).cpu()
 
 
 def recipe(
     part: str, settings: Mapping[str, Any], train: Split, val: Split, models: Models, seed: int
 ) -> AdaptationRecipe:
-    """The adaptation to `target` under one profile; no image of a data set is looked at.
+    """The adaptation to the setting `target` under one profile. It reads no image of a data set.
 
     Raises UserError for an unknown key.
     """

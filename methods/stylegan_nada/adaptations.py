@@ -1,7 +1,6 @@
-"""Adapted generators by their texts: from the zoo, from the cache, or trained when they are first asked for.
+"""Adapted generators by their texts: from the zoo, from the cache, or trained when they are first needed.
 
-Weights of the zoo are taken only where their card says that they were made exactly as the settings ask, from the same
-networks.
+Weights of the zoo are used only if their card says that they were made with the same settings from the same networks.
 """
 
 import hashlib
@@ -33,12 +32,13 @@ SMALL_WORDS = frozenset(
 
 
 class Adaptations:
-    """Generators that were moved from a source to a target text. cost: what training them took, also where it was done
-    before.
+    """Generators that were moved from a source to a target text.
+
+    cost: what training them took, even if it was done earlier; `spent_seconds` is what was spent now.
     """
 
     def __init__(self, config: Config, models: Models) -> None:
-        """Raises UserError where `weights` names a file that is missing, damaged, or of another generator."""
+        """Raises UserError if the setting `weights` names a file that is missing, damaged, or of another generator."""
         self.config, self.models = config, models
         self.parent: Generator = models.stylegan2(config.generator)
         self.known: dict[tuple[str, str], Generator] = {}
@@ -65,21 +65,21 @@ class Adaptations:
         return self.known[key]
 
     def facts(self, source: str, target: str) -> dict[str, Any]:
-        """All that decides the adapted generator of two texts, which was made before."""
+        """Everything that decides the adapted generator of two texts. `generator` must have made it before."""
         return {"adaptation_sha256": self.made_of[source, target], "strength": self.config.strength}
 
     def named(self, prompt: str) -> str | None:
-        """The target that a prompt names: all of its words stand in the prompt, but those of the source and small ones;
-        else None.
+        """The target that a prompt names, or None.
 
-        Of several the one with the most words, and of those the first: the setting's, then the zoo's by name.
+        A prompt names a target if it has all words of it, except small words and words of the source. Of several
+        targets the one with the most words is taken. Of equals the first is: first the settings', then the zoo's by name.
         """
-        plain, asked = SMALL_WORDS | words(self.config.source), words(prompt)
+        plain, in_prompt = SMALL_WORDS | words(self.config.source), words(prompt)
         telling = {
             target: words(target) - plain for target in dict.fromkeys([*self.config.domains, *self._shipped_targets()])
         }
-        found = {target: len(own) for target, own in telling.items() if own and own <= asked}
-        return max(found, key=lambda target: found[target], default=None)
+        named = {target: len(terms) for target, terms in telling.items() if terms and terms <= in_prompt}
+        return max(named, key=lambda target: named[target], default=None)
 
     def _adapted(self, weights: weights.Weights) -> Generator:
         config = weights.config
@@ -101,16 +101,16 @@ class Adaptations:
             return self.models.weights(self.config.weights)
         if not path.is_file():
             raise UserError(f"{path} is missing, expected the weights of an adaptation: correct `weights`")
-        found = weights.read(path)
+        given = weights.read(path)
         self.models.used[str(path)] = {
-            "sha256": found.sha256,
-            **{key: found.card.get(key) for key in ("data", "optimised_for")},
+            "sha256": given.sha256,
+            **{key: given.card.get(key) for key in ("data", "optimised_for")},
         }
-        return found
+        return given
 
     @cached_property
     def _cards(self) -> dict[str, dict[str, Any]]:
-        """Of the zoo's adaptations that were made as the settings ask, to whatever target: by name."""
+        """The cards of the zoo's adaptations that were made with these settings, to any target, by name."""
         cards = {name: zoo.card(path) for name, path in sorted(zoo.available().items()) if name.startswith(PREFIX)}
         wanted = comparable(settings_of(self.config, "", "", self.models))
         return {
@@ -132,9 +132,10 @@ class Adaptations:
         return None
 
     def _trained(self, source: str, target: str) -> weights.Weights:
-        """From the cache, or trained now; a kill in between loses a minute at most.
+        """The weights of two texts, from the cache or trained now.
 
-        What a longer training kept on its way counts.
+        Weights that a longer training kept after the same number of steps are used, too. A killed training loses a
+        minute at most.
         """
         recipe = comparable(settings_of(self.config, source, target, self.models))
         stem = f"{name_of(target)}-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}"
@@ -175,5 +176,5 @@ def words(text: str) -> set[str]:
 
 
 def comparable(settings: dict[str, Any]) -> str:
-    """Settings as one text, equal for settings that came through a file."""
+    """Settings as one text, so that settings read from a file compare equal."""
     return json.dumps(settings, sort_keys=True)

@@ -1,7 +1,7 @@
-"""What an adaptation changed, in a byte a parameter: 8-bit steps of a scale that each output channel has of its own.
+"""The changes of an adaptation, stored in one byte a parameter: 8-bit steps, with a scale for each output channel.
 
-The adapted generator is by definition the parent plus the decoded changes, from its training on: what ships is what
-ran. The error is at most 1/254 of the channel's largest change.
+The adapted generator is always the parent plus the decoded changes, even right after its training, so what is shipped
+is what was scored. The error is at most 1/254 of the channel's largest change.
 """
 
 from collections.abc import Mapping
@@ -9,15 +9,14 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-STEPS, SCALE = (
-    127,
-    ":scale",
-)  # a coded tensor is two: its steps, and under its key with this ending what one step is worth
+# a coded tensor is stored as two: its steps, and the size of one step under its key with the ending SCALE
+STEPS, SCALE = 127, ":scale"
 
 
 def encode(changes: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Changes by key; those of two or more dimensions, [out, …], as int8 steps and a scale [out], others as they
-    are.
+    """Coded changes by key.
+
+    Changes of two or more dimensions, [out, …], become int8 steps and a scale [out]; others stay as they are.
     """
     coded: dict[str, Tensor] = {}
     for key, change in changes.items():
@@ -34,7 +33,7 @@ def encode(changes: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def decode(coded: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The changes again, float32."""
+    """The changes that `encode` was given, up to rounding, float32."""
     changes = {}
     for key, value in coded.items():
         if key + SCALE in coded:

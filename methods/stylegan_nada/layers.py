@@ -1,9 +1,8 @@
-"""Which layers learn: a fixed set (`phase`), or those whose rows of W+ the target text would move most (adaptive layer
-selection).
+"""Which layers learn: a fixed set (`phase`), or an adaptive selection.
 
-A layer is a modulated convolution of StyleGAN2 with its style affine, noise gain and bias, named as in NVlabs' keys
-("b8.conv0"); beside them there are "const" and "mapping". Row r of W+ drives one convolution and, where r is odd, the
-toRGB before it.
+The adaptive selection takes the layers whose rows of W+ the target text would move most. A layer is a modulated
+convolution of StyleGAN2 with its style affine, noise gain and bias, named as in NVlabs' keys ("b8.conv0"). Two more
+layers are "const" and "mapping". Row r of W+ drives one convolution and, if r is odd, the toRGB before it.
 """
 
 from collections.abc import Callable
@@ -16,18 +15,19 @@ from t2ibench.core.errors import UserError
 from t2ibench.networks.stylegan2 import Config as Layout
 from t2ibench.networks.stylegan2 import Generator
 
-RATE = 0.01  # of the descent on latents
+RATE = 0.01  # learning rate of the descent on latents
 
 
 def convolutions(layout: Layout) -> list[str]:
-    """conv1 at 4 pixels, then the two of each resolution."""
+    """The names of the convolutions: conv1 at 4 pixels, then the two of each resolution."""
     return [layer.name for layer in layout.layers if not layer.is_rgb]
 
 
 def phase_layers(layout: Layout, phase: str) -> list[str]:
     """The layers of a fixed set.
 
-    The mapping is in "all" as in the release, but both generators are fed w of the frozen one: it stays.
+    "all" contains the mapping, as in the release. It does not change, because both generators get w from the frozen
+    one.
     """
     first, *others = convolutions(layout)
     if phase == "all":
@@ -43,18 +43,19 @@ def phase_layers(layout: Layout, phase: str) -> list[str]:
 
 
 def row_table(layout: Layout, row_map: Literal["corrected", "reference"]) -> list[str]:
-    """The layer that rank r of W+'s rows makes learn, for r = 0, 1, …
+    """The layer that learns if row r of W+ is chosen, for r = 0, 1, …
 
-    corrected: the convolution that row r drives; the last row drives none. reference: with the toRGB at 4 pixels in
-    second place, so that every later row stands for the convolution before its own.
+    row_map: "corrected" gives the convolution that row r drives; the last row drives none. "reference" has the toRGB at
+    4 pixels in second place, so that every later row stands for the convolution before its own.
     """
     first, *others = convolutions(layout)
     return [first, *others] if row_map == "corrected" else [first, "b4.torgb", *others]
 
 
 def chosen(scores: Tensor, table: list[str], k: int) -> list[str]:
-    """The layers of the k rows with the highest scores [L], in order of the rows; rows beyond the table cannot be
-    chosen.
+    """The layers of the k rows with the highest scores [L], in the order of the rows.
+
+    Rows beyond the table cannot be chosen.
     """
     rows = scores[: len(table)].topk(min(k, len(table))).indices
     return [table[row] for row in sorted(rows.tolist())]
@@ -63,12 +64,12 @@ def chosen(scores: Tensor, table: list[str], k: int) -> list[str]:
 def row_scores(loss: Callable[[Tensor], Tensor], w_plus: Tensor, iterations: int = 1) -> Tensor:
     """How far gradient descent on w_plus [B, L, w_dim] moves each row: mean |w' - w|, [L].
 
-    loss: of latents, a scalar. What it depends on besides is left as it is, and gets no gradient.
+    loss: a function from latents to a scalar. Everything else it depends on stays as it is and gets no gradient.
     """
     travelled = torch.zeros_like(w_plus)
     for _ in range(iterations):
-        at = (w_plus - travelled).detach().requires_grad_(True)
-        [gradient] = torch.autograd.grad(loss(at), at)
+        moved = (w_plus - travelled).detach().requires_grad_(True)
+        [gradient] = torch.autograd.grad(loss(moved), moved)
         travelled += RATE * gradient
     return travelled.abs().mean(dim=(0, 2))
 
@@ -80,17 +81,17 @@ def parameters_of(
     train_kernels: bool = True,
     train_noise: bool = True,
 ) -> dict[str, nn.Parameter]:
-    """The parameters of layers, by key. Raises UserError where none is left."""
-    found = {key: value for key, value in generator.named_parameters() if layer_of(key) in layers}
+    """The parameters of layers, by key. Raises UserError if none is left."""
+    parameters = {key: value for key, value in generator.named_parameters() if layer_of(key) in layers}
     if not train_affine:
-        found = {key: value for key, value in found.items() if ".affine." not in key}
+        parameters = {key: value for key, value in parameters.items() if ".affine." not in key}
     if not train_kernels:
-        found = {key: value for key, value in found.items() if not is_kernel(key)}
+        parameters = {key: value for key, value in parameters.items() if not is_kernel(key)}
     if not train_noise:
-        found = {key: value for key, value in found.items() if not key.endswith(".noise_strength")}
-    if not found:
+        parameters = {key: value for key, value in parameters.items() if not key.endswith(".noise_strength")}
+    if not parameters:
         raise UserError("stylegan_nada: no parameter is left to learn: set `layers` or another `phase`")
-    return found
+    return parameters
 
 
 def layer_of(key: str) -> str:

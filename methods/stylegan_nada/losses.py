@@ -21,8 +21,11 @@ from t2ibench.networks.models import Models
 
 @dataclass(frozen=True)
 class Guide:
-    """One CLIP with its weight; delta_t [D] of unit norm from source to target text, target [D] the features of the
-    target alone.
+    """One CLIP that guides the training.
+
+    weight: the weight of its losses.
+    delta_t: [D], the unit direction from the source text to the target text.
+    target: [D], the unit features of the target text.
     """
 
     clip: Clip
@@ -36,25 +39,25 @@ class Guide:
 
 
 def guides(config: Config, source: str, target: str, models: Models) -> list[Guide]:
-    """Every CLIP that has a weight; one that is named twice has the sum of both.
+    """Every CLIP with a weight above 0; a CLIP that is named twice has the sum of both.
 
-    Raises UserError where the texts are the same.
+    Raises UserError if the texts are equal, or if a CLIP reads them as equal.
     """
     if " ".join(source.lower().split()) == " ".join(target.lower().split()):
         raise UserError(
             f"stylegan_nada: source and target are both {target!r}, so there is no direction between them: use "
             f"another target"
         )
-    made = []
+    weighted_guides = []
     for name, weight in weighted(config).items():
         clip = models.clip(name)
         delta_t = text_direction(clip, source, target, TEMPLATES[config.templates]).to(clip.device)
-        made.append(Guide(clip, weight, delta_t, clip.encode_texts([target])[0].to(clip.device)))
-    return made
+        weighted_guides.append(Guide(clip, weight, delta_t, clip.encode_texts([target])[0].to(clip.device)))
+    return weighted_guides
 
 
 def weighted(config: Config) -> dict[str, float]:
-    """The weight of every CLIP that has one, by name; those of one that is named twice are added."""
+    """The weight of every CLIP, by name, without weights of 0; a CLIP that is named twice has the sum of both."""
     weights: dict[str, float] = {}
     for name, weight in zip(config.clips, config.clip_weights, strict=True):
         weights[name] = weights.get(name, 0.0) + weight
@@ -64,8 +67,8 @@ def weighted(config: Config) -> dict[str, float]:
 def text_direction(clip: Clip, source: str, target: str, templates: Sequence[str]) -> Tensor:
     """delta_t: the unit direction [D] between the mean features of both texts over all templates.
 
-    The means are not brought to unit norm before the subtraction, as released. Raises UserError where the model reads
-    both as the same.
+    As released, the means are not normalised before the subtraction. Raises UserError if the CLIP reads both texts as
+    equal.
     """
     before, after = (
         clip.encode_texts([fill(template, text) for template in templates]).mean(0) for text in (source, target)
@@ -81,8 +84,8 @@ def text_direction(clip: Clip, source: str, target: str, templates: Sequence[str
 def direction_loss(before: Tensor, after: Tensor, delta_t: Tensor, floor: float = 1e-3) -> Tensor:
     """1 - cos(after - before, delta_t) of each image, [B], in [0, 2]; features [B, D] of unit norm, delta_t [D].
 
-    A displacement shorter than `floor` is divided by `floor` instead of its length: an image that has not moved costs 1
-    and has a finite gradient, towards delta_t.
+    A displacement shorter than `floor` is divided by `floor` instead of its length. So an image that has not moved
+    costs 1, and has a finite gradient towards delta_t.
     """
     moved = after - before
     return 1 - (moved @ delta_t) / torch.linalg.vector_norm(moved, dim=1).clamp(min=floor)
@@ -94,13 +97,13 @@ def global_loss(features: Tensor, target: Tensor) -> Tensor:
 
 
 def views(before: Tensor, after: Tensor, copies: int, scale: float, stream: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Both images of each pair [B, 3, H, W] as `copies` views of them, [copies * B, 3, H, W]; the same view of both
-    images of a pair.
+    """`copies` random views of images [B, 3, H, W], [copies * B, 3, H, W]: the same views of `before` and of `after`.
 
-    A view is a crop of 1 - scale to all of the sides, shifted by up to a twentieth of them beyond (the border goes on),
-    mirrored or not, with noise of deviation 0.05, at a resolution from a third to all of the image's, which all views
-    of a step share. A pattern that fools CLIP in one place or by its texture does not survive that: augmentation as in
-    CLIPDraw (Frans et al., 2021) and FuseDream (Liu et al., 2021).
+    A view is a crop whose sides are between 1 - scale and all of the image's. It may reach a twentieth beyond the
+    image, where the border is repeated, and is mirrored or not. It has noise of deviation 0.05. Its resolution, which
+    all views of a step share, is between a third and all of the image's. A pattern that fools CLIP in one place, or by
+    its texture, does not survive this. Such views are used in CLIPDraw (Frans et al., 2021) and FuseDream (Liu et al.,
+    2021).
     """
     count, (height, width) = copies * len(before), before.shape[2:]
     u = torch.rand(count, 6, generator=stream)
@@ -114,30 +117,29 @@ def views(before: Tensor, after: Tensor, copies: int, scale: float, stream: torc
     share = int(torch.randint(max(1, round(height / 3)), height + 1, (), generator=stream)) / height
     coarse = [max(1, round(share * height)), max(1, round(share * width))]
 
-    def seen(images: Tensor) -> Tensor:
+    def viewed(images: Tensor) -> Tensor:
         moved = F.grid_sample(images.repeat(copies, 1, 1, 1), where, padding_mode="border", align_corners=False)
         small = F.interpolate(moved, coarse, mode="bicubic", antialias=True)
         return F.interpolate(small, [height, width], mode="bicubic") + noise
 
-    return seen(before), seen(after)
+    return viewed(before), viewed(after)
 
 
 def total_loss(config: Config, guides: Sequence[Guide], before: Tensor, after: Tensor) -> dict[str, Tensor]:
-    """Weighted sums over the guides, scalars, by name: "direction" and "global" as far as they have a weight, and
-    "loss" of both.
+    """Scalars by name: "direction" and "global", each summed over the guides, if it has a weight; and the whole "loss".
 
     before, after: images of the frozen and of the learning generator, floats [B, 3, H, W].
     """
     sums: dict[str, Tensor] = {}
     for guide in guides:
-        seen = guide.features(after)
+        end = guide.features(after)
         terms = {}
         if config.lambda_direction:
             with torch.no_grad():
                 start = guide.features(before)
-            terms["direction"] = direction_loss(start, seen, guide.delta_t, config.floor).mean()
+            terms["direction"] = direction_loss(start, end, guide.delta_t, config.floor).mean()
         if config.lambda_global:
-            terms["global"] = global_loss(seen, guide.target).mean()
+            terms["global"] = global_loss(end, guide.target).mean()
         for name, term in terms.items():
             sums[name] = guide.weight * term + sums.get(name, 0.0)
     weights = {"direction": config.lambda_direction, "global": config.lambda_global}

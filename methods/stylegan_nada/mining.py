@@ -1,9 +1,9 @@
 """The second step for changes of shape: codes are moved to where the adapted generator already shows the target.
 
-Where only some latents of an adapted generator show the target (cats among dogs), a latent mapper is trained on it for
-the target text, as StyleCLIP's, with several CLIPs and a loss on the length of embeddings. It cannot help where no
-image shows the target at all. The released training takes overlapping windows of its codes, so that 5,000 hold 2,501
-distinct ones; here each batch has its own.
+If only some latents of an adapted generator show the target (cats among dogs), a latent mapper is trained for the
+target text. It is StyleCLIP's, with several CLIPs and a loss on the length of embeddings. It cannot help if no image
+shows the target at all. The released training takes overlapping windows of its codes, so its 5,000 codes are 2,501
+distinct ones; here batches do not overlap.
 """
 
 from collections.abc import Mapping
@@ -25,8 +25,10 @@ from t2ibench.networks.training.mapper_store import load, once
 
 
 class Mining:
-    """Mappers of adapted generators, by their texts. seconds: of training, also where it was done before; spent: of it
-    now.
+    """Mappers of adapted generators, by their texts.
+
+    seconds: how long the training of each took, even if it was done earlier.
+    spent: how many seconds of training were spent now.
     """
 
     def __init__(self, config: Config, models: Models) -> None:
@@ -34,7 +36,7 @@ class Mining:
         self.networks: dict[tuple[str, str], MapperNetwork] = {}
         self.seconds: dict[tuple[str, str], float] = {}
         self.spent = 0.0
-        self.own = Settings(
+        self.settings = Settings(
             stream="stylegan_nada",
             truncation_psi=config.truncation_psi,
             residual=config.mining_residual,
@@ -59,17 +61,17 @@ class Mining:
     ) -> Tensor:
         """Codes [B, L, w_dim] moved by the mapper of this adapted generator; a row depends on its own code alone.
 
-        adaptation: all that decides the generator. Raises FloatingPointError where a loss of the training is not
+        adaptation: everything that decides the generator. Raises FloatingPointError if a loss of the training is not
         finite.
         """
         network = self._network(generator, texts, adaptation)
-        return torch.cat([code + self.own.residual * network(code) for code in w_plus.split(1)])
+        return torch.cat([code + self.settings.residual * network(code) for code in w_plus.split(1)])
 
     def _network(self, generator: Generator, texts: tuple[str, str], adaptation: Mapping[str, Any]) -> MapperNetwork:
         if texts not in self.networks:
             config, (_, target) = self.config, texts
             recorded = {
-                **vars(self.own),
+                **vars(self.settings),
                 "identity": config.identity if config.mining_id else "",
                 "prompt": target,
                 **adaptation,
@@ -82,12 +84,12 @@ class Mining:
                     "generator": config.generator,
                     "adapted_to": target,
                     "codes": config.mining_codes,
-                    "truncation_psi": self.own.truncation_psi,
+                    "truncation_psi": self.settings.truncation_psi,
                 }
-                return MapperRecipe(self.own, target, generator, distances, identity, recorded, data)
+                return MapperRecipe(self.settings, target, generator, distances, identity, recorded, data)
 
             weights, spent = once(recorded, target, "stylegan_nada", config.mining_steps, make)
             self.spent += spent
             self.seconds[texts] = weights.card["training_seconds"]
-            self.networks[texts] = load(weights, self.own, generator, self.models.device)
+            self.networks[texts] = load(weights, self.settings, generator, self.models.device)
         return self.networks[texts]

@@ -1,7 +1,6 @@
-"""Every setting of StyleGAN-NADA, and the profiles under which it trains; the defaults are those that work with the
-zoo's networks.
+"""Every setting of StyleGAN-NADA, and its training profiles. The defaults work with the zoo's networks.
 
-Nothing of the paper beyond its abstract could be checked: "reference" is the released code, and the profiles `fast`,
+Nothing of the paper beyond its abstract could be checked, so "reference" means the released code. The profiles `fast`,
 `paper-style` and `shape` are budgets and layer choices of its scripts and notebook.
 """
 
@@ -15,56 +14,46 @@ from t2ibench.core.errors import UserError
 @dataclass(frozen=True)
 class Config:
     generator: str = "stylegan2-avatars"  # of the zoo, or a file: .pkl, .pt or .safetensors
-    clips: tuple[str, ...] = (
-        "clip-guide-avatars",
-        "clip-guide-styles-avatars",
-    )  # of the zoo, or model:tag of open_clip; never the one that scores
+    # of the zoo, or model:tag of open_clip; never the one that scores
+    clips: tuple[str, ...] = ("clip-guide-avatars", "clip-guide-styles-avatars")
     clip_weights: tuple[float, ...] = ()  # of each clip's loss, 1 unless given; a clip of weight 0 is not loaded
 
     # images
     truncation_psi: float = 0.7  # towards the parent's stored mean w, in parent and child alike
     strength: float = 1.0  # share of the way from the parent's weights to the adapted ones; beyond 1 exaggerates
-    weights: str = (
-        ""  # an adaptation for every text: a name of the zoo, or a file, such as a training's step-00150.safetensors
-    )
-    source: str = "a face avatar"  # the generator's own domain, where only a prompt is given
-    prompts: Literal["named", "every"] = (
-        "named"  # a prompt is for the domain it names, or the parent's; or every prompt is trained for
-    )
+    # an adaptation that is used for every text: a name of the zoo, or a file, such as step-00150.safetensors
+    weights: str = ""
+    source: str = "a face avatar"  # the generator's own domain, used if only a prompt is given
+    # named: a prompt is drawn in the domain that it names, or in the parent's; every: each prompt is trained for
+    prompts: Literal["named", "every"] = "named"
     domains: tuple[str, ...] = ()  # targets that a prompt may name, beside those in the zoo
 
     # training
     steps: int = 500
-    keep_every: int = 100  # weights are also kept after every so many steps; 0: only the last
+    keep_every: int = 100  # steps after which weights are also kept; 0: only the last ones
     batch: int = 8  # the reference has 2 to 4
     learning_rate: float = 0.002  # of Adam; the reference has 0.002 * 4/5
     seed: int = 0
     templates: Literal["plain", "imagenet"] = "plain"  # around both texts; imagenet is the reference
     lambda_direction: float = 1.0
     lambda_global: float = 0.0  # the loss that chooses layers, here as a training loss: for ablations
-    # ours, against images that fool one CLIP: it sees so many moved copies of each pair; 0: the pair as it is
-    # (reference)
+    # ours, against images that fool CLIP: it sees this many moved copies of each image; 0: the image (reference)
     views: int = 4
     view_scale: float = 0.3  # a view shows between 1 - view_scale of the sides and all
-    floor: float = 1e-3  # displacements of features that are shorter count as of this length
-    phase: Literal["default", "texture", "shape", "shape_expanded", "no_fine", "all"] = (
-        "all"  # what learns where `layers` is 0
-    )
-    train_affine: bool = True  # the affine layers of what learns (reference for StyleGAN2)
-    train_kernels: bool = (
-        True  # its convolutions (reference); False: only what shifts and scales them, which draws no strokes
-    )
-    train_noise: bool = False  # the strength of its noise maps (reference); False: no target can be reached by noise
-    # k: this many layers are chosen anew and alone learn (below 1: this share of W+'s rows); 0: those of `phase`
+    floor: float = 1e-3  # a shorter displacement of features counts as one of this length
+    # the layers that learn if `layers` is 0
+    phase: Literal["default", "texture", "shape", "shape_expanded", "no_fine", "all"] = "all"
+    train_affine: bool = True  # train affine layers (reference for StyleGAN2)
+    train_kernels: bool = True  # train convolutions (reference); without them no strokes can be drawn
+    train_noise: bool = False  # train the strengths of noise maps (reference); without, noise cannot serve a target
+    # k: how many layers learn, chosen anew every `layers_every` steps; below 1: a share of W+'s rows; 0: see `phase`
     layers: float = 0.0
     layers_every: int = 1  # steps between choices
     layers_iterations: int = 1  # steps of descent on the latents behind a choice
     layers_batch: int = 8  # latents behind a choice
-    row_map: Literal["corrected", "reference"] = (
-        "corrected"  # reference: row r > 1 trains the layer before the one it drives
-    )
+    row_map: Literal["corrected", "reference"] = "corrected"  # reference: row r > 1 trains the layer before its own
     mixing: float = 0.0  # share of steps whose images cross two latents over at a random row
-    paired: bool = True  # both images of a pair have the same noise and the same crossover; False: the reference
+    paired: bool = True  # parent and child draw with the same noise and the same crossover; False: the reference
     noise: Literal["random", "const"] = "random"  # fresh noise in every layer, or the generator's own maps
     training_psi: float = 1.0
 
@@ -80,9 +69,7 @@ class Config:
     mining_l2: float = 0.8
     mining_id: float = 0.1  # 0 for what is no face
     mining_norm: float = 0.5  # on the length of the first CLIP's embeddings
-    identity: str = (
-        "guide"  # features of the identity term: of the first CLIP ("guide"), or the file of ArcFace's weights
-    )
+    identity: str = "guide"  # features of the identity term: the first CLIP's ("guide"), or a file of ArcFace's weights
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "clip_weights", self.clip_weights or (1.0,) * len(self.clips))  # the class is frozen
@@ -124,7 +111,7 @@ class Config:
 
 @dataclass(frozen=True)
 class Training(Config):
-    """What `t2ibench train` is told beside: the domain to move to."""
+    """The settings of `t2ibench train`, which also needs the domain to move to."""
 
     target: str = ""
 
@@ -158,9 +145,7 @@ DECIDE_LENGTH = ("steps", "keep_every")
 
 
 def training_settings(config: Config) -> dict[str, Any]:
-    """The settings that decide step by step what an adaptation becomes; not how many steps it takes, nor names of
-    networks.
-    """
+    """The settings that decide each step of an adaptation, without the number of steps and the names of networks."""
     left_out = {*DECIDE_IMAGES, *DECIDE_LENGTH, "target"}
     names = [field.name for field in fields(config) if not field.name.startswith("mining_")]
     return {name: getattr(config, name) for name in names if name not in left_out}

@@ -1,9 +1,9 @@
-"""How a generator learns a domain that only a text names: beside its frozen self, from the same latents, for a few
-hundred steps.
+"""How a generator learns a domain that only a text names: from the same latents as its frozen copy, in a few hundred
+steps.
 
-Differences to the released code that no setting brings back: every random number belongs to its step, so that runs
-repeat and resume; one stored mean w for both generators; layers that do not learn are left out of Adam (they keep value
-and moments).
+It differs from the released code in three ways that no setting changes. Every random number belongs to its step, so
+that runs can be repeated and resumed. Both generators have one stored mean w. Layers that do not learn are left out of
+Adam, so they keep their values and moments.
 """
 
 import copy
@@ -25,20 +25,14 @@ from t2ibench.networks.stylegan2 import Generator
 from t2ibench.networks.stylegan2.difference import difference
 
 BETAS, EPS = (0.0, 0.99**0.8), 1e-8  # of the release: those of StyleGAN2 with its lazy regularisation's share of 4/5
-HELD_OUT, SHOWN, ACROSS = (
-    64,
-    32,
-    8,
-)  # latents behind a card's numbers and in the progress image, which has so many a line
+HELD_OUT, SHOWN, ACROSS = 64, 32, 8  # latents behind a card's numbers, in the progress image, and in a line of it
 
 
 class AdaptationRecipe:
     """Trains one adaptation; a `loop.Recipe` whose weights are the differences to the parent generator."""
 
     def __init__(self, config: Config, source: str, target: str, models: Models) -> None:
-        """Raises UserError for texts without a direction between them, weights that are missing, and a set of layers
-        that is empty.
-        """
+        """Raises UserError for texts without a direction between them, missing weights, and an empty set of layers."""
         self.config, self.source, self.target, self.models = config, source, target, models
         self.name, self.keep_every, self.steps = name_of(target), config.keep_every, config.steps
         self.frozen: Generator = models.stylegan2(config.generator)
@@ -50,7 +44,7 @@ class AdaptationRecipe:
         self.k = int(config.layers if config.layers >= 1 else config.layers * layout.rows)
         self.ranked = 0 < self.k < len(self.table)
         self.learning = self.table if config.layers else layers.phase_layers(layout, config.phase)
-        self.layer_steps: dict[str, int] = {}  # in how many steps each layer learned
+        self.layer_steps: dict[str, int] = {}  # the number of steps in which each layer learned
         self.parameters = dict(self.child.named_parameters())
         self._learned()  # refuses an empty set before anything is made
         self.optimiser = torch.optim.Adam(self.parameters.values(), config.learning_rate, betas=BETAS, eps=EPS)
@@ -58,7 +52,7 @@ class AdaptationRecipe:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Of the card."""
+        """What the card says about the training."""
         used = self.models.used[self.config.generator]["data"]
         return {
             "data": used,
@@ -91,17 +85,17 @@ class AdaptationRecipe:
         return {key: value.item() for key, value in losses.items()}
 
     def _learned(self) -> dict[str, torch.nn.Parameter]:
-        """The parameters of the layers that learn, as far as they may."""
+        """The parameters that learn: of the chosen layers, those that the settings allow."""
         config = self.config
         return layers.parameters_of(
             self.child, self.learning, config.train_affine, config.train_kernels, config.train_noise
         )
 
     def pair(self, stream: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Images of the frozen and of the learning generator from the same latents, floats [batch, 3, H, W]; all
-        randomness is `stream`'s.
+        """Images of the frozen and of the learning generator from the same latents, floats [batch, 3, H, W].
 
-        A pair also shares noise and crossover, unless `paired` is False.
+        They also share noise and crossover, unless the setting `paired` is False. All random numbers come from
+        `stream`.
         """
         config, layout = self.config, self.frozen.config
         z = torch.randn(2, config.batch, layout.z_dim, generator=stream)
@@ -112,7 +106,8 @@ class AdaptationRecipe:
                 stream.set_state(shared)
             with torch.no_grad():
                 first, second = (
-                    self.frozen.truncate(self.frozen.mapping(part.to(self.device)), config.training_psi) for part in z
+                    self.frozen.truncate(self.frozen.mapping(latent.to(self.device)), config.training_psi)
+                    for latent in z
                 )
                 crossing = int(torch.randint(1, layout.rows, (), generator=stream)) if mixed else layout.rows
                 w_plus = torch.cat([first[:, :crossing], second[:, crossing:]], dim=1)
@@ -126,7 +121,7 @@ class AdaptationRecipe:
         return [torch.randn(count, *shape, generator=stream).to(self.device) for shape in self.frozen.noise_shapes()]
 
     def _choose(self, index: int) -> None:
-        """The layers that learn in this step, where they are chosen anew."""
+        """Choose the layers that learn, in the steps where they are chosen anew."""
         config = self.config
         if not self.ranked or index % config.layers_every:
             return
@@ -134,7 +129,7 @@ class AdaptationRecipe:
         z = torch.randn(config.layers_batch, self.frozen.config.z_dim, generator=stream).to(self.device)
         with torch.no_grad():
             w_plus = self.frozen.truncate(self.frozen.mapping(z))
-        scores = layers.row_scores(lambda at: self._global(at, stream), w_plus, config.layers_iterations)
+        scores = layers.row_scores(lambda moved: self._global(moved, stream), w_plus, config.layers_iterations)
         self.learning = layers.chosen(scores, self.table, self.k)
 
     def _global(self, w_plus: Tensor, stream: torch.Generator) -> Tensor:
@@ -153,13 +148,13 @@ class AdaptationRecipe:
         self.learning, self.layer_steps, self.seconds = state["learning"], state["layer_steps"], state["seconds"]
 
     def preview(self) -> Tensor:
-        """The same latents always, a line of the parent's images above each line of the adapted ones."""
+        """Images of fixed latents: a line of the parent's images above each line of the adapted generator's."""
         before, after = (images.unflatten(0, (-1, ACROSS)) for images in self._held_out(SHOWN))
         return to_uint8(torch.stack([before, after], dim=1).flatten(0, 2)).cpu()
 
     @torch.no_grad()
     def _held_out(self, count: int) -> tuple[Tensor, Tensor]:
-        """Images of latents that no step and no sample has, of both generators, as they are made later."""
+        """Images of both generators from latents that no step and no sample uses, drawn as they are when scored."""
         z = latents([derive_seed(self.seed, "held out", k) for k in range(count)], self.frozen.config.z_dim).to(
             self.device
         )
@@ -174,21 +169,21 @@ class AdaptationRecipe:
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
-        """On held-out latents, under each CLIP that was optimised: the direction loss, and what share of the parent's
-        spread is left.
+        """On held-out latents, under each CLIP that was optimised: the direction loss, and how much spread is kept.
 
-        The spread is the mean of 1 - cos over pairs of images. A loss near 0 with little spread is a collapse.
+        The spread is the mean of 1 - cos over all pairs of images; what is kept is a share of the parent's. A loss near
+        0 with little spread is a collapse.
         """
         before, after = self._held_out(HELD_OUT)
-        found: dict[str, Any] = {"n": HELD_OUT}
+        numbers: dict[str, Any] = {"n": HELD_OUT}
         for guide in self.guides:
             start, end = guide.features(before), guide.features(after)
             loss = direction_loss(start, end, guide.delta_t, self.config.floor).mean()
-            found[guide.clip.name] = {
+            numbers[guide.clip.name] = {
                 "direction": round(float(loss), 4),
                 "spread_kept": round(float(spread(end) / spread(start)), 4),
             }
-        return found
+        return numbers
 
 
 def spread(features: Tensor) -> Tensor:
@@ -198,8 +193,9 @@ def spread(features: Tensor) -> Tensor:
 
 
 def settings_of(config: Config, source: str, target: str, models: Models) -> dict[str, Any]:
-    """All that decides an adaptation but its number of steps: the settings, both texts, and the hashes of the networks
-    behind it.
+    """Everything that decides an adaptation, except its number of steps.
+
+    These are the settings, both texts, and the hashes of the networks behind it.
     """
     models.stylegan2(config.generator)
     weighted = [(name, weight) for name, weight in zip(config.clips, config.clip_weights, strict=True) if weight]
@@ -209,5 +205,5 @@ def settings_of(config: Config, source: str, target: str, models: Models) -> dic
 
 
 def name_of(target: str) -> str:
-    """What an adaptation is called: "a pencil sketch of a face" to "stylegan-nada-a-pencil-sketch-of-a-face"."""
+    """The name of an adaptation: "a pencil sketch of a face" to "stylegan-nada-a-pencil-sketch-of-a-face"."""
     return f"stylegan-nada-{re.sub('[^a-z0-9]+', '-', target.lower()).strip('-')[:60]}"
