@@ -3,9 +3,9 @@
     {name: diffusers_pipeline, as: mine, model: path/to/folder, steps: 30, guidance_scale: 7.5}
     {name: diffusers_pipeline, as: theirs, model: hub:owner/name, dtype: float16, scheduler: EulerDiscreteScheduler}
 
-Noise comes from a CPU generator of the request's seed, so it is the same on every device. An image that the pipeline's
-safety checker blackens is a failed sample with that reason. In the track `edit` its image-to-image form repaints the
-source, in the track `compose` it reads maps through the ControlNets that the suite names.
+Noise comes from a CPU generator with the request's seed, so it is the same on every device. If the pipeline's safety
+checker blackens an image, it is a failed sample with that reason. In the track `edit` the pipeline's image-to-image
+form repaints the source. In the track `compose` it reads maps through the ControlNets that the suite names.
 """
 
 from collections.abc import Sequence
@@ -24,16 +24,16 @@ from t2ibench.networks.models import Models
 from t2ibench.tracks.contract import Compose, Edit, TextToImage
 
 __all__ = ["Config", "Method"]
-KEPT = 512  # sources of edits that are kept: each is edited by every text
-Drawn = tuple[Tensor, dict[int, str]]  # images, uint8 [B, 3, H, W], and why those of some rows are not there
+KEPT = 512  # sources of edits that are kept in memory, because each is edited by every text
+Drawn = tuple[Tensor, dict[int, str]]  # images, uint8 [B, 3, H, W], and the reasons of rows that failed
 
 
 class Method:
-    """Finds and hashes the models at once; reads their weights when the first image is asked for."""
+    """Finds and hashes the models when it is made; reads their weights when the first image is drawn."""
 
     def __init__(self, config: Config, models: Models) -> None:
-        """Raises UserError for a model that is missing, needs packages that are not installed, or brings code that
-        nobody allowed.
+        """Raises UserError for a model that is missing, needs packages that are not installed, or has code of its own
+        without `trust_code`.
         """
         self.config, self.device, self.trained_on = config, models.device, config.trained_on
         self.place = places.find_pipeline(config.model, config.weights_variant, config.trust_code)
@@ -52,7 +52,7 @@ class Method:
 
     @cached_property
     def pipeline(self) -> Any:
-        """Raises UserError where it cannot be read, draws from no text, or does not take what the settings give."""
+        """The pipeline. Raises UserError if it cannot be read, draws from no text, or does not take a setting."""
         pipeline = loading.load(self.place, self.config, self.lora, self.device)
         loading.check_call(pipeline, {"prompt": "draw from a text"}, self.config.call)
         return pipeline
@@ -64,18 +64,19 @@ class Method:
     def text_to_image(self, requests: Sequence[TextToImage]) -> Tensor:
         """One image per request, uint8 [B, 3, H, W]: row i depends on requests[i] alone.
 
-        Raises PartlyFailed where some were withheld.
+        Raises PartlyFailed if some were withheld.
         """
         return answer(*self._of_texts([r.prompt for r in requests], [r.seed for r in requests]), self.config.side)
 
     def unedited(self, requests: Sequence[Edit]) -> Tensor:
-        """What edits start from: the image of the seed under `source_prompt`, or the real one at the pipeline's
-        size.
+        """The images that edits start from.
+
+        It is the seed's image under the setting `source_prompt`, or the real image at the pipeline's size.
         """
         return answer(*self._starts(requests), self.config.side)
 
     def edit(self, requests: Sequence[Edit]) -> Tensor:
-        """The source, noised and repainted under the target text (SDEdit). One that has no source fails, too."""
+        """The source, noised and repainted under the target text (SDEdit). Without a source, the edit fails too."""
         images, lacking = self._starts(requests)
         rows = [{"prompt": r.target, "image": image.float() / 255} for r, image in zip(requests, images, strict=True)]
         sizeless = {name: value for name, value in self.config.call.items() if name not in ("height", "width")}
@@ -84,9 +85,9 @@ class Method:
         return answer(edited, {**reasons, **lacking}, self.config.side)
 
     def compose(self, requests: Sequence[Compose]) -> Tensor:
-        """Drawn from a text and from the maps that the suite has ControlNets for.
+        """Images from a text and from the maps for which the suite has ControlNets.
 
-        Raises UserError for tasks of other conditions.
+        Raises UserError for tasks with other conditions.
         """
         if len({frozenset(request.task.given) for request in requests}) > 1:
             raise ValueError("requests of one task at a time are composed")
@@ -98,8 +99,8 @@ class Method:
             return answer(*self._of_texts(texts, seeds), self.config.side)
         form = self._conditioned(tuple(maps[0]))
         argument = "control_image" if loading.takes(form, "control_image") else "image"
-        given = [next(iter(each.values())) if len(each) == 1 else list(each.values()) for each in maps]
-        rows = [{"prompt": text, argument: images} for text, images in zip(texts, given, strict=True)]
+        values = [next(iter(each.values())) if len(each) == 1 else list(each.values()) for each in maps]
+        rows = [{"prompt": text, argument: images} for text, images in zip(texts, values, strict=True)]
         return answer(*draw(form, rows, seeds, self.config.pass_size, self.config.call), self.config.side)
 
     def _of_texts(self, texts: Sequence[str], seeds: Sequence[int]) -> Drawn:
@@ -115,9 +116,9 @@ class Method:
             self._sources |= {
                 seed: (image, reasons.get(row)) for row, (seed, image) in enumerate(zip(new, images, strict=True))
             }
-        found = [self._sources[r.seed] if r.image is None else (self._sized(r.image), None) for r in requests]
-        return torch.stack([image for image, _ in found]), {
-            row: reason for row, (_, reason) in enumerate(found) if reason is not None
+        sources = [self._sources[r.seed] if r.image is None else (self._sized(r.image), None) for r in requests]
+        return torch.stack([image for image, _ in sources]), {
+            row: reason for row, (_, reason) in enumerate(sources) if reason is not None
         }
 
     def _sized(self, image: np.ndarray) -> Tensor:

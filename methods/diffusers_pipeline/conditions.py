@@ -1,8 +1,7 @@
-"""Images that ControlNets read: of each condition of the track `compose` that is a map, floats [3, H, W] in [0, 1], 1
-is white.
+"""The images that ControlNets read: floats [3, H, W] in [0, 1], 1 is white, one for each condition that is a map.
 
-Sketch: white strokes on black, as of Canny. Instances: a silhouette. Depth: a proxy of it, 1 is near. Intensity: the
-grey image.
+Sketch: white strokes on black, like those of Canny. Instances: a silhouette. Depth: a proxy made from a silhouette, 1
+is near. Intensity: the grey image.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,9 +22,7 @@ from t2ibench.tracks.contract import Compose, Source
 
 
 def check(task: Task, controlnets: Sequence[str]) -> None:
-    """Raises UserError for a task with conditions that no ControlNet of the suite reads, or that is no drawing from
-    noise.
-    """
+    """Raises UserError for a task that does not draw from noise, or has a condition that no ControlNet reads."""
     if task.mode != "sample":
         raise UserError(
             f"diffusers_pipeline: a task inverts or interpolates ({task.about}), which it does not: take the task out"
@@ -41,7 +38,7 @@ def check(task: Task, controlnets: Sequence[str]) -> None:
 
 
 def prompt(request: Compose) -> str:
-    """The task's text, empty where it has none. Raises ValueError where the source has no caption."""
+    """The task's text, or "" if it has none. Raises ValueError if the source of the text has no caption."""
     if "T" not in request.task.given:
         return ""
     caption = request.sources[request.task.given["T"]].caption
@@ -51,7 +48,7 @@ def prompt(request: Compose) -> str:
 
 
 def maps(request: Compose, size: tuple[int, int]) -> dict[str, Tensor]:
-    """What each ControlNet reads, by name; size: height and width."""
+    """The map that each ControlNet reads, by name. size: height and width."""
     given: Mapping[str, str] = request.task.given
     sources = {NAMES[letter]: request.sources[source] for letter, source in given.items() if NAMES[letter] in MAPS}
     return {

@@ -1,5 +1,6 @@
-"""Calls of a pipeline: the same number of rows in each, noise from each request's own generator, and a reason for every
-row that failed.
+"""Calls of a pipeline, all with the same number of rows.
+
+Each request has a generator of its own for its noise, and each row that failed has a reason.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,21 +20,24 @@ NOT_FINITE = "the image holds NaN or infinity: use dtype float32 or bfloat16"
 def draw(
     pipeline: Any, rows: Sequence[Mapping[str, Any]], seeds: Sequence[int], pass_size: int, call: Mapping[str, Any]
 ) -> tuple[Tensor, dict[int, str]]:
-    """One image a row, uint8 [B, 3, H, W], and the reasons of rows that the safety checker flagged or that are not
-    finite.
+    """One image a row, uint8 [B, 3, H, W], and the reasons of rows that failed: flagged, or not finite.
 
-    Row i depends on rows[i] (arguments of the call; images are floats [3, H, W] in [0, 1], or lists of them) and
-    seeds[i] alone. call: arguments that all rows share. Raises ValueError for no row, UserError where the pipeline does
-    not answer with RGB images.
+    rows: the arguments of each row; images are floats [3, H, W] in [0, 1], or lists of them.
+    seeds: one a row.
+    pass_size: how many rows are drawn in one call.
+    call: arguments that all rows share.
+
+    Image i depends on rows[i] and seeds[i] alone. Raises ValueError for no row, and UserError if the pipeline does not
+    answer with RGB images.
     """
     if not rows:
         raise ValueError("at least one request is needed")
     images, reasons = [], {}
     for start in range(0, len(rows), pass_size):
-        some = range(start, min(start + pass_size, len(rows)))
-        filled = [*some, *[some[-1]] * (pass_size - len(some))]
-        made, flagged = one_pass(pipeline, [rows[i] for i in filled], [seeds[i] for i in filled], call)
-        for row, image in zip(some, made, strict=False):
+        numbers = range(start, min(start + pass_size, len(rows)))
+        filled = [*numbers, *[numbers[-1]] * (pass_size - len(numbers))]
+        drawn, flagged = one_pass(pipeline, [rows[i] for i in filled], [seeds[i] for i in filled], call)
+        for row, image in zip(numbers, drawn, strict=False):
             if flagged[row - start]:
                 reasons[row] = FLAGGED
             elif not np.isfinite(image).all():
@@ -46,37 +50,38 @@ def draw(
 def one_pass(
     pipeline: Any, rows: Sequence[Mapping[str, Any]], seeds: Sequence[int], call: Mapping[str, Any]
 ) -> tuple[np.ndarray, list[bool]]:
-    """Floats in [0, 1], [B, H, W, 3], and which of them the safety checker flagged.
+    """Images as floats in [0, 1], [B, H, W, 3], and for each whether the safety checker flagged it.
 
-    Some schedulers draw from the global generator whatever they are given: it is lent to them, seeded by the first row,
-    and put back.
+    Some schedulers draw from the global generator even if they are given others. So it is seeded with the first row's
+    seed for the call, and restored afterwards.
     """
-    given = {name: batched([row[name] for row in rows]) for name in rows[0]}
+    arguments = {name: batched([row[name] for row in rows]) for name in rows[0]}
     shared = {name: [value] * len(rows) if name == "negative_prompt" else value for name, value in call.items()}
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     device = pipeline.device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seeds[0])
         try:
-            output = pipeline(**given, **shared, generator=generators, output_type="np")
+            output = pipeline(**arguments, **shared, generator=generators, output_type="np")
         except torch.OutOfMemoryError as error:
             what = f"{len(rows)} images at once do not fit into the memory of {device}"
             raise UserError(f"diffusers_pipeline: {what}: use a smaller pass_size, or dtype: float16") from error
-    found: Any = getattr(output, "images", None)
-    shape = np.shape(found)
-    if found is None or len(shape) != 4 or (shape[0], shape[3]) != (len(rows), 3):
-        what = f"images of shape {list(shape)}" if found is not None else type(output).__name__
+    images: Any = getattr(output, "images", None)
+    shape = np.shape(images)
+    if images is None or len(shape) != 4 or (shape[0], shape[3]) != (len(rows), 3):
+        what = f"images of shape {list(shape)}" if images is not None else type(output).__name__
         raise UserError(
             f"diffusers_pipeline: {type(pipeline).__name__} answered with {what}, expected images [{len(rows)}, H, W, "
             f"3]"
         )
     flagged = getattr(output, "nsfw_content_detected", None)
-    return np.asarray(found), [False] * len(rows) if flagged is None else [bool(flag) for flag in flagged]
+    return np.asarray(images), [False] * len(rows) if flagged is None else [bool(flag) for flag in flagged]
 
 
 def batched(values: Sequence[Any]) -> Any:
-    """One argument of a call from those of its rows: images as one tensor, lists of images as a list of such, texts as
-    they are.
+    """One argument of a call, from its value in each row.
+
+    Images become one tensor, lists of images a list of tensors, and texts a list.
     """
     if isinstance(values[0], Tensor):
         return torch.stack(list(values))
@@ -100,9 +105,9 @@ def resized(images: Tensor, height: int, width: int) -> Tensor:
 
 
 def answer(images: Tensor, reasons: Mapping[int, str], side: int | None) -> Tensor:
-    """What a track is given, `side` pixels wide and high where it is set.
+    """The images that a track gets. side: their width and height, if they are to be scaled.
 
-    Raises PartlyFailed where there are reasons.
+    Raises PartlyFailed if there are reasons.
     """
     if side is not None:
         images = (resized(images.float() / 255, side, side) * 255).round().to(torch.uint8)

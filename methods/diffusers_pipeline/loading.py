@@ -1,4 +1,4 @@
-"""A pipeline as a suite wants it: read from disk, with its scheduler, its LoRA, and arguments that its call takes."""
+"""Reading a pipeline from disk, with the scheduler and the LoRA of the suite, and checking its call's arguments."""
 
 import inspect
 import json
@@ -14,6 +14,7 @@ from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.methods.diffusers_pipeline.places import INSTALL, Place, read_index
 from t2ibench.methods.diffusers_pipeline.settings import Config
 
+# errors of libraries for files that are broken or do not fit
 BROKEN = (
     OSError,
     ValueError,
@@ -23,7 +24,8 @@ BROKEN = (
     ImportError,
     RuntimeError,
     SafetensorError,
-)  # of files that do not fit
+)
+# arguments that each request gives, and no setting may
 OURS = (
     "prompt",
     "image",
@@ -33,7 +35,7 @@ OURS = (
     "num_images_per_prompt",
     "return_dict",
     "strength",
-)  # arguments of each request
+)
 T = TypeVar("T")
 
 
@@ -66,14 +68,14 @@ def load(place: Place, config: Config, lora: Place | None, device: torch.device)
 
 @contextmanager
 def _older_names() -> Iterator[None]:
-    """Without the warning about `torch_dtype`, which older versions of diffusers know under no other name."""
+    """Silences the warning about `torch_dtype`: older versions of diffusers do not know the newer name."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*torch_dtype.* is deprecated")
         yield
 
 
 def read(place: Place, load: Callable[[], T]) -> T:
-    """What a library reads of a folder. Raises UserError with what it says."""
+    """What a library loads from a folder. Its errors become a UserError with their text."""
     try:
         return load()
     except BROKEN as error:
@@ -84,19 +86,22 @@ def read(place: Place, load: Callable[[], T]) -> T:
 
 
 def scheduler(pipeline: Any, name: str, settings: Mapping[str, Any]) -> Any:
-    """A scheduler with the noise of the pipeline's own; name "": the same class.
+    """A scheduler with the noise schedule of the pipeline's scheduler.
 
-    Raises UserError for one that does not fit.
+    name: its class; "": the class of the pipeline's scheduler.
+    settings: what differs from the pipeline's scheduler.
+
+    Raises UserError for a class that does not fit the pipeline, or a setting that it does not have.
     """
     import diffusers
 
-    own: Any = getattr(pipeline, "scheduler", None)
-    if own is None:
+    present: Any = getattr(pipeline, "scheduler", None)
+    if present is None:
         raise UserError(f"diffusers_pipeline: {type(pipeline).__name__} has no scheduler: take `scheduler` out")
-    cls: Any = getattr(diffusers, name, None) if name else type(own)
-    fitting = {fit.__name__: fit for fit in getattr(own, "compatibles", [])}
+    cls: Any = getattr(diffusers, name, None) if name else type(present)
+    fitting = {fit.__name__: fit for fit in getattr(present, "compatibles", [])}
     if not inspect.isclass(cls) or not (
-        cls in fitting.values() or issubclass(cls, type(own)) or type(own).__name__ in _named(cls)
+        cls in fitting.values() or issubclass(cls, type(present)) or type(present).__name__ in _named(cls)
     ):
         raise UserError(
             f"diffusers_pipeline: no scheduler of {type(pipeline).__name__} is called "
@@ -110,7 +115,7 @@ def scheduler(pipeline: Any, name: str, settings: Mapping[str, Any]) -> Any:
             )
     try:
         chosen: Any = cls
-        return chosen.from_config(own.config, **settings)
+        return chosen.from_config(present.config, **settings)
     except (ImportError, ValueError, NotImplementedError) as error:
         raise UserError(
             f"diffusers_pipeline: {cls.__name__} cannot be made ({' '.join(str(error).split())[:200]})"
@@ -118,12 +123,12 @@ def scheduler(pipeline: Any, name: str, settings: Mapping[str, Any]) -> Any:
 
 
 def _named(cls: type) -> list[str]:
-    """The classes that a scheduler says it can stand in for."""
+    """The names of the classes that a scheduler class says it can replace."""
     return list(getattr(cls, "_compatibles", []))
 
 
 def add_lora(pipeline: Any, lora: Place, scale: float) -> None:
-    """Fuse a LoRA into the weights. Raises UserError where the pipeline takes none, or peft is not installed."""
+    """Fuse a LoRA into the weights. Raises UserError if the pipeline takes none, or peft is not installed."""
     if not hasattr(pipeline, "load_lora_weights"):
         raise UserError(f"diffusers_pipeline: {type(pipeline).__name__} takes no LoRA: take `lora` out")
     from diffusers.utils import is_peft_available
@@ -136,7 +141,7 @@ def add_lora(pipeline: Any, lora: Place, scale: float) -> None:
 
 
 def image_to_image(pipeline: Any) -> Any:
-    """The form of a pipeline that repaints images, of the same networks. Raises UserError where diffusers has none."""
+    """A pipeline that repaints images with the same networks. Raises UserError if diffusers has none."""
     from diffusers import AutoPipelineForImage2Image
 
     return _form(
@@ -147,18 +152,18 @@ def image_to_image(pipeline: Any) -> Any:
 
 
 def with_controlnets(pipeline: Any, nets: Sequence[Any]) -> Any:
-    """The form of a pipeline that reads maps through ControlNets, of the same networks.
+    """A pipeline with the same networks that also reads maps through ControlNets.
 
-    Raises UserError where there is none.
+    Raises UserError if diffusers has none.
     """
     from diffusers import AutoPipelineForText2Image
 
-    given = nets[0] if len(nets) == 1 else list(nets)
-    return _form(pipeline, AutoPipelineForText2Image, "ControlNet form: take `controlnets` out", controlnet=given)
+    networks = nets[0] if len(nets) == 1 else list(nets)
+    return _form(pipeline, AutoPipelineForText2Image, "ControlNet form: take `controlnets` out", controlnet=networks)
 
 
 def controlnet(place: Place, dtype: str, device: torch.device) -> Any:
-    """One ControlNet, of the class that its config names. Raises UserError for a folder that is none."""
+    """One ControlNet, of the class that its config names. Raises UserError if the folder holds no ControlNet."""
     import diffusers
 
     path = place.path / "config.json"
@@ -186,7 +191,7 @@ def _form(pipeline: Any, auto: Any, lacking: str, **parts: Any) -> Any:
 
 
 def native_size(pipeline: Any, config: Config) -> tuple[int, int]:
-    """Height and width of the images that a pipeline draws. Raises UserError where it does not say."""
+    """Height and width of the images that a pipeline draws. Raises UserError if neither it nor the config says."""
     if config.height and config.width:
         return config.height, config.width
     network = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
@@ -208,8 +213,10 @@ def takes(pipeline: Any, argument: str) -> bool:
 
 
 def check_call(pipeline: Any, needed: Mapping[str, str], given: Mapping[str, Any]) -> None:
-    """Raises UserError where a pipeline's call lacks what is needed (argument -> what for), or what the settings
-    give.
+    """Raises UserError if a pipeline's call lacks an argument.
+
+    needed: the arguments that the method uses, and what for.
+    given: the arguments that the settings give.
     """
     takes = inspect.signature(type(pipeline).__call__).parameters
     name = type(pipeline).__name__

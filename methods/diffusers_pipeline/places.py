@@ -1,6 +1,4 @@
-"""Where a model lies: a folder, or a snapshot of the hub in its cache; and the hash of the files that are read of
-it.
-"""
+"""Where a model is: a folder, or a snapshot in the cache of the hub. And the hash of the files that are read from it."""
 
 import functools
 import hashlib
@@ -20,14 +18,19 @@ INSTALL = "pip install 't2ibench[diffusers]'"
 
 @dataclass(frozen=True)
 class Place:
-    """A model on disk. revision: the commit of the hub, empty for a folder."""
+    """A model on disk.
+
+    name: its name in records.
+    path: its folder or file.
+    revision: its commit on the hub; "" for a folder.
+    """
 
     name: str
     path: Path
     revision: str = ""
 
     def used(self, sha256: str, trained_on: str) -> dict[str, Any]:
-        """What a record keeps of it."""
+        """What a record says about it."""
         return {
             "sha256": sha256,
             "data": trained_on,
@@ -37,9 +40,9 @@ class Place:
 
 
 def find_pipeline(address: str, variant: str, trust_code: bool) -> Place:
-    """A pipeline, fetched if the hub is asked.
+    """The place of a pipeline; it is fetched if the address begins with `hub:`.
 
-    Raises UserError where there is none, or where it must not or cannot be read.
+    Raises UserError if there is no pipeline, if it has code that is not allowed, or if a package is missing.
     """
     if address.startswith(HUB):
         from diffusers import DiffusionPipeline
@@ -55,9 +58,9 @@ def find_pipeline(address: str, variant: str, trust_code: bool) -> Place:
 
 
 def find(address: str, what: str) -> Place:
-    """Weights that belong to a pipeline: a folder, a file, or a snapshot of the hub.
+    """The place of weights for a pipeline: a folder, a file, or a snapshot of the hub.
 
-    Raises UserError where there are none.
+    what: the setting, for the error line. Raises UserError if there are none.
     """
     if address.startswith(HUB):
         from huggingface_hub import snapshot_download
@@ -76,7 +79,7 @@ def find(address: str, what: str) -> Place:
 
 
 def of_hub(address: str) -> tuple[str, str]:
-    """The repository and the revision of `hub:owner/name@revision`; an empty one is the newest."""
+    """The repository and the revision in `hub:owner/name@revision`. Without a revision, "" stands for the newest."""
     name, _, revision = address.removeprefix(HUB).partition("@")
     if name.count("/") != 1 or not all(name.split("/")):
         raise UserError(f"diffusers_pipeline: {address!r}: expected {HUB}owner/name or {HUB}owner/name@revision")
@@ -84,28 +87,28 @@ def of_hub(address: str) -> tuple[str, str]:
 
 
 def fetched(address: str, fetch: Any) -> Path:
-    """A snapshot's folder.
+    """The folder of a snapshot.
 
-    Raises UserError where the hub cannot be reached, has no such model, or does not hand it out.
+    Raises UserError if the hub cannot be reached, does not have the model, or does not give access to it.
     """
     try:
         return Path(fetch())
     except (OSError, ValueError) as error:
-        said = " ".join(str(error.__cause__ or error).split())[:200]
+        reason = " ".join(str(error.__cause__ or error).split())[:200]
         raise UserError(
-            f"diffusers_pipeline: {address} can neither be fetched nor is it in the hub's cache ({said}): "
+            f"diffusers_pipeline: {address} can neither be fetched nor is it in the hub's cache ({reason}): "
             "correct the name, log in, go online, or give a folder"
         ) from error
 
 
 def check(folder: Path, address: str, trust_code: bool) -> None:
-    """Raises UserError where a folder is no pipeline, holds code that nobody allowed, or needs packages that are not
-    installed.
+    """Raises UserError if a folder is no pipeline, has code of its own without `trust_code`, or needs a package that
+    is not installed.
     """
     if not (folder / INDEX).is_file():
-        there = "is missing" if not folder.exists() else f"has no {INDEX}"
+        fault = "is missing" if not folder.exists() else f"has no {INDEX}"
         raise UserError(
-            f"diffusers_pipeline: {address} {there}, expected a folder that save_pretrained wrote, or {HUB}owner/name"
+            f"diffusers_pipeline: {address} {fault}, expected a folder that save_pretrained wrote, or {HUB}owner/name"
         )
     index = read_index(folder)
     parts = components(index)
@@ -126,7 +129,7 @@ def check(folder: Path, address: str, trust_code: bool) -> None:
 
 
 def known(library: str) -> bool:
-    """Whether the library of a component is installed; some are modules of diffusers' own pipelines."""
+    """Whether the library of a component is installed; some libraries are modules of diffusers' pipelines."""
     return (
         importlib.util.find_spec(library) is not None
         or importlib.util.find_spec(f"diffusers.pipelines.{library}") is not None
@@ -134,7 +137,7 @@ def known(library: str) -> bool:
 
 
 def read_index(folder: Path) -> dict[str, Any]:
-    """The pipeline's table of contents. Raises UserError where it is none."""
+    """The index of a pipeline's components. Raises UserError if the file is not one."""
     path = folder / INDEX
     try:
         index = json.loads(path.read_text("utf-8"))
@@ -148,44 +151,46 @@ def read_index(folder: Path) -> dict[str, Any]:
 
 
 def components(index: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """The library and class of each part of a pipeline that is there."""
-    pairs = {
+    """The library and class of each component that a pipeline has."""
+    values = {
         name: value
         for name, value in index.items()
         if not name.startswith("_") and isinstance(value, list) and len(value) == 2
     }
-    return {name: (value[0], value[1]) for name, value in pairs.items() if value[0] is not None}
+    return {name: (value[0], value[1]) for name, value in values.items() if value[0] is not None}
 
 
 def pipeline_digest(place: Place, variant: str) -> str:
-    """Hash of everything that is read of a pipeline: names and content, not the folder's own name."""
+    """Hash of all files that are read of a pipeline: their names and contents, but not the folder's name."""
     index = read_index(place.path)
     code = [] if isinstance(index["_class_name"], str) else [place.path / f"{index['_class_name'][0]}.py"]
-    parts = [path for name in components(index) for path in files(place.path / name, variant)]
-    return files_digest(place.path, [place.path / INDEX, *code, *parts])
+    paths = [path for name in components(index) for path in files(place.path / name, variant)]
+    return files_digest(place.path, [place.path / INDEX, *code, *paths])
 
 
 def digest_of(place: Place) -> str:
-    """Hash of weights that are one file, or a folder of them."""
+    """Hash of weights in one file, or in a folder."""
     if place.path.is_file():
         return files_digest(place.path.parent, [place.path])
     return files_digest(place.path, files(place.path, ""))
 
 
 def files(folder: Path, variant: str) -> list[Path]:
-    """What is read of a component's folder, sorted: of its weights the variant's before the plain, and safetensors
-    before others.
+    """The files of a component's folder that are read, sorted.
+
+    Of its weights only one kind is read: the variant's if there are such, otherwise the plain ones, and of these
+    safetensors if there are such.
     """
-    there = sorted(path for path in folder.rglob("*") if path.is_file() and ".index." not in path.name)
-    weights = [path for path in there if path.suffix in WEIGHTS]
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and ".index." not in path.name)
+    weights = [path for path in paths if path.suffix in WEIGHTS]
     marked = [path for path in weights if variant and f".{variant}" in path.stem]
     chosen = marked or [path for path in weights if "." not in path.stem] or weights
     safe = [path for path in chosen if path.suffix == ".safetensors"] or chosen
-    return [path for path in there if path not in weights or path in safe]
+    return [path for path in paths if path not in weights or path in safe]
 
 
 def files_digest(root: Path, paths: list[Path]) -> str:
-    """Hash of files by their names under `root`; each is read once in a process while it stays as it is."""
+    """Hash of files by their names under `root`. A process reads each file once, as long as it does not change."""
     stats = [(path, path.stat()) for path in paths]
     return digest(
         {path.relative_to(root).as_posix(): file_hash(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats}
@@ -194,6 +199,6 @@ def files_digest(root: Path, paths: list[Path]) -> str:
 
 @functools.cache
 def file_hash(path: Path, size: int, changed: int) -> str:
-    """sha256 of a file of this size and time of change."""
+    """sha256 of a file. size, changed: its size and time of change, so that the result is kept until these differ."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

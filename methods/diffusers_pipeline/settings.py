@@ -1,4 +1,4 @@
-"""What a suite says of a pipeline. A setting that is left out is the pipeline's own."""
+"""The settings of a pipeline. A setting that a suite leaves out is the pipeline's."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,9 +10,7 @@ MAPS = ("sketch", "instances", "depth", "intensity")  # conditions that are maps
 
 @dataclass(frozen=True)
 class Config:
-    """Addresses are folders, or `hub:owner/name` with an optional `@revision`: nothing is fetched unless `hub:` says
-    so.
-    """
+    """An address is a folder, or `hub:owner/name` with an optional `@revision`. Only `hub:` fetches anything."""
 
     model: str  # a folder that save_pretrained wrote, or one of the hub
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
@@ -27,20 +25,17 @@ class Config:
     arguments: dict[str, Any] = field(default_factory=dict)  # whatever else the pipeline's call takes: {clip_skip: 1}
     lora: str = ""  # address of weights that `load_lora_weights` reads
     lora_scale: float = 1.0
-    controlnets: dict[str, str] = field(
-        default_factory=dict
-    )  # condition -> address: {sketch: hub:owner/name, depth: folder}
-    source_prompt: str = "a person"  # what an edit starts from where no real image is given
+    # condition -> address: {sketch: hub:owner/name, depth: folder}
+    controlnets: dict[str, str] = field(default_factory=dict)
+    source_prompt: str = "a person"  # draws the image that an edit starts from, if no real one is given
     strength: float = 0.6  # of an edit, in (0, 1]: the share of the steps that are taken again
-    side: int | None = (
-        None  # pixels that finished images are scaled to, for a data set of smaller ones; None: as they are
-    )
-    pass_size: int = 1  # images drawn at once, always as many: more is faster on a GPU, and other in the last bits
+    side: int | None = None  # pixels to which finished images are scaled, for a data set of smaller ones; None: not
+    pass_size: int = 1  # images drawn at once; more is faster on a GPU, and changes the last bits
     trust_code: bool = False  # Python files of the model may be run
     trained_on: str = "unknown"  # for the record
 
     def __post_init__(self) -> None:
-        """Raises UserError for numbers that cannot be."""
+        """Raises UserError for numbers out of range and for unknown conditions."""
         for name in ("pass_size", "steps", "height", "width", "side"):
             if (number := getattr(self, name)) is not None and number < 1:
                 raise UserError(f"diffusers_pipeline: {name} is {number}, expected at least 1")
@@ -54,12 +49,12 @@ class Config:
 
     @property
     def call(self) -> dict[str, Any]:
-        """The keyword arguments of a pipeline's call that are set, under diffusers' names."""
-        named = {
+        """The keyword arguments of a pipeline's call that the settings give, by diffusers' names."""
+        numbers = {
             "num_inference_steps": self.steps,
             "guidance_scale": self.guidance_scale,
             "height": self.height,
             "width": self.width,
         }
-        given = {**named, "negative_prompt": self.negative_prompt or None}
-        return {**self.arguments, **{name: value for name, value in given.items() if value is not None}}
+        arguments = {**numbers, "negative_prompt": self.negative_prompt or None}
+        return {**self.arguments, **{name: value for name, value in arguments.items() if value is not None}}

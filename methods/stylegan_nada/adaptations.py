@@ -72,7 +72,7 @@ class Adaptations:
         """The target that a prompt names, or None.
 
         A prompt names a target if it has all words of it, except small words and words of the source. Of several
-        targets the one with the most words is taken. Of equals the first is: first the settings', then the zoo's by name.
+        targets the one with the most words is taken; of equals the first, with the settings' before the zoo's by name.
         """
         plain, in_prompt = SMALL_WORDS | words(self.config.source), words(prompt)
         telling = {
