@@ -79,9 +79,9 @@ def read(place: Place, load: Callable[[], T]) -> T:
     try:
         return load()
     except BROKEN as error:
-        said = " ".join(str(error).split())[:300]
+        message = " ".join(str(error).split())[:300]
         raise UserError(
-            f"diffusers_pipeline: {place.path} cannot be read ({type(error).__name__}: {said}): check the folder"
+            f"diffusers_pipeline: {place.path} cannot be read ({type(error).__name__}: {message}): check the folder"
         ) from error
 
 

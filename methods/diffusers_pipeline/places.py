@@ -1,4 +1,4 @@
-"""Where a model is: a folder, or a snapshot in the cache of the hub. And the hash of the files that are read from it."""
+"""Where a model is, as a folder or in the cache of the hub, and the hash of the files that are read from it."""
 
 import functools
 import hashlib

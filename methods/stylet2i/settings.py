@@ -71,9 +71,9 @@ class Training:
             if not getattr(self, name) >= low:
                 raise UserError(f"stylet2i: {name} is {getattr(self, name)}, expected at least {low}")
         if self.warm_images < 0 or (self.warm_images and self.text != "clip"):
-            found = f"warm_images is {self.warm_images} and text {self.text!r}"
+            given = f"warm_images is {self.warm_images} and text {self.text!r}"
             raise UserError(
-                f"stylet2i: {found}, expected at least 0, and text 'clip', in whose space images stand for texts"
+                f"stylet2i: {given}, expected at least 0, and text 'clip', in whose space images stand for texts"
             )
 
 
