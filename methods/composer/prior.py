@@ -142,7 +142,7 @@ class PriorRecipe:
         rows = batch_rows(derive_seed(self.config.seed, "rows"), index, count, self.config.batch)
         picks, drops = uniform(seed, 2 * len(rows)).reshape(2, -1)
         captions = [self.train.captions[row] for row in rows]
-        chosen = [numbers[int(pick * len(numbers))] for numbers, pick in zip(captions, picks, strict=True)]
+        chosen = [choices[int(pick * len(choices))] for choices, pick in zip(captions, picks, strict=True)]
         sentences = self.train.sentences[chosen]
         sentences = torch.where(torch.from_numpy(drops < self.config.p_drop)[:, None], 0.0, sentences).to(self.device)
         x0 = self.train.images[torch.from_numpy(rows)].to(self.device)
@@ -174,7 +174,7 @@ class PriorRecipe:
         They are taken of what the prior makes from an image's caption and from another image's caption, of the
         caption's own embedding, and of the mean embedding of the training images.
         """
-        x0, sentences = self.val.images, self.val.sentences[[numbers[0] for numbers in self.val.captions]]
+        x0, sentences = self.val.images, self.val.sentences[[rows[0] for rows in self.val.captions]]
         noise = latents(
             [derive_seed(self.config.seed, "validate", row) for row in range(len(x0))], self.shape.embed_dim
         )
