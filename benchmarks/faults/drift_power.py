@@ -40,7 +40,7 @@ from t2ibench.methods import gan_cls
 from t2ibench.metrics import clip_score
 from t2ibench.networks.attribute_judge import AttributeJudge
 from t2ibench.networks.clip import model, preprocess
-from t2ibench.runner import run, suite
+from t2ibench.runner import plan, run, suite
 from t2ibench.runner.journal import Store
 from t2ibench.scoring.evidence import Evidence
 from t2ibench.stats import frechet
@@ -195,7 +195,7 @@ class Cells:
 
     def __init__(self, folder: Path) -> None:
         self.suite = suite.parse(SUITE, "drift-power", "", "drift_power")
-        [self.plan] = run.prepare(self.suite)
+        [self.plan] = plan.prepare(self.suite)
         self.folder, self.count = folder, 0
 
     def record(self, seed: int = 0, change: Callable[[Tensor], Tensor] | None = None, order: int = 0) -> methods.Record:

@@ -9,6 +9,7 @@ import torch
 
 from t2ibench.core.errors import UserError
 from t2ibench.networks import weights as weight_files
+from t2ibench.networks import zoo
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_what_is_written_is_read_in_half_precision(weights: Path):
 
 
 def test_a_folder_of_ones_own_hides_the_package(weights: Path):
-    own = weight_files.available()["tiny"]
+    own = zoo.available()["tiny"]
     assert own == weights
 
 
@@ -89,9 +90,9 @@ def test_weights_that_are_not_finite_are_never_written(weights: Path, value: flo
     assert weights.read_bytes() == before
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in Path(weight_files.__file__).parent.glob("*.safetensors")))
+@pytest.mark.parametrize("name", sorted(path.stem for path in zoo.SHIPPED.glob("*.safetensors")))
 def test_shipped_weights_are_whole_small_and_documented(name: str):
-    path = Path(weight_files.__file__).parent / f"{name}.safetensors"
+    path = zoo.SHIPPED / f"{name}.safetensors"
     card = weight_files.read(path).card
     assert path.stat().st_size <= 16 * 2**20
     assert {
@@ -109,4 +110,4 @@ def test_shipped_weights_are_whole_small_and_documented(name: str):
 
 
 def test_all_shipped_weights_together_stay_under_64_mib():
-    assert sum(path.stat().st_size for path in Path(weight_files.__file__).parent.glob("*.safetensors")) <= 64 * 2**20
+    assert sum(path.stat().st_size for path in zoo.SHIPPED.glob("*.safetensors")) <= 64 * 2**20

@@ -9,7 +9,7 @@ from made_records import SOUND, record, value
 from t2ibench.report import page as report
 from t2ibench.report.board import boards
 from t2ibench.report.breakdown import Part, breakdowns
-from t2ibench.report.gallery import cell_folder
+from t2ibench.report.gallery import cell_folder, galleries_of
 from t2ibench.report.plots import curve, intervals, nice_ticks
 from t2ibench.report.sweeps import sweeps
 from t2ibench.runner.journal import Outcome, Store
@@ -133,7 +133,7 @@ def test_the_gallery_shows_the_same_prompts_for_every_method_and_gaps_where_an_i
             store.append(
                 [Outcome(f"s{i}", f"p{i}", "captions", f"text <{i}>", 0, "x", "ok" if there else "nan", sha256, 0.0)]
             )
-    [gallery] = report.galleries_of(boards(found)[0], found, tmp_path)
+    [gallery] = galleries_of(boards(found)[0], found, tmp_path)
     assert [shown.text for shown in gallery.prompts] == [f"text <{i}>" for i in (0, 2, 5, 8, 10, 13, 16, 19)]
     assert [image is None for image in gallery.prompts[0].images] == [False, True]
     page, sheet = report.write(found, tmp_path, tmp_path / "s")

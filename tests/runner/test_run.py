@@ -20,6 +20,7 @@ from t2ibench.core.seeds import derive_seed
 from t2ibench.runner import run as runner
 from t2ibench.runner import suite
 from t2ibench.runner.generate import locked
+from t2ibench.runner.plan import prepare
 from t2ibench.tracks.contract import Prompt, Sample
 from t2ibench.tracks.text_to_image import samples as samples_of
 
@@ -161,7 +162,7 @@ def test_nan_and_black_images_are_counted_and_keep_a_record_off_the_board(square
 
 
 def _prompts(record: dict) -> list[Prompt]:
-    [plan] = runner.prepare(suite.load("squares.yaml"))
+    [plan] = prepare(suite.load("squares.yaml"))
     assert plan.prompt_facts["digest"] == record["prompts"]["digest"]
     return list(plan.prompts)
 

@@ -18,6 +18,7 @@ from t2ibench.report.gallery import galleries_of
 from t2ibench.runner import run as runner
 from t2ibench.runner import suite
 from t2ibench.runner.journal import Store
+from t2ibench.runner.plan import prepare
 
 SUITE = """# Two targets. A second.
 dataset: {name: squares}
@@ -76,7 +77,7 @@ def test_every_target_is_asked_of_the_same_latents(written):
 
 
 def test_a_source_depends_on_run_seed_and_k_alone(written):
-    plan = runner.prepare(suite.load(str(written())))[0]
+    plan = prepare(suite.load(str(written())))[0]
     seeds: dict[int, set[int]] = {}
     for sample in plan.of_track.samples(plan.prompts, 3):
         seeds.setdefault(sample.k, set()).add(sample.seed)

@@ -13,8 +13,8 @@ from t2ibench.core.seeds import derive_seed
 from t2ibench.data.representations.edits import edited
 from t2ibench.report.board import boards
 from t2ibench.report.gallery import galleries_of
+from t2ibench.runner import plan, suite
 from t2ibench.runner import run as runner
-from t2ibench.runner import suite
 from t2ibench.runner.journal import Store
 from t2ibench.tracks.compose import known, request, said
 from t2ibench.tracks.compose_tasks import find
@@ -161,7 +161,7 @@ def test_an_edit_that_needs_another_image_says_so():
 
 
 def test_a_hole_is_the_region_of_an_attribute_where_the_data_set_knows_one(written):
-    data = runner.prepare(suite.load(str(written())))[0].data
+    data = plan.prepare(suite.load(str(written())))[0].data
     assert known("clothing", data, 8).sum() == 64 - 16  # squares have no clothing: the middle
     assert known("tone", data, 8).sum() == 64 - 16  # a region that is everything leaves nothing
 

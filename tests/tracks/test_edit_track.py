@@ -21,8 +21,8 @@ from t2ibench.report import formats
 from t2ibench.report import page as report
 from t2ibench.report.board import boards
 from t2ibench.report.gallery import galleries_of
+from t2ibench.runner import plan, suite
 from t2ibench.runner import run as runner
-from t2ibench.runner import suite
 from t2ibench.runner.journal import Store
 from t2ibench.tracks.edit import TRACK
 
@@ -350,7 +350,7 @@ def test_a_method_in_none_of_the_tracks_and_a_metric_of_none_are_errors(written)
 
 
 def test_a_sample_depends_on_k_and_its_prompt_on_nothing_else(written):
-    plans = {plan.track: plan for plan in runner.prepare(suite.load(str(written())))}
+    plans = {plan.track: plan for plan in plan.prepare(suite.load(str(written())))}
     few, other = TRACK.samples(plans["edit"].prompts, 0), TRACK.samples(plans["edit"].prompts, 1)
     assert len({sample.id for sample in few}) == len(few) == 15
     assert [sample.id for sample in few] == [sample.id for sample in other]
