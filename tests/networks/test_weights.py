@@ -109,5 +109,5 @@ def test_shipped_weights_are_whole_small_and_documented(name: str):
     assert card["data"]["digest"]
 
 
-def test_all_shipped_weights_together_stay_under_64_mib():
-    assert sum(path.stat().st_size for path in zoo.SHIPPED.glob("*.safetensors")) <= 64 * 2**20
+def test_all_shipped_weights_together_stay_under_96_mib():
+    assert sum(path.stat().st_size for path in zoo.SHIPPED.glob("*.safetensors")) <= 96 * 2**20
