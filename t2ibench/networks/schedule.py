@@ -4,6 +4,7 @@ import functools
 import math
 
 import numpy as np
+import torch
 
 from t2ibench.core.seeds import derive_seed, permutation
 
@@ -23,6 +24,15 @@ def batch_rows(seed: int, index: int, count: int, batch: int) -> np.ndarray:
 @functools.lru_cache(maxsize=4)
 def _epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
     return permutation(derive_seed(seed, "epoch", epoch), count)
+
+
+def half(device: torch.device, wanted: bool = True) -> torch.autocast:
+    """A context that multiplies in bfloat16, where that is `wanted` and the device has it.
+
+    A processor without bfloat16 emulates it and is twenty times slower, so there the context changes nothing.
+    """
+    slow = device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.autocast(device.type, torch.bfloat16, enabled=wanted and not slow)
 
 
 def warmup_cosine(progress: float, warmup: float = 0.05) -> float:

@@ -17,7 +17,14 @@ from t2ibench.networks.stylegan2.discriminator import Discriminator, spread
 from t2ibench.networks.stylegan2.layout import Config
 from t2ibench.networks.stylegan2.projected import ProjectedDiscriminator, deceive, hinge
 from t2ibench.networks.training import loop
-from t2ibench.networks.training.stylegan2 import StyleGAN2Recipe, disturb, gradient_penalty, path_lengths, recipe
+from t2ibench.networks.training.stylegan2 import (
+    StyleGAN2Recipe,
+    adversarial,
+    disturb,
+    gradient_penalty,
+    path_lengths,
+    recipe,
+)
 
 SMALL = {
     "z_dim": 8,
@@ -189,8 +196,14 @@ def test_each_entry_of_a_weight_moves_against_its_own_gradient(models):
     torch.testing.assert_close((weight - before).sign(), -direction.sign())
 
 
-@pytest.mark.parametrize(("loss", "expected"), [("logistic", 0.126928 + 0.048587), ("relativistic", 0.006715)])
-def test_losses_of_a_pair_of_logits_by_hand(loss, expected, models):
+@pytest.mark.parametrize(("relativistic", "expected"), [(False, 0.126928 + 0.048587), (True, 0.006715)])
+def test_losses_of_a_pair_of_logits_by_hand(relativistic, expected):
     """softplus(-2) + softplus(-3), and softplus(-3 - 2)."""
-    found = made(models, loss=loss)._loss(torch.tensor([[2.0]]), torch.tensor([[-3.0]]))
-    assert found.item() == pytest.approx(expected, abs=1e-5)
+    assert adversarial(torch.tensor([2.0]), torch.tensor([-3.0]), relativistic).item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_training_may_begin_with_the_logistic_loss_and_its_own_penalty(models):
+    """The penalty of step 0 is R1 alone, since it does not depend on gamma, and R1 and R2 together without the first phase."""
+    phased, plain = (made(models, logistic_steps=steps, logistic_r1_every=3, r1_every=2) for steps in (4, 0))
+    assert phased.step(0, 0.0)["penalty"] < plain.step(0, 0.0)["penalty"]
+    assert ["penalty" in phased.step(index, 0.0) for index in range(1, 7)] == [False, False, True, True, False, True]

@@ -26,7 +26,7 @@ from t2ibench.core.seeds import derive_seed, latents
 from t2ibench.core.settings import configure
 from t2ibench.data.split import Split
 from t2ibench.networks.models import GUIDE_CLIP, Models
-from t2ibench.networks.schedule import batch_rows
+from t2ibench.networks.schedule import batch_rows, half
 from t2ibench.networks.stylegan2.discriminator import Discriminator, SmallDiscriminator
 from t2ibench.networks.stylegan2.layout import Config
 from t2ibench.networks.stylegan2.network import MEAN_DECAY, Generator
@@ -62,9 +62,12 @@ class Settings:
     ema: float = 0.998
     r1: float = 5.0  # gamma of the paper, of R2 too; a penalty every `r1_every` steps, weighed by as many
     r1_every: int = 4  # the paper has 16
+    logistic_steps: int = 0  # at first so many steps of the logistic loss, with the two numbers below for the two above
+    logistic_r1: float = 2.0
+    logistic_r1_every: int = 8
     path_length: float = 0.0  # the paper has 2
     path_every: int = 4
-    bfloat16: bool = True  # of convolutions while training
+    bfloat16: bool = True  # of convolutions while training, where the processor has it
 
 
 class StyleGAN2Recipe:
@@ -142,7 +145,7 @@ class StyleGAN2Recipe:
         heads = self.discriminator
         assert isinstance(heads, ProjectedDiscriminator)
         fake = self._images(len(real), stream)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
+        with half(self.device, self.config.bfloat16):
             with torch.no_grad():
                 seen_real = heads.features(self._disturb(real, stream))
             seen_fake = heads.features(self._disturb(fake, stream))
@@ -160,38 +163,35 @@ class StyleGAN2Recipe:
     def _logistic(self, real: Tensor, stream: torch.Generator, index: int) -> dict[str, float]:
         discriminator = self.discriminator
         assert not isinstance(discriminator, ProjectedDiscriminator)
-        half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16)
+        relativistic, gamma, every = self._phase(index)
         fake = self._images(len(real), stream)
-        with half:
+        with half(self.device, self.config.bfloat16):
             fake_logits, real_logits = discriminator(fake.detach()), discriminator(real)
-        loss_d = self._loss(real_logits, fake_logits)
+        loss_d = adversarial(real_logits, fake_logits, relativistic)
         update(self.optimise_d, loss_d)
         losses = {"d": loss_d.item()}
-        if self.config.r1 and index % self.config.r1_every == 0:
+        if gamma and index % every == 0:
             penalty = gradient_penalty(discriminator, real)
-            if self.config.loss == "relativistic":
+            if relativistic:
                 penalty = penalty + gradient_penalty(discriminator, fake.float())
-            update(self.optimise_d, self.config.r1 / 2 * self.config.r1_every * penalty)
+            update(self.optimise_d, gamma / 2 * every * penalty)
             losses["penalty"] = penalty.item()
         discriminator.requires_grad_(False)
-        with half:
+        with half(self.device, self.config.bfloat16):
             fake_logits = discriminator(fake)
-            real_logits = discriminator(real) if self.config.loss == "relativistic" else None
+            real_logits = discriminator(real) if relativistic else None
         discriminator.requires_grad_(True)
-        loss_g = self._loss(fake_logits, real_logits)
+        loss_g = adversarial(fake_logits, real_logits, relativistic)
         update(self.optimise_g, loss_g)
         if self.config.path_length and index % self.config.path_every == 0:
             losses["path"] = self._path_step(stream)
         return {**losses, "g": loss_g.item()}
 
-    def _loss(self, up: Tensor, down: Tensor | None) -> Tensor:
-        """The loss that raises the logits `up` and lowers the logits `down`, both [B].
-
-        The relativistic loss is of the difference of the two.
-        """
-        if self.config.loss == "relativistic" and down is not None:
-            return F.softplus(down.float() - up.float()).mean()
-        return F.softplus(-up.float()).mean() + (0.0 if down is None else F.softplus(down.float()).mean())
+    def _phase(self, index: int) -> tuple[bool, float, int]:
+        """Of step `index`: whether the loss is relativistic, gamma, and the steps from one penalty to the next."""
+        if index < self.config.logistic_steps:
+            return False, self.config.logistic_r1, self.config.logistic_r1_every
+        return self.config.loss == "relativistic", self.config.r1, self.config.r1_every
 
     def _path_step(self, stream: torch.Generator) -> float:
         """Lazy path-length regularisation on half a batch; returns the mean length."""
@@ -219,7 +219,7 @@ class StyleGAN2Recipe:
         crossing[unmixed] = self.shape.rows
         keep = (torch.arange(self.shape.rows) < crossing[:, None])[:, :, None].to(self.device)
         s = generator.style(torch.where(keep, first, second))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
+        with half(self.device, self.config.bfloat16):
             return generator.synthesis(s, self._noise(count, stream))
 
     def _noise(self, count: int, stream: torch.Generator) -> list[Tensor]:
@@ -276,6 +276,13 @@ def update(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
     for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True):
         parameter.grad = gradient
     optimiser.step()
+
+
+def adversarial(up: Tensor, down: Tensor | None, relativistic: bool) -> Tensor:
+    """Loss of logits [B] that are to rise and those that are to fall, if any; relativistic: of the pairs' differences."""
+    if relativistic and down is not None:
+        return F.softplus(down.float() - up.float()).mean()
+    return F.softplus(-up.float()).mean() + (0.0 if down is None else F.softplus(down.float()).mean())
 
 
 def gradient_penalty(discriminator: nn.Module, images: Tensor) -> Tensor:
