@@ -22,6 +22,7 @@ from t2ibench.networks import weights
 from t2ibench.networks.clip import Clip
 from t2ibench.networks.clip.network import TokenTable, build, tokens_of
 from t2ibench.networks.clip.preprocess import Preprocess
+from t2ibench.networks.clip.zero_shot import unseen, zero_shot
 from t2ibench.networks.models import Models
 from t2ibench.networks.training import loop
 from t2ibench.networks.training.clip import Texts, Values, contrastive_loss, encode_texts, recipe
@@ -179,6 +180,43 @@ def test_the_values_of_an_image_that_cannot_be_seen_have_no_label():
     assert (values.labels[:, 1] < 0).numpy().tolist() == hidden.tolist()
     assert (values.labels[:, 0] >= 0).all()
     assert values.draw(0).shape == (5, 20)
+
+
+class Painted:
+    """A CLIP that reads the colours it is told: the mean colour of an image, and of a text the first that it names."""
+
+    name = "painted"
+
+    def encode_images(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.normalize(images.float().mean(dim=(2, 3)), dim=1)
+
+    def encode_texts(self, texts: list[str]) -> torch.Tensor:
+        primaries = dict(zip(("red", "green", "blue"), torch.eye(3), strict=True))
+        return torch.stack(
+            [next((rgb for word, rgb in primaries.items() if word in text), torch.ones(3)) for text in texts]
+        )
+
+
+def test_zero_shot_accuracy_counts_the_images_that_show_an_attribute():
+    """Grey and white grounds have the same texts here, so each image is taken for grey."""
+    split = squares(60, hide_ground=0.3)
+    grounds = split.attributes["ground"].dropna()  # type: ignore[index]
+    found = zero_shot(Painted(), split)  # type: ignore[arg-type]
+    assert found == {"colour": 1.0, "ground": round(float((grounds == "grey").mean()), 4)}
+    assert unseen(found | {"size": 0.2}) == {"size": 0.2, "ground": found["ground"]}
+
+
+def test_zero_shot_accuracy_needs_labels():
+    with pytest.raises(UserError, match="squares train has no labelled attributes"):
+        zero_shot(Painted(), dataclasses.replace(squares(4), attributes=None))  # type: ignore[arg-type]
+
+
+def test_a_training_warns_of_attributes_that_its_clip_does_not_see(caplog: pytest.LogCaptureFixture):
+    untrained = recipe("guide", TINY, squares(40, size=32), squares(40, "val", size=32), Models(), 0)
+    with caplog.at_level("WARNING", "t2ibench"):
+        accuracy = untrained.validate()["zero_shot"]
+    [message], worst = caplog.messages, min(accuracy, key=accuracy.__getitem__)
+    assert message.startswith(f"clip guide tells too few images apart, expected 0.95: {worst} in 0.")
 
 
 def test_a_clip_learns_to_find_captions_and_its_card_holds_for_its_file(tmp_path: Path):

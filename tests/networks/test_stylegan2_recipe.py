@@ -199,7 +199,9 @@ def test_each_entry_of_a_weight_moves_against_its_own_gradient(models):
 @pytest.mark.parametrize(("relativistic", "expected"), [(False, 0.126928 + 0.048587), (True, 0.006715)])
 def test_losses_of_a_pair_of_logits_by_hand(relativistic, expected):
     """softplus(-2) + softplus(-3), and softplus(-3 - 2)."""
-    assert adversarial(torch.tensor([2.0]), torch.tensor([-3.0]), relativistic).item() == pytest.approx(expected, abs=1e-5)
+    assert adversarial(torch.tensor([2.0]), torch.tensor([-3.0]), relativistic).item() == pytest.approx(
+        expected, abs=1e-5
+    )
 
 
 def test_a_training_may_begin_with_the_logistic_loss_and_its_own_penalty(models):

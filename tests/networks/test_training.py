@@ -16,6 +16,7 @@ import torch
 from t2ibench.core.errors import UserError
 from t2ibench.core.seeds import derive_seed, latents
 from t2ibench.networks import schedule, weights
+from t2ibench.networks.schedule import half
 from t2ibench.networks.training import loop
 
 
@@ -189,8 +190,10 @@ def test_the_learning_rate_rises_then_falls_to_nothing():
     assert rates[-1] < 0.001
 
 
-@pytest.mark.parametrize(("has", "wanted", "dtype"), [(True, True, "bfloat16"), (True, False, "float32"), (False, True, "float32")])
+@pytest.mark.parametrize(
+    ("has", "wanted", "dtype"), [(True, True, "bfloat16"), (True, False, "float32"), (False, True, "float32")]
+)
 def test_bfloat16_is_used_where_it_is_wanted_and_the_processor_has_it(has, wanted, dtype, monkeypatch):
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: has)
-    with training.half(torch.device("cpu"), wanted):
+    with half(torch.device("cpu"), wanted):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == getattr(torch, dtype)

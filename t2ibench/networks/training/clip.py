@@ -9,6 +9,7 @@ the image? Small parts such as a mouth hardly help to tell the captions of a bat
 """
 
 import json
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -25,16 +26,19 @@ from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.images import to_float
 from t2ibench.core.seeds import derive_seed, uniform
 from t2ibench.core.settings import configure
-from t2ibench.data.split import Split, Vocabulary
+from t2ibench.data.split import Split
 from t2ibench.networks import weights
 from t2ibench.networks.augment import augment, cropped, recoloured
 from t2ibench.networks.clip.model import Clip
 from t2ibench.networks.clip.network import build, tokens_of
 from t2ibench.networks.clip.preprocess import Preprocess
+from t2ibench.networks.clip.zero_shot import FLOOR, labels_of, single_texts, unseen, value_texts, zero_shot
 from t2ibench.networks.models import Models
-from t2ibench.networks.schedule import batch_rows, warmup_cosine
+from t2ibench.networks.schedule import batch_rows, half, warmup_cosine
 from t2ibench.networks.training.attribute_judge import masked_loss
 from t2ibench.networks.training.clip_validation import retrieval_numbers
+
+log = logging.getLogger(__name__)
 
 PARTS = ("guide", "judge", "guide-styles")
 NAMES = {part: f"clip-{part}" for part in PARTS}  # of the weights, before "-<data set>"
@@ -134,18 +138,9 @@ def _short_texts(split: Split) -> list[list[str]]:
         for k, at in enumerate(uniform(derive_seed("short texts", number), 6 if said else 0) * len(said)):
             (verb, text), (other_verb, other) = said[int(at)], said[(int(at) + 1 + k) % len(said)]
             pair = f"{subject} {verb} {text} and {other_verb} {other}"
-            made.append((*_single_texts(split.vocabulary, (verb, text)), pair)[k % 3])
+            made.append((*single_texts(split.vocabulary, (verb, text)), pair)[k % 3])
         texts.append(made)
     return texts
-
-
-def _single_texts(vocabulary: Vocabulary, phrase: tuple[str, str]) -> tuple[str, str]:
-    """A phrase as a sentence and as a title: "this person wears glasses", "a photo of a person with glasses"."""
-    verb, text = phrase
-    return (
-        f"{vocabulary.subject} {verb} {text}",
-        f"a photo of a {vocabulary.noun} {'who is' if verb == 'is' else 'with'} {text}",
-    )
 
 
 class Values:
@@ -155,21 +150,17 @@ class Values:
     """
 
     def __init__(self, split: Split, context_length: int, wanted: bool = True) -> None:
-        phrases = (
-            split.vocabulary.phrases if split.vocabulary is not None and split.attributes is not None and wanted else {}
+        texts = (
+            value_texts(split.vocabulary)
+            if split.vocabulary is not None and split.attributes is not None and wanted
+            else {}
         )
-        self.names = {name: list(values) for name, values in phrases.items() if len(values) > 1}
-        self.tokens: list[Tensor] = []  # [wordings, L] of each value
-        columns = []
-        for name, values in self.names.items():
-            assert split.vocabulary is not None  # else there are no names
-            assert split.attributes is not None
-            for value in values:
-                texts = [text for phrase in phrases[name][value] for text in _single_texts(split.vocabulary, phrase)]
-                self.tokens.append(tokens_of(texts, context_length))
-            columns.append([values.index(value) if value in values else -1 for value in split.attributes[name]])
-        labels = torch.tensor(columns, dtype=torch.int64).view(len(columns), len(split))
-        self.labels = labels.T.contiguous()  # [N, attributes], -1: not to be seen, or not nameable
+        self.names = {name: list(values) for name, values in texts.items()}
+        self.tokens = [tokens_of(said, context_length) for values in texts.values() for said in values.values()]
+        columns = [labels_of(split, name, values) for name, values in self.names.items()]
+        self.labels = (
+            torch.stack(columns, 1) if columns else torch.empty(len(split), 0, dtype=torch.int64)
+        )  # [N, attributes]
 
     def draw(self, seed: int) -> Tensor:
         """One wording of each value, int64 [values, L]."""
@@ -315,10 +306,7 @@ class ClipRecipe:
             memory_format=torch.channels_last
         )
         # the flash kernel is slower than plain matrix products on sequences this short: a fifth of a step on CPUs
-        with (
-            torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16),
-            sdpa_kernel(SDPBackend.MATH),
-        ):
+        with half(self.device, self.config.bfloat16), sdpa_kernel(SDPBackend.MATH):
             image_features, text_features = self.model.visual(seen), encode_texts(self.model, tokens)
         image_features, text_features = (
             F.normalize(image_features.float(), dim=1),
@@ -367,9 +355,15 @@ class ClipRecipe:
         tensors, config = self.result()
         shipped = {key: value.half().float() if value.is_floating_point() else value for key, value in tensors.items()}
         config = json.loads(json.dumps(config, sort_keys=True))  # as the card gives it back
-        return retrieval_numbers(
-            Clip.from_zoo(weights.Weights(f"clip {self.part}", shipped, config, {}, ""), self.device), self.val
-        )
+        clip = Clip.from_zoo(weights.Weights(f"clip {self.part}", shipped, config, {}, ""), self.device)
+        numbers = retrieval_numbers(clip, self.val)
+        if not self.values.names or self.val.attributes is None or self.val.vocabulary is None:
+            return numbers
+        accuracy = zero_shot(clip, self.val)
+        if blind := unseen(accuracy):
+            said = ", ".join(f"{name} in {share:.3f}" for name, share in blind.items())
+            log.warning("%s tells too few images apart, expected %g: %s: train longer", clip.name, FLOOR, said)
+        return {**numbers, "zero_shot": accuracy}
 
 
 def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, models: Models, seed: int) -> ClipRecipe:
