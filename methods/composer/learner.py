@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from t2ibench.data.split import Split
 from t2ibench.methods.composer.settings import Optimisation
+from t2ibench.networks.schedule import half
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -33,14 +34,14 @@ class Learner(Generic[Network]):
         seed: decides the dropout in the loss.
         rate: a factor on the learning rate, beside that of the warm-up.
         """
-        device = next(self.model.parameters()).device.type
+        device = next(self.model.parameters()).device
         self.optimiser.param_groups[0]["lr"] = (
             rate * self.config.learning_rate * min(1.0, (index + 1) / max(self.config.warmup, 1))
         )
         self.model.train()
         with (
             torch.random.fork_rng(devices=[]),
-            torch.autocast(device, torch.bfloat16, enabled=self.config.precision == "bfloat16"),
+            half(device, self.config.precision == "bfloat16"),
         ):
             torch.manual_seed(seed)
             value = loss()

@@ -23,6 +23,7 @@ from t2ibench.methods.gan_cls.sampling import Sampler, labels_of
 from t2ibench.methods.gan_cls.settings import GanSettings, card_facts, shape_of
 from t2ibench.methods.gan_cls.text_encoder import TextEncoder
 from t2ibench.methods.gan_cls.train_text import embed_images, retrieval_report, seeded
+from t2ibench.networks.schedule import half
 
 
 class GanRecipe:
@@ -77,12 +78,12 @@ class GanRecipe:
         batch = self.sampler.draw(seed)
         text, real, wrong_text = (x.to(self.device) for x in (batch.text, batch.real, batch.wrong_text))
         wrong = None if batch.wrong is None else batch.wrong.to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+        with half(self.device, self.config.precision == "bfloat16"):
             loss_d = self.discriminator_loss(real, wrong, text, wrong_text, derive_seed(seed, "noise of D"))
         if self.config.r1 and index % self.config.r1_every == 0:
             loss_d = loss_d + self.config.r1_every * self.config.r1 * gradient_penalty(self.discriminator, real, text)
         update(self.optimise_d, loss_d, self.discriminator)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+        with half(self.device, self.config.precision == "bfloat16"):
             loss_g = self.generator_loss(text, derive_seed(seed, "noise of G"))
         update(self.optimise_g, loss_g, self.generator)
         if self.config.ema:

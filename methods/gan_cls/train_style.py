@@ -21,7 +21,7 @@ from t2ibench.methods.gan_cls.settings import StyleSettings, card_facts
 from t2ibench.methods.gan_cls.style_network import WhitenedEncoder, style_encoder
 from t2ibench.methods.gan_cls.text_encoder import TextEncoder
 from t2ibench.methods.gan_cls.train_text import seeded
-from t2ibench.networks.schedule import batch_rows, warmup_cosine
+from t2ibench.networks.schedule import batch_rows, half, warmup_cosine
 
 PASS = 256  # images drawn at once
 PROBES, PROBED = 2, 512  # random changes of each image, and images, for finding the strongest directions
@@ -74,7 +74,7 @@ class StyleRecipe:
     def draw(self, seed: int, count: int) -> tuple[Tensor, Tensor]:
         """Noise [B, nz] and the images it makes with captions, uint8 [B, 3, 64, 64]."""
         z, text = self.noise(seed, count)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+        with half(self.device, self.config.precision == "bfloat16"):
             return z, self.images(z, text)
 
     @torch.no_grad()
@@ -102,7 +102,7 @@ class StyleRecipe:
         z, images = self.batch(index)
         # bfloat16 would round the faint components of the whitened encoder away
         bfloat16 = self.config.precision == "bfloat16" and self.config.network == "trunk"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
+        with half(self.device, bfloat16):
             recovered = self.network(to_float(images))
         error = ((z - recovered.float()) @ self.basis).square().mean(0)  # [nz], strongest direction first
         self.optimiser.zero_grad()

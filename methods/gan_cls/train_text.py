@@ -28,6 +28,7 @@ from t2ibench.methods.gan_cls.networks import ImageEncoder
 from t2ibench.methods.gan_cls.sampling import Groups, labels_of, prepare
 from t2ibench.methods.gan_cls.settings import TextSettings, card_facts, shape_of
 from t2ibench.methods.gan_cls.text_encoder import EncoderShape, TextEncoder, characters
+from t2ibench.networks.schedule import half
 
 
 @contextmanager
@@ -88,7 +89,7 @@ class TextRecipe:
         codes = characters(
             [self.captions[i][pick] for i, pick in zip(indices, picks, strict=True)], self.shape.length
         ).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+        with half(self.device, self.config.precision == "bfloat16"):
             text, image = self.text(codes), self._image(indices)
         to_text, to_image = joint_embedding_loss(image.float(), text.float())
         self.optimiser.zero_grad()

@@ -205,7 +205,7 @@ def test_losses_of_a_pair_of_logits_by_hand(relativistic, expected):
 
 
 def test_a_training_may_begin_with_the_logistic_loss_and_its_own_penalty(models):
-    """The penalty of step 0 is R1 alone, since it does not depend on gamma, and R1 and R2 together without the first phase."""
+    """The penalty of step 0 is R1 alone, and R1 and R2 together without the first phase; gamma is not in it."""
     phased, plain = (made(models, logistic_steps=steps, logistic_r1_every=3, r1_every=2) for steps in (4, 0))
     assert phased.step(0, 0.0)["penalty"] < plain.step(0, 0.0)["penalty"]
     assert ["penalty" in phased.step(index, 0.0) for index in range(1, 7)] == [False, False, True, True, False, True]

@@ -20,7 +20,7 @@ from t2ibench.networks.attribute_judge.calibration import encode_labels, fit_tem
 from t2ibench.networks.attribute_judge.judge import AttributeJudge, Network
 from t2ibench.networks.augment import augment
 from t2ibench.networks.models import Models
-from t2ibench.networks.schedule import batch_rows, warmup_cosine
+from t2ibench.networks.schedule import batch_rows, half, warmup_cosine
 
 PARTS = ("attribute-judge",)
 SPLITS = {"attribute-judge": (("balanced-train",), "balanced-test")}
@@ -109,7 +109,7 @@ class JudgeRecipe:
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * warmup_cosine(progress)
         self.network.train()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
+        with half(self.device, self.config.bfloat16):
             _, logits = self.network(images)
         loss = masked_loss(logits.float(), self.labels[torch.from_numpy(rows)].to(self.device), self.attributes)
         self.optimizer.zero_grad(set_to_none=True)

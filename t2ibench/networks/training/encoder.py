@@ -13,7 +13,7 @@ from t2ibench.core.images import to_float, to_uint8
 from t2ibench.core.seeds import derive_seed
 from t2ibench.data.split import Split
 from t2ibench.networks.models import GUIDE_CLIP, Models
-from t2ibench.networks.schedule import batch_rows, warmup_cosine
+from t2ibench.networks.schedule import batch_rows, half, warmup_cosine
 from t2ibench.networks.stylegan2.inversion import Encoder, differences, encode, w_variance
 
 
@@ -66,7 +66,7 @@ class EncoderRecipe:
         real = to_float(torch.from_numpy(self.train.images.read(rows))).to(self.device)
         with torch.no_grad():
             known = self._known(len(real), stream)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
+        with half(self.device, self.config.bfloat16):
             with torch.no_grad():
                 images = torch.cat([real, self.generator.synthesis(self.generator.style(known)).clamp(-1, 1)])
             w_plus = encode(self.encoder, self.generator, images)

@@ -279,7 +279,7 @@ def update(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
 
 
 def adversarial(up: Tensor, down: Tensor | None, relativistic: bool) -> Tensor:
-    """Loss of logits [B] that are to rise and those that are to fall, if any; relativistic: of the pairs' differences."""
+    """Loss of logits [B] that are to rise and those that are to fall, if any; relativistic: of their differences."""
     if relativistic and down is not None:
         return F.softplus(down.float() - up.float()).mean()
     return F.softplus(-up.float()).mean() + (0.0 if down is None else F.softplus(down.float()).mean())
