@@ -1,4 +1,7 @@
-"""`convert`: writes a StyleGAN2 checkpoint as another kind of file."""
+"""`convert`: writes a StyleGAN2 checkpoint as another kind of file.
+
+The suffixes of the two files say which kinds they are. The new file draws the same images, except in half precision.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,11 +11,13 @@ import typer
 from t2ibench.core.errors import UserError
 
 
-def convert_checkpoint(source: Path, target: Path, *, half: bool, replace: bool) -> None:
-    """Write the generator of `source` to `target`. The suffixes of the two files say which kinds they are.
-
-    The generator draws the same images, except in half precision.
-    """
+def convert(
+    source: Annotated[Path, typer.Argument(help="A StyleGAN2: NVlabs' .pkl, rosinality's .pt, or .safetensors.")],
+    target: Annotated[Path, typer.Argument(help="The file to write: .pt or .safetensors.")],
+    half: Annotated[bool, typer.Option("--half", help="Half precision: half the size, slightly other images.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Write over a file that exists.")] = False,
+) -> None:
+    """Write a StyleGAN2 checkpoint as another kind of file. Code inside a .pkl is never run."""
     from t2ibench.networks.stylegan2 import checkpoints
 
     if target.suffix not in checkpoints.WRITTEN:
@@ -27,14 +32,3 @@ def convert_checkpoint(source: Path, target: Path, *, half: bool, replace: bool)
     config = generator.config
     parameters = sum(parameter.numel() for parameter in generator.parameters())
     print(f"{target}: {config.resolution} pixels, {config.mapping_layers} mapping layers, {parameters:,} parameters")
-
-
-def convert(
-    source: Annotated[Path, typer.Argument(help="A StyleGAN2: NVlabs' .pkl, rosinality's .pt, or .safetensors.")],
-    target: Annotated[Path, typer.Argument(help="The file to write: .pt or .safetensors.")],
-    half: Annotated[bool, typer.Option("--half", help="Half precision: half the size, slightly other images.")] = False,
-    replace: Annotated[bool, typer.Option("--replace", help="Write over a file that exists.")] = False,
-) -> None:
-    """Write a StyleGAN2 checkpoint as another kind of file. Code inside a .pkl is never run."""
-
-    convert_checkpoint(source, target, half=half, replace=replace)

@@ -11,8 +11,8 @@ from t2ibench.cli.console import out, print_json
 from t2ibench.cli.options import Json
 
 
-def examine(*, json: bool) -> int:
-    """Print every check. Returns the exit code: 1 where a check failed, else 0."""
+def doctor(json: Json = False) -> None:
+    """Check this machine: versions, weights, caches, disk. Exit code 1 where something has to be mended."""
     from t2ibench.checks.doctor import folders, installed, machine, metrics, suites, weights
 
     checks = [check for group in (installed, machine, folders, weights, suites, metrics) for check in group()]
@@ -24,10 +24,4 @@ def examine(*, json: bool) -> int:
             mark = Text("✓", "green") if check.ok else Text("✗", "bold red")
             table.add_row(mark, Text(check.name, "bold"), Text(check.found), Text(check.to_do, "yellow"))
         out().print(table)
-    return 0 if all(check.ok for check in checks) else 1
-
-
-def doctor(json: Json = False) -> None:
-    """Check this machine: versions, weights, caches, disk. Exit code 1 where something has to be mended."""
-
-    raise typer.Exit(examine(json=json))
+    raise typer.Exit(0 if all(check.ok for check in checks) else 1)
