@@ -1,56 +1,15 @@
-"""`train`: finds a recipe by name, reads its data, and hands both to the training loop."""
+"""`train`: finds a recipe by name, reads its data, and hands both to the training loop.
+
+The loop writes OUT/<part>-<dataset>.safetensors and its card.
+"""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from t2ibench.cli.options import Device
-
-
-def train_weights(
-    name: str,
-    variant: str | None,
-    dataset: str,
-    minutes: float | None,
-    steps: int | None,
-    out: Path,
-    seed: int,
-    pairs: Sequence[str],
-    save_every: float,
-    device: str,
-    target: str | None = None,
-) -> None:
-    """Train a part of a method or of a shared network, and write `out`/<part>-<dataset>.safetensors and its card.
-
-    If it builds on other weights, such as a text encoder, these are looked for in `out` first.
-    """
-    from t2ibench.core.settings import settings_of
-    from t2ibench.data.dataset import available, opened
-    from t2ibench.data.split import join
-    from t2ibench.networks.models import Models
-    from t2ibench.networks.training import loop
-    from t2ibench.runner.train import part_of, recipes, splits_of
-
-    earlier = os.environ.get("T2IBENCH_WEIGHTS")
-    os.environ["T2IBENCH_WEIGHTS"] = os.pathsep.join([str(out), *([earlier] if earlier else [])])
-    module = recipes(name)
-    part = part_of(name, module, variant)
-    given = settings_of(pairs) | ({} if target is None else {"target": target})
-    of_data = {key.removeprefix("dataset."): given.pop(key) for key in [*given] if key.startswith("dataset.")}
-    load, facts = opened(dataset, of_data)
-    learn, check = splits_of(part, module, available(dataset, of_data))
-    recipe = module.recipe(part, given, join([load(split) for split in learn]), load(check), Models(device), seed)
-    if minutes is None and steps is None:
-        steps = getattr(recipe, "steps", None)
-    weights = f"{getattr(recipe, 'name', getattr(module, 'NAMES', {}).get(part, part))}-{facts['name']}"
-    result = loop.fit(recipe, weights, out, minutes=minutes, steps=steps, save_every=save_every)
-    print(
-        f"{out / weights}.safetensors: sha256 {result.sha256[:12]}…, {result.card['steps']:,} steps in "
-        f"{result.card['minutes']} minutes"
-    )
 
 
 def train(
@@ -74,5 +33,32 @@ def train(
     device: Device = "cpu",
 ) -> None:
     """Train weights, with a card. A run that was stopped goes on by the same command."""
+    from t2ibench.core.settings import settings_of
+    from t2ibench.data.dataset import available, opened
+    from t2ibench.data.split import join
+    from t2ibench.networks.models import Models
+    from t2ibench.networks.training import loop
+    from t2ibench.runner.train import part_of, recipes, splits_of
 
-    train_weights(name, variant, dataset, minutes, steps, out, seed, set or [], save_every, device, target)
+    look_first_in(out)
+    module = recipes(name)
+    part = part_of(name, module, variant)
+    given = settings_of(set or []) | ({} if target is None else {"target": target})
+    of_data = {key.removeprefix("dataset."): given.pop(key) for key in [*given] if key.startswith("dataset.")}
+    load, facts = opened(dataset, of_data)
+    learn, check = splits_of(part, module, available(dataset, of_data))
+    recipe = module.recipe(part, given, join([load(split) for split in learn]), load(check), Models(device), seed)
+    if minutes is None and steps is None:
+        steps = getattr(recipe, "steps", None)
+    weights = f"{getattr(recipe, 'name', getattr(module, 'NAMES', {}).get(part, part))}-{facts['name']}"
+    result = loop.fit(recipe, weights, out, minutes=minutes, steps=steps, save_every=save_every)
+    print(
+        f"{out / weights}.safetensors: sha256 {result.sha256[:12]}…, {result.card['steps']:,} steps in "
+        f"{result.card['minutes']} minutes"
+    )
+
+
+def look_first_in(folder: Path) -> None:
+    """Have the weights that a recipe builds on, such as those of a text encoder, looked for in this folder first."""
+    earlier = os.environ.get("T2IBENCH_WEIGHTS")
+    os.environ["T2IBENCH_WEIGHTS"] = os.pathsep.join([str(folder), *([earlier] if earlier else [])])
