@@ -1,7 +1,7 @@
 """`audit draw` writes images and a form for raters. `audit read` says how far their answers agree with the judge."""
 
 import json as json_
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,39 +17,6 @@ from t2ibench.cli.options import Json, Out, Work
 from t2ibench.core.errors import UserError
 
 STYLES = {"withheld": "red", "kept": "green"}
-
-
-def draw_audit(name: str, method: str, images: int, out: Path, work: Path, folder: Path | None) -> None:
-    """Write the folder for raters, and the key."""
-    from t2ibench.checks.audit.draw import draw
-    from t2ibench.runner import suite
-
-    written = draw(suite.load(name), method, images, out, work, folder)
-    print(
-        f"{written / 'raters'}: give this folder, and nothing else, to two raters; {written / 'key.json'} is for "
-        f"`t2ibench audit read`"
-    )
-
-
-def read_audit(folder: Path, paths: Sequence[Path], out: Path, *, json: bool) -> None:
-    """Compare the judge with the answers, write the audit beside the records and show it."""
-    from t2ibench.checks.audit.agreement import audit_of
-    from t2ibench.checks.audit.answers import read_all
-    from t2ibench.checks.audit.draw import read_key
-    from t2ibench.core import files, records
-    from t2ibench.report import audits
-
-    key = read_key(folder)
-    content = records.seal(audit_of(key, read_all(paths, key)))
-    path = audits.path_of(out, content["suite"], content["method"])
-    if path.exists() and records.read_sealed(path, audits.KIND)["audit"] != content["audit"]:
-        raise UserError(f"{path} holds an audit of other images: remove it, or name another --out")
-    files.write_whole(path, (json_.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
-    if json:
-        print_json(content)
-        return
-    show(content)
-    stdout().print(Text(str(path), "dim"))
 
 
 def show(content: Mapping[str, Any]) -> None:
@@ -124,8 +91,14 @@ def audit_draw(
     """Draw images of a finished cell and write a form for raters, who learn neither the method nor what the judge
     said.
     """
+    from t2ibench.checks.audit.draw import draw
+    from t2ibench.runner.suite import load
 
-    draw_audit(suite, method, images, out, work, folder)
+    written = draw(load(suite), method, images, out, work, folder)
+    print(
+        f"{written / 'raters'}: give this folder, and nothing else, to two raters; {written / 'key.json'} is for "
+        f"`t2ibench audit read`"
+    )
 
 
 @audit.command("read")
@@ -136,5 +109,20 @@ def audit_read(
     json: Json = False,
 ) -> None:
     """Agreement of raters and judge, kappas, and the pairs withheld; written to OUT/audits, where `table` finds it."""
+    from t2ibench.checks.audit.agreement import audit_of
+    from t2ibench.checks.audit.answers import read_all
+    from t2ibench.checks.audit.draw import read_key
+    from t2ibench.core import files, records
+    from t2ibench.report import audits
 
-    read_audit(folder, answers, out, json=json)
+    key = read_key(folder)
+    content = records.seal(audit_of(key, read_all(answers, key)))
+    path = audits.path_of(out, content["suite"], content["method"])
+    if path.exists() and records.read_sealed(path, audits.KIND)["audit"] != content["audit"]:
+        raise UserError(f"{path} holds an audit of other images: remove it, or name another --out")
+    files.write_whole(path, (json_.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    if json:
+        print_json(content)
+        return
+    show(content)
+    stdout().print(Text(str(path), "dim"))

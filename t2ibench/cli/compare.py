@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,32 +18,6 @@ if TYPE_CHECKING:
 
 STYLES = {"better": "green", "worse": "red", "differs": "yellow", "equivalent": "cyan"}
 ARROWS = {"higher": " ↑", "lower": " ↓"}
-
-
-def compare_methods(
-    a: str,
-    b: str,
-    folder: Path,
-    suite: str | None,
-    track: str | None,
-    metrics: Sequence[str],
-    margins: Sequence[str],
-    *,
-    everything: bool,
-    json: bool,
-) -> None:
-    """Compare the records that `a` and `b` name, in every track that both have, and print the comparisons."""
-    from t2ibench.report.compare import as_json, compare, margins_of, pairs
-
-    limits = margins_of(margins)
-    comparisons = [
-        compare(*sides, limits, metrics, everything=everything) for sides in pairs(a, b, folder, suite, track)
-    ]
-    if json:
-        print_json([as_json(comparison) for comparison in comparisons])
-        return
-    for comparison in comparisons:
-        _show(comparison)
 
 
 def _show(comparison: Comparison) -> None:
@@ -119,15 +92,14 @@ def compare(
     """Compare two methods prompt by prompt: differences, effects, and whether they are more than chance, or less than
     matters.
     """
+    from t2ibench.report.compare import as_json, margins_of, pairs
+    from t2ibench.report.compare import compare as compared
 
-    compare_methods(
-        a,
-        b,
-        folder,
-        suite,
-        track,
-        [id for id in metrics.split(",") if id],
-        margin or [],
-        everything=everything,
-        json=json,
-    )
+    limits = margins_of(margin or [])
+    ids = [id for id in metrics.split(",") if id]
+    comparisons = [compared(*sides, limits, ids, everything=everything) for sides in pairs(a, b, folder, suite, track)]
+    if json:
+        print_json([as_json(comparison) for comparison in comparisons])
+        return
+    for comparison in comparisons:
+        _show(comparison)
