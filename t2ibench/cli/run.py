@@ -11,42 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from t2ibench.cli.console import out, print_json, say
+from t2ibench.cli.console import out as stdout
+from t2ibench.cli.console import print_json, say
 from t2ibench.cli.options import Device, Json, Out, Work
 from t2ibench.core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
-    from t2ibench.runner.run import CellResult, RunOptions
-
-
-def run_suite(name: str, options: RunOptions, *, json: bool) -> None:
-    """Run a suite, write its leaderboards and page, and show its board."""
-    from t2ibench.report import board, formats, page
-    from t2ibench.report.audits import load as audits_of
-    from t2ibench.runner import run, suite
-
-    wanted, started = suite.load(name), time.perf_counter()
-    say(f"[bold]{escape(wanted.name)}[/] {escape(wanted.title)}")
-    cells = []
-    for cell in run.run(wanted, options):
-        cells.append(cell)
-        say(progress_line(cell))
-    # A record that was made earlier may hold columns that the suite has changed since.
-    rows = [{**cell.record, "columns": list(wanted.columns)} for cell in cells]
-    audits = audits_of(options.out)
-    written = page.write(rows, options.work, options.work / wanted.name, audits)
-    written += page.write_boards(rows, options.out / wanted.name, audits)
-    boards = board.boards(rows, audits)
-    if json:
-        print_json(formats.as_json(boards))
-        return
-    formats.show(boards, out())
-    fresh = sum(cell.fresh for cell in cells)
-    out().print(
-        f"{fresh} of {len(cells)} cells made now, in {time.perf_counter() - started:.0f} s. "
-        f"{', '.join(map(str, written))}",
-        style="dim",
-    )
+    from t2ibench.runner.run import CellResult
 
 
 def progress_line(cell: CellResult) -> str:
@@ -60,52 +31,6 @@ def progress_line(cell: CellResult) -> str:
         f"  {'[green]●[/]' if cell.fresh else '[dim]○[/]'} {escape(record['method'])} seed {record['seed']}  "
         f"{what}  {when}"
     )
-
-
-def show_table(
-    folder: Path, format: str, name: str | None, columns: str | None, *, everything: bool, json: bool
-) -> None:
-    """Show the boards of a folder of records.
-
-    format: one of Format.
-    name: if given, only the boards of this suite.
-    columns: names separated by commas; None: the suite's columns.
-    everything: show all columns.
-    """
-    from t2ibench.core import records
-    from t2ibench.report import board, formats
-    from t2ibench.report.audits import load as audits_of
-
-    boards = board.boards(_of_suite(records.load(folder), name, folder), audits_of(folder))
-    if columns is not None:
-        names = list(dict.fromkeys(id.strip() for id in columns.split(",")))
-        if everything:
-            raise UserError("--columns and --all exclude each other: name columns, or show every number")
-        boards = board.chosen(boards, names)
-    if json:
-        print_json(formats.as_json(boards))
-    elif format == "terminal":
-        formats.show(boards, out(), everything)
-    elif format == "csv":
-        print(formats.as_csv(boards), end="")
-    else:
-        print(
-            "\n".join(
-                (formats.markdown if format == "markdown" else formats.latex)(board, everything) for board in boards
-            ),
-            end="",
-        )
-
-
-def write_report(name: str, folder: Path, work: Path) -> None:
-    """Write the page of a suite that was run."""
-    from t2ibench.core import records
-    from t2ibench.report import page
-    from t2ibench.report.audits import load as audits_of
-
-    rows, audits = _of_suite(records.load(folder), name, folder), audits_of(folder)
-    written = page.write(rows, work, work / name, audits) + page.write_boards(rows, folder / name, audits)
-    print("\n".join(map(str, written)))
 
 
 def _of_suite(rows: Sequence[Mapping[str, Any]], name: str | None, folder: Path) -> list[Mapping[str, Any]]:
@@ -138,10 +63,35 @@ def run(
 
     The same command again goes on where it was.
     """
-
+    from t2ibench.report import board, formats, page
+    from t2ibench.report.audits import load as audits_of
     from t2ibench.runner.run import RunOptions
+    from t2ibench.runner.run import run as run_cells
+    from t2ibench.runner.suite import load
 
-    run_suite(suite, RunOptions(out, work, batch, device, replace), json=json)
+    options = RunOptions(out=out, work=work, batch=batch, device=device, replace=replace)
+    wanted, started = load(suite), time.perf_counter()
+    say(f"[bold]{escape(wanted.name)}[/] {escape(wanted.title)}")
+    cells = []
+    for cell in run_cells(wanted, options):
+        cells.append(cell)
+        say(progress_line(cell))
+    # A record that was made earlier may hold columns that the suite has changed since.
+    rows = [{**cell.record, "columns": list(wanted.columns)} for cell in cells]
+    audits = audits_of(out)
+    written = page.write(rows, work, work / wanted.name, audits)
+    written += page.write_boards(rows, out / wanted.name, audits)
+    boards = board.boards(rows, audits)
+    if json:
+        print_json(formats.as_json(boards))
+        return
+    formats.show(boards, stdout())
+    fresh = sum(cell.fresh for cell in cells)
+    stdout().print(
+        f"{fresh} of {len(cells)} cells made now, in {time.perf_counter() - started:.0f} s. "
+        f"{', '.join(map(str, written))}",
+        style="dim",
+    )
 
 
 def table(
@@ -157,8 +107,25 @@ def table(
     json: Json = False,
 ) -> None:
     """Show the leaderboards of recorded runs."""
+    from t2ibench.core import records
+    from t2ibench.report import board, formats
+    from t2ibench.report.audits import load as audits_of
 
-    show_table(folder, format.value, suite, columns, everything=everything, json=json)
+    boards = board.boards(_of_suite(records.load(folder), suite, folder), audits_of(folder))
+    if columns is not None:
+        names = list(dict.fromkeys(id.strip() for id in columns.split(",")))
+        if everything:
+            raise UserError("--columns and --all exclude each other: name columns, or show every number")
+        boards = board.chosen(boards, names)
+    if json:
+        print_json(formats.as_json(boards))
+    elif format is Format.terminal:
+        formats.show(boards, stdout(), everything)
+    elif format is Format.csv:
+        print(formats.as_csv(boards), end="")
+    else:
+        as_text = formats.markdown if format is Format.markdown else formats.latex
+        print("\n".join(as_text(board, everything) for board in boards), end="")
 
 
 def report(
@@ -167,5 +134,10 @@ def report(
     work: Work = Path("runs"),
 ) -> None:
     """Write the HTML page and the sheet of samples of a suite again, from its records and images."""
+    from t2ibench.core import records
+    from t2ibench.report import page
+    from t2ibench.report.audits import load as audits_of
 
-    write_report(suite, out, work)
+    rows, audits = _of_suite(records.load(out), suite, out), audits_of(out)
+    written = page.write(rows, work, work / suite, audits) + page.write_boards(rows, out / suite, audits)
+    print("\n".join(map(str, written)))
