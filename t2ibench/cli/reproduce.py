@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
@@ -11,43 +11,28 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from t2ibench.cli.console import out, print_json, say
+from t2ibench.cli.console import out as stdout
+from t2ibench.cli.console import print_json, say
 from t2ibench.cli.options import Device, Json
 from t2ibench.core.errors import UserError
 
 if TYPE_CHECKING:
+    from t2ibench.checks.papers.claims import Paper
     from t2ibench.checks.papers.reproduce import Ledger
     from t2ibench.runner.run import RunOptions
 
 STYLES = {"confirmed": "green", "refuted": "red", "inconclusive": "yellow", "not run": "dim"}
 
 
-def reproduce_paper(name: str, folder: Path | None, options: RunOptions, to: Path | None, *, json: bool) -> int:
-    """Run what a paper's claims need, judge them, write the ledger and show it. Returns the exit code.
-
-    folder: records to judge as they are; then nothing is run. to: the file of the ledger.
-    """
-    from t2ibench.checks.papers import claims, ledger, reproduce
+def rows_of(paper: Paper, options: RunOptions, missing: dict[str, str]) -> list[dict[str, Any]]:
+    """Run what the claims of a paper need, and read the records. `missing` gets what could not run, and why."""
+    from t2ibench.checks.papers import reproduce
     from t2ibench.cli.run import progress_line
-    from t2ibench.core import files, records
 
-    paper, missing = claims.load(name), dict[str, str]()
-    if folder is not None:
-        rows = records.load(folder)
-    else:
-        say(f"[bold]{escape(paper.title)}[/] {escape(paper.suite.title)}")
-        for done in reproduce.run(paper, options, missing):
-            say(progress_line(done))
-        rows = reproduce.load(options.out)
-    judged = reproduce.judge(paper, rows, missing)
-    path = to or (folder or options.out) / f"reproduce-{name}.md"
-    files.write_whole(path, ledger.markdown(judged).encode())
-    if json:
-        print_json(ledger.as_json(judged))
-    else:
-        show(judged)
-        out().print(Text(str(path), "dim"))
-    return judged.exit_code
+    say(f"[bold]{escape(paper.title)}[/] {escape(paper.suite.title)}")
+    for done in reproduce.run(paper, options, missing):
+        say(progress_line(done))
+    return reproduce.load(options.out)
 
 
 def show(made: Ledger) -> None:
@@ -82,21 +67,21 @@ def show(made: Ledger) -> None:
             figures_, p = figures(entry.line), p_text(entry.p or 0.0)
             claim.append(f"; {ledger.where(entry)}", "dim")
         table.add_row(Text(entry.verdict, STYLES[entry.verdict]), claim, entry.claim.metric, *figures_, p)
-    out().print(table)
+    stdout().print(table)
     comparable = [beside for beside in made.reported if beside.here is not None]
     for beside in comparable:
         number = beside.reported
-        out().print(
+        stdout().print(
             f"{number.source}: {number.metric} {ledger.value(beside)} ({number.status}), here {ledger.here(beside)}"
         )
-    out().print(
+    stdout().print(
         Text(
             f"{ledger.summary(made)}; of {len(made.reported)} reported numbers {len(comparable)} compare with the "
             f"records",
             "bold",
         )
     )
-    out().print(Text(ledger.LEGEND, "dim"))
+    stdout().print(Text(ledger.LEGEND, "dim"))
 
 
 def reproduce(
@@ -121,10 +106,27 @@ def reproduce(
 
     Exit code 0: fine, 1: a claim is refuted, 3: it cannot be said of one, or of any.
     """
-
+    from t2ibench.checks.papers import claims
+    from t2ibench.checks.papers.ledger import as_json, markdown
+    from t2ibench.checks.papers.reproduce import judge
+    from t2ibench.core import files, records
     from t2ibench.runner.run import RunOptions
 
     if folder is not None and out is not None:
         raise UserError("reproduce: --folder runs nothing and --out is where runs go: leave one of them out")
     runs = out or Path("runs") / "reproduce" / paper
-    raise typer.Exit(reproduce_paper(paper, folder, RunOptions(runs, runs, batch, device, replace), ledger, json=json))
+    claimed, missing = claims.load(paper), dict[str, str]()
+    if folder is not None:
+        rows = records.load(folder)
+    else:
+        options = RunOptions(out=runs, work=runs, batch=batch, device=device, replace=replace)
+        rows = rows_of(claimed, options, missing)
+    judged = judge(claimed, rows, missing)
+    path = ledger or (folder or runs) / f"reproduce-{paper}.md"
+    files.write_whole(path, markdown(judged).encode())
+    if json:
+        print_json(as_json(judged))
+    else:
+        show(judged)
+        stdout().print(Text(str(path), "dim"))
+    raise typer.Exit(judged.exit_code)
