@@ -95,6 +95,15 @@ def score(
     from t2ibench.runner.score_folder import score_folder
 
     record, lines = score_folder(
-        folder, prompts, metrics.split(",") if metrics else None, dataset, reference, extractor, clip, size, out, device
+        folder,
+        prompts=prompts,
+        metrics=metrics.split(",") if metrics else None,
+        dataset=dataset,
+        reference=reference,
+        extractor=extractor,
+        clip=clip,
+        size=size,
+        out=out,
+        device=device,
     )
     print_json(record) if json else show(record, lines)

@@ -36,6 +36,7 @@ WITH_REFERENCE = ("fid", "kid", "prdc", *WITHOUT_REFERENCE)
 
 def score_folder(
     folder: Path,
+    *,
     prompts: Path | None,
     metrics: Sequence[str] | None,
     dataset: str | None,
