@@ -1,10 +1,13 @@
 """`drift`: measures a baseline again, or writes a new one."""
 
+from __future__ import annotations
+
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,59 +15,8 @@ from t2ibench.cli.console import out, print_json, say
 from t2ibench.cli.options import Device, Json
 from t2ibench.core.errors import UserError
 
-
-def check_drift(
-    path: Path | None,
-    tiers: str,
-    seed: int | None,
-    junit: Path | None,
-    device: str,
-    *,
-    github: bool,
-    everything: bool,
-    json: bool,
-) -> int:
-    """Measure a baseline again, and report the verdict in every requested form. Returns the exit code."""
-    from t2ibench.checks.drift import baseline, reports
-    from t2ibench.checks.drift.examine import examine, tiers_of
-
-    verdict = examine(path or baseline.SHIPPED, tiers_of(tiers), seed, device)
-    if junit is not None:
-        reports.write_junit(verdict, junit)
-    if json:
-        print_json(reports.as_json(verdict))
-    else:
-        reports.show(verdict, out(), everything)
-    if github or (os.environ.get("GITHUB_ACTIONS") == "true" and not json):
-        print("\n".join(reports.annotations(verdict)))
-    return verdict.exit_code
-
-
-def write_baseline(path: Path | None, of: str | None, margins: Sequence[str], accept: str | None, device: str) -> None:
-    """Write a baseline: T0 and T1, and T2 where a suite is named. An old one is written over only with a reason."""
-    from t2ibench.checks.drift import baseline, gate, golden, methods
-    from t2ibench.checks.drift.examine import MARGINS, content_of, shares_of
-    from t2ibench.checks.drift.fingerprint import fingerprint
-    from t2ibench.checks.drift.probes import Probes
-    from t2ibench.core.progress import track
-    from t2ibench.networks.models import Models
-
-    if path is None:
-        raise UserError("drift --write: name the file to write")
-    before = baseline.read(path) if path.exists() else None
-    if before is not None and not accept:
-        raise UserError(f"{path} is a baseline already: say why it has to change with --accept REASON")
-    measured = [gate.measure(probe) for probe in track(list(Probes(golden.load(), Models(device)).all()), "measure")]
-    content = content_of(of) if of is not None else dict(before.suite) if before is not None else {}
-    limits = {**(before.margins if before is not None else MARGINS if content else {}), **shares_of(margins)}
-    records: list[Mapping[str, Any]] = []
-    if content:
-        with tempfile.TemporaryDirectory() as folder:
-            records = methods.generate(content, Path(folder), device=device)
-        methods.check(records)
-    reasons = [*(before.reasons if before is not None else ()), accept or "first written"]
-    baseline.write(baseline.Baseline(fingerprint(device), measured, reasons, content, records, limits), path)
-    say(f"[bold]{path}[/]")
+if TYPE_CHECKING:
+    from t2ibench.checks.drift.baseline import Measured
 
 
 def drift(
@@ -90,10 +42,76 @@ def drift(
     json: Json = False,
 ) -> None:
     """Do the same inputs still give the same numbers? Exit code 0: yes, 1: drift, 3: it cannot be said."""
+    from t2ibench.checks.drift import reports
+    from t2ibench.checks.drift.baseline import SHIPPED
+    from t2ibench.checks.drift.examine import examine, tiers_of
 
     if write:
-        write_baseline(baseline, suite, margin or [], accept, device)
+        write_baseline(baseline, Wanted(suite, tuple(margin or ()), accept), device)
         return
     if suite or margin or accept:
         raise UserError("drift: --suite, --margin and --accept are for --write: leave them out, or add it")
-    raise typer.Exit(check_drift(baseline, tiers, seed, junit, device, github=github, everything=everything, json=json))
+    verdict = examine(baseline or SHIPPED, tiers_of(tiers), seed, device)
+    if junit is not None:
+        reports.write_junit(verdict, junit)
+    if json:
+        print_json(reports.as_json(verdict))
+    else:
+        reports.show(verdict, out(), everything)
+    if github or (os.environ.get("GITHUB_ACTIONS") == "true" and not json):
+        print("\n".join(reports.annotations(verdict)))
+    raise typer.Exit(verdict.exit_code)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user wants of a new baseline.
+
+    suite: the suite whose methods are kept. Without one, those of the old baseline are.
+    margins: the largest changes that do not matter, in place of the old ones.
+    reason: why a baseline that exists has to change.
+    """
+
+    suite: str | None
+    margins: Sequence[str]
+    reason: str | None
+
+
+def write_baseline(path: Path | None, wanted: Wanted, device: str) -> None:
+    """Write a baseline: T0 and T1, and T2 where a suite is named. An old one is written over only with a reason."""
+    from t2ibench.checks.drift import baseline
+    from t2ibench.checks.drift.examine import MARGINS, content_of, shares_of
+    from t2ibench.checks.drift.fingerprint import fingerprint
+
+    if path is None:
+        raise UserError("drift --write: name the file to write")
+    before = baseline.read(path) if path.exists() else None
+    if before is not None and not wanted.reason:
+        raise UserError(f"{path} is a baseline already: say why it has to change with --accept REASON")
+    values = measured(device)
+    suite = content_of(wanted.suite) if wanted.suite is not None else dict(before.suite) if before is not None else {}
+    margins = {**(before.margins if before is not None else MARGINS if suite else {}), **shares_of(wanted.margins)}
+    made = records_of(suite, device) if suite else []
+    reasons = [*(before.reasons if before is not None else ()), wanted.reason or "first written"]
+    baseline.write(baseline.Baseline(fingerprint(device), values, reasons, suite, made, margins), path)
+    say(f"[bold]{path}[/]")
+
+
+def measured(device: str) -> list[Measured]:
+    """What T0 and T1 measure now."""
+    from t2ibench.checks.drift import gate, golden
+    from t2ibench.checks.drift.probes import Probes
+    from t2ibench.core.progress import track
+    from t2ibench.networks.models import Models
+
+    return [gate.measure(probe) for probe in track(list(Probes(golden.load(), Models(device)).all()), "measure")]
+
+
+def records_of(suite: Mapping[str, Any], device: str) -> list[Mapping[str, Any]]:
+    """The records of a suite's methods, run now. Raises UserError for those that a baseline cannot keep."""
+    from t2ibench.checks.drift import methods
+
+    with tempfile.TemporaryDirectory() as folder:
+        records = methods.generate(suite, Path(folder), device=device)
+    methods.check(records)
+    return records
