@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -18,132 +19,204 @@ if TYPE_CHECKING:
 
     from t2ibench.core.plugins import Entry
 
+    Row = tuple[str, list[np.ndarray]]  # its label and images
+
 BATCH, MOST = 64, 10_000
 TEXT_TO_IMAGE, EDIT, ADAPT = "text_to_image", "edit", "adapt"
 R = TypeVar("R")  # a request of a track, or an image
 
 
-def generate_sheet(
-    id: str,
-    prompts: Sequence[str],
-    seeds: str,
-    out: Path,
-    settings: Sequence[str],
-    device: str,
-    neutral: str | None = None,
-    images: Sequence[Path] = (),
+def generate(
+    method: Annotated[str, typer.Argument(help="A method; see `t2ibench list methods`.")],
+    prompts: Annotated[list[str] | None, typer.Argument(help="One or more texts.")] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds of the images, as 0-15 or 0,3,7.")] = "0-7",
+    out: Annotated[
+        Path, typer.Option(callback=png_file, help="The PNG to write: a row a prompt, a column a seed.")
+    ] = Path("sheet.png"),
+    set: Annotated[list[str] | None, typer.Option("--set", help="A setting of the method, key=value.")] = None,
+    neutral: Annotated[str | None, typer.Option(help="Edit from this text to yours; for methods that edit.")] = None,
+    image: Annotated[
+        list[Path] | None,
+        typer.Option(help="Edit this image (or take its style) instead of the seeds'; may be given again."),
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Adapt a generator of what this text says; see --target.")] = None,
+    target: Annotated[
+        list[str] | None, typer.Option(help="Adapt it to what this text says; may be given again.")
+    ] = None,
+    device: Device = "cpu",
 ) -> None:
-    """Write a sheet with a row a prompt, and a column a seed or a real image.
+    """Write a sheet of images that a method makes of your texts; of one that edits or adapts, under the images
+    before.
+    """
+    from t2ibench.report import sheets
+
+    if target and (prompts or neutral is not None or image):
+        raise UserError(
+            "generate: --target adapts a generator, which takes neither texts to draw nor --neutral nor --image: "
+            "leave them out"
+        )
+    if not target and (not prompts or source is not None):
+        raise UserError("generate: a text is missing: give one or more, or --target for methods that adapt a generator")
+    entry = entry_of(method, set or [])
+    columns = columns_of(image or [], seeds)
+    if target:
+        rows = adapted(entry, source, target, columns, device)
+    elif image and neutral is None and only_takes_styles(entry):
+        rows = in_style(entry, prompts or [], columns, device)
+    else:
+        rows = drawn(entry, neutral, prompts or [], columns, device)
+    titles = [column.title for column in columns]
+    sheets.save(sheets.table([images for _, images in rows], [label for label, _ in rows], titles, margin=220), out)
+    print(out)
+
+
+def show(
+    dataset: Annotated[str, typer.Argument(help="A data set, or a folder of images.")] = "avatars",
+    split: Annotated[str, typer.Option(help="Which split.")] = "test",
+    count: Annotated[int, typer.Option(min=1, max=400, help="How many images.")] = 24,
+    columns: Annotated[int, typer.Option(min=1, max=40, help="Images in a row.")] = 6,
+    out: Annotated[
+        Path | None, typer.Option(callback=png_file, help="The PNG to write; NAME-SPLIT.png unless given.")
+    ] = None,
+) -> None:
+    """Write a sheet of a data set's images with their captions."""
+    from t2ibench.data.dataset import opened
+    from t2ibench.report import sheets
+
+    load, facts = opened(dataset)
+    of_split = load(split)
+    rows = range(min(count, len(of_split)))
+    captions = [next(iter(of_split.captions[row]), "(no caption)") for row in rows]
+    path = out or Path(f"{facts['name']}-{split}.png")
+    sheets.save(sheets.captioned(list(of_split.images.read(rows)), captions, min(columns, len(rows))), path)
+    print(path)
+
+
+def prompts(
+    suite: Annotated[str, typer.Argument(help="A shipped suite or a YAML file.")] = "quick",
+    seed: Annotated[int, typer.Option(min=0, help="The run seed; those of the images follow from it.")] = 0,
+    out: Annotated[Path, typer.Option(help="The file to write, a JSON line for every image.")] = Path("metadata.jsonl"),
+) -> None:
+    """Write every image that a suite asks for (file name, text, seed), to be made elsewhere and run as the method
+    image_folder.
+    """
+    from t2ibench.core import files
+    from t2ibench.runner.plan import prepare
+    from t2ibench.runner.suite import load
+
+    plans = {plan.track: plan for plan in prepare(load(suite))}
+    if TEXT_TO_IMAGE not in plans:
+        raise UserError(f"{suite} has no track {TEXT_TO_IMAGE}, and other tracks ask for more than images of texts")
+    samples = plans[TEXT_TO_IMAGE].of_track.samples(plans[TEXT_TO_IMAGE].prompts, seed)
+    rows = [
+        {"file_name": f"{s.id}.png", "text": s.prompt.text, "seed": s.seed, "prompt": s.prompt.id, "k": s.k}
+        for s in samples
+    ]
+    files.write_whole(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
+    print(f"{out}: {len(rows):,} images")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the sheet: images that begin from the noise of a seed, or from an image that the user gave."""
+
+    title: str
+    seed: int = 0
+    image: np.ndarray | None = None  # uint8 [3, H, W]
+
+
+def columns_of(images: Sequence[Path], seeds: str) -> list[Column]:
+    """A column for each image, else for each seed. Raises UserError for what is no image, or no list of seeds."""
+    import numpy as np
+
+    from t2ibench.core.images import read_image
+
+    if images:
+        return [Column(path.name, image=np.ascontiguousarray(read_image(path).transpose(2, 0, 1))) for path in images]
+    return [Column(f"seed {seed}", seed) for seed in seeds_of(seeds)]
+
+
+def only_takes_styles(entry: Entry) -> bool:
+    """Whether all that the method does with an image is to take its style."""
+    from t2ibench.core import plugins
+    from t2ibench.runner.methods import has_functions
+
+    return not has_functions(entry, EDIT) and hasattr(plugins.load("methods", entry.name).Method, "transfer_style")
+
+
+def drawn(entry: Entry, neutral: str | None, texts: Sequence[str], columns: Sequence[Column], device: str) -> list[Row]:
+    """A row for each text.
 
     Where the method edits, a row above shows the images that the edits start from.
     """
-    import numpy as np
-
-    from t2ibench.core import plugins
-    from t2ibench.core.images import read_image
-    from t2ibench.report import sheets
-    from t2ibench.runner import methods
-    from t2ibench.runner.methods import has_functions
+    from t2ibench.runner.methods import has_functions, method_maker
     from t2ibench.tracks.contract import Edit, TextToImage
 
-    entry = entry_of(id, settings)
+    real = [column.image for column in columns if column.image is not None]
     can_edit = has_functions(entry, EDIT)
-    if (
-        images
-        and neutral is None
-        and not can_edit
-        and hasattr(plugins.load("methods", entry.name).Method, "transfer_style")
-    ):
-        generate_transfers(entry, prompts, images, out, device)
-        return
-    track = (
-        EDIT
-        if neutral is not None or images or (can_edit and not has_functions(entry, TEXT_TO_IMAGE))
-        else TEXT_TO_IMAGE
-    )
-    maker = methods.method_maker(entry, track, "generate", device)
+    edits = neutral is not None or bool(real) or (can_edit and not has_functions(entry, TEXT_TO_IMAGE))
+    maker = method_maker(entry, EDIT if edits else TEXT_TO_IMAGE, "generate", device)
     before = maker.identity["config"].get("neutral") if neutral is None else neutral
-    if track == EDIT and before is None:
+    if edits and before is None:
         raise UserError(
-            f"{id} changes what a neutral text says to what yours says: give the neutral one, --neutral 'a person'"
+            f"{entry.id} changes what a neutral text says to what yours says: give the neutral one, "
+            f"--neutral 'a person'"
         )
-    real = [np.ascontiguousarray(read_image(path).transpose(2, 0, 1)) for path in images]
-    sources: list[tuple[int, np.ndarray | None]] = [(0, image) for image in real] or [
-        (seed, None) for seed in seeds_of(seeds)
-    ]
-    rows = [("image", list(real))] if real else []
+
+    def edited(text: str) -> list[Edit]:
+        return [Edit(before or "", text, column.seed, column.image) for column in columns]
+
+    rows: list[Row] = [("image", real)] if real else []
     if can_edit:
-        starts = [Edit(before or "", before or "", seed, image) for seed, image in sources]
-        rows.append(("unedited", made_by(id, maker.method.unedited, starts)))
-    for text in prompts:
-        if track == EDIT:
-            row = made_by(id, maker.method.edit, [Edit(before or "", text, seed, image) for seed, image in sources])
+        rows.append(("unedited", made_by(entry.id, maker.method.unedited, edited(before or ""))))
+    for text in texts:
+        if edits:
+            images = made_by(entry.id, maker.method.edit, edited(text))
         else:
-            row = made_by(id, maker.method.text_to_image, [TextToImage(text, seed) for seed, _ in sources])
-        rows.append((text, row))
-    top = [path.name for path in images] or [f"seed {seed}" for seed, _ in sources]
-    sheets.save(sheets.table([row for _, row in rows], [label for label, _ in rows], top, margin=220), out)
-    print(out)
+            wanted = [TextToImage(text, column.seed) for column in columns]
+            images = made_by(entry.id, maker.method.text_to_image, wanted)
+        rows.append((text, images))
+    return rows
 
 
-def generate_transfers(entry: Entry, prompts: Sequence[str], images: Sequence[Path], out: Path, device: str) -> None:
-    """Write a sheet of a method that takes the style of an image.
-
-    Each image has a column, and under it each text is drawn in its style.
-    """
-    import numpy as np
+def in_style(entry: Entry, texts: Sequence[str], columns: Sequence[Column], device: str) -> list[Row]:
+    """The images, and under them a row for each text, drawn in the style of each image."""
     import torch
 
-    from t2ibench.core.images import read_image
-    from t2ibench.report import sheets
-    from t2ibench.runner import methods
+    from t2ibench.runner.methods import method_maker
 
-    maker = methods.method_maker(entry, TEXT_TO_IMAGE, "generate", device)
-    real = [np.ascontiguousarray(read_image(path).transpose(2, 0, 1)) for path in images]
-    rows = [("image", real)]
-    for text in prompts:
+    maker = method_maker(entry, TEXT_TO_IMAGE, "generate", device)
+    real = [column.image for column in columns if column.image is not None]
+    rows: list[Row] = [("image", real)]
+    for text in texts:
 
-        def drawn(sources: Sequence[np.ndarray], text: str = text) -> Tensor:
-            return torch.cat(
-                [maker.method.transfer_style(torch.from_numpy(source[None]), [text]) for source in sources]
-            )
+        def styled(images: Sequence[np.ndarray], text: str = text) -> Tensor:
+            return torch.cat([maker.method.transfer_style(torch.from_numpy(image[None]), [text]) for image in images])
 
-        rows.append((text, made_by(entry.id, drawn, real)))
-    sheets.save(
-        sheets.table(
-            [row for _, row in rows], [label for label, _ in rows], [path.name for path in images], margin=220
-        ),
-        out,
-    )
-    print(out)
+        rows.append((text, made_by(entry.id, styled, real)))
+    return rows
 
 
-def generate_pairs(
-    id: str, source: str | None, targets: Sequence[str], seeds: str, out: Path, settings: Sequence[str], device: str
-) -> None:
-    """Write a sheet of a method that adapts a generator, with a column a seed.
-
-    The first row is drawn before the adaptation, and there is one more row for each target.
-    """
-    from t2ibench.report import sheets
-    from t2ibench.runner import methods
+def adapted(
+    entry: Entry, source: str | None, targets: Sequence[str], columns: Sequence[Column], device: str
+) -> list[Row]:
+    """A row that is drawn before the generator is adapted, and one for each target."""
+    from t2ibench.runner.methods import method_maker
     from t2ibench.tracks.contract import Adapt
 
-    entry = entry_of(id, settings)
-    maker = methods.method_maker(entry, ADAPT, "generate", device)
+    maker = method_maker(entry, ADAPT, "generate", device)
     before = maker.identity["config"].get("source") if source is None else source
     if before is None:
         raise UserError(
-            f"{id} goes from what a source text says to what yours says: give the source, --source 'a face avatar'"
+            f"{entry.id} goes from what a source text says to what yours says: give the source, "
+            f"--source 'a face avatar'"
         )
-    numbers = seeds_of(seeds)
-    rows = [(before, made_by(id, maker.method.unadapted, [Adapt(before, before, seed) for seed in numbers]))]
-    rows += [
-        (text, made_by(id, maker.method.adapt, [Adapt(before, text, seed) for seed in numbers])) for text in targets
-    ]
-    top = [f"seed {seed}" for seed in numbers]
-    sheets.save(sheets.table([row for _, row in rows], [label for label, _ in rows], top, margin=220), out)
-    print(out)
+
+    def requests(target: str) -> list[Adapt]:
+        return [Adapt(before, target, column.seed) for column in columns]
+
+    rows = [(before, made_by(entry.id, maker.method.unadapted, requests(before)))]
+    return rows + [(text, made_by(entry.id, maker.method.adapt, requests(text))) for text in targets]
 
 
 def entry_of(id: str, settings: Sequence[str]) -> Entry:
@@ -186,96 +259,3 @@ def seeds_of(text: str) -> list[int]:
             raise UserError(f"--seeds {text!r}: at most {MOST:,} are drawn at once")
         seeds += range(int(first), int(last or first) + 1)
     return seeds
-
-
-def show_dataset(name: str, split: str, count: int, columns: int, out: Path | None) -> None:
-    """Write a sheet of the first images of a split, each with its first caption."""
-    from t2ibench.data.dataset import opened
-    from t2ibench.report import sheets
-
-    load, facts = opened(name)
-    dataset = load(split)
-    rows = range(min(count, len(dataset)))
-    captions = [next(iter(dataset.captions[row]), "(no caption)") for row in rows]
-    path = out or Path(f"{facts['name']}-{split}.png")
-    sheets.save(sheets.captioned(list(dataset.images.read(rows)), captions, min(columns, len(rows))), path)
-    print(path)
-
-
-def write_prompts(name: str, seed: int, out: Path) -> None:
-    """Write a line for every text-to-image sample of a suite, in the format that the method image_folder reads."""
-    from t2ibench.core import files
-    from t2ibench.runner import run, suite
-
-    plans = {plan.track: plan for plan in run.prepare(suite.load(name))}
-    if TEXT_TO_IMAGE not in plans:
-        raise UserError(f"{name} has no track {TEXT_TO_IMAGE}, and other tracks ask for more than images of texts")
-    samples = plans[TEXT_TO_IMAGE].of_track.samples(plans[TEXT_TO_IMAGE].prompts, seed)
-    rows = [
-        {"file_name": f"{s.id}.png", "text": s.prompt.text, "seed": s.seed, "prompt": s.prompt.id, "k": s.k}
-        for s in samples
-    ]
-    files.write_whole(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
-    print(f"{out}: {len(rows):,} images")
-
-
-def generate(
-    method: Annotated[str, typer.Argument(help="A method; see `t2ibench list methods`.")],
-    prompts: Annotated[list[str] | None, typer.Argument(help="One or more texts.")] = None,
-    seeds: Annotated[str, typer.Option(help="Seeds of the images, as 0-15 or 0,3,7.")] = "0-7",
-    out: Annotated[
-        Path, typer.Option(callback=png_file, help="The PNG to write: a row a prompt, a column a seed.")
-    ] = Path("sheet.png"),
-    set: Annotated[list[str] | None, typer.Option("--set", help="A setting of the method, key=value.")] = None,
-    neutral: Annotated[str | None, typer.Option(help="Edit from this text to yours; for methods that edit.")] = None,
-    image: Annotated[
-        list[Path] | None,
-        typer.Option(help="Edit this image (or take its style) instead of the seeds'; may be given again."),
-    ] = None,
-    source: Annotated[str | None, typer.Option(help="Adapt a generator of what this text says; see --target.")] = None,
-    target: Annotated[
-        list[str] | None, typer.Option(help="Adapt it to what this text says; may be given again.")
-    ] = None,
-    device: Device = "cpu",
-) -> None:
-    """Write a sheet of images that a method makes of your texts; of one that edits or adapts, under the images
-    before.
-    """
-
-    if target:
-        if prompts or neutral is not None or image:
-            raise UserError(
-                "generate: --target adapts a generator, which takes neither texts to draw nor --neutral nor --image: "
-                "leave them out"
-            )
-        generate_pairs(method, source, target, seeds, out, set or [], device)
-        return
-    if not prompts or source is not None:
-        raise UserError("generate: a text is missing: give one or more, or --target for methods that adapt a generator")
-    generate_sheet(method, prompts, seeds, out, set or [], device, neutral, image or [])
-
-
-def prompts(
-    suite: Annotated[str, typer.Argument(help="A shipped suite or a YAML file.")] = "quick",
-    seed: Annotated[int, typer.Option(min=0, help="The run seed; those of the images follow from it.")] = 0,
-    out: Annotated[Path, typer.Option(help="The file to write, a JSON line for every image.")] = Path("metadata.jsonl"),
-) -> None:
-    """Write every image that a suite asks for (file name, text, seed), to be made elsewhere and run as the method
-    image_folder.
-    """
-
-    write_prompts(suite, seed, out)
-
-
-def show(
-    dataset: Annotated[str, typer.Argument(help="A data set, or a folder of images.")] = "avatars",
-    split: Annotated[str, typer.Option(help="Which split.")] = "test",
-    count: Annotated[int, typer.Option(min=1, max=400, help="How many images.")] = 24,
-    columns: Annotated[int, typer.Option(min=1, max=40, help="Images in a row.")] = 6,
-    out: Annotated[
-        Path | None, typer.Option(callback=png_file, help="The PNG to write; NAME-SPLIT.png unless given.")
-    ] = None,
-) -> None:
-    """Write a sheet of a data set's images with their captions."""
-
-    show_dataset(dataset, split, count, columns, out)

@@ -9,8 +9,9 @@ import pytest
 import torch
 from gan_cls_data import TINY, colour_split, write_tiny_weights
 from PIL import Image
+from typer.testing import CliRunner
 
-from t2ibench.cli.generate import generate_sheet
+from t2ibench.cli import app
 from t2ibench.core import plugins
 from t2ibench.core.errors import UserError
 from t2ibench.core.settings import configure
@@ -138,10 +139,10 @@ def test_generate_draws_texts_in_the_style_of_images(models, tmp_path, monkeypat
     images = torch.from_numpy(colour_split(2).images.read([0, 1]))
     for name, image in zip("ab", images, strict=True):
         Image.fromarray(image.permute(1, 2, 0).numpy()).save(f"{name}.png")
-    settings = ["weights=tiny-gan", "style_encoder=tiny-style"]
-    generate_sheet(
-        "gan-int-cls", ["a card"], "0", Path("sheet.png"), settings, "cpu", images=[Path("a.png"), Path("b.png")]
-    )
+    settings = ["--set", "weights=tiny-gan", "--set", "style_encoder=tiny-style"]
+    words = ["generate", "gan-int-cls", "a card", "--image", "a.png", "--image", "b.png", *settings]
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
     made = Method(CONFIG, models).transfer_style(images, ["a card", "a card"])
     sheets.save(
         sheets.table([list(images.numpy()), list(made.numpy())], ["image", "a card"], ["a.png", "b.png"], margin=220),
