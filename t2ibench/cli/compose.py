@@ -1,10 +1,14 @@
-"""`compose`: tries tasks of composition on your own images and texts, and writes a sheet of inputs and results."""
+"""`compose`: tries tasks of composition on your own images and texts, and writes a sheet of inputs and results.
+
+The sheet has a row a task and a column a seed. A task that goes from A to B does so from the first column to the last,
+with the noise of the first seed. Its images are numbered from 0 instead of by their seeds.
+"""
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -44,44 +48,65 @@ class Given:
     silhouette: Path | None = None
 
 
-def compose_images(
-    names: Sequence[str], given: Given, id: str, seeds: str, out: Path, settings: Sequence[str], device: str
+def compose(
+    task: Annotated[
+        list[str],
+        typer.Option(
+            "--task", "--recipe", help="What to take from which source; see `t2ibench list tasks`. May be given again."
+        ),
+    ],
+    image: Annotated[
+        str | None, typer.Option(help="A: an image file, or DATASET/SPLIT/ROW, which has a caption and exact parts.")
+    ] = None,
+    other: Annotated[str | None, typer.Option(help="B: another one.")] = None,
+    text: Annotated[str | None, typer.Option(help="A caption.")] = None,
+    mask: Annotated[
+        str, typer.Option(help="middle, upper, lower, left, right, or an image: white is drawn anew.")
+    ] = "middle",
+    edit: Annotated[
+        str | None, typer.Option(help="How an edited sketch or silhouette differs: other, shift, mirror, erase.")
+    ] = None,
+    sketch: Annotated[Path | None, typer.Option(help="Your own edited sketch: dark strokes on white.")] = None,
+    silhouette: Annotated[Path | None, typer.Option(help="Your own edited silhouette: white on black.")] = None,
+    method: Annotated[str, typer.Option(help="A method of the track compose.")] = "composer",
+    seeds: Annotated[str, typer.Option(help="Seeds of the images, as 0-15 or 0,3,7.")] = "0-3",
+    out: Annotated[Path, typer.Option(help="Folder of the images and of sheet.png.")] = Path("composed"),
+    set: Annotated[list[str] | None, typer.Option("--set", help="A setting of the method, key=value.")] = None,
+    device: Device = "cpu",
 ) -> None:
-    """Write `out`/sheet.png, with a row a task and a column a seed, and every image as `out`/<task>-<seed>.png.
-
-    A task that goes from A to B does so from the first column to the last, with the noise of the first seed. Its images
-    are numbered from 0 instead.
+    """Put images together from conditions of your images and texts: colouring, variations, style, poses, regions and
+    more.
     """
     from t2ibench.cli.generate import entry_of, made_by, seeds_of
-    from t2ibench.core.files import write_whole
-    from t2ibench.core.images import encode_png
-    from t2ibench.report import sheets
-    from t2ibench.runner import methods
+    from t2ibench.runner.methods import method_maker
+
+    given = Given(image=image, other=other, text=text, mask=mask, edit=edit, sketch=sketch, silhouette=silhouette)
+    tasks = {name: task_of(name, given) for name in task}
+    numbers = seeds_of(seeds)
+    a, b = (None if source is None else source_of(source) for source in (image, other))
+    maker = method_maker(entry_of(method, set or []), COMPOSE, COMPOSE, device)
+    rows = []
+    for name, what in tasks.items():
+        wanted = requests(what, a, b, given, numbers)
+        left_out(name, what, wanted[0], method, exact=getattr(maker.method, "needs_parts", False))
+        made = made_by(method, maker.method.compose, wanted)
+        moves = wanted[0].position != wanted[-1].position
+        write_images(out, name, made, range(len(made)) if moves else numbers)
+        rows.append([*before(what, wanted[0]), *made])
+    write_sheet(out / "sheet.png", tasks, rows, numbers)
+    print(out / "sheet.png")
+
+
+def task_of(name: str, given: Given) -> Task:
+    """The task of this name, with the user's kind of edit.
+
+    Raises UserError for an unknown name or edit, and for a source that the task needs and the user did not give.
+    """
     from t2ibench.tracks import compose_tasks
 
-    tasks = {name: edited(compose_tasks.find(name, "compose: --task"), given.edit) for name in names}
-    for name, task in tasks.items():
-        check(name, task, given)
-    numbers = seeds_of(seeds)
-    a, b = (None if path is None else source_of(path) for path in (given.image, given.other))
-    maker = methods.method_maker(entry_of(id, settings), COMPOSE, COMPOSE, device)
-    left, rows = [], []
-    for name, task in tasks.items():
-        wanted = requests(task, a, b, given, numbers)
-        left_out(name, task, wanted[0], id, exact=getattr(maker.method, "needs_parts", False))
-        images = made_by(id, maker.method.compose, wanted)
-        for i, image in enumerate(images):
-            number = i if wanted[0].position != wanted[-1].position else numbers[i]
-            write_whole(out / f"{name}-{number}.png", encode_png(image))
-        left.append(f"{name}: {task.about}")
-        rows.append([*before(task, wanted[0]), *images])
-    top = ["A", "B", "edited or known", *(f"seed {seed}" for seed in numbers)]
-    used = [column for column in range(len(top)) if column > 2 or any(row[column] is not None for row in rows)]
-    sheets.save(
-        sheets.table([[row[c] for c in used] for row in rows], left, [top[c] for c in used], margin=220),
-        out / "sheet.png",
-    )
-    print(out / "sheet.png")
+    task = edited(compose_tasks.find(name, "compose: --task"), given.edit)
+    check(name, task, given)
+    return task
 
 
 def edited(task: Task, edit: str | None) -> Task:
@@ -245,35 +270,22 @@ def before(task: Task, asked: Compose) -> list[np.ndarray | None]:
     return [a, b, None if shown is None else np.repeat(shown.astype(np.uint8)[None], 3, 0)]
 
 
-def compose(
-    task: Annotated[
-        list[str],
-        typer.Option(
-            "--task", "--recipe", help="What to take from which source; see `t2ibench list tasks`. May be given again."
-        ),
-    ],
-    image: Annotated[
-        str | None, typer.Option(help="A: an image file, or DATASET/SPLIT/ROW, which has a caption and exact parts.")
-    ] = None,
-    other: Annotated[str | None, typer.Option(help="B: another one.")] = None,
-    text: Annotated[str | None, typer.Option(help="A caption.")] = None,
-    mask: Annotated[
-        str, typer.Option(help="middle, upper, lower, left, right, or an image: white is drawn anew.")
-    ] = "middle",
-    edit: Annotated[
-        str | None, typer.Option(help="How an edited sketch or silhouette differs: other, shift, mirror, erase.")
-    ] = None,
-    sketch: Annotated[Path | None, typer.Option(help="Your own edited sketch: dark strokes on white.")] = None,
-    silhouette: Annotated[Path | None, typer.Option(help="Your own edited silhouette: white on black.")] = None,
-    method: Annotated[str, typer.Option(help="A method of the track compose.")] = "composer",
-    seeds: Annotated[str, typer.Option(help="Seeds of the images, as 0-15 or 0,3,7.")] = "0-3",
-    out: Annotated[Path, typer.Option(help="Folder of the images and of sheet.png.")] = Path("composed"),
-    set: Annotated[list[str] | None, typer.Option("--set", help="A setting of the method, key=value.")] = None,
-    device: Device = "cpu",
-) -> None:
-    """Put images together from conditions of your images and texts: colouring, variations, style, poses, regions and
-    more.
-    """
+def write_images(out: Path, name: str, images: Sequence[np.ndarray], numbers: Sequence[int]) -> None:
+    """Write every image of a task as `out`/<task>-<number>.png."""
+    from t2ibench.core.files import write_whole
+    from t2ibench.core.images import encode_png
 
-    given = Given(image, other, text, mask, edit, sketch, silhouette)
-    compose_images(task, given, method, seeds, out, set or [], device)
+    for number, image in zip(numbers, images, strict=True):
+        write_whole(out / f"{name}-{number}.png", encode_png(image))
+
+
+def write_sheet(
+    path: Path, tasks: Mapping[str, Task], rows: Sequence[Sequence[np.ndarray | None]], seeds: Sequence[int]
+) -> None:
+    """Write a sheet with a row for each task. The columns of inputs that no task has are left out."""
+    from t2ibench.report import sheets
+
+    left = [f"{name}: {task.about}" for name, task in tasks.items()]
+    top = ["A", "B", "edited or known", *(f"seed {seed}" for seed in seeds)]
+    used = [column for column in range(len(top)) if column > 2 or any(row[column] is not None for row in rows)]
+    sheets.save(sheets.table([[row[c] for c in used] for row in rows], left, [top[c] for c in used], margin=220), path)
