@@ -19,6 +19,60 @@ from t2ibench.core.errors import UserError
 STYLES = {"withheld": "red", "kept": "green"}
 
 
+audit = typer.Typer(help="Have people check what the attribute judge says of a method's images.", no_args_is_help=True)
+
+
+@audit.command("draw")
+def audit_draw(
+    suite: Annotated[str, typer.Argument(help="A suite that was run and asks for attribute pairs.")],
+    method: Annotated[str, typer.Argument(help="The method, or baseline, whose images are looked at.")],
+    images: Annotated[int, typer.Option(min=4, help="How many, of all judged cells and pairs.")] = 100,
+    folder: Annotated[
+        Path | None, typer.Option(help="What to write: raters/ for the raters, key.json; audit-… unless given.")
+    ] = None,
+    out: Out = Path("runs"),
+    work: Work = Path("runs"),
+) -> None:
+    """Draw images of a finished cell and write a form for raters, who learn neither the method nor what the judge
+    said.
+    """
+    from t2ibench.checks.audit.draw import draw
+    from t2ibench.runner.suite import load
+
+    written = draw(load(suite), method, images, out, work, folder)
+    print(
+        f"{written / 'raters'}: give this folder, and nothing else, to two raters; {written / 'key.json'} is for "
+        f"`t2ibench audit read`"
+    )
+
+
+@audit.command("read")
+def audit_read(
+    folder: Annotated[Path, typer.Argument(help="What `t2ibench audit draw` wrote.")],
+    answers: Annotated[list[Path], typer.Argument(help="A CSV file of each rater.")],
+    out: Out = Path("runs"),
+    json: Json = False,
+) -> None:
+    """Agreement of raters and judge, kappas, and the pairs withheld; written to OUT/audits, where `table` finds it."""
+    from t2ibench.checks.audit.agreement import audit_of
+    from t2ibench.checks.audit.answers import read_all
+    from t2ibench.checks.audit.draw import read_key
+    from t2ibench.core import files, records
+    from t2ibench.report import audits
+
+    key = read_key(folder)
+    content = records.seal(audit_of(key, read_all(answers, key)))
+    path = audits.path_of(out, content["suite"], content["method"])
+    if path.exists() and records.read_sealed(path, audits.KIND)["audit"] != content["audit"]:
+        raise UserError(f"{path} holds an audit of other images: remove it, or name another --out")
+    files.write_whole(path, (json_.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    if json:
+        print_json(content)
+        return
+    show(content)
+    stdout().print(Text(str(path), "dim"))
+
+
 def show(content: Mapping[str, Any]) -> None:
     """Print an audit on the terminal."""
     table = Table(
@@ -72,57 +126,3 @@ def _figures(value: str, entry: Mapping[str, Any]) -> tuple[str, str, str]:
         return "—", "", str(entry["n"])
     low, high = map(audits.figure, entry["ci"])
     return audits.figure(entry[value]), f"[{low}, {high}]", str(entry["n"])
-
-
-audit = typer.Typer(help="Have people check what the attribute judge says of a method's images.", no_args_is_help=True)
-
-
-@audit.command("draw")
-def audit_draw(
-    suite: Annotated[str, typer.Argument(help="A suite that was run and asks for attribute pairs.")],
-    method: Annotated[str, typer.Argument(help="The method, or baseline, whose images are looked at.")],
-    images: Annotated[int, typer.Option(min=4, help="How many, of all judged cells and pairs.")] = 100,
-    folder: Annotated[
-        Path | None, typer.Option(help="What to write: raters/ for the raters, key.json; audit-… unless given.")
-    ] = None,
-    out: Out = Path("runs"),
-    work: Work = Path("runs"),
-) -> None:
-    """Draw images of a finished cell and write a form for raters, who learn neither the method nor what the judge
-    said.
-    """
-    from t2ibench.checks.audit.draw import draw
-    from t2ibench.runner.suite import load
-
-    written = draw(load(suite), method, images, out, work, folder)
-    print(
-        f"{written / 'raters'}: give this folder, and nothing else, to two raters; {written / 'key.json'} is for "
-        f"`t2ibench audit read`"
-    )
-
-
-@audit.command("read")
-def audit_read(
-    folder: Annotated[Path, typer.Argument(help="What `t2ibench audit draw` wrote.")],
-    answers: Annotated[list[Path], typer.Argument(help="A CSV file of each rater.")],
-    out: Out = Path("runs"),
-    json: Json = False,
-) -> None:
-    """Agreement of raters and judge, kappas, and the pairs withheld; written to OUT/audits, where `table` finds it."""
-    from t2ibench.checks.audit.agreement import audit_of
-    from t2ibench.checks.audit.answers import read_all
-    from t2ibench.checks.audit.draw import read_key
-    from t2ibench.core import files, records
-    from t2ibench.report import audits
-
-    key = read_key(folder)
-    content = records.seal(audit_of(key, read_all(answers, key)))
-    path = audits.path_of(out, content["suite"], content["method"])
-    if path.exists() and records.read_sealed(path, audits.KIND)["audit"] != content["audit"]:
-        raise UserError(f"{path} holds an audit of other images: remove it, or name another --out")
-    files.write_whole(path, (json_.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
-    if json:
-        print_json(content)
-        return
-    show(content)
-    stdout().print(Text(str(path), "dim"))

@@ -20,6 +20,36 @@ STYLES = {"better": "green", "worse": "red", "differs": "yellow", "equivalent": 
 ARROWS = {"higher": " ↑", "lower": " ↓"}
 
 
+def compare(
+    a: Annotated[str, typer.Argument(help="A method of --folder, or a record or folder of records.")],
+    b: Annotated[str, typer.Argument(help="What to compare it with.")],
+    folder: Annotated[Path, typer.Option(help="What `t2ibench run` wrote (its --out).")] = Path("runs"),
+    suite: Annotated[str | None, typer.Option(help="Only records of this suite.")] = None,
+    track: Annotated[str | None, typer.Option(help="Only records of this track.")] = None,
+    metrics: Annotated[str, typer.Option(help="Only these, separated by commas.")] = "",
+    margin: Annotated[
+        list[str] | None,
+        typer.Option(help="The largest difference that does not matter: 2%, or METRIC=0.1 (again for more); else 5%."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every number, not only the suite's columns.")] = False,
+    json: Json = False,
+) -> None:
+    """Compare two methods prompt by prompt: differences, effects, and whether they are more than chance, or less than
+    matters.
+    """
+    from t2ibench.report.compare import as_json, margins_of, pairs
+    from t2ibench.report.compare import compare as compared
+
+    limits = margins_of(margin or [])
+    ids = [id for id in metrics.split(",") if id]
+    comparisons = [compared(*sides, limits, ids, everything=everything) for sides in pairs(a, b, folder, suite, track)]
+    if json:
+        print_json([as_json(comparison) for comparison in comparisons])
+        return
+    for comparison in comparisons:
+        _show(comparison)
+
+
 def _show(comparison: Comparison) -> None:
     title = f"{comparison.suite} · {comparison.track}: {comparison.a} against {comparison.b}"
     table = Table(
@@ -73,33 +103,3 @@ def _verdict(line: MetricComparison) -> Text:
         if line.negligible and line.verdict in ("better", "worse", "differs")
         else text
     )
-
-
-def compare(
-    a: Annotated[str, typer.Argument(help="A method of --folder, or a record or folder of records.")],
-    b: Annotated[str, typer.Argument(help="What to compare it with.")],
-    folder: Annotated[Path, typer.Option(help="What `t2ibench run` wrote (its --out).")] = Path("runs"),
-    suite: Annotated[str | None, typer.Option(help="Only records of this suite.")] = None,
-    track: Annotated[str | None, typer.Option(help="Only records of this track.")] = None,
-    metrics: Annotated[str, typer.Option(help="Only these, separated by commas.")] = "",
-    margin: Annotated[
-        list[str] | None,
-        typer.Option(help="The largest difference that does not matter: 2%, or METRIC=0.1 (again for more); else 5%."),
-    ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every number, not only the suite's columns.")] = False,
-    json: Json = False,
-) -> None:
-    """Compare two methods prompt by prompt: differences, effects, and whether they are more than chance, or less than
-    matters.
-    """
-    from t2ibench.report.compare import as_json, margins_of, pairs
-    from t2ibench.report.compare import compare as compared
-
-    limits = margins_of(margin or [])
-    ids = [id for id in metrics.split(",") if id]
-    comparisons = [compared(*sides, limits, ids, everything=everything) for sides in pairs(a, b, folder, suite, track)]
-    if json:
-        print_json([as_json(comparison) for comparison in comparisons])
-        return
-    for comparison in comparisons:
-        _show(comparison)

@@ -13,6 +13,35 @@ from t2ibench.cli.console import out, print_json
 from t2ibench.cli.options import Json
 
 
+class Kind(StrEnum):
+    methods = "methods"
+    metrics = "metrics"
+    datasets = "datasets"
+    suites = "suites"
+    assets = "assets"
+    tasks = "tasks"
+    recipes = "recipes"
+
+
+def list_things(kind: Annotated[Kind, typer.Argument(help="What to list.")], json: Json = False) -> None:
+    """List what there is; imports and loads none of it."""
+    entries = ENTRIES[kind]()
+    if json:
+        print_json(entries)
+        return
+    table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False, header_style="bold")
+    for key in entries[0] if entries else ["name"]:
+        table.add_column(key.replace("_", " "), no_wrap=key in ("name", "plugin", "sha256"))
+    for entry in entries:
+        table.add_row(
+            *(
+                Text("" if value is None else str(value), "bold" if key == "name" else "")
+                for key, value in entry.items()
+            )
+        )
+    out().print(table)
+
+
 def methods() -> list[dict[str, Any]]:
     from t2ibench.core import plugins
 
@@ -76,32 +105,3 @@ ENTRIES = {
     "tasks": tasks,
     "recipes": tasks,  # its name before version 0.2
 }
-
-
-class Kind(StrEnum):
-    methods = "methods"
-    metrics = "metrics"
-    datasets = "datasets"
-    suites = "suites"
-    assets = "assets"
-    tasks = "tasks"
-    recipes = "recipes"
-
-
-def list_things(kind: Annotated[Kind, typer.Argument(help="What to list.")], json: Json = False) -> None:
-    """List what there is; imports and loads none of it."""
-    entries = ENTRIES[kind]()
-    if json:
-        print_json(entries)
-        return
-    table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False, header_style="bold")
-    for key in entries[0] if entries else ["name"]:
-        table.add_column(key.replace("_", " "), no_wrap=key in ("name", "plugin", "sha256"))
-    for entry in entries:
-        table.add_row(
-            *(
-                Text("" if value is None else str(value), "bold" if key == "name" else "")
-                for key, value in entry.items()
-            )
-        )
-    out().print(table)

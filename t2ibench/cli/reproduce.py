@@ -24,6 +24,54 @@ if TYPE_CHECKING:
 STYLES = {"confirmed": "green", "refuted": "red", "inconclusive": "yellow", "not run": "dim"}
 
 
+def reproduce(
+    paper: Annotated[str, typer.Argument(help="A method whose paper makes claims: gan_cls, styleclip …")],
+    folder: Annotated[Path | None, typer.Option(help="Judge the records of this folder, and run nothing.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of records, images and ledger; runs/reproduce/PAPER unless given.")
+    ] = None,
+    ledger: Annotated[
+        Path | None,
+        typer.Option(help="The Markdown file to write; reproduce-PAPER.md beside the records unless given."),
+    ] = None,
+    batch: Annotated[
+        int,
+        typer.Option(min=1, help="Images made at once. Another number may move a pixel by one grey level, no further."),
+    ] = 64,
+    device: Device = "cpu",
+    replace: Annotated[bool, typer.Option(help="Write over records that were made with other settings.")] = False,
+    json: Json = False,
+) -> None:
+    """Run a paper's ablations and test what it claims.
+
+    Exit code 0: fine, 1: a claim is refuted, 3: it cannot be said of one, or of any.
+    """
+    from t2ibench.checks.papers import claims
+    from t2ibench.checks.papers.ledger import as_json, markdown
+    from t2ibench.checks.papers.reproduce import judge
+    from t2ibench.core import files, records
+    from t2ibench.runner.run import RunOptions
+
+    if folder is not None and out is not None:
+        raise UserError("reproduce: --folder runs nothing and --out is where runs go: leave one of them out")
+    runs = out or Path("runs") / "reproduce" / paper
+    claimed, missing = claims.load(paper), dict[str, str]()
+    if folder is not None:
+        rows = records.load(folder)
+    else:
+        options = RunOptions(out=runs, work=runs, batch=batch, device=device, replace=replace)
+        rows = rows_of(claimed, options, missing)
+    judged = judge(claimed, rows, missing)
+    path = ledger or (folder or runs) / f"reproduce-{paper}.md"
+    files.write_whole(path, markdown(judged).encode())
+    if json:
+        print_json(as_json(judged))
+    else:
+        show(judged)
+        stdout().print(Text(str(path), "dim"))
+    raise typer.Exit(judged.exit_code)
+
+
 def rows_of(paper: Paper, options: RunOptions, missing: dict[str, str]) -> list[dict[str, Any]]:
     """Run what the claims of a paper need, and read the records. `missing` gets what could not run, and why."""
     from t2ibench.checks.papers import reproduce
@@ -82,51 +130,3 @@ def show(made: Ledger) -> None:
         )
     )
     stdout().print(Text(ledger.LEGEND, "dim"))
-
-
-def reproduce(
-    paper: Annotated[str, typer.Argument(help="A method whose paper makes claims: gan_cls, styleclip …")],
-    folder: Annotated[Path | None, typer.Option(help="Judge the records of this folder, and run nothing.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of records, images and ledger; runs/reproduce/PAPER unless given.")
-    ] = None,
-    ledger: Annotated[
-        Path | None,
-        typer.Option(help="The Markdown file to write; reproduce-PAPER.md beside the records unless given."),
-    ] = None,
-    batch: Annotated[
-        int,
-        typer.Option(min=1, help="Images made at once. Another number may move a pixel by one grey level, no further."),
-    ] = 64,
-    device: Device = "cpu",
-    replace: Annotated[bool, typer.Option(help="Write over records that were made with other settings.")] = False,
-    json: Json = False,
-) -> None:
-    """Run a paper's ablations and test what it claims.
-
-    Exit code 0: fine, 1: a claim is refuted, 3: it cannot be said of one, or of any.
-    """
-    from t2ibench.checks.papers import claims
-    from t2ibench.checks.papers.ledger import as_json, markdown
-    from t2ibench.checks.papers.reproduce import judge
-    from t2ibench.core import files, records
-    from t2ibench.runner.run import RunOptions
-
-    if folder is not None and out is not None:
-        raise UserError("reproduce: --folder runs nothing and --out is where runs go: leave one of them out")
-    runs = out or Path("runs") / "reproduce" / paper
-    claimed, missing = claims.load(paper), dict[str, str]()
-    if folder is not None:
-        rows = records.load(folder)
-    else:
-        options = RunOptions(out=runs, work=runs, batch=batch, device=device, replace=replace)
-        rows = rows_of(claimed, options, missing)
-    judged = judge(claimed, rows, missing)
-    path = ledger or (folder or runs) / f"reproduce-{paper}.md"
-    files.write_whole(path, markdown(judged).encode())
-    if json:
-        print_json(as_json(judged))
-    else:
-        show(judged)
-        stdout().print(Text(str(path), "dim"))
-    raise typer.Exit(judged.exit_code)

@@ -20,26 +20,6 @@ if TYPE_CHECKING:
     from t2ibench.runner.run import CellResult
 
 
-def progress_line(cell: CellResult) -> str:
-    """The line about a finished cell for a person at a terminal."""
-    record, counts = cell.record, cell.record["counts"]
-    what = f"{counts['ok']:,} of {counts['requested']:,} images" + (
-        " [bold red]partial[/]" if record["partial"] else ""
-    )
-    when = f"{cell.seconds:.0f} s" if cell.fresh else "[dim]recorded before[/]"
-    return (
-        f"  {'[green]●[/]' if cell.fresh else '[dim]○[/]'} {escape(record['method'])} seed {record['seed']}  "
-        f"{what}  {when}"
-    )
-
-
-def _of_suite(rows: Sequence[Mapping[str, Any]], name: str | None, folder: Path) -> list[Mapping[str, Any]]:
-    suites = {record["suite"] for record in rows}
-    if name is not None and name not in suites:
-        raise UserError(f"{folder} holds no record of the suite {name!r}{did_you_mean(name, suites)}")
-    return [record for record in rows if name in (None, record["suite"])]
-
-
 class Format(StrEnum):
     terminal = "terminal"
     markdown = "markdown"
@@ -141,3 +121,23 @@ def report(
     rows, audits = _of_suite(records.load(out), suite, out), audits_of(out)
     written = page.write(rows, work, work / suite, audits) + page.write_boards(rows, out / suite, audits)
     print("\n".join(map(str, written)))
+
+
+def progress_line(cell: CellResult) -> str:
+    """The line about a finished cell for a person at a terminal."""
+    record, counts = cell.record, cell.record["counts"]
+    what = f"{counts['ok']:,} of {counts['requested']:,} images" + (
+        " [bold red]partial[/]" if record["partial"] else ""
+    )
+    when = f"{cell.seconds:.0f} s" if cell.fresh else "[dim]recorded before[/]"
+    return (
+        f"  {'[green]●[/]' if cell.fresh else '[dim]○[/]'} {escape(record['method'])} seed {record['seed']}  "
+        f"{what}  {when}"
+    )
+
+
+def _of_suite(rows: Sequence[Mapping[str, Any]], name: str | None, folder: Path) -> list[Mapping[str, Any]]:
+    suites = {record["suite"] for record in rows}
+    if name is not None and name not in suites:
+        raise UserError(f"{folder} holds no record of the suite {name!r}{did_you_mean(name, suites)}")
+    return [record for record in rows if name in (None, record["suite"])]
