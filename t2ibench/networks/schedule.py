@@ -29,7 +29,7 @@ def _epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
 def half(device: torch.device, wanted: bool = True) -> torch.autocast:
     """A context that multiplies in bfloat16, where that is `wanted` and the device has it.
 
-    A processor without bfloat16 emulates it and is twenty times slower, so there the context changes nothing.
+    A processor without bfloat16 emulates it, many times slower, so there the context changes nothing.
     """
     slow = device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.autocast(device.type, torch.bfloat16, enabled=wanted and not slow)
