@@ -13,7 +13,7 @@ from t2ibench.data.split import Split
 from t2ibench.networks.models import Models
 from t2ibench.runner.methods import configured, entry_of, has_functions, needed, takes_part
 from t2ibench.runner.suite import Suite
-from t2ibench.scoring.default_networks import settled, trained_for
+from t2ibench.scoring.default_networks import check_extractors, settled, trained_for
 from t2ibench.scoring.score import Metric, metrics_of
 from t2ibench.tracks.contract import TRACKS, Asked, Prompt, Track, load_track
 
@@ -90,6 +90,7 @@ def prepare(suite: Suite, device: str = "cpu") -> list[Plan]:
     data = read(suite.dataset, suite.reference.split, suite.reference.limit, f"{suite.name}: dataset")
     data = replace(data, networks=trained_for(data.networks, data.train.dataset))
     metrics = settled(metrics, data.networks, data.train.dataset, f"{suite.name}: metrics")
+    check_extractors(metrics, data.networks, data.train.dataset, f"{suite.name}: metrics")
     plans = []
     for track in suite.tracks:
         able = [metric for metric in metrics if track in metric.tracks]

@@ -10,8 +10,8 @@ from typing import Any
 
 from t2ibench.core.errors import UserError
 from t2ibench.data.split import Networks
-from t2ibench.networks import zoo
-from t2ibench.scoring.feature_sets import AUTO
+from t2ibench.networks import inception, zoo
+from t2ibench.scoring.feature_sets import AUTO, no_extractor
 from t2ibench.scoring.score import Metric
 
 CLIP = "ViT-L-14-quickgelu:openai"  # the published CLIP of a metric that does not name another one as PUBLISHED
@@ -55,11 +55,22 @@ def _settled(metric: Metric, networks: Networks, dataset: str, where: str) -> Me
     name = getattr(metric.module, "PUBLISHED", CLIP)
     if published.on_disk(name) is None:
         raise UserError(
-            f"{where}: {metric.name}: {dataset} brings no CLIP to judge it, and the published {name} is not on this "
-            f"disk: "
+            f"{where}: {metric.name}: {dataset} brings no CLIP to judge it, and the published {name} is not on disk: "
             f"{published.advice(name)}; or name another with `clip`: model:FILE of open_clip, or weights of the zoo"
         )
     return replace(metric, config=replace(metric.config, clip=name))
+
+
+def check_extractors(metrics: Sequence[Metric], networks: Networks, dataset: str, where: str) -> None:
+    """Raises UserError if a metric has `extractor: auto` and there is none: no judge of the data set, and no Inception.
+
+    `where` begins the line.
+    """
+    if networks.judge is not None or inception.weights() is not None:
+        return
+    for metric in metrics:
+        if getattr(metric.config, "extractor", None) == AUTO:
+            raise UserError(f"{where}: {metric.name}: {no_extractor(dataset)}")
 
 
 def takes(metric: Any, option: str) -> bool:

@@ -75,12 +75,16 @@ def extractor_of(evidence: Evidence, extractor: str) -> str:
     if inception.weights() is not None:
         return "inception"
     if not evidence.has_judge:
-        raise UserError(
-            f"{inception.missing()}; or name another extractor (`extractor`, --extractor): dinov2:FILE, a CLIP as "
-            f"model:FILE, or "
-            f"weights of the zoo; {evidence.train.dataset} brings none of its own"
-        )
+        raise UserError(no_extractor(evidence.train.dataset))
     return evidence.judge
+
+
+def no_extractor(dataset: str) -> str:
+    """What to say if Inception is not on this disk and the data set brings no extractor of its own."""
+    return (
+        f"{inception.missing()}; or name another extractor (`extractor`, --extractor): dinov2:FILE, a CLIP as "
+        f"model:FILE, or weights of the zoo; {dataset} brings none of its own"
+    )
 
 
 def reference_file(reference: Split) -> ReferenceFile | None:
