@@ -33,7 +33,7 @@ def run(
     work: Work = Path("runs"),
     batch: Annotated[
         int,
-        typer.Option(min=1, help="Images made at once. Another number may move a pixel by one grey level, no further."),
+        typer.Option(min=1, help="Images made at once. Another number may move pixels by one grey level of rounding."),
     ] = 64,
     device: Device = "cpu",
     replace: Annotated[bool, typer.Option(help="Write over records that were made with other settings.")] = False,
