@@ -9,6 +9,10 @@ from t2ibench.core.errors import UserError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Out = Annotated[Path, typer.Option(help="Folder of the records and leaderboards.")]
+Batch = Annotated[
+    int,
+    typer.Option(min=1, help="Images made at once. Another number may move pixels by one grey level of rounding."),
+]
 Work = Annotated[Path, typer.Option(help="Folder of images and journals, and of the HTML page.")]
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from t2ibench.cli.console import out as stdout
 from t2ibench.cli.console import print_json, say
-from t2ibench.cli.options import Device, Json
+from t2ibench.cli.options import Batch, Device, Json
 from t2ibench.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,10 +34,7 @@ def reproduce(
         Path | None,
         typer.Option(help="The Markdown file to write; reproduce-PAPER.md beside the records unless given."),
     ] = None,
-    batch: Annotated[
-        int,
-        typer.Option(min=1, help="Images made at once. Another number may move pixels by one grey level of rounding."),
-    ] = 64,
+    batch: Batch = 64,
     device: Device = "cpu",
     replace: Annotated[bool, typer.Option(help="Write over records that were made with other settings.")] = False,
     json: Json = False,

@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from t2ibench.cli.console import out as stdout
 from t2ibench.cli.console import print_json, say
-from t2ibench.cli.options import Device, Json, Out, Work
+from t2ibench.cli.options import Batch, Device, Json, Out, Work
 from t2ibench.core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -31,10 +31,7 @@ def run(
     suite: Annotated[str, typer.Argument(help="A shipped suite (quick, avatars) or a YAML file.")] = "quick",
     out: Out = Path("runs"),
     work: Work = Path("runs"),
-    batch: Annotated[
-        int,
-        typer.Option(min=1, help="Images made at once. Another number may move pixels by one grey level of rounding."),
-    ] = 64,
+    batch: Batch = 64,
     device: Device = "cpu",
     replace: Annotated[bool, typer.Option(help="Write over records that were made with other settings.")] = False,
     json: Json = False,
