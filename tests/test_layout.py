@@ -128,6 +128,40 @@ def test_the_readme_shows_the_table():
     }
 
 
+LOADER = "core/plugins.py"  # asks plug-ins what they have, for all loaders
+ASKED = {  # who else asks an object for a name that it may lack, or that is known when the code runs: never a plug-in
+    "checks/doctor.py": {"os"},
+    "core/records.py": {"value"},  # an array or a number
+    "core/settings.py": {"hints[key]"},  # the type of a setting
+    "data/image_sets.py": {"os"},
+    "networks/clip/model.py": {"self.model"},  # of open_clip, which has several kinds
+    "networks/identity.py": {"tower"},  # likewise
+    "networks/stylegan2/pickles.py": {"record"},  # of a file
+    "networks/stylegan2/projected.py": {"self"},
+    "networks/training/encoder.py": {"self.config"},
+    "networks/training/stylegan2.py": {"self", "settings"},
+    "runner/plan.py": {"suite"},  # the settings of a track
+    "runner/suite.py": {"file"},
+    "training_metrics.py": {"self"},
+}
+
+
+def asked() -> dict[str, set[str]]:
+    """The first argument of every hasattr and getattr in the rooms, by file."""
+    by_file: dict[str, set[str]] = {}
+    for path in [path for module, path in modules(ROOT).items() if room_of(module) not in PLUGINS]:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("hasattr", "getattr"):
+                by_file.setdefault(path.relative_to(ROOT / "t2ibench").as_posix(), set()).add(ast.unparse(node.args[0]))
+    return by_file
+
+
+def test_only_the_loaders_ask_a_plugin_what_it_has():
+    found = asked()
+    assert found.pop(LOADER) == {"plugin", "thing"}
+    assert found == ASKED
+
+
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """A copy of the code alone."""

@@ -20,10 +20,11 @@ import numpy as np
 import timm
 import torch
 
-from t2ibench.core import cache, plugins
+from t2ibench.core import cache
 from t2ibench.core.settings import configure
 from t2ibench.datasets import avatars
 from t2ibench.networks.models import Models
+from t2ibench.scoring.contract import load_metric
 from t2ibench.scoring.evidence import Evidence, Samples
 from t2ibench.tracks.contract import Prompt
 
@@ -72,8 +73,8 @@ def seconds(work) -> float:
 def score(settings: dict[str, dict[str, str]], count: int) -> None:
     shared = evidence(count)
     for name, own in settings.items():
-        module = plugins.load("metrics", name)
-        module.score(shared, configure(module.Config, own, name))
+        metric = load_metric(name)
+        metric.score(shared, configure(metric.Config, own, name))
 
 
 def extract(name: str, count: int) -> None:

@@ -88,7 +88,7 @@ def compose(
     rows = []
     for name, what in tasks.items():
         wanted = requests(what, a, b, given, numbers)
-        left_out(name, what, wanted[0], method, exact=getattr(maker.method, "needs_parts", False))
+        left_out(name, what, wanted[0], method, exact=maker.method.needs_parts)
         made = made_by(method, maker.method.compose, wanted)
         moves = wanted[0].position != wanted[-1].position
         write_images(out, name, made, range(len(made)) if moves else numbers)
@@ -183,7 +183,7 @@ def source_of(text: str) -> Source:
     if Path(text).exists() or match is None:
         return Source(square(Path(text)))
     name, split_name, row = match[1], match[2], int(match[3])
-    split = opened(name)[0](split_name)
+    split = opened(name).split(split_name)
     if row >= len(split):
         raise UserError(f"{text}: {name} {split_name} has {len(split):,} images, the last is {len(split) - 1}")
     parts = None if split.masks is None else split.masks.read([row])[0]

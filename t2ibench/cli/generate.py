@@ -83,11 +83,11 @@ def show(
     from t2ibench.data.dataset import opened
     from t2ibench.report import sheets
 
-    load, facts = opened(dataset)
-    of_split = load(split)
+    data = opened(dataset)
+    of_split = data.split(split)
     rows = range(min(count, len(of_split)))
     captions = [next(iter(of_split.captions[row]), "(no caption)") for row in rows]
-    path = out or Path(f"{facts['name']}-{split}.png")
+    path = out or Path(f"{data.name}-{split}.png")
     sheets.save(sheets.captioned(list(of_split.images.read(rows)), captions, min(columns, len(rows))), path)
     print(path)
 
@@ -140,8 +140,9 @@ def only_takes_styles(entry: Entry) -> bool:
     """Whether all that the method does with an image is to take its style."""
     from t2ibench.core import plugins
     from t2ibench.runner.methods import has_functions
+    from t2ibench.tracks.contract import load_method
 
-    return not has_functions(entry, EDIT) and hasattr(plugins.load("methods", entry.name).Method, "transfer_style")
+    return not has_functions(entry, EDIT) and plugins.has(load_method(entry.name).Method, ["transfer_style"])
 
 
 def drawn(entry: Entry, neutral: str | None, texts: Sequence[str], columns: Sequence[Column], device: str) -> list[Row]:

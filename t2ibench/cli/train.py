@@ -33,8 +33,9 @@ def train(
     device: Device = "cpu",
 ) -> None:
     """Train weights, with a card. A run that was stopped goes on by the same command."""
+    from t2ibench.core import plugins
     from t2ibench.core.settings import settings_of
-    from t2ibench.data.dataset import available, opened
+    from t2ibench.data.dataset import opened
     from t2ibench.data.split import join
     from t2ibench.networks.models import Models
     from t2ibench.networks.training import loop
@@ -45,12 +46,13 @@ def train(
     part = part_of(name, module, variant)
     given = settings_of(set or []) | ({} if target is None else {"target": target})
     of_data = {key.removeprefix("dataset."): given.pop(key) for key in [*given] if key.startswith("dataset.")}
-    load, facts = opened(dataset, of_data)
-    learn, check = splits_of(part, module, available(dataset, of_data))
-    recipe = module.recipe(part, given, join([load(split) for split in learn]), load(check), Models(device), seed)
+    data = opened(dataset, of_data)
+    learn, check = splits_of(part, module, data.splits)
+    splits = join([data.split(name) for name in learn]), data.split(check)
+    recipe = plugins.complete(loop.FullRecipe, module.recipe(part, given, *splits, Models(device), seed))
     if minutes is None and steps is None:
-        steps = getattr(recipe, "steps", None)
-    weights = f"{getattr(recipe, 'name', getattr(module, 'NAMES', {}).get(part, part))}-{facts['name']}"
+        steps = recipe.steps
+    weights = f"{recipe.name or module.NAMES.get(part, part)}-{data.name}"
     result = loop.fit(recipe, weights, out, minutes=minutes, steps=steps, save_every=save_every)
     print(
         f"{out / weights}.safetensors: sha256 {result.sha256[:12]}…, {result.card['steps']:,} steps in "

@@ -4,6 +4,11 @@ Nothing is imported to list them, and a run imports only those that it uses. A p
 a folder `t2ibench/<kind>/<name>/` with an `__init__.py`. Another package adds its own through the entry point group
 `t2ibench.<kind>`. Each has a frozen dataclass `Config`, which holds the only defaults of its settings. A method with
 several published variants names them, with their settings, under `variants:` in the `paper.yaml` beside it.
+
+What a plug-in holds is its contract, a `typing.Protocol`: `MethodPlugin` (tracks), `MetricPlugin` (scoring),
+`DatasetPlugin` (data), `Training` and `Recipe` (networks/training). A member that has a value there is optional, and
+the value is its default. The loaders read a plug-in by its contract (`by_contract`, `complete`), so all other code
+finds every member in its place and never asks whether it is there.
 """
 
 import ast
@@ -11,16 +16,17 @@ import importlib
 import importlib.metadata
 import importlib.util
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 
 from t2ibench.core.errors import UserError, did_you_mean
 
 KINDS = ("methods", "metrics", "datasets")
+C = TypeVar("C")  # a contract
 
 
 def find(kind: str) -> dict[str, Path | None]:
@@ -78,6 +84,53 @@ def load(kind: str, name: str) -> types.ModuleType:
         return importlib.import_module(f"t2ibench.{kind}.{name}")
     [point] = [point for point in importlib.metadata.entry_points(group=f"t2ibench.{kind}") if point.name == name]
     return importlib.import_module(point.value)
+
+
+def by_contract(contract: type[C], plugin: Any, where: str, **instead: Any) -> C:
+    """A plug-in as its contract states it: the members that it has, and the defaults of those that it lacks.
+
+    contract: a protocol. Its members without a value are abstract functions, and names with a type alone.
+    plugin: a module, or what has the same members. It is left as it is.
+    where: the beginning of an error line.
+    instead: members that replace those of the plug-in.
+
+    Raises UserError for a missing member that has no default.
+    """
+    optional, required = _members(contract)
+    members = {name: getattr(plugin, name) for name in (*required, *optional) if hasattr(plugin, name)} | instead
+    if missing := [name for name in required if name not in members]:
+        raise UserError(
+            f"{where} has no {missing[0]}: {contract.__name__} in {contract.__module__} states what it must have"
+        )
+    held = {name: staticmethod(value) for name, value in members.items()}  # a function of a module takes no self
+    return types.new_class(contract.__name__, (contract,), {}, lambda namespace: namespace.update(held))()
+
+
+def complete(contract: type[C], thing: Any) -> C:
+    """An object of a plug-in's class, with the default of every optional member that it lacks. They go to its class."""
+    for name, default in _members(contract)[0].items():
+        if not hasattr(thing, name):
+            setattr(type(thing), name, default)
+    return thing
+
+
+def has(thing: Any, functions: Sequence[str]) -> bool:
+    """Whether a class or an object of a plug-in has all of these functions."""
+    return all(hasattr(thing, function) for function in functions)
+
+
+def _members(contract: type) -> tuple[dict[str, Any], list[str]]:
+    """The optional members of a contract with their defaults, and the names of the others."""
+    abstract: frozenset[str] = vars(contract)["__abstractmethods__"]
+    optional: dict[str, Any] = {}
+    required: dict[str, None] = {}
+    for base in reversed(contract.__mro__):
+        if base.__module__ in ("builtins", "typing"):
+            continue
+        public = {name: value for name, value in vars(base).items() if not name.startswith("_")}
+        optional |= {name: value for name, value in public.items() if name not in abstract}
+        required |= dict.fromkeys([*vars(base).get("__annotations__", {}), *public])
+    return optional, [name for name in required if name not in optional]
 
 
 def paper(name: str) -> dict[str, Any]:

@@ -28,9 +28,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from t2ibench.core import plugins
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.seeds import derive_seed
 from t2ibench.data.attributes import attribute_of, canonical, indicators
+from t2ibench.data.contract import DatasetPlugin
 from t2ibench.data.rare_pairs import Names, Rules, capped, find_pairs
 from t2ibench.data.split import Split, join
 
@@ -56,21 +58,24 @@ class Settings:
     val_share: float = 0.1
 
 
-@dataclass(frozen=True)
-class HeldOutDataset:
-    """A data set plug-in with the splits described above. Everything else is passed on to the plug-in."""
+def with_held_out(plugin: DatasetPlugin, settings: Settings) -> DatasetPlugin:
+    """A data set plug-in with the splits described above. All else is as the plug-in has it."""
+    made = HeldOut(plugin, settings)
+    return plugins.by_contract(DatasetPlugin, plugin, KEY, load=made.load, splits=made.splits)
 
-    module: Any
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The splits of a plug-in, with pairs held out. They are made once for each Config."""
+
+    plugin: DatasetPlugin
     settings: Settings
     _parts: dict[str, dict[str, Split]] = field(default_factory=dict, compare=False)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.module, name)
 
     def load(self, config: Any, split: str) -> Split:
         """A split. Raises UserError if no pair can be held out, or if too few test images are left to match."""
         if split not in ("train", "val", "test", *MADE):
-            return self.module.load(config, split)
+            return self.plugin.load(config, split)
         if repr(config) not in self._parts:
             divided = self._divided(config)
             self._parts[repr(config)] = {**parts_of(divided, self.settings), "test": divided["test"]}
@@ -80,13 +85,13 @@ class HeldOutDataset:
         return list(dict.fromkeys(["train", "val", "test", *self._plugin_splits(config), *MADE]))
 
     def _plugin_splits(self, config: Any) -> Sequence[str]:
-        return self.module.splits(config) if hasattr(self.module, "splits") else ("train", "val", "test")
+        return ("train", "val", "test") if self.plugin.splits is None else self.plugin.splits(config)
 
     def _divided(self, config: Any) -> dict[str, Split]:
         """Train, val and test before anything is held out."""
-        known, whole = self._plugin_splits(config), self.module.load(config, "train")
+        known, whole = self._plugin_splits(config), self.plugin.load(config, "train")
         shares = {"test": self.settings.test_share, "val": self.settings.val_share}
-        divided = {name: self.module.load(config, name) for name in shares if name in known}
+        divided = {name: self.plugin.load(config, name) for name in shares if name in known}
         place = np.array([derive_seed("division", id) / 2**63 for id in whole.ids])
         for name in [name for name in shares if name not in divided]:
             divided[name] = replace(whole.take(np.flatnonzero(place < shares[name])), name=name)

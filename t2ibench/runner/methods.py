@@ -12,7 +12,8 @@ from t2ibench.core.plugins import Entry
 from t2ibench.data.dataset import Dataset
 from t2ibench.networks.models import Models
 from t2ibench.runner.suite import Suite
-from t2ibench.tracks.contract import TRACKS, Sample, Track, load_track
+from t2ibench.tracks import contract
+from t2ibench.tracks.contract import TRACKS, MethodPlugin, Sample, Track, load_method, load_track
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Method:
 
     @property
     def cost(self) -> Mapping[str, float]:
-        return getattr(self.method, "cost", {})
+        return self.method.cost
 
     def source(self, sample: Sample) -> str:
         return self.track.source(sample.prompt)
@@ -52,8 +53,7 @@ def takes_part(entry: Entry, track: str) -> bool:
 
 def has_functions(entry: Entry, track: str) -> bool:
     """Whether a method has the functions of a track."""
-    method = plugins.load("methods", entry.name).Method
-    return all(hasattr(method, function) for function in TRACKS[track].functions)
+    return plugins.has(load_method(entry.name).Method, TRACKS[track].functions)
 
 
 def needed(track: str) -> str:
@@ -67,9 +67,9 @@ def entry_of(suite: Suite, id: str) -> Entry:
     return known[id] if id in known else Entry(id, *plugins.method_ids()[id], "method")
 
 
-def configured(entry: Entry, where: str) -> tuple[Any, Any]:
+def configured(entry: Entry, where: str) -> tuple[MethodPlugin, Any]:
     """The module of a method and its checked settings. No weights are loaded."""
-    module = plugins.load("methods", entry.name)
+    module = load_method(entry.name)
     return module, settings.configure(module.Config, entry.settings, f"{where}: {entry.id}")
 
 
@@ -82,12 +82,11 @@ def method_maker(entry: Entry, track: str, where: str, device: str, data: Datase
     if not has_functions(entry, track):
         raise UserError(f"{where}: {entry.id} has no {needed(track)}, so it cannot take part in the track {track}")
     models = Models(device)
-    method = module.Method(config, models)
-    trained_on = getattr(method, "trained_on", ())
+    method = plugins.complete(contract.Method, module.Method(config, models))
     identity = {
         "name": entry.name,
         "config": asdict(config),
         "weights": {name: used["sha256"] for name, used in models.used.items()},
     }
-    names = [trained_on] if isinstance(trained_on, str) else list(trained_on)
+    names = [method.trained_on] if isinstance(method.trained_on, str) else list(method.trained_on)
     return Method(method, load_track(track), identity, models.used, names, data)

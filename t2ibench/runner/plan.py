@@ -8,7 +8,7 @@ from typing import Any
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.core.plugins import Entry
-from t2ibench.data.dataset import HELD_OUT, LESSONS, Dataset, read
+from t2ibench.data.dataset import HELD_OUT, LESSONS, Dataset, opened
 from t2ibench.data.split import Split
 from t2ibench.networks.models import Models
 from t2ibench.runner.methods import configured, entry_of, has_functions, needed, takes_part
@@ -87,7 +87,14 @@ def prepare(suite: Suite, device: str = "cpu") -> list[Plan]:
                 f"{suite.name}: metrics: {metric.name} can score {' and '.join(metric.tracks)}, expected one of "
                 f"{', '.join(suite.tracks)}"
             )
-    data = read(suite.dataset, suite.reference.split, suite.reference.limit, f"{suite.name}: dataset")
+    data = opened(
+        suite.dataset.name,
+        suite.dataset.settings,
+        f"{suite.name}: dataset",
+        reference=suite.reference.split,
+        limit=suite.reference.limit,
+    )
+    data.split(None)  # a reference that cannot be read is an error now, and not after the first images
     data = replace(data, networks=trained_for(data.networks, data.train.dataset))
     metrics = settled(metrics, data.networks, data.train.dataset, f"{suite.name}: metrics")
     check_extractors(metrics, data.networks, data.train.dataset, f"{suite.name}: metrics")

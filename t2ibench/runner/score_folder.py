@@ -9,13 +9,13 @@ from torch import Tensor
 
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
-from t2ibench.data.dataset import configured
+from t2ibench.data.dataset import opened
 from t2ibench.data.split import Networks, Split
 from t2ibench.networks.models import Models
 from t2ibench.runner.journal import Outcome
 from t2ibench.runner.record import assemble
 from t2ibench.runner.run import FULL_COVERAGE
-from t2ibench.scoring.default_networks import networks_of, settled
+from t2ibench.scoring.default_networks import settled, trained_for
 from t2ibench.scoring.evidence import Samples
 from t2ibench.scoring.reference_files import ReferenceFile
 from t2ibench.scoring.score import score
@@ -70,9 +70,10 @@ def score_folder(
     wanted = asked_metrics(metrics or (WITHOUT_REFERENCE if alone else WITH_REFERENCE), extractor, clip)
     models, networks = Models(device), Networks()
     if dataset is not None:
-        name, module, config, told = configured(dataset, None)
-        train, real, facts = module.load(config, "train"), module.load(config, "test"), {"name": name, "config": told}
-        networks, size = networks_of(module, train.dataset), size or int(real.images.read([0]).shape[-1])
+        data = opened(dataset)
+        train, real, facts = data.train, data.reference, {"name": data.name, "config": data.config}
+        networks = trained_for(data.networks, train.dataset)
+        size = size or int(real.images.read([0]).shape[-1])
     else:
         train = real = no_images() if reference is None else real_images(reference, size)
         facts = {

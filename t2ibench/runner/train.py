@@ -1,32 +1,32 @@
 """What can be trained, by name, and on which splits."""
 
 import importlib
-import types
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from t2ibench.core import plugins
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.networks.training.loop import Training
 
 TRAINING = Path(__file__).parent.parent / "networks" / "training"
 
 
-def splits_of(part: str, module: Any, available: Collection[str] | None) -> tuple[list[str], str]:
+def splits_of(part: str, module: Training, available: Collection[str] | None) -> tuple[list[str], str]:
     """The splits that a part learns from, and the split that it is checked on.
 
     These are the splits that its recipe asks for, as far as the data set has them; else train and val.
 
     available: the splits of the data set; None where it does not list them.
     """
-    wanted, check = getattr(module, "SPLITS", {}).get(part, (("train",), "val"))
+    wanted, check = module.SPLITS.get(part, (("train",), "val"))
     if available is None:
         return ["train"], "val"
     learn = [split for split in wanted if split in available]
     return learn or ["train"], check if check in available else "val"
 
 
-def recipes(name: str) -> types.ModuleType:
+def recipes(name: str) -> Training:
     """The module of a method, or of a network that methods share, that can be trained."""
     networks = {path.stem for path in TRAINING.glob("*.py") if "\ndef recipe(" in path.read_text("utf-8")}
     known = plugins.find("methods")
@@ -37,12 +37,12 @@ def recipes(name: str) -> types.ModuleType:
         if name in networks
         else plugins.load("methods", name)
     )
-    if not hasattr(module, "recipe"):
+    if not plugins.has(module, ["recipe"]):
         raise UserError(f"{name} has no recipe, so it cannot be trained")
-    return module
+    return plugins.by_contract(Training, module, f"train {name}")
 
 
-def part_of(name: str, module: Any, variant: str | None) -> str:
+def part_of(name: str, module: Training, variant: str | None) -> str:
     """The part to train. Where none is named, it is the only part, or the part with the name of the module.
 
     Raises UserError where a name is needed, or is unknown.

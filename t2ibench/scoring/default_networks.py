@@ -6,31 +6,20 @@ the caption of a photograph, and gives every image the same score.
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from typing import Any
 
 from t2ibench.core.errors import UserError
 from t2ibench.data.split import Networks
 from t2ibench.networks import inception, zoo
+from t2ibench.scoring.contract import MetricPlugin
 from t2ibench.scoring.feature_sets import AUTO, no_extractor
 from t2ibench.scoring.score import Metric
 
-CLIP = "ViT-L-14-quickgelu:openai"  # the published CLIP of a metric that does not name another one as PUBLISHED
-
-
-def networks_of(module: Any, dataset: str) -> Networks:
-    """The networks of a data set; each may be None.
-
-    A network of the zoo that was trained for a data set of this name is preferred to the one that the plug-in ships in
-    NETWORKS.
-
-    module: the plug-in.
-    dataset: name of the data set.
-    """
-    return trained_for(getattr(module, "NETWORKS", Networks()), dataset)
-
 
 def trained_for(shipped: Networks, dataset: str) -> Networks:
-    """The networks that a data set ships, or those of the zoo that were trained for a data set of this name."""
+    """The networks that a data set ships, or those of the zoo that were trained for a data set of this name.
+
+    Each may be None. A network that was trained for the name is preferred.
+    """
     available = zoo.available()
     judge, clip = f"attribute-judge-{dataset}", f"clip-judge-{dataset}"
     return Networks(judge if judge in available else shipped.judge, clip if clip in available else shipped.clip)
@@ -46,13 +35,13 @@ def settled(metrics: Sequence[Metric], networks: Networks, dataset: str, where: 
 
 
 def _settled(metric: Metric, networks: Networks, dataset: str, where: str) -> Metric:
-    if getattr(metric.config, "clip", None) != AUTO:
+    if metric.settings.get("clip") != AUTO:
         return metric
     if networks.clip is not None:
         return replace(metric, config=replace(metric.config, clip=networks.clip))
     from t2ibench.networks.clip import published
 
-    name = getattr(metric.module, "PUBLISHED", CLIP)
+    name = metric.plugin.PUBLISHED
     if published.on_disk(name) is None:
         raise UserError(
             f"{where}: {metric.name}: {dataset} brings no CLIP to judge it, and the published {name} is not on disk: "
@@ -69,10 +58,10 @@ def check_extractors(metrics: Sequence[Metric], networks: Networks, dataset: str
     if networks.judge is not None or inception.weights() is not None:
         return
     for metric in metrics:
-        if getattr(metric.config, "extractor", None) == AUTO:
+        if metric.settings.get("extractor") == AUTO:
             raise UserError(f"{where}: {metric.name}: {no_extractor(dataset)}")
 
 
-def takes(metric: Any, option: str) -> bool:
-    """Whether the settings of a metric have an option such as `clip` or `extractor`. metric: the plug-in."""
+def takes(metric: MetricPlugin, option: str) -> bool:
+    """Whether the settings of a metric have an option such as `clip` or `extractor`."""
     return option in {field.name for field in fields(metric.Config)}

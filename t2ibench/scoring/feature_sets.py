@@ -89,8 +89,7 @@ def no_extractor(dataset: str) -> str:
 
 def reference_file(reference: Split) -> ReferenceFile | None:
     """The file of statistics that stands for a reference; None for a reference of images."""
-    images = getattr(reference, "images", None)
-    return images if isinstance(images, ReferenceFile) else None
+    return reference.images if isinstance(reference.images, ReferenceFile) else None
 
 
 def sets_of(

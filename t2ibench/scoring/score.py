@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from t2ibench.core import plugins, settings
+from t2ibench.core import settings
 from t2ibench.core.errors import UserError
 from t2ibench.core.plugins import Entry
 from t2ibench.core.progress import track
 from t2ibench.core.records import Estimate, canonical
 from t2ibench.data.split import Split
+from t2ibench.scoring.contract import MetricPlugin, load_metric
 from t2ibench.scoring.evidence import Evidence
 from t2ibench.tracks.contract import Prompt
 
@@ -20,36 +21,39 @@ class Metric:
     """A metric with its settings.
 
     name: name of the plug-in.
-    module: the plug-in.
-    config: its settings, an instance of `module.Config`.
+    plugin: the plug-in.
+    config: its settings, an instance of `plugin.Config`.
     """
 
     name: str
-    module: Any
+    plugin: MetricPlugin
     config: Any
 
     @property
     def tracks(self) -> Sequence[str]:
         """The tracks whose samples it can score."""
-        return getattr(self.module, "TRACKS", ("text_to_image",))
+        return self.plugin.TRACKS
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return asdict(self.config)
 
     @property
     def identity(self) -> dict[str, Any]:
-        return {"name": self.name, **asdict(self.config)}
+        return {"name": self.name, **self.settings}
 
     def prompts(self, train: Split, reference: Split) -> list[Prompt]:
         """The prompts that this metric needs in addition to the captions of the suite."""
-        return self.module.prompts(train, reference, self.config) if hasattr(self.module, "prompts") else []
+        return self.plugin.prompts(train, reference, self.config)
 
 
 def metrics_of(entries: Sequence[Entry], where: str) -> list[Metric]:
     """Import and configure metrics; `where` begins the line of an error in their settings."""
     metrics = []
     for entry in entries:
-        module = plugins.load("metrics", entry.name)
-        metrics.append(
-            Metric(entry.name, module, settings.configure(module.Config, entry.settings, f"{where}: {entry.name}"))
-        )
+        plugin = load_metric(entry.name)
+        config = settings.configure(plugin.Config, entry.settings, f"{where}: {entry.name}")
+        metrics.append(Metric(entry.name, plugin, config))
     return metrics
 
 
@@ -77,7 +81,7 @@ def score(evidence: Evidence, metrics: Sequence[Metric], *, partial: bool) -> Sc
     for metric in track(metrics, "score with each metric"):
         started = time.perf_counter()
         try:
-            estimates: Mapping[str, Estimate] = metric.module.score(evidence, metric.config)
+            estimates: Mapping[str, Estimate] = metric.plugin.score(evidence, metric.config)
         except (UserError, ValueError) as error:
             if not partial:
                 raise UserError(f"{metric.name}: {error}") from error

@@ -21,6 +21,7 @@ from t2ibench.data.split import Networks, Split
 from t2ibench.data.stores import ArrayImages
 from t2ibench.networks.models import Models
 from t2ibench.scoring import reference_files
+from t2ibench.scoring.contract import load_metric
 from t2ibench.scoring.default_networks import settled, takes
 from t2ibench.scoring.evidence import Evidence, Samples
 from t2ibench.scoring.score import Metric, metrics_of
@@ -62,7 +63,7 @@ def score_images(
     estimates: dict[str, Estimate] = {}
     for metric in configured:
         try:
-            estimates |= metric.module.score(evidence, metric.config)
+            estimates |= metric.plugin.score(evidence, metric.config)
         except ValueError as error:
             raise UserError(f"{metric.name}: {error}") from error
     return estimates
@@ -79,7 +80,7 @@ def asked_metrics(names: Sequence[str], extractor: str | None = None, clip: str 
         if name not in available:
             raise UserError(f"--metrics: no metric is called {name!r}{did_you_mean(name, available)}")
     options = {key: value for key, value in (("extractor", extractor), ("clip", clip)) if value is not None}
-    able = {name: [key for key in options if takes(plugins.load("metrics", name), key)] for name in names}
+    able = {name: [key for key in options if takes(load_metric(name), key)] for name in names}
     metrics = metrics_of(
         [Entry(name, name, {key: options[key] for key in able[name]}, "metric") for name in names], "score"
     )
@@ -100,11 +101,7 @@ def asked_metrics(names: Sequence[str], extractor: str | None = None, clip: str 
 
 def check_texts(made: Split, metrics: Sequence[Metric]) -> None:
     """Raise UserError if a metric reads texts and an image has none."""
-    if unread := [
-        m.name
-        for m in metrics
-        if getattr(m.module, "READS_TEXTS", False) and not all(any(texts) for texts in made.captions)
-    ]:
+    if unread := [m.name for m in metrics if m.plugin.READS_TEXTS and not all(any(texts) for texts in made.captions)]:
         raise UserError(
             f"{unread[0]} reads the texts of the images, and there are none: give --prompts, or leave it out of "
             f"--metrics"

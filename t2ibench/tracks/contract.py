@@ -1,4 +1,5 @@
-"""The contract of each track: what a request holds, and what a method must have to take part.
+"""The contract of a method: what its module and its class hold, what a request of each track holds, and what a method
+must have to take part.
 
 A method takes part in a track if it has the functions of that track. It returns images as uint8 [B, 3, H, W]: what is
 scored is what is saved. The module t2ibench/tracks/<track>.py says how a track asks for its samples.
@@ -17,6 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+from t2ibench.core import plugins
 
 if TYPE_CHECKING:  # suites are listed without torch
     import numpy as np
@@ -55,6 +58,46 @@ class Prompt:
     images: int = 1
     reference: str | None = None
     tags: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Method(Protocol):
+    """What the class `Method` of a method may have besides the functions of its tracks, which are stated below.
+
+    trained_on: the data sets that its networks were trained on, as text, for the record.
+    cost: seconds that do not count as the time of any image, as `Maker.cost` states them.
+    needs_parts: whether it cannot compose an image from an instance map without the exact parts of the sources.
+    """
+
+    trained_on: str | Sequence[str] = ()
+    cost: Mapping[str, float] = {}
+    needs_parts: bool = False
+
+
+class MethodPlugin(Protocol):
+    """The module `methods/<name>.py`. One that can be trained also has what `t2ibench.networks.training` asks for.
+
+    Config: the settings, a frozen dataclass. They decide the images: no path of a cache, no device and no batch size.
+    Method: its class, (config, models) -> a method. It takes its networks from `models`, an object of
+        `t2ibench.networks.models.Models`, which notes them for the record and holds the device. Raises UserError for
+        settings that do not fit together.
+    """
+
+    Config: type[Any]
+    Method: Callable[[Any, Any], Any]
+
+
+def load_method(name: str) -> MethodPlugin:
+    """A method by its name. Raises UserError for an unknown name, and for a module without a `Config` or `Method`."""
+    return plugins.by_contract(MethodPlugin, plugins.load("methods", name), f"methods: {name}")
+
+
+@runtime_checkable
+class StyleTransferMethod(Protocol):
+    """A method that draws images anew, in the words of a text. No track asks for it, only the command `generate`."""
+
+    def transfer_style(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+        """uint8 [B, 3, H, W] in and out. Row i depends on image i and prompt i alone."""
+        ...
 
 
 @dataclass(frozen=True)

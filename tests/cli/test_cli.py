@@ -297,7 +297,7 @@ def test_a_recipe_learns_from_the_splits_it_wants_where_the_data_has_them():
     )
     assert splits_of("judge", module, ["train", "val"]) == (["train"], "val")
     assert splits_of("judge", module, None) == (["train"], "val")
-    assert splits_of("other", types.SimpleNamespace(), ["train", "val", "test"]) == (["train"], "val")
+    assert splits_of("other", types.SimpleNamespace(SPLITS={}), ["train", "val", "test"]) == (["train"], "val")
 
 
 def test_the_part_called_as_the_module_is_trained_where_none_is_named():

@@ -13,11 +13,13 @@ from no_images import NoImages
 from PIL import Image
 
 from t2ibench.core.errors import UserError
-from t2ibench.data import dataset
-from t2ibench.data.dataset import dataset_of
-from t2ibench.data.held_out import HeldOutDataset, Settings, chosen, shows
+from t2ibench.core.plugins import by_contract
+from t2ibench.data.contract import DatasetPlugin
+from t2ibench.data.dataset import dataset_of, opened
+from t2ibench.data.held_out import HeldOut, Settings, chosen, shows, with_held_out
 from t2ibench.data.rare_pairs import find_pairs
 from t2ibench.data.split import Split, Vocabulary
+from t2ibench.datasets import image_folder
 from t2ibench.runner import suite
 
 VALUES = {"hat": ("red", "blue", "none"), "coat": ("long", "short"), "mood": ("glad", "grim"), "sky": ("clear", "dull")}
@@ -46,7 +48,10 @@ SPLITS = {
     "extra": split("extra", 50, 3),
 }
 PEOPLE = SimpleNamespace(
-    load=lambda config, name: SPLITS[name], splits=lambda config: list(SPLITS), texts=lambda: "kept"
+    Config=SimpleNamespace,
+    load=lambda config, name: SPLITS[name],
+    splits=lambda config: list(SPLITS),
+    domain_texts=lambda config: {"people": "kept"},
 )
 
 
@@ -56,7 +61,7 @@ def values(split: Split, attribute: str) -> pd.Series:
 
 
 def people(settings: Settings, module=PEOPLE) -> dict[str, Split]:
-    held_out = HeldOutDataset(module, settings)
+    held_out = HeldOut(module, settings)
     return {
         name: held_out.load("config", name) for name in ("train", "val", "test", "test-seen", "test-unseen", "held-out")
     }
@@ -131,9 +136,11 @@ def test_a_held_out_pair_becomes_the_rarest_of_the_table_that_is_left():
 
 
 def test_what_else_a_data_set_can_do_it_still_can():
-    held_out = HeldOutDataset(PEOPLE, NAMED)
-    assert held_out.texts() == "kept"
-    assert not hasattr(held_out, "pair_images")
+    held_out = with_held_out(by_contract(DatasetPlugin, PEOPLE, "people"), NAMED)
+    assert held_out.domain_texts is not None
+    assert held_out.splits is not None
+    assert held_out.domain_texts("config") == {"people": "kept"}
+    assert held_out.pair_images is None
     assert held_out.load("config", "extra") is SPLITS["extra"]
     assert held_out.splits("config") == ["train", "val", "test", "extra", "test-seen", "test-unseen", "held-out"]
 
@@ -197,7 +204,7 @@ def test_a_suite_holds_pairs_out_of_a_folder_of_images(tmp_path):
         "prompts": {"split": "test-unseen", "captions": 3},
     }
     wanted = suite.parse(content, "s", "", "s.yaml")
-    data = dataset.read(wanted.dataset, wanted.reference.split, wanted.reference.limit, "s: dataset")
+    data = opened(wanted.dataset.name, wanted.dataset.settings, reference=wanted.reference.split)
     assert not shows(data.train, [("colour=red", "size=large")]).any()
     assert set(values(data.train, "colour")) == {"red", "blue"}
     asked = data.split("test-unseen")
@@ -220,7 +227,7 @@ def test_a_folder_with_splits_keeps_them(tmp_path):
 
 def test_without_the_key_a_data_set_is_itself_and_its_record_is_as_before(tmp_path):
     module, config, told = dataset_of("image_folder", {"root": str(tmp_path)}, "here")
-    assert module.__name__ == "t2ibench.datasets.image_folder"
+    assert module.load is image_folder.load
     assert told == {"root": tmp_path, "size": 64}
     assert config == module.Config(tmp_path)
 

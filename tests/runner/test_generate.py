@@ -13,11 +13,13 @@ from gan_cls_data import TINY, write_tiny_weights
 from torch import Tensor
 
 from t2ibench.core.errors import PartlyFailed, UserError
+from t2ibench.core.plugins import complete
 from t2ibench.methods import gan_cls
 from t2ibench.networks.models import Models
 from t2ibench.runner.generate import generate
 from t2ibench.runner.journal import Store
 from t2ibench.runner.methods import Method
+from t2ibench.tracks import contract
 from t2ibench.tracks.contract import Prompt, Sample, load_track
 
 SAMPLES = [Sample(Prompt(text, text), 0, seed) for seed, text in enumerate(["a", "banana", "b", "c"])]
@@ -78,7 +80,12 @@ def gan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], Method]
     """Makes a method with networks in it, anew each time."""
     monkeypatch.setenv("T2IBENCH_WEIGHTS", str(tmp_path))
     write_tiny_weights(tmp_path, TINY)
-    return lambda: Method(gan_cls.Method(gan_cls.Config(weights="tiny-gan"), Models()), load_track("text_to_image"), {})
+
+    def made() -> Method:
+        method = complete(contract.Method, gan_cls.Method(gan_cls.Config(weights="tiny-gan"), Models()))
+        return Method(method, load_track("text_to_image"), {})
+
+    return made
 
 
 def images(maker: Method, folder: Path, batch: int) -> np.ndarray:

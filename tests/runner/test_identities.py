@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 
 from t2ibench.checks.papers import claims
-from t2ibench.core import plugins, records
+from t2ibench.core import records
+from t2ibench.data.contract import load_dataset
 from t2ibench.methods import stylet2i
 from t2ibench.metrics import clip_score
 from t2ibench.networks import zoo
 from t2ibench.runner.methods import configured, entry_of
 from t2ibench.runner.suite import Suite, load
-from t2ibench.scoring.default_networks import networks_of, settled
+from t2ibench.scoring.default_networks import settled, trained_for
 from t2ibench.scoring.score import metrics_of
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -40,7 +41,7 @@ def suite_of(path: Path) -> Suite:
 
 
 def metrics_identity(suite: Suite, track: str) -> list[dict[str, Any]]:
-    networks = networks_of(plugins.load("datasets", suite.dataset.name), suite.dataset.name)
+    networks = trained_for(load_dataset(suite.dataset.name).NETWORKS, suite.dataset.name)
     metrics = settled(metrics_of(suite.metrics, suite.name), networks, suite.dataset.name, suite.name)
     return [metric.identity for metric in metrics if track in metric.tracks]
 

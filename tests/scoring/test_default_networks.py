@@ -4,7 +4,6 @@ named, or one line.
 
 import json
 import logging
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,10 +23,12 @@ from t2ibench.datasets import avatars
 from t2ibench.metrics import clip_score, cmmd
 from t2ibench.networks.clip import Clip, published
 from t2ibench.networks.models import Models
-from t2ibench.scoring.default_networks import CLIP, networks_of, settled
+from t2ibench.scoring.contract import MetricPlugin
+from t2ibench.scoring.default_networks import settled, trained_for
 from t2ibench.scoring.evidence import Evidence
 from t2ibench.scoring.score import metrics_of
 
+CLIP = MetricPlugin.PUBLISHED
 CAPTIONS = ["a cat on a sofa", "a rocket above the sea", "a plate of noodles", "two dogs in the snow"]
 
 
@@ -185,7 +186,7 @@ def test_a_suite_over_a_folder_without_networks_is_refused_before_an_image_is_ma
 
 
 def test_avatars_bring_their_own_and_identities_stay():
-    own = networks_of(avatars, "avatars")
+    own = trained_for(avatars.NETWORKS, "avatars")
     assert own == Networks("attribute-judge-avatars", "clip-judge-avatars")
     metrics = metrics_of([Entry(name, name, {}, "metric") for name in ("clip_score", "cmmd", "fid")], "avatars.yaml")
     configs = [metric.config for metric in settled(metrics, own, "avatars", "avatars.yaml")]
@@ -199,7 +200,7 @@ def test_avatars_bring_their_own_and_identities_stay():
 def test_networks_that_were_trained_for_a_data_set_are_its_own(monkeypatch, tmp_path):
     (tmp_path / "clip-judge-birds.safetensors").write_bytes(b"")
     monkeypatch.setenv("T2IBENCH_WEIGHTS", str(tmp_path))
-    assert networks_of(SimpleNamespace(), "birds") == Networks(None, "clip-judge-birds")
+    assert trained_for(Networks(), "birds") == Networks(None, "clip-judge-birds")
 
 
 def test_no_judge_is_one_line():

@@ -26,6 +26,7 @@ from t2ibench.networks.clip import Clip
 from t2ibench.networks.clip.preprocess import Preprocess
 from t2ibench.networks.extractors import find
 from t2ibench.networks.models import JUDGE, JUDGE_CLIP, Models
+from t2ibench.scoring.contract import load_metric
 from t2ibench.scoring.evidence import Evidence
 from t2ibench.stats import frechet, intervals
 
@@ -198,9 +199,9 @@ class Probes:
 
     def _score(self, name: str) -> dict[str, float]:
         if name not in self._scores:
-            module = plugins.load("metrics", name)
-            estimates = module.score(
-                self.evidence, settings.configure(module.Config, METRICS[name][0], f"drift: {name}")
+            metric = load_metric(name)
+            estimates = metric.score(
+                self.evidence, settings.configure(metric.Config, METRICS[name][0], f"drift: {name}")
             )
             self._scores[name] = {id: estimate.value for id, estimate in estimates.items()}
         return self._scores[name]

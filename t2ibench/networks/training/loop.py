@@ -11,7 +11,8 @@ import pickle
 import platform
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,9 +21,12 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
+from t2ibench.core import plugins
 from t2ibench.core.errors import UserError
 from t2ibench.core.version import __version__
+from t2ibench.data.split import Split
 from t2ibench.networks import weights
+from t2ibench.networks.models import Models
 
 log = logging.getLogger(__name__)
 
@@ -31,17 +35,13 @@ class Recipe(Protocol):
     """The training of one network.
 
     settings: everything that decides the result. A checkpoint with other settings is refused.
-
-    Optional members:
-    facts: entries of the card that only the recipe knows, such as `data`, `seed` and `optimised_for`.
-    keep_every: the weights are also written after every so many steps.
-    name: the name of the weights.
-    steps: the budget if the command `train` is given none.
     """
 
     @property
+    @abstractmethod
     def settings(self) -> Mapping[str, Any]: ...
 
+    @abstractmethod
     def step(self, index: int, progress: float) -> dict[str, float]:
         """Do optimisation step `index` and return its losses by name.
 
@@ -49,23 +49,63 @@ class Recipe(Protocol):
         """
         ...
 
+    @abstractmethod
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs: tensors, numbers, strings, and lists and dicts of them."""
         ...
 
+    @abstractmethod
     def load_state(self, state: dict[str, Any]) -> None: ...
 
+    @abstractmethod
     def preview(self) -> Tensor | None:
         """Images that show the progress, uint8 [N, 3, H, W]; None for a network that makes no images."""
         ...
 
+    @abstractmethod
     def result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The final weights, and the config of the network that they belong to."""
         ...
 
+    @abstractmethod
     def validate(self) -> dict[str, Any]:
         """Validation numbers on held-out data, for the card."""
         ...
+
+
+class FullRecipe(Recipe, Protocol):
+    """A recipe with what it may have besides. The values are the defaults.
+
+    facts: entries of the card that only the recipe knows, such as `data`, `seed` and `optimised_for`.
+    keep_every: the weights are also written after every so many steps; 0: only at the end.
+    name: the name of the weights; None: that of the part.
+    steps: the budget if the command `train` is given none.
+    """
+
+    facts: Mapping[str, Any] = {}
+    keep_every: int = 0
+    name: str | None = None
+    steps: int | None = None
+
+
+class Training(Protocol):
+    """What a module has from which `t2ibench train` makes weights: a method, or one of this folder.
+
+    PARTS: the names of the networks that it can train.
+    NAMES: the name of the weights of a part, where it is not that of the part. "-<data set>" is added to it.
+    SPLITS: for a part, the splits that it learns from, and the one that it is checked on. Those that a data set does
+        not have are left out.
+    """
+
+    PARTS: Sequence[str]
+    NAMES: Mapping[str, str] = {}
+    SPLITS: Mapping[str, tuple[Sequence[str], str]] = {}
+
+    @abstractmethod
+    def recipe(
+        self, part: str, settings: Mapping[str, Any], train: Split, val: Split, models: Models, seed: int
+    ) -> Recipe:
+        """The training of a part. Raises UserError for a wrong setting, and for data from which it cannot learn."""
 
 
 def fit(
@@ -105,13 +145,13 @@ def fit(
             f"{folder}: another process is training {name} there: wait for it, or use another --out"
         ) from error
     try:
-        return _fit(recipe, name, out, minutes, steps, save_every, card or {})
+        return _fit(plugins.complete(FullRecipe, recipe), name, out, minutes, steps, save_every, card or {})
     finally:
         lock.release()
 
 
 def _fit(
-    recipe: Recipe,
+    recipe: FullRecipe,
     name: str,
     out: Path,
     minutes: float | None,
@@ -121,7 +161,6 @@ def _fit(
 ) -> weights.Weights:
     folder = out / name
     index, spent = _resume(recipe, folder / "checkpoint.pt")
-    keep_every = getattr(recipe, "keep_every", 0)
     saved = time.monotonic()
     from t2ibench.core.progress import bar
 
@@ -138,7 +177,7 @@ def _fit(
                 )
             index, spent = index + 1, spent + time.monotonic() - started
             advance(spent, losses)
-            if keep_every and index % keep_every == 0:
+            if recipe.keep_every and index % recipe.keep_every == 0:
                 _write(recipe, folder / f"step-{index:05d}.safetensors", index, spent, card)
             if time.monotonic() - saved > save_every:
                 _save(recipe, folder, index, spent, losses)
@@ -149,10 +188,10 @@ def _fit(
     return _write(recipe, out / f"{name}.safetensors", index, spent, card)
 
 
-def _write(recipe: Recipe, path: Path, index: int, spent: float, card: Mapping[str, Any]) -> weights.Weights:
+def _write(recipe: FullRecipe, path: Path, index: int, spent: float, card: Mapping[str, Any]) -> weights.Weights:
     tensors, config = recipe.result()
     run = {"steps": index, "minutes": round(spent / 60, 2), "recipe": dict(recipe.settings), "machine": _machine()}
-    full = {**run, **getattr(recipe, "facts", {}), **card, "validation": recipe.validate()}
+    full = {**run, **recipe.facts, **card, "validation": recipe.validate()}
     return weights.write(path, tensors, config, full)
 
 
