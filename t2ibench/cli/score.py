@@ -43,7 +43,7 @@ def score(
     clip: Annotated[
         str | None,
         typer.Option(
-            help="Which CLIP scores: model:tag or model:FILE of open_clip, the zoo's; else the published one."
+            help="Which CLIP scores: a published file, model:tag or model:FILE of open_clip, the zoo's; else OpenAI's."
         ),
     ] = None,
     size: Annotated[

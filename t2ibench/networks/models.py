@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from t2ibench.networks import weights as weight_files
+from t2ibench.networks import zoo
 
 if TYPE_CHECKING:
     from t2ibench.networks.attribute_judge import AttributeJudge
@@ -44,14 +45,19 @@ class Models:
         return self._weights[name]
 
     def clip(self, name: str = JUDGE_CLIP) -> Clip:
-        """A CLIP of the zoo by its name, or one of open_clip as `model:tag` or `model:file`.
+        """A CLIP by its name.
 
+        name: of the zoo; a published file or folder, such as OpenAI's `ViT-B-32.pt`; or `model:tag` or `model:file`
+            of open_clip.
         Raises UserError for an unknown name, and for weights that are missing or damaged.
         """
-        from t2ibench.networks.clip import Clip
+        from t2ibench.networks.clip import Clip, files
 
         if name not in self._clips:
-            if ":" in name:
+            if name not in zoo.available() and files.is_path(name):
+                self._clips[name] = clip = Clip.from_file(name, self.device)
+                self.used[name] = {"sha256": clip.sha256, "data": Path(name).name, "optimised_for": None}
+            elif ":" in name:
                 self._clips[name] = clip = Clip.from_open_clip(name, self.device)
                 self.used[name] = {"sha256": clip.sha256, "data": name, "optimised_for": None}
             else:

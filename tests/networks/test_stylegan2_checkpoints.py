@@ -100,7 +100,56 @@ def test_a_missing_mean_is_estimated_and_said(tmp_path, tiny, caplog):
     assert torch.equal(one, two)
     w = tiny.mapping(torch.randn(16_384, 12))
     assert ((one - w.mean(0)) / w.std(0)).abs().max() < 0.05  # their difference has a standard error of 0.011
-    assert "has no latent_avg" in caplog.text
+    assert "has no mean w" in caplog.text
+
+
+def test_missing_noise_maps_are_drawn_once_for_all_and_said(tmp_path, tiny, caplog):
+    """As in the published FFHQ-256, whose file is older than the maps; its strengths are trained."""
+    for block in tiny.blocks.values():
+        for name, layer in block.items():
+            if name != "torgb":
+                layer.noise_strength.fill_(0.3)
+    path = tmp_path / "550000.pt"
+    checkpoints.save(path, tiny, {})
+    content = torch.load(path)
+    content["g_ema"] = {key: value for key, value in content["g_ema"].items() if not key.startswith("noises.")}
+    torch.save(content, path)
+    one, two = checkpoints.load(path), checkpoints.load(path)
+    assert one.config == TINY
+    assert "has no noise maps" in caplog.text
+    maps = {key: value for key, value in one.state_dict().items() if key.endswith("noise_const")}
+    assert len(maps) == 5
+    assert all(torch.equal(value, two.state_dict()[key]) for key, value in maps.items())
+    joined = torch.cat([value.flatten() for value in maps.values()])
+    assert abs(float(joined.mean())) < 0.15  # 656 values: a standard error of 0.04
+    assert abs(float(joined.std()) - 1) < 0.15
+    s = torch.randn(2, TINY.style_channels)
+    given = [value[None, None] for value in maps.values()]
+    torch.testing.assert_close(one.synthesis(s), tiny.synthesis(s, given), atol=1e-5, rtol=1e-4)
+    content["g_ema"]["noises.noise_0"] = torch.zeros(1, 1, 4, 4)  # some of them is a damaged file
+    torch.save(content, path)
+    refused(path, "noises.noise_1 is missing from g_ema")
+
+
+def test_a_bare_state_dict_and_a_mean_for_every_row_are_read(tmp_path, tiny):
+    path = tmp_path / "network.pt"
+    checkpoints.save(path, tiny, {})
+    content = torch.load(path)
+    torch.save({**content, "latent_avg": content["latent_avg"].repeat(6, 1)}, path)
+    assert torch.equal(checkpoints.load(path).mapping.w_avg, tiny.mapping.w_avg)
+    torch.save({**content, "latent_avg": torch.randn(6, 12)}, path)
+    refused(path, r"latent_avg is \(6, 12\), expected 12 numbers")
+    torch.save(content["g_ema"], path, _use_new_zipfile_serialization=False)
+    s = torch.randn(2, TINY.style_channels)
+    assert torch.equal(checkpoints.load(path).synthesis(s), tiny.synthesis(s))
+
+
+def test_a_swagan_is_refused_by_what_it_is(tmp_path, tiny):
+    checkpoints.save(tmp_path / "network.pt", tiny, {})
+    content = torch.load(tmp_path / "network.pt")
+    content["g_ema"]["to_rgbs.0.iwt.ll"] = torch.ones(2, 2)
+    torch.save(content, tmp_path / "network.pt")
+    refused(tmp_path / "network.pt", "to_rgbs.0.iwt.ll is of SWAGAN")
 
 
 @pytest.mark.parametrize(
@@ -204,8 +253,12 @@ def test_half_precision_is_half_the_size_and_close(tmp_path, tiny):
 
 
 def test_unknown_kinds_and_missing_files_are_one_line(tmp_path, tiny):
-    (tmp_path / "network.pth").write_bytes(b"")
-    refused(tmp_path / "network.pth", r"the suffix is '.pth', expected one of .pkl")
+    for content, says in ((b"", "is empty"), (b"<html>Sign in</html>", "a web page"), (b"\x93NUMPY123", "an array of")):
+        (tmp_path / "network.pth").write_bytes(content)
+        refused(tmp_path / "network.pth", says)
+    checkpoints.save(tmp_path / "network.pt", tiny, {})
+    (tmp_path / "network.pt").rename(tmp_path / "network.pkl")  # suffixes decide nothing
+    assert checkpoints.load(tmp_path / "network.pkl").config == TINY
     refused(tmp_path / "nowhere.pt", "is missing")
     with pytest.raises(UserError, match=r"the suffix is '.pkl', expected one of .pt, .safetensors"):
         checkpoints.save(tmp_path / "network.pkl", tiny, {})

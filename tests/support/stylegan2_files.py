@@ -148,9 +148,8 @@ def write_pickle(path: Path, content: Any, protocol: int = 4) -> Path:
     """Pickle as NVlabs' code does: by the names of their modules, which exist while this writes and at no other
     time.
     """
-    utils, persistence, dnnlib, util = (
-        types.ModuleType(n) for n in ("torch_utils", "torch_utils.persistence", "dnnlib", "dnnlib.util")
-    )
+    names = ("torch_utils", "torch_utils.persistence", "dnnlib", "dnnlib.util", "dnnlib.tflib", "dnnlib.tflib.network")
+    utils, persistence, dnnlib, util, tflib, network = (types.ModuleType(name) for name in names)
 
     def _reconstruct_persistent_obj(meta: Any) -> None:
         raise AssertionError("a pickle was executed")
@@ -161,8 +160,10 @@ def write_pickle(path: Path, content: Any, protocol: int = 4) -> Path:
     )
     persistence._reconstruct_persistent_obj = _reconstruct_persistent_obj  # type: ignore[attr-defined]
     util.EasyDict = EasyDict  # type: ignore[attr-defined]
+    network.Network = Network  # type: ignore[attr-defined]
     with pytest.MonkeyPatch.context() as patch:
-        for fake in (utils, persistence, dnnlib, util):
+        patch.setattr(Network, "__module__", network.__name__)
+        for fake in (utils, persistence, dnnlib, util, tflib, network):
             patch.setitem(sys.modules, fake.__name__, fake)
         patch.setattr(EasyDict, "__module__", "dnnlib.util")
         path.write_bytes(pickle.dumps(content, protocol))
@@ -183,6 +184,54 @@ def write_pkl(path: Path, name: str = "stylegan2_32", source: str = "", protocol
         "augment_pipe": None,
     }
     return write_pickle(path, content, protocol)
+
+
+class Network:
+    """Stands for dnnlib.tflib.network.Network: pickled as its state, with the source of its code."""
+
+    def __init__(self, variables: list[tuple[str, Any]], components: dict[str, "Network"], **options: Any) -> None:
+        self.variables, self.components, self.options = variables, components, options
+        self.version, self.source = options.pop("version", 4), options.pop("source", "")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "version": self.version,
+            "name": "Gs",
+            "static_kwargs": self.options,
+            "components": self.components,
+            "build_module_src": self.source,
+            "build_func_name": "G_main",
+            "variables": self.variables,
+        }
+
+
+def tensorflow_network(name: str = "stylegan2_32", **options: Any) -> Network:
+    """A stored generator as TensorFlow's code pickles it: its names, its order of axes and its conventions."""
+    state = {key: value.numpy() for key, value in state_of(name).items()}
+    given = settings(name)
+    size = {"resolution": given["img_resolution"], "num_channels": 3, "label_size": 0, "fmap_base": 8192}
+    options = {**size, "mapping_layers": given["mapping_layers"], "conv_clamp": given["conv_clamp"], **options}
+    mapping, synthesis = [], [("4x4/Const/const", state["synthesis.b4.const"][None])]
+    for number in range(given["mapping_layers"]):
+        mapping.append((f"Dense{number}/weight", state[f"mapping.fc{number}.weight"].T.copy()))
+        mapping.append((f"Dense{number}/bias", state[f"mapping.fc{number}.bias"]))
+    count, resolution = 0, 4
+    while resolution <= given["img_resolution"]:
+        kinds = [("conv1", "Conv")] if resolution == 4 else [("conv0", "Conv0_up"), ("conv1", "Conv1")]
+        for ours, theirs in (*kinds, ("torgb", "ToRGB")):
+            of, to = f"synthesis.b{resolution}.{ours}", f"{resolution}x{resolution}/{theirs}"
+            kernel = state[f"{of}.weight"].transpose(2, 3, 1, 0)  # [kh, kw, in, out]
+            synthesis.append((f"{to}/weight", (kernel[::-1, ::-1] if ours == "conv0" else kernel).copy()))
+            synthesis.append((f"{to}/mod_weight", state[f"{of}.affine.weight"].T.copy()))
+            synthesis.append((f"{to}/mod_bias", state[f"{of}.affine.bias"] - 1))
+            synthesis.append((f"{to}/bias", state[f"{of}.bias"]))
+            if ours != "torgb":
+                synthesis.append((f"{to}/noise_strength", state[f"{of}.noise_strength"][()]))  # a scalar of numpy
+                synthesis.append((f"noise{count}", state[f"{of}.noise_const"][None, None]))
+                count += 1
+        resolution *= 2
+    parts = {"synthesis": Network(synthesis, {}), "mapping": Network(mapping, {})}
+    return Network([("lod", np.float32(0)), ("dlatent_avg", state["mapping.w_avg"])], parts, **options)
 
 
 def images(generator: Generator, name: str) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""A CLIP with its preprocessing and its tokeniser, from the zoo or from `open_clip`.
+"""A CLIP with its preprocessing and its tokeniser: from the zoo, from a published file, or from `open_clip`.
 
 Texts are cut to the context length. The end token is kept, because CLIP reads the embedding of a text at it. Texts that
 were cut are counted.
@@ -18,7 +18,9 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.pickles import DAMAGED
 from t2ibench.networks import weights
+from t2ibench.networks.clip import files, openai
 from t2ibench.networks.clip.network import TokenTable, build
 from t2ibench.networks.clip.preprocess import Preprocess
 from t2ibench.networks.clip.published import on_disk
@@ -71,22 +73,40 @@ class Clip:
         )
 
     @classmethod
+    def from_file(cls, name: str, device: torch.device | None = None) -> "Clip":
+        """A published CLIP whose file or folder says what it is: `ViT-B-32.pt`, a folder of Hugging Face, …
+
+        Raises UserError for a file that is no CLIP, or that does not say which activation the CLIP was trained with.
+        """
+        path = Path(name)
+        found = files.read(path)
+        if found.quick_gelu is None:
+            plain = openai.model_of(found.config)
+            raise UserError(
+                f"{name}: {found.what}, and nothing in it says whether this CLIP was trained with the quick-GELU (as "
+                f"OpenAI's) or GELU (as LAION's): name it as {plain}-quickgelu:{name} or as {plain}:{name}"
+            )
+        model = files.build(path, found, found.config, found.quick_gelu)
+        tokenizer = SimpleTokenizer(context_length=found.config["text_cfg"].get("context_length", 77))
+        preprocess = Preprocess.of(found.preprocess, name)
+        return cls(name, model, tokenizer, preprocess, state_hash(model), device or torch.device("cpu"))
+
+    @classmethod
     def from_open_clip(cls, name: str, device: torch.device | None = None) -> "Clip":
-        """`model:tag` or `model:file`, for instance `ViT-B-32-quickgelu:openai`.
+        """`model:tag` or `model:file`, for instance `ViT-B-32-quickgelu:openai`. A file may be any that is published.
 
         Raises UserError for an unknown model or tag, for weights that cannot be read, and for weights that were trained
         with another activation than the model's, since every feature would be slightly wrong. The activation is known
-        for each tag; a file is recognised by its hash.
+        for each tag; a file is recognised by its content or its hash.
         """
         architecture, _, source = name.partition(":")
         if architecture not in open_clip.list_models():
             raise UserError(
                 f"open_clip has no model {architecture!r}{did_you_mean(architecture, open_clip.list_models())}"
             )
-        path: Path | None = Path(source) if Path(source).is_file() else None
-        if path is not None:
-            published = _published_as(path)
-        else:
+        path: Path | None = Path(source) if Path(source).exists() or files.is_path(source) else None
+        published: Mapping[str, Any] | None = None
+        if path is None:
             published = open_clip.get_pretrained_cfg(architecture, source) or open_clip.get_pretrained_cfg(
                 f"{architecture}-quickgelu", source
             )
@@ -97,17 +117,20 @@ class Clip:
                     f"{architecture}{did_you_mean(source, tags)}"
                 )
             path = on_disk(name)
+        elif path.is_file():
+            published = _published_as(path)
         _check_activation(name, architecture, published)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)
-            try:
-                model = open_clip.create_model(architecture, source if path is None else str(path), weights_only=True)
-            except (OSError, RuntimeError, SafetensorError, UserWarning, EOFError, KeyError) as error:
-                reason = str(error).partition("\n")[0] or type(error).__name__
-                raise UserError(
-                    f"{name}: weights cannot be loaded ({reason}): give a whole file of this model"
-                ) from error
-        preprocess = Preprocess.of(model.visual.preprocess_cfg | _preprocessing(published), name)
+        found = None if path is None else files.recognised(path, files.content(path))
+        if path is not None and found is not None:
+            if found.quick_gelu is not None:
+                _check_activation(name, architecture, {"quick_gelu": found.quick_gelu})
+            config = open_clip.get_model_config(architecture)
+            model = files.build(path, found, config, bool(config.get("quick_gelu")))
+            size = {"size": config["vision_cfg"]["image_size"]}
+            preprocess = Preprocess.of({**size, **found.preprocess, **_preprocessing(published)}, name)
+        else:
+            model = _by_open_clip(name, architecture, source if path is None else str(path))
+            preprocess = Preprocess.of(model.visual.preprocess_cfg | _preprocessing(published), name)  # type: ignore[operator,union-attr]
         return cls(
             name,
             model,
@@ -212,6 +235,19 @@ def state_hash(model: nn.Module) -> str:
     for key, value in sorted(model.state_dict().items()):
         digest.update(f"{key} {value.dtype} {list(value.shape)}".encode() + value.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _by_open_clip(name: str, architecture: str, source: str) -> nn.Module:
+    """A model and weights that only open_clip's own code knows: other towers, other names of tensors, downloads."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        try:
+            return open_clip.create_model(architecture, source, weights_only=True)
+        except (*DAMAGED, OSError, RuntimeError, SafetensorError, UserWarning, AssertionError) as error:
+            reason = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "")
+            raise UserError(
+                f"{name}: weights cannot be loaded ({reason or type(error).__name__}): give a whole file of this model"
+            ) from error
 
 
 def _preprocessing(published: Mapping[str, Any] | None) -> dict[str, Any]:

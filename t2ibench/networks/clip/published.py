@@ -2,7 +2,8 @@
 
 A model and its tag have the names of open_clip, as `ViT-L-14-quickgelu:openai`. The file is searched for first in the
 folders of T2IBENCH_WEIGHTS, as `open_clip/ViT-L-14-quickgelu-openai.safetensors` (or `.pt`, `.bin`). Then the two
-caches of open_clip's downloads are searched: that of huggingface_hub, and `~/.cache/clip`.
+caches of open_clip's downloads are searched: that of huggingface_hub, and `~/.cache/clip`. OpenAI's own archives, such
+as `ViT-L-14.pt`, are found by their names in all these folders; `~/.cache/clip` is where OpenAI's code keeps them.
 """
 
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from t2ibench.networks import zoo
 
 FOLDER = "open_clip"  # inside a folder of T2IBENCH_WEIGHTS: these files have no card
 SUFFIXES = (".safetensors", ".pt", ".bin")
+OPENAI = "openaipublic"  # in the addresses of OpenAI's own archives
 HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # in this order, where the tag names none
 
 
@@ -30,12 +32,14 @@ def facts(name: str) -> Mapping[str, Any]:
 
 def on_disk(name: str) -> Path | None:
     """The file with the weights of `model:tag`, or None if no file is found."""
-    stem = name.replace(":", "-")
+    known = facts(name)
+    archive = PurePosixPath(known.get("url", "")).name if OPENAI in known.get("url", "") else ""
+    names = [f"{name.replace(':', '-')}{suffix}" for suffix in SUFFIXES] + ([archive] if archive else [])
     for folder in zoo.folders():
-        for suffix in SUFFIXES:
-            if (path := folder / FOLDER / f"{stem}{suffix}").is_file():
+        for file in names:
+            if (path := folder / FOLDER / file).is_file():
                 return path
-    return _in_caches(facts(name))
+    return _in_caches(known)
 
 
 def _in_caches(known: Mapping[str, Any]) -> Path | None:
@@ -44,12 +48,8 @@ def _in_caches(known: Mapping[str, Any]) -> Path | None:
         if isinstance(path := try_to_load_from_cache(repository, candidate), str):
             return Path(path)
     address = known.get("url", "")
-    if (
-        address and "openaipublic" not in address
-    ):  # OpenAI's own archives are TorchScript, which open_clip no longer reads
-        path = Path.home() / ".cache" / "clip" / PurePosixPath(address).name
-        return path if path.is_file() else None
-    return None
+    path = Path.home() / ".cache" / "clip" / PurePosixPath(address).name
+    return path if address and path.is_file() else None
 
 
 def advice(name: str) -> str:

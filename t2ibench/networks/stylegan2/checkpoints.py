@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from t2ibench.core import settings
+from t2ibench.core.containers import NAMES, kind_of
 from t2ibench.core.errors import UserError
 from t2ibench.networks import weights, zoo
 from t2ibench.networks.stylegan2 import nvlabs, rosinality
@@ -16,12 +17,13 @@ from t2ibench.networks.stylegan2.layout import Config
 from t2ibench.networks.stylegan2.network import Generator
 from t2ibench.networks.stylegan2.shapes import build
 
-READ = {".pkl": "NVlabs' StyleGAN2-ADA", ".pt": "rosinality/stylegan2-pytorch", ".safetensors": "t2ibench"}
+READ = (".pkl", ".pt", ".safetensors")  # the usual suffixes; what a file is read as depends on its content
+EXPECTED = "a StyleGAN2 checkpoint of NVlabs (.pkl), rosinality (.pt) or t2ibench (.safetensors)"
 WRITTEN = (".pt", ".safetensors")
 
 
 def load(source: weights.Weights | Path | str, resolution: int | None = None) -> Generator:
-    """A frozen generator in evaluation mode, on the CPU, from weights of the zoo or a file of any kind in `READ`.
+    """A frozen generator in evaluation mode, on the CPU, from weights of the zoo or from a published file.
 
     resolution: the one that is expected; None accepts any.
     Raises UserError for another resolution, and for a file that is missing, damaged, of an unknown kind or of another
@@ -64,14 +66,14 @@ def sha256(path: Path) -> str:
 
 
 def _read(path: Path) -> tuple[Config, Mapping[str, Tensor]]:
-    if path.suffix not in READ:
-        known = ", ".join(f"{suffix} ({maker})" for suffix, maker in READ.items())
-        raise UserError(f"{path}: the suffix is {path.suffix!r}, expected one of {known}")
-    if not path.is_file():
-        raise UserError(f"{path} is missing, expected a StyleGAN2 checkpoint: correct the path")
-    if path.suffix == ".safetensors":
+    kind = kind_of(path, EXPECTED)
+    if kind == "safetensors":
         return _content(weights.read(path))
-    return nvlabs.read(path) if path.suffix == ".pkl" else rosinality.read(path)
+    if kind == "pickle":
+        return nvlabs.read(path)
+    if kind in ("torch", "legacy torch"):
+        return rosinality.read(path)
+    raise UserError(f"{path}: {NAMES[kind]}, expected {EXPECTED}: name another file")
 
 
 def _content(weights: weights.Weights) -> tuple[Config, Mapping[str, Tensor]]:

@@ -126,7 +126,8 @@ class Mapping(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        sizes = [config.z_dim] + [config.w_dim] * config.mapping_layers
+        inside = config.mapping_features or config.w_dim
+        sizes = [config.z_dim] + [inside] * (config.mapping_layers - 1) + [config.w_dim]
         for k, (inputs, outputs) in enumerate(pairwise(sizes)):
             self.add_module(f"fc{k}", Linear(inputs, outputs, rate=0.01))
         self.register_buffer("w_avg", torch.zeros(config.w_dim))

@@ -4,7 +4,6 @@ That code has no activation clamp. A clamp is stored as a further entry `clamp`,
 uses. Its generator class supports a channel_max of 512, and a channel_base of 16384 (multiplier 1) or 32768 (2).
 """
 
-import argparse
 import logging
 import os
 import re
@@ -15,14 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from t2ibench.core import seeds
+from t2ibench.core import pickles, tensor_files
 from t2ibench.core.errors import UserError
-from t2ibench.networks.stylegan2 import pickles
 from t2ibench.networks.stylegan2.layout import Config
 from t2ibench.networks.stylegan2.network import Generator, fir
-from t2ibench.networks.stylegan2.shapes import build, config_of
+from t2ibench.networks.stylegan2.shapes import config_of, mean_w, noise_maps
 
-MEAN_OF = 16_384  # mapped latents, whose mean stands in for the latent_avg that training checkpoints lack
+NOISES = "noises."  # of the fixed noise maps, which files from before 2020-01-15 lack
 PARTS = {  # of a modulated convolution: our name -> theirs, and the axes of length 1 that theirs has before and after
     "weight": (".conv.weight", 1, 0),
     "affine.weight": (".conv.modulation.weight", 0, 0),
@@ -69,24 +67,13 @@ def read(path: Path) -> tuple[Config, dict[str, Tensor]]:
 
     Raises UserError for a file that is damaged, incomplete or of another kind.
     """
-    try:
-        with torch.serialization.safe_globals(
-            [argparse.Namespace]
-        ):  # the arguments that their training stores: names and values
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except (*pickles.DAMAGED, RuntimeError, OSError) as error:
-        size = path.stat().st_size
-        raise UserError(
-            f"{path}: no whole .pt file in its {size:,} bytes ({pickles.reason(error)}): get the file again"
-        ) from error
+    content = tensor_files.read(path, "a StyleGAN2 checkpoint")
+    if isinstance(content, Mapping) and "style.1.weight" in content:  # a generator's state dict alone
+        content = {"g_ema": content}
     if not isinstance(content, Mapping) or not isinstance(content.get("g_ema"), Mapping):
-        kind = (
-            f"keys {', '.join(map(repr, list(content)[:6]))}"
-            if isinstance(content, Mapping)
-            else f"a {type(content).__name__}"
-        )
         raise UserError(
-            f"{path}: holds {kind}, expected a checkpoint of stylegan2-pytorch with the keys 'g_ema' and 'latent_avg'"
+            f"{path}: holds {pickles.kind_of(content)}, expected a checkpoint of stylegan2-pytorch with the keys "
+            f"'g_ema' and 'latent_avg'"
         )
     theirs = content["g_ema"]
     depth, blocks = _count(theirs, r"style\.(\d+)\.weight"), _count(theirs, r"to_rgbs\.(\d+)\.bias")
@@ -95,12 +82,21 @@ def read(path: Path) -> tuple[Config, dict[str, Tensor]]:
             f"{path}: g_ema has {depth} mapping layers and {blocks} blocks, expected at least 1 of each: get the file "
             f"again"
         )
-    state = _ours(path, theirs, table(2 ** (blocks + 2), depth), filters(2 ** (blocks + 2)))
-    state["mapping.w_avg"] = torch.zeros(len(state[f"mapping.fc{depth - 1}.weight"]))
+    if other := sorted(key for key in theirs if {"iwt", "dwt"} & set(str(key).split("."))):
+        raise UserError(
+            f"{path}: {other[0]} is of SWAGAN, which draws wavelets, expected StyleGAN2: use another network"
+        )
+    names = table(2 ** (blocks + 2), depth)
+    silent = not any(str(key).startswith(NOISES) for key in theirs)
+    if silent:
+        names = {ours: theirs for ours, theirs in names.items() if not theirs[0].startswith(NOISES)}
+    state = _ours(path, theirs, names, filters(2 ** (blocks + 2)))
     clamp = content.get("clamp")
     if clamp is not None and not isinstance(clamp, int | float):
         raise UserError(f"{path}: clamp is a {type(clamp).__name__}, expected a number: get the file again")
     config = config_of(path, state, clamp)
+    if silent:
+        state |= noise_maps(path, config)
     state["mapping.w_avg"] = _mean(path, content.get("latent_avg"), config, state)
     return config, state
 
@@ -111,10 +107,11 @@ def write(path: Path, generator: Generator) -> None:
     Raises UserError if z and w differ in size, which that code does not support.
     """
     config = generator.config
-    if config.z_dim != config.w_dim:
+    if config.z_dim != config.w_dim or config.mapping_features is not None:
+        inside = config.mapping_features or config.w_dim
         raise UserError(
-            f"{path}: z has {config.z_dim} dimensions and w {config.w_dim}, which a .pt file cannot say: write "
-            f".safetensors"
+            f"{path}: z has {config.z_dim} dimensions and w {config.w_dim}, the mapping between them {inside}, which a "
+            f".pt file cannot say: write .safetensors"
         )
     ours = {key: value.detach().cpu() for key, value in generator.state_dict().items()}
     theirs = {
@@ -169,11 +166,9 @@ def _ours(
 def _mean(path: Path, stored: Any, config: Config, state: Mapping[str, Tensor]) -> Tensor:
     """The stored mean w; if a checkpoint has none, the mean of mapped latents of a fixed seed."""
     if stored is None:
-        log.warning(
-            "%s has no latent_avg: truncation uses the mean of %s mapped latents of a fixed seed", path, f"{MEAN_OF:,}"
-        )
-        z = torch.from_numpy(seeds.normal(0, MEAN_OF * config.z_dim)).float().reshape(MEAN_OF, config.z_dim)
-        return build(path, config, state).mapping(z).mean(dim=0)
+        return mean_w(path, config, state)
+    if isinstance(stored, Tensor) and stored.ndim == 2 and (stored == stored[:1]).all():
+        stored = stored[0]  # repeated for every row, as encoders store it
     if not isinstance(stored, Tensor) or stored.numel() != config.w_dim:
         kind = tuple(stored.shape) if isinstance(stored, Tensor) else type(stored).__name__
         raise UserError(f"{path}: latent_avg is {kind}, expected {config.w_dim} numbers: get the file again")

@@ -1,5 +1,6 @@
 """Finds the config of a generator from the shapes of its tensors, and builds a generator from config and tensors."""
 
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,9 +8,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from t2ibench.core import seeds
 from t2ibench.core.errors import UserError
+from t2ibench.core.seeds import derive_seed
 from t2ibench.networks.stylegan2.layout import Config
 from t2ibench.networks.stylegan2.network import Generator
+
+MEAN_OF = 16_384  # mapped latents, whose mean stands in for the mean w that some files lack
+log = logging.getLogger(__name__)
 
 
 def config_of(where: Path | str, state: Mapping[str, Tensor], clamp: float | None = None) -> Config:
@@ -23,7 +29,9 @@ def config_of(where: Path | str, state: Mapping[str, Tensor], clamp: float | Non
         )
     channels = {size: len(weight) for size, weight in sizes.items()}
     widest, base = max(channels.values()), max(size * count for size, count in channels.items())
-    config = Config(max(sizes), depth[0].shape[-1], len(depth[len(depth) - 1]), len(depth), base, widest, clamp)
+    w_dim, inside = len(depth[len(depth) - 1]), len(depth[0])
+    features = inside if inside != w_dim else None
+    config = Config(max(sizes), depth[0].shape[-1], w_dim, len(depth), base, widest, clamp, features)
     wrong = {size: count for size, count in channels.items() if config.channels(size) != count}
     if wrong:
         counts = ", ".join(f"{count} at {size} px" for size, count in channels.items())
@@ -31,6 +39,27 @@ def config_of(where: Path | str, state: Mapping[str, Tensor], clamp: float | Non
             f"{where}: {counts} channels, which min(base / resolution, maximum) gives for no base: use another network"
         )
     return config
+
+
+def mean_w(where: Path | str, config: Config, state: Mapping[str, Tensor]) -> Tensor:
+    """The mean w of a generator whose file has none: that of mapped latents of a fixed seed, which is said."""
+    log.warning(
+        "%s has no mean w: truncation uses the mean of %s mapped latents of a fixed seed", where, f"{MEAN_OF:,}"
+    )
+    z = torch.from_numpy(seeds.normal(0, MEAN_OF * config.z_dim)).float().reshape(MEAN_OF, config.z_dim)
+    with_any = {**state, "mapping.w_avg": torch.zeros(config.w_dim)}
+    return build(where, config, with_any).mapping(z).mean(dim=0)
+
+
+def noise_maps(where: Path | str, config: Config) -> dict[str, Tensor]:
+    """The fixed noise maps of a generator whose file has none: normal, of a fixed seed, which is said."""
+    log.warning("%s has no noise maps: those of a fixed seed are used, so images differ in detail from others'", where)
+    maps = {}
+    for layer in config.layers:
+        if not layer.is_rgb:
+            values = seeds.normal(derive_seed("stylegan2", "noise", layer.name), layer.resolution**2)
+            maps[f"blocks.{layer.name}.noise_const"] = torch.from_numpy(values).float().view(layer.resolution, -1)
+    return maps
 
 
 def build(where: Path | str, config: Config, state: Mapping[str, Tensor]) -> Generator:
