@@ -140,8 +140,6 @@ ASKED = {  # who else asks an object for a name that it may lack, or that is kno
     "networks/stylegan2/projected.py": {"self"},
     "networks/training/encoder.py": {"self.config"},
     "networks/training/stylegan2.py": {"self", "settings"},
-    "runner/plan.py": {"suite"},  # the settings of a track
-    "runner/suite.py": {"file"},
     "training_metrics.py": {"self"},
 }
 

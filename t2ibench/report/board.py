@@ -24,7 +24,7 @@ from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.report.audits import line
 from t2ibench.stats.paired import Rule
 from t2ibench.stats.ranks import ranks
-from t2ibench.tracks.contract import TRACKS
+from t2ibench.tracks.contract import installed
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,8 @@ def board(
     ]
     shown = [column.id for column in columns if column.headline]
     methods = _ordered([row for row in rows if row.kind == "method"], shown)
-    order = {name: place for place, name in enumerate(TRACKS[track].baselines if track in TRACKS else ())}
+    known = installed(track)
+    order = {name: place for place, name in enumerate(() if known is None else known.baselines)}
     baselines = sorted(
         (row for row in rows if row.kind != "method"),
         key=lambda row: (order.get(row.method.split("-")[0], 9), row.method),

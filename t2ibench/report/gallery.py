@@ -14,10 +14,7 @@ import numpy as np
 from t2ibench.core import records
 from t2ibench.report import board
 from t2ibench.runner.journal import Outcome, Store
-from t2ibench.tracks.contract import ADAPTED, COMPOSED, TRACKS
-
-# how many prompts are shown: of each of these groups, and of any other group
-MOST, OTHERS = {"captions": 8, ADAPTED: 12, COMPOSED: 12}, 6
+from t2ibench.tracks.contract import Group, installed
 
 
 @dataclass(frozen=True)
@@ -77,9 +74,11 @@ def galleries_of(board: board.Board, cell_records: Sequence[Mapping[str, Any]], 
     if not cells:
         return []
     outcomes = list(next(iter(cells.values())).outcomes.values())
-    above = TRACKS[board.track].above if board.track in TRACKS else {}
-    groups = [group for group in dict.fromkeys(_family(outcome) for outcome in outcomes) if group not in above.values()]
-    return [_gallery(board.track, group, outcomes, cells, above.get(group)) for group in groups]
+    track = installed(board.track)
+    shows = {} if track is None else track.groups
+    above = {show.above for show in shows.values()}
+    groups = [group for group in dict.fromkeys(_family(outcome) for outcome in outcomes) if group not in above]
+    return [_gallery(board.track, group, outcomes, cells, shows.get(group, Group())) for group in groups]
 
 
 def _family(outcome: Outcome) -> str:
@@ -92,21 +91,19 @@ def cell_folder(work: Path, record: Mapping[str, Any]) -> Path:
     return records.images_of(work, *(record[key] for key in ("suite", "track", "method", "seed", "config")))
 
 
-def _gallery(
-    track: str, group: str, outcomes: Sequence[Outcome], cells: Mapping[str, Made], above: str | None
-) -> Gallery:
+def _gallery(track: str, group: str, outcomes: Sequence[Outcome], cells: Mapping[str, Made], show: Group) -> Gallery:
     """The gallery of one group, with prompts at even distances in its list.
 
-    It shows the first image of each prompt. Where the track has the group `above`, the columns have different sources
-    from that group, and each shows the image that was cells from its source, which is the one with the same k.
+    It shows the first image of each prompt. Where a group stands above this one, the columns have different sources
+    from it, and each shows the image that was made from its source, which is the one with the same k.
     """
     first = [outcome for outcome in outcomes if _family(outcome) == group and outcome.k == 0]
-    count = min(MOST.get(group, OTHERS), len(first))
+    count = min(show.shown, len(first))
     columns = [first[int(place)] for place in np.linspace(0, len(first) - 1, count)]
-    if above is None:
+    if show.above is None:
         rows = [(method, [cell.png(column) for column in columns]) for method, cell in cells.items()]
     else:
-        sources = [outcome for outcome in outcomes if outcome.group == above]
+        sources = [outcome for outcome in outcomes if outcome.group == show.above]
         by_sample = {(outcome.prompt, outcome.k): outcome for outcome in outcomes if _family(outcome) == group}
         under = [sources[i % len(sources)] for i in range(count)]
         columns = [by_sample[column.prompt, source.k] for column, source in zip(columns, under, strict=True)]
@@ -115,7 +112,7 @@ def _gallery(
             starts.setdefault(tuple(cell.png(source) for source in under), []).append(method)
         rows = []
         for start, methods in starts.items():
-            rows.append((above.removesuffix("s"), list(start)))
+            rows.append((show.above.removesuffix("s"), list(start)))
             rows += [(method, [cells[method].png(column) for column in columns]) for method in methods]
     shown = [Shown(column.text, [images[i] for _, images in rows]) for i, column in enumerate(columns)]
     return Gallery(track, group, [label for label, _ in rows], shown)

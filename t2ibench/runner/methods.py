@@ -13,7 +13,7 @@ from t2ibench.data.dataset import Dataset
 from t2ibench.networks.models import Models
 from t2ibench.runner.suite import Suite
 from t2ibench.tracks import contract
-from t2ibench.tracks.contract import TRACKS, MethodPlugin, Sample, Track, load_method, load_track
+from t2ibench.tracks.contract import MethodPlugin, Sample, Track, load_method, load_track
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,12 @@ def takes_part(entry: Entry, track: str) -> bool:
 
 def has_functions(entry: Entry, track: str) -> bool:
     """Whether a method has the functions of a track."""
-    return plugins.has(load_method(entry.name).Method, TRACKS[track].functions)
+    return plugins.has(load_method(entry.name).Method, load_track(track).functions)
 
 
 def needed(track: str) -> str:
     """The functions of a track, as text."""
-    return " and ".join(TRACKS[track].functions)
+    return " and ".join(load_track(track).functions)
 
 
 def entry_of(suite: Suite, id: str) -> Entry:

@@ -8,14 +8,13 @@ from typing import Any
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.core.plugins import Entry
-from t2ibench.data.dataset import HELD_OUT, LESSONS, Dataset, opened
-from t2ibench.data.split import Split
+from t2ibench.data.dataset import Dataset, opened
 from t2ibench.networks.models import Models
 from t2ibench.runner.methods import configured, entry_of, has_functions, needed, takes_part
 from t2ibench.runner.suite import Suite
 from t2ibench.scoring.default_networks import check_extractors, settled, trained_for
 from t2ibench.scoring.score import Metric, metrics_of
-from t2ibench.tracks.contract import TRACKS, Asked, Prompt, Track, load_track
+from t2ibench.tracks.contract import Asked, Prompt, Track, load_track
 
 
 @dataclass(frozen=True)
@@ -39,25 +38,15 @@ class Plan:
     device: str
     models: Models
 
-    @property
+    @cached_property
     def of_track(self) -> Track:
         return load_track(self.track)
 
     @property
     def entries(self) -> list[Entry]:
         """The baselines of the track and the methods that take part, in the order in which they run."""
-        baselines = [entry for entry in self.suite.baselines if entry.name in TRACKS[self.track].baselines]
+        baselines = [entry for entry in self.suite.baselines if entry.name in self.of_track.baselines]
         return [*baselines, *(entry for entry in self.suite.methods if takes_part(entry, self.track))]
-
-    def target(self, domain: str) -> Split:
-        """The real images that the samples of a target domain are compared with."""
-        assert self.data.domain is not None
-        return self.data.domain(domain, self.suite.adapt.reference, HELD_OUT)
-
-    def lessons(self, domain: str, count: int) -> Split:
-        """Real images of a target domain that networks may have learned from. None of them is in `target`."""
-        assert self.data.domain is not None
-        return self.data.domain(domain, count, LESSONS)
 
     @property
     def asked(self) -> Asked:
@@ -122,7 +111,7 @@ def prepare(suite: Suite, device: str = "cpu") -> list[Plan]:
 
 def asked_of(suite: Suite, track: str, data: Dataset, prompts: Sequence[Prompt]) -> Asked:
     """What one track of a suite asks for: the suite's settings for it, on this data, with these prompts of metrics."""
-    return Asked(getattr(suite, TRACKS[track].key), data, prompts, suite.name)
+    return Asked(suite.settings[track], data, prompts, suite.name)
 
 
 def check_methods(suite: Suite) -> None:
@@ -141,6 +130,7 @@ def check_methods(suite: Suite) -> None:
                 f"{suite.name}: {entry.id} has no {needs}, so it cannot take part in any track that it is to run in"
             )
     for track in suite.tracks:
+        baselines = load_track(track).baselines
         if not any(takes_part(entry, track) for entry in suite.methods) and suite.methods:
             raise UserError(
                 f"{suite.name}: tracks: none of the suite's methods has {needed(track)}, so none runs in the track "
@@ -148,7 +138,7 @@ def check_methods(suite: Suite) -> None:
             )
         for entry in suite.baselines:
             of = entry.settings.get("of", "real")
-            if entry.name in TRACKS[track].baselines and of != "real" and not has_functions(entry_of(suite, of), track):
+            if entry.name in baselines and of != "real" and not has_functions(entry_of(suite, of), track):
                 raise UserError(
                     f"{suite.name}: baselines: {entry.name}: {of} has no {needed(track)}: name a method of the track "
                     f"{track}"

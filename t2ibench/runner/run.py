@@ -83,6 +83,7 @@ def maker_of(plan: Plan, entry: Entry, seed: int) -> Maker:
         return method_maker(entry, plan.track, plan.suite.name, plan.device, plan.data)
     of = str(entry.settings.get("of", "real"))
     maker = None if of == "real" else method_maker(entry_of(plan.suite, of), plan.track, plan.suite.name, plan.device)
+    assert plan.of_track.baseline is not None  # the track has this baseline
     return plan.of_track.baseline(entry.name, maker, plan.asked, seed)
 
 
@@ -151,6 +152,5 @@ def evidence_of(plan: Plan, samples: Mapping[str, Samples]) -> Evidence:
         judge=plan.data.networks.judge,
         render=plan.data.render,
         regions=plan.data.regions,
-        target=plan.target,
-        lessons=plan.lessons,
+        targets=plan.of_track.targets(plan.asked),
     )

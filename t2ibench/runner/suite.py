@@ -9,13 +9,11 @@ the nearest known key. An entry of `methods`, `baselines` or `metrics` is a name
 - `tracks:` lists the tracks it runs in. Without it, it runs in every track of the suite that it can run in.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
@@ -23,16 +21,9 @@ from t2ibench.core import plugins
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.plugins import Entry
 from t2ibench.core.settings import configure
-from t2ibench.tracks.contract import TRACKS
-
-if TYPE_CHECKING:
-    from t2ibench.tracks.adapt import AdaptPlan
-    from t2ibench.tracks.compose import ComposePlan
-    from t2ibench.tracks.edit import EditPlan
-    from t2ibench.tracks.text_to_image import PromptPlan
+from t2ibench.tracks.contract import Of, Track, load_track, track_names
 
 SHIPPED = Path(__file__).parent / "suites"
-BASELINES = {name: of for contract in TRACKS.values() for name, of in contract.baselines.items()}
 
 
 @dataclass(frozen=True)
@@ -45,7 +36,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class File:
-    """The keys of the YAML file."""
+    """The keys of the YAML file, besides one for each track: its `key`, with the settings of the track."""
 
     dataset: dict[str, Any]
     methods: list[Any]
@@ -54,19 +45,19 @@ class File:
     baselines: list[Any] | None = None  # None: the default baselines of the tracks
     seeds: list[int] = field(default_factory=lambda: [0])
     reference: dict[str, Any] = field(default_factory=dict)
-    prompts: dict[str, Any] = field(default_factory=dict)
-    edits: dict[str, Any] = field(default_factory=dict)
-    adapt: dict[str, Any] = field(default_factory=dict)
-    compose: dict[str, Any] = field(default_factory=dict)
     columns: list[str] = field(default_factory=list)  # the metric ids on the boards of all tracks, in order; empty: all
 
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite, parsed and checked. The fields are the keys of the file, except for `name` and `title`."""
+    """A suite, parsed and checked. The fields are the keys of the file, except for these:
+
+    title: the first line of the file.
+    settings: by the name of each track of the suite, an instance of the track's settings.
+    """
 
     name: str
-    title: str  # the first line of the file
+    title: str
     dataset: Entry
     tracks: tuple[str, ...]
     methods: tuple[Entry, ...]
@@ -74,10 +65,7 @@ class Suite:
     metrics: tuple[Entry, ...]
     seeds: tuple[int, ...]
     reference: Reference
-    prompts: PromptPlan
-    edits: EditPlan
-    adapt: AdaptPlan
-    compose: ComposePlan
+    settings: Mapping[str, Any]
     columns: tuple[str, ...]
 
 
@@ -116,49 +104,69 @@ def load(suite: str) -> Suite:
 
 def parse(content: Mapping[str, Any], name: str, title: str, where: str) -> Suite:
     """A suite from the content of its file. where: the beginning of error lines."""
-    from t2ibench.tracks.adapt import AdaptPlan
-    from t2ibench.tracks.compose import ComposePlan
-    from t2ibench.tracks.edit import EditPlan
-    from t2ibench.tracks.text_to_image import PromptPlan
-
-    file = configure(File, {key: value for key, value in content.items() if value is not None}, where)
+    tracks = {track: load_track(track) for track in track_names()}
+    given = configure(_keys(tracks), {key: value for key, value in content.items() if value is not None}, where)
     known = plugins.method_ids()
-    methods = tuple(_method(entry, known, f"{where}: methods") for entry in file.methods)
+    methods = tuple(_method(entry, known, f"{where}: methods") for entry in given.methods)
     ids = [*known, *(entry.id for entry in methods)]
-    baselines = _default_baselines(file.tracks) if file.baselines is None else file.baselines
+    for track in given.tracks:
+        if track not in tracks:
+            raise UserError(f"{where}: no track is called {track!r}{did_you_mean(track, tracks)}")
+    wanted = {track: tracks[track] for track in given.tracks}
+    of = {name: of for track in {**tracks, **wanted}.values() for name, of in track.baselines.items()}
+    baselines = _default_baselines(wanted) if given.baselines is None else given.baselines
     suite = Suite(
         name=name,
         title=title,
-        dataset=_plugin(file.dataset, "datasets", f"{where}: dataset"),
-        tracks=tuple(file.tracks),
+        dataset=_plugin(given.dataset, "datasets", f"{where}: dataset"),
+        tracks=tuple(given.tracks),
         methods=methods,
-        baselines=tuple(_baseline(entry, ids, f"{where}: baselines") for entry in baselines),
-        metrics=tuple(_plugin(entry, "metrics", f"{where}: metrics") for entry in file.metrics),
-        seeds=tuple(file.seeds),
-        reference=configure(Reference, file.reference, f"{where}: reference"),
-        prompts=configure(PromptPlan, file.prompts, f"{where}: prompts"),
-        edits=configure(EditPlan, file.edits, f"{where}: edits"),
-        adapt=configure(AdaptPlan, file.adapt, f"{where}: adapt"),
-        compose=configure(ComposePlan, file.compose, f"{where}: compose"),
-        columns=tuple(file.columns),
+        baselines=tuple(_baseline(entry, of, ids, f"{where}: baselines") for entry in baselines),
+        metrics=tuple(_plugin(entry, "metrics", f"{where}: metrics") for entry in given.metrics),
+        seeds=tuple(given.seeds),
+        reference=configure(Reference, given.reference, f"{where}: reference"),
+        settings={
+            name: configure(track.settings, content.get(track.key) or {}, f"{where}: {track.key}")
+            for name, track in wanted.items()
+        },
+        columns=tuple(given.columns),
     )
-    _check(suite, where)
-    for track, contract in TRACKS.items():
-        if getattr(file, contract.key) and track not in suite.tracks:
+    _check(suite, tracks, where)
+    for name, track in wanted.items():
+        _check_settings(suite.settings[name], f"{where}: {track.key}")
+    _check_settings(suite.reference, f"{where}: reference")
+    for name, track in tracks.items():
+        if content.get(track.key) and name not in wanted:
             raise UserError(
-                f"{where}: {contract.key}: is of the track {track}, which is not in the suite: add it to `tracks`"
+                f"{where}: {track.key}: is of the track {name}, which is not in the suite: add it to `tracks`"
             )
     return suite
 
 
-def _default_baselines(tracks: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(name for track in tracks if track in TRACKS for name in TRACKS[track].default))
+def _keys(tracks: Mapping[str, Track]) -> type[Any]:
+    """The class of all keys of a file: those of `File`, and one for each track."""
+    keys = [*(one.name for one in fields(File)), *(track.key for track in tracks.values())]
+    if twice := sorted(key for key in set(keys) if keys.count(key) > 1):
+        raise UserError(f"tracks: {twice[0]!r} is the key of two of them in a suite: rename it, or uninstall one")
+    settings: list[Any] = [(track.key, dict[str, Any], field(default_factory=dict)) for track in tracks.values()]
+    return make_dataclass("Keys", settings, bases=(File,), frozen=True)
 
 
-def _check(suite: Suite, where: str) -> None:
-    for track in suite.tracks:
-        if track not in TRACKS:
-            raise UserError(f"{where}: no track is called {track!r}{did_you_mean(track, TRACKS)}")
+def _default_baselines(tracks: Mapping[str, Track]) -> list[str]:
+    return list(dict.fromkeys(name for track in tracks.values() for name in track.default_baselines))
+
+
+def _check_settings(settings: Any, where: str) -> None:
+    """Raises UserError for a count below 1, and for a list that names something twice."""
+    for key in (one.name for one in fields(settings)):
+        value = vars(settings)[key]
+        if isinstance(value, tuple) and len(set(value)) < len(value):
+            raise UserError(f"{where}: {key} names one twice: {list(value)}")
+        if isinstance(value, int) and not isinstance(value, bool) and value < 1:
+            raise UserError(f"{where}: {key} is {value}, expected at least 1")
+
+
+def _check(suite: Suite, tracks: Mapping[str, Track], where: str) -> None:
     for entry in suite.methods:
         for track in entry.tracks:
             if track not in suite.tracks:
@@ -167,10 +175,11 @@ def _check(suite: Suite, where: str) -> None:
                     f"suite{did_you_mean(track, suite.tracks)}"
                 )
     for entry in suite.baselines:
-        if not any(entry.name in TRACKS[track].baselines for track in suite.tracks):
-            track = " or ".join(track for track, contract in TRACKS.items() if entry.name in contract.baselines)
+        having = [name for name, track in tracks.items() if entry.name in track.baselines]
+        if not set(having) & set(suite.tracks):
             raise UserError(
-                f"{where}: baselines: {entry.name} is of the track {track}, which is not in the suite: take it out"
+                f"{where}: baselines: {entry.name} is of the track {' or '.join(having)}, which is not in the suite: "
+                f"take it out"
             )
     for key, entries in (("methods", suite.methods + suite.baselines), ("metrics", suite.metrics)):
         ids = [entry.id for entry in entries]
@@ -183,25 +192,6 @@ def _check(suite: Suite, where: str) -> None:
             raise UserError(f"{where}: {key} is empty, expected at least one")
         if key != "methods" and len(set(items)) < len(items):
             raise UserError(f"{where}: {key} names one twice: {list(items)}")
-    lists = (
-        ("edits: literals", suite.edits.literals),
-        ("adapt: targets", suite.adapt.targets),
-        ("compose: tasks", suite.compose.tasks),
-    )
-    for key, values in lists:
-        if len(set(values)) < len(values):
-            raise UserError(f"{where}: {key} names one twice: {list(values)}")
-    counts = (
-        ("prompts: captions", suite.prompts.captions),
-        ("edits: images", suite.edits.images),
-        ("adapt: images", suite.adapt.images),
-        ("adapt: reference", suite.adapt.reference),
-        ("compose: inputs", suite.compose.inputs),
-        ("compose: images", suite.compose.images),
-    )
-    for key, number in (*counts, ("reference: limit", suite.reference.limit)):
-        if number is not None and number < 1:
-            raise UserError(f"{where}: {key} is {number}, expected at least 1")
 
 
 def _split(entry: Any, where: str) -> tuple[str, dict[str, Any]]:
@@ -235,15 +225,16 @@ def _method(entry: Any, known: Mapping[str, tuple[str, Mapping[str, Any]]], wher
     return Entry(label, plugin, {**variant, **settings}, "method", tuple(tracks))
 
 
-def _baseline(entry: Any, methods: Sequence[str], where: str) -> Entry:
+def _baseline(entry: Any, known: Mapping[str, Of], methods: Sequence[str], where: str) -> Entry:
+    """known: for each baseline, which images it takes. methods: the names of those that there are."""
     name, settings = _split(entry, where)
-    if name not in BASELINES:
-        raise UserError(f"{where}: no baseline is called {name!r}{did_you_mean(name, BASELINES)}")
-    if BASELINES[name] == "nothing":
+    if name not in known:
+        raise UserError(f"{where}: no baseline is called {name!r}{did_you_mean(name, known)}")
+    if known[name] == "nothing":
         if settings:
             raise UserError(f"{where}: {name}: unknown key {next(iter(settings))!r}, it has no settings")
         return Entry(name, name, {}, "baseline")
-    of_method = BASELINES[name] == "method"
+    of_method = known[name] == "method"
     allowed = [*methods] if of_method else ["real", *methods]
     content: Any = configure(_OfMethod if of_method else _OfAnything, settings, f"{where}: {name}")
     if content.of not in allowed:

@@ -26,7 +26,7 @@ from t2ibench.networks import extractors
 from t2ibench.networks.extractors import Extractor, find
 from t2ibench.networks.models import Models
 from t2ibench.scoring.reference_files import ReferenceFile
-from t2ibench.tracks.contract import ADAPTED, Prompt
+from t2ibench.tracks.contract import Prompt, Target
 
 MANY_UNKNOWN = 0.2  # a warning is logged if a network does not know a larger share of the words than this
 NO_REAL_IMAGES = "there are no real images to compare with: give --reference, or --dataset"
@@ -93,12 +93,11 @@ class Evidence:
         judge: str | None = None,
         render: Render | None = None,
         regions: Regions | None = None,
-        target: Callable[[str], Split] | None = None,
-        lessons: Callable[[str, int], Split] | None = None,
+        targets: Mapping[str, Target] | None = None,
     ) -> None:
         self.train, self.reference, self.prompts = train, reference, list(prompts)
         self.models, self.seed, self._judge, self._samples = models, seed, judge, samples
-        self._render, self._regions, self._target, self._lessons = render, regions, target, lessons
+        self._render, self._regions, self._targets = render, regions, targets or {}
         self._held: dict[tuple[Any, ...], Tensor] = {}
         self._extractors: dict[str, Extractor] = {}
 
@@ -231,20 +230,16 @@ class Evidence:
 
     @property
     def targets(self) -> dict[str, str]:
-        """The group of samples of each target domain in the track `adapt`; empty in other tracks."""
-        return {
-            prompt.tags["domain"]: prompt.group for prompt in self.prompts if prompt.group.partition("/")[0] == ADAPTED
-        }
+        """The group of samples of each target domain; empty in tracks whose samples are compared with the reference."""
+        return {domain: target.group for domain, target in self._targets.items()}
 
     def target(self, domain: str) -> Split:
         """Real images of a target domain, none of which a network was trained on. Only for domains in `targets`."""
-        assert self._target is not None
-        return self._target(domain)
+        return self._targets[domain].real()
 
     def lessons(self, domain: str, count: int) -> Split:
         """`count` other real images of a target domain, for a metric to learn from. Only for domains in `targets`."""
-        assert self._lessons is not None
-        return self._lessons(domain, count)
+        return self._targets[domain].lessons(count)
 
     @property
     def can_render(self) -> bool:

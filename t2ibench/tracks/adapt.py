@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from t2ibench.core.errors import UserError, did_you_mean
-from t2ibench.data.dataset import HELD_OUT, Dataset
+from t2ibench.data.dataset import HELD_OUT, LESSONS, Dataset
 from t2ibench.data.split import Split
-from t2ibench.tracks.contract import ADAPTED, SOURCES, Adapt, Asked, Maker, Prompt, Sample, Track
+from t2ibench.tracks.contract import ADAPTED, SOURCES, Adapt, Asked, Group, Maker, Prompt, Sample, Target, Track
 from t2ibench.tracks.from_sources import Sources, samples
 
 
@@ -61,6 +61,22 @@ def facts(asked: Asked) -> dict[str, Any]:
         "source": source.text,
         "targets": {prompt.tags["domain"]: prompt.text for prompt in targets},
         "real_images": asked.settings.reference,
+    }
+
+
+def targets(asked: Asked) -> dict[str, Target]:
+    """The group of each target, with the real images of its domain."""
+    draw, count = asked.data.domain, asked.settings.reference
+    assert draw is not None
+    return {
+        domain: Target(
+            group=prompt.group,
+            real=lambda domain=domain: draw(domain, count, HELD_OUT),  # type: ignore[misc]
+            lessons=lambda count, domain=domain: draw(domain, count, LESSONS),  # type: ignore[misc]
+        )
+        for prompt in asked.prompts
+        if prompt.group != SOURCES
+        for domain in [prompt.tags["domain"]]
     }
 
 
@@ -107,9 +123,6 @@ def baseline(name: str, maker: Maker | None, asked: Asked, seed: int) -> Maker:
     )
 
 
-TRACK = Track(prompts=prompts, facts=facts, samples=samples, source=source, make=make, baseline=baseline)
-
-
 @dataclass(frozen=True)
 class AdaptPlan:
     """Settings of the track `adapt`: which domains are asked for, and what their images are compared with.
@@ -124,3 +137,20 @@ class AdaptPlan:
     targets: tuple[str, ...] = ()
     source: str | None = None
     reference: int = 1000
+
+
+TRACK = Track(
+    key="adapt",
+    settings=AdaptPlan,
+    functions=("adapt", "unadapted"),
+    prompts=prompts,
+    samples=samples,
+    make=make,
+    facts=facts,
+    source=source,
+    baselines={"real": "nothing", "unadapted": "method"},
+    default_baselines=("real",),
+    baseline=baseline,
+    groups={ADAPTED: Group(above=SOURCES, shown=12)},
+    targets=targets,
+)

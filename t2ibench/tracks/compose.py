@@ -30,7 +30,7 @@ from t2ibench.data.representations.sketch import canny
 from t2ibench.data.split import Split
 from t2ibench.tracks import compose_tasks
 from t2ibench.tracks.compose_tasks import Task
-from t2ibench.tracks.contract import COMPOSED, SOURCES, Asked, Compose, Maker, Prompt, Sample, Source, Track
+from t2ibench.tracks.contract import COMPOSED, SOURCES, Asked, Compose, Group, Maker, Prompt, Sample, Source, Track
 from t2ibench.tracks.from_sources import samples
 
 
@@ -248,9 +248,6 @@ def baseline(name: str, maker: Maker | None, asked: Asked, seed: int) -> Maker:
     return Ends(name, asked.data)
 
 
-TRACK = Track(prompts=prompts, facts=facts, samples=samples, source=source, make=make, baseline=baseline)
-
-
 @dataclass(frozen=True)
 class ComposePlan:
     """Settings of the track `compose`: which tasks are asked for.
@@ -281,3 +278,19 @@ class ComposePlan:
         "tryon",
     )
     split: str | None = None
+
+
+TRACK = Track(
+    key="compose",
+    settings=ComposePlan,
+    functions=("compose",),
+    prompts=prompts,
+    samples=samples,
+    make=make,
+    facts=facts,
+    source=source,
+    baselines={"source": "nothing", "other": "nothing"},
+    default_baselines=("source", "other"),
+    baseline=baseline,
+    groups={COMPOSED: Group(above=SOURCES, shown=12)},
+)

@@ -14,18 +14,22 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from t2ibench.core import plugins
+from t2ibench.core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:  # suites are listed without torch
     import numpy as np
     from torch import Tensor
 
     from t2ibench.data.dataset import Dataset
+    from t2ibench.data.split import Split
     from t2ibench.tracks.compose_tasks import Task
 
 
@@ -229,59 +233,6 @@ class ComposeMethod(Protocol):
         ...
 
 
-Of = Literal["nothing", "anything", "method"]
-
-
-@dataclass(frozen=True)
-class Contract:
-    """The facts about a track that are needed before the code of the track is imported.
-
-    functions: the functions that a method must have to take part.
-    baselines: for each baseline, by name, which images it takes: "nothing" (it brings its own), "anything" (real images
-        or those of a method), or "method" (those of a method).
-    key: the key of a suite file under which this track is configured.
-    default: the baselines of a suite that names none.
-    above: which group the gallery shows above the images of a group. A name is the part of the group's name before "/";
-        the two images have the same k.
-    """
-
-    functions: tuple[str, ...]
-    baselines: Mapping[str, Of]
-    key: str
-    default: tuple[str, ...] = ()
-    above: Mapping[str, str] = field(default_factory=dict)
-
-
-TRACKS: Mapping[str, Contract] = {
-    "text_to_image": Contract(
-        functions=("text_to_image",),
-        baselines={"real": "nothing", "shuffled": "anything", "unconditional": "anything"},
-        key="prompts",
-        default=("real", "shuffled", "unconditional"),
-    ),
-    "edit": Contract(
-        functions=("edit", "unedited"),
-        baselines={"exact": "nothing", "unedited": "method", "resampled": "method"},
-        key="edits",
-        above={"edits": "sources"},
-    ),
-    "adapt": Contract(
-        functions=("adapt", "unadapted"),
-        baselines={"real": "nothing", "unadapted": "method"},
-        key="adapt",
-        default=("real",),
-        above={"adapted": "sources"},
-    ),
-    "compose": Contract(
-        functions=("compose",),
-        baselines={"source": "nothing", "other": "nothing"},
-        key="compose",
-        default=("source", "other"),
-        above={"composed": "sources"},
-    ),
-}
-
-
 @dataclass(frozen=True)
 class Sample:
     """One image to be made: the k-th of a prompt.
@@ -356,27 +307,99 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Track:
-    """The functions that lead from a suite to the images of a track.
+class Group:
+    """How the gallery shows a group of prompts. It goes by the part of the group's name before "/".
 
-    Each module t2ibench/tracks/<name>.py has one of these as TRACK. A `Contract` holds the other facts about a track.
-
-    prompts: all prompts of the track, those that metrics ask for included.
-    facts: what a record says about the prompts.
-    samples: the samples of prompts, given a run seed.
-    source: what a method makes the images of a prompt from, except their seeds, in words.
-    make: asks a method for samples of one group. It gets the data set because a request may hold real images.
-    baseline: makes a baseline from its name, the maker whose images it takes (None: no method's) and a run seed.
+    above: the group whose images stand above those of this one; two images with the same k belong together.
+    shown: how many of its prompts are shown.
     """
 
+    above: str | None = None
+    shown: int = 6
+
+
+@dataclass(frozen=True)
+class Target:
+    """A group of prompts whose images are compared with real images of their own, not with the reference.
+
+    group: the name of the group.
+    real: these real images, none of which a network was trained on.
+    lessons: (count) -> other real images of this kind, which networks may have learned from.
+    """
+
+    group: str
+    real: Callable[[], Split]
+    lessons: Callable[[int], Split]
+
+
+Of = Literal["nothing", "anything", "method"]
+
+
+@dataclass(frozen=True)
+class Track:
+    """A track: all facts and functions that lead from a suite to the images of its cells. Those with a value are
+    optional.
+
+    Each module t2ibench/tracks/<name>.py has one of these as TRACK. Another package adds a track through the entry
+    point group `t2ibench.tracks`.
+
+    key: the key of a suite file under which the track is configured.
+    settings: the frozen dataclass of these settings. A whole number in it is a count, which is at least 1, and a list
+        names nothing twice.
+    functions: the functions that a method must have to take part.
+    prompts: all prompts of the track, those that metrics ask for included.
+    samples: the samples of prompts, given a run seed.
+    make: asks a method for samples of one group. It gets the data set because a request may hold real images.
+    facts: what a record says about the prompts.
+    source: what a method makes the images of a prompt from, except their seeds, in words.
+    baselines: for each baseline, by name, which images it takes: "nothing" (it brings its own), "anything" (real images
+        or those of a method), or "method" (those of a method).
+    default_baselines: the baselines of a suite that names none.
+    baseline: makes a baseline from its name, the maker whose images it takes (None: no method's) and a run seed.
+    groups: how the gallery shows the groups of prompts.
+    targets: the groups that are compared with real images of their own, by the names of their domains.
+    """
+
+    key: str
+    settings: type[Any]
+    functions: tuple[str, ...]
     prompts: Callable[[Asked], list[Prompt]]
-    facts: Callable[[Asked], dict[str, Any]]
     samples: Callable[[Sequence[Prompt], int], list[Sample]]
-    source: Callable[[Prompt], str]
     make: Callable[[Any, Sequence[Sample], Dataset | None], Tensor]
-    baseline: Callable[[str, Maker | None, Asked, int], Maker]
+    facts: Callable[[Asked], dict[str, Any]] = lambda asked: {}
+    source: Callable[[Prompt], str] = lambda prompt: prompt.text
+    baselines: Mapping[str, Of] = field(default_factory=dict)
+    default_baselines: tuple[str, ...] = ()
+    baseline: Callable[[str, Maker | None, Asked, int], Maker] | None = None
+    groups: Mapping[str, Group] = field(default_factory=dict)
+    targets: Callable[[Asked], Mapping[str, Target]] = lambda asked: {}
+
+
+class TrackPlugin(Protocol):
+    """The module `tracks/<name>.py`."""
+
+    TRACK: Track
+
+
+def track_names() -> list[str]:
+    """The names of all tracks, found without importing one: modules of this folder with a TRACK, and entry points."""
+    paths = Path(__file__).parent.glob("*.py")
+    return sorted({*(path.stem for path in paths if "\nTRACK = " in path.read_text("utf-8")), *_elsewhere()})
 
 
 def load_track(name: str) -> Track:
-    """A track by name."""
-    return importlib.import_module(f"t2ibench.tracks.{name}").TRACK
+    """A track by name. Raises UserError for an unknown name, with the nearest known one."""
+    if name not in (known := track_names()):
+        raise UserError(f"no track is called {name!r}{did_you_mean(name, known)}")
+    module = importlib.import_module(_elsewhere().get(name, f"t2ibench.tracks.{name}"))
+    return plugins.by_contract(TrackPlugin, module, f"tracks: {name}").TRACK
+
+
+def installed(name: str) -> Track | None:
+    """A track by name; None if it is not installed, as may be with a record that somebody else made."""
+    return load_track(name) if name in track_names() else None
+
+
+def _elsewhere() -> dict[str, str]:
+    """The modules of tracks that other packages bring, by the name of the track."""
+    return {point.name: point.value for point in importlib.metadata.entry_points(group="t2ibench.tracks")}

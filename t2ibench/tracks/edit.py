@@ -19,7 +19,7 @@ from torch import Tensor
 from t2ibench.core.errors import UserError
 from t2ibench.data.dataset import Dataset
 from t2ibench.tracks import edit_texts
-from t2ibench.tracks.contract import SOURCES, Asked, Edit, Maker, Prompt, Sample, Track
+from t2ibench.tracks.contract import EDITS, SOURCES, Asked, Edit, Group, Maker, Prompt, Sample, Track
 from t2ibench.tracks.from_sources import Sources, samples
 
 
@@ -85,9 +85,6 @@ def baseline(name: str, maker: Maker | None, asked: Asked, seed: int) -> Maker:
     return Sources("resampled" if name == "resampled" else "unedited", maker, asked.prompts)
 
 
-TRACK = Track(prompts=prompts, facts=facts, samples=samples, source=source, make=make, baseline=baseline)
-
-
 @dataclass(frozen=True)
 class EditPlan:
     """Settings of the track `edit`. The target text of an edit is the neutral text with one literal added.
@@ -101,3 +98,18 @@ class EditPlan:
     images: int = 50
     literals: tuple[str, ...] = ()
     neutral: str | None = None
+
+
+TRACK = Track(
+    key="edits",
+    settings=EditPlan,
+    functions=("edit", "unedited"),
+    prompts=prompts,
+    samples=samples,
+    make=make,
+    facts=facts,
+    source=source,
+    baselines={"exact": "nothing", "unedited": "method", "resampled": "method"},
+    baseline=baseline,
+    groups={EDITS: Group(above=SOURCES)},
+)

@@ -16,7 +16,7 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.seeds import derive_seed, permutation, uniform
 from t2ibench.data.dataset import Dataset, Render
 from t2ibench.data.split import Split
-from t2ibench.tracks.contract import Asked, Maker, Prompt, Sample, TextToImage, Track
+from t2ibench.tracks.contract import Asked, Group, Maker, Prompt, Sample, TextToImage, Track
 
 
 def prompts(asked: Asked) -> list[Prompt]:
@@ -216,16 +216,6 @@ def literals(prompt: Prompt) -> tuple[str, ...]:
     return tuple(prompt.tags.get("literals", ()))
 
 
-TRACK = Track(
-    prompts=prompts,
-    facts=lambda asked: {"captions": asked.data.split(asked.settings.split).name},
-    samples=samples,
-    source=lambda prompt: prompt.text,
-    make=make,
-    baseline=baseline,
-)
-
-
 @dataclass(frozen=True)
 class PromptPlan:
     """Settings of the track `text_to_image`. Metrics add prompts of their own.
@@ -238,3 +228,18 @@ class PromptPlan:
 
     captions: int = 2000
     split: str | None = None
+
+
+TRACK = Track(
+    key="prompts",
+    settings=PromptPlan,
+    functions=("text_to_image",),
+    prompts=prompts,
+    samples=samples,
+    make=make,
+    facts=lambda asked: {"captions": asked.data.split(asked.settings.split).name},
+    baselines={"real": "nothing", "shuffled": "anything", "unconditional": "anything"},
+    default_baselines=("real", "shuffled", "unconditional"),
+    baseline=baseline,
+    groups={"captions": Group(shown=8)},
+)

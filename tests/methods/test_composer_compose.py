@@ -179,7 +179,7 @@ def test_every_claim_names_entries_and_a_metric_of_the_ablations():
         assert len(pair) == 2
         assert set(pair) <= set(entries), claim["id"]
         assert claim["metric"] in ablations.columns, claim["id"]
-    given = "".join(ablations.compose.tasks)
+    given = "".join(ablations.settings["compose"].tasks)
     for entry in ablations.methods:
         settings.configure(Config, entry.settings, entry.id)
         assert set(entry.settings.get("ignores", "")) <= {*given, *"IM"}

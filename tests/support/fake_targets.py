@@ -33,6 +33,10 @@ class FakeTargets(FakeEdits):
         asked = [target_prompt(domain, images) for domain, images in adapted.items()]
         super().__init__([], sources, features=features, prompts=asked, **kwargs)
 
+    @property
+    def targets(self) -> dict[str, str]:
+        return {p.tags["domain"]: p.group for p in self.prompts if p.group.partition("/")[0] == ADAPTED}
+
     def target(self, domain: str) -> Split:
         table = self.known.get(domain)
         count = len(self.features["real", domain]) if table is None else len(table)
