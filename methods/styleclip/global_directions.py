@@ -32,7 +32,10 @@ class GlobalDirections:
     def __init__(self, config: Config, models: Models) -> None:
         self.config, self.space = config, StyleSpace(config, models)
         started = perf_counter()
-        if config.relevance == "vjp":
+        self.relevance: Callable[[Tensor], Tensor]
+        if self.space.directions is not None:
+            self.relevance, spent = self.space.directions.matmul, 0.0  # nobody here has measured them
+        elif config.relevance == "vjp":
             self.relevance, spent = gradients(self.space, config.probes), perf_counter() - started
         else:
             directions, spent = (table if config.relevance == "table" else jacobian)(self.space, config)

@@ -33,9 +33,10 @@ class Mapper:
         self.clip = models.clip(config.clip)
         self.distance = ClipDistance(self.clip, config.clip_input)
         self.weights = {"generator_sha256": models.used[config.generator]["sha256"], "clip_sha256": self.clip.sha256}
-        self.released = (
-            read_released(Path(config.mapper_weights), self.generator.config)[0] if config.mapper_weights else None
-        )
+        self.released = read_released(Path(config.mapper_weights), self.generator) if config.mapper_weights else None
+        if self.released is not None:
+            models.file(config.mapper_weights)
+            self.released.network.to(models.device)
         self.seconds: dict[str, float] = {}  # of training, by text
         self.cost: dict[str, float] = {}
 
@@ -49,7 +50,7 @@ class Mapper:
 
         Raises FloatingPointError, which names step and text, if a training loss is not finite.
         """
-        in_s = self.config.mapper == "style"
+        in_s = self.config.mapper == "style" if self.released is None else self.released.in_s
         codes = self.generator.style(w_plus) if in_s else w_plus
         networks = {text: self.network(text) for text in dict.fromkeys(target)}
         moved = [
@@ -60,7 +61,8 @@ class Mapper:
     def network(self, prompt: str) -> MapperNetwork:
         """The mapper of a text, frozen: the released one, one from the cache, or one that is trained now."""
         if self.released is not None:
-            return self.released.to(self.models.device).requires_grad_(False)
+            self.released.check_text(Path(self.config.mapper_weights), prompt)
+            return self.released.network
         weights = self.trained(prompt)
         self.seconds[prompt] = weights.card["training_seconds"]
         total = sum(self.seconds.values())

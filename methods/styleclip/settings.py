@@ -4,10 +4,11 @@ CLIP.
 Where the released code ("reference") and the paper differ, both can be chosen.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.settings import LATER
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Config:
     )
     pixelnorm_axis: Literal["rows", "features"] = "rows"  # reference | what is meant
     residual: float = 0.1
-    mapper_weights: str = ""  # a checkpoint of the released code, used for every text instead of training
+    mapper_weights: str = ""  # a checkpoint of the released code, used for its text instead of training
     mapper_steps: int = 200  # the reference takes 50,000
     mapper_batch: int = 4  # the reference has 2
     mapper_codes: int = 5000  # latents to train on
@@ -99,7 +100,17 @@ class Config:
     )
     unit_differences: bool = True  # table: normalise an image's difference before averaging (reference), or not (eq. 5)
 
+    # files of the released code, used as they are instead of what is computed here
+    directions: str = field(default="", metadata=LATER)  # fs3.npy, where relevance is table: all channels that it has
+    statistics: str = field(default="", metadata=LATER)  # S_mean_std
+    codes: str = field(default="", metadata=LATER)  # S, or W.npy: the sample behind relevance and statistics
+
     def __post_init__(self) -> None:
+        if self.directions and self.relevance != "table":
+            raise UserError(f"styleclip: directions name a table, and relevance is {self.relevance}: set it to table")
+        for name in ("directions", "statistics", "codes"):
+            if getattr(self, name) and self.variant != "global":
+                raise UserError(f"styleclip: {name} are for the variant global, this is {self.variant}: leave them out")
         for name, low in (("beta", 0.0), ("channels", 1), ("images", 1), ("probes", 1), ("statistics_samples", 2)):
             if not getattr(self, name) >= low:
                 raise UserError(f"styleclip: {name} is {getattr(self, name)}, expected at least {low:g}")

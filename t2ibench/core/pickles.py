@@ -23,10 +23,11 @@ STORAGE = "torch.storage._load_from_bytes"
 TENSORS = ("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2")
 PARAMETERS = ("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state")
 ARRAYS = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
+BUFFERS = ("numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer")  # arrays, by protocol 5
 SCALARS = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
 CONTAINERS = ("collections.OrderedDict", "builtins.set", "__builtin__.set")
 ENCODED = "_codecs.encode"  # how protocol 2 stores bytes
-NUMPY = frozenset((*ARRAYS, *SCALARS, ENCODED, "numpy.dtype", "numpy.ndarray"))
+NUMPY = frozenset((*ARRAYS, *BUFFERS, *SCALARS, ENCODED, "numpy.dtype", "numpy.ndarray"))
 TORCH = frozenset((STORAGE, *TENSORS, *PARAMETERS, "torch.Size", "torch.device", "torch.float32", "torch.float16"))
 DTYPES = {  # of the storages that a file names
     "torch.DoubleStorage": torch.float64,
@@ -148,7 +149,7 @@ def tensor(value: Any) -> Tensor:
         raise ValueError(f"{type(value).__name__} in the place of a tensor")
     if value.name in PARAMETERS:
         return tensor(value.args[0])
-    if value.name in ARRAYS:
+    if value.name in (*ARRAYS, *BUFFERS):
         return torch.from_numpy(array(value))
     if value.name not in TENSORS:
         raise ValueError(f"{value.name} in the place of a tensor")
@@ -174,6 +175,9 @@ def array(value: Any) -> np.ndarray:
     """
     if isinstance(value, Record) and value.name in SCALARS:
         return np.frombuffer(_bytes(value.args[1]), _dtype(value.args[0]))[0].copy().reshape(())
+    if isinstance(value, Record) and value.name in BUFFERS:
+        data, record, shape, order = value.args
+        return np.frombuffer(_bytes(data), _dtype(record)).reshape(shape, order=order).copy()
     if not isinstance(value, Record) or value.name not in ARRAYS or not isinstance(value.state, tuple):
         raise ValueError(f"{type(value).__name__} in the place of an array")
     _, shape, dtype, columns_first, data = value.state

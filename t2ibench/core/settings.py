@@ -15,6 +15,8 @@ import yaml
 from t2ibench.core.errors import UserError, did_you_mean
 
 T = TypeVar("T")
+# metadata of a setting that came when records with the others had been made: at its default it enters no identity
+LATER = {"later": True}
 
 
 def configure(cls: type[T], settings: Mapping[str, Any], where: str) -> T:
@@ -38,6 +40,16 @@ def configure(cls: type[T], settings: Mapping[str, Any], where: str) -> T:
     if missing:
         raise UserError(f"{where}: the key {missing[0]!r} is missing")
     return cls(**{key: _coerce(value, hints[key]) for key, value in settings.items()})
+
+
+def recorded(config: Any) -> dict[str, Any]:
+    """The settings of a frozen dataclass as a record holds them, and as its identity counts them.
+
+    A setting that is marked `LATER` is left out at its default, so that records from before it stay what they are.
+    """
+    values = dataclasses.asdict(config)
+    later = [field for field in dataclasses.fields(config) if field.metadata.get("later")]
+    return {key: value for key, value in values.items() if not any(f.name == key and f.default == value for f in later)}
 
 
 def configure_with_preset(

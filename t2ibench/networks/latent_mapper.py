@@ -9,7 +9,9 @@ root mean square. The released code takes this over the rows of a level, because
 function that it reuses expects.
 """
 
-import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -17,9 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from t2ibench.core import pickles, tensor_files
 from t2ibench.core.errors import UserError
+from t2ibench.networks.stylegan2 import rosinality
 from t2ibench.networks.stylegan2.layout import Config as Layout
-from t2ibench.networks.stylegan2.network import GAIN, SLOPE, Linear
+from t2ibench.networks.stylegan2.network import GAIN, SLOPE, Generator, Linear
 
 Kind = Literal["levels", "single", "style"]
 Axis = Literal["rows", "features"]
@@ -31,21 +35,29 @@ RELEASED = {
     "mapping": "all",
 }  # "course" is theirs
 DEPTH, RATE = 4, 0.01
+EXPECTED = "a mapper of StyleCLIP's released code"
+SMALL_WORDS = frozenset(("a", "an", "the", "of", "in", "on", "with", "and"))
 
 
 class MapperNetwork(nn.Module):
     """From codes v to M_t(v) of the same shape, which is 0 where no network covers the code.
 
     v: [B, L, w_dim] for the kinds `levels` and `single`, [B, C] for `style`.
+    rgb: whether the kind `style` covers toRGB layers, too.
     """
 
     def __init__(
-        self, layout: Layout, kind: Kind = "levels", levels: tuple[str, ...] = tuple(LEVELS), axis: Axis = "rows"
+        self,
+        layout: Layout,
+        kind: Kind = "levels",
+        levels: tuple[str, ...] = tuple(LEVELS),
+        axis: Axis = "rows",
+        rgb: bool = False,
     ) -> None:
         super().__init__()
         rows = [row for level in levels for row in LEVELS[level] if row < layout.rows]
         if kind == "style":
-            chosen = [layer for layer in layout.layers if not layer.is_rgb and layer.row in rows]
+            chosen = [layer for layer in layout.layers if (rgb or not layer.is_rgb) and layer.row in rows]
             self.where = {layer.name.replace(".", "_"): slice(layer.start, layer.stop) for layer in chosen}
         elif kind == "single":
             self.where = {"all": slice(0, layout.rows)}
@@ -94,32 +106,73 @@ class Dense(Linear):
         return F.leaky_relu(super().forward(x), SLOPE) * GAIN
 
 
-def read_released(path: Path, layout: Layout) -> tuple[MapperNetwork, str]:
-    """A mapper of the released code, and the text that it was trained for ("" if the file does not say).
+@dataclass(frozen=True)
+class Released:
+    """A mapper that the released code trained.
 
-    It has the levels that are in the file. The generator's weights, which such a file repeats, are ignored. Raises
-    UserError for a file that is missing, damaged, contains code, or does not fit the generator.
+    network: frozen; its input is w_plus, or the styles if it was trained in S.
+    in_s: whether it was.
+    text: what it was trained for; "" if the file does not say.
     """
+
+    network: MapperNetwork
+    in_s: bool
+    text: str
+
+    def check_text(self, path: Path, prompt: str) -> None:
+        """Raises UserError for a text that does not have every word of the one that the mapper was trained for."""
+        wanted, asked = (set(re.findall(r"[^\W_]+", text.lower())) for text in (self.text, prompt))
+        if missing := sorted(wanted - SMALL_WORDS - asked):
+            raise UserError(
+                f"{path}: this mapper was trained for {self.text!r}, and {prompt!r} does not say {missing[0]!r}: ask "
+                f"for that text, or give the mapper of this one"
+            )
+
+
+def read_released(path: Path, generator: Generator) -> Released:
+    """A mapper of the released code, of StyleCLIP or of StyleGAN-NADA.
+
+    In W+ it has the levels that are in the file. In S it has a network for each layer, all but toRGB, or all.
+    Raises UserError for a file that is missing, damaged, or no mapper, for one that does not fit the generator, and for
+    one that was trained with another generator, whose weights such a file repeats.
+    """
+    content = tensor_files.read(path, EXPECTED)
+    if not isinstance(content, Mapping) or not isinstance(content.get("state_dict"), Mapping):
+        raise UserError(f"{path}: holds {pickles.kind_of(content)}, expected {EXPECTED}: give another file")
+    state = content["state_dict"]
+    mapper, decoder = (_below(state, prefix) for prefix in ("mapper.", "decoder."))
+    layout, rows = generator.config, [name for name in mapper if name.startswith("mapper_")]
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        state = {
-            key.removeprefix("mapper."): value
-            for key, value in content["state_dict"].items()
-            if key.startswith("mapper.")
-        }
-        tensors = {
-            f"parts.{RELEASED[key.partition('.')[0]]}.mapping.{key.rpartition('mapping.')[2]}": value
-            for key, value in state.items()
-        }
-        levels = tuple(level for level in LEVELS if any(key.startswith(f"parts.{level}.") for key in tensors))
-        network = MapperNetwork(layout, "levels" if levels else "single", levels)
+        if rows:
+            numbers = {int(name[len("mapper_") :].partition(".")[0]) for name in rows}
+            covered = {f"mapper_{number}": layout.layers[number] for number in numbers}
+            parts = {name: layer.name.replace(".", "_") for name, layer in covered.items()}
+            tensors = {_renamed(name, parts): value for name, value in mapper.items()}
+            network = MapperNetwork(layout, "style", rgb=any(layer.is_rgb for layer in covered.values()))
+        else:
+            tensors = {_renamed(name, RELEASED): value for name, value in mapper.items()}
+            levels = tuple(level for level in LEVELS if any(key.startswith(f"parts.{level}.") for key in tensors))
+            network = MapperNetwork(layout, "levels" if levels else "single", levels)
         network.load_state_dict(tensors)
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing, expected a checkpoint of StyleCLIP's mapper") from error
-    except (RuntimeError, EOFError, OSError, KeyError, TypeError, AttributeError, pickle.UnpicklingError) as error:
-        reason = " ".join(str(error).split())[:160] or "it is empty"
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:160]
         raise UserError(
             f"{path}: no StyleCLIP mapper for rows of {layout.w_dim} ({reason}): give another file"
         ) from error
-    opts = content.get("opts") or {}
-    return network, str(opts.get("description") or "")
+    fault = rosinality.difference(decoder, generator) if decoder else "it holds no generator to compare with"
+    if fault:
+        raise UserError(
+            f"{path}: this mapper was trained with another generator ({fault}): name the one that it was trained with"
+        )
+    opts = content.get("opts")
+    text = opts.get("description") if isinstance(opts, Mapping) else ""
+    return Released(network.eval().requires_grad_(False), bool(rows), str(text or ""))
+
+
+def _below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {str(key).removeprefix(prefix): value for key, value in state.items() if str(key).startswith(prefix)}
+
+
+def _renamed(name: str, parts: Mapping[str, str]) -> str:
+    """Our name of a parameter of the released code. Raises KeyError for a part of another network."""
+    return f"parts.{parts[name.partition('.')[0]]}.mapping.{name.rpartition('mapping.')[2]}"

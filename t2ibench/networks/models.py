@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from t2ibench.core.errors import UserError
 from t2ibench.networks import weights as weight_files
 from t2ibench.networks import zoo
 
@@ -43,6 +45,17 @@ class Models:
                 **{key: weights.card.get(key) for key in ("data", "optimised_for")},
             }
         return self._weights[name]
+
+    def file(self, path: str) -> str:
+        """The sha256 of a published file that is no network, such as a table. A record keeps it, too."""
+        if path not in self.used:
+            try:
+                with Path(path).open("rb") as file:
+                    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                raise UserError(f"{path} cannot be read ({error.strerror}): correct the path") from error
+            self.used[path] = {"sha256": sha256, "data": Path(path).name, "optimised_for": None}
+        return self.used[path]["sha256"]
 
     def clip(self, name: str = JUDGE_CLIP) -> Clip:
         """A CLIP by its name.

@@ -1,7 +1,7 @@
 """The methods of a suite: which tracks they take part in, and how a method is prepared to make images."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -85,7 +85,7 @@ def method_maker(entry: Entry, track: str, where: str, device: str, data: Datase
     method = plugins.complete(contract.Method, module.Method(config, models))
     identity = {
         "name": entry.name,
-        "config": asdict(config),
+        "config": settings.recorded(config),
         "weights": {name: used["sha256"] for name, used in models.used.items()},
     }
     names = [method.trained_on] if isinstance(method.trained_on, str) else list(method.trained_on)

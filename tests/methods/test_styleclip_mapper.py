@@ -22,6 +22,7 @@ from t2ibench.networks.latent_mapper import LEVELS, MapperNetwork, read_released
 from t2ibench.networks.models import Models
 from t2ibench.networks.passes import in_passes
 from t2ibench.networks.stylegan2 import Config as Layout
+from t2ibench.networks.stylegan2 import Generator
 from t2ibench.networks.training import loop
 from t2ibench.networks.training.latent_mapper import MapperRecipe
 from t2ibench.networks.training.ranger import Ranger
@@ -311,34 +312,110 @@ def test_which_levels_a_text_moves():
     assert levels_of("a person with purple hair", "reference") == tuple(LEVELS)
 
 
-def released(layout: Layout, levels: tuple[str, ...]) -> dict[str, Any]:
-    """A checkpoint with the names of the released code, misspelling and generator included."""
+def released(generator: Generator, parts: dict[str, int], **opts: Any) -> dict[str, Any]:
+    """A checkpoint as the released code writes it: a mapper, the whole generator, and the options of its training.
+
+    parts: their names of the networks, and the width of each.
+    """
     torch.manual_seed(3)
-    names = {"coarse": "course_mapping", "medium": "medium_mapping", "fine": "fine_mapping"}
-    network = MapperNetwork(layout, levels=levels)
     state = {
-        f"mapper.{names[key.split('.')[1]]}.{key.split('.', 2)[2]}": value
-        for key, value in network.state_dict().items()
+        f"mapper.{name}.mapping.{layer}.{kind}": torch.randn(*shape) * scale
+        for name, width in parts.items()
+        for layer in (1, 2, 3, 4)
+        for kind, shape, scale in (("weight", (width, width), 100), ("bias", (width,), 1))
     }
-    return {
-        "state_dict": {**state, "decoder.input.input": torch.zeros(1)},
-        "opts": {"description": "afro", "no_fine_mapper": True},
-    }
+    options = {"description": "afro", "no_fine_mapper": True, **opts}
+    return {"state_dict": {**state, **decoder(generator)}, "opts": options}
 
 
-def test_a_released_checkpoint_is_read_and_used_for_every_text(models: Models, tmp_path: Path):
-    layout = models.stylegan2("tiny").config
-    torch.save(released(layout, ("coarse", "medium")), tmp_path / "afro.pt")
-    assert "mapper.course_mapping.mapping.1.weight" in released(layout, ("coarse",))["state_dict"]
-    network, text = read_released(tmp_path / "afro.pt", layout)
-    assert (list(network.parts), text) == (["coarse", "medium"], "afro")
-    torch.manual_seed(3)
-    w_plus = codes(models)
-    torch.testing.assert_close(network(w_plus), MapperNetwork(layout, levels=("coarse", "medium"))(w_plus))
+def decoder(generator: Generator) -> dict[str, Tensor]:
+    """The keys of the public generator, by the table of its names; those of its filters are left out."""
+    ours, theirs = generator.state_dict(), {}
+    for k in range(generator.config.mapping_layers):
+        for kind in ("weight", "bias"):
+            theirs[f"style.{k + 1}.{kind}"] = ours[f"mapping.fc{k}.{kind}"]
+    theirs["input.input"] = ours["const"][None]
+    for number, layer in enumerate(layer for layer in generator.layers if not layer.is_rgb):
+        name, key = ("conv1" if number == 0 else f"convs.{number - 1}"), f"blocks.{layer.name}"
+        theirs[f"{name}.conv.weight"] = ours[f"{key}.weight"][None]
+        theirs[f"{name}.conv.modulation.weight"] = ours[f"{key}.affine.weight"]
+        theirs[f"{name}.conv.modulation.bias"] = ours[f"{key}.affine.bias"]
+        theirs[f"{name}.noise.weight"] = ours[f"{key}.noise_strength"].reshape(1)
+        theirs[f"{name}.activate.bias"] = ours[f"{key}.bias"]
+        theirs[f"noises.noise_{number}"] = torch.randn(1, 1, layer.resolution, layer.resolution)  # each file its own
+    for number, layer in enumerate(layer for layer in generator.layers if layer.is_rgb):
+        name, key = ("to_rgb1" if number == 0 else f"to_rgbs.{number - 1}"), f"blocks.{layer.name}"
+        theirs[f"{name}.conv.weight"] = ours[f"{key}.weight"][None]
+        theirs[f"{name}.conv.modulation.weight"] = ours[f"{key}.affine.weight"]
+        theirs[f"{name}.conv.modulation.bias"] = ours[f"{key}.affine.bias"]
+        theirs[f"{name}.bias"] = ours[f"{key}.bias"].reshape(1, 3, 1, 1)
+    return {f"decoder.{key}": value.clone() for key, value in theirs.items()}
+
+
+def by_hand(state: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
+    """One network of the released code: a norm over the second axis, then four equalised layers."""
+    x = x / (x.square().mean(1, keepdim=True) + 1e-8).sqrt()
+    for layer in (1, 2, 3, 4):
+        weight, bias = (state[f"mapper.{name}.mapping.{layer}.{kind}"] for kind in ("weight", "bias"))
+        x = torch.nn.functional.leaky_relu(x @ weight.T * (0.01 / len(bias) ** 0.5) + bias * 0.01, 0.2) * 2**0.5
+    return x
+
+
+def test_a_released_mapper_of_levels_is_read_and_used_for_its_text(models: Models, tmp_path: Path):
+    content = released(tiny_generator(), {"course_mapping": 16, "medium_mapping": 16})
+    torch.save(content, tmp_path / "afro.pt")
     editor = mapper(models, mapper_weights=str(tmp_path / "afro.pt"))
-    expected = tiny_generator().style(w_plus + 0.1 * network(w_plus))
-    torch.testing.assert_close(editor.edited(w_plus, [PERSON] * 2, ["x", "y"]), expected)
+    w_plus, state = codes(models), content["state_dict"]
+    moved = torch.zeros_like(w_plus)
+    moved[:, :4] = by_hand(state, "course_mapping", w_plus[:, :4])  # their norm is over the rows
+    moved[:, 4:8] = by_hand(state, "medium_mapping", w_plus[:, 4:8])
+    expected = tiny_generator().style(w_plus + 0.1 * moved)
+    made = editor.edited(w_plus, [PERSON] * 2, [AFRO, "an Afro on a person"])
+    torch.testing.assert_close(made, expected, atol=1e-5, rtol=1e-4)
     assert editor.cost == {}
+    assert str(tmp_path / "afro.pt") in models.used
+
+
+@pytest.mark.parametrize("rgb", [False, True], ids=["all but toRGB", "all layers"])
+def test_a_released_mapper_of_styles_has_a_network_for_each_layer(rgb: bool, models: Models, tmp_path: Path):
+    generator = tiny_generator()
+    covered = {number: layer for number, layer in enumerate(generator.layers) if rgb or not layer.is_rgb}
+    content = released(generator, {f"mapper_{number}": layer.channels for number, layer in covered.items()})
+    torch.save(content, tmp_path / "afro.pt")
+    editor = mapper(models, mapper_weights=str(tmp_path / "afro.pt"))  # the file says that it is in S
+    w_plus = codes(models)
+    s = generator.style(w_plus)
+    expected = s.clone()
+    for number, layer in covered.items():
+        part = s[:, layer.start : layer.stop]
+        expected[:, layer.start : layer.stop] += 0.1 * by_hand(content["state_dict"], f"mapper_{number}", part)
+    torch.testing.assert_close(editor.edited(w_plus, [PERSON] * 2, [AFRO] * 2), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_single_mapper_moves_all_rows(models: Models, tmp_path: Path):
+    content = released(tiny_generator(), {"mapping": 16})
+    torch.save(content, tmp_path / "afro.pt")
+    w_plus = codes(models)
+    expected = by_hand(content["state_dict"], "mapping", w_plus)
+    torch.testing.assert_close(read_released(tmp_path / "afro.pt", tiny_generator()).network(w_plus), expected)
+
+
+def test_a_mapper_of_another_text_or_generator_is_refused(models: Models, tmp_path: Path):
+    generator, path = tiny_generator(), tmp_path / "afro.pt"
+    torch.save(released(generator, {"mapping": 16}), path)
+    editor = mapper(models, mapper_weights=str(path))
+    with pytest.raises(UserError, match=r"afro.pt: this mapper was trained for 'afro', and 'a smiling"):
+        editor.edited(codes(models), [PERSON] * 2, [SMILE] * 2)
+    torch.save(released(generator, {"mapping": 16}, description=None), path)  # it does not say
+    assert mapper(models, mapper_weights=str(path)).edited(codes(models), [PERSON] * 2, [SMILE] * 2).shape[0] == 2
+    generator.blocks["b16"]["conv1"].weight.mul_(1.01)  # type: ignore[index, union-attr, operator]
+    torch.save(released(generator, {"mapping": 16}), path)
+    with pytest.raises(UserError, match=r"trained with another generator .convs.3.conv.weight differs by \d"):
+        mapper(models, mapper_weights=str(path))
+    half = {key: value.half() for key, value in decoder(tiny_generator()).items()}
+    content = released(tiny_generator(), {"mapping": 16})
+    torch.save({**content, "state_dict": {**content["state_dict"], **half}}, path)
+    read_released(path, tiny_generator())  # half precision is the same generator
 
 
 class Payload:
@@ -349,14 +426,29 @@ class Payload:
 
 
 def test_checkpoints_that_do_not_fit_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    generator = tiny_generator()
     (tmp_path / "empty.pt").write_bytes(b"")
+    (tmp_path / "page.pt").write_bytes(b"<!doctype html>")
+    torch.save({"g_ema": {}}, tmp_path / "network.pt")
     torch.save({"state_dict": {"mapper.other.mapping.1.weight": torch.zeros(2)}}, tmp_path / "other.pt")
-    torch.save(released(Layout(32, w_dim=8, channel_base=512, channel_max=16), ("coarse",)), tmp_path / "narrow.pt")
+    torch.save(released(generator, {"course_mapping": 8}), tmp_path / "narrow.pt")
+    torch.save(released(generator, {"mapper_0": 16}), tmp_path / "part.pt")
     torch.save({"state_dict": {}, "opts": Payload()}, tmp_path / "code.pt")
-    for name in ("empty", "other", "narrow", "code"):
-        with pytest.raises(UserError, match="no StyleCLIP mapper for rows of 16") as caught:
-            read_released(tmp_path / f"{name}.pt", LAYOUT)
+    bare = released(generator, {"mapping": 16})
+    torch.save({"state_dict": {k: v for k, v in bare["state_dict"].items() if k[0] == "m"}}, tmp_path / "bare.pt")
+    for name, says in (
+        ("empty", "is empty"),
+        ("page", "a web page"),
+        ("network", "holds keys 'g_ema', expected a mapper"),
+        ("other", "no StyleCLIP mapper for rows of 16"),
+        ("narrow", "no StyleCLIP mapper for rows of 16"),
+        ("part", "no StyleCLIP mapper for rows of 16"),
+        ("bare", "holds no generator to compare with"),
+        ("code", "asks for print, which was not run"),
+        ("none", "is missing, expected a mapper"),
+    ):
+        with pytest.raises(UserError, match=says) as caught:
+            read_released(tmp_path / f"{name}.pt", generator)
         assert "\n" not in str(caught.value)
-    with pytest.raises(UserError, match="is missing, expected a checkpoint"):
-        read_released(tmp_path / "none.pt", LAYOUT)
+        assert f"{name}.pt" in str(caught.value)
     assert "was run" not in capsys.readouterr().out

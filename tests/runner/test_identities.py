@@ -6,7 +6,6 @@ which need pixels.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 
 from t2ibench.checks.papers import claims
-from t2ibench.core import records
+from t2ibench.core import records, settings
 from t2ibench.data.contract import load_dataset
 from t2ibench.methods import stylet2i
 from t2ibench.metrics import clip_score
@@ -51,7 +50,7 @@ def method_identity(suite: Suite, id: str, stored: Mapping[str, Any]) -> dict[st
     entry = entry_of(suite, id)
     _, config = configured(entry, suite.name)
     cards = {name: zoo.card(zoo.available()[name])["sha256"] for name in stored["weights"]}
-    return {"name": entry.name, "config": asdict(config), "weights": cards}
+    return {"name": entry.name, "config": settings.recorded(config), "weights": cards}
 
 
 def computed(path: Path) -> dict[str, Any]:

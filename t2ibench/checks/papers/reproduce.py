@@ -11,12 +11,12 @@ claim that could not be judged is "not run", with the reason. A verdict holds fo
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from t2ibench.checks.papers.claims import Claim, Paper, Reported
-from t2ibench.core import files, records
+from t2ibench.core import files, records, settings
 from t2ibench.core.errors import MissingWeights, UserError
 from t2ibench.core.plugins import Entry
 from t2ibench.report.compare import LEVEL, Margins, MetricComparison, compare
@@ -231,7 +231,7 @@ def _by_entry(paper: Paper, cell_records: Sequence[Record]) -> dict[str, list[Re
 def _facts(suite: Suite, entry: Entry) -> dict[str, Any]:
     """What a record of this entry says about the maker of its images, except for the weights."""
     if entry.kind == "method":
-        return {"name": entry.name, "config": asdict(methods.configured(entry, suite.name)[1])}
+        return {"name": entry.name, "config": settings.recorded(methods.configured(entry, suite.name)[1])}
     of = entry.settings.get("of")
     if of is None:
         return {"name": entry.name}

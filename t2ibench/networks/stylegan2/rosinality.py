@@ -20,6 +20,7 @@ from t2ibench.networks.stylegan2.layout import Config
 from t2ibench.networks.stylegan2.network import Generator, fir
 from t2ibench.networks.stylegan2.shapes import config_of, mean_w, noise_maps
 
+SAME = 2e-3  # of the largest value of a tensor: twice what half precision may move it
 NOISES = "noises."  # of the fixed noise maps, which files from before 2020-01-15 lack
 PARTS = {  # of a modulated convolution: our name -> theirs, and the axes of length 1 that theirs has before and after
     "weight": (".conv.weight", 1, 0),
@@ -99,6 +100,25 @@ def read(path: Path) -> tuple[Config, dict[str, Tensor]]:
         state |= noise_maps(path, config)
     state["mapping.w_avg"] = _mean(path, content.get("latent_avg"), config, state)
     return config, state
+
+
+def difference(theirs: Mapping[str, Tensor], generator: Generator) -> str | None:
+    """The first tensor of their state dict in which it differs from a generator, in words; None: they are the same.
+
+    Noise maps do not count, since some files have none. Half precision is no difference.
+    """
+    config = generator.config
+    ours = generator.state_dict()
+    for name, (key, _, _) in table(config.resolution, config.mapping_layers).items():
+        if key.startswith(NOISES):
+            continue
+        wanted = ours[name].detach().float().cpu()
+        if key not in theirs or theirs[key].numel() != wanted.numel():
+            return f"{key} is {'missing' if key not in theirs else list(theirs[key].shape)}"
+        apart = float((theirs[key].float().reshape(wanted.shape) - wanted).abs().max())
+        if not apart <= SAME * max(1e-3, float(wanted.abs().max())):
+            return f"{key} differs by {apart:.3g}"
+    return None
 
 
 def write(path: Path, generator: Generator) -> None:
