@@ -8,7 +8,6 @@ the request's seed chooses among their images. A request without an image is a f
 are taken as they are.
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,8 @@ from torch import Tensor
 
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import read_image
+from t2ibench.core.records import digest
+from t2ibench.data.pixel_hashes import pixel_hashes
 from t2ibench.networks.models import Models
 from t2ibench.tracks.contract import TextToImage
 
@@ -31,22 +32,23 @@ class Config:
 
 
 class Method:
-    """Looks images up. The record holds their hash in place of a network's weights."""
+    """Looks images up. The record holds the hash of their pixels, texts and seeds in place of a network's weights."""
 
     def __init__(self, config: Config, models: Models) -> None:
         """Raises UserError for a folder without metadata.jsonl, a line that is wrong, or an image that is missing."""
         self.trained_on = config.trained_on
         self.by_seed: dict[tuple[str, int], Path] = {}
         self.by_text: dict[str, list[Path]] = {}
-        hashed = hashlib.sha256()
-        for path, text, seed in lines(config.root):
-            hashed.update(f"{path.name} {text} {seed} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+        rows = lines(config.root)
+        pixels = pixel_hashes([path for path, _, _ in rows])
+        content = digest([[text, seed, image.sha256] for (_, text, seed), image in zip(rows, pixels, strict=True)])
+        for path, text, seed in rows:
             if seed is None:
                 self.by_text.setdefault(text, []).append(path)
             else:
                 self.by_seed[text, seed] = path
         models.used[f"images of {config.root.name}"] = {
-            "sha256": hashed.hexdigest(),
+            "sha256": content,
             "data": config.trained_on,
             "optimised_for": None,
         }

@@ -71,9 +71,9 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         **pairs.protocol,
         "judge": evidence.extractor_protocol(evidence.judge),
         "reader": {"hidden": HIDDEN, "ridge": RIDGE, "lessons": config.lessons},
-        "reference": evidence.reference.digest,
-        "targets": {domain: evidence.target(domain).digest for domain in evidence.targets},
-        "train": evidence.train.digest,
+        "reference": evidence.reference.contents,
+        "targets": {domain: evidence.target(domain).contents for domain in evidence.targets},
+        "train": evidence.train.described,
         "gate": asdict(gate),
     }
     return {

@@ -142,8 +142,8 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         if (literal,) in asked
     }
     protocol = {
-        "train": evidence.train.digest,
-        "reference": judge.reference.digest,
+        "train": evidence.train.described,
+        "reference": judge.reference.contents,
         "pairs": pairs.digest,
         "rules": asdict(pairs.rules),
         "prompts": _digest(evidence.prompts, contract.PAIRS),
@@ -155,7 +155,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
 
 
 def _digest(prompts: Sequence[Prompt], group: str) -> str:
-    return digest([[prompt.id, prompt.text, prompt.images] for prompt in prompts if prompt.group == group])
+    return digest([[prompt.text, prompt.images] for prompt in prompts if prompt.group == group])
 
 
 def count_cells(hits: np.ndarray, literals: Sequence[str], names: Names) -> np.ndarray:

@@ -88,8 +88,8 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     protocol = {
         **pairs.protocol,
         "judge": evidence.extractor_protocol(evidence.judge),
-        "reference": evidence.reference.digest,
-        "train": evidence.train.digest,
+        "reference": evidence.reference.contents,
+        "train": evidence.train.described,
         "gate": asdict(gate),
         "calibration_images": config.calibration_images if render else 0,
     }

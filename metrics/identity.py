@@ -62,8 +62,8 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         further["estimator"] = "mean cosine of centred features without nuisance directions"
         further |= {
             "nuisance": list(config.nuisance),
-            "reference": evidence.reference.digest,
-            "train": evidence.train.digest,
+            "reference": evidence.reference.contents,
+            "train": evidence.train.described,
         }
     estimate = Estimate(
         value=float(values.mean()),

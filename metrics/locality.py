@@ -59,7 +59,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
             **pairs.protocol,
             "estimator": "mean absolute grey-level difference outside the region of the edited attribute",
             "regions": {name: digest(np.packbits(region).tolist())[:16] for name, region in regions.items()},
-            "train": evidence.train.digest,
+            "train": evidence.train.described,
         },
         interval="BCa bootstrap over sources",
         details={

@@ -34,6 +34,10 @@ def run(
     batch: Batch = 64,
     device: Device = "cpu",
     replace: Annotated[bool, typer.Option(help="Write over records that were made with other settings.")] = False,
+    again: Annotated[
+        list[str] | None,
+        typer.Option(help="Make the cells of this method anew, its images too. Repeat it for more.", metavar="METHOD"),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Generate, score and record every cell of a suite, then show its leaderboard.
@@ -46,7 +50,7 @@ def run(
     from t2ibench.runner.run import run as run_cells
     from t2ibench.runner.suite import load
 
-    options = RunOptions(out=out, work=work, batch=batch, device=device, replace=replace)
+    options = RunOptions(out=out, work=work, batch=batch, device=device, replace=replace, again=tuple(again or ()))
     wanted, started = load(suite), time.perf_counter()
     say(f"[bold]{escape(wanted.name)}[/] {escape(wanted.title)}")
     cells = []

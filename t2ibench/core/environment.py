@@ -1,6 +1,7 @@
 """The machine, the packages and the code that made a number. Every record holds them."""
 
 import contextlib
+import functools
 import importlib.metadata
 import os
 import platform
@@ -28,9 +29,10 @@ CODE = ("t2ibench", "methods", "metrics", "datasets")
 
 
 def fingerprint(device: str = "cpu") -> dict[str, Any]:
-    """Versions, platform, processor, threads and device."""
+    """Versions, platform, processor, threads, and the device: its name, its memory, and whether TF32 is allowed."""
     import torch
 
+    on_gpu = device.startswith("cuda")
     return {
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
@@ -38,8 +40,10 @@ def fingerprint(device: str = "cpu") -> dict[str, Any]:
         "processor": processor(),
         "cpus": os.cpu_count() or 1,
         "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name() if device.startswith("cuda") else device,
+        "device": torch.cuda.get_device_name(device) if on_gpu else device,
+        "device_memory_bytes": torch.cuda.get_device_properties(device).total_memory if on_gpu else None,
         "tf32": bool(torch.backends.cuda.matmul.allow_tf32),
+        "tf32_cudnn": bool(torch.backends.cudnn.allow_tf32),
     }
 
 
@@ -72,22 +76,29 @@ def code() -> dict[str, Any]:
     return {"version": __version__, "commit": commit, "dirty": dirty}
 
 
-def reset_peak_memory() -> None:
-    """Let `peak_memory` start again from now, if the system can do that."""
+@functools.cache
+def changed(path: Path) -> bool:
+    """Whether a file or folder of a checkout of this package is not as it was committed; False where it is installed.
+
+    It is looked up once in a process.
+    """
+    root = Path(__file__).resolve().parent.parent.parent
+    inside = (root / ".git").exists() and path.is_relative_to(root)
+    return bool(inside and _git(root, "status", "--porcelain", "--", str(path)))
+
+
+def reset_peak_memory(device: str = "cpu") -> None:
+    """Let `peak_memory` of a device start again from now, if the system can do that."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    if "torch" in sys.modules and sys.modules["torch"].cuda.is_available():
-        sys.modules["torch"].cuda.reset_peak_memory_stats()
+    if device.startswith("cuda"):
+        sys.modules["torch"].cuda.reset_peak_memory_stats(device)
 
 
-def peak_memory() -> int:
-    """The most memory this process has held since the reset, in bytes: GPU memory if a GPU is in use."""
-    if (
-        "torch" in sys.modules
-        and (torch := sys.modules["torch"]).cuda.is_available()
-        and torch.cuda.max_memory_allocated()
-    ):
-        return int(torch.cuda.max_memory_allocated())
+def peak_memory(device: str = "cpu") -> int:
+    """The most memory this process has held since the reset, in bytes: that of the GPU if the device is one."""
+    if device.startswith("cuda"):
+        return int(sys.modules["torch"].cuda.max_memory_allocated(device))
     with contextlib.suppress(OSError, StopIteration):
         lines = Path("/proc/self/status").read_text("utf-8").splitlines()
         return 1024 * int(next(line for line in lines if line.startswith("VmHWM:")).split()[1])

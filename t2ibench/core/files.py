@@ -1,5 +1,6 @@
 """Files that are written whole or not at all."""
 
+import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,6 +23,12 @@ def write_whole(path: Path, content: bytes | Iterable[bytes | memoryview]) -> No
         os.replace(part, path)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}): choose another folder with --out") from error
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of the bytes of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_folder(folder: Path) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from t2ibench.core.errors import UserError
 
 MAX_PIXELS = 64_000_000  # larger files are refused before they are decoded
+READING = "rgb-1"  # how a file becomes pixels; raised when the same file becomes other pixels
 BLACK = 2  # an image whose brightest channel value is at most this counts as black
 
 

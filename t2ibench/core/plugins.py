@@ -12,9 +12,12 @@ finds every member in its place and never asks whether it is there.
 """
 
 import ast
+import functools
+import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
+import json
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +26,7 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
+from t2ibench.core import environment
 from t2ibench.core.errors import UserError, did_you_mean
 
 KINDS = ("methods", "metrics", "datasets")
@@ -131,6 +135,37 @@ def _members(contract: type) -> tuple[dict[str, Any], list[str]]:
         optional |= {name: value for name, value in public.items() if name not in abstract}
         required |= dict.fromkeys([*vars(base).get("__annotations__", {}), *public])
     return optional, [name for name in required if name not in optional]
+
+
+def source(kind: str, name: str) -> str:
+    """sha256 of a plug-in's code: of its module, or of every .py and .yaml file of its folder, by relative path."""
+    return _source(code_of(kind, name))
+
+
+@functools.cache
+def _source(path: Path) -> str:
+    files = sorted(file for end in ("*.py", "*.yaml") for file in path.rglob(end)) if path.is_dir() else [path]
+    root = path if path.is_dir() else path.parent
+    content = [[file.relative_to(root).as_posix(), hashlib.sha256(file.read_bytes()).hexdigest()] for file in files]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def code_of(kind: str, name: str) -> Path:
+    """Where the code of a plug-in lies: its module, or its folder."""
+    path = find(kind)[name]
+    if path is None:
+        [point] = [point for point in importlib.metadata.entry_points(group=f"t2ibench.{kind}") if point.name == name]
+        path = Path(str(importlib.import_module(point.module).__file__))
+    return path.parent if path.name == "__init__.py" else path
+
+
+def is_settled(kind: str, name: str) -> bool:
+    """Whether the code of a plug-in changes with its REVISION alone.
+
+    That holds for ours, where they are installed or as they were committed. The code of another package, and of ours in
+    a checkout with changed files, may change from one run to the next.
+    """
+    return find(kind)[name] is not None and not environment.changed(code_of(kind, name).resolve())
 
 
 def paper(name: str) -> dict[str, Any]:

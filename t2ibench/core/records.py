@@ -14,7 +14,7 @@ from typing import Any, Literal
 from t2ibench.core.errors import UserError
 from t2ibench.core.files import write_whole
 
-SCHEMA = 1
+SCHEMA = 2
 REQUIRED: dict[str, type | tuple[type, ...]] = {
     "schema": int,
     "suite": str,
@@ -26,6 +26,7 @@ REQUIRED: dict[str, type | tuple[type, ...]] = {
     # hash of everything that decides the numbers; a record is only ever replaced by one of the same identity
     "identity": str,
     "identity_of": dict,
+    "plugins": dict,  # "methods/gan_cls" -> its revision, the hash of its source, and whether it is settled
     "weights": dict,
     "trained_on": list,
     "judges": dict,
@@ -43,8 +44,12 @@ REQUIRED: dict[str, type | tuple[type, ...]] = {
     "environment": dict,
     "code": dict,
     "cost": dict,
+    "facts": dict,  # what later versions note besides; a key may be added without another schema
     "sha256": str,
 }
+EARLIER: Mapping[int, Mapping[str, Any]] = {
+    1: {"plugins": {}, "facts": {}}
+}  # what a record of an earlier schema lacks, and what it reads as
 COUNTS = ("requested", "generated", "ok", "black", "nan", "failed")
 VALUE = ("value", "ci", "n", "better", "protocol", "protocol_id", "interval", "metric")
 VARYING = ("environment", "code", "cost", "sha256")  # what differs between two runs of the same cell
@@ -114,13 +119,16 @@ def validate(record: Mapping[str, Any]) -> None:
     That is a missing or unknown field, a number that is not finite, a value without its interval, count or protocol,
     counts that do not add up, or a content that was changed.
     """
-    for key, kind in REQUIRED.items():
+    if record.get("schema") not in (known := (*EARLIER, SCHEMA)):
+        raise ValueError(f"schema is {record.get('schema')!r}, this version reads {' and '.join(map(str, known))}")
+    filled = EARLIER.get(record["schema"], {})
+    record = {key: value for key, value in record.items() if key not in filled or value != filled[key]}
+    fields = {key: kind for key, kind in REQUIRED.items() if key not in filled}
+    for key, kind in fields.items():
         if not isinstance(record.get(key), kind):
             raise ValueError(f"{key} is {record.get(key)!r}, expected {kind}")
-    if unknown := sorted(set(record) - set(REQUIRED)):
+    if unknown := sorted(set(record) - set(fields)):
         raise ValueError(f"unknown fields {unknown}")
-    if record["schema"] != SCHEMA:
-        raise ValueError(f"schema is {record['schema']}, this version reads {SCHEMA}")
     if missing := [key for key in COUNTS if not isinstance(record["counts"].get(key), int)]:
         raise ValueError(f"counts: {missing[0]} is missing")
     counts = record["counts"]
@@ -151,8 +159,25 @@ def path_of(folder: Path, suite: str, track: str, method: str, seed: int) -> Pat
     return folder / "records" / suite / track / method / f"{seed}.json"
 
 
-def images_of(work: Path, suite: str, track: str, method: str, seed: int, identity: Mapping[str, Any]) -> Path:
-    """The folder of a cell's images in a work folder. identity: the `config` of the record, which decides them."""
+def images_of(
+    work: Path,
+    suite: str,
+    track: str,
+    method: str,
+    seed: int,
+    config: Mapping[str, Any],
+    plugins: Mapping[str, Mapping[str, Any]],
+) -> Path:
+    """The folder of a cell's images in a work folder.
+
+    config, plugins: those of the record, which decide the images. Code that is not settled has folders of its own.
+    """
+    unsettled = {
+        name: plugin["source"]
+        for name, plugin in plugins.items()
+        if not plugin["settled"] and not name.startswith("metrics/")
+    }
+    identity = {**config, "code": unsettled} if unsettled else config
     return work / suite / track / method / f"{seed}-{digest(identity)[:8]}"
 
 
@@ -169,7 +194,10 @@ def write(record: Mapping[str, Any], path: Path, *, replace: bool = False) -> No
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read and check a record. Raises UserError, with the path, if the file is damaged or is not a record."""
+    """Read and check a record of this schema or of an earlier one, whose missing fields are filled.
+
+    Raises UserError, with the path, if the file is damaged or is not a record.
+    """
     try:
         record = json.loads(path.read_text("utf-8"))
         validate(record)
@@ -177,7 +205,7 @@ def read(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: not a sound record ({error}): remove the file and run the suite again") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): check the folder") from error
-    return record
+    return {**record, **EARLIER.get(record["schema"], {})}
 
 
 def read_sealed(path: Path, kind: str) -> dict[str, Any]:
@@ -208,6 +236,25 @@ def load(folder: Path) -> list[dict[str, Any]]:
     if not paths:
         raise UserError(f"{folder} holds no record: run a suite first, `t2ibench run --out {folder}`")
     return [read(path) for path in paths]
+
+
+def difference(old: Any, new: Any, at: str = "") -> str | None:
+    """The first place where two JSON contents differ: "maker.config.psi: 0.7 there, 1.0 now". None: they are equal."""
+    old, new = (json.loads(canonical(content)) for content in (old, new))
+    if old == new:
+        return None
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(key for key in new if key not in old)]:
+            if (change := difference(old.get(key), new.get(key), f"{at}.{key}" if at else str(key))) is not None:
+                return change
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return next(
+            change
+            for i, items in enumerate(zip(old, new, strict=True))
+            if (change := difference(*items, f"{at}[{i}]")) is not None
+        )
+    short = [str(content) if len(str(content)) <= 24 else f"{str(content)[:12]}…" for content in (old, new)]
+    return f"{at}: {short[0]} there, {short[1]} now"
 
 
 def comparable(record: Mapping[str, Any]) -> dict[str, Any]:

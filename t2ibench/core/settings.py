@@ -13,10 +13,13 @@ from typing import Any, TypeVar
 import yaml
 
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.files import file_hash
 
 T = TypeVar("T")
 # metadata of a setting that came when records with the others had been made: at its default it enters no identity
 LATER = {"later": True}
+# how files that a setting can name end
+FILES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".npz", ".npy", ".pkl", ".t7", ".json", ".yaml", ".txt")
 
 
 def configure(cls: type[T], settings: Mapping[str, Any], where: str) -> T:
@@ -40,16 +43,6 @@ def configure(cls: type[T], settings: Mapping[str, Any], where: str) -> T:
     if missing:
         raise UserError(f"{where}: the key {missing[0]!r} is missing")
     return cls(**{key: _coerce(value, hints[key]) for key, value in settings.items()})
-
-
-def recorded(config: Any) -> dict[str, Any]:
-    """The settings of a frozen dataclass as a record holds them, and as its identity counts them.
-
-    A setting that is marked `LATER` is left out at its default, so that records from before it stay what they are.
-    """
-    values = dataclasses.asdict(config)
-    later = [field for field in dataclasses.fields(config) if field.metadata.get("later")]
-    return {key: value for key, value in values.items() if not any(f.name == key and f.default == value for f in later)}
 
 
 def configure_with_preset(
@@ -101,6 +94,35 @@ def _coerce(value: Any, hint: Any) -> Any:
         return float(value)
     if isinstance(value, str) and (hint is Path or Path in typing.get_args(hint)):
         return Path(value)
+    return value
+
+
+def recorded(config: Any) -> dict[str, Any]:
+    """The settings of a Config, as a record holds them and its identity counts them: JSON content without places.
+
+    A path is left as "path", because what lies there has a hash of its own in the identity. A file in a text, such as
+    `model:FILE`, is replaced by the hash of its content. So equal files are equal settings, wherever they lie. A
+    setting that is marked `LATER` is left out at its default, so that records from before it stay what they are.
+    """
+    later = {field.name: field.default for field in dataclasses.fields(config) if field.metadata.get("later")}
+    values = {key: value for key, value in dataclasses.asdict(config).items() if key not in later or later[key] != value}
+    return {key: _placeless(value) for key, value in values.items()}
+
+
+def _placeless(value: Any) -> Any:
+    if isinstance(value, Path):
+        return "path"
+    if isinstance(value, Mapping):
+        return {key: _placeless(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_placeless(item) for item in value]
+    if isinstance(value, str) and ("/" in value or Path(value).suffix in FILES):
+        kind, colon, place = value.rpartition(":")
+        path = Path(place).expanduser()
+        if path.is_file():
+            return f"{kind}{colon}sha256 {file_hash(path)}"
+        if path.is_dir():
+            return f"{kind}{colon}path"
     return value
 
 

@@ -18,6 +18,7 @@ class DatasetPlugin(Protocol):
     """The module `datasets/<name>.py`. The first argument of every function is an instance of its `Config`.
 
     Config: the settings, a frozen dataclass.
+    REVISION: raised by 1 when its images or texts change on purpose. It is part of the identity of every record.
     NETWORKS: the networks that it brings for images of its own kind.
     splits: (config) -> the names of its splits.
     pair_images: (config, conditions attribute -> value, count, seed) -> real images that have these values.
@@ -31,6 +32,7 @@ class DatasetPlugin(Protocol):
     """
 
     Config: type[Any]
+    REVISION: int = 1
     NETWORKS: Networks = Networks()
     splits: Callable[[Any], Sequence[str]] | None = None
     pair_images: Callable[[Any, Mapping[str, str], int, int], Split] | None = None

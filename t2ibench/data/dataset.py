@@ -5,7 +5,7 @@ A data set is found by its name, or by a folder of images. What it can do is res
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 
 from t2ibench.core import plugins
 from t2ibench.core.errors import UserError, did_you_mean
-from t2ibench.core.settings import configure
+from t2ibench.core.settings import configure, recorded
 from t2ibench.data import held_out
 from t2ibench.data.contract import DatasetPlugin, load_dataset
 from t2ibench.data.split import Networks, Split
@@ -31,6 +31,7 @@ class Dataset:
     """An opened data set. What only some data sets can do is None where this one cannot.
 
     name: of the plug-in.
+    revision: that of the plug-in.
     config: its settings, as a record holds them.
     split: a function that returns a split by name and reads each once; None is the reference.
     splits: the names of its splits.
@@ -43,6 +44,7 @@ class Dataset:
     """
 
     name: str
+    revision: int
     config: Mapping[str, Any]
     split: Callable[[str | None], Split]
     splits: Sequence[str] | None = None
@@ -69,9 +71,10 @@ class Dataset:
         train, reference = self.train, self.reference
         return {
             "name": self.name,
+            "revision": self.revision,
             "config": self.config,
-            "train": {"images": len(train), "digest": train.digest},
-            "reference": {"split": reference.name, "images": len(reference), "digest": reference.digest},
+            "train": {"images": len(train), "digest": train.described},
+            "reference": {"split": reference.name, "images": len(reference), "digest": reference.contents},
         }
 
 
@@ -99,7 +102,7 @@ def opened(
         name, settings = "image_folder", {"root": name, **settings}
     if name not in known:
         raise UserError(f"no dataset is called {name!r}{did_you_mean(name, known)}; or give a folder of images")
-    plugin, config, recorded = dataset_of(name, settings, where)
+    plugin, config, told = dataset_of(name, settings, where)
 
     @functools.cache
     def split(wanted: str | None) -> Split:
@@ -110,7 +113,8 @@ def opened(
 
     return Dataset(
         name=name,
-        config=recorded,
+        revision=plugin.REVISION,
+        config=told,
         split=split,
         splits=None if plugin.splits is None else plugin.splits(config),
         networks=plugin.NETWORKS,
@@ -141,7 +145,7 @@ def dataset_of(name: str, settings: Mapping[str, Any], where: str) -> tuple[Data
     plugin, key = load_dataset(name), held_out.KEY
     config = configure(plugin.Config, {name: value for name, value in settings.items() if name != key}, where)
     if key not in settings:
-        return plugin, config, asdict(config)
+        return plugin, config, recorded(config)
     if not isinstance(settings[key], dict):
         raise UserError(f"{where}: {key} is {settings[key]!r}, expected a mapping such as {{pairs: 8}}")
     held = configure(held_out.Settings, settings[key], f"{where}: {key}")
@@ -154,4 +158,4 @@ def dataset_of(name: str, settings: Mapping[str, Any], where: str) -> tuple[Data
             f"{where}: {key}: expected pairs >= 1, kept >= 0 and positive shares that leave some for training, got "
             f"{held}"
         )
-    return held_out.with_held_out(plugin, held), config, {**asdict(config), key: asdict(held)}
+    return held_out.with_held_out(plugin, held), config, {**recorded(config), key: recorded(held)}

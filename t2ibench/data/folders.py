@@ -1,11 +1,11 @@
 """Folders and archives of images. The pixels are read only when they are needed."""
 
-import hashlib
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import pixel_hash, read_image
+from t2ibench.data.pixel_hashes import Pixels, pixel_hashes
 from t2ibench.data.stores import ArrayImages, ImageStore
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -46,12 +47,26 @@ class Files:
                 )
         return np.stack(images)
 
-    def digests(self) -> Sequence[str]:
-        return self._digests
+    def digests(self, rows: Sequence[int] | None = None) -> Sequence[str]:
+        return [one.sha256 + (f"@{self.size}" if self._resizes(one) else "") for one in self._pixels(rows)]
+
+    def resized(self, rows: Sequence[int] | None = None) -> bool:
+        """Whether `read` resizes any of the images at `rows`."""
+        return any(map(self._resizes, self._pixels(rows)))
+
+    def _resizes(self, image: Pixels) -> bool:
+        return bool(self.size) and (image.width, image.height) != (self.size, self.size)
+
+    def _pixels(self, rows: Sequence[int] | None) -> list[Pixels]:
+        wanted = list(range(len(self)) if rows is None else rows)
+        todo = [row for row in dict.fromkeys(wanted) if row not in self._known]
+        self._known.update(zip(todo, pixel_hashes([self.paths[row] for row in todo]), strict=True))
+        return [self._known[row] for row in wanted]
 
     @cached_property
-    def _digests(self) -> list[str]:
-        return [f"{hashlib.sha256(path.read_bytes()).hexdigest()}@{self.size or 'own'}" for path in self.paths]
+    def _known(self) -> dict[int, Pixels]:
+        """What is known of the images so far, by row."""
+        return {}
 
     @cached_property
     def _shape(self) -> tuple[int, ...]:
@@ -62,6 +77,14 @@ class Files:
         if self.size and pixels.shape[:2] != (self.size, self.size):
             pixels = np.asarray(Image.fromarray(pixels).resize((self.size, self.size), Image.Resampling.BICUBIC))
         return pixels.transpose(2, 0, 1)
+
+
+def reading_of(store: ImageStore) -> dict[str, Any]:
+    """How the files of a store become pixels, where that changes the pixels; empty where it does not.
+
+    A protocol names it: images that were squashed to another size do not compare with the same images as they are.
+    """
+    return {"size": store.size, "filter": "bicubic"} if isinstance(store, Files) and store.resized() else {}
 
 
 def store_of(images: Images, size: int | None) -> tuple[str, list[str], ImageStore]:

@@ -20,7 +20,7 @@ from filelock import FileLock
 from t2ibench.core.cache import home
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import pixel_hash
-from t2ibench.data.stores import ArrayImages
+from t2ibench.data.stores import ArrayImages, chosen
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class ImagesToMake:
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         return self.store.read(indices)
 
-    def digests(self) -> Sequence[str]:
-        return self.hashes
+    def digests(self, rows: Sequence[int] | None = None) -> Sequence[str]:
+        return chosen(self.hashes, rows)
 
 
 def images(key: ImageSetKey, make: Callable[[Path], dict[str, Any]]) -> tuple[ArrayImages, dict[str, Any]]:

@@ -87,17 +87,31 @@ class Split:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of names, ids, pixels, captions and attributes. Splits with equal digests are the same data."""
+        """sha256 of names, ids, pixels, captions and attributes. The cards of trained weights name their data by it."""
+        return _sha256([self.dataset, self.name, list(self.ids), list(self.images.digests()), *self._said])
+
+    @cached_property
+    def contents(self) -> str:
+        """sha256 of pixels, captions and attributes, in order. Names of files, folders and splits do not enter it.
+
+        Records and protocols name images by it. It reads every image once.
+        """
+        return _sha256([list(self.images.digests()), *self._said])
+
+    @cached_property
+    def described(self) -> str:
+        """sha256 of captions and attributes, in order, and of no name. No image is read."""
+        return _sha256(list(self._said))
+
+    @property
+    def _said(self) -> tuple[list[list[str]], dict[str, list] | None]:
+        """Captions and attributes as JSON values."""
         table = None if self.attributes is None else self.attributes.to_dict("list")
-        content = [
-            self.dataset,
-            self.name,
-            list(self.ids),
-            list(self.images.digests()),
-            [list(c) for c in self.captions],
-            table,
-        ]
-        return hashlib.sha256(json.dumps(content, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
+        return [list(captions) for captions in self.captions], table
+
+
+def _sha256(content: list) -> str:
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
 
 
 def join(splits: Sequence[Split]) -> Split:

@@ -16,9 +16,17 @@ class ImageStore(Protocol):
         """The images at `indices`: uint8 [B, 3, H, W]. Raises UserError naming the file that cannot be read."""
         ...
 
-    def digests(self) -> Sequence[str]:
-        """A content hash for each image, of its pixels or of its file; computed without decoding if possible."""
+    def digests(self, rows: Sequence[int] | None = None) -> Sequence[str]:
+        """A hash of the decoded pixels of each image at `rows` (None: of all): `pixel_hash`.
+
+        It is `<hash>@<size>` where `read` resizes the image.
+        """
         ...
+
+
+def chosen(hashes: Sequence[str], rows: Sequence[int] | None) -> Sequence[str]:
+    """The hashes at `rows`; all of them for None."""
+    return hashes if rows is None else [hashes[row] for row in rows]
 
 
 @dataclass(frozen=True)
@@ -34,9 +42,8 @@ class Subset:
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         return self.store.read([self.rows[index] for index in indices])
 
-    def digests(self) -> Sequence[str]:
-        whole = self.store.digests()
-        return [whole[row] for row in self.rows]
+    def digests(self, rows: Sequence[int] | None = None) -> Sequence[str]:
+        return self.store.digests(self.rows if rows is None else [self.rows[row] for row in rows])
 
 
 @dataclass(frozen=True)
@@ -68,8 +75,8 @@ class Joined:
             images[places] = pixels
         return images
 
-    def digests(self) -> Sequence[str]:
-        return [digest for store in self.stores for digest in store.digests()]
+    def digests(self, rows: Sequence[int] | None = None) -> Sequence[str]:
+        return chosen([sha256 for store in self.stores for sha256 in store.digests()], rows)
 
 
 class PartMasks(Protocol):
@@ -126,5 +133,5 @@ class ArrayImages:
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         return np.asarray(self.array[np.asarray(indices)])
 
-    def digests(self) -> Sequence[str]:
-        return self.hashes
+    def digests(self, rows: Sequence[int] | None = None) -> Sequence[str]:
+        return chosen(self.hashes, rows)

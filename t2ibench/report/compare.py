@@ -280,8 +280,11 @@ def _incomparable(id: str, a: Sequence[Record], b: Sequence[Record]) -> str | No
         if any(id not in record["values"] for record in side):
             record = next(record for record in side if id not in record["values"])
             return f"{record['method']} has none of seed {record['seed']}"
-    ids = {record["values"][id]["protocol_id"] for record in (*a, *b)}
-    return f"different protocols: {' and '.join(sorted(ids))}" if len(ids) > 1 else None
+    values = {value["protocol_id"]: value for value in (record["values"][id] for record in (*a, *b))}
+    if len(values) == 1:
+        return None
+    one, other, *_ = (values[id] for id in values)
+    return f"different protocols: {' and '.join(values)}: {records.difference(one['protocol'], other['protocol'])}"
 
 
 def _notes(id: str, a: Sequence[Record], b: Sequence[Record]) -> tuple[str, ...]:

@@ -88,7 +88,7 @@ def _family(outcome: Outcome) -> str:
 
 def cell_folder(work: Path, record: Mapping[str, Any]) -> Path:
     """The folder in which the runner keeps the images of a record's cell."""
-    return records.images_of(work, *(record[key] for key in ("suite", "track", "method", "seed", "config")))
+    return records.images_of(work, *(record[key] for key in ("suite", "track", "method", "seed", "config", "plugins")))
 
 
 def _gallery(track: str, group: str, outcomes: Sequence[Outcome], cells: Mapping[str, Made], show: Group) -> Gallery:

@@ -20,6 +20,7 @@ from torch import Tensor
 from t2ibench.core.errors import PartlyFailed, UserError
 from t2ibench.core.images import BLACK
 from t2ibench.core.progress import counter
+from t2ibench.data.stores import chosen
 from t2ibench.runner.journal import Outcome, Status, Store
 from t2ibench.scoring.evidence import Samples
 from t2ibench.tracks.contract import Maker, Sample
@@ -125,8 +126,8 @@ class StoredImages:
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         return self.store.read([self.names[index] for index in indices])
 
-    def digests(self) -> Sequence[str]:
-        return self.hashes
+    def digests(self, rows: Sequence[int] | None = None) -> Sequence[str]:
+        return chosen(self.hashes, rows)
 
 
 def _checked(images: Tensor, count: int) -> np.ndarray:

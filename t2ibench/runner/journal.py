@@ -72,6 +72,13 @@ class Store:
                 f"{folder} cannot be written ({error.strerror}): choose another folder with --work"
             ) from error
 
+    def clear(self) -> None:
+        """Forget every outcome, so that each image is made anew. Raises UserError if the journal cannot be removed."""
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be removed ({error.strerror}): choose another --work") from error
+
     def image_path(self, sample: str) -> Path:
         return self.images / f"{sample}.png"
 

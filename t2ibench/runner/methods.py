@@ -22,7 +22,7 @@ class Method:
 
     method: an object of the plug-in's class.
     track: the track, which turns samples into requests.
-    identity: the name, settings and weights of the method, as its records hold them.
+    identity: the name, revision and settings of the method and the hashes of its weights, as its records hold them.
     weights: the networks that the method uses, by name, with what their cards say.
     trained_on: the data sets that the method says it was trained on.
     data: the data set of the suite, or None where the images do not depend on it.
@@ -85,8 +85,9 @@ def method_maker(entry: Entry, track: str, where: str, device: str, data: Datase
     method = plugins.complete(contract.Method, module.Method(config, models))
     identity = {
         "name": entry.name,
+        "revision": module.REVISION,
         "config": settings.recorded(config),
-        "weights": {name: used["sha256"] for name, used in models.used.items()},
+        "weights": sorted(used["sha256"] for used in models.used.values()),
     }
     names = [method.trained_on] if isinstance(method.trained_on, str) else list(method.trained_on)
     return Method(method, load_track(track), identity, models.used, names, data)

@@ -4,7 +4,7 @@ From here to an equation there are three calls: `run` makes a cell, `score.score
 """
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from t2ibench.runner.generate import BATCH, generate, locked, samples_by_group
 from t2ibench.runner.journal import Store
 from t2ibench.runner.methods import entry_of, method_maker
 from t2ibench.runner.plan import Plan, prepare
-from t2ibench.runner.record import assemble, coverage, recorded
+from t2ibench.runner.record import assemble, coverage, plugins_of, recorded
 from t2ibench.runner.suite import Suite
 from t2ibench.scoring.evidence import Evidence, Samples
 from t2ibench.scoring.score import score
@@ -35,6 +35,7 @@ class RunOptions:
         digits of a value.
     device: the device on which all networks run.
     replace: write over records that were made with other settings.
+    again: names of methods or baselines of the suite whose cells are made anew, their images too.
     """
 
     out: Path = Path("runs")
@@ -42,6 +43,7 @@ class RunOptions:
     batch: int = BATCH
     device: str = "cpu"
     replace: bool = False
+    again: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,10 @@ def run(suite: Suite, options: RunOptions) -> Iterator[CellResult]:
     """
     for folder in (options.out, options.work):
         files.check_folder(folder)
+    names = [entry.id for entry in (*suite.methods, *suite.baselines)]
+    for name in options.again:
+        if name not in names:
+            raise UserError(f"--again: no method of {suite.name} is called {name!r}{did_you_mean(name, names)}")
     plans = prepare(suite, options.device)
     missing = set(suite.columns)  # columns of which no cell has had a value so far
     for plan in plans:
@@ -103,13 +109,18 @@ def run_cell(plan: Plan, entry: Entry, seed: int, options: RunOptions, columns: 
         "metrics": [metric.identity for metric in plan.metrics],
     }
     path = records.path_of(options.out, plan.suite.name, plan.track, entry.id, seed)
-    if (earlier := recorded(path, identity_of, options.replace)) is not None:
+    method = method_of(plan.suite, entry)
+    code = plugins_of(method, plan.suite.dataset.name, [metric.name for metric in plan.metrics])
+    again = entry.id in options.again
+    if not again and (earlier := recorded(path, identity_of, code, options.replace)) is not None:
         return CellResult(earlier, path, False, time.perf_counter() - started)
-    folder = records.images_of(options.work, plan.suite.name, plan.track, entry.id, seed, maker.identity)
+    folder = records.images_of(options.work, plan.suite.name, plan.track, entry.id, seed, maker.identity, code)
     samples = plan.of_track.samples(plan.prompts, seed)
-    environment.reset_peak_memory()
+    environment.reset_peak_memory(options.device)
     with locked(folder):
         store = Store(folder)
+        if again:
+            store.clear()
         outcomes = generate(maker, samples, store, entry.id, options.batch)
         partial = coverage(outcomes) < FULL_COVERAGE
         scores = score(evidence_of(plan, samples_by_group(samples, outcomes, store)), plan.metrics, partial=partial)
@@ -118,6 +129,7 @@ def run_cell(plan: Plan, entry: Entry, seed: int, options: RunOptions, columns: 
         record = assemble(
             cell={"suite": plan.suite.name, "track": plan.track, "method": entry.id, "kind": entry.kind, "seed": seed},
             identity_of=identity_of,
+            code=code,
             maker=maker,
             judges=plan.models.used,
             facts={"dataset": plan.data.facts, "prompts": plan.prompt_facts},
@@ -127,8 +139,16 @@ def run_cell(plan: Plan, entry: Entry, seed: int, options: RunOptions, columns: 
             partial=partial,
             device=options.device,
         )
-        records.write(record, path, replace=options.replace)
+        records.write(record, path, replace=options.replace or again)
     return CellResult(record, path, True, time.perf_counter() - started)
+
+
+def method_of(suite: Suite, entry: Entry) -> str | None:
+    """The plug-in that makes the images of an entry; None for a baseline of real images."""
+    if entry.kind == "method":
+        return entry.name
+    of = str(entry.settings.get("of", "real"))
+    return None if of == "real" else entry_of(suite, of).name
 
 
 def check_columns(suite: Suite, columns: Collection[str], values: Mapping[str, Any]) -> None:

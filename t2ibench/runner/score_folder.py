@@ -10,10 +10,11 @@ from torch import Tensor
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.data.dataset import opened
+from t2ibench.data.folders import reading_of
 from t2ibench.data.split import Networks, Split
 from t2ibench.networks.models import Models
 from t2ibench.runner.journal import Outcome
-from t2ibench.runner.record import assemble
+from t2ibench.runner.record import assemble, plugins_of
 from t2ibench.runner.run import FULL_COVERAGE
 from t2ibench.scoring.default_networks import settled, trained_for
 from t2ibench.scoring.evidence import Samples
@@ -88,19 +89,20 @@ def score_folder(
     outcomes = outcomes_of(samples, made)
     partial = bool(samples.ok.mean() < FULL_COVERAGE)
     scores = score(evidence, wanted, partial=partial)
-    maker = Folder({"name": "folder", "size": size, "images": made.digest})
+    maker = Folder({"name": "folder", **reading_of(made.images), "images": made.contents})
     of_data = {
-        "train": {"images": len(train), "digest": train.digest},
-        "reference": {"split": real.name, "images": len(real), "digest": real.digest},
+        "train": {"images": len(train), "digest": train.described},
+        "reference": {"split": real.name, "images": len(real), "digest": real.contents},
     }
     texts = records.digest([prompt.text for prompt in samples.prompts])
     record = assemble(
         cell={"suite": "score", "track": TRACK, "method": folder.resolve().name, "kind": "method", "seed": 0},
         identity_of={
             "maker": maker.identity,
-            "dataset": {**facts, **of_data},
+            "dataset": of_data if dataset is None else {**facts, **of_data},
             "metrics": [metric.identity for metric in wanted],
         },
+        code=plugins_of(None, None if dataset is None else data.name, [metric.name for metric in wanted]),
         maker=maker,
         judges=models.used,
         facts={

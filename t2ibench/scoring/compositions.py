@@ -129,7 +129,7 @@ def pooled(evidence: Evidence, extractor: str, fewest: int) -> FeatureSets:
         torch.cat([evidence.fake_features(name, one.group) for one in composed.tasks]),
         evidence.real_features(name),
     )
-    reference = {"reference": evidence.reference.digest, "reference_images": len(evidence.reference)}
+    reference = {"reference": evidence.reference.contents, "reference_images": len(evidence.reference)}
     return FeatureSets(
         name, fake, real, inputs, {**evidence.extractor_protocol(name), **composed.protocol, **reference}
     )

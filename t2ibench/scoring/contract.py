@@ -19,6 +19,7 @@ class MetricPlugin(Protocol):
 
     Config: the settings, a frozen dataclass. Two of them have a meaning of their own: `clip` and `extractor` name a
         network, and "auto" is the one of the data set, else the published one.
+    REVISION: raised by 1 when its values change on purpose. It is part of the identity of every record with them.
     TRACKS: the tracks whose samples it can score.
     QUESTIONS: the question that each value answers, by the id of the value, where * stands for anything. They are read
         without importing the module, so they stand there as a literal.
@@ -27,6 +28,7 @@ class MetricPlugin(Protocol):
     """
 
     Config: type[Any]
+    REVISION: int = 1
     TRACKS: Sequence[str] = ("text_to_image",)
     QUESTIONS: Mapping[str, str] = {}
     READS_TEXTS: bool = False

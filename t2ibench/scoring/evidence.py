@@ -78,6 +78,7 @@ class Evidence:
     models: the networks.
     seed: the seed of a metric's random choices.
     judge: name of the data set's attribute judge.
+    reading: how the files of the scored images became pixels, where that changed the pixels; empty where it did not.
     can_render: whether the data set can make real images of chosen attribute values (`pair_images`).
     """
 
@@ -94,10 +95,12 @@ class Evidence:
         render: Render | None = None,
         regions: Regions | None = None,
         targets: Mapping[str, Target] | None = None,
+        reading: Mapping[str, Any] | None = None,
     ) -> None:
         self.train, self.reference, self.prompts = train, reference, list(prompts)
         self.models, self.seed, self._judge, self._samples = models, seed, judge, samples
         self._render, self._regions, self._targets = render, regions, targets or {}
+        self.reading = reading or {}
         self._held: dict[tuple[Any, ...], Tensor] = {}
         self._extractors: dict[str, Extractor] = {}
 

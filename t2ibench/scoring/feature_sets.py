@@ -148,17 +148,17 @@ def effects(evidence: Evidence, group: str, of_fake: ArrayLike, of_real: ArrayLi
 def protocol(evidence: Evidence, extractor: str, group: str, reference: Split | None = None) -> dict[str, Any]:
     """What decides a number that compares the images of a group with a reference (None: that of the evidence).
 
-    It names the extractor (name, hash, resize), the reference (digest, count) and the prompts (digest, images asked
-    for).
+    It names the extractor (name, hash, resize), the reference (digest of its contents, count) and the prompts (digest
+    of their texts, images asked for). Names of images do not enter it.
     """
     samples, reference = evidence.samples(group), reference or evidence.reference
-    asked = [[prompt.id, prompt.text, k] for prompt, k in zip(samples.prompts, samples.k, strict=True)]
+    asked = [[prompt.text, k] for prompt, k in zip(samples.prompts, samples.k, strict=True)]
     file = reference_file(reference)
     return {
         **evidence.extractor_protocol(extractor),
         "group": group,
         "prompts": digest(asked),
         "images": len(asked),
-        "reference": reference.digest,
+        "reference": reference.contents,
         "reference_images": "unknown" if file is not None and file.features is None else len(reference),
     }

@@ -58,7 +58,8 @@ class ReferenceFile:
             f"{self.path} holds statistics, no images: give a folder of real images for metrics that look at them"
         )
 
-    def digests(self) -> Sequence[str]:
+    def digests(self, rows: Sequence[int] | None = None) -> Sequence[str]:
+        """The hash of the file, which stands for all its images."""
         return [self.sha256]
 
     @cached_property

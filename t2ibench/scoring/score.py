@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from t2ibench.core import settings
@@ -36,11 +36,11 @@ class Metric:
 
     @property
     def settings(self) -> dict[str, Any]:
-        return asdict(self.config)
+        return settings.recorded(self.config)
 
     @property
     def identity(self) -> dict[str, Any]:
-        return {"name": self.name, **self.settings}
+        return {"name": self.name, "revision": self.plugin.REVISION, **self.settings}
 
     def prompts(self, train: Split, reference: Split) -> list[Prompt]:
         """The prompts that this metric needs in addition to the captions of the suite."""
@@ -71,6 +71,13 @@ class Scores:
     seconds: dict[str, float]
 
 
+def estimates_of(metric: Metric, evidence: Evidence) -> dict[str, Estimate]:
+    """The values of one metric. How the scored images were read stands in each protocol, where it changed them."""
+    estimates: Mapping[str, Estimate] = metric.plugin.score(evidence, metric.config)
+    read = {"read": dict(evidence.reading)} if evidence.reading else {}
+    return {id: replace(estimate, protocol={**estimate.protocol, **read}) for id, estimate in estimates.items()}
+
+
 def score(evidence: Evidence, metrics: Sequence[Metric], *, partial: bool) -> Scores:
     """Compute every metric.
 
@@ -81,7 +88,7 @@ def score(evidence: Evidence, metrics: Sequence[Metric], *, partial: bool) -> Sc
     for metric in track(metrics, "score with each metric"):
         started = time.perf_counter()
         try:
-            estimates: Mapping[str, Estimate] = metric.plugin.score(evidence, metric.config)
+            estimates = estimates_of(metric, evidence)
         except (UserError, ValueError) as error:
             if not partial:
                 raise UserError(f"{metric.name}: {error}") from error

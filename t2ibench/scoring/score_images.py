@@ -24,7 +24,7 @@ from t2ibench.scoring import reference_files
 from t2ibench.scoring.contract import load_metric
 from t2ibench.scoring.default_networks import settled, takes
 from t2ibench.scoring.evidence import Evidence, Samples
-from t2ibench.scoring.score import Metric, metrics_of
+from t2ibench.scoring.score import Metric, estimates_of, metrics_of
 from t2ibench.tracks.contract import Prompt
 
 TRACK = "text_to_image"
@@ -63,7 +63,7 @@ def score_images(
     estimates: dict[str, Estimate] = {}
     for metric in configured:
         try:
-            estimates |= metric.plugin.score(evidence, metric.config)
+            estimates |= estimates_of(metric, evidence)
         except ValueError as error:
             raise UserError(f"{metric.name}: {error}") from error
     return estimates
@@ -127,6 +127,7 @@ def evidence_of(
         samples={"captions": samples},
         models=models,
         judge=judge,
+        reading=folders.reading_of(made.images),
     )
 
 

@@ -27,8 +27,9 @@ from t2ibench.tracks.from_sources import Sources, samples
 def prompts(asked: Asked) -> list[Prompt]:
     """One prompt for the sources and one for each target, with the texts of the data set.
 
-    The tag `real` of a target is the digest of the real images that it is compared with. Raises UserError for a prompt
-    of a metric, a data set without other domains, or an unknown target.
+    The tag `real` of a target is the digest of the contents of the real images that it is compared with.
+
+    Raises UserError for a prompt of a metric, a data set without other domains, or an unknown target.
     """
     where, data = asked.where, asked.data
     if asked.prompts:
@@ -49,7 +50,7 @@ def prompts(asked: Asked) -> list[Prompt]:
     prompts = [Prompt("source", source, SOURCES, plan.images, None, {"domain": source_domain, "neutral": source})]
     for target in plan.targets or others:
         text, real = data.domains[target], data.domain(target, plan.reference, HELD_OUT)
-        tags = {"domain": target, "neutral": source, "target": text, "real": real.digest}
+        tags = {"domain": target, "neutral": source, "target": text, "real": real.contents}
         prompts.append(Prompt(f"{ADAPTED}/{target}", text, f"{ADAPTED}/{target}", plan.images, None, tags))
     return prompts
 

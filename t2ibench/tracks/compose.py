@@ -54,12 +54,13 @@ def prompts(asked: Asked) -> list[Prompt]:
             f"{split.name}"
         )
     rows = [
-        int(row) for row in permutation(derive_seed("inputs", split.dataset, split.name), len(split))[: plan.inputs]
+        int(row)
+        for row in permutation(derive_seed("inputs", data.facts["name"], split.name), len(split))[: plan.inputs]
     ]
     inputs = {
         "split": plan.split,
         "rows": rows,
-        "digest": split.digest,
+        "digest": split.take(rows).contents,
         "captions": [caption(split, row) for row in rows],
     }
     side = split.images.read(rows[:1]).shape[-1]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.records import digest
 from t2ibench.core.seeds import derive_seed, permutation, uniform
 from t2ibench.data.dataset import Dataset, Render
 from t2ibench.data.split import Split
@@ -67,7 +68,9 @@ def baseline(name: str, maker: Maker | None, asked: Asked, seed: int) -> Maker:
         maker = RealImages([data.split(asked.settings.split), data.train], asked.prompts, data.render, seed)
     if name == "real":
         return maker
-    return Shuffled(maker, asked.prompts, seed) if name == "shuffled" else Unconditional(maker, asked.data.train)
+    if name == "shuffled":
+        return Shuffled(maker, asked.prompts, seed)
+    return Unconditional(maker, asked.data.train, samples(asked.prompts, seed))
 
 
 class RealImages:
@@ -85,7 +88,6 @@ class RealImages:
 
     def __init__(self, splits: Sequence[Split], prompts: Sequence[Prompt], render: Render | None, seed: int) -> None:
         self.splits, self.render, self.seed = splits, render, seed
-        self.identity: Mapping[str, Any] = {"name": "real", "splits": [split.digest for split in splits]}
         self.rows = {id: (split, row) for split in reversed(splits) for row, id in enumerate(split.ids)}
         self.first: dict[str, int] = {}  # prompt id -> index of its first image in the pool of its literals
         self.count: dict[tuple[str, ...], int] = {}  # literals -> images that all their prompts ask for
@@ -95,6 +97,26 @@ class RealImages:
                 key = literals(prompt)
                 self.first[prompt.id] = self.count.get(key, 0)
                 self.count[key] = self.first[prompt.id] + prompt.images
+        self.identity: Mapping[str, Any] = {
+            "name": "real",
+            "images": self.hashes([prompt.reference for prompt in prompts if prompt.reference is not None]),
+            "pools": {"+".join(key): self._pool_hash(key) for key in self.count if render is None},
+            "attributes": [split.described for split in splits],
+        }
+
+    def hashes(self, ids: Sequence[str]) -> str:
+        """One hash for the pixels of real images, in order. ids: their ids."""
+        known = [self.rows[id] for id in ids if id in self.rows]
+        rows = [[row for owner, row in known if owner is split] for split in self.splits]
+        return digest([split.images.digests(members) for split, members in zip(self.splits, rows, strict=True)])
+
+    def _pool_hash(self, key: tuple[str, ...]) -> str:
+        """One hash for the pixels of the images that answer all prompts for these literals; "" if there are none."""
+        try:
+            pool = self._pool(key)
+        except ValueError:
+            return ""
+        return digest(pool.images.digests(range(min(self.count[key], len(pool)))))
 
     def source(self, sample: Sample) -> str:
         prompt = sample.prompt
@@ -184,9 +206,12 @@ class Unconditional:
     The seed of a sample chooses a training caption, and the image is made for this caption.
     """
 
-    def __init__(self, maker: Maker, train: Split) -> None:
+    def __init__(self, maker: Maker, train: Split, samples: Sequence[Sample]) -> None:
         self.maker, self.train, self.weights, self.trained_on = maker, train, maker.weights, maker.trained_on
-        self.identity: Mapping[str, Any] = {"name": "unconditional", "of": maker.identity, "captions": train.digest}
+        self.identity: Mapping[str, Any] = {"name": "unconditional", "of": maker.identity, "captions": train.described}
+        if isinstance(maker, RealImages):
+            drawn = [str(self._drawn(sample).prompt.reference) for sample in samples]
+            self.identity = {**self.identity, "images": maker.hashes(drawn)}
 
     @property
     def cost(self) -> Mapping[str, float]:

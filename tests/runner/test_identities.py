@@ -1,11 +1,11 @@
 """Committed records keep their identity: what decides a cell follows from its suite, and is what the record holds.
 
 No image is drawn. Computed here: the track, the seed, the method's settings, the hashes of its weights, and the
-settings of every metric with the networks of the data set. Taken from the record: digests of images and of prompts,
-which need pixels.
+settings of every metric with the networks of the data set, and the digests of the data set. Taken from the record: the
+digest of the prompts, and what a baseline of real images is made of.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from t2ibench.checks.papers import claims
-from t2ibench.core import records, settings
+from t2ibench.core import records
+from t2ibench.core.settings import recorded
 from t2ibench.data.contract import load_dataset
+from t2ibench.data.dataset import opened
 from t2ibench.methods import stylet2i
 from t2ibench.metrics import clip_score
 from t2ibench.networks import zoo
@@ -45,12 +47,27 @@ def metrics_identity(suite: Suite, track: str) -> list[dict[str, Any]]:
     return [metric.identity for metric in metrics if track in metric.tracks]
 
 
-def method_identity(suite: Suite, id: str, stored: Mapping[str, Any]) -> dict[str, Any]:
-    """A method as the suite has it now, with the weights that lie in the zoo now."""
+@cache
+def in_zoo() -> frozenset[str]:
+    return frozenset(zoo.card(path)["sha256"] for path in zoo.available().values())
+
+
+@cache
+def dataset_facts(suite: str, split: str, limit: int | None) -> dict[str, Any]:
+    """The facts of the data set of a suite. The hashes of its images ship, so that none is drawn."""
+    return opened(suite, reference=split, limit=limit).facts
+
+
+def method_identity(suite: Suite, id: str, stored: Collection[str]) -> dict[str, Any]:
+    """A method as the suite has it now, with those of the stored hashes whose weights lie in the zoo now."""
     entry = entry_of(suite, id)
-    _, config = configured(entry, suite.name)
-    cards = {name: zoo.card(zoo.available()[name])["sha256"] for name in stored["weights"]}
-    return {"name": entry.name, "config": settings.recorded(config), "weights": cards}
+    module, config = configured(entry, suite.name)
+    return {
+        "name": entry.name,
+        "revision": module.REVISION,
+        "config": recorded(config),
+        "weights": [sha256 for sha256 in stored if sha256 in in_zoo()],
+    }
 
 
 def computed(path: Path) -> dict[str, Any]:
@@ -59,18 +76,18 @@ def computed(path: Path) -> dict[str, Any]:
     stored = record["identity_of"]
     maker = stored["maker"]
     if record["kind"] == "method":
-        maker = method_identity(suite, record["method"], maker)
+        maker = method_identity(suite, record["method"], maker["weights"])
     else:
         entry = next(entry for entry in suite.baselines if entry.id == record["method"])
         if (of := entry.settings.get("of", "real")) != "real":
-            maker = {**maker, "name": entry.name, "of": method_identity(suite, of, maker["of"])}
+            maker = {**maker, "name": entry.name, "of": method_identity(suite, of, maker["of"]["weights"])}
     return {
         **stored,
         "track": record["track"],
         "seed": record["seed"],
         "maker": maker,
         "metrics": metrics_identity(suite, record["track"]),
-        "dataset": {**stored["dataset"], "name": suite.dataset.name},
+        "dataset": dataset_facts(suite.dataset.name, suite.reference.split, suite.reference.limit),
     }
 
 

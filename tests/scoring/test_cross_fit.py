@@ -108,7 +108,7 @@ class Scene:
         ids = [str(row) for row in range(len(table))]
         self.x, self.fits = x, 0
         self.train = Split("d", "train", ids, ids, [("",)] * len(ids), table, Vocabulary(words))  # type: ignore[arg-type]
-        self.train.__dict__["digest"] = "of the training split"
+        self.train.__dict__["contents"] = "of the training split"
 
     def real_features(self, extractor: str, split: Split) -> torch.Tensor:
         self.fits += 1

@@ -160,7 +160,7 @@ def test_a_distance_without_real_images_is_one_line(photographs):
 def test_a_data_set_without_networks_gets_the_published_one_in_a_suite(photographs, small_clip):
     metrics = metrics_of([Entry("clip_score", "clip_score", {}, "metric")], "mine.yaml")
     [metric] = settled(metrics, Networks(), "birds", "mine.yaml: metrics")
-    assert metric.identity == {"name": "clip_score", "clip": CLIP, "group": "captions"}
+    assert metric.identity == {"name": "clip_score", "revision": 1, "clip": CLIP, "group": "captions"}
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import torch
 
 from t2ibench.core.images import pixel_hash
 from t2ibench.data.split import Split
+from t2ibench.data.stores import chosen
 from t2ibench.methods.gan_cls.networks import Generator, Shape
 from t2ibench.methods.gan_cls.text_encoder import EncoderShape, TextEncoder
 from t2ibench.methods.gan_cls.train_gan import estimate_statistics
@@ -32,8 +33,8 @@ class Pixels:
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         return self.array[np.asarray(indices)]
 
-    def digests(self) -> list[str]:
-        return [pixel_hash(image) for image in self.array]
+    def digests(self, rows: Sequence[int] | None = None) -> Sequence[str]:
+        return chosen([pixel_hash(image) for image in self.array], rows)
 
 
 def colour_split(count: int = 24, name: str = "train", dataset: str = "colours") -> Split:

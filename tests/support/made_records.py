@@ -22,7 +22,7 @@ def record(method: str = "painter", values: dict | None = None, **changes) -> di
     """A sound record, made by hand."""
     ok = changes.pop("ok", 4)
     content = {
-        "schema": 1,
+        "schema": records.SCHEMA,
         "suite": "s",
         "track": "text_to_image",
         "method": method,
@@ -31,6 +31,7 @@ def record(method: str = "painter", values: dict | None = None, **changes) -> di
         "config": {},
         "identity": "i",
         "identity_of": {"a": 1},
+        "plugins": {},
         "weights": {},
         "trained_on": [],
         "judges": {},
@@ -48,6 +49,7 @@ def record(method: str = "painter", values: dict | None = None, **changes) -> di
         "environment": {},
         "code": {},
         "cost": {"seconds_per_image": 0.25},
+        "facts": {},
     }
     return records.seal({**content, **changes})
 

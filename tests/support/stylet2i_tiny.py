@@ -14,6 +14,7 @@ from torch import Tensor
 
 from t2ibench.core.images import pixel_hash
 from t2ibench.data.split import Split, Vocabulary
+from t2ibench.data.stores import chosen
 from t2ibench.methods.stylet2i import recipe
 from t2ibench.networks import weights as weight_files
 from t2ibench.networks.training import loop
@@ -61,8 +62,8 @@ class Store:
     def read(self, indices: Any) -> np.ndarray:
         return self.images[np.asarray(indices)]
 
-    def digests(self) -> list[str]:
-        return [pixel_hash(image) for image in self.images]
+    def digests(self, rows: Sequence[int] | None = None) -> Sequence[str]:
+        return chosen([pixel_hash(image) for image in self.images], rows)
 
 
 class Masks:

@@ -106,7 +106,7 @@ class Echo:
 
 def test_the_unconditional_baseline_draws_training_captions_from_the_sample_and_not_from_its_prompt(data):
     train = data.load(data.Config(), "train")
-    baseline = Unconditional(Echo(), train)
+    baseline = Unconditional(Echo(), train, [])
     seeds = [derive_seed(0, "p", k) for k in range(300)]
     texts = [baseline.source(Sample(Prompt("p", "a red thing"), 0, seed)) for seed in seeds]
     other = [baseline.source(Sample(Prompt("p", "something else"), 0, seed)) for seed in seeds]

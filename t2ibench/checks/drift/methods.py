@@ -22,8 +22,8 @@ from t2ibench.checks.drift.baseline import Baseline
 from t2ibench.checks.drift.gate import LIMITS, Finding
 from t2ibench.core.cache import uncached
 from t2ibench.core.errors import UserError
+from t2ibench.core.records import difference as first_difference
 from t2ibench.runner import run, suite
-from t2ibench.runner.record import difference as first_difference
 from t2ibench.stats.paired import PairedDifference, difference
 
 OTHERS = "*"  # the key of the margin of all values that have none of their own

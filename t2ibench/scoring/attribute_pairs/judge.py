@@ -74,7 +74,12 @@ def pair_judge(evidence: Evidence, probe: str, groups: str) -> PairJudge:
             f"groups: {train.dataset} has no attribute "
             f"{groups!r}{did_you_mean(groups, map(str, train.attributes.columns))}"
         )
-    protocol = {**evidence.extractor_protocol(probe), "judge": "cross-fitted", "groups": groups, "train": train.digest}
+    protocol = {
+        **evidence.extractor_protocol(probe),
+        "judge": "cross-fitted",
+        "groups": groups,
+        "train": train.contents,
+    }
     protocol |= {"folds": FOLDS, "strengths": list(STRENGTHS), "steps": STEPS}
     table = train.attributes[[name for name in train.vocabulary.phrases if name != groups]]
     labels = list(map(str, train.attributes[groups])) if groups else list(train.ids)

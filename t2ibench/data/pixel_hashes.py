@@ -1,0 +1,111 @@
+"""The hashes of the pixels of image files, which do not depend on the names, places and formats of the files.
+
+A hash is taken once. It is kept in the cache with the size and the time of its file, and is taken again where one of
+the two has changed.
+"""
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from t2ibench.core import cache
+from t2ibench.core.errors import UserError
+from t2ibench.core.files import write_whole
+from t2ibench.core.images import READING, pixel_hash, read_image
+from t2ibench.core.progress import track
+from t2ibench.core.records import digest
+
+READERS = 4
+SETTLED = 2_000_000_000  # nanoseconds; a file that changed later than this may change again without another time
+log = logging.getLogger(__name__)
+
+
+class Pixels(NamedTuple):
+    """What is known of the pixels of a file: their hash, `pixel_hash` of the RGB uint8, and the size of the image."""
+
+    sha256: str
+    width: int
+    height: int
+
+
+def pixel_hashes(paths: Sequence[Path]) -> list[Pixels]:
+    """The hash and the size of the decoded pixels of each file, before any resizing.
+
+    Raises UserError for a file that cannot be read as an image.
+    """
+    folders: dict[Path, list[Path]] = {}
+    for path in paths:
+        folders.setdefault(path.parent, []).append(path)
+    known: dict[Path, Pixels] = {}
+    for folder, members in folders.items():
+        known |= _of_folder(folder, members)
+    return [known[path] for path in paths]
+
+
+def _of_folder(folder: Path, paths: Sequence[Path]) -> dict[Path, Pixels]:
+    kept, states = _read(folder), {path: _state(path) for path in paths}
+    rows = {path: kept[path.name] for path in paths if path.name in kept}
+    known = {path: Pixels(*row[2:]) for path, row in rows.items() if row[:2] == states[path]}
+    todo = [path for path in paths if path not in known]
+    if not todo:
+        return known
+    with ThreadPoolExecutor(READERS) as pool:
+        made = dict(zip(todo, track(pool.map(_pixels, todo), f"hash {len(todo):,} images", len(todo)), strict=True))
+    now = time.time_ns()
+    _keep(folder, {path.name: [*states[path], *made[path]] for path in todo if now - states[path][1] > SETTLED})
+    return known | made
+
+
+def _pixels(path: Path) -> Pixels:
+    image = read_image(path).transpose(2, 0, 1)
+    return Pixels(pixel_hash(image), image.shape[2], image.shape[1])
+
+
+def _state(path: Path) -> list[int]:
+    """Size in bytes and time of the last change in nanoseconds. Raises UserError if the file is missing."""
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): the folder changed while it was read") from error
+    return [state.st_size, state.st_mtime_ns]
+
+
+def _sheet(folder: Path) -> Path:
+    """The file of the kept hashes of a folder. Another way of reading pixels has other files."""
+    name = hashlib.sha256(f"{READING}\n{folder.resolve()}".encode()).hexdigest()[:32]
+    return cache.home() / "pixels" / f"{name}.json"
+
+
+def _read(folder: Path) -> Mapping[str, list]:
+    """The kept rows of a folder: file name -> size, time, hash, width, height.
+
+    Empty if there are none, or if their file is damaged.
+    """
+    path = _sheet(folder)
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        if content["sha256"] != digest(content["rows"]):
+            raise ValueError("the content does not match its own sha256")
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("%s is not used (%s): the hashes are taken again", path, error)
+        return {}
+    rows: dict[str, list] = content["rows"]
+    return rows
+
+
+def _keep(folder: Path, rows: Mapping[str, list]) -> None:
+    """Add rows to those that are kept. A cache that cannot be written costs time, and nothing else."""
+    if not rows:
+        return
+    content = {**_read(folder), **rows}
+    try:
+        write_whole(_sheet(folder), json.dumps({"rows": content, "sha256": digest(content)}).encode())
+    except UserError as error:
+        log.info("the hashes of the images of %s are not kept: %s", folder, error)
