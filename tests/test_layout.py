@@ -128,8 +128,8 @@ def test_the_readme_shows_the_table():
     }
 
 
-# Who asks an object, by its names, for what it may lack: never a plug-in. core/plugins.py does that for all loaders; the
-# rest of core, and the networks but for their training, meet no plug-in.
+# Who asks an object, by its names, for what it may lack: never a plug-in. core/plugins.py does that for all loaders;
+# the rest of core, and the networks but for their training, meet no plug-in.
 ASKED = {
     "checks/doctor.py": {"os"},
     "data/image_sets.py": {"os"},

@@ -105,7 +105,9 @@ def recorded(config: Any) -> dict[str, Any]:
     setting that is marked `LATER` is left out at its default, so that records from before it stay what they are.
     """
     later = {field.name: field.default for field in dataclasses.fields(config) if field.metadata.get("later")}
-    values = {key: value for key, value in dataclasses.asdict(config).items() if key not in later or later[key] != value}
+    values = {
+        key: value for key, value in dataclasses.asdict(config).items() if key not in later or later[key] != value
+    }
     return {key: _placeless(value) for key, value in values.items()}
 
 

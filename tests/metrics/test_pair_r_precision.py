@@ -61,7 +61,7 @@ class Scene(FakeEvidence):
             if there
         ]
         self.fake = torch.stack([embed(literals) for literals in shown]) if shown else torch.zeros(0, len(WORDS))
-        self.reference = type("Reference", (), {"contents": "r", "__len__": lambda self: 1})()  # type: ignore[assignment]
+        self.reference = type("Reference", (), {"contents": "r", "images": None, "__len__": lambda self: 1})()  # type: ignore[assignment]
 
     def samples(self, group: str = "captions"):
         assert group == "pairs"

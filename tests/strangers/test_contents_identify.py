@@ -80,6 +80,19 @@ def test_a_record_of_a_folder_has_the_same_identity_wherever_the_folders_lie(tmp
     assert len(identities) == 1
 
 
+def reads_of(monkeypatch) -> list[str]:
+    """The names of the files whose pixels are read from now on, as they are read."""
+    names: list[str] = []
+    reader = pixel_hashes.read_image
+
+    def read(path: Path) -> np.ndarray:
+        names.append(path.name)
+        return reader(path)
+
+    monkeypatch.setattr(pixel_hashes, "read_image", read)
+    return names
+
+
 def captioned(folder: Path) -> Path:
     write(folder)
     lines = [json.dumps({"file_name": f"{number:03}.png", "text": f"image {number}"}) for number in range(len(PIXELS))]
@@ -102,9 +115,8 @@ def test_other_pixels_under_the_old_names_are_another_reference(tmp_path):
 
 
 def test_opening_and_limiting_read_the_pixels_of_the_used_images_alone(tmp_path, monkeypatch):
-    folder, read = captioned(tmp_path / "set"), []
-    reader = pixel_hashes.read_image
-    monkeypatch.setattr(pixel_hashes, "read_image", lambda path: read.append(path.name) or reader(path))
+    folder = captioned(tmp_path / "set")
+    read = reads_of(monkeypatch)
     monkeypatch.setattr(folders, "read_image", lambda path: pytest.fail("opening reads no pixels"))
     data = opened(str(folder), limit=3)
     assert len(data.train) == 8
@@ -121,16 +133,15 @@ def settle(folder: Path) -> None:
 
 def test_hashes_are_kept_by_size_and_time_and_taken_again_where_a_file_changed(tmp_path, monkeypatch):
     folder = write(tmp_path / "set")
-    paths, read = sorted(folder.iterdir()), []
+    paths = sorted(folder.iterdir())
     settle(folder)
     first = hashes_of(paths)
-    reader = pixel_hashes.read_image
-    monkeypatch.setattr(pixel_hashes, "read_image", lambda path: read.append(path) or reader(path))
+    read = reads_of(monkeypatch)
     assert hashes_of(paths) == first
     assert not read
     Image.fromarray(255 - PIXELS[5]).save(paths[5])
     again = hashes_of(paths)
-    assert read == [paths[5]]
+    assert read == ["005.png"]
     assert [one == other for one, other in zip(first, again, strict=True)] == [k != 5 for k in range(8)]
 
 
