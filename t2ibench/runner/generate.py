@@ -61,10 +61,15 @@ def generate(maker: Maker, samples: Sequence[Sample], store: Store, what: str, b
     with counter(what, total=len(samples), done=len(samples) - sum(map(len, todo))) as advance:
         for block in todo:
             fresh = make_batch(maker, block, store, sources)
-            store.append(fresh)
+            store.append(fresh, cost_of(maker))
             held |= {outcome.sample: outcome for outcome in fresh}
             advance(len(block))
     return [held[sample.id] for sample in samples]
+
+
+def cost_of(maker: Maker) -> dict[str, float]:
+    """What a record says that a maker has spent besides its images."""
+    return {name: float(value) for name, value in maker.cost.items() if name != SPENT}
 
 
 def make_batch(maker: Maker, block: Sequence[Sample], store: Store, sources: dict[str, str]) -> list[Outcome]:

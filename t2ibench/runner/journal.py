@@ -5,6 +5,7 @@ a kill at any point loses at most the batch that was being made. A sample that t
 So is an image whose pixels no longer have the hash in the journal.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -26,6 +27,7 @@ Status = Literal["ok", "black", "nan", "failed"]
 READERS = 4
 KEPT = 2**26  # bytes: how much of what it has just saved a store also keeps in memory
 CHECK = "crc32"  # the key of the checksum in a line of the journal
+COST = "cost"  # the key of a line that holds what the maker had spent by then
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder, self.images, self.path = folder, folder / "images", folder / "journal.jsonl"
         self._kept: dict[str, np.ndarray] = {}
+        self._cost: dict[str, float] = {}
         try:
             self.images.mkdir(parents=True, exist_ok=True)
             for part in self.images.glob("*.part"):  # what a killed run was writing
@@ -100,19 +103,26 @@ class Store:
         from an older version and is taken as it is.
         """
         outcomes: dict[str, Outcome] = {}
-        if self.path.exists():
-            for line in self.path.read_bytes().split(b"\n"):
-                try:
-                    content = json.loads(line)
-                    if content.pop(CHECK, None) not in (None, checksum(content)):
-                        raise ValueError("the line does not match its checksum")
+        for line in self._lines():
+            try:
+                content = read_line(line)
+                if COST not in content:
                     outcome = Outcome(**content)
-                except (ValueError, TypeError, AttributeError):
-                    if line:
-                        log.warning("%s: a line of %d bytes is damaged; its sample is made again", self.path, len(line))
-                    continue
-                outcomes[outcome.sample] = outcome
+                    outcomes[outcome.sample] = outcome
+            except (ValueError, TypeError, AttributeError):
+                log.warning("%s: a line of %d bytes is damaged; its sample is made again", self.path, len(line))
         return outcomes
+
+    def cost(self) -> dict[str, float]:
+        """What the maker had spent when the last batch was written; empty if no line says so."""
+        cost: dict[str, float] = {}
+        for line in self._lines():
+            with contextlib.suppress(ValueError, TypeError, AttributeError):  # `outcomes` warns of a damaged line
+                cost = {**read_line(line).get(COST, cost)}
+        return cost
+
+    def _lines(self) -> list[bytes]:
+        return [line for line in self.path.read_bytes().split(b"\n") if line] if self.path.exists() else []
 
     def sound(self, wanted: Mapping[str, str]) -> dict[str, Outcome]:
         """The outcomes of the journal that still hold, by sample.
@@ -157,13 +167,19 @@ class Store:
             )  # the pixels of the lossless file; a view would keep the whole batch in memory
         return pixel_hash(image)
 
-    def append(self, outcomes: Iterable[Outcome]) -> None:
+    def append(self, outcomes: Iterable[Outcome], cost: Mapping[str, float] | None = None) -> None:
         """Add a batch to the journal, in one write, which is on the disk when this returns.
 
+        cost: what the maker has spent so far besides the images. It is written where it has changed.
         Where a kill left the last line without its end, that line is ended first.
         """
-        lines = ({**asdict(outcome), CHECK: checksum(asdict(outcome))} for outcome in outcomes)
-        content = b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines)
+        lines: list[dict[str, Any]] = [asdict(outcome) for outcome in outcomes]
+        if cost and cost != self._cost:
+            self._cost = dict(cost)
+            lines.append({COST: self._cost})
+        content = b"".join(
+            json.dumps({**line, CHECK: checksum(line)}, ensure_ascii=False).encode() + b"\n" for line in lines
+        )
         try:
             with self.path.open("ab+") as file:
                 if file.seek(0, os.SEEK_END) and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
@@ -175,6 +191,14 @@ class Store:
             raise UserError(
                 f"{self.path} cannot be written ({error.strerror}): free some space, or choose another --work"
             ) from error
+
+
+def read_line(line: bytes) -> dict[str, Any]:
+    """The content of a line of the journal. Raises ValueError or TypeError for a line that is torn or damaged."""
+    content = json.loads(line)
+    if content.pop(CHECK, None) not in (None, checksum(content)):
+        raise ValueError("the line does not match its checksum")
+    return content
 
 
 def checksum(content: Mapping[str, Any]) -> str:

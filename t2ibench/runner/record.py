@@ -9,7 +9,6 @@ from t2ibench.core import environment, plugins, records
 from t2ibench.core.errors import UserError
 from t2ibench.data.contract import load_dataset
 from t2ibench.networks import zoo
-from t2ibench.runner.generate import SPENT
 from t2ibench.runner.journal import Outcome
 from t2ibench.scoring.contract import load_metric
 from t2ibench.scoring.score import Scores, judge_overlap
@@ -34,6 +33,7 @@ def assemble(
     facts: Mapping[str, Any],
     columns: Sequence[str],
     outcomes: Sequence[Outcome],
+    cost: Mapping[str, float],
     scores: Scores,
     partial: bool,
     device: str,
@@ -48,6 +48,7 @@ def assemble(
     facts: what is noted of the data set and the prompts.
     columns: the columns of the suite's board.
     outcomes: what became of every sample.
+    cost: what the maker spent besides the images.
     scores: the values of the metrics.
     partial: whether too few samples have an image.
     device: the device on which the networks ran.
@@ -88,7 +89,7 @@ def assemble(
                 "peak_memory_bytes": environment.peak_memory(device),
                 "training_minutes": training_minutes(maker.weights),
                 "scoring_seconds": scores.seconds,
-                **{name: float(value) for name, value in maker.cost.items() if name != SPENT},
+                **cost,
             },
             "facts": {},
         }

@@ -12,7 +12,7 @@ from typing import Any
 from t2ibench.core import environment, files, records
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.plugins import Entry
-from t2ibench.runner.generate import BATCH, generate, locked, samples_by_group
+from t2ibench.runner.generate import BATCH, cost_of, generate, locked, samples_by_group
 from t2ibench.runner.journal import Store
 from t2ibench.runner.methods import entry_of, method_maker
 from t2ibench.runner.plan import Plan, prepare
@@ -135,6 +135,7 @@ def run_cell(plan: Plan, entry: Entry, seed: int, options: RunOptions, columns: 
             facts={"dataset": plan.data.facts, "prompts": plan.prompt_facts},
             columns=plan.suite.columns,
             outcomes=outcomes,
+            cost=whole_cost(store.cost(), cost_of(maker)),
             scores=scores,
             partial=partial,
             device=options.device,
@@ -149,6 +150,16 @@ def method_of(suite: Suite, entry: Entry) -> str | None:
         return entry.name
     of = str(entry.settings.get("of", "real"))
     return None if of == "real" else entry_of(suite, of).name
+
+
+def whole_cost(journal: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
+    """What a cell cost, over all the processes that worked on it: the account that covers more prompts.
+
+    journal: the account when the last batch was written, maybe by a process that was killed. now: that of this process,
+    which is empty or smaller where there was little left to do.
+    """
+    trained = "prompts_trained"
+    return dict(journal if not now or journal.get(trained, 0) > now.get(trained, 0) else now)
 
 
 def check_columns(suite: Suite, columns: Collection[str], values: Mapping[str, Any]) -> None:

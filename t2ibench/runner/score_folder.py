@@ -111,6 +111,7 @@ def score_folder(
         },
         columns=[],
         outcomes=outcomes,
+        cost={},
         scores=scores,
         partial=partial,
         device=device,

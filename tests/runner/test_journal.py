@@ -77,3 +77,31 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
         Store(tmp_path / "file" / "cell")
+
+
+def test_what_was_spent_is_in_the_journal_once_for_each_account(tmp_path):
+    store = Store(tmp_path)
+    first, second, third = (outcome(store, name, 9) for name in "abc")
+    account = {"training_seconds_per_prompt": 2.0, "prompts_trained": 3.0}
+    store.append([first], account)
+    store.append([second], account)
+    assert store.path.read_bytes().count(b'"cost"') == 1
+    store.append([third], {**account, "prompts_trained": 4.0})
+    assert set(Store(tmp_path).outcomes()) == {"a", "b", "c"}
+    assert Store(tmp_path).cost() == {**account, "prompts_trained": 4.0}
+
+
+def test_a_damaged_account_is_not_believed(tmp_path, caplog):
+    store = Store(tmp_path)
+    store.append([outcome(store, "a", 9)], {"prompts_trained": 3.0})
+    store.path.write_bytes(store.path.read_bytes().replace(b": 3.0", b": 7.0"))
+    assert Store(tmp_path).cost() == {}
+    assert set(Store(tmp_path).outcomes()) == {"a"}
+    assert "damaged" in caplog.text
+
+
+def test_a_journal_without_accounts_has_none(tmp_path):
+    store = Store(tmp_path)
+    assert store.cost() == {}
+    store.append([outcome(store, "a", 9)])
+    assert store.cost() == {}

@@ -105,6 +105,31 @@ def test_the_same_run_again_makes_nothing(squares, monkeypatch, tmp_path):
     assert times == {file: file.stat().st_mtime_ns for file in Path("runs").rglob("*.png")}
 
 
+def test_what_a_method_spent_survives_a_stop_while_scoring_and_a_new_score(squares, monkeypatch):
+    path, account = squares((", pair_hue]", "]")), {"training_seconds_per_prompt": 2.0, "prompts_trained": 3}
+    import testing_hue
+
+    score = testing_hue.score
+
+    def stopped(evidence, config):
+        """Ctrl-C at the metric of the painter, after its images."""
+        if "painter" in evidence.samples().store.store.folder.parts:
+            raise KeyboardInterrupt
+        return score(evidence, config)
+
+    monkeypatch.setattr("testing_painter.Method.cost", account, raising=False)
+    monkeypatch.setattr(testing_hue, "score", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run(path)
+    monkeypatch.setattr(testing_hue, "score", score)
+    monkeypatch.setattr("testing_painter.Method.cost", {})  # nothing is left to train for
+    assert run(path)["painter"]["cost"].items() >= account.items()
+    again = run(squares((", pair_hue]", ", {name: pair_hue, images: 1}]")), replace=True)["painter"]["cost"]
+    assert again.items() >= account.items()
+    assert runner.whole_cost(account, {**account, "prompts_trained": 5})["prompts_trained"] == 5
+    assert runner.whole_cost({}, {}) == {}
+
+
 def test_another_metric_reuses_the_images(squares, monkeypatch, tmp_path):
     run(squares((", pair_hue]", "]")))
     monkeypatch.setenv("PAINTER_LOG", str(tmp_path / "log"))
