@@ -18,6 +18,7 @@ from t2ibench.cli import (
     drift,
     generate,
     listing,
+    report,
     reproduce,
     run,
     score,
@@ -44,7 +45,8 @@ app.command()(compare.compare)
 app.command()(reproduce.reproduce)
 app.command()(drift.drift)
 app.add_typer(audit.audit, name="audit")
-app.command()(run.report)
+app.command()(report.report)
+app.command()(report.view)
 app.command()(generate.generate)
 app.command()(compose.compose)
 app.command()(generate.prompts)

@@ -1,4 +1,4 @@
-"""`run` runs the cells of a suite. `table` and `report` make boards and pages from their records."""
+"""`run` runs the cells of a suite. `table` makes boards from their records."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ def run(
 
     The same command again goes on where it was.
     """
-    from t2ibench.report import board, formats, page
+    from t2ibench.cli.report import PAGES, how_to_open, write_pages
+    from t2ibench.report import board, formats, outputs
     from t2ibench.report.audits import load as audits_of
     from t2ibench.runner.run import RunOptions
     from t2ibench.runner.run import run as run_cells
@@ -60,11 +61,12 @@ def run(
     # A record that was made earlier may hold columns that the suite has changed since.
     rows = [{**cell.record, "columns": list(wanted.columns)} for cell in cells]
     audits = audits_of(out)
-    written = page.write(rows, work, work / wanted.name, audits)
-    written += page.write_boards(rows, out / wanted.name, audits)
+    folder = work / wanted.name
+    written = [*outputs.write_sheets(rows, work, folder), *outputs.write_boards(rows, out / wanted.name, audits)]
     boards = board.boards(rows, audits)
     if json:
         print_json(formats.as_json(boards))
+        write_pages(rows, audits, [work], folder / PAGES)
         return
     formats.show(boards, stdout())
     fresh = sum(cell.fresh for cell in cells)
@@ -73,6 +75,7 @@ def run(
         f"{', '.join(map(str, written))}",
         style="dim",
     )
+    print(how_to_open(write_pages(rows, audits, [work], folder / PAGES)))
 
 
 def table(
@@ -107,21 +110,6 @@ def table(
     else:
         as_text = formats.markdown if format is Format.markdown else formats.latex
         print("\n".join(as_text(board, everything) for board in boards), end="")
-
-
-def report(
-    suite: Annotated[str, typer.Argument(help="The name of a suite that was run.")] = "quick",
-    out: Out = Path("runs"),
-    work: Work = Path("runs"),
-) -> None:
-    """Write the HTML page and the sheet of samples of a suite again, from its records and images."""
-    from t2ibench.core import records
-    from t2ibench.report import page
-    from t2ibench.report.audits import load as audits_of
-
-    rows, audits = _of_suite(records.load(out), suite, out), audits_of(out)
-    written = page.write(rows, work, work / suite, audits) + page.write_boards(rows, out / suite, audits)
-    print("\n".join(map(str, written)))
 
 
 def progress_line(cell: CellResult) -> str:

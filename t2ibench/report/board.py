@@ -266,6 +266,12 @@ def rank_text(cell: Cell) -> str:
     return str(cell.rank[0]) if cell.rank[0] == cell.rank[1] else f"{cell.rank[0]}–{cell.rank[1]}"
 
 
+def mean_rank(row: Row, columns: Sequence[str]) -> float | None:
+    """The mean over columns of the middle of a row's rank range; None where it has no rank in any of them."""
+    ranks = [sum(cell.rank) / 2 for id in columns if (cell := row.cells.get(id)) and cell.rank]
+    return fmean(ranks) if ranks else None
+
+
 def _cell(id: str, group: Sequence[Mapping[str, Any]]) -> Cell | None:
     """A method's value over its seeds; None unless every seed has it."""
     values = [record["values"].get(id) for record in group]
@@ -325,12 +331,8 @@ def _rank(column: Column, raw: dict[str, dict[str, Cell]], groups: Mapping[str, 
 
 
 def _ordered(rows: Sequence[Row], columns: Sequence[str]) -> list[Row]:
-    return sorted(rows, key=lambda row: (_mean_rank(row, columns), row.method))
-
-
-def _mean_rank(row: Row, columns: Sequence[str]) -> float:
-    ranks = [sum(cell.rank) / 2 for id in columns if (cell := row.cells.get(id)) and cell.rank]
-    return fmean(ranks) if ranks else math.inf
+    places = {row.method: mean_rank(row, columns) for row in rows}
+    return sorted(rows, key=lambda row: (math.inf if (at := places[row.method]) is None else at, row.method))
 
 
 def _why_off(record: Mapping[str, Any]) -> str:

@@ -278,8 +278,15 @@ def as_csv(boards: Iterable[Board]) -> str:
     writer = csv.DictWriter(buffer, FIELDS, lineterminator="\n")
     writer.writeheader()
     for board in boards:
-        writer.writerows({**entry, "seeds": " ".join(map(str, entry["seeds"]))} for entry in tidy(board))
+        for entry in tidy(board):
+            row = {**entry, "seeds": " ".join(map(str, entry["seeds"]))}
+            writer.writerow({key: guarded(text) if isinstance(text, str) else text for key, text in row.items()})
     return buffer.getvalue()
+
+
+def guarded(text: str) -> str:
+    """Text for a spreadsheet, with a quote before what it would run as a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def as_json(boards: Iterable[Board]) -> list[dict[str, Any]]:

@@ -5,7 +5,6 @@ In tracks that start from an image, each column has that image above it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,8 @@ import numpy as np
 
 from t2ibench.core import records
 from t2ibench.report import board
-from t2ibench.runner.journal import Outcome, Store
+from t2ibench.runner import journal
+from t2ibench.runner.journal import Outcome
 from t2ibench.tracks.contract import Group, installed
 
 
@@ -43,17 +43,14 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Made:
-    """The images of one cell."""
+    """The images of one cell: its folder, and its outcomes by sample."""
 
-    store: Store
-
-    @cached_property
-    def outcomes(self) -> dict[str, Outcome]:
-        return self.store.outcomes()
+    folder: Path
+    outcomes: Mapping[str, Outcome]
 
     def png(self, outcome: Outcome) -> bytes | None:
         """This cell's image of the same sample as an outcome of any cell; None where it has none."""
-        path = self.store.image_path(outcome.sample)
+        path = self.folder / "images" / f"{outcome.sample}.png"
         return (
             path.read_bytes()
             if outcome.sample in self.outcomes and self.outcomes[outcome.sample].sha256 and path.exists()
@@ -70,15 +67,20 @@ def galleries_of(board: board.Board, cell_records: Sequence[Mapping[str, Any]], 
         )
         folder = cell_folder(work, record)
         if (folder / "journal.jsonl").exists():
-            cells[row.method] = Made(Store(folder))
+            cells[row.method] = Made(folder, journal.read(folder / "journal.jsonl"))
+    return galleries(board.track, cells)
+
+
+def galleries(track: str, cells: Mapping[str, Made]) -> list[Gallery]:
+    """A gallery for each group of prompts of a track, with the images of these cells, by method."""
     if not cells:
         return []
     outcomes = list(next(iter(cells.values())).outcomes.values())
-    track = installed(board.track)
-    shows = {} if track is None else track.groups
+    of_track = installed(track)
+    shows = {} if of_track is None else of_track.groups
     above = {show.above for show in shows.values()}
     groups = [group for group in dict.fromkeys(_family(outcome) for outcome in outcomes) if group not in above]
-    return [_gallery(board.track, group, outcomes, cells, shows.get(group, Group())) for group in groups]
+    return [_gallery(track, group, outcomes, cells, shows.get(group, Group())) for group in groups]
 
 
 def _family(outcome: Outcome) -> str:

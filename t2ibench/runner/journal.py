@@ -97,32 +97,16 @@ class Store:
         return np.stack(images)
 
     def outcomes(self) -> dict[str, Outcome]:
-        """The outcomes in the journal, by sample. Where a sample has several lines, the last one counts.
-
-        A torn or damaged line is left out, with a warning. Every line holds its own checksum; a line without one comes
-        from an older version and is taken as it is.
-        """
-        outcomes: dict[str, Outcome] = {}
-        for line in self._lines():
-            try:
-                content = read_line(line)
-                if COST not in content:
-                    outcome = Outcome(**content)
-                    outcomes[outcome.sample] = outcome
-            except (ValueError, TypeError, AttributeError):
-                log.warning("%s: a line of %d bytes is damaged; its sample is made again", self.path, len(line))
-        return outcomes
+        """The outcomes in the journal, by sample (see `read`)."""
+        return read(self.path)
 
     def cost(self) -> dict[str, float]:
         """What the maker had spent when the last batch was written; empty if no line says so."""
         cost: dict[str, float] = {}
-        for line in self._lines():
+        for line in lines_of(self.path):
             with contextlib.suppress(ValueError, TypeError, AttributeError):  # `outcomes` warns of a damaged line
                 cost = {**read_line(line).get(COST, cost)}
         return cost
-
-    def _lines(self) -> list[bytes]:
-        return [line for line in self.path.read_bytes().split(b"\n") if line] if self.path.exists() else []
 
     def sound(self, wanted: Mapping[str, str]) -> dict[str, Outcome]:
         """The outcomes of the journal that still hold, by sample.
@@ -191,6 +175,29 @@ class Store:
             raise UserError(
                 f"{self.path} cannot be written ({error.strerror}): free some space, or choose another --work"
             ) from error
+
+
+def read(path: Path) -> dict[str, Outcome]:
+    """The outcomes in a journal, by sample. Where a sample has several lines, the last one counts. Writes nothing.
+
+    A torn or damaged line is left out, with a warning. Every line holds its own checksum; a line without one comes from
+    an older version and is taken as it is. Empty where there is no journal.
+    """
+    outcomes: dict[str, Outcome] = {}
+    for line in lines_of(path):
+        try:
+            content = read_line(line)
+            if COST not in content:
+                outcome = Outcome(**content)
+                outcomes[outcome.sample] = outcome
+        except (ValueError, TypeError, AttributeError):
+            log.warning("%s: a line of %d bytes is damaged; its sample is made again", path, len(line))
+    return outcomes
+
+
+def lines_of(path: Path) -> list[bytes]:
+    """The lines of a journal; none where there is no journal."""
+    return [line for line in path.read_bytes().split(b"\n") if line] if path.exists() else []
 
 
 def read_line(line: bytes) -> dict[str, Any]:

@@ -12,11 +12,12 @@ How it is computed depends on what the records keep:
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special, stats
 
 from t2ibench.stats.intervals import Interval, standard_error
 
@@ -86,9 +87,15 @@ def read(text: Any) -> np.ndarray | None:
 
     A dash is NaN. Returns None for a value that is not text, or is empty.
     """
-    if not isinstance(text, str) or not text:
-        return None
-    return np.array([np.nan if word == "-" else float(word) for word in (text.split() if " " in text else text)])
+    return _numbers(text) if isinstance(text, str) and text else None
+
+
+@lru_cache(maxsize=1024)
+def _numbers(text: str) -> np.ndarray:
+    """The numbers of a spelling. They are kept, since all methods of a board are compared with one another."""
+    numbers = np.array([np.nan if word == "-" else float(word) for word in (text.split() if " " in text else text)])
+    numbers.flags.writeable = False
+    return numbers
 
 
 def spell_samples(numbers: ArrayLike, ok: ArrayLike) -> str:
@@ -252,7 +259,8 @@ def mcnemar(a: ArrayLike, b: ArrayLike) -> float:
     """
     a, b = np.asarray(a, bool), np.asarray(b, bool)
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
-    return 1.0 if only_a + only_b == 0 else float(stats.binomtest(only_a, only_a + only_b).pvalue)
+    # Both tails of a fair coin are equal, so this is scipy.stats.binomtest, in a hundredth of its time.
+    return min(1.0, 2 * float(special.bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -289,8 +289,8 @@ def test_an_audit_stands_beside_the_records_and_under_the_board(drawn, t2ibench)
     assert said.replace("  \n" + audits.line(made, {made["images"]}), "") == before
     shown = t2ibench("audit", "read", "a", "Ann.csv", "Bo [x].csv", "--json").stdout
     assert json.loads(shown) == records.seal(made)
-    assert t2ibench("report", "faces").returncode == 0
-    assert "human audit of shuffled-real" in Path("runs/faces/report.html").read_text("utf-8")
+    assert t2ibench("report", "runs", "--out", "pages").returncode == 0
+    assert "human audit of shuffled-real" in Path("pages/board.faces.text_to_image.html").read_text("utf-8")
     assert audits.line(made, {"of another run"}).endswith("of other images than these, audit it again")
     path = audits.path_of(Path("runs"), "faces", "shuffled-real")
     path.write_text(path.read_text("utf-8").replace('"n": 24', '"n": 240', 1), "utf-8")

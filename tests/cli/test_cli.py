@@ -55,9 +55,13 @@ def test_run_shows_the_board_writes_everything_and_is_quiet_in_a_pipe(squares, t
     kept = sorted(path.relative_to("results").parts[0] for path in Path("results").rglob("*") if path.is_file())
     assert set(kept) == {"records", "squares"}
     assert {path.suffix for path in Path("results").rglob("*") if path.is_file()} == {".json", ".md", ".csv"}
-    page = Path("made/squares/report.html").read_text("utf-8")
-    assert page.count("data:image/png;base64,") >= 5 * (8 + 6)
-    assert not [word for word in ("http://", "https://", "<script", "<link") if word in page]
+    assert (
+        "made/squares/report/index.html: open it in a browser, or run `t2ibench view made/squares/report`"
+        in answer.stdout
+    )
+    page = Path("made/squares/report/samples.squares.text_to_image.html").read_text("utf-8")
+    assert page.count('src="images/gallery/') == 5 * (8 + 6)
+    assert not [word for word in ("http://", "https://") if word in page]
     with Image.open("made/squares/samples.png") as sheet:
         assert sheet.width > 8 * 112
     again = t2ibench("run", str(squares()), "--out", "results", "--work", "made")
@@ -76,9 +80,14 @@ def test_run_shows_the_board_writes_everything_and_is_quiet_in_a_pipe(squares, t
         "t2ibench: --columns: no board has a column 'hoe', did you mean 'hue'?\n",
     )
     assert (both.returncode, both.stderr.count("\n")) == (2, 1)
-    Path("made/squares/report.html").unlink()
-    assert t2ibench("report", "squares", "--out", "results", "--work", "made").returncode == 0
-    assert Path("made/squares/report.html").exists()
+    pages = t2ibench("report", "results", "--work", "made", "--out", "pages", "--suite", "squares")
+    assert (pages.returncode, pages.stderr) == (0, "")
+    assert Path("pages/index.html").exists()
+    other = t2ibench("report", "results", "--suite", "squares2", "--out", "pages")
+    assert (other.returncode, other.stderr) == (
+        2,
+        "t2ibench: results holds no record of the suite 'squares2', did you mean 'squares'?\n",
+    )
 
 
 @pytest.mark.parametrize(

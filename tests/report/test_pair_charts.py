@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import pytest
 from made_records import SOUND, record, value
 
-from t2ibench.report import page as report
+from t2ibench.report import outputs
 from t2ibench.report.board import boards
 from t2ibench.report.pair_charts import (
     CELL,
@@ -20,6 +20,8 @@ from t2ibench.report.pair_charts import (
     rare_against_control,
     standalone,
 )
+from t2ibench.report.site.contents import Contents
+from t2ibench.report.site.write import write
 
 
 def entry(pair: str, role: str, rate: float, **changes) -> dict:
@@ -127,11 +129,11 @@ def test_rare_pairs_stand_left_of_their_controls_at_their_places():
 
 
 def test_the_page_names_the_pairs_that_are_not_judged_and_the_files_are_whole(tmp_path):
-    [page] = report.write(FOUND, tmp_path, tmp_path / "s")
-    text = page.read_text("utf-8")
+    write(Contents(FOUND), tmp_path / "pages")
+    text = (tmp_path / "pages" / "parts.s.text_to_image.html").read_text("utf-8")
     assert "does not pass its gate there: x=1+y=1." in text
-    assert "part by part" not in text  # the pairs are drawn, not listed again
-    written = report.write_boards(FOUND, tmp_path / "s")
+    assert 'class="parts"' not in text  # the pairs are drawn, not listed again
+    written = outputs.write_boards(FOUND, tmp_path / "s")
     assert [path.name for path in written[2:]] == ["rare-pairs-text_to_image.svg", "pairs-text_to_image.svg"]
     for path in written[2:]:
         drawing = figure(path.read_text("utf-8"))
@@ -142,7 +144,7 @@ def test_the_page_names_the_pairs_that_are_not_judged_and_the_files_are_whole(tm
 def test_records_without_pairs_have_no_figure(tmp_path):
     found = [record("a", {"hue": value()}, **SOUND)]
     assert pairs_of(boards(found)[0], found) is None
-    assert [path.suffix for path in report.write_boards(found, tmp_path)] == [".md", ".csv"]
+    assert [path.suffix for path in outputs.write_boards(found, tmp_path)] == [".md", ".csv"]
 
 
 def test_a_figure_of_its_own_keeps_its_marks():

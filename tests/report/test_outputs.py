@@ -1,4 +1,4 @@
-"""t2ibench/report: the page says what the records say, and asks nobody for anything."""
+"""What charts, tables of parts, curves and galleries say of records."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from made_records import SOUND, record, value
 
-from t2ibench.report import page as report
+from t2ibench.report import outputs
 from t2ibench.report.board import boards
 from t2ibench.report.breakdown import Part, breakdowns
 from t2ibench.report.gallery import cell_folder, galleries_of
@@ -83,22 +83,20 @@ def swept(name: str, alpha: float, beta: float, reached: float, kept: float) -> 
     return record(name, {"reached": value(reached), "kept": value(kept)}, config=config, columns=columns, **SOUND)
 
 
-def test_entries_that_differ_in_one_setting_become_a_curve(tmp_path):
+def test_entries_that_differ_in_one_setting_become_a_curve():
     found = [swept(f"a{alpha}", alpha, 0.1, 0.1 * alpha, 1 - 0.05 * alpha) for alpha in (4, 1, 2)]
     found += [swept("other", 8, 0.3, 0.5, 0.5), swept("b", 1, 0.2, 0.3, 0.3)]
     [board] = boards(found)
     [sweep] = sweeps(board, found)
     assert (sweep.method, sweep.setting, [line.label for line in sweep.lines]) == ("mover", "alpha", [""])
     assert [(at, row.method) for at, row in sweep.lines[0].points] == [(1, "a1"), (2, "a2"), (4, "a4")]
-    [(title, svg)] = report.curves_of(board, found)
+    [(title, svg)] = outputs.curves_of(board, found)
     assert title == "mover: kept ↑ over alpha"
     [joined] = re.findall(r'<polyline class="curve" points="([^"]*)"', svg)
     xs, ys = zip(*(map(float, point.split(",")) for point in joined.split()), strict=True)
     assert xs[0] < xs[1] < xs[2]
     assert ys[0] < ys[1] < ys[2]  # downwards on the page: kept falls
     assert (xs[2] - xs[1]) == pytest.approx(2 * (xs[1] - xs[0]), abs=0.2)
-    [page] = report.write(found, tmp_path, tmp_path / "s")
-    assert "Over one setting" in page.read_text("utf-8")
 
 
 def test_a_grid_of_two_settings_is_a_line_for_each_value_of_the_other():
@@ -111,14 +109,6 @@ def test_a_grid_of_two_settings_is_a_line_for_each_value_of_the_other():
     ]
     reached, kept = board.columns
     assert curve(sweep, reached, kept).count("<polyline") == 2
-
-
-def test_text_from_outside_is_escaped_and_the_page_is_whole_without_images(tmp_path):
-    found = [record("a<b>", {"hue": value()}, **SOUND)]
-    [page] = report.write(found, tmp_path, tmp_path / "s")
-    text = page.read_text("utf-8")
-    assert "a&lt;b&gt;" in text
-    assert "a<b>" not in text
 
 
 def test_the_gallery_shows_the_same_prompts_for_every_method_and_gaps_where_an_image_is_missing(tmp_path):
@@ -136,7 +126,6 @@ def test_the_gallery_shows_the_same_prompts_for_every_method_and_gaps_where_an_i
     [gallery] = galleries_of(boards(found)[0], found, tmp_path)
     assert [shown.text for shown in gallery.prompts] == [f"text <{i}>" for i in (0, 2, 5, 8, 10, 13, 16, 19)]
     assert [image is None for image in gallery.prompts[0].images] == [False, True]
-    page, sheet = report.write(found, tmp_path, tmp_path / "s")
-    assert page.read_text("utf-8").count('<div class="none">') == 1
+    [sheet] = outputs.write_sheets(found, tmp_path, tmp_path / "s")
     assert sheet.read_bytes().startswith(b"\x89PNG")
     assert sheet == Path(tmp_path / "s" / "samples.png")

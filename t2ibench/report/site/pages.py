@@ -1,0 +1,227 @@
+"""The pages of a board and of a method, each with its data."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from t2ibench.core import records
+from t2ibench.report import formats
+from t2ibench.report.breakdown import breakdowns
+from t2ibench.report.outputs import curves_of, pair_figures
+from t2ibench.report.pair_charts import pairs_of
+from t2ibench.report.plots import intervals
+from t2ibench.report.site import addresses, charts, comparisons, methods, samples
+from t2ibench.report.site.contents import BoardContents, Contents
+from t2ibench.report.site.data import script
+from t2ibench.report.site.facts import Facts
+from t2ibench.report.site.render import question_of, record_file, render
+from t2ibench.report.site.samples import Cell
+from t2ibench.report.site.table import table
+
+File = tuple[str, bytes]  # its name in the folder of the site, and its content
+
+
+def board_files(pages: jinja2.Environment, one: BoardContents) -> Iterator[File]:
+    """The page of a board, and its values as a script, as CSV and as JSON."""
+    stem = addresses.stem(*one.names)
+    yield f"board.{stem}.html", render(pages, "board", one, table=table(one.board, one.facts), **board_values(one))
+    yield f"charts.{stem}.html", render(pages, "charts", one, **chart_values(one))
+    yield f"parts.{stem}.html", render(pages, "parts", one, **part_values(one))
+    yield f"made.{stem}.html", render(pages, "made", one, chips=chips(one), **made_values(one))
+    values = formats.tidy(one.board)
+    yield f"data/board.{stem}.js", script("board", fields=list(formats.FIELDS), values=values)
+    yield f"data/{stem}.csv", formats.as_csv([one.board]).encode("utf-8", "replace")
+    yield f"data/{stem}.json", (json.dumps(formats.as_json([one.board])[0], indent=1) + "\n").encode()
+
+
+def board_values(one: BoardContents) -> dict[str, Any]:
+    """What the page of a board shows beside its table. protocol_ids: of each value, the most used first."""
+    ids: dict[str, Counter[str]] = {}
+    for row in one.board.rows:
+        for id, cell in row.cells.items():
+            ids.setdefault(id, Counter())[cell.protocol_id] += 1
+    return {"chips": chips(one), "protocol_ids": {id: [p for p, _ in count.most_common()] for id, count in ids.items()}}
+
+
+def chart_values(one: BoardContents) -> dict[str, Any]:
+    """What the page of charts shows."""
+    board, headline = one.board, formats.columns_of(one.board, False)
+    drawn = [
+        (column, label, charts.quality_against_cost(board, column, key, label))
+        for key, label in charts.COSTS
+        for column in headline
+    ]
+    return {
+        "costs": [entry for entry in drawn if entry[2]],
+        "ranks": charts.ranks(board, headline),
+        "intervals": [(column, intervals(board, column)) for column in board.columns],
+        "curves": curves_of(board, one.records),
+    }
+
+
+def part_values(one: BoardContents) -> dict[str, Any]:
+    """What the page of parts shows: figures of the attribute pairs, and a table for each other metric with parts."""
+    pairs = pairs_of(one.board, one.records)
+    tables = breakdowns(one.board, one.records)
+    return {
+        "pairs": pairs,
+        "figures": pair_figures(one.board, pairs),
+        "breakdowns": [table for table in tables if pairs is None or table.group != pairs.group],
+    }
+
+
+def made_values(one: BoardContents) -> dict[str, Any]:
+    """What the page on how a board was made shows."""
+    environments: list[tuple[Mapping[str, Any], list[str]]] = []
+    for record in one.records:
+        for known, names in environments:
+            if known == record["environment"]:
+                names.append(record["method"])
+                break
+        else:
+            environments.append((record["environment"], [record["method"]]))
+    return {
+        "failures": [(record, failure) for record in one.records for failure in record["failures"]],
+        "unscored": {
+            f"{record['method']}: {name}": why for record in one.records for name, why in record["unscored"].items()
+        },
+        "judges": {name: entry for record in one.records for name, entry in record["judges"].items()},
+        "environments": environments,
+    }
+
+
+def comparison_files(pages: jinja2.Environment, one: BoardContents) -> Iterator[File]:
+    """The page that compares the rows of a board, and its data: a script for each row that others are compared with."""
+    stem, names = addresses.stem(*one.names), comparisons.names_of(one.board)
+    columns = formats.columns_of(one.board, False)
+    headline, files = [column.id for column in columns], {}
+    every: list[comparisons.Compared] = []
+    for base, compared in comparisons.comparisons(one):
+        files[base] = f"data/compare.{stem}.{addresses.slug(base)}.js"
+        others = {entry.a: comparisons.as_data(entry, headline) for entry in compared}
+        yield files[base], script("compare", base=base, others=others)
+        every += [entry for entry in compared if names.index(entry.a) < names.index(base)]
+    every.sort(key=lambda entry: (names.index(entry.a), names.index(entry.b)))
+    content = {
+        "methods": [
+            {"name": row.method, "kind": row.kind, "file": files[row.method]}
+            for row in one.board.rows
+            if row.method in files
+        ],
+        "parts": comparisons.parts_data(one),
+        "samples": addresses.page("samples", *one.names),
+        "cells": [_cell(stem, cell) for cell in one.cells if not cell.why],
+        "prompts": [prompts_file(stem, prompts) for prompts, _ in samples.sets_of(one.cells)],
+        "block": samples.BLOCK,
+        "questions": _questions(one),
+    }
+    yield f"data/comparison.{stem}.js", script("comparison", **content)
+    left = len(one.board.rows) > len(names)
+    yield f"compare.{stem}.html", render(pages, "compare", one, names=names, columns=columns, every=every, left=left)
+
+
+def sample_files(pages: jinja2.Environment, one: BoardContents, folder: Path) -> Iterator[File]:
+    """The page of a board's samples, and its data: a script for each cell, and one for the prompts that cells share.
+
+    folder: where the site is written.
+    """
+    stem, shown = addresses.stem(*one.names), []
+    for prompts, cells in samples.sets_of(one.cells):
+        name = prompts_file(stem, prompts)
+        yield name, samples.prompts_script(prompts, one.board.track)
+        for cell in cells:
+            originals = samples.original_address(cell, folder)
+            yield cell_file(stem, cell), samples.cell_script(cell, prompts, originals)
+            shown.append({**_cell(stem, cell), "label": cell.label, "seed": cell.record["seed"], "prompts": name})
+    order = {cell.id: place for place, cell in enumerate(one.cells)}
+    shown.sort(key=lambda entry: order[entry["cell"]])
+    if shown:
+        content = {"cells": shown, "block": samples.BLOCK, "questions": _questions(one)}
+        yield f"data/samples.{stem}.js", script("samples", **content)
+    galleries = []
+    for gallery in one.galleries:
+        rows = []
+        for place, label in enumerate(gallery.rows):
+            contents = [shown_prompt.images[place] for shown_prompt in gallery.prompts]
+            images = [None if png is None else _drawn(png) for png in contents]
+            yield from (image for image in images if image is not None)
+            rows.append((label, [None if image is None else image[0] for image in images]))
+        above = any(label not in one.facts for label in gallery.rows)
+        texts = [shown_prompt.text for shown_prompt in gallery.prompts]
+        galleries.append({"group": gallery.group, "texts": texts, "rows": rows, "above": above})
+    missing = [cell for cell in one.cells if cell.why]
+    whys = sorted({cell.why for cell in missing})
+    values = {"shown": shown, "galleries": galleries, "drawn": (), "missing": missing, "why": "; ".join(whys)}
+    yield f"samples.{stem}.html", render(pages, "samples", one, **values)
+
+
+def _drawn(png: bytes) -> File:
+    """The file of an image of a gallery. Equal images are one file."""
+    return f"images/gallery/{hashlib.sha256(png).hexdigest()[:20]}.webp", samples.thumbnail(png)
+
+
+def prompts_file(stem: str, prompts: samples.Prompts) -> str:
+    return f"data/prompts.{stem}.{prompts.digest}.js"
+
+
+def cell_file(stem: str, cell: Cell) -> str:
+    return f"data/cell.{stem}.{addresses.stem(cell.record['method'], str(cell.record['seed']))}.js"
+
+
+def _cell(stem: str, cell: Cell) -> dict[str, Any]:
+    """Where the script of a page finds a cell."""
+    thumbnails = samples.thumbnail_folder(stem, cell)
+    return {"cell": cell.id, "method": cell.record["method"], "file": cell_file(stem, cell), "thumbnails": thumbnails}
+
+
+def _questions(one: BoardContents) -> dict[str, str]:
+    return {column.id: question_of(column.id, column.group) for column in one.board.columns}
+
+
+def method_files(pages: jinja2.Environment, contents: Contents, suite: str, facts: Facts) -> Iterator[File]:
+    """The page of a method, and its records."""
+    minutes = {name: value for r in facts.records for name, value in r["cost"].get("training_minutes", {}).items()}
+    html = render(
+        pages,
+        "method",
+        None,
+        suite=suite,
+        facts=facts,
+        boards=methods.on_boards(contents, suite, facts.method),
+        settings=methods.settings_of(facts),
+        claims=methods.claims_of(contents, facts),
+        sizes=contents.sizes,
+        minutes=minutes,
+    )
+    yield addresses.page("method", suite, facts.method), html
+    for record in facts.records:
+        yield record_file(record), (json.dumps(record, indent=1) + "\n").encode()
+
+
+def chips(one: BoardContents) -> list[str]:
+    """Short facts about the records of a board: the data, how many images, and the code that made them."""
+    said = list(dict.fromkeys(str(record["dataset"]["name"]) for record in one.records if "name" in record["dataset"]))
+    references = [record["dataset"].get("reference") for record in one.records]
+    said += dict.fromkeys(f"{real['images']:,} reference images of “{real['split']}”" for real in references if real)
+    asked: dict[str, int] = {}
+    for record in one.records:
+        totals: Counter[str] = Counter()
+        for group, count in record["prompts"].get("images", {}).items():
+            totals[group.partition("/")[0]] += count  # "adapted" of "adapted/sepia"
+        asked |= {group: max(count, asked.get(group, 0)) for group, count in totals.items()}
+    said += [f"{count:,} images for {group} a method" for group, count in asked.items()]
+    seeds = sorted({record["seed"] for record in one.records})
+    said.append(f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds")
+    return said + sorted(
+        {f"t2ibench {record['code']['version']}" for record in one.records if "version" in record["code"]}
+    )
+
+
+def by_board(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], list[str]]:
+    """The methods of records, by (suite, track)."""
+    return {key: list(dict.fromkeys(r["method"] for r in members)) for key, members in records.suites(rows).items()}
