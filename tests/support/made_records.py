@@ -1,6 +1,6 @@
 """Records made by hand."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -63,7 +63,7 @@ def kept(values, better="higher", protocol="p") -> dict:
     return estimate.to_json("m")
 
 
-SOUND = {
+SOUND: dict[str, Any] = {
     "dataset": {"name": "d", "reference": {"split": "test", "images": 4}},
     "prompts": {"images": {"captions": 4}},
     "code": {"version": "0", "commit": None, "dirty": None},
