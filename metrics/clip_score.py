@@ -16,6 +16,7 @@ from t2ibench.core.records import Estimate
 from t2ibench.core.seeds import derive_seed
 from t2ibench.scoring.evidence import Evidence
 from t2ibench.scoring.feature_sets import AUTO, clusters, made_for, protocol
+from t2ibench.stats.finite import finite
 from t2ibench.stats.intervals import cluster_mean_interval
 
 READS_TEXTS = True
@@ -59,9 +60,17 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
 
 
 def cosines(images: Tensor, texts: Tensor) -> np.ndarray:
-    """Cosine of each image embedding with its text's, both [N, D] of any norm: float64 [N] in [-1, 1]."""
+    """Cosine of each image embedding with its text's, both [N, D] of any norm: float64 [N] in [-1, 1].
+
+    Raises ValueError for embeddings that are not finite, or are zero and so have no direction.
+    """
+    finite("clip_score", images=images, texts=texts)
     images, texts = images.double(), texts.double()
-    return ((images * texts).sum(1) / (images.norm(dim=1) * texts.norm(dim=1))).clamp(-1, 1).numpy()
+    lengths = images.norm(dim=1) * texts.norm(dim=1)
+    if (lengths == 0).any():
+        row = int((lengths == 0).nonzero()[0])
+        raise ValueError(f"clip_score needs embeddings with a direction, row {row} is zero")
+    return ((images * texts).sum(1) / lengths).clamp(-1, 1).numpy()
 
 
 def views(values: np.ndarray) -> dict[str, float]:
@@ -70,6 +79,7 @@ def views(values: np.ndarray) -> dict[str, float]:
     If some cosines are negative, the two differ by more than a factor: the first clamps each image, the second the
     mean.
     """
+    finite("clip_score", values=values)
     return {
         "hessel_2.5": float(2.5 * np.maximum(values, 0).mean()),
         "torchmetrics_100": float(max(100 * values.mean(), 0.0)),

@@ -24,6 +24,7 @@ from torch import Tensor
 from t2ibench.core.records import Estimate
 from t2ibench.scoring.evidence import Evidence
 from t2ibench.scoring.feature_sets import AUTO, FeatureSets, effects, feature_sets
+from t2ibench.stats.finite import finite
 from t2ibench.stats.intervals import normal_interval, standard_error
 from t2ibench.stats.mmd import parts
 
@@ -95,8 +96,9 @@ def name(sets: FeatureSets) -> str:
 def cmmd(fake: Tensor, real: Tensor) -> Discrepancy:
     """CMMD of embeddings [M, d] and [N, d] of any norm, in float64.
 
-    Raises ValueError below 2 samples a side and for a row of zeros.
+    Raises ValueError below 2 samples a side, for a row of zeros, and for embeddings that are not finite.
     """
+    finite("cmmd", fake=fake, real=real)
     for side, features in (("made", fake), ("real", real)):
         zero = (features == 0).all(1)
         if zero.any():

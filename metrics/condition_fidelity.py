@@ -46,6 +46,7 @@ from t2ibench.scoring.compositions import Compositions, TaskImages, compositions
 from t2ibench.scoring.edits import per_source
 from t2ibench.scoring.evidence import Evidence, Samples
 from t2ibench.scoring.feature_sets import AUTO
+from t2ibench.stats.finite import finite
 from t2ibench.stats.intervals import cluster_mean_interval
 from t2ibench.tracks.compose import said
 from t2ibench.tracks.compose_tasks import NAMES
@@ -311,6 +312,7 @@ def fidelity(letter: str, made: Seen, wanted: Seen, known: np.ndarray | None) ->
     if letter in "ET":
         return cosines(a, b)
     if letter == "P":
+        finite("condition_fidelity", palettes=a, wanted_palettes=b)
         return np.minimum(a, b).sum(1)
     if letter == "I":
         return psnr(a, b)
@@ -349,6 +351,7 @@ def rank_correlation(made: np.ndarray, wanted: np.ndarray) -> float:
     """
     from scipy.stats import spearmanr
 
+    finite("condition_fidelity", made=made, wanted=wanted)
     inside = (made[1] > 0) | (wanted[1] > 0)
     a, b = made[0][inside], wanted[0][inside]
     return 0.0 if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0 else float(spearmanr(a, b).statistic)
@@ -356,10 +359,19 @@ def rank_correlation(made: np.ndarray, wanted: np.ndarray) -> float:
 
 def psnr(made: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """PSNR of grey levels [N, ...] in 0 to 255, in dB: [N]. Equal images get the PSNR of the rounding error."""
+    finite("condition_fidelity", made=made, wanted=wanted)
     error = ((made.astype(float) - wanted.astype(float)) ** 2).reshape(len(made), -1).mean(1)
     return 10 * np.log10(255**2 / np.maximum(error, ROUNDING))
 
 
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Cosine of each row of a with the same row of b, both [N, D] of any norm: [N]."""
-    return (a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
+    """Cosine of each row of a with the same row of b, both [N, D] of any norm: [N].
+
+    Raises ValueError for rows that are not finite, or are zero and so have no direction.
+    """
+    finite("condition_fidelity", a=a, b=b)
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    if (lengths == 0).any():
+        row = int(np.argmin(lengths))
+        raise ValueError(f"condition_fidelity needs embeddings with a direction, row {row} is zero")
+    return (a * b).sum(1) / lengths

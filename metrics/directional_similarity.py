@@ -24,6 +24,7 @@ from t2ibench.core.seeds import derive_seed
 from t2ibench.scoring.edits import edit_pairs, interval, per_source
 from t2ibench.scoring.evidence import Evidence
 from t2ibench.scoring.feature_sets import AUTO
+from t2ibench.stats.finite import finite
 
 TRACKS = ("edit", "adapt")
 STILL = 1e-3  # unit embeddings nearer than this did not move: their direction is that of rounding
@@ -79,8 +80,10 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
 def directional(edited: Tensor, source: Tensor, target: Tensor, neutral: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Cosines of edited - source with target - neutral, float64 [N], and whether each image moved, bool [N].
 
-    All four are unit embeddings [N, D]. The cosine of an image that did not move is 0.
+    All four are unit embeddings [N, D]. The cosine of an image that did not move is 0. Raises ValueError for embeddings
+    that are not finite.
     """
+    finite("directional_similarity", edited=edited, source=source, target=target, neutral=neutral)
     image, text = edited.double() - source.double(), target.double() - neutral.double()
     moved = image.norm(dim=1) >= STILL
     return (F.cosine_similarity(image, text) * moved).clamp(-1, 1).numpy(), moved.numpy()
@@ -91,6 +94,7 @@ def check_texts(neutral: Sequence[str], target: Sequence[str], difference: Tenso
 
     difference: target minus neutral embedding of each edit, [N, D].
     """
+    finite("directional_similarity", difference=difference)
     for before, after, length in zip(neutral, target, difference.norm(dim=1).tolist(), strict=True):
         if length < STILL:
             raise UserError(

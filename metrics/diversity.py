@@ -31,6 +31,7 @@ from t2ibench.core.records import Estimate, digest
 from t2ibench.scoring.evidence import Evidence, Samples
 from t2ibench.scoring.feature_sets import AUTO, extractor_of
 from t2ibench.scoring.targets import failures, mean_error, with_sources
+from t2ibench.stats.finite import finite
 from t2ibench.stats.intervals import Interval, normal_interval, standard_error
 from t2ibench.stats.paired import spell
 from t2ibench.tracks.contract import SOURCES
@@ -115,8 +116,9 @@ def spread(features: Tensor, samples: Samples) -> tuple[float, np.ndarray]:
 def mean_distances(features: Tensor) -> tuple[float, np.ndarray]:
     """The mean Euclidean distance over all pairs of rows [N, D], and of each row to the others, [N].
 
-    Both are 0 for a single row.
+    Both are 0 for a single row. Raises ValueError for features that are not finite.
     """
+    finite("diversity", features=features)
     if len(features) < 2:
         return 0.0, np.zeros(len(features))
     rows = features.double()
@@ -130,8 +132,10 @@ def ratio_effects(after: float, after_to_others: np.ndarray, before: float, befo
     after, before: mean pairwise distances after and before the adaptation.
     after_to_others, before_to_others: mean distance of each latent's image to the others, [N].
     """
+    finite("diversity", after=after, after_to_others=after_to_others, before=before, before_to_others=before_to_others)
     return (2 * (after_to_others - after) - after / before * 2 * (before_to_others - before)) / before
 
 
 def at_least_0(interval: Interval) -> Interval:
+    finite("diversity", interval=interval)
     return max(interval[0], 0.0), max(interval[1], 0.0)

@@ -30,6 +30,7 @@ from t2ibench.data.attributes import Covers, covers
 from t2ibench.scoring.edits import EditPairs, edit_pairs, kept, kept_estimate, literal, means_by, per_source, shows
 from t2ibench.scoring.evidence import Evidence
 from t2ibench.scoring.judge_gate import Gate, JudgeOnReal, Verdict
+from t2ibench.stats.finite import finite, not_infinite
 from t2ibench.stats.intervals import Interval, bca_interval, resamples, wilson
 from t2ibench.stats.judge_errors import multinomial_draws
 from t2ibench.tracks.contract import EDITS, SOURCES
@@ -253,6 +254,7 @@ def freed(hits: pd.Series, edits: pd.Series, confusions: Mapping[str, np.ndarray
 
     q is the observed rate; se and sp are the judge's sensitivity and specificity.
     """
+    finite("edit_success", hits=hits.to_numpy(float))
     fall_out, sensitivity = (np.array([errors(confusions[name])[side] for name in edits]) for side in (0, 1))
     return (hits.to_numpy(float) - fall_out) / (sensitivity - fall_out)
 
@@ -262,6 +264,7 @@ def errors(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     counts: confusion counts [..., 2, 2], rows judged, columns true.
     """
+    finite("edit_success", counts=counts)
     truly = counts.sum(axis=-2)
     return counts[..., 1, 0] / truly[..., 0], counts[..., 1, 1] / truly[..., 1]
 
@@ -275,6 +278,7 @@ def clustered_rate(
     each true value. If the resamples do not vary, for example because all edits are hits, the interval is Wilson's,
     with one draw for each source.
     """
+    finite("edit_success", hits=hits.to_numpy(float))
     names = list(dict.fromkeys(edits))
     sizes = pd.crosstab(sources, edits)[names].to_numpy(float)  # [K, E]
     hit_counts = pd.crosstab(sources, edits, values=hits.astype(float), aggfunc="sum").fillna(0)[names].to_numpy(float)
@@ -298,5 +302,6 @@ def clustered_rate(
 
 
 def mean_or_none(values: pd.Series) -> float | None:
-    """The mean of what is not NaN; None where that is nothing."""
+    """The mean of what is not NaN; None where that is nothing. Raises ValueError for infinity."""
+    not_infinite("edit_success", values=values.to_numpy(float))
     return None if values.isna().all() else float(values.mean())

@@ -45,6 +45,7 @@ from t2ibench.scoring.feature_sets import (
 from t2ibench.scoring.feature_sets import protocol as protocol_of
 from t2ibench.scoring.reference_files import ReferenceFile
 from t2ibench.scoring.targets import effects_on_mean, failures, mean_error, mean_error_of_real, protocol, target_sets
+from t2ibench.stats.finite import finite
 from t2ibench.stats.frechet import Gaussian, Moments, frechet_distance, influence, jackknife
 from t2ibench.stats.intervals import normal_interval, standard_error
 
@@ -217,6 +218,7 @@ def distance(fake: Tensor, real: Tensor | Gaussian, clusters: list[str]) -> Dist
     The standard error comes from the influence functions of both sides, which exist if both have more than D rows;
     otherwise from the jackknife. A Gaussian adds no error.
     """
+    finite("fid", fake=fake, **({} if isinstance(real, Gaussian) else {"real": real}))
     value, (bias, se) = frechet_distance(fake, real), jackknife(fake, real, clusters)
     if isinstance(real, Gaussian):
         if min(len(fake), real.n) <= fake.shape[1]:
@@ -238,4 +240,5 @@ def has_influence(fake: Tensor, real: Tensor) -> bool:
 
 def influences(fake: Tensor, real: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """First-order effect of every row of either side on their distance: [M], [N]."""
+    finite("fid", fake=fake, real=real)
     return influence(fake, Moments.of(real)).numpy(), influence(real, Moments.of(fake)).numpy()

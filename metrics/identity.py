@@ -31,6 +31,7 @@ from t2ibench.core.seeds import derive_seed
 from t2ibench.data.attributes import attribute_of, canonical, covers
 from t2ibench.scoring.edits import EditPairs, edit_pairs, interval, literal, per_source
 from t2ibench.scoring.evidence import Evidence
+from t2ibench.stats.finite import finite
 from t2ibench.tracks.contract import EDITS, SOURCES
 
 TRACKS = ("edit",)
@@ -124,6 +125,7 @@ def attribute_effects(features: np.ndarray, table: pd.DataFrame) -> dict[str, np
     others, so the effect of being covered counts for the covering value. Raises UserError unless there are more images
     than columns.
     """
+    finite("identity", features=features)
     values = canonical(table, map(str, table.columns))
     blocks: dict[str, np.ndarray] = {}
     for name in values:
@@ -143,6 +145,7 @@ def attribute_effects(features: np.ndarray, table: pd.DataFrame) -> dict[str, np
 
 def without(effects: list[np.ndarray], dimension: int) -> np.ndarray:
     """The projection [D, D] that removes the span of all rows [·, D] from features; multiply it from the right."""
+    finite("identity", effects=np.concatenate([np.zeros((1, dimension)), *effects]))
     rows = np.concatenate([np.zeros((1, dimension)), *effects])
     _, lengths, directions = np.linalg.svd(rows, full_matrices=False)
     basis = directions[lengths > ROUNDING * lengths.max()]
@@ -157,7 +160,9 @@ def neighbours(sources: np.ndarray) -> float:
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Cosine of each row of a with the same row of b, both [N, D]: [N] in [-1, 1].
 
-    Equal rows have cosine 1. If one of the rows is zero the cosine is 0.
+    Equal rows have cosine 1. If one of the rows is zero the cosine is 0. Raises ValueError for numbers that are not
+    finite.
     """
+    finite("identity", a=a, b=b)
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     return np.clip(np.divide((a * b).sum(1), lengths, out=np.zeros(len(a)), where=lengths > 0), -1, 1)

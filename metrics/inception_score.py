@@ -24,6 +24,7 @@ from t2ibench.core.records import Estimate
 from t2ibench.networks.inception import PROBABILITIES
 from t2ibench.scoring.evidence import Evidence
 from t2ibench.scoring.feature_sets import clusters, made_for, protocol
+from t2ibench.stats.finite import finite
 from t2ibench.stats.intervals import normal_interval, standard_error
 
 CONVENTIONAL = 50_000  # images
@@ -100,6 +101,7 @@ def inception_score(probabilities: Tensor, splits: int = 10) -> Score:
     """
     if not 1 <= splits <= len(probabilities):
         raise ValueError(f"an Inception Score of {splits} splits needs as many images, got {len(probabilities)}")
+    finite("an Inception Score", probabilities=probabilities)
     p = probabilities.double()
     if not ((p >= 0).all() and ((p.sum(1) - 1).abs() < 1e-3).all()):
         raise ValueError("an Inception Score needs probabilities: rows of numbers from 0 on that sum to 1")

@@ -19,6 +19,7 @@ from t2ibench.core.records import Estimate
 from t2ibench.scoring.evidence import Evidence
 from t2ibench.scoring.feature_sets import AUTO, FeatureSets, effects, feature_sets
 from t2ibench.scoring.targets import effects_on_mean, failures, mean_error, mean_error_of_real, protocol, target_sets
+from t2ibench.stats.finite import finite
 from t2ibench.stats.intervals import normal_interval, standard_error
 from t2ibench.stats.mmd import Kernel, unbiased
 
@@ -104,8 +105,9 @@ def polynomial(x: Tensor, y: Tensor) -> Tensor:
 def kid(fake: Tensor, real: Tensor, kernel: Kernel = polynomial, block: int = 1000) -> tuple[float, Tensor, Tensor]:
     """Unbiased squared MMD of features [M, d] and [N, d], and the first-order effect of each sample, [M] and [N].
 
-    See `mmd.unbiased`.
+    See `mmd.unbiased`. Raises ValueError for features that are not finite.
     """
+    finite("kid", fake=fake, real=real)
     return unbiased(fake, real, kernel, block)
 
 
@@ -122,6 +124,7 @@ def kid_subsets(
     real_first: whether each subset is drawn from the real side first. With the same random generator, True gives
         clean-fid's numbers and False torch-fidelity's.
     """
+    finite("kid_subsets", fake=fake, real=real)
     size, values = min(size, len(fake), len(real)), []
     for _ in range(subsets):
         sides = (real, fake) if real_first else (fake, real)

@@ -26,6 +26,7 @@ from t2ibench.core.records import Estimate
 from t2ibench.core.seeds import derive_seed, permutation
 from t2ibench.scoring.evidence import Evidence
 from t2ibench.scoring.feature_sets import AUTO, feature_sets
+from t2ibench.stats.finite import finite
 from t2ibench.stats.intervals import cluster_mean_interval, wilson, wilson_by_cluster
 from t2ibench.stats.paired import spell_samples
 
@@ -122,8 +123,9 @@ def neighbour_balls(real: Tensor, fake: Tensor, k: int, block: int = 1000) -> Ba
     """Which images of [N, d] and [M, d] lie in whose balls, in float64, by blocks of rows: memory grows with block x (N
     + M).
 
-    Raises ValueError where a set has no k-th neighbour.
+    Raises ValueError where a set has no k-th neighbour, and for features that are not finite.
     """
+    finite("prdc", real=real, fake=fake)
     for name, features in (("real", real), ("made", fake)):
         if len(features) <= k:
             raise ValueError(f"prdc needs more than k={k} {name} images, got {len(features)}")
@@ -144,6 +146,7 @@ def neighbour_balls(real: Tensor, fake: Tensor, k: int, block: int = 1000) -> Ba
 
 def squared_radii(x: Tensor, k: int, block: int) -> Tensor:
     """Squared distance of every row to its k-th nearest other row, [n]."""
+    finite("prdc", x=x)
     radii = []
     for start in range(0, len(x), block):
         distance = squared_distances(x[start : start + block], x)

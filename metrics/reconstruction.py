@@ -21,6 +21,7 @@ from t2ibench.core.seeds import derive_seed
 from t2ibench.scoring.compositions import TaskImages, compositions, only_of_a, part
 from t2ibench.scoring.edits import per_source
 from t2ibench.scoring.evidence import Evidence
+from t2ibench.stats.finite import finite
 from t2ibench.stats.intervals import cluster_mean_interval
 from t2ibench.tracks.contract import SOURCES
 
@@ -50,7 +51,11 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         )
     sources = evidence.fake_features(evidence.judge, SOURCES).double().numpy()
     unit = float(np.linalg.norm(sources - np.roll(sources, 1, 0), axis=1).mean())
+    finite("reconstruction", features_of_the_sources=sources)
+    if unit == 0:
+        raise UserError("reconstruction: the sources are all the same, so no distance can be put beside theirs")
     features = {one.name: evidence.fake_features(evidence.judge, one.group).double().numpy() for one in tasks}
+    finite("reconstruction", features=np.concatenate(list(features.values())))
     errors = {one.name: np.linalg.norm(features[one.name] - sources[one.a], axis=1) / unit for one in tasks}
     values, inputs = np.concatenate(list(errors.values())), np.concatenate([one.a for one in tasks])
     protocol = {
@@ -97,6 +102,7 @@ def nested(tasks: list[TaskImages], errors: Mapping[str, np.ndarray]) -> dict[st
     Two tasks are nested if one has all conditions of the other and more. If an input has several images in a task,
     their mean error counts.
     """
+    finite("reconstruction", errors=np.concatenate([*errors.values(), np.zeros(1)]))
     changes = {}
     for less, more in itertools.permutations(tasks, 2):
         few, many = set(less.task.given), set(more.task.given)

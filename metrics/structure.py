@@ -22,6 +22,7 @@ from t2ibench.core.records import Estimate, digest
 from t2ibench.scoring.evidence import Evidence, Samples
 from t2ibench.scoring.feature_sets import AUTO, extractor_of
 from t2ibench.scoring.targets import failures, with_sources
+from t2ibench.stats.finite import finite
 from t2ibench.stats.intervals import Interval, normal_interval
 from t2ibench.stats.paired import spell
 from t2ibench.tracks.contract import SOURCES
@@ -82,6 +83,7 @@ def ranks(features: Tensor, samples: Samples) -> np.ndarray:
 
     The diagonal and the rows and columns of failed samples are 0.
     """
+    finite("structure", features=features)
     rows, count = samples.rows, len(samples)
     distances = torch.cdist(features.double(), features.double(), compute_mode="donot_use_mm_for_euclid_dist").numpy()
     upper = np.triu_indices(len(rows), 1)
@@ -98,6 +100,7 @@ def correlation(a: np.ndarray, b: np.ndarray) -> tuple[float, np.ndarray]:
 
     It is 0 if one of them is constant.
     """
+    finite("structure", a=a, b=b)
     products, squares_a, squares_b = a * b, a * a, b * b
     whole = _ratio(np.array([m.sum() / 2 for m in (products, squares_a, squares_b)])[:, None])
     without = _ratio(np.stack([m.sum() / 2 - m.sum(1) for m in (products, squares_a, squares_b)]))
@@ -112,6 +115,7 @@ def _ratio(sums: np.ndarray) -> np.ndarray:
 
 def interval(value: float, without: np.ndarray) -> Interval:
     """Jackknife interval of a value, cut at -1 and 1. without: the value without each latent in turn, [N]."""
+    finite("structure", value=value, without=without)
     n = len(without)
     low, high = normal_interval(value, float(np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum())))
     return max(low, -1.0), min(high, 1.0)

@@ -8,17 +8,17 @@ themselves. `compute` returns the value that the metric's function gives for all
 sums. Numbers are float64. A distance of few images is biased upwards: between epochs compare equal counts only.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 from t2ibench.metrics.cmmd import cmmd
 from t2ibench.metrics.kid import kid
 from t2ibench.metrics.prdc import prdc
+from t2ibench.stats.finite import finite
 from t2ibench.stats.frechet import Moments, frechet_distance
 
 Features = Callable[[Tensor], Tensor]
@@ -27,7 +27,8 @@ Features = Callable[[Tensor], Tensor]
 class FrechetDistance(Metric):
     """The Fréchet distance of `t2ibench.stats.frechet`. Lower is better.
 
-    It keeps only moments, so memory does not grow with the number of images.
+    It keeps only moments, so memory does not grow with the number of images. `compute` raises ValueError where features
+    of a side were not finite.
 
     dimension: of the features.
     reset_real: whether `reset` also forgets the real images.
@@ -97,23 +98,46 @@ class FeatureMetric(Metric):
         super().__init__(**settings)
         self.features, self.reset_real = _module(features), reset_real
         for side in ("real", "made"):
-            self.add_state(side, [], dist_reduce_fx="cat")
+            self.add_state(side, [], dist_reduce_fx=None)  # `sides` joins them
 
     def update(self, batch: Tensor, real: bool) -> None:
-        (self.real if real else self.made).append(_features(self.features, batch))
+        (self.real if real else self.made).append(_features(self.features, batch).float())
+
+    def sync(self, *arguments: Any, **settings: Any) -> None:
+        """Gather the features of all processes; one that has seen no image adds none."""
+        if not self._is_synced:
+            for side in ("real", "made"):  # each process gathers one tensor, so that they all take part equally often
+                setattr(self, side, [joined(getattr(self, side)).to(self.device)])
+        super().sync(*arguments, **settings)
 
     def sides(self) -> tuple[Tensor, Tensor]:
-        """All features of made and of real images, on the CPU. Raises ValueError if a side has none."""
-        for name, side in (("made", self.made), ("real", self.real)):
-            if len(side) == 0:
-                raise ValueError(f"{type(self).__name__} has seen no {name} images: update it first")
-        return dim_zero_cat(self.made).cpu(), dim_zero_cat(self.real).cpu()
+        """All features of made and of real images, on the CPU.
+
+        Raises ValueError if a side has none, or some that are not finite.
+        """
+        name, sides = type(self).__name__, {}
+        for side in ("made", "real"):
+            features = joined(getattr(self, side)).cpu()
+            if len(features) == 0:
+                raise ValueError(f"{name} has seen no {side} images: update it first")
+            finite(name, **{f"features_of_{side}_images": features})
+            sides[side] = features
+        return sides["made"], sides["real"]
 
     def reset(self) -> None:
         kept = list(self.real)  # the list itself is emptied
         super().reset()
         if not self.reset_real:
             self.real = kept
+
+
+def joined(states: Tensor | Sequence[Tensor]) -> Tensor:
+    """Features of batches or of processes, one below the other, [N, d]; those without images are left out.
+
+    Without any image it is [0, 0].
+    """
+    kept = [state for state in ([states] if isinstance(states, Tensor) else states) if len(state)]
+    return torch.cat(kept) if kept else torch.empty(0, 0)
 
 
 class KernelDistance(FeatureMetric):
@@ -189,6 +213,7 @@ class ClipScore(Metric):
     def compute(self) -> Tensor:
         if self.count == 0:
             raise ValueError("ClipScore has seen no images: update it first")
+        finite("ClipScore", sum_of_the_cosines=self.total)
         return self.total / self.count
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from t2ibench.data.split import Split
 from t2ibench.methods.composer.settings import Optimisation
 from t2ibench.networks.schedule import half
+from t2ibench.networks.state import resume
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -62,8 +63,7 @@ class Learner(Generic[Network]):
         return {name: getattr(self, name).state_dict() for name in ("model", "ema", "optimiser")}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        for name, values in state.items():
-            getattr(self, name).load_state_dict(values)
+        resume({"model": self.model, "ema": self.ema, "optimiser": self.optimiser}, state)
 
 
 def card_facts(train: Split, val: Split, digest: str, seed: int) -> dict[str, Any]:

@@ -1,10 +1,9 @@
 """The networks rebuilt from weights of the zoo and the config of their card alone."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-import torch
 from torch import nn
 
 from t2ibench.core import settings
@@ -15,6 +14,7 @@ from t2ibench.methods.composer.sampling import Drawing
 from t2ibench.methods.composer.settings import Config, PriorShape, Shape, UpsamplerShape
 from t2ibench.methods.composer.upsampler import Upsampler
 from t2ibench.networks.models import Models
+from t2ibench.networks.state import rebuilt
 from t2ibench.networks.weights import Weights
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -44,29 +44,22 @@ def load_drawing(config: Config, models: Models) -> Drawing:
 
 
 def load_denoiser(weights: Weights) -> Denoiser:
-    return rebuilt(weights, Shape, Denoiser)
+    return shaped(weights, Shape, Denoiser)
 
 
 def load_upsampler(weights: Weights) -> Upsampler:
-    return rebuilt(weights, UpsamplerShape, Upsampler)
+    return shaped(weights, UpsamplerShape, Upsampler)
 
 
 def load_prior(weights: Weights) -> Prior:
-    return rebuilt(weights, PriorShape, Prior)
+    return shaped(weights, PriorShape, Prior)
 
 
-def rebuilt(weights: Weights, shape: type[Any], build: Callable[[Any], Network]) -> Network:
+def shaped(weights: Weights, shape: type[Any], build: Callable[[Any], Network]) -> Network:
     """A network in evaluation mode. Raises UserError if its tensors do not fit the config of its card."""
-    try:
-        given = settings.configure(
-            shape, {field.name: weights.config[field.name] for field in dataclasses.fields(shape)}, weights.name
-        )
-        with torch.random.fork_rng(devices=[]):  # the network draws weights, which are replaced at once
-            model = build(given)
-        model.load_state_dict(dict(weights.tensors), assign=True)
-    except (KeyError, RuntimeError) as error:
-        line = str(error).splitlines()[-1].strip()
-        raise UserError(
-            f"{weights.name}: weights do not fit the config of their card ({line}): train or fetch them again"
-        ) from error
-    return model.eval().requires_grad_(False)
+
+    def of_config(config: Mapping[str, Any]) -> Network:
+        values = {field.name: config[field.name] for field in dataclasses.fields(shape)}
+        return build(settings.configure(shape, values, weights.name))
+
+    return rebuilt(weights, of_config)

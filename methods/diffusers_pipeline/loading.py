@@ -3,28 +3,18 @@
 import inspect
 import json
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.methods.diffusers_pipeline import whole
 from t2ibench.methods.diffusers_pipeline.places import INSTALL, Place, read_index
 from t2ibench.methods.diffusers_pipeline.settings import Config
+from t2ibench.methods.diffusers_pipeline.whole import read
 
-# errors of libraries for files that are broken or do not fit
-BROKEN = (
-    OSError,
-    ValueError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    ImportError,
-    RuntimeError,
-    SafetensorError,
-)
 # arguments that each request gives, and no setting may
 OURS = (
     "prompt",
@@ -36,7 +26,6 @@ OURS = (
     "return_dict",
     "strength",
 )
-T = TypeVar("T")
 
 
 def load(place: Place, config: Config, lora: Place | None, device: torch.device) -> Any:
@@ -52,11 +41,12 @@ def load(place: Place, config: Config, lora: Place | None, device: torch.device)
     options = {"torch_dtype": getattr(torch, config.dtype), "variant": config.weights_variant or None}
     options |= {"trust_remote_code": config.trust_code}
     with _older_names():
-        pipeline = read(place, lambda: diffusers.DiffusionPipeline.from_pretrained(place.path, **options))
+        parts = whole.networks(place, options)
+        pipeline = read(place, lambda: diffusers.DiffusionPipeline.from_pretrained(place.path, **options, **parts))
     if config.scheduler or config.scheduler_settings:
         pipeline.scheduler = scheduler(pipeline, config.scheduler, config.scheduler_settings)
     if lora is not None:
-        add_lora(pipeline, lora, config.lora_scale)
+        add_lora(pipeline, lora, config)
     pipeline.set_progress_bar_config(disable=True)
     try:
         return pipeline.to(device)
@@ -72,17 +62,6 @@ def _older_names() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*torch_dtype.* is deprecated")
         yield
-
-
-def read(place: Place, load: Callable[[], T]) -> T:
-    """What a library loads from a folder. Its errors become a UserError with their text."""
-    try:
-        return load()
-    except BROKEN as error:
-        message = " ".join(str(error).split())[:300]
-        raise UserError(
-            f"diffusers_pipeline: {place.path} cannot be read ({type(error).__name__}: {message}): check the folder"
-        ) from error
 
 
 def scheduler(pipeline: Any, name: str, settings: Mapping[str, Any]) -> Any:
@@ -127,8 +106,11 @@ def _named(cls: type) -> list[str]:
     return list(getattr(cls, "_compatibles", []))
 
 
-def add_lora(pipeline: Any, lora: Place, scale: float) -> None:
-    """Fuse a LoRA into the weights. Raises UserError if the pipeline takes none, or peft is not installed."""
+def add_lora(pipeline: Any, lora: Place, config: Config) -> None:
+    """Fuse a LoRA into the weights.
+
+    Raises UserError if the pipeline takes none, if a part of the LoRA fits no layer, or if peft is not installed.
+    """
     if not hasattr(pipeline, "load_lora_weights"):
         raise UserError(f"diffusers_pipeline: {type(pipeline).__name__} takes no LoRA: take `lora` out")
     from diffusers.utils import is_peft_available
@@ -136,7 +118,8 @@ def add_lora(pipeline: Any, lora: Place, scale: float) -> None:
     if not is_peft_available():
         raise UserError(f"diffusers_pipeline: lora needs the package peft: {INSTALL}")
     read(lora, lambda: pipeline.load_lora_weights(lora.path))
-    read(lora, lambda: pipeline.fuse_lora(lora_scale=scale))
+    whole.check_lora(pipeline, lora, getattr(torch, config.dtype))
+    read(lora, lambda: pipeline.fuse_lora(lora_scale=config.lora_scale))
     pipeline.unload_lora_weights()
 
 
@@ -174,9 +157,8 @@ def controlnet(place: Place, dtype: str, device: torch.device) -> Any:
             f"wrote"
         )
     with _older_names():
-        net = read(
-            place, lambda: getattr(diffusers, name).from_pretrained(place.path, torch_dtype=getattr(torch, dtype))
-        )
+        options = {"torch_dtype": getattr(torch, dtype)}
+        net = whole.network(place, getattr(diffusers, name), place.path, options)
     return net.to(device)
 
 

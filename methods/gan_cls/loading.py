@@ -11,6 +11,7 @@ from t2ibench.methods.gan_cls.networks import Generator, ImageEncoder, Shape
 from t2ibench.methods.gan_cls.settings import shape_of
 from t2ibench.methods.gan_cls.style_network import WhitenedEncoder, style_encoder
 from t2ibench.methods.gan_cls.text_encoder import EncoderShape, TextEncoder
+from t2ibench.networks.state import rebuilt
 from t2ibench.networks.weights import Weights
 
 N = TypeVar("N", bound=nn.Module)
@@ -18,14 +19,12 @@ N = TypeVar("N", bound=nn.Module)
 
 def load_generator(weights: Weights) -> Generator:
     """G in evaluation mode."""
-    return _restore(weights, lambda config: Generator(shape_of(Shape, config)), weights.tensors)
+    return _rebuilt(weights, lambda config: Generator(shape_of(Shape, config)))
 
 
 def load_encoder(weights: Weights) -> TextEncoder:
     """phi: the text side of a text encoder's weights."""
-    return _restore(
-        weights, lambda config: TextEncoder(shape_of(EncoderShape, config)), _under("text.", weights.tensors)
-    )
+    return _rebuilt(weights, lambda config: TextEncoder(shape_of(EncoderShape, config)), _sides(weights)["text"])
 
 
 def load_image_side(weights: Weights) -> ImageEncoder | None:
@@ -33,7 +32,7 @@ def load_image_side(weights: Weights) -> ImageEncoder | None:
     width = weights.config["image_width"]
     if not width:
         return None
-    return _restore(weights, lambda config: ImageEncoder(width, config["out"]), _under("image.", weights.tensors))
+    return _rebuilt(weights, lambda config: ImageEncoder(width, config["out"]), _sides(weights)["image"])
 
 
 def load_style_encoder(weights: Weights, generator: Weights) -> ImageEncoder | WhitenedEncoder:
@@ -45,21 +44,25 @@ def load_style_encoder(weights: Weights, generator: Weights) -> ImageEncoder | W
             f"{generator.name}: train one by "
             f"`t2ibench train gan_cls --variant style-encoder --set generator={generator.name}`"
         )
-    return _restore(weights, lambda config: style_encoder(config, config["nz"]), weights.tensors)
+    return _rebuilt(weights, lambda config: style_encoder(config, config["nz"]))
 
 
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+def _sides(weights: Weights) -> dict[str, dict[str, Tensor]]:
+    """The tensors of a text encoder's two sides. Raises UserError for a tensor of neither."""
+    sides: dict[str, dict[str, Tensor]] = {"text": {}, "image": {}}
+    for key, value in weights.tensors.items():
+        side, _, name = key.partition(".")
+        if side not in (("text", "image") if weights.config["image_width"] else ("text",)):
+            raise UserError(f"{weights.name}: {key} belongs to no text encoder: train or fetch one")
+        sides[side][name] = value
+    return sides
 
 
-def _restore(weights: Weights, build: Callable[[Mapping[str, Any]], N], tensors: Mapping[str, Tensor]) -> N:
-    try:
-        with torch.device("meta"):  # no random numbers are drawn for parameters that are replaced at once
-            network = build(weights.config)
-        network.load_state_dict(dict(tensors), assign=True)
-    except (KeyError, RuntimeError) as error:
-        line = str(error).splitlines()[-1].strip()
-        raise UserError(
-            f"{weights.name}: weights do not fit the config of their card ({line}): train or fetch them again"
-        ) from error
-    return network.eval().requires_grad_(False)
+def _rebuilt(
+    weights: Weights, build: Callable[[Mapping[str, Any]], N], tensors: Mapping[str, Tensor] | None = None
+) -> N:
+    def without_random_numbers(config: Mapping[str, Any]) -> N:
+        with torch.device("meta"):  # none are drawn for parameters that are replaced at once
+            return build(config)
+
+    return rebuilt(weights, without_random_numbers, tensors)

@@ -24,6 +24,7 @@ from t2ibench.methods.gan_cls.settings import GanSettings, card_facts, shape_of
 from t2ibench.methods.gan_cls.text_encoder import TextEncoder
 from t2ibench.methods.gan_cls.train_text import embed_images, retrieval_report, seeded
 from t2ibench.networks.schedule import half
+from t2ibench.networks.state import resume
 
 
 class GanRecipe:
@@ -137,13 +138,15 @@ class GanRecipe:
         return torch.from_numpy(2 * uniform(seed, count * self.shape.nz) - 1).float().view(count, -1).to(self.device)
 
     def state(self) -> dict[str, Any]:
-        networks = {"generator": self.generator, "discriminator": self.discriminator, "averaged": self.averaged}
-        optimisers = {"optimise_g": self.optimise_g, "optimise_d": self.optimise_d}
-        return {name: module.state_dict() for name, module in (networks | optimisers).items()}
+        return {name: part.state_dict() for name, part in self._parts.items()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        for name, values in state.items():
-            getattr(self, name).load_state_dict(values)
+        resume(self._parts, state)
+
+    @property
+    def _parts(self) -> dict[str, Any]:
+        networks = {"generator": self.generator, "discriminator": self.discriminator, "averaged": self.averaged}
+        return {**networks, "optimise_g": self.optimise_g, "optimise_d": self.optimise_d}
 
     def sampling_generator(self, batches: int) -> Generator:
         """The generator as it is shipped: averaged weights, batch statistics of these weights, evaluation mode."""

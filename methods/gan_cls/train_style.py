@@ -22,6 +22,7 @@ from t2ibench.methods.gan_cls.style_network import WhitenedEncoder, style_encode
 from t2ibench.methods.gan_cls.text_encoder import TextEncoder
 from t2ibench.methods.gan_cls.train_text import seeded
 from t2ibench.networks.schedule import batch_rows, half, warmup_cosine
+from t2ibench.networks.state import resume
 
 PASS = 256  # images drawn at once
 PROBES, PROBED = 2, 512  # random changes of each image, and images, for finding the strongest directions
@@ -118,8 +119,7 @@ class StyleRecipe:
         return {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        resume({"network": self.network, "optimiser": self.optimiser}, state)
 
     def preview(self) -> None:
         return None

@@ -29,6 +29,7 @@ from t2ibench.methods.gan_cls.sampling import Groups, labels_of, prepare
 from t2ibench.methods.gan_cls.settings import TextSettings, card_facts, shape_of
 from t2ibench.methods.gan_cls.text_encoder import EncoderShape, TextEncoder, characters
 from t2ibench.networks.schedule import half
+from t2ibench.networks.state import resume
 
 
 @contextmanager
@@ -112,8 +113,7 @@ class TextRecipe:
         return {"networks": self.networks.state_dict(), "optimiser": self.optimiser.state_dict()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        self.networks.load_state_dict(state["networks"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        resume({"networks": self.networks, "optimiser": self.optimiser}, state)
 
     def preview(self) -> None:
         return None

@@ -13,6 +13,7 @@ from t2ibench.core.seeds import latents
 from t2ibench.methods.styleclip.settings import Config
 from t2ibench.networks.models import Models
 from t2ibench.networks.passes import in_passes
+from t2ibench.networks.state import fill
 from t2ibench.networks.stylegan2.inversion import Encoder, encode, project
 
 
@@ -62,11 +63,11 @@ class Sources:
     @cached_property
     def _encoder(self) -> Encoder:
         weights = self.models.weights(self.config.encoder)
-        encoder = Encoder(self.generator.config)
-        try:
-            encoder.load_state_dict(dict(weights.tensors))
-        except RuntimeError as error:
+        learned_for = weights.card.get("recipe", {}).get("generator")
+        if learned_for not in (None, self.models.used[self.config.generator]["sha256"]):
             raise UserError(
-                f"{weights.name} does not fit {self.config.generator}: train an encoder for this generator"
-            ) from error
+                f"{weights.name} is an encoder for another generator than {self.config.generator}: train one for it"
+            )
+        expected = f"an encoder for {self.config.generator}"
+        encoder = fill(Encoder(self.generator.config), weights.tensors, weights.name, expected, "train one for it")
         return encoder.eval().requires_grad_(False).to(self.models.device)

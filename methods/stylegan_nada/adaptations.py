@@ -93,7 +93,13 @@ class Adaptations:
                 f"{weights.name} was made from another {config['generator']} than {self.config.generator} here: train "
                 f"it again"
             )
-        return adapted(self.parent, decode(weights.tensors), self.config.strength, weights.name).to(self.models.device)
+        try:
+            changes = decode(weights.tensors)
+            if not changes:
+                raise ValueError("it changes nothing")
+        except ValueError as error:
+            raise UserError(f"{weights.name}: not a whole adaptation ({error}): train or fetch it again") from error
+        return adapted(self.parent, changes, self.config.strength, weights.name).to(self.models.device)
 
     def _given(self) -> weights.Weights:
         path = Path(self.config.weights)

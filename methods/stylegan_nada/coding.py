@@ -33,11 +33,22 @@ def encode(changes: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def decode(coded: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The changes that `encode` was given, up to rounding, float32."""
+    """The changes that `encode` was given, up to rounding, float32.
+
+    Raises ValueError for steps without a scale, and for a scale without or with too few steps.
+    """
     changes = {}
     for key, value in coded.items():
-        if key + SCALE in coded:
-            changes[key] = value.float() * coded[key + SCALE].float().view(-1, *[1] * (value.dim() - 1))
-        elif not key.endswith(SCALE):
+        if key.endswith(SCALE):
+            if key.removesuffix(SCALE) not in coded:
+                raise ValueError(f"{key} is the scale of nothing")
+        elif key + SCALE in coded:
+            scale = coded[key + SCALE]
+            if value.dim() < 2 or scale.shape != value.shape[:1]:
+                raise ValueError(f"{key} has {list(value.shape)} steps and {list(scale.shape)} scales")
+            changes[key] = value.float() * scale.float().view(-1, *[1] * (value.dim() - 1))
+        elif value.dtype == torch.int8:
+            raise ValueError(f"{key} holds steps without a scale")
+        else:
             changes[key] = value
     return changes

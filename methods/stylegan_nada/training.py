@@ -21,6 +21,7 @@ from t2ibench.methods.stylegan_nada.coding import encode
 from t2ibench.methods.stylegan_nada.losses import direction_loss, global_loss, guides, total_loss, views
 from t2ibench.methods.stylegan_nada.settings import Config, training_settings
 from t2ibench.networks.models import Models
+from t2ibench.networks.state import resume
 from t2ibench.networks.stylegan2 import Generator
 from t2ibench.networks.stylegan2.difference import difference
 
@@ -143,8 +144,7 @@ class AdaptationRecipe:
         return {**networks, "learning": list(self.learning), "layer_steps": self.layer_steps, "seconds": self.seconds}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        self.child.load_state_dict(state["child"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        resume({"child": self.child, "optimiser": self.optimiser}, state)
         self.learning, self.layer_steps, self.seconds = state["learning"], state["layer_steps"], state["seconds"]
 
     def preview(self) -> Tensor:

@@ -18,6 +18,7 @@ from t2ibench.core.errors import UserError
 from t2ibench.methods.stylet2i.text import ClipText, TextEncoder
 from t2ibench.networks.models import Models
 from t2ibench.networks.passes import in_passes
+from t2ibench.networks.state import rebuilt
 from t2ibench.networks.weights import Weights
 
 
@@ -80,24 +81,18 @@ def load(weights: Weights, models: Models) -> DirectionNetwork:
 
     Raises UserError if the tensors or the CLIP that is installed do not fit the config of the card.
     """
-    try:
-        config: Mapping[str, Any] = weights.config
+
+    def build(config: Mapping[str, Any]) -> DirectionNetwork:
         shape = Shape(**config["shape"])
-        text: TextEncoder | ClipText
         if shape.text == "clip":
-            text = ClipText(models.clip(config["clip"]))
-            if text.clip.sha256 != config["clip_sha256"]:
+            clip = models.clip(config["clip"])
+            if clip.sha256 != config["clip_sha256"]:
                 raise UserError(
                     f"{weights.name} was trained with another {config['clip']} than the one here: train it again"
                 )
-        else:
-            words = config["words"]
-            text = TextEncoder(words, torch.zeros(len(words), shape.word_size), shape.text_width, shape.learned_words)
-        network = DirectionNetwork(shape, text)
-        network.load_state_dict(dict(weights.tensors))
-    except (KeyError, TypeError, RuntimeError) as error:
-        line = str(error).splitlines()[-1].strip()
-        raise UserError(
-            f"{weights.name}: weights do not fit the config of their card ({line}): train or fetch them again"
-        ) from error
-    return network.eval().requires_grad_(False).to(models.device)
+            return DirectionNetwork(shape, ClipText(clip))
+        words = config["words"]
+        table = torch.zeros(len(words), shape.word_size)
+        return DirectionNetwork(shape, TextEncoder(words, table, shape.text_width, shape.learned_words))
+
+    return rebuilt(weights, build).to(models.device)

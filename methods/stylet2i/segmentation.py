@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from t2ibench.core.errors import UserError
 from t2ibench.networks.models import Models
+from t2ibench.networks.state import rebuilt
 from t2ibench.networks.weights import Weights
 
 
@@ -57,19 +58,10 @@ class PartSegmenter:
     """
 
     def __init__(self, weights: Weights, device: torch.device) -> None:
-        config = weights.config
-        try:
-            self.parts: list[str] = list(config["parts"])
-            self.of: Mapping[str, Sequence[str]] = config["of"]
-            self.network = PartNetwork(len(self.parts), config["width"])
-            self.network.load_state_dict(dict(weights.tensors))
-        except (KeyError, RuntimeError) as error:
-            line = str(error).splitlines()[-1].strip()
-            raise UserError(
-                f"{weights.name}: weights do not fit the config of their card ({line}): train or fetch them again"
-            ) from error
+        self.network = rebuilt(weights, lambda config: PartNetwork(len(config["parts"]), config["width"])).to(device)
+        self.parts: list[str] = list(weights.config["parts"])
+        self.of: Mapping[str, Sequence[str]] = weights.config["of"]
         self.name = weights.name
-        self.network.eval().requires_grad_(False).to(device)
 
     @torch.no_grad()
     def __call__(self, images: Tensor, attributes: Sequence[str]) -> Tensor:

@@ -23,6 +23,7 @@ from t2ibench.methods.stylet2i.settings import ClipSettings
 from t2ibench.networks.clip.network import tokens_of
 from t2ibench.networks.models import Models
 from t2ibench.networks.schedule import batch_rows
+from t2ibench.networks.state import resume
 from t2ibench.networks.training.clip import contrastive_loss
 
 AREA, RATIO = (0.9, 1.0), (3 / 4, 4 / 3)  # of the random crop
@@ -91,10 +92,10 @@ class ClipRecipe:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
+        resume({"optimizer": self.optimizer}, state)
         with torch.no_grad():
             for key, tensor in self.trained.items():
                 tensor.copy_(state["trained"][key])
-        self.optimizer.load_state_dict(state["optimizer"])
 
     def preview(self) -> None:
         return None

@@ -21,6 +21,7 @@ from t2ibench.methods.stylet2i.settings import Training
 from t2ibench.methods.stylet2i.text import ClipText, TextEncoder, file_vectors, known_words, learned_vectors
 from t2ibench.networks.models import Models
 from t2ibench.networks.schedule import warmup_cosine
+from t2ibench.networks.state import resume
 
 HELD_OUT = 64  # texts behind the numbers of a card
 
@@ -103,8 +104,7 @@ class DirectionRecipe(ABC):
         return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        resume({"network": self.network, "optimizer": self.optimizer}, state)
 
     @abstractmethod
     def asked(self, count: int) -> list[str]:

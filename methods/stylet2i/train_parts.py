@@ -18,6 +18,7 @@ from t2ibench.methods.stylet2i.segmentation import PartNetwork
 from t2ibench.methods.stylet2i.settings import PartsSettings
 from t2ibench.networks.models import Models
 from t2ibench.networks.schedule import batch_rows, warmup_cosine
+from t2ibench.networks.state import resume
 
 SHIFT = 3  # pixels, each way
 CHUNK = 50  # masks that are read between two steps of the progress bar
@@ -87,8 +88,7 @@ class PartsRecipe:
         return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        resume({"network": self.network, "optimizer": self.optimizer}, state)
 
     def preview(self) -> None:
         return None

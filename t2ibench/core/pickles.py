@@ -226,8 +226,14 @@ def kind_of(value: Any) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """The error in one short line. If torch refused a name, the line gives that name."""
+    """The error in one short line.
+
+    If torch refused a name, the line gives that name; torch's advice to load the file with its code is left out.
+    """
     foreign = re.search(r"GLOBAL (\S+) (?:was not an allowed global|whose module)", str(error))
-    return (
-        f"asks for {foreign[1]}, which was not run" if foreign else (str(error) or type(error).__name__).splitlines()[0]
-    )
+    if foreign:
+        return f"asks for {foreign[1]}, which was not run"
+    inner = str(error).rpartition("WeightsUnpickler error: ")[2].strip() or type(error).__name__
+    if "weights_only" in inner or "Weights only" in inner:
+        return "holds something else than tensors, numbers and texts"
+    return inner.splitlines()[0].partition(". Please")[0]

@@ -4,14 +4,12 @@ Its weights do not come with this package: `model_ir_se50.pth` of TreB1eN's Insi
 these are. The crop is that of StyleCLIP, for faces aligned as in FFHQ.
 """
 
-import pickle
 from pathlib import Path
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from t2ibench.core.errors import UserError
+from t2ibench.networks.state import fill, state_dict
 
 STAGES = ((64, 3), (128, 4), (256, 14), (512, 3))  # channels and units; each stage begins with a stride of 2
 ALIGNED, CROP, INPUT = 256, (slice(35, 223), slice(32, 220)), 112  # pixels; rows and columns of the face
@@ -36,17 +34,8 @@ class ArcFace(nn.Module):
     @classmethod
     def from_file(cls, path: Path) -> "ArcFace":
         """From a state dict. Raises UserError for a file that is missing, damaged, or of another network."""
-        model = cls()
-        try:
-            model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-        except FileNotFoundError as error:
-            raise UserError(f"{path} is missing, expected the weights of ArcFace: model_ir_se50.pth") from error
-        except (RuntimeError, EOFError, OSError, TypeError, AttributeError, pickle.UnpicklingError) as error:
-            reason = " ".join(str(error).split())[:160] or "it is empty"
-            raise UserError(
-                f"{path}: not the weights of ArcFace on IR-SE50 ({reason}): give model_ir_se50.pth"
-            ) from error
-        return model
+        expected = "the weights of ArcFace on IR-SE50, model_ir_se50.pth"
+        return fill(cls(), state_dict(path, expected), path, expected)
 
     def forward(self, faces: Tensor) -> Tensor:
         return F.normalize(self.output_layer(self.body(self.input_layer(faces))), dim=1)

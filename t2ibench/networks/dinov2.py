@@ -7,7 +7,6 @@ the Fréchet distance on ViT-L/14; their code rounds the resized image to 8 bits
 """
 
 import hashlib
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,9 +18,12 @@ from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.pickles import reason
 from t2ibench.networks.inception import clean_resize
+from t2ibench.networks.state import fill, state_dict
 
 SIDE, PATCH = 224, 14
+EXPECTED = "the weights of a DINOv2 ViT-S/14, B/14 or L/14 without registers"
 SIZES = {384: "small", 768: "base", 1024: "large"}
 # added by the released code to the number of patches a side, so that rounding loses none; it shifts the grid a little
 OFFSET = 0.1
@@ -32,14 +34,20 @@ class DINOv2:
 
     resize = f"clean{SIDE}"
 
-    def __init__(self, state: Mapping[str, Tensor], sha256: str, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, state: Mapping[str, Tensor], sha256: str, device: torch.device | str = "cpu", where: str = "dinov2"
+    ) -> None:
+        """Raises UserError, begun with `where`, for tensors that are not those of one of these networks."""
         tensors = {key: value.float() for key, value in state.items() if key != "mask_token"}
-        size = SIZES[tensors["cls_token"].shape[-1]]
-        tensors["pos_embed"] = positions(tensors["pos_embed"], SIDE // PATCH)
+        try:
+            size = SIZES[tensors["cls_token"].shape[-1]]
+            tensors["pos_embed"] = positions(tensors["pos_embed"], SIDE // PATCH)
+        except (LookupError, RuntimeError) as error:
+            raise UserError(f"{where}: not {EXPECTED} ({reason(error)}): get the file again") from error
         network: nn.Module = timm.create_model(
             f"vit_{size}_patch14_dinov2", pretrained=False, img_size=SIDE, num_classes=0
         )
-        network.load_state_dict(tensors)
+        fill(network, tensors, where, EXPECTED)
         self.name, self.sha256, self.device = f"dinov2-vit{size[0]}14", sha256, device
         self.network = network.eval().requires_grad_(False).to(device)
 
@@ -51,15 +59,9 @@ class DINOv2:
                 f"dinov2: {path} is missing: give the file of the published weights, as "
                 f"dinov2:dinov2_vitl14_pretrain.pth"
             )
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            with path.open("rb") as file:
-                return cls(state, hashlib.file_digest(file, "sha256").hexdigest(), device)
-        except (RuntimeError, KeyError, TypeError, AttributeError, EOFError, pickle.UnpicklingError) as error:
-            reason = str(error).splitlines()[-1].strip() if str(error) else type(error).__name__
-            raise UserError(
-                f"{path}: no weights of a DINOv2 ViT-S/14, B/14 or L/14 without registers ({reason})"
-            ) from error
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return cls(state_dict(path, EXPECTED), sha256, device, str(path))
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:

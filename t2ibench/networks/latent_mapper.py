@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from t2ibench.core import pickles, tensor_files
 from t2ibench.core.errors import UserError
+from t2ibench.networks.state import fill
 from t2ibench.networks.stylegan2 import rosinality
 from t2ibench.networks.stylegan2.layout import Config as Layout
 from t2ibench.networks.stylegan2.network import GAIN, SLOPE, Generator, Linear
@@ -69,6 +70,10 @@ class MapperNetwork(nn.Module):
         }
         dim = 1 if axis == "rows" or kind == "style" else 2
         self.parts = nn.ModuleDict({name: Level(width, dim) for name, width in widths.items()})
+
+    def lacks(self, level: str) -> bool:
+        """Whether this is a mapper by levels, and has none for this level."""
+        return bool({*self.where} & {*LEVELS}) and level not in self.where
 
     def forward(self, v: Tensor) -> Tensor:
         moved = torch.zeros_like(v)
@@ -153,20 +158,26 @@ def read_released(path: Path, generator: Generator) -> Released:
             tensors = {_renamed(name, RELEASED): value for name, value in mapper.items()}
             levels = tuple(level for level in LEVELS if any(key.startswith(f"parts.{level}.") for key in tensors))
             network = MapperNetwork(layout, "levels" if levels else "single", levels)
-        network.load_state_dict(tensors)
     except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
         reason = " ".join(str(error).split())[:160]
         raise UserError(
             f"{path}: no StyleCLIP mapper for rows of {layout.w_dim} ({reason}): give another file"
         ) from error
+    fill(network, tensors, path, f"a StyleCLIP mapper for rows of {layout.w_dim}", "give another file")
+    options: Any = content.get("opts") if isinstance(content.get("opts"), Mapping) else {}
+    lost = [
+        level
+        for level, span in LEVELS.items()
+        if options.get(f"no_{level}_mapper") is False and span.start < layout.rows and network.lacks(level)
+    ]
+    if lost:
+        raise UserError(f"{path}: its options name a mapper of {lost[0]} rows, and it is missing: get the file again")
     fault = rosinality.difference(decoder, generator) if decoder else "it holds no generator to compare with"
     if fault:
         raise UserError(
             f"{path}: this mapper was trained with another generator ({fault}): name the one that it was trained with"
         )
-    opts = content.get("opts")
-    text = opts.get("description") if isinstance(opts, Mapping) else ""
-    return Released(network.eval().requires_grad_(False), bool(rows), str(text or ""))
+    return Released(network.eval().requires_grad_(False), bool(rows), str(options.get("description") or ""))
 
 
 def _below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

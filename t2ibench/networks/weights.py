@@ -24,6 +24,19 @@ from t2ibench.networks import zoo
 from t2ibench.networks.zoo import available, folders
 
 
+class CardConfig(dict[str, Any]):
+    """The config on a card. An entry that is asked for and missing is a UserError."""
+
+    def __init__(self, name: str, content: Mapping[str, Any]) -> None:
+        super().__init__(content)
+        self.name = name
+
+    def __missing__(self, key: str) -> Any:
+        raise UserError(
+            f"{self.name}: weights do not fit the config of their card ({key!r} is missing): train or fetch them again"
+        )
+
+
 @dataclass(frozen=True)
 class Weights:
     """The content of a weights file and its card.
@@ -60,7 +73,11 @@ def load(name: str) -> Weights:
 def read(path: Path) -> Weights:
     """Read one weights file and the card beside it."""
     data, card = path.read_bytes(), zoo.card(path)
-    if not isinstance(card, dict) or not {"sha256", "config"} <= card.keys():
+    if (
+        not isinstance(card, dict)
+        or not isinstance(card.get("sha256"), str)
+        or not isinstance(card.get("config"), dict)
+    ):
         raise UserError(
             f"{path.with_suffix('.json')} is no card, expected at least sha256 and config: get the file again"
         )
@@ -75,7 +92,7 @@ def read(path: Path) -> Weights:
     except SafetensorError as error:
         raise UserError(f"{path}: not a safetensors file ({error}): get the file again") from error
     full = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
-    return Weights(path.stem, full, card["config"], card, sha256)
+    return Weights(path.stem, full, CardConfig(path.stem, card["config"]), card, sha256)
 
 
 def write(

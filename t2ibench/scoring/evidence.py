@@ -172,7 +172,10 @@ class Evidence:
         network = self.models.clip(clip)
         self._check_words(clip, unique)
         rows = self._once(
-            ("texts", _digest(unique), network.sha256), lambda: network.encode_texts(unique).float().cpu().numpy()
+            clip,
+            "text",
+            ("texts", _digest(unique), network.sha256),
+            lambda: network.encode_texts(unique).float().cpu().numpy(),
         )
         place = {text: i for i, text in enumerate(unique)}
         return rows[[place[text] for text in texts]]
@@ -290,7 +293,10 @@ class Evidence:
             raise UserError(f"{name}: there is no image to look at")
         key = ("images", digest, extractor.sha256, extractor.resize, *([extractor.output] if extractor.output else []))
         return self._once(
-            key, lambda: extractors.extract(extractor.network, store.read, rows, f"{name}: {len(rows):,} images")
+            name,
+            "image",
+            key,
+            lambda: extractors.extract(extractor.network, store.read, rows, f"{name}: {len(rows):,} images"),
         )
 
     def _judged(self, store: ImageStore, rows: Sequence[int] | np.ndarray, digest: str) -> pd.DataFrame:
@@ -303,9 +309,23 @@ class Evidence:
     def _values(self, probabilities: pd.DataFrame) -> pd.DataFrame:
         return likeliest(probabilities, self.models.judge(self.judge).attributes)
 
-    def _once(self, key: tuple[Any, ...], make: Callable[[], np.ndarray]) -> Tensor:
+    def _once(self, what: str, kind: str, key: tuple[Any, ...], make: Callable[[], np.ndarray]) -> Tensor:
+        """The output of a network, computed once.
+
+        what, kind: the network, and what it looks at, for the UserError that NaN and infinity in the output raise.
+        """
+
+        def checked(output: np.ndarray) -> np.ndarray:
+            bad = ~np.isfinite(output.reshape(len(output), -1)).all(1)
+            if bad.any():
+                raise UserError(
+                    f"{what}: its output is NaN or infinite for {int(bad.sum()):,} of {len(bad):,} {kind}s, the first "
+                    f"is number {int(bad.argmax())}: check its weights, or run it in full precision"
+                )
+            return output
+
         if key not in self._held:
-            self._held[key] = torch.from_numpy(cache.cached(key, make))
+            self._held[key] = torch.from_numpy(checked(cache.cached(key, lambda: checked(make()))))
         return self._held[key]
 
 

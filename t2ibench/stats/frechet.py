@@ -18,6 +18,8 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
+from t2ibench.stats.finite import finite
+
 EPS = torch.finfo(torch.float64).eps
 BLOCK = 4096  # rows that are in float64 at once
 
@@ -40,6 +42,7 @@ class Moments:
         """The moments of features [n, d].
 
         The features are centred first, which keeps all digits if they lie far from zero. Sums of raw squares would not.
+        NaN stays in the moments, and what is computed from them refuses it.
         """
         d = features.shape[1]
         mean, scatter = (features.new_zeros(shape, dtype=torch.float64) for shape in ((d,), (d, d)))
@@ -99,19 +102,29 @@ def frechet_distance(fake: Tensor | Moments | Gaussian, real: Tensor | Moments |
     Equal sides have 0, up to a rounding error of either sign. Raises ValueError for fewer than 2 samples, for unequal
     dimensions and for values that are not finite.
     """
+    _finite("a Fréchet distance", fake=fake, real=real)
     a, b = _side(fake), _side(real)
     if min(a.n, b.n) < 2 or a.mean.shape != b.mean.shape:
         shapes = f"{a.n} x {len(a.mean)} and {b.n} x {len(b.mean)}"
         raise ValueError(f"a Fréchet distance needs 2 or more samples of equal dimension on each side, got {shapes}")
     gap, traces = (a.mean - b.mean).square().sum(), a.trace + b.trace
-    if not torch.isfinite(gap + traces):
-        raise ValueError("a Fréchet distance needs finite features")
+    finite("a Fréchet distance", squares_of_the_features=gap + traces)  # they may pass the largest number
     distance = float(gap + traces - 2 * _roots(_product_eigenvalues(a, b)).sum())
     if distance < -1e-6 * float(traces):
         raise ArithmeticError(
             f"the Fréchet distance came out as {distance:g} for covariance traces of {float(traces):g}"
         )
     return distance
+
+
+def _finite(where: str, **sides: Tensor | Moments | Gaussian) -> None:
+    """Raise ValueError, with the name of the side, for features, moments or a Gaussian that are not finite."""
+    for name, side in sides.items():
+        if isinstance(side, Tensor):
+            finite(where, **{name: side})
+        else:
+            spread = side.scatter if isinstance(side, Moments) else side.covariance
+            finite(where, **{f"mean_of_{name}": side.mean, f"covariance_of_{name}": spread})
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,6 +203,7 @@ def influence(features: Tensor, other: Moments | Gaussian) -> Tensor:
     Gaussian to the other one. The mean of phi is 0 (to 1/n). Exchange the sides to get the error that comes from the
     other side. Raises ValueError unless n > d on both sides.
     """
+    _finite("the influence function", features=features, other=other)
     n, d = features.shape
     if min(n, other.n) <= d:
         raise ValueError(f"the influence function needs more than d={d} samples on both sides, got {n} and {other.n}")

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from t2ibench.core.seeds import derive_seed, uniform
+from t2ibench.stats.finite import finite
 
 Interval = tuple[float, float]
 CHUNK = 4_000_000  # resampled indices held at once
@@ -46,6 +47,7 @@ def score_interval(
     extra: the variance that does not come from sampling, such as that of a judge's error rates.
     freedom: degrees of freedom of Student's t, if n is itself an estimate.
     """
+    finite("a score interval", p=p, n=n, extra=extra)
     z = float(stats.t.ppf((1 + confidence) / 2, freedom))
     a, b, c = 1 + z * z / n, 2 * p + z * z / n, p * p - z * z * extra
     root = max(b * b - 4 * a * c, 0.0) ** 0.5
@@ -58,6 +60,7 @@ def difference_interval(first: tuple[float, Interval], second: tuple[float, Inte
     first, second: an estimate and its own interval. The result is honest also if a rate is 0 or 1.
     """
     (a, (low_a, high_a)), (b, (low_b, high_b)) = first, second
+    finite("the interval of a difference", first=[a, low_a, high_a], second=[b, low_b, high_b])
     return a - b - ((a - low_a) ** 2 + (high_b - b) ** 2) ** 0.5, a - b + ((high_a - a) ** 2 + (b - low_b) ** 2) ** 0.5
 
 
@@ -69,6 +72,7 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     values = np.asarray(values, float)
     if len(values) < 2:
         raise ValueError(f"an interval over values needs at least 2 of them, got {len(values)}")
+    finite("an interval", values=values)
     half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * standard_error(values)
     return float(values.mean()) - half, float(values.mean()) + half
 
@@ -82,6 +86,7 @@ def rate_mean_interval(rates: ArrayLike, confidence: float = 0.95) -> Interval:
     values = np.asarray(rates, float)
     if len(values) < 2:
         raise ValueError(f"an interval over rates needs at least 2 of them, got {len(values)}")
+    finite("an interval", rates=values)
     p, se = min(1.0, max(0.0, float(values.mean()))), standard_error(values)
     return (
         score_interval(p, max(p * (1 - p), 1e-12) / se**2, confidence=confidence, freedom=len(values) - 1)
@@ -95,18 +100,21 @@ def wilson_by_cluster(hits: ArrayLike, clusters: Sequence[object] | np.ndarray) 
 
     It is exact if every cluster has one row, and too wide otherwise.
     """
+    finite("an interval", hits=np.asarray(hits, float))
     n = len(set(clusters))
     return wilson(float(np.asarray(hits, float).mean()) * n, n)
 
 
 def normal_interval(value: float, se: float, confidence: float = 0.95) -> Interval:
     """`value` plus and minus z standard errors."""
+    finite("an interval", value=value, se=se)
     half = float(stats.norm.ppf((1 + confidence) / 2)) * se
     return value - half, value + half
 
 
 def percentile_interval(draws: ArrayLike, confidence: float = 0.95) -> Interval:
     """The middle of the bootstrap draws. Only for statistics without bias, so never for a Fréchet distance."""
+    finite("an interval", draws=draws)
     low, high = np.quantile(np.asarray(draws), [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 
@@ -118,6 +126,7 @@ def bca_interval(value: float, draws: ArrayLike, jackknife: ArrayLike, confidenc
     draws: the statistic of each resample.
     jackknife: the statistic without each of the clusters.
     """
+    finite("an interval", value=value, draws=draws, jackknife=jackknife)
     draws, without = np.sort(np.asarray(draws, float)), np.asarray(jackknife, float)
     if draws[0] == draws[-1]:
         return float(draws[0]), float(draws[-1])
@@ -148,6 +157,7 @@ def cluster_mean_interval(
     Raises ValueError for fewer than two clusters.
     """
     values = np.asarray(values, float)
+    finite("an interval over clusters", values=values)
     _, index = np.unique(np.asarray(clusters), return_inverse=True)
     total, size = np.bincount(index, values), np.bincount(index).astype(float)
     if len(total) < 2:
@@ -164,6 +174,7 @@ def standard_error(influence: ArrayLike, clusters: Sequence[object] | np.ndarray
     between the methods.
     """
     values = np.asarray(influence, float)
+    finite("a standard error", influence=values)
     if clusters is None:
         return float(values.std(ddof=1) / len(values) ** 0.5)
     sums = np.bincount(np.unique(np.asarray(clusters), return_inverse=True)[1], values)

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from t2ibench.core.seeds import uniform
+from t2ibench.stats.finite import finite
 
 CELLS = ("00", "01", "10", "11")
 SINGULAR = 1e-9  # a determinant this near zero: the judge cannot tell two cells apart
@@ -23,12 +24,14 @@ def rogan_gladen(observed: float, sensitivity: float, specificity: float) -> flo
 
     None if the judge is no better than chance (sensitivity + specificity <= 1).
     """
+    finite("a corrected rate", observed=observed, sensitivity=sensitivity, specificity=specificity)
     informedness = sensitivity + specificity - 1
     return None if informedness <= 0 else min(1.0, max(0.0, (observed + specificity - 1) / informedness))
 
 
 def cell_index(i: ArrayLike, j: ArrayLike) -> np.ndarray:
     """The cell 0 … 3 of each image from its two literals (bool arrays of one shape)."""
+    finite("the cell of an image", i=i, j=j)
     return 2 * np.asarray(i, bool).astype(np.int64) + np.asarray(j, bool)
 
 
@@ -39,6 +42,7 @@ def confusion(true_cells: np.ndarray, judged_cells: np.ndarray) -> np.ndarray:
 
 def columns(counts: np.ndarray) -> np.ndarray:
     """M [..., 4, 4] from confusion counts: each column divided by its sum, which must not be zero."""
+    finite("a confusion matrix", counts=counts)
     return counts / counts.sum(axis=-2, keepdims=True)
 
 
@@ -50,6 +54,7 @@ def unmix(observed: np.ndarray, matrices: np.ndarray) -> np.ndarray:
     that is right 98 times in 100 would give a mean of 0.986. So means and intervals are computed from this result, and
     cut at 0 and 1 only at the end.
     """
+    finite("a corrected rate", observed=observed, matrices=matrices)
     regular = np.abs(np.linalg.det(matrices)) >= SINGULAR
     mixture = np.empty_like(observed)
     mixture[regular] = np.linalg.solve(matrices[regular], observed[regular][..., None])[..., 0]
@@ -64,6 +69,7 @@ def nearest_mixture(observed: np.ndarray, matrices: np.ndarray) -> np.ndarray:
     face is solved and the best feasible solution is kept. If M p = q has a solution inside the simplex, no face can be
     better, and none is tried.
     """
+    finite("the nearest mixture", observed=observed, matrices=matrices)
     best, error = np.zeros_like(observed), np.full(len(observed), np.inf)
     for size in range(4, 0, -1):
         for face in combinations(range(4), size):
@@ -101,6 +107,7 @@ def multinomial_draws(counts: ArrayLike, seed: int, draws: int) -> np.ndarray:
     Each row keeps its total n. To draw n observations with replacement is to draw a multinomial; here it is drawn as
     K - 1 binomials, by the inverse of their distribution functions.
     """
+    finite("a bootstrap of counts", counts=counts)
     counts = np.asarray(counts, np.int64)
     outcomes, shape = counts.shape[-1], counts.shape[:-1]
     u = uniform(seed, draws * int(np.prod(shape)) * (outcomes - 1)).reshape(draws, *shape, outcomes - 1)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from t2ibench.stats.finite import finite
+
 Kernel = Callable[[Tensor, Tensor], Tensor]  # [a, d], [b, d] -> [a, b]
 
 
@@ -35,6 +37,7 @@ def parts(
             f"a kernel distance needs 2 or more samples of equal dimension a side, got {list(fake.shape)} and "
             f"{list(real.shape)}"
         )
+    finite("a kernel distance", fake=fake, real=real)
     fake, real = fake.double(), real.double()
     own_fake, own_real = mean_to_others(fake, kernel, block), mean_to_others(real, kernel, block)
     to_real, to_fake = mean_across(fake, real, kernel, block)
@@ -44,6 +47,7 @@ def parts(
 
 def mean_to_others(x: Tensor, kernel: Kernel, block: int) -> Tensor:
     """Mean kernel value of each row to every other row, [n]; each pair of blocks is computed once."""
+    finite("a mean of kernel values", x=x)
     total = torch.zeros(len(x), dtype=x.dtype)
     for i in range(0, len(x), block):
         for j in range(i, len(x), block):
@@ -58,6 +62,7 @@ def mean_to_others(x: Tensor, kernel: Kernel, block: int) -> Tensor:
 
 def mean_across(x: Tensor, y: Tensor, kernel: Kernel, block: int) -> tuple[Tensor, Tensor]:
     """Mean kernel value of each row of x to all of y, and of each row of y to all of x."""
+    finite("a mean of kernel values", x=x, y=y)
     to_y, to_x = torch.zeros(len(x), dtype=x.dtype), torch.zeros(len(y), dtype=x.dtype)
     for i in range(0, len(x), block):
         for j in range(0, len(y), block):

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special, stats
 
+from t2ibench.stats.finite import finite, not_infinite
 from t2ibench.stats.intervals import Interval, standard_error
 
 Rule = Literal["paired", "intervals"]
@@ -62,12 +63,14 @@ class PairedDifference:
 
         It is small if the difference is smaller than the margin.
         """
+        finite("an equivalence test", margin=margin)
         if self.se == 0:
             return 0.0 if abs(self.value) <= margin else 1.0
         return float(stats.t.sf((margin - abs(self.value)) / self.se, self.freedom))
 
     def power(self, margin: float, level: float = 0.05) -> float:
         """The probability that two equal methods are shown to differ by less than `margin`, given this error."""
+        finite("the power of a test", margin=margin)
         if self.se == 0:
             return 1.0
         return max(
@@ -76,7 +79,8 @@ class PairedDifference:
 
 
 def spell(numbers: ArrayLike, digits: int = 3) -> str:
-    """Numbers [N] as one line of words for a record, with a dash for NaN."""
+    """Numbers [N] as one line of words for a record, with a dash for NaN. Raises ValueError for infinity."""
+    not_infinite("numbers of a record", numbers=numbers)
     return " ".join(
         "-" if math.isnan(number) else f"{number:.{digits}g}" for number in np.asarray(numbers, float).tolist()
     )
@@ -85,7 +89,8 @@ def spell(numbers: ArrayLike, digits: int = 3) -> str:
 def read(text: Any) -> np.ndarray | None:
     """Numbers [N], float64, from their spelling in a record: words separated by spaces, or one digit each.
 
-    A dash is NaN. Returns None for a value that is not text, or is empty.
+    A dash is NaN. Returns None for a value that is not text, or is empty. Raises ValueError for other words, such as
+    nan and inf.
     """
     return _numbers(text) if isinstance(text, str) and text else None
 
@@ -93,7 +98,9 @@ def read(text: Any) -> np.ndarray | None:
 @lru_cache(maxsize=1024)
 def _numbers(text: str) -> np.ndarray:
     """The numbers of a spelling. They are kept, since all methods of a board are compared with one another."""
-    numbers = np.array([np.nan if word == "-" else float(word) for word in (text.split() if " " in text else text)])
+    words = text.split() if " " in text else text
+    finite("numbers of a record", numbers=[float(word) for word in words if word != "-"])
+    numbers = np.array([np.nan if word == "-" else float(word) for word in words])
     numbers.flags.writeable = False
     return numbers
 
@@ -105,6 +112,7 @@ def spell_samples(numbers: ArrayLike, ok: ArrayLike) -> str:
     ok: bool [N], which samples have an image; the others get a dash.
     """
     has_image, values = np.asarray(ok, bool), np.asarray(numbers, float)
+    finite("numbers of samples", numbers=values)
     every = np.full(len(has_image), np.nan)
     every[has_image] = values
     return (
@@ -125,6 +133,7 @@ def by_prompt(effects: ArrayLike, prompts: Sequence[str], ok: ArrayLike) -> str:
     ok: bool [N], which samples have an image.
     """
     has_image = np.asarray(ok, bool)
+    finite("effects of prompts", effects=effects)
     names = list(dict.fromkeys(prompts))
     place = {name: row for row, name in enumerate(names)}
     rows = np.array([place[name] for name in prompts])[has_image]
@@ -180,6 +189,7 @@ def between_samples(a: np.ndarray, b: np.ndarray) -> PairedDifference:
     p is that of a t-test, or of McNemar's exact test if all samples are 0 or 1. Equal samples have p = 1. Raises
     ValueError for fewer than two rows.
     """
+    not_infinite("a paired test", a=a, b=b)
     both = ~np.isnan(a - b)
     gap, n = (a - b)[both], int(both.sum())
     if n < 2:
@@ -199,6 +209,8 @@ def between_effects(value: float, fake: Sequence[np.ndarray], real: Sequence[np.
     fake: the effects of A's and of B's prompts, [N] each; NaN counts as 0.
     real: the effects of the real images on A's distance and on B's, [R] each.
     """
+    finite("a paired test", value=value, real=np.stack(real))
+    not_infinite("a paired test", fake=np.stack(fake))
     gap_fake, gap_real = np.nan_to_num(fake[0]) - np.nan_to_num(fake[1]), real[0] - real[1]
     n, se = len(gap_fake), math.hypot(standard_error(gap_fake), standard_error(gap_real))
     return PairedDifference(value, se, n - 1, _p(value, se, n - 1), n, float(gap_fake.std(ddof=1)), "paired")
@@ -208,6 +220,7 @@ def between_intervals(a: Sequence[Value], b: Sequence[Value]) -> PairedDifferenc
     """The difference from the values and their 95 % intervals alone, as if the methods were independent."""
     halves = [float(np.mean([value["ci"][1] - value["ci"][0] for value in side])) / 2 for side in (a, b)]
     value, se = _mean(a) - _mean(b), math.hypot(*halves) / float(stats.norm.ppf(0.975))
+    finite("a comparison", values_and_their_intervals=[value, se])
     return PairedDifference(
         value, se, math.inf, _p(value, se, math.inf), min(value["n"] for value in (*a, *b)), None, "intervals"
     )
@@ -257,6 +270,7 @@ def mcnemar(a: ArrayLike, b: ArrayLike) -> float:
 
     a, b: hits on the same prompts, bool [N].
     """
+    finite("McNemar's test", a=a, b=b)
     a, b = np.asarray(a, bool), np.asarray(b, bool)
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
     # Both tails of a fair coin are equal, so this is scipy.stats.binomtest, in a hundredth of its time.
@@ -268,6 +282,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
     Reject those at or below the level that you would use for a single test.
     """
+    finite("Holm's adjustment", p_values=p_values)
     adjusted, running = [0.0] * len(p_values), 0.0
     for rank, i in enumerate(np.argsort(p_values, kind="stable")):
         running = max(running, min(1.0, (len(p_values) - rank) * p_values[i]))

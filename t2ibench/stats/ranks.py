@@ -10,6 +10,7 @@ from itertools import combinations
 
 import numpy as np
 
+from t2ibench.stats.finite import finite
 from t2ibench.stats.paired import PairedDifference, Rule, Value, difference, holm, paired
 
 LEVEL = 0.05
@@ -20,6 +21,7 @@ def above_by_differences(gaps: Mapping[tuple[int, int], PairedDifference], count
 
     gaps: the difference i minus j, for all (i, j) with i < j. better: "lower" or "higher".
     """
+    finite("ranks", differences=[gap.value for gap in gaps.values()])
     above = np.zeros((count, count), bool)
     adjusted = holm([gap.p for gap in gaps.values()])
     sign = -1 if better == "lower" else 1
@@ -31,6 +33,7 @@ def above_by_differences(gaps: Mapping[tuple[int, int], PairedDifference], count
 
 def above_by_intervals(intervals: Sequence[tuple[float, float]], better: str) -> np.ndarray:
     """bool [M, M]: whether method i stands above method j, which it does if their intervals do not even touch."""
+    finite("ranks", intervals=intervals)
     signed = intervals if better == "lower" else [(-high, -low) for low, high in intervals]
     above = [[first[1] < second[0] for second in signed] for first in signed]
     return np.array(above, bool).reshape(len(signed), len(signed))

@@ -6,6 +6,7 @@ import numpy as np
 
 from t2ibench.core.errors import UserError
 from t2ibench.core.seeds import permutation
+from t2ibench.stats.finite import finite
 
 TIE = 1e-6  # cosines nearer than this are equal: float32 embeddings say no more
 
@@ -39,6 +40,7 @@ def first_places(own: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.nd
     Returns three arrays [N]: whether the own text is first alone; the probability that it is first if ties are drawn at
     random; and whether it ties for the first place.
     """
+    finite("retrieval", own=own, others=others)
     gap = own[:, None] - others
     beaten, level = (gap < -TIE).any(1), (np.abs(gap) <= TIE).sum(1)
     return ~beaten & (level == 0), ~beaten / (1 + level), ~beaten & (level > 0)

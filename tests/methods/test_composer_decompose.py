@@ -115,7 +115,7 @@ def test_files_that_are_no_networks_are_one_line(tmp_path):
         Monocular(tmp_path / "missing.pt", torch.device("cpu"))
     with pytest.raises(UserError, match=r"sketch: .*edges.pt is no TorchScript file"):
         Simplified(empty, empty, torch.device("cpu"))
-    with pytest.raises(UserError, match=r"edges.pt holds no Mask R-CNN of torchvision"):
+    with pytest.raises(UserError, match=r"edges.pt: .*the state dict of torchvision's Mask R-CNN"):
         MaskRCNN(empty, torch.device("cpu"))
 
 

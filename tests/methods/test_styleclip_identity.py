@@ -95,6 +95,6 @@ def test_files_that_are_not_arcface_are_one_line(tmp_path: Path):
     (tmp_path / "empty.pth").write_bytes(b"")
     torch.save({"other": torch.zeros(3)}, tmp_path / "other.pth")
     for name in ("empty.pth", "other.pth"):
-        with pytest.raises(UserError, match="not the weights of ArcFace") as caught:
+        with pytest.raises(UserError, match="the weights of ArcFace") as caught:
             identity_features(str(tmp_path / name), tiny_clip(), Models())
         assert "\n" not in str(caught.value)

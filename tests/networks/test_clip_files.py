@@ -321,9 +321,9 @@ TENSORS: dict[str, tuple[Callable[[dict[str, Tensor]], Any], str]] = {
     "cut.pt": (lambda state: {k: v for k, v in state.items() if "ln_pre.b" not in k}, "visual.ln_pre.bias is missing"),
     "wide.pt": (
         lambda state: state | {"ln_final.bias": torch.zeros(65)},
-        r"ln_final.bias is \(65,\), expected \(64,\)",
+        "ln_final.bias has shape 65, expected 64",
     ),
-    "more.pt": (lambda state: state | {"visual.ln_x.bias": torch.zeros(65)}, "with visual.ln_x.bias, which"),
+    "more.pt": (lambda state: state | {"visual.ln_x.bias": torch.zeros(65)}, "visual.ln_x.bias is unexpected"),
 }
 
 
@@ -373,7 +373,7 @@ def test_the_weights_of_another_model_are_refused_by_their_own(model, tmp_path, 
     open_clip.add_model_config(tmp_path / "tiny-wide.json")
     torch.save(model.state_dict(), tmp_path / "tiny.pt")
     with pytest.raises(
-        UserError, match=r"tiny.pt: a state dict of OpenAI's of a .*does not fit: \S+ is .*expected"
+        UserError, match=r"tiny.pt: .*a state dict of OpenAI's of a .*\(\S+ has shape .*expected"
     ) as caught:
         Clip.from_open_clip(f"tiny-wide:{tmp_path / 'tiny.pt'}")
     assert "\n" not in str(caught.value)

@@ -1,13 +1,12 @@
 """G: which part or object a pixel shows, from exact part masks of the data set, Mask R-CNN, or a silhouette."""
 
-import pickle
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from t2ibench.core.errors import UserError
+from t2ibench.networks.state import fill, state_dict
 
 SURE = 0.5  # an instance, and a pixel of it, count from this score
 
@@ -20,23 +19,9 @@ class MaskRCNN:
         from torchvision.models.detection import maskrcnn_resnet50_fpn
 
         self.device = device
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            self.network = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None)
-            self.network.load_state_dict(state)
-        except (
-            OSError,
-            RuntimeError,
-            ValueError,
-            TypeError,
-            AttributeError,
-            EOFError,
-            pickle.UnpicklingError,
-        ) as error:
-            reason = str(error).strip().partition("\n")[0].partition(". ")[0]
-            raise UserError(
-                f"composer: instances: {path} holds no Mask R-CNN of torchvision ({reason}): give its state dict"
-            ) from error
+        expected = "the state dict of torchvision's Mask R-CNN (ResNet-50, COCO)"
+        tensors = state_dict(path, expected)
+        self.network = fill(maskrcnn_resnet50_fpn(weights=None, weights_backbone=None), tensors, path, expected)
         self.network.eval().requires_grad_(False).to(device)
 
     @torch.no_grad()

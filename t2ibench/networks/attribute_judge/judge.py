@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import to_float
 from t2ibench.networks import weights
+from t2ibench.networks.state import rebuilt
 
 
 class Block(nn.Module):
@@ -75,19 +76,20 @@ class AttributeJudge:
             sorted(config["attributes"].items())
         )  # the order of the heads: a card keeps none
         self.temperatures: dict[str, float] = dict(config["temperatures"])
+        if self.temperatures.keys() != self.attributes.keys():
+            raise UserError(
+                f"{self.name}: weights do not fit the config of their card (temperatures of "
+                f"{', '.join(sorted(self.temperatures)) or 'nothing'}, attributes {', '.join(self.attributes)}): train "
+                f"or fetch them again"
+            )
         self.size, self.dimension, self.device = (
             int(config["size"]),
             int(config["features"]),
             device or torch.device("cpu"),
         )
-        self.network = Network(sum(map(len, self.attributes.values())), config["widths"], self.dimension, self.size)
-        try:
-            self.network.load_state_dict(dict(weights.tensors))
-        except RuntimeError as error:
-            raise UserError(
-                f"{self.name}: weights do not fit the config of their card ({str(error).splitlines()[-1].strip()})"
-            ) from error
-        self.network.eval().requires_grad_(False).to(self.device)
+        outputs = sum(map(len, self.attributes.values()))
+        network = rebuilt(weights, lambda config: Network(outputs, config["widths"], self.dimension, self.size))
+        self.network = network.to(self.device)
 
     @torch.no_grad()
     def logits(self, images: Tensor, batch: int = 250) -> tuple[Tensor, Tensor]:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from t2ibench.core import pickles, tensor_files
 from t2ibench.core.errors import UserError
 from t2ibench.networks.clip import huggingface, openai
+from t2ibench.networks.state import fill
 
 EXPECTED = "the weights of a CLIP"
 OPEN_CLIP = "open_clip_config.json"
@@ -111,18 +112,8 @@ def build(where: Path | str, found: Found, config: Mapping[str, Any], quick_gelu
         model = CLIP(config["embed_dim"], dict(config["vision_cfg"]), dict(config["text_cfg"]), quick_gelu)
     except (TypeError, ValueError, RuntimeError, AssertionError, ZeroDivisionError) as error:
         raise UserError(f"{where}: {found.what} of a shape that no CLIP has ({pickles.reason(error)})") from error
-    wanted = model.state_dict()
-    for key, value in wanted.items():
-        shape = tuple(found.state[key].shape) if key in found.state else "missing"
-        if shape != tuple(value.shape):
-            raise UserError(
-                f"{where}: {found.what} of a {openai.model_of(found.config)}, which does not fit: {key} is {shape}, "
-                f"expected {tuple(value.shape)}"
-            )
-    if extra := sorted(found.state.keys() - wanted.keys()):
-        raise UserError(f"{where}: {found.what} with {extra[0]}, which this CLIP does not have: use another file")
-    model.load_state_dict(dict(found.state))
-    return model
+    expected = f"the weights of this CLIP, but {found.what} of a {openai.model_of(found.config)}"
+    return fill(model, found.state, where, expected, "use another file")
 
 
 def refuse(path: Path, content: Any) -> NoReturn:

@@ -25,6 +25,7 @@ from t2ibench.networks.clip.network import TokenTable, build
 from t2ibench.networks.clip.preprocess import Preprocess
 from t2ibench.networks.clip.published import on_disk
 from t2ibench.networks.clip.templates import PLAIN, fill
+from t2ibench.networks.state import misfit, rebuilt, shape, stored_tensors
 
 SAME = 1e-5  # features nearer than this are equal up to rounding
 
@@ -55,13 +56,7 @@ class Clip:
     def from_zoo(cls, weights: weights.Weights, device: torch.device | None = None) -> "Clip":
         """A small CLIP of the zoo. Raises UserError if tensors and card do not fit together."""
         config = weights.config
-        try:
-            model = build(config, weights.tensors["token_embedding.ids"].tolist())
-            model.load_state_dict(dict(weights.tensors))
-        except (KeyError, RuntimeError) as error:
-            raise UserError(
-                f"{weights.name}: weights do not fit the config of their card ({str(error).splitlines()[-1].strip()})"
-            ) from error
+        model = rebuilt(weights, lambda config: build(config, weights.tensors["token_embedding.ids"].tolist()))
         tokenizer = SimpleTokenizer(context_length=model.context_length)
         return cls(
             weights.name,
@@ -242,12 +237,32 @@ def _by_open_clip(name: str, architecture: str, source: str) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         try:
-            return open_clip.create_model(architecture, source, weights_only=True)
+            model = open_clip.create_model(architecture, source, weights_only=True)
         except (*DAMAGED, OSError, RuntimeError, SafetensorError, UserWarning, AssertionError) as error:
             reason = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "")
             raise UserError(
                 f"{name}: weights cannot be loaded ({reason or type(error).__name__}): give a whole file of this model"
             ) from error
+    _check_whole(name, model, Path(source) if Path(source).is_file() else on_disk(name))
+    return model
+
+
+def _check_whole(name: str, model: nn.Module, path: Path | None) -> None:
+    """Raises UserError if open_clip did not take the file's tensors as they are.
+
+    It stretches position embeddings of another image size or context length, and makes up a missing bias.
+    """
+    wanted = model.state_dict()
+    stored = {} if path is None else stored_tensors(path)
+    made_up = [key for key in ("logit_bias",) if stored and key in wanted and key not in stored]
+    stretched = [key for key, value in wanted.items() if key in stored and stored[key].numel() != value.numel()]
+    for key in made_up + stretched:
+        found = f"has shape {shape(stored[key])}" if key in stored else "is missing"
+        raise UserError(
+            f"{name}: {key} {found}, expected {shape(wanted[key])}: the file is of another model; name that one"
+        )
+    if (fault := misfit(wanted, wanted)) is not None:
+        raise UserError(f"{name}: {fault}: give a whole file of this model")
 
 
 def _preprocessing(published: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def adapted(
     strength: 0 gives the parent's tensors and 1 those of parent + changes, bit for bit. Above 1 exaggerates the change,
         below 0 reverses it.
     where: the beginning of error texts.
-    Raises UserError for changes of another generator.
+    Raises UserError for changes of another generator, and for changes that are not finite.
     """
     child = copy.deepcopy(parent).requires_grad_(False)
     tensors = child.state_dict()
@@ -40,5 +40,7 @@ def adapted(
                 f"{where}: changes {key} {list(change.shape)}, the generator has {shape}: use the generator it was "
                 f"made from"
             )
+        if not torch.isfinite(change).all():
+            raise UserError(f"{where}: changes {key} by values that are not finite: train or fetch the weights again")
         tensors[key].lerp_(tensors[key] + change.to(tensors[key]), strength)
     return child

@@ -11,6 +11,7 @@ from torch import Tensor
 from t2ibench.core import seeds
 from t2ibench.core.errors import UserError
 from t2ibench.core.seeds import derive_seed
+from t2ibench.networks.state import fill
 from t2ibench.networks.stylegan2.layout import Config
 from t2ibench.networks.stylegan2.network import Generator
 
@@ -69,32 +70,14 @@ def build(where: Path | str, config: Config, state: Mapping[str, Tensor]) -> Gen
     """
     with torch.random.fork_rng(devices=[]):  # the random weights that are overwritten move no global state
         generator = Generator(config)
-    wanted = generator.state_dict()
-    for key in sorted(wanted.keys() - state.keys()):
-        raise UserError(f"{where}: {key} is missing, expected {len(wanted)} tensors for {config}: get the file again")
-    for key in sorted(state.keys() - wanted.keys()):
-        raise UserError(
-            f"{where}: {key} is unexpected in a generator of {config.resolution} pixels: get the file again"
-        )
-    for key, value in wanted.items():
-        if state[key].shape != value.shape:
-            raise UserError(
-                f"{where}: {key} has shape {_shape(state[key])}, expected {_shape(value)} at {config.resolution} "
-                f"pixels with channel_base "
-                f"{config.channel_base} and channel_max {config.channel_max}: correct the config or use the weights "
-                f"that belong to it"
-            )
-        if not torch.isfinite(state[key]).all():
-            raise UserError(f"{where}: {key} holds values that are not finite: get the file again")
-    generator.load_state_dict(dict(state))
-    return generator.eval().requires_grad_(False)
+    expected = (
+        f"a generator of {config.resolution} pixels with channel_base {config.channel_base} and channel_max "
+        f"{config.channel_max}"
+    )
+    return fill(generator, state, where, expected).eval().requires_grad_(False)
 
 
 def _numbered(state: Mapping[str, Tensor], pattern: str) -> dict[int, Tensor]:
     """The tensors whose name matches, by the number in it, in order."""
     tensors = {int(match[1]): value for key, value in state.items() if (match := re.fullmatch(pattern, key))}
     return dict(sorted(tensors.items()))
-
-
-def _shape(value: Tensor) -> str:
-    return "x".join(map(str, value.shape)) or "()"

@@ -21,6 +21,7 @@ from t2ibench.networks.attribute_judge.judge import AttributeJudge, Network
 from t2ibench.networks.augment import augment
 from t2ibench.networks.models import Models
 from t2ibench.networks.schedule import batch_rows, half, warmup_cosine
+from t2ibench.networks.state import resume
 
 PARTS = ("attribute-judge",)
 SPLITS = {"attribute-judge": (("balanced-train",), "balanced-test")}
@@ -121,8 +122,7 @@ class JudgeRecipe:
         return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        resume({"network": self.network, "optimizer": self.optimizer}, state)
 
     def preview(self) -> None:
         return None

@@ -35,6 +35,7 @@ from t2ibench.networks.clip.preprocess import Preprocess
 from t2ibench.networks.clip.zero_shot import FLOOR, labels_of, single_texts, unseen, value_texts, zero_shot
 from t2ibench.networks.models import Models
 from t2ibench.networks.schedule import batch_rows, half, warmup_cosine
+from t2ibench.networks.state import resume
 from t2ibench.networks.training.attribute_judge import masked_loss
 from t2ibench.networks.training.clip_validation import retrieval_numbers
 
@@ -341,8 +342,7 @@ class ClipRecipe:
         return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        resume({"model": self.model, "optimizer": self.optimizer}, state)
 
     def preview(self) -> None:
         return None

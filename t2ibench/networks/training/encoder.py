@@ -14,6 +14,7 @@ from t2ibench.core.seeds import derive_seed
 from t2ibench.data.split import Split
 from t2ibench.networks.models import GUIDE_CLIP, Models
 from t2ibench.networks.schedule import batch_rows, half, warmup_cosine
+from t2ibench.networks.state import resume
 from t2ibench.networks.stylegan2.inversion import Encoder, differences, encode, w_variance
 
 
@@ -90,8 +91,7 @@ class EncoderRecipe:
         return {"encoder": self.encoder.state_dict(), "optimiser": self.optimiser.state_dict()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        self.encoder.load_state_dict(state["encoder"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        resume({"encoder": self.encoder, "optimiser": self.optimiser}, state)
 
     @torch.no_grad()
     def preview(self) -> Tensor:

@@ -20,6 +20,7 @@ from t2ibench.networks.clip.distance import ClipDistance
 from t2ibench.networks.identity import Features, identity_loss
 from t2ibench.networks.latent_mapper import LEVELS, Axis, Kind, MapperNetwork
 from t2ibench.networks.schedule import batch_rows, warmup_cosine
+from t2ibench.networks.state import resume
 from t2ibench.networks.stylegan2 import Generator
 from t2ibench.networks.training.ranger import Ranger
 
@@ -152,8 +153,7 @@ class MapperRecipe:
         return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(), "seconds": self.seconds}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        resume({"network": self.network, "optimizer": self.optimizer}, state)
         self.seconds = state["seconds"]
 
     def preview(self) -> None:

@@ -15,6 +15,7 @@ from t2ibench.core import cache
 from t2ibench.core.errors import UserError
 from t2ibench.networks import weights as weight_files
 from t2ibench.networks.latent_mapper import MapperNetwork
+from t2ibench.networks.state import fill
 from t2ibench.networks.stylegan2 import Generator
 from t2ibench.networks.training import loop
 from t2ibench.networks.training.latent_mapper import MapperRecipe, Settings, new_network
@@ -56,8 +57,7 @@ def once(
 
 def load(weights: weight_files.Weights, config: Settings, generator: Generator, device: torch.device) -> MapperNetwork:
     """A frozen mapper with these weights."""
-    network = new_network(config, generator)
-    network.load_state_dict(dict(weights.tensors))
+    network = fill(new_network(config, generator), weights.tensors, weights.name, "a mapper with these settings")
     return network.to(device).requires_grad_(False)
 
 

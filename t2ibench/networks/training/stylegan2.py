@@ -27,6 +27,7 @@ from t2ibench.core.settings import configure
 from t2ibench.data.split import Split
 from t2ibench.networks.models import GUIDE_CLIP, Models
 from t2ibench.networks.schedule import batch_rows, half
+from t2ibench.networks.state import resume
 from t2ibench.networks.stylegan2.discriminator import Discriminator, SmallDiscriminator
 from t2ibench.networks.stylegan2.layout import Config
 from t2ibench.networks.stylegan2.network import MEAN_DECAY, Generator
@@ -237,8 +238,8 @@ class StyleGAN2Recipe:
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.mean_path = state["mean_path"].to(self.device)
-        for name in ("generator", "discriminator", "averaged", "optimise_g", "optimise_d"):
-            getattr(self, name).load_state_dict(state[name])
+        names = ("generator", "discriminator", "averaged", "optimise_g", "optimise_d")
+        resume({name: getattr(self, name) for name in names}, state)
 
     def preview(self) -> Tensor:
         """Images of 64 latents, always the same ones."""
