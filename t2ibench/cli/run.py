@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -67,6 +69,7 @@ def run(
     if json:
         print_json(formats.as_json(boards))
         write_pages(rows, audits, [work], folder / PAGES)
+        _end(cells)
         return
     formats.show(boards, stdout())
     fresh = sum(cell.fresh for cell in cells)
@@ -76,6 +79,17 @@ def run(
         style="dim",
     )
     print(how_to_open(write_pages(rows, audits, [work], folder / PAGES)))
+    _end(cells)
+
+
+def _end(cells: Sequence[CellResult]) -> None:
+    """Say which cells failed, and why, and leave with exit code 4 if there are any."""
+    failed = [cell.record for cell in cells if cell.failed]
+    for record in failed:
+        print(f"t2ibench: {record['method']} failed in {record['track']}: {_why(record)}", file=sys.stderr)
+    if failed:
+        print("t2ibench: the other cells are recorded; once it is mended: --again METHOD", file=sys.stderr)
+        raise typer.Exit(4)
 
 
 def table(
@@ -118,11 +132,20 @@ def progress_line(cell: CellResult) -> str:
     what = f"{counts['ok']:,} of {counts['requested']:,} images" + (
         " [bold red]partial[/]" if record["partial"] else ""
     )
+    if record["failures"]:
+        what += f" [red]{escape(_why(record))}[/]"
     when = f"{cell.seconds:.0f} s" if cell.fresh else "[dim]recorded before[/]"
     return (
         f"  {'[green]●[/]' if cell.fresh else '[dim]○[/]'} {escape(record['method'])} seed {record['seed']}  "
         f"{what}  {when}"
     )
+
+
+def _why(record: Mapping[str, Any]) -> str:
+    """The most common reason why samples of a cell failed, of those that its record shows."""
+    reasons = Counter(failure["message"] or f"{failure['status']} image" for failure in record["failures"])
+    [(reason, _)] = reasons.most_common(1)
+    return reason
 
 
 def _of_suite(rows: Sequence[Mapping[str, Any]], name: str | None, folder: Path) -> list[Mapping[str, Any]]:

@@ -6,6 +6,7 @@ for bit. Another batch size may move a pixel by one grey level.
 """
 
 import itertools
+import logging
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ from t2ibench.scoring.evidence import Samples
 from t2ibench.tracks.contract import Maker, Sample
 
 BATCH = 64
+log = logging.getLogger(__name__)
 # The entry of a maker's `cost` with the seconds that this process has spent on preparing and training so far. They do
 # not count as time of an image.
 SPENT = "spent_seconds"
@@ -75,23 +77,23 @@ def cost_of(maker: Maker) -> dict[str, float]:
 def make_batch(maker: Maker, block: Sequence[Sample], store: Store, sources: dict[str, str]) -> list[Outcome]:
     """Make and save one batch. A bad sample fails alone, the others of its batch are kept.
 
-    A method that raises PartlyFailed says which samples are bad. After any other ValueError or ArithmeticError the
-    samples are made one by one. Raises UserError where the batch does not fit into the memory of the GPU.
+    A method that raises PartlyFailed says which samples are bad. After any other exception of the method the samples
+    are made one by one, and one that raises again is a failed sample with that reason. An answer that breaks the
+    contract fails the whole batch. So whatever a method does, the other methods of the suite run.
     """
     started = _clock(maker)
-    reasons: Mapping[int, str] = {}
     try:
-        images = _checked(maker.make(block), len(block))
-    except PartlyFailed as error:
-        images, reasons = _checked(error.images, len(block)), error.reasons
-    except (ValueError, ArithmeticError) as error:
+        images, reasons = _answer(maker, block)
+    except BrokenContract as error:
+        return [_failed(sample, sources, (_clock(maker) - started) / len(block), str(error)) for sample in block]
+    except (Exception, SystemExit) as error:
         if len(block) > 1:
+            if isinstance(error, torch.OutOfMemoryError):
+                log.warning(
+                    "%d images at once do not fit into the memory of the GPU: use a smaller --batch", len(block)
+                )
             return [outcome for sample in block for outcome in make_batch(maker, [sample], store, sources)]
-        return [_failed(block[0], sources, _clock(maker) - started, f"{type(error).__name__}: {error}")]
-    except torch.OutOfMemoryError as error:
-        raise UserError(
-            f"a batch of {len(block)} images does not fit into the memory of the GPU: use a smaller --batch"
-        ) from error
+        return [_failed(block[0], sources, _clock(maker) - started, reason_of(error))]
     seconds = (_clock(maker) - started) / len(block)
     outcomes = []
     for row, (sample, image) in enumerate(zip(block, images, strict=True)):
@@ -101,6 +103,14 @@ def make_batch(maker: Maker, block: Sequence[Sample], store: Store, sources: dic
             status: Status = "black" if image.max() <= BLACK else "ok"
             outcomes.append(_outcome(sample, sources, status, store.save(sample.id, image), seconds))
     return outcomes
+
+
+def _answer(maker: Maker, block: Sequence[Sample]) -> tuple[np.ndarray, Mapping[int, str]]:
+    """The checked images of a batch, and why a row failed, by row."""
+    try:
+        return _checked(maker.make(block), len(block)), {}
+    except PartlyFailed as error:
+        return _checked(error.images, len(block)), error.reasons
 
 
 def samples_by_group(samples: Sequence[Sample], outcomes: Sequence[Outcome], store: Store) -> dict[str, Samples]:
@@ -135,11 +145,25 @@ class StoredImages:
         return chosen(self.hashes, rows)
 
 
+class BrokenContract(Exception):
+    """A method's answer that is no batch of images."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a sample failed, in one line: the kind of an exception and what it says."""
+    said = " ".join(str(error).split())
+    if isinstance(error, UserError):
+        return said
+    if isinstance(error, torch.OutOfMemoryError):
+        return f"one image does not fit into the memory of the GPU: {said}"
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
 def _checked(images: Tensor, count: int) -> np.ndarray:
     """The images that a method returned, checked against the contract: uint8 [count, 3, H, W].
 
-    Raises ValueError for NaN or infinity, which one sample may cause, and UserError for a wrong type or shape, which is
-    a mistake of the method.
+    Raises ValueError for NaN or infinity, which one sample may cause, and BrokenContract for a wrong type or shape,
+    which is a mistake of the method.
     """
     if isinstance(images, Tensor) and images.is_floating_point() and not torch.isfinite(images).all():
         raise ValueError("an image holds NaN or infinity")
@@ -150,7 +174,7 @@ def _checked(images: Tensor, count: int) -> np.ndarray:
         or images.shape[:2] != (count, 3)
     ):
         answer = f"{images.dtype} {list(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
-        raise UserError(
+        raise BrokenContract(
             f"the method returned {answer}, expected uint8 [{count}, 3, H, W]: see to_uint8 in t2ibench/core/images.py"
         )
     return images.cpu().numpy()

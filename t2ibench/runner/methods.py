@@ -11,6 +11,8 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.plugins import Entry
 from t2ibench.data.dataset import Dataset
 from t2ibench.networks.models import Models
+from t2ibench.runner.generate import BrokenContract, reason_of
+from t2ibench.runner.isolation import isolated
 from t2ibench.runner.suite import Suite
 from t2ibench.tracks import contract
 from t2ibench.tracks.contract import MethodPlugin, Sample, Track, load_method, load_track
@@ -43,7 +45,35 @@ class Method:
         return self.track.source(sample.prompt)
 
     def make(self, samples: Sequence[Sample]) -> Tensor:
-        return self.track.make(self.method, samples, self.data)
+        with isolated(str(self.identity.get("name", "a method"))):
+            return self.track.make(self.method, samples, self.data)
+
+
+@dataclass(frozen=True)
+class Broken:
+    """In place of a method that could not be prepared: every sample fails, with the reason.
+
+    identity: the name, revision and settings of the method. reason: the exception that it raised.
+    """
+
+    identity: Mapping[str, Any]
+    reason: str
+    weights: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    trained_on: Sequence[str] = ()
+    cost: Mapping[str, float] = field(default_factory=dict)
+
+    def source(self, sample: Sample) -> str:
+        return sample.prompt.text
+
+    def make(self, samples: Sequence[Sample]) -> Tensor:
+        raise BrokenContract(f"the method could not be prepared: {self.reason}")
+
+
+def broken(entry: Entry, where: str, error: BaseException) -> Broken:
+    """What stands for a method whose preparation raised an exception that is no UserError."""
+    module, config = configured(entry, where)
+    known = {"name": entry.name, "revision": module.REVISION, "config": settings.recorded(config)}
+    return Broken({**known, "broken": reason_of(error)}, reason_of(error))
 
 
 def takes_part(entry: Entry, track: str) -> bool:
@@ -82,7 +112,8 @@ def method_maker(entry: Entry, track: str, where: str, device: str, data: Datase
     if not has_functions(entry, track):
         raise UserError(f"{where}: {entry.id} has no {needed(track)}, so it cannot take part in the track {track}")
     models = Models(device)
-    method = plugins.complete(contract.Method, module.Method(config, models))
+    with isolated(entry.name):
+        method = plugins.complete(contract.Method, module.Method(config, models))
     identity = {
         "name": entry.name,
         "revision": module.REVISION,

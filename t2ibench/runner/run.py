@@ -12,9 +12,10 @@ from typing import Any
 from t2ibench.core import environment, files, records
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.plugins import Entry
+from t2ibench.data.dataset import Dataset
 from t2ibench.runner.generate import BATCH, cost_of, generate, locked, samples_by_group
 from t2ibench.runner.journal import Store
-from t2ibench.runner.methods import entry_of, method_maker
+from t2ibench.runner.methods import broken, entry_of, method_maker
 from t2ibench.runner.plan import Plan, prepare
 from t2ibench.runner.record import assemble, coverage, plugins_of, recorded
 from t2ibench.runner.suite import Suite
@@ -61,6 +62,11 @@ class CellResult:
     fresh: bool
     seconds: float
 
+    @property
+    def failed(self) -> bool:
+        """Whether the cell has no image that can be scored."""
+        return self.record["counts"]["ok"] == 0
+
 
 def run(suite: Suite, options: RunOptions) -> Iterator[CellResult]:
     """Run every cell of a suite, track by track and baselines first, and yield each result as soon as it is there.
@@ -86,11 +92,21 @@ def run(suite: Suite, options: RunOptions) -> Iterator[CellResult]:
 def maker_of(plan: Plan, entry: Entry, seed: int) -> Maker:
     """The method or baseline that makes the images of an entry."""
     if entry.kind == "method":
-        return method_maker(entry, plan.track, plan.suite.name, plan.device, plan.data)
+        return _method(plan, entry, plan.data)
     of = str(entry.settings.get("of", "real"))
-    maker = None if of == "real" else method_maker(entry_of(plan.suite, of), plan.track, plan.suite.name, plan.device)
+    maker = None if of == "real" else _method(plan, entry_of(plan.suite, of))
     assert plan.of_track.baseline is not None  # the track has this baseline
     return plan.of_track.baseline(entry.name, maker, plan.asked, seed)
+
+
+def _method(plan: Plan, entry: Entry, data: Dataset | None = None) -> Maker:
+    """A method that is ready; one that cannot be prepared fails in every sample, so that the other methods run."""
+    try:
+        return method_maker(entry, plan.track, plan.suite.name, plan.device, data)
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        return broken(entry, plan.suite.name, error)
 
 
 def run_cell(plan: Plan, entry: Entry, seed: int, options: RunOptions, columns: Collection[str] = ()) -> CellResult:
