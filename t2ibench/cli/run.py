@@ -6,12 +6,16 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich import box
 from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
 
 from t2ibench.cli.console import out as stdout
 from t2ibench.cli.console import print_json, say
@@ -19,7 +23,8 @@ from t2ibench.cli.options import Batch, Device, Json, Out, Work
 from t2ibench.core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
-    from t2ibench.runner.run import CellResult
+    from t2ibench.runner.run import CellResult, RunOptions
+    from t2ibench.runner.suite import Suite
 
 
 class Format(StrEnum):
@@ -40,6 +45,9 @@ def run(
         list[str] | None,
         typer.Option(help="Make the cells of this method anew, its images too. Repeat it for more.", metavar="METHOD"),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything that can be checked before the first image, and stop.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Generate, score and record every cell of a suite, then show its leaderboard.
@@ -55,6 +63,8 @@ def run(
 
     options = RunOptions(out=out, work=work, batch=batch, device=device, replace=replace, again=tuple(again or ()))
     wanted, started = load(suite), time.perf_counter()
+    if dry_run:
+        raise typer.Exit(show_preflight(wanted, options, json))
     say(f"[bold]{escape(wanted.name)}[/] {escape(wanted.title)}")
     cells = []
     for cell in run_cells(wanted, options):
@@ -80,6 +90,28 @@ def run(
     )
     print(how_to_open(write_pages(rows, audits, [work], folder / PAGES)))
     _end(cells)
+
+
+def show_preflight(suite: Suite, options: RunOptions, json: bool) -> int:
+    """Print what `preflight` finds: a line a cell and a metric. Returns 2 if something has to be mended, else 0."""
+    from t2ibench.runner.run import planned, preflight
+
+    lines = list(preflight(planned(suite, options), options))
+    if json:
+        print_json([asdict(line) for line in lines])
+    else:
+        table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False)
+        for title in ("track", "cell or metric", "state", "images"):
+            table.add_column(title, justify="right" if title == "images" else "left")
+        for line in lines:
+            state = Text(line.problem, "bold red") if line.problem else Text(line.state)
+            table.add_row(line.track, line.what, state, f"{line.images:,}" if line.images else "")
+        stdout().print(table)
+        images, problems = sum(line.images for line in lines), sum(bool(line.problem) for line in lines)
+        stdout().print(
+            f"{images:,} images to make; {problems} to mend first" if problems else f"{images:,} images to make"
+        )
+    return 2 if any(line.problem for line in lines) else 0
 
 
 def _end(cells: Sequence[CellResult]) -> None:

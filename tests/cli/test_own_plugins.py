@@ -121,10 +121,12 @@ def test_all_four_kinds_of_plugin_from_the_run_to_the_report(greys, t2ibench, tm
     assert board["track"] == "brighten"
     chosen = t2ibench("table", "results", "--columns", "brightness", "--format", "markdown").stdout
     assert "how bright are the images?" in chosen
-    answer = t2ibench("report", "greys", "--out", "results", "--work", "work")
+    answer = t2ibench("report", "results", "--work", "work", "--out", "site")
     assert answer.returncode == 0, answer.stderr
-    [page] = [(tmp_path / path).read_text("utf-8") for path in answer.stdout.split() if path.endswith(".html")]
-    assert page.count("data:image/png") >= 2  # the gallery: an image of each method
+    pages = {path.name: path.read_text("utf-8") for path in (tmp_path / "site").glob("*.html")}
+    assert "brightness" in pages["board.greys.brighten.html"]
+    assert {"method.greys.adder.html", "method.greys.less.html", "samples.greys.brighten.html"} <= set(pages)
+    assert len(list((tmp_path / "site").rglob("*.webp"))) >= 2  # an image of each method
 
 
 @pytest.mark.parametrize(
