@@ -1,20 +1,27 @@
-"""README.md says what the code and the records say."""
+"""README.md and docs/ say what the code and the records say."""
 
 import json
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
+import torch
+
+from t2ibench.tracks.contract import TextToImage
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def test_the_board_is_the_one_of_the_committed_records_and_has_six_columns_at_most():
+@pytest.mark.parametrize("page", ["README.md", "docs/board.md"])
+def test_the_boards_are_those_of_the_committed_records_and_have_six_columns_at_most(page):
+    text = (ROOT / page).read_text("utf-8")
     [(command, shown)] = re.findall(
-        r"<!-- board: t2ibench (table results .*?) -->(.*?)<!-- end of board -->", README, re.S
+        r"<!-- board: t2ibench (table results .*?) -->(.*?)<!-- end of board -->", text, re.S
     )
     made = subprocess.run(
         [sys.executable, "-m", "t2ibench", *command.split()],
@@ -31,6 +38,27 @@ def test_the_board_is_the_one_of_the_committed_records_and_has_six_columns_at_mo
     assert len(re.findall(r"^- .*\?$", shown, re.M)) == sum(columns)  # what each answers
 
 
+def test_the_readme_is_read_in_one_go():
+    assert len(README.encode()) <= 8000
+
+
+def test_the_method_of_the_readme_makes_images():
+    [_, code, *_] = re.findall(r"```python\n(.*?)```", README, re.S)
+    assert len(code.splitlines()) <= 30
+    module = types.ModuleType("noise")
+    sys.modules["noise"] = module  # where dataclasses look for the types of fields
+    try:
+        exec(code, module.__dict__)
+        method = module.Method(module.Config(side=8), None)
+        first, second = (TextToImage("anything", seed) for seed in (1, 2))
+        images = method.text_to_image([first, second])
+        assert (images.dtype, tuple(images.shape)) == (torch.uint8, (2, 3, 8, 8))
+        assert torch.equal(images[1:], method.text_to_image([second]))
+        assert not torch.equal(images[0], images[1])
+    finally:
+        del sys.modules["noise"]
+
+
 def test_the_table_of_adaptations_is_that_of_its_record():
     """docs/adapt.md, of the adaptations that the package has."""
     rows = {row["target"]: row for row in json.loads((ROOT / "results/studies/stylegan_nada.json").read_text("utf-8"))}
@@ -42,9 +70,10 @@ def test_the_table_of_adaptations_is_that_of_its_record():
         assert (distance, diversity) == (f"{row['of_unadapted']:.2f}", f"{row['diversity']:.2f}")
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
-def test_every_link_leads_somewhere(target):
-    assert target.startswith("https://") or (ROOT / target).exists()
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page):
+    targets = set(re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text("utf-8")))
+    assert not [target for target in targets if not target.startswith("http") and not (page.parent / target).exists()]
 
 
 def test_every_command_exists():
@@ -53,4 +82,6 @@ def test_every_command_exists():
     from t2ibench.cli import app
 
     verbs = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    assert {verb for verb in re.findall(r"^\$ t2ibench (\w+)", README, re.M)} <= set(verbs)
+    named = {verb for page in PAGES for verb in re.findall(r"^\$ t2ibench (\w+)", page.read_text("utf-8"), re.M)}
+    assert named
+    assert named <= set(verbs)

@@ -130,6 +130,7 @@ def table(
     ] = Path("runs"),
     format: Annotated[Format, typer.Option("--format", "-f", help="How to write it.")] = Format.terminal,
     suite: Annotated[str | None, typer.Option(help="Only the boards of this suite.")] = None,
+    track: Annotated[str | None, typer.Option(help="Only the boards of this track.")] = None,
     columns: Annotated[
         str | None, typer.Option(help="Only these, in this order, separated by commas, and what each of them answers.")
     ] = None,
@@ -141,7 +142,11 @@ def table(
     from t2ibench.report import board, formats
     from t2ibench.report.audits import load as audits_of
 
-    boards = board.boards(_of_suite(records.load(folder), suite, folder), audits_of(folder))
+    rows = _of_suite(records.load(folder), suite, folder)
+    tracks = {record["track"] for record in rows}
+    if track is not None and track not in tracks:
+        raise UserError(f"--track: {folder} holds no record of the track {track!r}{did_you_mean(track, tracks)}")
+    boards = board.boards([record for record in rows if track in (None, record["track"])], audits_of(folder))
     if columns is not None:
         names = list(dict.fromkeys(id.strip() for id in columns.split(",")))
         if everything:

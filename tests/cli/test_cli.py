@@ -315,3 +315,12 @@ def test_the_part_called_as_the_module_is_trained_where_none_is_named():
     assert part_of("net", module, "encoder") == "encoder"
     with pytest.raises(UserError, match="--variant is missing"):
         part_of("other", module, None)
+
+
+def test_a_table_of_one_track_has_its_board_alone(t2ibench):
+    results = str(Path(__file__).parents[2] / "results")
+    boards = json.loads(t2ibench("table", results, "--track", "edit", "--json").stdout)
+    assert [board["track"] for board in boards] == ["edit"]
+    answer = t2ibench("table", results, "--track", "edits")
+    assert answer.returncode == 2
+    assert "holds no record of the track 'edits', did you mean 'edit'" in answer.stderr
