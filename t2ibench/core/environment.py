@@ -5,7 +5,6 @@ import functools
 import importlib.metadata
 import os
 import platform
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -95,13 +94,20 @@ def reset_peak_memory(device: str = "cpu") -> None:
         sys.modules["torch"].cuda.reset_peak_memory_stats(device)
 
 
-def peak_memory(device: str = "cpu") -> int:
-    """The most memory this process has held since the reset, in bytes: that of the GPU if the device is one."""
+def peak_memory(device: str = "cpu") -> int | None:
+    """The most memory this process has held since the reset, in bytes: that of the GPU if the device is one.
+
+    None where the system does not say it.
+    """
     if device.startswith("cuda"):
         return int(sys.modules["torch"].cuda.max_memory_allocated(device))
     with contextlib.suppress(OSError, StopIteration):
         lines = Path("/proc/self/status").read_text("utf-8").splitlines()
         return 1024 * int(next(line for line in lines if line.startswith("VmHWM:")).split()[1])
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return None
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

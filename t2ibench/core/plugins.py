@@ -33,12 +33,28 @@ KINDS = ("methods", "metrics", "datasets")
 C = TypeVar("C")  # a contract
 
 
+def folder_of(kind: str) -> Path:
+    """The folder of our plug-ins of a kind: `t2ibench/<kind>`, a link in a checkout.
+
+    A system without symbolic links checks a link out as a small file; then it is the folder beside the package. Raises
+    UserError if neither is there.
+    """
+    package = Path(__file__).parent.parent
+    for folder in (package / kind, package.parent / kind):
+        if folder.is_dir():
+            return folder
+    raise UserError(
+        f"{package / kind} is no folder, nor is {package.parent / kind}: expected our plug-ins in one of them: install "
+        f"the package, or check it out whole"
+    )
+
+
 def find(kind: str) -> dict[str, Path | None]:
     """Every plug-in of a kind, sorted by name, with the file where its code begins.
 
     The file is None for a plug-in of another package.
     """
-    folder = Path(__file__).parent.parent / kind
+    folder = folder_of(kind)
     paths: dict[str, Path | None] = {path.stem: path for path in folder.glob("*.py")}
     paths |= {path.parent.name: path for path in folder.glob("*/__init__.py")}
     paths |= {
