@@ -5,6 +5,7 @@ Every number in it has an interval, a count and a protocol. A number that cannot
 
 import hashlib
 import json
+import logging
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,7 +14,9 @@ from typing import Any, Literal
 
 from t2ibench.core.errors import UserError
 from t2ibench.core.files import write_whole
+from t2ibench.core.order import natural
 
+log = logging.getLogger(__name__)
 SCHEMA = 2
 REQUIRED: dict[str, type | tuple[type, ...]] = {
     "schema": int,
@@ -52,6 +55,7 @@ EARLIER: Mapping[int, Mapping[str, Any]] = {
 }  # what a record of an earlier schema lacks, and what it reads as
 COUNTS = ("requested", "generated", "ok", "black", "nan", "failed")
 VALUE = ("value", "ci", "n", "better", "protocol", "protocol_id", "interval", "metric")
+CELL = ("suite", "track", "method", "seed")  # what names a cell
 VARYING = ("environment", "code", "cost", "sha256")  # what differs between two runs of the same cell
 
 
@@ -225,17 +229,33 @@ def read_sealed(path: Path, kind: str) -> dict[str, Any]:
 
 
 def load(folder: Path) -> list[dict[str, Any]]:
-    """Every record in an output folder, in a `records` folder or in one file, in the order of the paths."""
+    """Every record in an output folder, in a `records` folder or in one file, in the natural order of the paths.
+
+    Hidden files and folders are passed over. A copy of a record counts once. Raises UserError for two records of one
+    cell (suite, track, method and seed) that differ: their mean would pass for one over two seeds.
+    """
     if not folder.exists():
         raise UserError(f"{folder} is missing: give a folder that `t2ibench run` wrote (its --out)")
-    paths = (
-        [folder]
-        if folder.is_file()
-        else sorted((folder / "records" if (folder / "records").is_dir() else folder).rglob("*.json"))
-    )
+    root = folder / "records" if (folder / "records").is_dir() else folder
+    names = [path.relative_to(root).as_posix() for path in root.rglob("*.json")]
+    shown = [name for name in names if not any(part.startswith(".") for part in name.split("/"))]
+    paths = [folder] if folder.is_file() else [root / name for name in sorted(shown, key=natural)]
     if not paths:
         raise UserError(f"{folder} holds no record: run a suite first, `t2ibench run --out {folder}`")
-    return [read(path) for path in paths]
+    cells: dict[tuple[Any, ...], tuple[Path, dict[str, Any]]] = {}
+    for path in paths:
+        record = read(path)
+        key = tuple(record[name] for name in CELL)
+        first, other = cells.setdefault(key, (path, record))
+        if other is record:
+            continue
+        if comparable(other) != comparable(record):
+            raise UserError(
+                f"{first} and {path} are two records of one cell ({', '.join(map(str, key))}): move one of them out of "
+                f"the folder"
+            )
+        log.warning("%s is a copy of %s and counts once", path, first)
+    return [record for _, record in cells.values()]
 
 
 def difference(old: Any, new: Any, at: str = "") -> str | None:
