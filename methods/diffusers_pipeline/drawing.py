@@ -66,6 +66,13 @@ def one_pass(
         except torch.OutOfMemoryError as error:
             what = f"{len(rows)} images at once do not fit into the memory of {device}"
             raise UserError(f"diffusers_pipeline: {what}: use a smaller pass_size, or dtype: float16") from error
+        except (TypeError, AttributeError, IndexError, KeyError) as error:
+            given = ", ".join(f"{name}: {value!r}" for name, value in call.items()) or "no settings"
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(
+                f"diffusers_pipeline: {type(pipeline).__name__} cannot draw with {given} ({type(error).__name__}: "
+                f"{reason}): is one of another type, or out of range?"
+            ) from error
     images: Any = getattr(output, "images", None)
     shape = np.shape(images)
     if images is None or len(shape) != 4 or (shape[0], shape[3]) != (len(rows), 3):

@@ -26,6 +26,7 @@ OURS = (
     "return_dict",
     "strength",
 )
+DISTILLED = ("LCMScheduler", "TCDScheduler")  # few steps of a distilled model, on the noise schedule of its teacher
 
 
 def load(place: Place, config: Config, lora: Place | None, device: torch.device) -> Any:
@@ -45,6 +46,7 @@ def load(place: Place, config: Config, lora: Place | None, device: torch.device)
         pipeline = read(place, lambda: diffusers.DiffusionPipeline.from_pretrained(place.path, **options, **parts))
     if config.scheduler or config.scheduler_settings:
         pipeline.scheduler = scheduler(pipeline, config.scheduler, config.scheduler_settings)
+    _older_parts(pipeline)
     if lora is not None:
         add_lora(pipeline, lora, config)
     pipeline.set_progress_bar_config(disable=True)
@@ -64,11 +66,24 @@ def _older_names() -> Iterator[None]:
         yield
 
 
+def _older_parts(pipeline: Any) -> None:
+    """Gives a text encoder of transformers 5 the name `text_model`, by which diffusers reaches its last norm.
+
+    Without it `clip_skip` ends in an AttributeError. It is a second name and no second part, so nothing is saved twice.
+    """
+    encoder = pipeline.components.get("text_encoder")
+    if hasattr(encoder, "final_layer_norm") and not hasattr(encoder, "text_model"):
+        object.__setattr__(encoder, "text_model", encoder)
+
+
 def scheduler(pipeline: Any, name: str, settings: Mapping[str, Any]) -> Any:
     """A scheduler with the noise schedule of the pipeline's scheduler.
 
     name: its class; "": the class of the pipeline's scheduler.
     settings: what differs from the pipeline's scheduler.
+
+    A class fits if diffusers lists it as compatible, or if its guides put it in the place of such a scheduler (LCM,
+    TCD).
 
     Raises UserError for a class that does not fit the pipeline, or a setting that it does not have.
     """
@@ -79,8 +94,14 @@ def scheduler(pipeline: Any, name: str, settings: Mapping[str, Any]) -> Any:
         raise UserError(f"diffusers_pipeline: {type(pipeline).__name__} has no scheduler: take `scheduler` out")
     cls: Any = getattr(diffusers, name, None) if name else type(present)
     fitting = {fit.__name__: fit for fit in getattr(present, "compatibles", [])}
+    alike = {kind.name for kind in diffusers.schedulers.KarrasDiffusionSchedulers} | set(DISTILLED)
+    if type(present).__name__ in alike:
+        fitting |= {kind: getattr(diffusers, kind) for kind in DISTILLED}
     if not inspect.isclass(cls) or not (
-        cls in fitting.values() or issubclass(cls, type(present)) or type(present).__name__ in _named(cls)
+        cls in fitting.values()
+        or issubclass(cls, type(present))
+        or type(present).__name__ in _named(cls)
+        or {cls.__name__, type(present).__name__} <= alike
     ):
         raise UserError(
             f"diffusers_pipeline: no scheduler of {type(pipeline).__name__} is called "
