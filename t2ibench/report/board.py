@@ -239,7 +239,8 @@ def _chosen(whole: Board, names: Sequence[str]) -> Board:
 
 def question(column: Column) -> str:
     """The question that the numbers of a column answer, in the words of its metric; empty where it has none."""
-    return next((text for ids, text in plugins.questions(column.group).items() if fnmatchcase(column.id, ids)), "")
+    id = column.id.partition("@")[0]  # behind it stands the name that a suite gave the metric
+    return next((text for ids, text in plugins.questions(column.group).items() if fnmatchcase(id, ids)), "")
 
 
 def decimals_of(half: float) -> int:

@@ -7,11 +7,14 @@ the nearest known key. An entry of `methods`, `baselines` or `metrics` is a name
 
 - `as:` is its name on the board. Two entries of one method need different names.
 - `tracks:` lists the tracks it runs in. Without it, it runs in every track of the suite that it can run in.
+
+An entry of `metrics` may have `as:`, too, so that one metric stands on a board with two settings. The name stands
+behind the ids of its values: `{name: clip_score, as: b16, clip: …}` makes `clip_score@b16`.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +125,7 @@ def parse(content: Mapping[str, Any], name: str, title: str, where: str) -> Suit
         tracks=tuple(given.tracks),
         methods=methods,
         baselines=tuple(_baseline(entry, of, ids, f"{where}: baselines") for entry in baselines),
-        metrics=tuple(_plugin(entry, "metrics", f"{where}: metrics") for entry in given.metrics),
+        metrics=tuple(_metric(entry, f"{where}: metrics") for entry in given.metrics),
         seeds=tuple(given.seeds),
         reference=configure(Reference, given.reference, f"{where}: reference"),
         settings={
@@ -211,14 +214,26 @@ def _plugin(entry: Any, kind: str, where: str) -> Entry:
     return Entry(name, name, settings, "metric" if kind == "metrics" else "dataset")
 
 
+def _metric(entry: Any, where: str) -> Entry:
+    plugin = _plugin(entry, "metrics", where)
+    label, settings = _label(plugin.settings, plugin.name, where)
+    return replace(plugin, id=label, settings=settings)
+
+
+def _label(settings: Mapping[str, Any], name: str, where: str) -> tuple[str, dict[str, Any]]:
+    """The name that `as:` gives, or else `name`, and the other settings."""
+    label = str(settings.get("as", name))
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", label):
+        raise UserError(f"{where}: as: {label!r} cannot be a file name, use letters, digits, '.', '_', '+' and '-'")
+    return label, {key: value for key, value in settings.items() if key != "as"}
+
+
 def _method(entry: Any, known: Mapping[str, tuple[str, Mapping[str, Any]]], where: str) -> Entry:
     id, settings = _split(entry, where)
     if id not in known:
         raise UserError(f"{where}: no method is called {id!r}{did_you_mean(id, known)}")
     plugin, variant = known[id]
-    label = str(settings.pop("as", id))
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", label):
-        raise UserError(f"{where}: as: {label!r} cannot be a file name, use letters, digits, '.', '_', '+' and '-'")
+    label, settings = _label(settings, id, where)
     tracks = settings.pop("tracks", [])
     if not isinstance(tracks, list) or not all(isinstance(track, str) for track in tracks):
         raise UserError(f"{where}: {label}: tracks is {tracks!r}, expected a list of tracks")

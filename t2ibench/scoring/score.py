@@ -23,11 +23,14 @@ class Metric:
     name: name of the plug-in.
     plugin: the plug-in.
     config: its settings, an instance of `plugin.Config`.
+    label: the name that the suite gives it with `as:`, which stands behind the ids of its values (`clip_score@b16`);
+        "" for none.
     """
 
     name: str
     plugin: MetricPlugin
     config: Any
+    label: str = ""
 
     @property
     def tracks(self) -> Sequence[str]:
@@ -40,7 +43,17 @@ class Metric:
 
     @property
     def identity(self) -> dict[str, Any]:
-        return {"name": self.name, "revision": self.plugin.REVISION, **self.settings}
+        named = {"as": self.label} if self.label else {}
+        return {"name": self.name, "revision": self.plugin.REVISION, **self.settings, **named}
+
+    @property
+    def title(self) -> str:
+        """What it is called where each metric of a suite has one entry."""
+        return self.label or self.name
+
+    def value_id(self, id: str) -> str:
+        """The id of one of its values in a record."""
+        return f"{id}@{self.label}" if self.label else id
 
     def prompts(self, train: Split, reference: Split) -> list[Prompt]:
         """The prompts that this metric needs in addition to the captions of the suite."""
@@ -52,8 +65,8 @@ def metrics_of(entries: Sequence[Entry], where: str) -> list[Metric]:
     metrics = []
     for entry in entries:
         plugin = load_metric(entry.name)
-        config = settings.configure(plugin.Config, entry.settings, f"{where}: {entry.name}")
-        metrics.append(Metric(entry.name, plugin, config))
+        config = settings.configure(plugin.Config, entry.settings, f"{where}: {entry.id}")
+        metrics.append(Metric(entry.name, plugin, config, entry.id if entry.id != entry.name else ""))
     return metrics
 
 
@@ -91,13 +104,17 @@ def score(evidence: Evidence, metrics: Sequence[Metric], *, partial: bool) -> Sc
             estimates = estimates_of(metric, evidence)
         except (UserError, ValueError) as error:
             if not partial:
-                raise UserError(f"{metric.name}: {error}") from error
-            scores.unscored[metric.name] = str(error)
+                raise UserError(f"{metric.title}: {error}") from error
+            scores.unscored[metric.title] = str(error)
             continue
-        if twice := sorted(set(estimates) & set(scores.values)):
-            raise UserError(f"{metric.name}: another metric of the suite also makes {twice[0]!r}: take one of them out")
-        scores.values |= {name: estimate.to_json(metric.name) for name, estimate in estimates.items()}
-        scores.seconds[metric.name] = round(time.perf_counter() - started, 3)
+        values = {metric.value_id(id): estimate.to_json(metric.name) for id, estimate in estimates.items()}
+        if twice := sorted(set(values) & set(scores.values)):
+            raise UserError(
+                f"{metric.title}: another metric of the suite also makes {twice[0]!r}: give one of them another name "
+                f"with `as:`"
+            )
+        scores.values |= values
+        scores.seconds[metric.title] = round(time.perf_counter() - started, 3)
     return scores
 
 
