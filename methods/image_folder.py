@@ -3,12 +3,13 @@
     root/metadata.jsonl     {"file_name": "0001.png", "text": "a red bird", "seed": 17} a line; `seed` may be left out
     root/0001.png
 
-`t2ibench prompts SUITE` writes such a file for every image that a suite asks for. If the lines of a text have no seed,
-the request's seed chooses among their images. A request without an image is a failed sample, and counted as one. Images
-are taken as they are.
+`t2ibench prompts SUITE` writes such a file for every image that a suite asks for; metadata.csv or .parquet, or a text
+file beside each image (`0001.txt`), do as well (`t2ibench.data.texts`). An image with several texts answers each of
+them. If the lines of a text have no seed, the request's seed chooses among their images. A request without an image is
+a failed sample, and counted as one. Images keep their size.
 """
 
-import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,10 @@ from torch import Tensor
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import read_image
 from t2ibench.core.records import digest
+from t2ibench.data import texts
+from t2ibench.data.listing import image_files
 from t2ibench.data.pixel_hashes import pixel_hashes
+from t2ibench.data.texts import Row
 from t2ibench.networks.models import Models
 from t2ibench.tracks.contract import TextToImage
 
@@ -35,7 +39,9 @@ class Method:
     """Looks images up. The record holds the hash of their pixels, texts and seeds in place of a network's weights."""
 
     def __init__(self, config: Config, models: Models) -> None:
-        """Raises UserError for a folder without metadata.jsonl, a line that is wrong, or an image that is missing."""
+        """Raises UserError for a folder without texts, a line that is wrong, an image that is missing, or two images
+        that answer the same text with the same seed.
+        """
         self.trained_on = config.trained_on
         self.by_seed: dict[tuple[str, int], Path] = {}
         self.by_text: dict[str, list[Path]] = {}
@@ -45,8 +51,11 @@ class Method:
         for path, text, seed in rows:
             if seed is None:
                 self.by_text.setdefault(text, []).append(path)
-            else:
-                self.by_seed[text, seed] = path
+            elif self.by_seed.setdefault((text, seed), path) != path:
+                raise UserError(
+                    f"{config.root}: {self.by_seed[text, seed].name} and {path.name} both answer {text!r} with seed "
+                    f"{seed}: take one of them out"
+                )
         models.used[f"images of {config.root.name}"] = {
             "sha256": content,
             "data": config.trained_on,
@@ -65,28 +74,41 @@ class Method:
 
     def find(self, request: TextToImage) -> Path:
         """The image that answers a request."""
-        if (path := self.by_seed.get((request.prompt, request.seed))) is not None:
+        text = request.prompt.strip()
+        if (path := self.by_seed.get((text, request.seed))) is not None:
             return path
-        if not (paths := self.by_text.get(request.prompt)):
+        if not (paths := self.by_text.get(text)):
             raise ValueError(f"no image answers {request.prompt!r} with seed {request.seed}")
         return paths[request.seed % len(paths)]
 
 
 def lines(root: Path) -> list[tuple[Path, str, int | None]]:
-    """Every line of metadata.jsonl as (image, text, seed), in order; the seed may be None."""
-    path = root / "metadata.jsonl"
-    if not path.is_file():
-        raise UserError(f"{path} is missing: expected a line for every image, as `t2ibench prompts SUITE` writes them")
-    rows: list[tuple[Path, str, int | None]] = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-        try:
-            row = json.loads(line)
-            image, text, seed = root / row["file_name"], str(row["text"]), row.get("seed")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f'{path}:{number}: expected {{"file_name": …, "text": …, "seed": …}} ({error})') from error
-        if not image.resolve().is_relative_to(root.resolve()):
-            raise UserError(f"{path}:{number}: {row['file_name']!r} leaves the folder")
-        if not image.is_file():
-            raise UserError(f"{path}:{number}: {image} is missing: make it, or take its line out")
-        rows.append((image, text, None if seed is None else int(seed)))
+    """Every text of every line as (image, text, seed), in the order of the lines; the seed may be None."""
+    if not root.is_dir():
+        raise UserError(f"{root} {'is no folder' if root.exists() else 'does not exist'}: expected a folder of images")
+    listing = image_files(root)
+    description = texts.described(listing) if listing.images or listing.others else None
+    if description is None:
+        raise UserError(
+            f"{root / 'metadata.jsonl'} is missing: expected a line for every image, as `t2ibench prompts SUITE` "
+            f"writes them"
+        )
+    images, rows = set(listing.images), []
+    for row in description.rows:
+        if row.file not in images:
+            raise UserError(f"{row.where}: {root / str(row.file)} is missing: make it, or take its line out")
+        rows += [(root / row.file, text, _seed(row)) for text in row.texts]
     return rows
+
+
+def _seed(row: Row) -> int | None:
+    """The seed of a line; None if it has none. Raises UserError for anything that is no whole number."""
+    value = row.more.get("seed")
+    if value is None or value == "":
+        return None
+    exact = isinstance(value, float) and value.is_integer() and abs(value) < 2**53  # larger floats have lost digits
+    if (isinstance(value, int) and not isinstance(value, bool)) or exact:
+        return int(value)
+    if isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]+\s*", value):
+        return int(value)
+    raise UserError(f"{row.where}: seed is {str(value)[:40]!r}, expected a whole number")

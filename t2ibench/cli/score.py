@@ -1,6 +1,7 @@
 """`score`: scores images that were made elsewhere, by the same evidence, metrics and checks as those of a method."""
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,10 +14,19 @@ from t2ibench.cli.console import out as stdout
 from t2ibench.cli.options import Device, Json
 
 
+class Turning(StrEnum):
+    turn = "turn"
+    ignore = "ignore"
+
+
 def score(
     folder: Annotated[Path, typer.Argument(help="A folder of images, or a .npz of them (arr_0).")],
     prompts: Annotated[
-        Path | None, typer.Option(help="Their texts: one a line, in the order of the file names; or metadata.jsonl.")
+        Path | None,
+        typer.Option(
+            help="Their texts: a file (.txt with a text a line, .jsonl, .json, .csv, .tsv, .parquet), or a folder of "
+            ".txt or metadata; joined by file name where it names files, else in the order of the file names."
+        ),
     ] = None,
     metrics: Annotated[
         str | None,
@@ -52,6 +62,15 @@ def score(
             min=1, help="Pixels a side to squash images to; else the data set's, or with --reference their own."
         ),
     ] = None,
+    exif: Annotated[
+        Turning, typer.Option(help="Turn photos as their EXIF orientation says, or not, as clean-fid and its peers.")
+    ] = Turning.ignore,
+    alpha: Annotated[
+        str,
+        typer.Option(
+            help="Transparent pixels: refuse; drop, as clean-fid; or a colour to lay them on (white, #808080)."
+        ),
+    ] = "refuse",
     out: Annotated[Path | None, typer.Option(help="Also write the record to this file.")] = None,
     device: Device = "cpu",
     json: Json = False,
@@ -69,6 +88,8 @@ def score(
         extractor=extractor,
         clip=clip,
         size=size,
+        exif=exif.value,
+        alpha=alpha,
         out=out,
         device=device,
     )

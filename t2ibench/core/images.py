@@ -7,13 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
-from t2ibench.core.errors import UserError
+from t2ibench.core.decode import SHOWN, Decoding, decoded
 
-MAX_PIXELS = 64_000_000  # larger files are refused before they are decoded
-READING = "rgb-1"  # how a file becomes pixels; raised when the same file becomes other pixels
 BLACK = 2  # an image whose brightest channel value is at most this counts as black
 
 
@@ -32,22 +30,12 @@ def to_float(images: Tensor) -> Tensor:
     return images.float() / 127.5 - 1
 
 
-def read_image(path: Path) -> np.ndarray:
-    """An image file as RGB uint8 [H, W, 3].
+def read_image(path: Path, decoding: Decoding = SHOWN) -> np.ndarray:
+    """An image file as RGB uint8 [H, W, 3]; `t2ibench.core.decode` says by which rules.
 
-    Raises UserError for a file that is missing, too large, cut short or not an image.
+    Raises UserError for a file that is missing, too large, cut short, not an image, or one that the rules refuse.
     """
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise UserError(
-                    f"{path}: {image.width}x{image.height} pixels, at most {MAX_PIXELS:,} are read: scale it down"
-                )
-            return np.asarray(image.convert("RGB"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: cannot be read as an image ({error}): replace the file") from error
+    return decoded(path, decoding).pixels
 
 
 def encode_png(image: np.ndarray) -> bytes:

@@ -1,6 +1,7 @@
-"""Folders and archives of images. The pixels are read only when they are needed."""
+"""Folders, archives and arrays of images that somebody gives. Pixels of files are read only when they are needed."""
 
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,14 +12,16 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from t2ibench.core.decode import DROPPED, LAID, NOT_TURNED, PEERS, SHOWN, TURNED, Decoding, rgb
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import pixel_hash, read_image
+from t2ibench.data.listing import image_files, no_image
 from t2ibench.data.pixel_hashes import Pixels, pixel_hashes
-from t2ibench.data.stores import ArrayImages, ImageStore
+from t2ibench.data.stores import ArrayImages, ImageStore, SeveralSizes, chosen
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+ANOTHER_SIZE = "another size"
 STATISTICS = (".npz", ".pt", ".pth")
-Images = str | Path | np.ndarray | Tensor
+Images = str | Path | np.ndarray | Tensor | Sequence[Image.Image] | Sequence[np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -27,23 +30,26 @@ class Files:
 
     paths: the files.
     size: pixels a side, to which the images are resized; None leaves them as they are.
+    decoding: the rules of reading.
     """
 
     paths: Sequence[Path]
     size: int | None
+    decoding: Decoding = SHOWN
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        images = [self._read(self.paths[int(index)]) for index in indices]
+        """Raises SeveralSizes, which holds the images, if one has another size than the first file."""
+        images = [self._read(int(index)) for index in indices]
         for index, image in zip(indices, images, strict=True):
             if image.shape != self._shape:
                 (height, width), (other, wide) = self._shape[1:], image.shape[1:]
-                path = self.paths[int(index)]
-                raise UserError(
-                    f"{path} is {wide}x{other}, {self.paths[0]} {width}x{height}: bring them to one size, or give a "
-                    f"size"
+                raise SeveralSizes(
+                    f"{self.paths[int(index)]} is {wide}x{other}, {self.paths[0]} {width}x{height}: bring them to one "
+                    f"size, or give a size",
+                    images,
                 )
         return np.stack(images)
 
@@ -54,13 +60,24 @@ class Files:
         """Whether `read` resizes any of the images at `rows`."""
         return any(map(self._resizes, self._pixels(rows)))
 
+    def rules(self) -> dict[str, int]:
+        """How many images met which rules of reading (`turned`, `16 bits` …), and how many have `another size` than the
+        first and stay as they are.
+        """
+        images = self._pixels(None)
+        counts = Counter(rule for image in images for rule in image.rules)
+        if self.size is None:
+            counts[ANOTHER_SIZE] = sum((i.width, i.height) != (images[0].width, images[0].height) for i in images)
+        return {rule: count for rule, count in sorted(counts.items()) if count}
+
     def _resizes(self, image: Pixels) -> bool:
         return bool(self.size) and (image.width, image.height) != (self.size, self.size)
 
     def _pixels(self, rows: Sequence[int] | None) -> list[Pixels]:
         wanted = list(range(len(self)) if rows is None else rows)
         todo = [row for row in dict.fromkeys(wanted) if row not in self._known]
-        self._known.update(zip(todo, pixel_hashes([self.paths[row] for row in todo]), strict=True))
+        hashes = pixel_hashes([self.paths[row] for row in todo], self.decoding)
+        self._known.update(zip(todo, hashes, strict=True))
         return [self._known[row] for row in wanted]
 
     @cached_property
@@ -70,52 +87,116 @@ class Files:
 
     @cached_property
     def _shape(self) -> tuple[int, ...]:
-        return (3, self.size, self.size) if self.size else self._read(self.paths[0]).shape
+        return (3, self.size, self.size) if self.size else self._read(0).shape
 
-    def _read(self, path: Path) -> np.ndarray:
-        pixels = read_image(path)
+    def _read(self, index: int) -> np.ndarray:
+        pixels = read_image(self.paths[index], self.decoding)
         if self.size and pixels.shape[:2] != (self.size, self.size):
             pixels = np.asarray(Image.fromarray(pixels).resize((self.size, self.size), Image.Resampling.BICUBIC))
         return pixels.transpose(2, 0, 1)
 
 
+@dataclass(frozen=True)
+class ListedImages:
+    """Images in memory, each uint8 [3, H, W] of its own size."""
+
+    images: Sequence[np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Raises SeveralSizes, which holds the images, if they differ in size."""
+        images = [self.images[int(index)] for index in indices]
+        for row, image in enumerate(images):
+            if image.shape != images[0].shape:
+                size, first = (f"{width}x{height}" for _, height, width in (image.shape, images[0].shape))
+                raise SeveralSizes(f"image {int(indices[row])} is {size}, image {int(indices[0])} {first}", images)
+        return np.stack(images)
+
+    def digests(self, rows: Sequence[int] | None = None) -> Sequence[str]:
+        return chosen(self._digests, rows)
+
+    @cached_property
+    def _digests(self) -> list[str]:
+        return [pixel_hash(image) for image in self.images]
+
+
 def reading_of(store: ImageStore) -> dict[str, Any]:
     """How the files of a store become pixels, where that changes the pixels; empty where it does not.
 
-    A protocol names it: images that were squashed to another size do not compare with the same images as they are.
+    A protocol names it: images that were squashed to another size, turned, or laid on a colour do not compare with the
+    same images as they are.
     """
-    return {"size": store.size, "filter": "bicubic"} if isinstance(store, Files) and store.resized() else {}
+    if not isinstance(store, Files):
+        return {}
+    met = store.rules()
+    read: dict[str, Any] = {}
+    if store.resized():
+        read |= {"size": store.size, "filter": "bicubic"}
+    if {TURNED, NOT_TURNED} & set(met):
+        read["exif"] = store.decoding.exif
+    if any(rule == DROPPED or rule.startswith(LAID) for rule in met):
+        read["alpha"] = store.decoding.alpha
+    return read
 
 
-def store_of(images: Images, size: int | None) -> tuple[str, list[str], ImageStore]:
+def store_of(images: Images, size: int | None, decoding: Decoding = PEERS) -> tuple[str, list[str], ImageStore]:
     """The name of a set of images, the names of its images, and their pixels.
 
-    images: a folder, an .npz file, or an array or tensor uint8 [N, 3, H, W]. Images on disk stay there until needed.
+    images: a folder, an .npz file, an array or tensor uint8 [N, 3, H, W] or [N, H, W, 3], or a list of PIL images or
+        of such arrays of one image each. Images on disk stay there until needed.
     size: as for `Files`; only a folder uses it.
+    decoding: how files and PIL images are read; a folder is read as the peers of FID read it.
 
     Raises UserError if there are no images, or if they have another type or shape.
     """
     if isinstance(images, str | Path):
         path = Path(images)
         if path.suffix == ".npz" and path.is_file():
-            array = mapped(path)
-        elif path.is_dir():
-            paths = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-            if not paths:
-                raise UserError(f"{path}: no image found ({', '.join(SUFFIXES)})")
-            return path.name, [file.relative_to(path).as_posix() for file in paths], Files(paths, size)
-        else:
-            raise UserError(
-                f"{path} is no folder of images, nor a file of them or of statistics ({', '.join(STATISTICS)})"
-            )
-        name = path.name
-    else:
-        array, name = images.cpu().numpy() if isinstance(images, Tensor) else images, "array"
+            return path.name, *_of_array(mapped(path), path.name)
+        if path.is_dir():
+            listing = image_files(path)
+            if not listing.images:
+                raise no_image(listing)
+            return path.name, listing.images, Files(listing.paths, size, decoding)
+        what = f"is no folder of images, nor a file of them or of statistics ({', '.join(STATISTICS)})"
+        raise UserError(f"{path} {what}" if path.exists() else f"{path} does not exist")
+    if isinstance(images, np.ndarray | Tensor):
+        return "array", *_of_array(images.cpu().numpy() if isinstance(images, Tensor) else images, "array")
+    listed = [_of_one(image, f"image {row}", decoding) for row, image in enumerate(images)]  # type: ignore[arg-type]
+    if not listed:
+        raise UserError("the list of images is empty")
+    return "list", _rows(len(listed)), ListedImages(listed)
+
+
+def _of_array(array: np.ndarray, name: str) -> tuple[list[str], ImageStore]:
+    if array.ndim == 4 and array.shape[1] != 3 and array.shape[3] == 3:
+        array = array.transpose(0, 3, 1, 2)
     if array.dtype != np.uint8 or array.ndim != 4 or array.shape[1] != 3 or not len(array):
+        todo = ": round them to 0 to 255" if array.dtype.kind == "f" else ""
         raise UserError(
-            f"{name}: images are {array.dtype} {list(array.shape)}, expected uint8 [N, 3, H, W]: round them to 0 to 255"
+            f"{name}: images are {array.dtype} {list(array.shape)}, expected uint8 [N, 3, H, W] or [N, H, W, 3]{todo}"
         )
-    return name, [f"{row:07}" for row in range(len(array))], ArrayImages(array, [pixel_hash(image) for image in array])
+    return _rows(len(array)), ArrayImages(array, [pixel_hash(image) for image in array])
+
+
+def _of_one(image: Image.Image | np.ndarray | Tensor, where: str, decoding: Decoding) -> np.ndarray:
+    """One image of a list as uint8 [3, H, W]."""
+    if isinstance(image, Image.Image):
+        try:
+            return rgb(image, where, decoding).pixels.transpose(2, 0, 1)
+        except (OSError, ValueError) as error:
+            raise UserError(f"{where}: cannot be read ({error})") from error
+    array = image.cpu().numpy() if isinstance(image, Tensor) else image
+    if not isinstance(array, np.ndarray):
+        raise UserError(f"{where}: found {type(image).__name__}, expected a PIL image or an array")
+    _, store = _of_array(array[None], where)
+    return store.read([0])[0]
+
+
+def _rows(count: int) -> list[str]:
+    return [f"{row:07}" for row in range(count)]
 
 
 def mapped(path: Path) -> np.ndarray:
@@ -150,19 +231,3 @@ def only_images(path: Path) -> bool:
     except (OSError, zipfile.BadZipFile):
         return False
     return "arr_0.npy" in names and "mu.npy" not in names
-
-
-def has_captions(folder: Path) -> bool:
-    """Whether texts come with the images: metadata, split folders, or a text file beside the first image."""
-    named = ("metadata.jsonl", "captions.jsonl", "metadata.csv", "train", "val", "test")
-    images = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    first = next(images, None)
-    return any((folder / name).exists() for name in named) or (first is not None and first.with_suffix(".txt").exists())
-
-
-def lines_of(path: Path) -> list[str]:
-    """The lines of a text file, without spaces around them. Raises UserError if it cannot be read."""
-    try:
-        return [line.strip() for line in path.read_text("utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({error})") from error

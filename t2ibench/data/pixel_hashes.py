@@ -4,6 +4,7 @@ A hash is taken once. It is kept in the cache with the size and the time of its 
 the two has changed.
 """
 
+import functools
 import hashlib
 import json
 import logging
@@ -14,9 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from t2ibench.core import cache
+from t2ibench.core.decode import READING, SHOWN, Decoding, decoded
 from t2ibench.core.errors import UserError
 from t2ibench.core.files import write_whole
-from t2ibench.core.images import READING, pixel_hash, read_image
+from t2ibench.core.images import pixel_hash
 from t2ibench.core.progress import track
 from t2ibench.core.records import digest
 
@@ -26,44 +28,52 @@ log = logging.getLogger(__name__)
 
 
 class Pixels(NamedTuple):
-    """What is known of the pixels of a file: their hash, `pixel_hash` of the RGB uint8, and the size of the image."""
+    """What is known of the pixels of a file: their hash, `pixel_hash` of the RGB uint8, the size of the image, and the
+    rules of reading that it met.
+    """
 
     sha256: str
     width: int
     height: int
+    rules: tuple[str, ...] = ()
 
 
-def pixel_hashes(paths: Sequence[Path]) -> list[Pixels]:
+def pixel_hashes(paths: Sequence[Path], decoding: Decoding = SHOWN) -> list[Pixels]:
     """The hash and the size of the decoded pixels of each file, before any resizing.
 
-    Raises UserError for a file that cannot be read as an image.
+    decoding: how the files are read. Raises UserError for a file that cannot be read as an image.
     """
     folders: dict[Path, list[Path]] = {}
     for path in paths:
         folders.setdefault(path.parent, []).append(path)
     known: dict[Path, Pixels] = {}
     for folder, members in folders.items():
-        known |= _of_folder(folder, members)
+        known |= _of_folder(folder, members, decoding)
     return [known[path] for path in paths]
 
 
-def _of_folder(folder: Path, paths: Sequence[Path]) -> dict[Path, Pixels]:
-    kept, states = _read(folder), {path: _state(path) for path in paths}
+def _of_folder(folder: Path, paths: Sequence[Path], decoding: Decoding) -> dict[Path, Pixels]:
+    sheet, states = _sheet(folder, decoding), {path: _state(path) for path in paths}
+    kept = _read(sheet)
     rows = {path: kept[path.name] for path in paths if path.name in kept}
-    known = {path: Pixels(*row[2:]) for path, row in rows.items() if row[:2] == states[path]}
+    known = {
+        path: Pixels(row[2], row[3], row[4], tuple(row[5])) for path, row in rows.items() if row[:2] == states[path]
+    }
     todo = [path for path in paths if path not in known]
     if not todo:
         return known
+    of = functools.partial(_pixels, decoding=decoding)
     with ThreadPoolExecutor(READERS) as pool:
-        made = dict(zip(todo, track(pool.map(_pixels, todo), f"hash {len(todo):,} images", len(todo)), strict=True))
+        made = dict(zip(todo, track(pool.map(of, todo), f"hash {len(todo):,} images", len(todo)), strict=True))
     now = time.time_ns()
-    _keep(folder, {path.name: [*states[path], *made[path]] for path in todo if now - states[path][1] > SETTLED})
+    _keep(sheet, {path.name: [*states[path], *made[path]] for path in todo if now - states[path][1] > SETTLED})
     return known | made
 
 
-def _pixels(path: Path) -> Pixels:
-    image = read_image(path).transpose(2, 0, 1)
-    return Pixels(pixel_hash(image), image.shape[2], image.shape[1])
+def _pixels(path: Path, decoding: Decoding) -> Pixels:
+    image = decoded(path, decoding)
+    height, width = image.pixels.shape[:2]
+    return Pixels(pixel_hash(image.pixels.transpose(2, 0, 1)), width, height, image.rules)
 
 
 def _state(path: Path) -> list[int]:
@@ -75,18 +85,18 @@ def _state(path: Path) -> list[int]:
     return [state.st_size, state.st_mtime_ns]
 
 
-def _sheet(folder: Path) -> Path:
+def _sheet(folder: Path, decoding: Decoding) -> Path:
     """The file of the kept hashes of a folder. Another way of reading pixels has other files."""
-    name = hashlib.sha256(f"{READING}\n{folder.resolve()}".encode()).hexdigest()[:32]
+    way = f"{READING} {decoding.exif} {decoding.alpha}"
+    name = hashlib.sha256(f"{way}\n{folder.resolve()}".encode()).hexdigest()[:32]
     return cache.home() / "pixels" / f"{name}.json"
 
 
-def _read(folder: Path) -> Mapping[str, list]:
-    """The kept rows of a folder: file name -> size, time, hash, width, height.
+def _read(path: Path) -> Mapping[str, list]:
+    """The rows that a file keeps: file name -> size, time, hash, width, height, rules.
 
-    Empty if there are none, or if their file is damaged.
+    Empty if there are none, or if the file is damaged.
     """
-    path = _sheet(folder)
     try:
         content = json.loads(path.read_text("utf-8"))
         if content["sha256"] != digest(content["rows"]):
@@ -100,12 +110,12 @@ def _read(folder: Path) -> Mapping[str, list]:
     return rows
 
 
-def _keep(folder: Path, rows: Mapping[str, list]) -> None:
+def _keep(sheet: Path, rows: Mapping[str, list]) -> None:
     """Add rows to those that are kept. A cache that cannot be written costs time, and nothing else."""
     if not rows:
         return
-    content = {**_read(folder), **rows}
+    content = {**_read(sheet), **rows}
     try:
-        write_whole(_sheet(folder), json.dumps({"rows": content, "sha256": digest(content)}).encode())
+        write_whole(sheet, json.dumps({"rows": content, "sha256": digest(content)}).encode())
     except UserError as error:
-        log.info("the hashes of the images of %s are not kept: %s", folder, error)
+        log.info("the hashes of images are not kept: %s", error)

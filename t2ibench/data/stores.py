@@ -6,6 +6,20 @@ from typing import Protocol
 
 import numpy as np
 
+from t2ibench.core.errors import UserError
+
+
+class SeveralSizes(UserError):
+    """The images that were asked for have several sizes, so no array holds them.
+
+    images: each uint8 [3, H, W], in the order in which they were asked for. Who can look at one image at a time takes
+        them from here; for everybody else this is an error.
+    """
+
+    def __init__(self, message: str, images: Sequence[np.ndarray]) -> None:
+        super().__init__(message)
+        self.images = images
+
 
 class ImageStore(Protocol):
     """Images whose pixels are read when they are needed, from a memory-mapped array or from files."""
@@ -13,7 +27,10 @@ class ImageStore(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """The images at `indices`: uint8 [B, 3, H, W]. Raises UserError naming the file that cannot be read."""
+        """The images at `indices`: uint8 [B, 3, H, W].
+
+        Raises UserError naming the file that cannot be read, and SeveralSizes for images that differ in size.
+        """
         ...
 
     def digests(self, rows: Sequence[int] | None = None) -> Sequence[str]:
@@ -77,6 +94,14 @@ class Joined:
 
     def digests(self, rows: Sequence[int] | None = None) -> Sequence[str]:
         return chosen([sha256 for store in self.stores for sha256 in store.digests()], rows)
+
+
+def each(store: ImageStore, indices: Sequence[int] | np.ndarray) -> Sequence[np.ndarray]:
+    """The images at `indices`, whatever their sizes: each uint8 [3, H, W]."""
+    try:
+        return list(store.read(indices))
+    except SeveralSizes as error:
+        return error.images
 
 
 class PartMasks(Protocol):

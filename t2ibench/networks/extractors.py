@@ -13,6 +13,7 @@ from torch import Tensor
 
 from t2ibench.core.images import to_float
 from t2ibench.core.progress import track
+from t2ibench.data.stores import SeveralSizes
 from t2ibench.networks.models import Models
 
 BATCH = 64  # the activations of more leave the processor's cache
@@ -109,15 +110,33 @@ def extract(
     batch: the largest number of images in a batch.
 
     Batches are of equal size as far as possible: a small last batch would run other kernels, which round differently.
+    Images of several sizes are looked at as they are, those of one size together: each is resized alone, as clean-fid
+    does it.
     """
     result: np.ndarray | None = None  # one array, filled in place: joining batches would take twice the memory
     batches = -(-len(rows) // batch)
     ends = [len(rows) * index // batches for index in range(batches + 1)] if batches else [0]
     for start, end in track(list(pairwise(ends)), what):
-        outputs = network(torch.from_numpy(np.ascontiguousarray(read(rows[start:end])))).float().cpu().numpy()
+        try:
+            outputs = _outputs(network, read(rows[start:end]))
+        except SeveralSizes as error:
+            outputs = _outputs_by_size(network, error.images)
         if result is None:
             result = np.empty((len(rows), *outputs.shape[1:]), np.float32)
         result[start:end] = outputs
     if result is None:
         raise ValueError(f"{what}: there is no image to look at")
     return result
+
+
+def _outputs(network: Callable[[Tensor], Tensor], images: np.ndarray) -> np.ndarray:
+    return network(torch.from_numpy(np.ascontiguousarray(images))).float().cpu().numpy()
+
+
+def _outputs_by_size(network: Callable[[Tensor], Tensor], images: Sequence[np.ndarray]) -> np.ndarray:
+    """The output of a network for each image, in their order, whatever their sizes."""
+    parts: dict[int, np.ndarray] = {}
+    for shape in dict.fromkeys(image.shape for image in images):
+        rows = [row for row, image in enumerate(images) if image.shape == shape]
+        parts |= dict(zip(rows, _outputs(network, np.stack([images[row] for row in rows])), strict=True))
+    return np.stack([parts[row] for row in range(len(images))])

@@ -45,7 +45,7 @@ def assemble(
     code: the revision and the source of each plug-in that the cell uses (`plugins_of`).
     maker: the method or baseline that made the images.
     judges: the networks that scored, by name, with what their cards say.
-    facts: what is noted of the data set and the prompts.
+    facts: what is noted of the data set and the prompts; further notes stand in it under `facts`.
     columns: the columns of the suite's board.
     outcomes: what became of every sample.
     cost: what the maker spent besides the images.
@@ -70,6 +70,7 @@ def assemble(
             "trained_on": list(maker.trained_on),
             "judges": {name: dict(entry) for name, entry in judges.items()},
             "judge_overlap": judge_overlap(scores.values, maker.weights, judges),
+            "facts": {},
             **facts,
             "counts": counts,
             "coverage": coverage(outcomes),
@@ -91,7 +92,6 @@ def assemble(
                 "scoring_seconds": scores.seconds,
                 **cost,
             },
-            "facts": {},
         }
     )
 

@@ -1,17 +1,20 @@
 """Scores images that were made elsewhere, by the same evidence, metrics and checks as those of a method."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
 from t2ibench.core import records
+from t2ibench.core.decode import PEERS, REFUSE, Decoding
 from t2ibench.core.errors import UserError
 from t2ibench.data.dataset import opened
-from t2ibench.data.folders import reading_of
+from t2ibench.data.folders import ANOTHER_SIZE, reading_of
+from t2ibench.data.given_images import GivenImages, lines_on_reading, made_images, rules_of
 from t2ibench.data.split import Networks, Split
+from t2ibench.data.stores import each
 from t2ibench.networks.models import Models
 from t2ibench.runner.journal import Outcome
 from t2ibench.runner.record import assemble, plugins_of
@@ -25,13 +28,13 @@ from t2ibench.scoring.score_images import (
     asked_metrics,
     check_texts,
     evidence_of,
-    made_images,
     no_images,
     real_images,
 )
 from t2ibench.tracks.contract import Sample
 
 WITHOUT_REFERENCE = ("clip_score", "r_precision")
+SHOWN_TEXT = 60  # characters of a text in the line that shows pairs
 WITH_REFERENCE = ("fid", "kid", "prdc", *WITHOUT_REFERENCE)
 
 
@@ -45,29 +48,32 @@ def score_folder(
     extractor: str | None,
     clip: str | None,
     size: int | None,
+    exif: Literal["turn", "ignore"] = PEERS.exif,
+    alpha: str = REFUSE,
     out: Path | None,
     device: str,
 ) -> tuple[dict[str, Any], list[str]]:
     """Score images against a folder of real images, or against the test split of a data set.
 
     folder: the images.
-    prompts: the file of their texts, or None.
+    prompts: the file or folder of their texts; None: those that lie in the folder, if any.
     metrics: their names; None: the usual ones.
     dataset: the data set with the real images. Its networks score, and the images are squashed to its size.
     reference: the real images instead: a folder, or a file of statistics. With neither of the two, only metrics that
         need no real images can run.
     extractor, clip: networks that score instead of the usual ones.
     size: pixels a side to which the images are squashed; None: the data set's, or their own.
+    exif, alpha: how files are read (`t2ibench.core.decode.Decoding`).
     out: the file to which the record is written too, or None.
     device: the device on which all networks run.
 
-    Returns the record, which names networks and sizes, and two lines for people that say the same.
+    Returns the record, and lines for people that say how its numbers were made.
     """
     if reference is not None and dataset is not None:
         raise UserError(
             f"score: --reference {reference} and --dataset {dataset} both name the real images: leave one of them out"
         )
-    alone = reference is None and dataset is None
+    alone, decoding = reference is None and dataset is None, Decoding(exif, alpha)
     wanted = asked_metrics(metrics or (WITHOUT_REFERENCE if alone else WITH_REFERENCE), extractor, clip)
     models, networks = Models(device), Networks()
     if dataset is not None:
@@ -76,12 +82,12 @@ def score_folder(
         networks = trained_for(data.networks, train.dataset)
         size = size or int(real.images.read([0]).shape[-1])
     else:
-        train = real = no_images() if reference is None else real_images(reference, size)
+        train = real = no_images() if reference is None else real_images(reference, size, decoding)
         facts = {
             "name": real.name,
-            "config": {"reference": None if reference is None else reference.name, "size": size},
+            "config": {"reference": None if reference is None else reference.name, "size": size, **asdict(decoding)},
         }
-    made = made_images(folder, prompts, size)
+    made = made_images(folder, prompts, size, decoding)
     check_texts(made, wanted)
     wanted = settled(wanted, networks, train.dataset if dataset is not None else made.dataset, "score")
     evidence = evidence_of(made, real, models, train, networks.judge)
@@ -107,7 +113,16 @@ def score_folder(
         judges=models.used,
         facts={
             "dataset": {**facts, **of_data},
-            "prompts": {"digest": texts, "captions": made.name, "texts": len(made), "images": {"captions": len(made)}},
+            "prompts": {
+                "digest": texts,
+                "captions": made.name,
+                "texts": len(made),
+                "images": {"captions": len(made)},
+            },
+            "facts": {
+                "pairs": pairs_of(made),
+                "reading": {"made": rules_of(made), "reference": rules_of(real)},
+            },
         },
         columns=[],
         outcomes=outcomes,
@@ -145,10 +160,21 @@ def outcomes_of(samples: Samples, made: Split) -> list[Outcome]:
     ]
 
 
-def described(record: Mapping[str, Any], made: Split, real: Split, size: int | None) -> list[str]:
-    """Two lines that say how the numbers were made.
+def pairs_of(made: GivenImages) -> dict[str, Any]:
+    """Which text belongs to which image, as a record says it: where the texts stand, the first pair and the last."""
+    if not made.texts_from:
+        return {}
+    return {
+        "from": Path(made.texts_from).name,
+        **{place: [made.ids[row], made.captions[row][0]] for place, row in (("first", 0), ("last", -1))},
+    }
 
-    The first names the networks, with their resizing. The second names the reference and the images, with their sizes.
+
+def described(record: Mapping[str, Any], made: GivenImages, real: Split, size: int | None) -> list[str]:
+    """Lines that say how the numbers were made.
+
+    They name the networks, with their resizing; the reference and the images, with their sizes; the texts, with the
+    first and the last pair of an image and its text; what was noticed when files were read; and remarks of the metrics.
     """
     networks: dict[str, list[str]] = {}
     for name, value in record["values"].items():
@@ -164,12 +190,23 @@ def described(record: Mapping[str, Any], made: Split, real: Split, size: int | N
         else "none"
     )
     squashed = f", squashed to {size}x{size}" if size else ", as they are"
-    return [f"networks: {of_networks}", f"reference: {compared}; scored: {sides[1]}{squashed}"]
+    lines = [f"networks: {of_networks}", f"reference: {compared}; scored: {sides[1]}{squashed}"]
+    if made.texts_from:
+        first, last = (f"{made.ids[row]} ← {_short(made.captions[row][0])}" for row in (0, -1))
+        lines.append(f"texts: {made.texts_from}; first: {first}; last: {last}")
+    lines += [*lines_on_reading(made, all_kinds=True), *lines_on_reading(real, all_kinds=True)]
+    remarks = {label: name for name, value in record["values"].items() for label in value["details"].get("labels", ())}
+    return [*lines, *(f"{name}: {label}" for label, name in remarks.items())]
+
+
+def _short(text: str) -> str:
+    return f'"{text if len(text) <= SHOWN_TEXT else text[: SHOWN_TEXT - 1] + "…"}"'
 
 
 def _side(split: Split) -> str:
     """The size of a split's images as the metrics get them, as text; empty where it has no images."""
     if not len(split) or isinstance(split.images, ReferenceFile):
         return ""
-    height, width = split.images.read([0]).shape[2:]
-    return f" of {width}x{height}"
+    [image] = each(split.images, [0])
+    height, width = image.shape[1:]
+    return f" of {width}x{height}" + (" and other sizes" if ANOTHER_SIZE in rules_of(split) else "")

@@ -21,7 +21,7 @@ from t2ibench.core.seeds import derive_seed
 from t2ibench.data.attributes import likeliest
 from t2ibench.data.dataset import Regions, Render
 from t2ibench.data.split import Split
-from t2ibench.data.stores import ImageStore
+from t2ibench.data.stores import ImageStore, each
 from t2ibench.networks import extractors
 from t2ibench.networks.extractors import Extractor, find
 from t2ibench.networks.models import Models
@@ -151,7 +151,8 @@ class Evidence:
         if extractor.startswith("attribute-judge"):
             return self.models.judge(extractor).dimension
         with torch.no_grad():
-            return self._extractor(extractor).network(torch.from_numpy(samples.store.read(samples.rows[:1]))).shape[1]
+            [image] = each(samples.store, samples.rows[:1])
+            return self._extractor(extractor).network(torch.from_numpy(np.ascontiguousarray(image))[None]).shape[1]
 
     def fake_image_features(self, clip: str, group: str = "captions") -> Tensor:
         """CLIP embeddings of the made images of a group, unit norm, float32 [M, D]; rows as in `fake_features`."""
@@ -180,19 +181,43 @@ class Evidence:
         place = {text: i for i, text in enumerate(unique)}
         return rows[[place[text] for text in texts]]
 
-    def words(self, clip: str, texts: Sequence[str]) -> dict[str, float]:
-        """`unknown_words`, the share of the words of texts that a CLIP never learned, for the details of a value.
+    def words(self, clip: str, texts: Sequence[str]) -> dict[str, Any]:
+        """What a CLIP does not read of texts, for the details of a value; empty for a CLIP that reads all of them.
 
-        Empty for a CLIP that reads every word, as the published ones do.
+        unknown_words: the share of their words that it never learned; not for the published ones, which read any word.
+        cut_texts, of_texts: how many of how many texts are longer than its context, if any is; `labels` says so.
         """
-        counts = self.models.clip(clip).unknown_words(list(dict.fromkeys(texts)))
-        if counts is None:
-            return {}
-        unknown, total = (sum(column) for column in zip(*counts, strict=True))
-        return {"unknown_words": round(unknown / max(total, 1), 4)}
+        unique = list(dict.fromkeys(texts))
+        details: dict[str, Any] = {}
+        if (counts := self.models.clip(clip).unknown_words(unique)) is not None:
+            unknown, total = (sum(column) for column in zip(*counts, strict=True))
+            details["unknown_words"] = round(unknown / max(total, 1), 4)
+        cut = self._cut(clip, unique)
+        if count := sum(text in cut for text in texts):
+            tokens = self.models.clip(clip).context_length
+            label = f"{count:,} of {len(texts):,} texts were cut: {clip} reads {tokens} tokens"
+            details |= {"cut_texts": count, "of_texts": len(texts), "labels": [label]}
+        return details
+
+    def _cut(self, clip: str, texts: Sequence[str]) -> set[str]:
+        """Those of the texts that a CLIP does not read to their end."""
+        return {text for text, cut in zip(texts, self.models.clip(clip).cut(texts), strict=True) if cut}
 
     def _check_words(self, clip: str, texts: Sequence[str]) -> None:
-        """Raise UserError for a text of which a CLIP knows no word; warn if it knows less than 80 % of all words."""
+        """Raise UserError for a text of which a CLIP knows no word.
+
+        Log a warning if it knows less than 80 % of all words, and for texts that it does not read to their end: texts
+        that differ behind it are one text.
+        """
+        if cut := self._cut(clip, texts):
+            log.warning(
+                "%s reads %d tokens: %d of %d texts are longer and were cut, the first %r",
+                clip,
+                self.models.clip(clip).context_length,
+                len(cut),
+                len(texts),
+                f"{next(text for text in texts if text in cut)[:60]}…",
+            )
         counts = self.models.clip(clip).unknown_words(texts)
         if counts is None:
             return

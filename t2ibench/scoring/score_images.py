@@ -1,24 +1,31 @@
 """Scores of existing images, whoever made them, against real images or their statistics. No data set is needed.
 
-A set of images is a folder, a `.npz` of ADM's samples (arr_0, uint8 [N, H, W, 3]), or uint8 [N, 3, H, W] in memory.
-Images are used as they are unless a size is given, because extractors resize.
+A set of images is a folder, a `.npz` of ADM's samples (arr_0, uint8 [N, H, W, 3]), or images in memory: uint8
+[N, 3, H, W] or [N, H, W, 3], or a list of PIL images. Images are used as they are unless a size is given, because
+extractors resize; those of a folder may have several sizes. Files are read as clean-fid, pytorch-fid and torch-fidelity
+read them, but for transparent pixels, which are an error until somebody says what lies behind them.
 """
 
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from t2ibench.core import plugins
+from t2ibench.core.decode import PEERS, REFUSE, Decoding
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.images import BLACK
 from t2ibench.core.plugins import Entry
 from t2ibench.core.progress import track
 from t2ibench.core.records import Estimate
 from t2ibench.data import folders
-from t2ibench.data.folders import Images, has_captions, lines_of, only_images, store_of
+from t2ibench.data.folders import Images, only_images
+from t2ibench.data.given_images import GivenImages, Texts, images_of, lines_on_reading, made_images
 from t2ibench.data.split import Networks, Split
-from t2ibench.data.stores import ArrayImages
+from t2ibench.data.stores import ArrayImages, each
 from t2ibench.networks.models import Models
 from t2ibench.scoring import reference_files
 from t2ibench.scoring.contract import load_metric
@@ -28,7 +35,7 @@ from t2ibench.scoring.score import Metric, estimates_of, metrics_of
 from t2ibench.tracks.contract import Prompt
 
 TRACK = "text_to_image"
-Texts = str | Path | Sequence[str]
+log = logging.getLogger(__name__)
 
 
 def score_images(
@@ -40,32 +47,40 @@ def score_images(
     extractor: str | None = None,
     clip: str | None = None,
     size: int | None = None,
+    exif: Literal["turn", "ignore"] = PEERS.exif,
+    alpha: str = REFUSE,
     device: str = "cpu",
 ) -> dict[str, Estimate]:
     """Score images against real ones: metric id -> value, interval, n and protocol.
 
-    images: a folder, a `.npz`, or uint8 [N, 3, H, W].
+    images: a folder, a `.npz`, uint8 [N, 3, H, W] or [N, H, W, 3], or a list of PIL images.
     reference: the real images, given in the same ways, or a file of statistics that another package wrote.
     metrics: names of metrics.
-    prompts: one text for each image, or a file of them, for metrics that read texts.
+    prompts: one text for each image, a mapping from file names to texts, or a file or folder of texts
+        (`t2ibench.data.texts`), for metrics that read texts. None: the texts that lie in the folder of the images.
     extractor: the network whose features are compared (`inception`, `dinov2:FILE`, …); None: Inception.
     clip: the CLIP that compares images with texts (`ViT-L-14-quickgelu:openai`, `model:FILE`, …); None: the published
         one of each metric.
     size: side in pixels to which images of folders are squashed; None: they stay as they are.
+    exif, alpha: how files are read (`t2ibench.core.decode.Decoding`).
     device: where networks run.
 
     Raises UserError for images that cannot be scored, and for a network that is not on this disk.
     """
-    configured, made = asked_metrics(metrics, extractor, clip), made_images(images, prompts, size)
+    decoding = Decoding(exif, alpha)
+    configured, made = asked_metrics(metrics, extractor, clip), made_images(images, prompts, size, decoding)
     check_texts(made, configured)
     configured = settled(configured, Networks(), made.dataset, "score_images")
-    evidence = evidence_of(made, real_images(reference, size), Models(device))
+    real = real_images(reference, size, decoding)
+    evidence = evidence_of(made, real, Models(device))
     estimates: dict[str, Estimate] = {}
     for metric in configured:
         try:
             estimates |= estimates_of(metric, evidence)
         except ValueError as error:
             raise UserError(f"{metric.name}: {error}") from error
+    for line in [*lines_on_reading(made), *lines_on_reading(real)]:
+        log.warning("%s", line)
     return estimates
 
 
@@ -99,9 +114,11 @@ def asked_metrics(names: Sequence[str], extractor: str | None = None, clip: str 
     return metrics
 
 
-def check_texts(made: Split, metrics: Sequence[Metric]) -> None:
+def check_texts(made: GivenImages, metrics: Sequence[Metric]) -> None:
     """Raise UserError if a metric reads texts and an image has none."""
     if unread := [m.name for m in metrics if m.plugin.READS_TEXTS and not all(any(texts) for texts in made.captions)]:
+        if made.unread:
+            raise UserError(made.unread)
         raise UserError(
             f"{unread[0]} reads the texts of the images, and there are none: give --prompts, or leave it out of "
             f"--metrics"
@@ -135,40 +152,8 @@ def samples_of(made: Split) -> Samples:
     """One sample for each image, whose prompt is the first of its texts. Black images are not `ok`."""
     prompts = [Prompt(f"captions/{id}", texts[0]) for id, texts in zip(made.ids, made.captions, strict=True)]
     blocks = [range(start, min(start + 256, len(made))) for start in range(0, len(made), 256)]
-    bright = [made.images.read(block).reshape(len(block), -1).max(1) > BLACK for block in track(blocks, "read images")]
-    return Samples(prompts, [0] * len(made), np.concatenate(bright), made.images.digests(), made.images)
-
-
-def made_images(images: Images, prompts: Texts | None, size: int | None) -> Split:
-    """Images with their texts, in the order of their names. The text is "" if none are given.
-
-    prompts: the texts, or a text file with one line for each image, or a `metadata.*` file in the folder of the images.
-        None: the texts that the folder itself holds, if any.
-
-    Raises UserError for an empty text, or if there is not one text for each image.
-    """
-    folder = Path(images) if isinstance(images, str | Path) else None
-    described = plugins.load("datasets", "image_folder")
-    if folder is not None and folder.is_dir():
-        if isinstance(prompts, str | Path) and Path(prompts).name.startswith("metadata."):
-            return described.load(described.Config(root=Path(prompts).parent, size=size), "test")
-        if prompts is None and has_captions(folder):
-            return described.load(described.Config(root=folder, size=size), "test")
-    name, names, store = store_of(images, size)
-    if prompts is None:
-        texts = [""] * len(names)
-    else:
-        texts = lines_of(Path(prompts)) if isinstance(prompts, str | Path) else [text.strip() for text in prompts]
-        source = prompts if isinstance(prompts, str | Path) else "prompts"
-        if len(texts) != len(names) or not texts:
-            raise UserError(
-                f"{source} has {len(texts):,} lines, {name} has {len(names):,} images: expected a line an image, by "
-                f"file name"
-            )
-        for number, text in enumerate(texts, 1):
-            if not text:
-                raise UserError(f"{source}:{number} is empty, expected the text of {names[number - 1]}")
-    return Split(name, "folder", names, store, [(text,) for text in texts])
+    bright = [image.max() > BLACK for block in track(blocks, "read images") for image in each(made.images, block)]
+    return Samples(prompts, [0] * len(made), np.array(bright), made.images.digests(), made.images)
 
 
 def no_images() -> Split:
@@ -176,12 +161,12 @@ def no_images() -> Split:
     return Split("no reference", "none", [], ArrayImages(np.empty((0, 3, 1, 1), np.uint8), []), [])
 
 
-def real_images(reference: Images, size: int | None) -> Split:
+def real_images(reference: Images, size: int | None, decoding: Decoding = PEERS) -> Split:
     """A reference of images or statistics, without captions. Raises UserError for a file that holds neither."""
     path = Path(reference) if isinstance(reference, str | Path) else None
     if path is not None and path.is_file() and path.suffix in (".pkl", *folders.STATISTICS) and not only_images(path):
         file = reference_files.load(path)
         ids = [str(row) for row in range(len(file))]
         return Split(path.name, "statistics", ids, file, [("",)] * len(ids))
-    name, names, store = store_of(reference, size)
-    return Split(name, "reference", names, store, [("",)] * len(names))
+    given, _ = images_of(reference, size, decoding)
+    return replace(given, name="reference")

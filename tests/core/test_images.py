@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from t2ibench.core import images
+from t2ibench.core import decode, images
 from t2ibench.core.errors import UserError
 
 
@@ -58,7 +58,7 @@ def test_an_unreadable_file_is_one_line(tmp_path, content, message):
 
 
 def test_a_bomb_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "MAX_PIXELS", 50)
+    monkeypatch.setattr(decode, "MAX_PIXELS", 50)
     Image.new("RGB", (10, 6)).save(tmp_path / "x.png")
     with pytest.raises(UserError, match="10x6 pixels, at most 50"):
         images.read_image(tmp_path / "x.png")

@@ -68,9 +68,10 @@ def test_other_images_have_another_hash(tmp_path):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("{", "metadata.jsonl:2: expected"),
-        ('{"text": "a"}', "metadata.jsonl:2: expected"),
-        ("[]", "metadata.jsonl:2: expected"),
+        ("{", "metadata.jsonl:2: not JSON"),
+        ('{"text": "a"}', "metadata.jsonl:2: names no file"),
+        ("3", "metadata.jsonl:2: found int"),
+        ('{"file_name": "0.png", "text": "a", "seed": 1.5}', "metadata.jsonl:2: seed is '1.5'"),
         ('{"file_name": "../x.png", "text": "a"}', "leaves the folder"),
         ('{"file_name": "9.png", "text": "a"}', "9.png is missing"),
     ],

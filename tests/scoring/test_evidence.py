@@ -50,6 +50,9 @@ class Clip:
     def unknown_words(self, texts: list[str]) -> None:
         return None
 
+    def cut(self, texts: list[str]) -> list[bool]:
+        return [False] * len(texts)
+
     def encode_texts(self, texts: list[str]) -> torch.Tensor:
         self.read += texts
         return torch.nn.functional.normalize(torch.tensor([[len(text), 1.0] for text in texts]), dim=1)

@@ -134,14 +134,14 @@ def test_texts_are_asked_for_only_by_metrics_that_read_them(tmp_path):
     ("images", "reference", "settings", "why"),
     [
         (MADE.astype(np.float32), REAL, {}, r"images are float32 \[120, 3, 12, 12\], expected uint8"),
-        (MADE.transpose(0, 2, 3, 1), REAL, {}, r"expected uint8 \[N, 3, H, W\]"),
+        (MADE[:, :1], REAL, {}, r"images are uint8 \[120, 1, 12, 12\], expected uint8 \[N, 3, H, W\]"),
         (MADE[:0], REAL, {}, "expected uint8"),
-        ("nowhere", REAL, {}, "nowhere is no folder of images"),
-        (MADE, "nowhere.npz", {}, "nowhere.npz is no folder of images"),
+        ("nowhere", REAL, {}, "nowhere does not exist"),
+        (MADE, "nowhere.npz", {}, "nowhere.npz does not exist"),
         (MADE, REAL[:50], {}, "50 real images"),
         (MADE, REAL, {"metrics": ["fit"]}, "no metric is called 'fit', did you mean 'fid'"),
         (MADE, REAL, {"metrics": ["edit_success"]}, "edit_success scores the track edit"),
-        (MADE, REAL, {"prompts": ["a"]}, "prompts has 1 lines, array has 120 images"),
+        (MADE, REAL, {"prompts": ["a"]}, "prompts has 1 texts, array has 120 images"),
     ],
 )
 def test_what_cannot_be_scored_is_said_in_one_line(images, reference, settings, why):
@@ -150,11 +150,14 @@ def test_what_cannot_be_scored_is_said_in_one_line(images, reference, settings, 
     assert "\n" not in str(error.value)
 
 
-def test_images_of_unequal_sizes_are_refused_by_name_unless_a_size_is_given(tmp_path):
+def test_an_image_of_another_size_is_looked_at_as_it_is_unless_a_size_is_given(tmp_path):
     path = folder(tmp_path / "made", MADE)
-    Image.fromarray(noise(1, 5, side=9)[0].transpose(1, 2, 0)).save(path / "119.png")
-    with pytest.raises(UserError, match=r"119\.png is 9x9, .*000\.png 12x12: bring them to one size"):
-        t2ibench.score_images(path, REAL, ["fid"], extractor="patches")
+    large = np.repeat(np.repeat(MADE[119], 2, 1), 2, 2)
+    Image.fromarray(large.transpose(1, 2, 0)).save(path / "119.png")
+    same = t2ibench.score_images(MADE, REAL, ["fid"], extractor="patches")["fd_patches"].value
+    found = t2ibench.score_images(path, REAL, ["fid"], extractor="patches")["fd_patches"]
+    assert found.value == pytest.approx(same, abs=1e-9)
+    assert found.details["pixels"]["made"] == {"another size": 1}
     assert t2ibench.score_images(path, REAL, ["fid"], extractor="patches", size=12)["fd_patches"].n == 120
 
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from t2ibench import score_images
+from t2ibench.core.decode import Decoded, Decoding
 from t2ibench.core.records import digest
 from t2ibench.data import folders, pixel_hashes
 from t2ibench.data.dataset import opened
@@ -83,13 +84,13 @@ def test_a_record_of_a_folder_has_the_same_identity_wherever_the_folders_lie(tmp
 def reads_of(monkeypatch) -> list[str]:
     """The names of the files whose pixels are read from now on, as they are read."""
     names: list[str] = []
-    reader = pixel_hashes.read_image
+    reader = pixel_hashes.decoded
 
-    def read(path: Path) -> np.ndarray:
+    def read(path: Path, decoding: Decoding) -> Decoded:
         names.append(path.name)
-        return reader(path)
+        return reader(path, decoding)
 
-    monkeypatch.setattr(pixel_hashes, "read_image", read)
+    monkeypatch.setattr(pixel_hashes, "decoded", read)
     return names
 
 
@@ -117,7 +118,7 @@ def test_other_pixels_under_the_old_names_are_another_reference(tmp_path):
 def test_opening_and_limiting_read_the_pixels_of_the_used_images_alone(tmp_path, monkeypatch):
     folder = captioned(tmp_path / "set")
     read = reads_of(monkeypatch)
-    monkeypatch.setattr(folders, "read_image", lambda path: pytest.fail("opening reads no pixels"))
+    monkeypatch.setattr(folders, "read_image", lambda *_: pytest.fail("opening reads no pixels"))
     data = opened(str(folder), limit=3)
     assert len(data.train) == 8
     assert not read

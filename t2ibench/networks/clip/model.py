@@ -167,10 +167,14 @@ class Clip:
     def encode_texts(self, texts: Sequence[str], batch: int = 250) -> Tensor:
         """Features [B, D] of texts, on the CPU. Texts that are too long are cut and counted in `truncated`."""
         tokens = self._tokenizer(list(texts), context_length=self.context_length)
-        beyond = self._tokenizer(list(texts), context_length=2 * self.context_length)[:, self.context_length :]
-        self.truncated += int((beyond != self._padding).any(1).sum())
+        self.truncated += sum(self.cut(texts))
         encode: Callable[[Tensor], Tensor] = self.model.encode_text  # type: ignore[assignment]
         return torch.cat([F.normalize(encode(chunk.to(self.device)), dim=-1).cpu() for chunk in tokens.split(batch)])
+
+    def cut(self, texts: Sequence[str]) -> list[bool]:
+        """For each text whether it is longer than the context, so that its end is not read."""
+        beyond = self._tokenizer(list(texts), context_length=2 * self.context_length)[:, self.context_length :]
+        return (beyond != self._padding).any(1).tolist()
 
     def unknown_words(self, texts: Sequence[str]) -> list[tuple[int, int]] | None:
         """For each text the number of unknown words, and the number of all its words.
