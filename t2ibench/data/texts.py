@@ -27,6 +27,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
+
 from t2ibench.core.errors import UserError
 from t2ibench.data.listing import SUFFIXES, Listing, image_files
 
@@ -230,7 +232,7 @@ def _of_parquet(path: Path) -> Iterator[tuple[str, Any]]:
 
 def _plain(value: Any) -> Any:
     """A value of a table as JSON has it: lists for arrays, numbers of Python, None for what is missing."""
-    if hasattr(value, "tolist"):
+    if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     return None if isinstance(value, float) and value != value else value
 
