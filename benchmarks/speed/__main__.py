@@ -15,7 +15,15 @@ from pathlib import Path
 from t2ibench.core import environment, files
 
 FOLDER = Path(__file__).parent
-COMMANDS = ("startup.py", "data_loading.py", "frechet.py", "shared_features.py", "stylegan2.py", "metrics_speed.py")
+COMMANDS = (
+    "startup.py",
+    "data_loading.py",
+    "open_folder.py",
+    "frechet.py",
+    "shared_features.py",
+    "stylegan2.py",
+    "metrics_speed.py",
+)
 
 
 def section(command: str) -> tuple[str, int]:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from t2ibench.core.errors import UserError
 from t2ibench.core.order import natural
@@ -64,7 +64,7 @@ def image_files(folder: Path) -> Listing:
     for name in _names(folder, "", ()):
         if name.endswith("/"):
             hidden += 1
-        elif PurePosixPath(name).suffix.lower() in SUFFIXES:
+        elif os.path.splitext(name)[1].lower() in SUFFIXES:
             images.append(name)
         else:
             others.append(name)
@@ -81,7 +81,7 @@ def no_image(listing: Listing) -> UserError:
 
 def kind(name: str) -> str:
     """The suffix of a name in small letters, or `without suffix`."""
-    return PurePosixPath(name).suffix.lower() or BARE
+    return os.path.splitext(name)[1].lower() or BARE
 
 
 def counted(kinds: Mapping[str, int]) -> str:

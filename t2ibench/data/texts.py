@@ -17,14 +17,16 @@ of a text.
 
 import codecs
 import csv
+import functools
 import io
 import json
 import os
+import posixpath
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -154,7 +156,9 @@ def _is_json(text: str) -> bool:
 
 def _parsed(text: str, where: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=lambda pairs: _once(pairs, where))
+        return _JSON.decode(text)
+    except _Twice as error:
+        raise UserError(f"{where}: {error}") from error
     except json.JSONDecodeError as error:
         place = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}, column {error.colno}"
         raise UserError(f"{where}: not JSON ({error.msg} at {place}): mend it") from error
@@ -162,13 +166,20 @@ def _parsed(text: str, where: str) -> Any:
         raise UserError(f"{where}: not JSON of texts (nested too deep)") from error
 
 
-def _once(pairs: Sequence[tuple[str, Any]], where: str) -> dict[str, Any]:
+class _Twice(ValueError):
+    """A key that stands twice in one object."""
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in content if keys.count(key) > 1)
-        raise UserError(f"{where}: {twice!r} stands there twice: take one of them out")
+        raise _Twice(f"{twice!r} stands there twice: take one of them out")
     return content
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_once)
 
 
 def _of_json(text: str, path: Path) -> Iterator[tuple[str, Any]]:
@@ -184,7 +195,7 @@ def _of_json(text: str, path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _of(name: str, row: Mapping[str, Any]) -> Mapping[str, Any]:
-    return row if _key(row, FILE_KEYS) is not None else {"file_name": name, **row}
+    return row if _key(tuple(row), FILE_KEYS) is not None else {"file_name": name, **row}
 
 
 def _of_table(text: str, path: Path) -> Iterator[tuple[str, Any]]:
@@ -201,7 +212,7 @@ def _of_table(text: str, path: Path) -> Iterator[tuple[str, Any]]:
                 continue
             if not keys:
                 keys = [cell.strip() for cell in row]
-                _once([(key, None) for key in keys], where)
+                _once([(key, None) for key in keys])
                 if not any(key.lower() in TEXT_KEYS for key in keys):
                     raise UserError(
                         f"{where}: the head is {', '.join(keys)[:80]!r}, expected a column `text` (or caption, prompt)"
@@ -213,6 +224,8 @@ def _of_table(text: str, path: Path) -> Iterator[tuple[str, Any]]:
                     f"between double quotes"
                 )
             yield where, dict(zip(keys, row, strict=True))
+    except _Twice as error:
+        raise UserError(f"{path}:{reader.line_num}: {error}") from error
     except csv.Error as error:
         raise UserError(f"{path}:{reader.line_num}: not a table ({error}): mend the quotes of this row") from error
 
@@ -244,7 +257,7 @@ def _rows(rows: Iterator[tuple[str, Any]]) -> Iterator[Row]:
             continue
         if not isinstance(row, dict):
             raise UserError(f"{where}: found {type(row).__name__}, expected a JSON object with file_name and text")
-        file_key, text_key = _key(row, FILE_KEYS), _key(row, TEXT_KEYS)
+        file_key, text_key = _key(tuple(row), FILE_KEYS), _key(tuple(row), TEXT_KEYS)
         more = {key: value for key, value in row.items() if key not in ("", file_key) and key.lower() not in TEXT_KEYS}
         file = None if file_key is None else _file(row[file_key], f"{where}: {file_key}")
         if text_key is None:
@@ -252,9 +265,10 @@ def _rows(rows: Iterator[tuple[str, Any]]) -> Iterator[Row]:
         yield Row(where, file, _texts(row[text_key], where), more)
 
 
-def _key(row: Mapping[str, Any], keys: Sequence[str]) -> str | None:
+@functools.cache
+def _key(spellings: tuple[str, ...], keys: tuple[str, ...]) -> str | None:
     """The first of the keys that a row has, as the row spells it; for file names also `…_file_name`."""
-    spelled = {key.lower(): key for key in row}
+    spelled = {key.lower(): key for key in spellings}
     ending = [key for key in spelled if keys is FILE_KEYS and key.endswith("_file_name")]
     return next((spelled[key] for key in (keys[0], *ending, *keys[1:]) if key in spelled), None)
 
@@ -280,13 +294,12 @@ def metadata_among(names: Sequence[str], root: Path) -> list[str]:
 
     Raises UserError for two kinds in one folder: which of them is right?
     """
-    found = [name for name in names if PurePosixPath(name).name in METADATA]
+    found = [name for name in names if posixpath.basename(name) in METADATA]
     folders: dict[str, str] = {}
     for name in found:
-        folder = str(PurePosixPath(name).parent)
-        if (other := folders.setdefault(folder, name)) != name:
-            raise UserError(f"{root / other} and {PurePosixPath(name).name} describe the same folder: keep one of them")
-    return found or [name for name in names if PurePosixPath(name).name == OURS]
+        if (other := folders.setdefault(posixpath.dirname(name), name)) != name:
+            raise UserError(f"{root / other} and {posixpath.basename(name)} describe the same folder: keep one of them")
+    return found or [name for name in names if posixpath.basename(name) == OURS]
 
 
 def metadata(root: Path, names: Sequence[str]) -> Iterator[Row]:
@@ -298,20 +311,16 @@ def metadata(root: Path, names: Sequence[str]) -> Iterator[Row]:
         for row in read(root / name):
             if row.file is None:
                 raise UserError(f"{row.where}: there is no file_name: name the image, relative to this file")
-            yield replace(row, file=inside(PurePosixPath(name).parent, row.file, row.where))
+            file = inside(posixpath.dirname(name), row.file, row.where)
+            yield row if file == row.file else replace(row, file=file)
 
 
-def inside(folder: PurePosixPath, file: str, where: str) -> str:
+def inside(folder: str, file: str, where: str) -> str:
     """A file name in a folder, without `.` and `..`. Raises UserError for a name that leaves the folder."""
-    parts: list[str] = []
-    for part in PurePosixPath(file).parts:
-        if part == ".." and parts:
-            parts.pop()
-        else:
-            parts.append(part)
-    if "://" in file or PurePosixPath(file).is_absolute() or ".." in parts:
+    name = posixpath.normpath(file)
+    if "://" in file or posixpath.isabs(name) or name == ".." or name.startswith("../"):
         raise UserError(f"{where}: {file} leaves the folder: file names are relative to this file")
-    return (folder / PurePosixPath(*parts)).as_posix()
+    return posixpath.join(folder, name)
 
 
 @dataclass(frozen=True)
@@ -340,7 +349,7 @@ def described(listing: Listing) -> Description | None:
     if files := metadata_among(listing.others, listing.root):
         return Description(list(metadata(listing.root, files)), files)
     texts = set(listing.others)
-    pairs = [(name, PurePosixPath(name).with_suffix(".txt").as_posix()) for name in listing.images]
+    pairs = [(name, f"{posixpath.splitext(name)[0]}.txt") for name in listing.images]
     missing = [text for _, text in pairs if text not in texts]
     if len(missing) == len(pairs):
         return None
@@ -463,16 +472,17 @@ def _matched(names: Sequence[str], rows: Sequence[Row], key: Callable[[str], str
 
 
 def _whole(name: str) -> str:
-    return unicodedata.normalize("NFC", PurePosixPath(name.replace("\\", "/")).as_posix())
+    return unicodedata.normalize("NFC", posixpath.normpath(name.replace("\\", "/")))
 
 
 def _last(name: str) -> str:
-    return PurePosixPath(_whole(name)).name
+    return posixpath.basename(_whole(name))
 
 
 def _stem(name: str) -> str:
-    whole = PurePosixPath(_whole(name))
-    return whole.with_suffix("").as_posix() if whole.suffix.lower() in SUFFIXES else whole.as_posix()
+    whole = _whole(name)
+    stem, suffix = posixpath.splitext(whole)
+    return stem if suffix.lower() in SUFFIXES else whole
 
 
 _WAYS: Mapping[str, Callable[[str], str]] = {

@@ -15,7 +15,7 @@ from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.core.order import natural
 from t2ibench.data.folders import store_of
-from t2ibench.data.given_images import made_images, reading
+from t2ibench.data.given_images import lines_on_reading, made_images
 from t2ibench.data.listing import image_files
 from t2ibench.datasets import image_folder as data
 from t2ibench.methods import image_folder as method
@@ -70,7 +70,9 @@ def test_hidden_files_are_no_images(tmp_path):
     (tmp_path / "Thumbs.db").write_bytes(b"0")
     assert store_of(tmp_path, None)[1] == ["0.png"]
     assert image_files(tmp_path).passed_over() == {".db": 1, "hidden": 6}
-    assert reading(made_images(tmp_path, None, None)) == [f"{tmp_path.name}: 1 images; passed over: 1 .db, 6 hidden"]
+    assert lines_on_reading(made_images(tmp_path, None, None)) == [
+        f"{tmp_path.name}: 1 images; passed over: 1 .db, 6 hidden"
+    ]
 
 
 def test_every_kind_that_the_peers_read_is_read(tmp_path):

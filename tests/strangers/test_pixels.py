@@ -11,12 +11,11 @@ from folders import image, lines, named, noise, one_line
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
-from t2ibench.core import decode
 from t2ibench.core.decode import PEERS, SHOWN, Decoding
 from t2ibench.core.errors import UserError
-from t2ibench.core.images import read_image
-from t2ibench.data.folders import Files, store_of
-from t2ibench.data.given_images import made_images, pixels_of, reading
+from t2ibench.core.images import pixel_hash, read_image
+from t2ibench.data.folders import Files, reading_of, store_of
+from t2ibench.data.given_images import lines_on_reading, made_images, rules_of
 from t2ibench.data.stores import ArrayImages, Joined, SeveralSizes, Subset, each
 from t2ibench.datasets import image_folder as data
 from t2ibench.methods.image_folder import Config, Method
@@ -114,9 +113,7 @@ def test_a_grey_level_of_sixteen_bits_can_stand_for_transparency(tmp_path):
 def turned_file(path: Path, orientation: int, pixels: np.ndarray) -> Path:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.fromarray(pixels).save(
-        path, exif=exif, **({"quality": 100, "subsampling": 0} if path.suffix == ".jpg" else {})
-    )
+    Image.fromarray(pixels).save(path, exif=exif, quality=100, subsampling=0)
     return path
 
 
@@ -142,29 +139,27 @@ def test_the_data_set_and_the_method_turn_and_the_score_does_not(tmp_path):
     assert Method(Config(tmp_path), Models()).text_to_image([TextToImage("a", 0)]).shape == (1, 3, 40, 20)
     made = made_images(tmp_path, None, None)
     assert each(made.images, [0])[0].shape == (3, 20, 40)
-    said = reading(made)
+    said = lines_on_reading(made)
     assert f"{tmp_path.name}: 1 of 2 images have an EXIF orientation and were not turned, as clean-fid does it" in said
     turned = made_images(tmp_path, None, None, Decoding("turn"))
     assert turned.images.read([0, 1]).shape == (2, 3, 40, 20)
-    assert pixels_of(None, Decoding("turn"), turned, made) == {
-        "size": "own",
-        "exif": "turn",
-        "alpha": "refuse",
-        "made": {"turned": 1},
-        "reference": {"another size": 1, "not turned": 1},
-    }
+    assert (rules_of(turned), rules_of(made)) == ({"turned": 1}, {"another size": 1, "not turned": 1})
+    assert (reading_of(turned.images), reading_of(made.images)) == ({"exif": "turn"}, {"exif": "ignore"})
 
 
-def test_the_hash_that_stands_for_pixels_knows_how_they_are_read(tmp_path):
-    turned_file(tmp_path / "0.jpg", 6, np.zeros((20, 40, 3), np.uint8))
-    png16(tmp_path / "1.png")
-    image(tmp_path / "2.png", mode="RGBA")
-    image(tmp_path / "3.png")
-    paths = [tmp_path / name for name in ("0.jpg", "1.png", "2.png", "3.png")]
-    shown, peers, white = (Files(paths, None, d).digests() for d in (SHOWN, PEERS, Decoding("ignore", "white")))
-    assert [digest.partition("@")[2] for digest in shown] == ["own,turned", "own,16 bits", "own", "own"]
-    assert [digest.partition("@")[2] for digest in peers] == ["own", "own,16 bits", "own", "own"]
-    assert [digest.partition("@")[2] for digest in white] == ["own", "own,16 bits", "own,on white", "own"]
+def test_the_hashes_are_of_the_pixels_as_they_are_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path / "cache"))
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 40, 3), np.uint8)
+    turned_file(tmp_path / "0.png", 6, pixels)
+    half_red(tmp_path / "1.png")
+    files = [tmp_path / "0.png", tmp_path / "1.png"]
+    ways = [Decoding(exif, alpha) for exif in ("turn", "ignore") for alpha in ("white", "drop")]
+    for _ in range(2):  # taken, and kept
+        stores = [Files(files, None, way) for way in ways]
+        for store in stores:
+            assert list(store.digests()) == [pixel_hash(image) for image in each(store, [0, 1])]
+        assert [len({store.digests()[row] for store in stores}) for row in (0, 1)] == [2, 2]
+    assert reading_of(stores[1]) == {"exif": "turn", "alpha": "drop"}
 
 
 @pytest.mark.parametrize(
@@ -229,7 +224,7 @@ def test_the_choice_is_a_setting_of_the_data_set_and_a_wrong_one_is_one_line(tmp
         data.load(data.Config(tmp_path, None), "test").images.read([0])
     with pytest.raises(UserError, match="alpha is 'withe', expected 'refuse', 'drop' or a colour such as white"):
         data.load(data.Config(tmp_path, None, alpha="withe"), "test")
-    assert "were laid on white" in reading(made_images(tmp_path, None, None, Decoding(alpha="white")))[0]
+    assert "were laid on white" in lines_on_reading(made_images(tmp_path, None, None, Decoding(alpha="white")))[0]
 
 
 # other kinds
@@ -296,10 +291,6 @@ def test_a_torn_file_of_any_kind_is_one_line(tmp_path, suffix, share):
     content = (tmp_path / f"0{suffix}").read_bytes()
     (tmp_path / f"0{suffix}").write_bytes(content[: int(share * len(content))])
     assert "cannot be read as an image" in refused(tmp_path / f"0{suffix}")
-
-
-def test_the_header_of_a_file_that_cannot_be_read_says_nothing():
-    assert decode.header(b"no image", SHOWN) == decode.Header()
 
 
 # several sizes

@@ -106,12 +106,7 @@ def test_images_of_several_sizes_are_scored_from_a_folder_and_from_a_list(extrac
         score_images(given, REAL, ["prdc"], extractor=extractor)["density"] for given in (tmp_path / "made", pictures)
     )
     assert of_folder.value == of_list.value
-    assert of_folder.details["pixels"] == {
-        "size": "own",
-        "exif": "ignore",
-        "alpha": "refuse",
-        "made": {"another size": 8},
-    }
+    assert "read" not in of_folder.protocol
 
 
 # the lines of `score`
@@ -129,24 +124,27 @@ def test_the_command_shows_the_first_and_the_last_pair_and_what_it_passed_over(e
     assert 'p.jsonl, by file name; first: 0.png ← "text 0"; last: 11.png ← "text 11"' in said
     assert "made: 12 images; passed over: 1 .heic, 1 hidden" in said
     record = records.read(tmp_path / "r.json")
-    assert record["prompts"]["pairs"] == {
+    assert record["facts"]["pairs"] == {
         "from": "p.jsonl, by file name",
         "first": ["0.png", "text 0"],
         "last": ["11.png", "text 11"],
     }
-    assert record["values"]["density"]["details"]["pixels"]["exif"] == "ignore"
+    assert record["facts"]["reading"] == {"made": {}, "reference": {}}
 
 
 def test_the_choices_of_reading_are_options_and_part_of_the_identity(extractor, tmp_path):
     made, real = noise(tmp_path / "made", 12), noise(tmp_path / "real", 12, 1)
-    image(made / "000.png", 9, (16, 16), "RGBA")
+    image(made / "000.png", 9, (16, 16), "RGBA")  # grey 9 under an alpha of 9
     words = ["score", str(made), "--reference", str(real), "--metrics", "prdc", "--extractor", extractor, "--json"]
     identities = []
     for options in (["--alpha", "white"], ["--alpha", "drop"], ["--alpha", "white", "--exif", "turn"]):
         record = json.loads(CliRunner().invoke(cli.app, [*words, *options], catch_exceptions=False).output)
         identities.append(record["identity"])
-        assert record["dataset"]["config"]["alpha"] == options[1]
-    assert len(set(identities)) == 3
+        assert record["values"]["density"]["protocol"]["read"] == {"alpha": options[1]}
+        assert record["facts"]["reading"]["made"] == {
+            f"on {options[1]}" if options[1] != "drop" else "alpha dropped": 1
+        }
+    assert len(set(identities)) == 2  # no image has an EXIF orientation
     assert isinstance(CliRunner().invoke(cli.app, words).exception, UserError)
 
 
