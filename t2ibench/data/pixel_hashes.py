@@ -56,9 +56,8 @@ def _of_folder(folder: Path, paths: Sequence[Path], decoding: Decoding) -> dict[
     sheet, states = _sheet(folder, decoding), {path: _state(path) for path in paths}
     kept = _read(sheet)
     rows = {path: kept[path.name] for path in paths if path.name in kept}
-    known = {
-        path: Pixels(row[2], row[3], row[4], tuple(row[5])) for path, row in rows.items() if row[:2] == states[path]
-    }
+    fresh = {path: row[2:] for path, row in rows.items() if row[:2] == states[path]}
+    known = {path: Pixels(sha256, width, height, tuple(met)) for path, (sha256, width, height, met) in fresh.items()}
     todo = [path for path in paths if path not in known]
     if not todo:
         return known
