@@ -117,7 +117,7 @@ def test_run_shows_the_board_writes_everything_and_is_quiet_in_a_pipe(squares, t
         (["show", "avatar"], "no dataset is called 'avatar', did you mean 'avatars'?"),
         (["show", "avatars", "--split", "tst"], "no split is called 'tst', did you mean 'test'?"),
         (["score", "nowhere", "--metrics", "hoe"], "no metric is called 'hoe', did you mean 'hue'?"),
-        (["score", "nowhere", "--metrics", "hue", "--dataset", "squares"], "nowhere is no folder"),
+        (["score", "nowhere", "--metrics", "hue", "--dataset", "squares"], "nowhere does not exist"),
     ],
 )
 def test_what_the_user_has_to_mend_is_one_line_and_exit_code_2(squares, t2ibench, arguments, said):
@@ -254,7 +254,7 @@ def test_images_of_others_are_scored_as_a_methods_are(squares, t2ibench, tmp_pat
     assert "hue ↑" in CliRunner().invoke(cli.app, words).output
     (tmp_path / "prompts.txt").write_text("one\ntwo\n")
     answer2 = t2ibench(*words)
-    assert "prompts.txt has 2 lines, theirs has 24 images" in answer2.stderr
+    assert "prompts.txt has 2 texts, theirs has 24 images" in answer2.stderr
     (folder / "003.png").write_bytes(b"no image")
     (tmp_path / "prompts.txt").write_text("a red square\n" * 24)
     assert "003.png: cannot be read as an image" in t2ibench(*words).stderr
