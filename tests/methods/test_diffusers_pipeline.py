@@ -260,7 +260,7 @@ def test_it_runs_through_a_suite_and_is_recorded(squares, config):
     record = run(squares_suite(squares, config, "tiny"), "tiny")
     assert record["counts"]["ok"] == record["counts"]["requested"] == 20
     assert 0 <= record["values"]["hue"]["value"] <= 1
-    assert record["weights"]["tiny"]["sha256"] == record["identity_of"]["maker"]["weights"]["tiny"]
+    assert record["identity_of"]["maker"]["weights"] == [record["weights"]["tiny"]["sha256"]]
     assert record["config"]["config"]["steps"] == 2
     assert record["trained_on"] == ["unknown"]
 
