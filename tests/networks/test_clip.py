@@ -18,7 +18,7 @@ from open_clip.transform import image_transform
 from PIL import Image
 
 from t2ibench.core.errors import UserError
-from t2ibench.networks import weights
+from t2ibench.networks import weights, zoo
 from t2ibench.networks.clip import Clip
 from t2ibench.networks.clip.network import TokenTable, build, tokens_of
 from t2ibench.networks.clip.preprocess import Preprocess
@@ -180,6 +180,7 @@ def test_the_values_of_an_image_that_cannot_be_seen_have_no_label():
     assert (values.labels[:, 1] < 0).numpy().tolist() == hidden.tolist()
     assert (values.labels[:, 0] >= 0).all()
     assert values.draw(0).shape == (5, 20)
+    assert values.said.tolist() == [[0, -1], [1, -1], [2, -1], [-1, 0], [-1, 1]]
 
 
 class Painted:
@@ -236,6 +237,22 @@ def test_a_clip_learns_to_find_captions_and_its_card_holds_for_its_file(tmp_path
     )
     assert float(similarity.diagonal().mean()) == pytest.approx(numbers["cosine_right"], abs=1e-4)
     assert made.card["optimised_for"] == "guiding"
+
+
+def test_heads_alone_bring_images_and_texts_together():
+    """All captions are the same and the texts of values have no weight, so only the heads tell values apart."""
+    data, val = (
+        dataclasses.replace(squares(count, name, size=32), captions=[("a square",)] * count)
+        for count, name in ((64, "train"), (32, "val"))
+    )
+    settings = {**TINY, "batch": 16, "attributes": 1e-9, "short": 0.0, "unknown": 0.0}
+    trained = recipe("guide", settings, data, val, Models(), 0)
+    for index in range(40):
+        trained.step(index, 0.1)
+    assert min(trained.validate()["zero_shot"].values()) > 0.9
+    assert not [key for key in trained.result()[0] if key.startswith("heads")]
+    without = recipe("guide", {**settings, "heads": 0.0}, data, val, Models(), 0)
+    assert set(without.step(0, 0.0)) == {"loss", "attributes", "accuracy", "scale"}
 
 
 def test_a_stopped_training_equals_an_uninterrupted_one(tmp_path: Path):
@@ -400,6 +417,13 @@ def test_shipped_clips_reach_their_target(name: str):
     assert numbers["n"] == 2000
     assert numbers["pool"] == 100
     assert numbers["of_oracle"] >= 0.95
+
+
+def test_no_clip_of_the_zoo_says_that_it_is_blind():
+    """Cards without zero-shot accuracy are older than this number."""
+    cards = {name: zoo.card(path)["validation"] for name, path in zoo.available().items() if name.startswith("clip-")}
+    seen = {name: numbers["zero_shot"] for name, numbers in cards.items() if "zero_shot" in numbers}
+    assert {name: unseen(accuracy) for name, accuracy in seen.items()} == dict.fromkeys(seen, {})
 
 
 @pytest.mark.parametrize("part", ["guide", "guide-styles"])

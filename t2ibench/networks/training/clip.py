@@ -6,6 +6,11 @@ are all right answers for each other's images, and share the target evenly.
 
 If a data set labels its images, a second loss is added: which of the texts that name the values of an attribute fits
 the image? Small parts such as a mouth hardly help to tell the captions of a batch apart, and would be learned last.
+
+Both losses stop short where neither tower knows an attribute: equal texts teach the image tower nothing, and equal
+images teach the text tower nothing. So a third loss is added, of linear heads that name the values of each attribute.
+The same heads read the features of images and of texts, so a value gets one direction for both. The heads are used in
+training only.
 """
 
 import json
@@ -19,7 +24,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from open_clip.model import CLIP
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from t2ibench.core.errors import UserError, did_you_mean
@@ -54,21 +59,22 @@ START = 49406
 @dataclass(frozen=True)
 class Config:
     layers: tuple[int, ...] = (
-        1,
-        1,
-        1,
+        2,
+        2,
+        2,
         1,
     )  # blocks of each stage of open_clip's ModifiedResNet, on 1/4, 1/8, 1/16 and 1/32 of the side
     width: int = 16  # its narrowest channels; the last stage has 32 times as many
-    image_size: int = 96  # images of 64 are scaled up: the stem halves twice, and a mouth is six pixels wide
+    image_size: int = 64  # pixels a side
     embedding: int = 128
     text_width: int = 128
     text_layers: int = 2
     context_length: int = 40
     batch: int = 128
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 0.05
-    attributes: float = 1.0  # weight of the loss over the values of each attribute, beside that over captions
+    attributes: float = 3.0  # weight of the loss over the values of each attribute, beside that over captions
+    heads: float = 1.0  # weight of the loss of the heads that name the values, summed over attributes and both towers
     short: float = (
         0.15  # share of captions replaced by texts about one or two attributes, as prompts for edits and pairs are
     )
@@ -83,9 +89,15 @@ class Config:
 
 DEFAULTS: Mapping[str, Config] = {
     "guide": Config(),
-    "judge": Config(layers=(1, 2, 2, 1), embedding=160),
+    "judge": Config(layers=(2, 3, 2, 1), embedding=160),
     "guide-styles": Config(
-        layers=(2, 2, 1, 1), image_size=64, attributes=0.0, crops=0.3, recoloured=0.3, adversarial=5.0
+        layers=(2, 2, 1, 1),
+        learning_rate=1.5e-3,
+        attributes=0.0,
+        heads=0.0,
+        crops=0.3,
+        recoloured=0.3,
+        adversarial=5.0,
     ),
 }
 
@@ -147,6 +159,9 @@ def _short_texts(split: Split) -> list[list[str]]:
 class Values:
     """The texts that name the values of each attribute, and the value that each image shows.
 
+    labels: of images, the place of the value among those of its attribute, int64 [N, attributes]; -1 for unknown.
+    said: the same for the text of each value, [values, attributes]; -1 for all attributes but its own.
+
     It is empty for a split without labels or a vocabulary, and unless it is `wanted`.
     """
 
@@ -159,9 +174,11 @@ class Values:
         self.names = {name: list(values) for name, values in texts.items()}
         self.tokens = [tokens_of(said, context_length) for values in texts.values() for said in values.values()]
         columns = [labels_of(split, name, values) for name, values in self.names.items()]
-        self.labels = (
-            torch.stack(columns, 1) if columns else torch.empty(len(split), 0, dtype=torch.int64)
-        )  # [N, attributes]
+        self.labels = torch.stack(columns, 1) if columns else torch.empty(len(split), 0, dtype=torch.int64)
+        self.said = torch.full((len(self.tokens), len(self.names)), -1)
+        said = [(k, place) for k, values in enumerate(self.names.values()) for place in range(len(values))]
+        for row, (k, place) in enumerate(said):
+            self.said[row, k] = place
 
     def draw(self, seed: int) -> Tensor:
         """One wording of each value, int64 [values, L]."""
@@ -239,8 +256,10 @@ class ClipRecipe:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self.model = build(self.network, known)
+            self.heads = nn.Embedding(len(self.values.tokens), config.embedding)  # a direction for each value
         self.device = device
         self.model.to(device)
+        self.heads.to(device)
         self.model.visual.to(memory_format=torch.channels_last)
         matrices = [p for p in self.model.parameters() if p.ndim >= 2]
         others = [p for name, p in self.model.named_parameters() if p.ndim < 2 and name != "logit_scale"]
@@ -249,6 +268,8 @@ class ClipRecipe:
             {"params": others, "weight_decay": 0.0, "share": 1.0},
             {"params": [self.model.logit_scale], "weight_decay": 0.0, "share": 10.0},  # it has far to go, and few steps
         ]
+        if config.heads and self.values.names:
+            groups.append({"params": [self.heads.weight], "weight_decay": 0.0, "share": 10.0})  # its entries are large
         self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
         self.settings = {**asdict(config), "part": part, "seed": seed, "train": train.digest}
         self.facts = {
@@ -257,8 +278,12 @@ class ClipRecipe:
             "optimised_for": {"guide": "guiding", "judge": "scoring", "guide-styles": "guiding"}[part],
         }
 
+    def rows(self, index: int) -> np.ndarray:
+        """The images of the batch of step `index`."""
+        return batch_rows(self.seed, index, len(self.train), self.config.batch)
+
     def step(self, index: int, progress: float) -> dict[str, float]:
-        rows = batch_rows(self.seed, index, len(self.train), self.config.batch)
+        rows = self.rows(index)
         config, images = self.config, to_float(torch.from_numpy(self.train.images.read(rows)))
         parts: Tensor | None = None
         coloured: Tensor | None = None
@@ -319,7 +344,12 @@ class ClipRecipe:
         if labels is not None:
             summed = masked_loss(scale * image_features @ value_features.T, labels, self.values.names)
             losses["attributes"] = summed / len(self.values.names)
+            if self.config.heads:
+                said = self.values.said.to(labels.device)
+                losses["image_heads"] = masked_loss(image_features @ self.heads.weight.T, labels, self.values.names)
+                losses["text_heads"] = masked_loss(value_features @ self.heads.weight.T, said, self.values.names)
         loss = losses["loss"] + self.config.attributes * losses.get("attributes", 0.0)
+        loss = loss + self.config.heads * (losses.get("image_heads", 0.0) + losses.get("text_heads", 0.0))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
@@ -339,10 +369,14 @@ class ClipRecipe:
         return numbers, torch.zeros_like(images) if images.grad is None else images.grad
 
     def state(self) -> dict[str, Any]:
-        return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        return {
+            "model": self.model.state_dict(),
+            "heads": self.heads.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        resume({"model": self.model, "optimizer": self.optimizer}, state)
+        resume({"model": self.model, "heads": self.heads, "optimizer": self.optimizer}, state)
 
     def preview(self) -> None:
         return None
