@@ -422,8 +422,8 @@ def test_shipped_clips_reach_their_target(name: str):
 def test_no_clip_of_the_zoo_says_that_it_is_blind():
     """Cards without zero-shot accuracy are older than this number."""
     cards = {name: zoo.card(path)["validation"] for name, path in zoo.available().items() if name.startswith("clip-")}
-    seen = {name: numbers["zero_shot"] for name, numbers in cards.items() if "zero_shot" in numbers}
-    assert {name: unseen(accuracy) for name, accuracy in seen.items()} == dict.fromkeys(seen, {})
+    below = {name: unseen(numbers["zero_shot"]) for name, numbers in cards.items() if "zero_shot" in numbers}
+    assert not any(below.values()), below
 
 
 @pytest.mark.parametrize("part", ["guide", "guide-styles"])
