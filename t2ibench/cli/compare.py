@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from t2ibench.cli.console import out, print_json
-from t2ibench.cli.options import Json
+from t2ibench.cli.options import Json, names_of
 
 if TYPE_CHECKING:
     from t2ibench.report.compare import Comparison, MetricComparison
@@ -41,7 +41,7 @@ def compare(
     from t2ibench.report.compare import compare as compared
 
     limits = margins_of(margin or [])
-    ids = [id for id in metrics.split(",") if id]
+    ids = names_of(metrics)
     comparisons = [compared(*sides, limits, ids, everything=everything) for sides in pairs(a, b, folder, suite, track)]
     if json:
         print_json([as_json(comparison) for comparison in comparisons])

@@ -39,3 +39,8 @@ def png_file(path: Path | None) -> Path | None:
 
 
 Device = Annotated[str, typer.Option(callback=_device, help="cpu, cuda or cuda:N.")]
+
+
+def names_of(text: str | None) -> list[str]:
+    """The names of a list such as "fid, kid,prdc"; none for None."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]

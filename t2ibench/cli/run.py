@@ -19,7 +19,7 @@ from rich.text import Text
 
 from t2ibench.cli.console import out as stdout
 from t2ibench.cli.console import print_json, say
-from t2ibench.cli.options import Batch, Device, Json, Out, Work
+from t2ibench.cli.options import Batch, Device, Json, Out, Work, names_of
 from t2ibench.core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def table(
         raise UserError(f"--track: {folder} holds no record of the track {track!r}{did_you_mean(track, tracks)}")
     boards = board.boards([record for record in rows if track in (None, record["track"])], audits_of(folder))
     if columns is not None:
-        names = list(dict.fromkeys(id.strip() for id in columns.split(",")))
+        names = list(dict.fromkeys(names_of(columns)))
         if everything:
             raise UserError("--columns and --all exclude each other: name columns, or show every number")
         boards = board.chosen(boards, names)

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from t2ibench.cli.console import out as stdout
-from t2ibench.cli.options import Device, Json
+from t2ibench.cli.options import Device, Json, names_of
 
 
 class Turning(StrEnum):
@@ -82,7 +82,7 @@ def score(
     record, lines = score_folder(
         folder,
         prompts=prompts,
-        metrics=metrics.split(",") if metrics else None,
+        metrics=names_of(metrics) or None,
         dataset=dataset,
         reference=reference,
         extractor=extractor,

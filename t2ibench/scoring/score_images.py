@@ -149,10 +149,18 @@ def evidence_of(
 
 
 def samples_of(made: Split) -> Samples:
-    """One sample for each image, whose prompt is the first of its texts. Black images are not `ok`."""
+    """One sample for each image, whose prompt is the first of its texts. Black images are not `ok`.
+
+    Raises UserError if all of them are black.
+    """
     prompts = [Prompt(f"captions/{id}", texts[0]) for id, texts in zip(made.ids, made.captions, strict=True)]
     blocks = [range(start, min(start + 256, len(made))) for start in range(0, len(made), 256)]
     bright = [image.max() > BLACK for block in track(blocks, "read images") for image in each(made.images, block)]
+    if not any(bright):
+        raise UserError(
+            f"{made.dataset}: all {len(made):,} images are black (no channel above {BLACK} of 255), as a safety checker "
+            f"or NaN leaves them: there is nothing to score"
+        )
     return Samples(prompts, [0] * len(made), np.array(bright), made.images.digests(), made.images)
 
 
