@@ -158,8 +158,8 @@ def samples_of(made: Split) -> Samples:
     bright = [image.max() > BLACK for block in track(blocks, "read images") for image in each(made.images, block)]
     if not any(bright):
         raise UserError(
-            f"{made.dataset}: all {len(made):,} images are black (no channel above {BLACK} of 255), as a safety checker "
-            f"or NaN leaves them: there is nothing to score"
+            f"{made.dataset}: all {len(made):,} images are black (no channel above {BLACK} of 255), as a safety "
+            f"checker or NaN leaves them: there is nothing to score"
         )
     return Samples(prompts, [0] * len(made), np.array(bright), made.images.digests(), made.images)
 
