@@ -36,23 +36,32 @@ def report(
     if suite is not None and suite not in known:
         raise UserError(f"{folders[0]} holds no record of the suite {suite!r}{did_you_mean(suite, known)}")
     rows, audits = read(folders, suite)
-    print(how_to_open(write_pages(rows, audits, work or folders, out)))
+    print(how_to_open(write_pages(rows, audits, work or folders, folders, out)))
 
 
 def write_pages(
-    rows: Sequence[Mapping[str, Any]], audits: Sequence[Mapping[str, Any]], work: Sequence[Path], out: Path
+    rows: Sequence[Mapping[str, Any]],
+    audits: Sequence[Mapping[str, Any]],
+    work: Sequence[Path],
+    results: Sequence[Path],
+    out: Path,
 ) -> Path:
     """Write the pages of records into a folder, and return the first of them.
+
+    work: where the images are. results: the folders of the records.
 
     Raises UserError for a value that does not follow from the samples in its record.
     """
     from t2ibench.report.site.write import write
 
-    return write(contents_of(rows, audits, work), out)
+    return write(contents_of(rows, audits, work, results), out)
 
 
 def contents_of(
-    rows: Sequence[Mapping[str, Any]], audits: Sequence[Mapping[str, Any]], work: Sequence[Path]
+    rows: Sequence[Mapping[str, Any]],
+    audits: Sequence[Mapping[str, Any]],
+    work: Sequence[Path],
+    results: Sequence[Path],
 ) -> Contents:
     """What the pages of records show, with the sizes of weights, the claims of papers, and what was recomputed."""
     from t2ibench.checks.submission import recompute
@@ -61,7 +70,7 @@ def contents_of(
 
     cards = [zoo.card(path) for path in zoo.available().values() if path.with_suffix(".json").exists()]
     sizes = {card["sha256"]: card["parameters"] for card in cards if {"sha256", "parameters"} <= card.keys()}
-    return Contents(rows, audits, work, sizes, claims_of(rows), recompute(rows))
+    return Contents(rows, audits, work, results, sizes, claims_of(rows), recompute(rows))
 
 
 def claims_of(rows: Sequence[Mapping[str, Any]]) -> list[Claim]:
@@ -115,5 +124,9 @@ def view(
     from t2ibench.report.site.serve import serve, source_of
 
     source = source_of(run, out)
-    for line in serve(source, port, lambda rows, audits, folder: write_pages(rows, audits, [source.work], folder)):
+
+    def write(rows: Sequence[Mapping[str, Any]], audits: Sequence[Mapping[str, Any]], folder: Path) -> Path:
+        return write_pages(rows, audits, [source.work], [source.records or source.work], folder)
+
+    for line in serve(source, port, write):
         print(line, flush=True)

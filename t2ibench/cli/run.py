@@ -55,7 +55,7 @@ def run(
     The same command again goes on where it was.
     """
     from t2ibench.cli.report import PAGES, how_to_open, write_pages
-    from t2ibench.report import board, formats, outputs
+    from t2ibench.report import board, drawn, formats, outputs
     from t2ibench.report.audits import load as audits_of
     from t2ibench.runner.run import RunOptions
     from t2ibench.runner.run import run as run_cells
@@ -69,6 +69,7 @@ def run(
     cells = []
     for cell in run_cells(wanted, options):
         cells.append(cell)
+        drawn.draw(cell.record, work, out)
         say(progress_line(cell))
     # A record that was made earlier may hold columns that the suite has changed since.
     rows = [{**cell.record, "columns": list(wanted.columns)} for cell in cells]
@@ -78,7 +79,7 @@ def run(
     boards = board.boards(rows, audits)
     if json:
         print_json(formats.as_json(boards))
-        write_pages(rows, audits, [work], folder / PAGES)
+        write_pages(rows, audits, [work], [out], folder / PAGES)
         _end(cells)
         return
     formats.show(boards, stdout())
@@ -88,7 +89,7 @@ def run(
         f"{', '.join(map(str, written))}",
         style="dim",
     )
-    print(how_to_open(write_pages(rows, audits, [work], folder / PAGES)))
+    print(how_to_open(write_pages(rows, audits, [work], [out], folder / PAGES)))
     _end(cells)
 
 

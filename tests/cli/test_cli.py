@@ -53,8 +53,8 @@ def test_run_shows_the_board_writes_everything_and_is_quiet_in_a_pipe(squares, t
         assert name in answer.stdout
     assert "5 of 5 cells made now" in answer.stdout
     kept = sorted(path.relative_to("results").parts[0] for path in Path("results").rglob("*") if path.is_file())
-    assert set(kept) == {"records", "squares"}
-    assert {path.suffix for path in Path("results").rglob("*") if path.is_file()} == {".json", ".md", ".csv"}
+    assert set(kept) == {"records", "sheets", "squares"}
+    assert {path.suffix for path in Path("results").rglob("*") if path.is_file()} == {".json", ".md", ".csv", ".webp"}
     assert (
         "made/squares/report/index.html: open it in a browser, or run `t2ibench view made/squares/report`"
         in answer.stdout

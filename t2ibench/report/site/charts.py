@@ -135,7 +135,10 @@ def ranks(board: Board, columns: Sequence[Column]) -> Markup:
         return Markup("")
     worst = max(len(board.methods), 2)
     width, height = NAMES + CELL * len(ranked), HEAD + ROW * len(board.methods) + 6
-    parts = [f'<svg class="ranks" viewBox="0 0 {width} {height}" role="img" aria-label="rank ranges of all methods">']
+    parts = [
+        f'<svg class="ranks" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="rank ranges of all methods">'
+    ]
     for k, column in enumerate(ranked):
         x = NAMES + CELL * k
         for place, words in enumerate(_broken(column.title)):

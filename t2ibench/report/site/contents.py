@@ -9,8 +9,10 @@ from typing import Any
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.report import board as leaderboard
+from t2ibench.report import drawn
 from t2ibench.report.audits import load as audits_of
 from t2ibench.report.board import Board
+from t2ibench.report.drawn import Sheet
 from t2ibench.report.gallery import Gallery, Made, galleries
 from t2ibench.report.site.facts import Facts, facts_of
 from t2ibench.report.site.samples import Cell, cells_of
@@ -64,6 +66,7 @@ class BoardContents:
     facts: what is known about each of its methods and baselines, by id.
     title: what the suite's first line says; empty where it is not known.
     work: the folders in which the images of its cells are looked for.
+    results: the folders in which the sheets of cells without images are looked for.
     """
 
     board: Board
@@ -71,6 +74,7 @@ class BoardContents:
     facts: Mapping[str, Facts]
     title: str
     work: Sequence[Path] = ()
+    results: Sequence[Path] = ()
 
     @property
     def names(self) -> tuple[str, str]:
@@ -82,6 +86,13 @@ class BoardContents:
         order = {row.method: place for place, row in enumerate(self.board.rows)}
         ordered = sorted(self.records, key=lambda record: (order.get(record["method"], len(order)), record["seed"]))
         return cells_of(ordered, self.work)
+
+    @cached_property
+    def sheets(self) -> list[Sheet]:
+        """The sheets of drawn samples of cells that have no images."""
+        bare = [cell.record for cell in self.cells if cell.why]
+        found = [next((one for top in self.results if (one := drawn.read(record, top))), None) for record in bare]
+        return [sheet for sheet in found if sheet is not None]
 
     @cached_property
     def galleries(self) -> list[Gallery]:
@@ -101,6 +112,7 @@ class Contents:
     records: the records, no two of one cell.
     audits: human audits that lie beside them.
     work: the folders in which the images of cells are looked for.
+    results: the folders of the records, in which sheets of drawn samples are looked for.
     sizes: the number of parameters of weights, by their sha256.
     claims: the claims of papers, judged on these records.
     recomputed: what was recomputed; None where nothing was.
@@ -109,6 +121,7 @@ class Contents:
     records: Sequence[Record]
     audits: Sequence[Mapping[str, Any]] = ()
     work: Sequence[Path] = ()
+    results: Sequence[Path] = ()
     sizes: Mapping[str, int] = field(default_factory=dict)
     claims: Sequence[Claim] = ()
     recomputed: Recomputed | None = None
@@ -124,7 +137,7 @@ class Contents:
             board = leaderboard.board(name, track, of_board, self.audits)
             known = {record["method"]: facts[name, record["method"]] for record in of_board}
             title = suite.title(shipped[name]) if name in shipped else ""
-            contents.append(BoardContents(board, of_board, known, title, self.work))
+            contents.append(BoardContents(board, of_board, known, title, self.work, self.results))
         return sorted(contents, key=lambda one: (one.board.suite, -len(one.board.methods), one.board.track))
 
     @cached_property

@@ -11,6 +11,7 @@ import jinja2
 
 from t2ibench.core import records
 from t2ibench.report import formats
+from t2ibench.report.board import Column
 from t2ibench.report.breakdown import breakdowns
 from t2ibench.report.outputs import curves_of, pair_figures
 from t2ibench.report.pair_charts import pairs_of
@@ -24,6 +25,23 @@ from t2ibench.report.site.samples import Cell
 from t2ibench.report.site.table import table
 
 File = tuple[str, bytes]  # its name in the folder of the site, and its content
+
+
+def first_page(pages: jinja2.Environment, contents: Contents) -> File:
+    """The page of all boards and all methods."""
+    suites: dict[str, list[BoardContents]] = {}
+    for one in contents.boards:
+        suites.setdefault(one.board.suite, []).append(one)
+    found = [(key, facts) for key, facts in contents.facts.items() if facts.kind == "method"]
+    return "index.html", render(pages, "index", None, suites=list(suites.items()), methods=found, leaders=leaders)
+
+
+def leaders(one: BoardContents) -> list[Column]:
+    """The columns that stand for a board on the first page: its first three headline columns of different metrics."""
+    of_metric: dict[str, Column] = {}
+    for column in formats.columns_of(one.board, False):
+        of_metric.setdefault(column.group, column)
+    return list(of_metric.values())[:3]
 
 
 def board_files(pages: jinja2.Environment, one: BoardContents) -> Iterator[File]:
@@ -151,18 +169,39 @@ def sample_files(pages: jinja2.Environment, one: BoardContents, folder: Path) ->
             images = [None if png is None else _drawn(png) for png in contents]
             yield from (image for image in images if image is not None)
             rows.append((label, [None if image is None else image[0] for image in images]))
-        above = any(label not in one.facts for label in gallery.rows)
+        above = gallery.group in samples.above_of(gallery.track)
         texts = [shown_prompt.text for shown_prompt in gallery.prompts]
         galleries.append({"group": gallery.group, "texts": texts, "rows": rows, "above": above})
-    missing = [cell for cell in one.cells if cell.why]
+    sheets = []
+    for sheet in one.sheets:
+        name = f"images/sheets/{stem}/{addresses.stem(sheet.record['method'], str(sheet.record['seed']))}.webp"
+        yield name, sheet.content
+        sheets.append((name, sheet))
+    drawn = {(sheet.record["method"], sheet.record["seed"]) for sheet in one.sheets}
+    missing = [cell for cell in one.cells if cell.why and (cell.record["method"], cell.record["seed"]) not in drawn]
     whys = sorted({cell.why for cell in missing})
-    values = {"shown": shown, "galleries": galleries, "drawn": (), "missing": missing, "why": "; ".join(whys)}
+    values = {"shown": shown, "galleries": galleries, "sheets": sheets, "missing": missing, "why": "; ".join(whys)}
     yield f"samples.{stem}.html", render(pages, "samples", one, **values)
 
 
-def _drawn(png: bytes) -> File:
+def strips(one: BoardContents, method: str) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The images of one method in the galleries of a board: for each group, texts with files of images."""
+    found = []
+    for gallery in one.galleries:
+        if method in gallery.rows:
+            place = gallery.rows.index(method)
+            images = [(entry.text, png) for entry in gallery.prompts if (png := entry.images[place]) is not None]
+            found.append((gallery.group, [(text, _gallery_file(png)) for text, png in images]))
+    return found
+
+
+def _gallery_file(png: bytes) -> str:
     """The file of an image of a gallery. Equal images are one file."""
-    return f"images/gallery/{hashlib.sha256(png).hexdigest()[:20]}.webp", samples.thumbnail(png)
+    return f"images/gallery/{hashlib.sha256(png).hexdigest()[:20]}.webp"
+
+
+def _drawn(png: bytes) -> File:
+    return _gallery_file(png), samples.thumbnail(png)
 
 
 def prompts_file(stem: str, prompts: samples.Prompts) -> str:
@@ -186,13 +225,15 @@ def _questions(one: BoardContents) -> dict[str, str]:
 def method_files(pages: jinja2.Environment, contents: Contents, suite: str, facts: Facts) -> Iterator[File]:
     """The page of a method, and its records."""
     minutes = {name: value for r in facts.records for name, value in r["cost"].get("training_minutes", {}).items()}
+    boards = methods.on_boards(contents, suite, facts.method)
     html = render(
         pages,
         "method",
         None,
+        strips={entry.one.board.track: strips(entry.one, facts.method) for entry in boards},
         suite=suite,
         facts=facts,
-        boards=methods.on_boards(contents, suite, facts.method),
+        boards=boards,
         settings=methods.settings_of(facts),
         claims=methods.claims_of(contents, facts),
         sizes=contents.sizes,

@@ -62,7 +62,8 @@ def source_of(run: Path, out: Path | None = None) -> Source:
     if (records / "records" / run.name).is_dir() or next(run.glob("*/*/*/journal.jsonl"), None) is not None:
         return Source(run, run / "report", records, run.parent, run.name)
     if (run / "records").is_dir():
-        return Source(run, Path(tempfile.mkdtemp(prefix="t2ibench-view-")), run, run, None)
+        pages = Path(tempfile.mkdtemp(prefix="t2ibench-view-"))  # the folder holds records, and no pages are put there
+        return Source(pages, pages, run, run, None)
     raise UserError(f"view: {run} holds neither pages, records nor images: give a run's folder, such as runs/quick")
 
 
@@ -178,15 +179,8 @@ def handler(keeper: Keeper, port: Callable[[], int]) -> type[http.server.SimpleH
     return Handler
 
 
-def serve(source: Source, port: int, write: Write) -> Iterator[str]:
-    """Serve until Ctrl-C. Yields the lines to print: the address first.
-
-    Raises UserError where the port cannot be had.
-    """
-    keeper, stop = Keeper(source, write), threading.Event()
-    if source.records is not None:
-        for name, content in assets():  # the page of the progress may be there before any other
-            put(source.pages / name, content)
+def server_of(keeper: Keeper, port: int) -> http.server.ThreadingHTTPServer:
+    """A server that listens on a port of this machine alone; 0: any that is free. Raises UserError for a taken one."""
     bound = [port]
     try:
         server = http.server.ThreadingHTTPServer((HOST, port), handler(keeper, lambda: bound[0]))
@@ -195,12 +189,22 @@ def serve(source: Source, port: int, write: Write) -> Iterator[str]:
             f"view: port {port} cannot be had ({error.strerror}): choose another with --port, or 0"
         ) from error
     bound[0] = server.server_address[1]
-    below = source.pages.relative_to(source.top).as_posix() if source.top in source.pages.parents else ""
-    yield f"http://{HOST}:{bound[0]}/{quote(below)}{'/' if below else ''}index.html"
+    return server
+
+
+def serve(source: Source, port: int, write: Write) -> Iterator[str]:
+    """Serve until Ctrl-C. Yields the lines to print: the addresses."""
+    keeper, stop = Keeper(source, write), threading.Event()
+    server = server_of(keeper, port)
     if source.records is not None:
-        yield f"progress: http://{HOST}:{bound[0]}/{quote(below)}{'/' if below else ''}progress.html"
-    thread = threading.Thread(target=keeper.keep, args=(stop,), daemon=True)
-    thread.start()
+        for name, content in assets():  # the page of the progress may be there before any other
+            put(source.pages / name, content)
+    below = f"{source.pages.relative_to(source.top).as_posix()}/" if source.pages != source.top else ""
+    address = f"http://{HOST}:{server.server_address[1]}/{quote(below)}"
+    yield f"{address}index.html"
+    if source.records is not None:
+        yield f"{address}progress.html: how far the run is"
+    threading.Thread(target=keeper.keep, args=(stop,), daemon=True).start()
     try:
         server.serve_forever()
     finally:

@@ -82,7 +82,7 @@ def files(contents: Contents, folder: Path) -> Iterator[File]:
     """Every file of a site but thumbnails, by its name in the folder."""
     yield from assets()
     templates = environment(contents)
-    yield "index.html", render(templates, "index", None)
+    yield pages.first_page(templates, contents)
     for one in contents.boards:
         yield from pages.board_files(templates, one)
         yield from pages.comparison_files(templates, one)

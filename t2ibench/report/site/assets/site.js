@@ -337,6 +337,22 @@ function costs(element) {
 }
 if ($("costs")) costs($("costs"));
 
+// --- the methods of the first page -----------------------------------------------------------------------------------
+function methods(table) {
+  const rows = [...table.tBodies[0].rows], text = rows.map((row) => row.textContent.toLowerCase());
+  const apply = () => {
+    if (document.activeElement !== $("find")) $("find").value = state().get("q") || "";
+    const words = $("find").value.toLowerCase().split(/\s+/).filter(Boolean);
+    rows.forEach((row, i) => { row.hidden = !words.every((word) => text[i].includes(word)); });
+    const count = rows.filter((row) => !row.hidden).length;
+    $("found").textContent = count === rows.length ? "" : `${count} of ${rows.length} methods`;
+  };
+  $("find").addEventListener("input", () => { put({ q: $("find").value }); apply(); });
+  addEventListener("hashchange", apply);
+  apply();
+}
+if ($("methods")) methods($("methods"));
+
 // --- samples: what every value says about every sample ---------------------------------------------------------------
 const OUTCOMES = { o: "usable", b: "black", n: "not a number", f: "failed" };
 const cellsHeld = new Map(); // by file: what its script pushed, with numbers by sample
@@ -599,6 +615,7 @@ async function comparison(element) {
   const [data] = held("comparison");
   const names = data.methods.map((method) => method.name), byName = new Map(data.methods.map((method) => [method.name, method]));
   const output = $("compared"), choose = $("choose");
+  $("every").open = false; // what a reader without scripts sees at once
   let chosen = [], lines = [];
   const loaded = async (base) => { await load(byName.get(base).file); return held("compare").find((one) => one.base === base).others; };
   for (const method of data.methods) {
@@ -704,6 +721,10 @@ async function comparison(element) {
         if (select.value) {
           const gap = (row) => { const known = at.map((numbers) => numbers[row]); return Math.max(...known) - Math.min(...known); };
           rows = rows.filter((row) => gap(row) > 0).sort((x, y) => gap(y) - gap(x) || x - y);
+          if (cells[0].values.get(select.value).of === "source") { // its samples have one number: the first stands for it
+            const seen = new Set();
+            rows = rows.filter((row) => !seen.has(asked.k[row]) && seen.add(asked.k[row]));
+          }
           if (cells[0].values.get(select.value).hits !== undefined) { // ties by the hundred: take them at even distances
             const most = rows.filter((row) => gap(row) === 1), count = Math.min(24, most.length);
             rows = Array.from({ length: count }, (_, i) => most[Math.floor((i * most.length) / count)]);
