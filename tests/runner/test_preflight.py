@@ -20,7 +20,7 @@ def lines(path: Path) -> list[runner.PreflightLine]:
 def test_what_the_last_method_lacks_is_said_before_the_first_image(squares, monkeypatch, tmp_path):
     path = squares(BROKEN)
     monkeypatch.setenv("PAINTER_LOG", str(tmp_path / "log"))
-    with pytest.raises(UserError, match=r"missing/metadata\.jsonl is missing"):
+    with pytest.raises(UserError, match="missing does not exist"):
         list(runner.run(suite.load(str(path)), runner.RunOptions(batch=8)))
     assert not (tmp_path / "log").exists()
     assert not list(Path("runs").rglob("*.png"))
@@ -32,7 +32,7 @@ def test_every_problem_is_listed_and_the_first_one_says_how_many_there_are(squar
     assert [line.what for line in problems] == ["other seed 0", "mine seed 0"]
     answer = t2ibench("run", str(path))
     assert answer.returncode == 2
-    assert "gone/metadata.jsonl is missing" in answer.stderr
+    assert "gone does not exist" in answer.stderr
     assert "(and 1 more: t2ibench run --dry-run lists them)" in answer.stderr
 
 

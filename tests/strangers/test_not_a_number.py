@@ -390,6 +390,9 @@ class Spoiled:
     def unknown_words(self, texts: list[str]) -> None:
         return None
 
+    def cut(self, texts: list[str]) -> list[bool]:
+        return [False] * len(texts)
+
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_features_that_are_not_finite_reach_no_metric_and_are_not_kept(
