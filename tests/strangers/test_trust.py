@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
-TESTS = Path(__file__).parents[1]
+HERE = Path(__file__).parent
 
 
 def test_every_test_that_the_table_names_is_there():
-    table = (TESTS.parent / "docs" / "trust.md").read_text("utf-8")
+    table = (HERE.parents[1] / "docs" / "trust.md").read_text("utf-8")
     named = re.findall(r"`(test_\w+\.py)(?:::(\w+))?`", table)
     assert len(named) > 40
     files = {path.name: path for path in [*HERE.glob("test_*.py"), *(HERE.parent / "runner").glob("test_*.py")]}
