@@ -41,6 +41,8 @@ class Config:
                 raise UserError(f"diffusers_pipeline: {name} is {number}, expected at least 1")
         if not 0 < self.strength <= 1:
             raise UserError(f"diffusers_pipeline: strength is {self.strength:g}, expected a share in (0, 1]")
+        if self.lora_scale != 1.0 and not self.lora:
+            raise UserError("diffusers_pipeline: lora_scale has no effect without lora: take it out, or name one")
         for name in self.controlnets:
             if name not in MAPS:
                 raise UserError(

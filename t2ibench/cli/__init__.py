@@ -24,6 +24,7 @@ from t2ibench.cli import (
     score,
     train,
 )
+from t2ibench.cli.effects import Verb
 from t2ibench.core.errors import UserError
 from t2ibench.core.version import __version__
 
@@ -39,23 +40,23 @@ app = typer.Typer(
 )
 
 
-app.command()(run.run)
-app.command()(run.table)
-app.command()(compare.compare)
-app.command()(reproduce.reproduce)
-app.command()(drift.drift)
+app.command(cls=Verb)(run.run)
+app.command(cls=Verb)(run.table)
+app.command(cls=Verb)(compare.compare)
+app.command(cls=Verb)(reproduce.reproduce)
+app.command(cls=Verb)(drift.drift)
 app.add_typer(audit.audit, name="audit")
-app.command()(report.report)
-app.command()(report.view)
-app.command()(generate.generate)
-app.command()(compose.compose)
-app.command()(generate.prompts)
-app.command()(score.score)
-app.command()(train.train)
-app.command()(convert.convert)
-app.command("list")(listing.list_things)
-app.command()(generate.show)
-app.command()(doctor.doctor)
+app.command(cls=Verb)(report.report)
+app.command(cls=Verb)(report.view)
+app.command(cls=Verb)(generate.generate)
+app.command(cls=Verb)(compose.compose)
+app.command(cls=Verb)(generate.prompts)
+app.command(cls=Verb)(score.score)
+app.command(cls=Verb)(train.train)
+app.command(cls=Verb)(convert.convert)
+app.command("list", cls=Verb)(listing.list_things)
+app.command(cls=Verb)(generate.show)
+app.command(cls=Verb)(doctor.doctor)
 
 
 def _version(asked: bool) -> None:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from t2ibench.cli.console import out as stdout
 from t2ibench.cli.console import print_json
+from t2ibench.cli.effects import Verb
 from t2ibench.cli.options import Json, Out, Work
 from t2ibench.core.errors import UserError
 
@@ -22,7 +23,7 @@ STYLES = {"withheld": "red", "kept": "green"}
 audit = typer.Typer(help="Have people check what the attribute judge says of a method's images.", no_args_is_help=True)
 
 
-@audit.command("draw")
+@audit.command("draw", cls=Verb)
 def audit_draw(
     suite: Annotated[str, typer.Argument(help="A suite that was run and asks for attribute pairs.")],
     method: Annotated[str, typer.Argument(help="The method, or baseline, whose images are looked at.")],
@@ -46,7 +47,7 @@ def audit_draw(
     )
 
 
-@audit.command("read")
+@audit.command("read", cls=Verb)
 def audit_read(
     folder: Annotated[Path, typer.Argument(help="What `t2ibench audit draw` wrote.")],
     answers: Annotated[list[Path], typer.Argument(help="A CSV file of each rater.")],

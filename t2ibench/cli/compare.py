@@ -26,7 +26,7 @@ def compare(
     folder: Annotated[Path, typer.Option(help="What `t2ibench run` wrote (its --out).")] = Path("runs"),
     suite: Annotated[str | None, typer.Option(help="Only records of this suite.")] = None,
     track: Annotated[str | None, typer.Option(help="Only records of this track.")] = None,
-    metrics: Annotated[str, typer.Option(help="Only these, separated by commas.")] = "",
+    metrics: Annotated[str | None, typer.Option(help="Only these, separated by commas.")] = None,
     margin: Annotated[
         list[str] | None,
         typer.Option(help="The largest difference that does not matter: 2%, or METRIC=0.1 (again for more); else 5%."),
@@ -41,8 +41,9 @@ def compare(
     from t2ibench.report.compare import compare as compared
 
     limits = margins_of(margin or [])
-    ids = names_of(metrics)
+    ids = [] if metrics is None else names_of(metrics, "--metrics")
     comparisons = [compared(*sides, limits, ids, everything=everything) for sides in pairs(a, b, folder, suite, track)]
+    limits.check([id for one in comparisons for id in (*(line.metric for line in one.lines), *one.left_out)])
     if json:
         print_json([as_json(comparison) for comparison in comparisons])
         return

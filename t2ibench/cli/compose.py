@@ -225,6 +225,9 @@ def known(mask: str, side: int) -> np.ndarray:
         kept[:] = True
         kept[halves[mask]] = False
     elif mask != "middle":
+        if not Path(mask).is_file():
+            near = did_you_mean(mask, ["middle", *halves])
+            raise UserError(f"--mask {mask}: no such file, and no region is called {mask!r}{near}")
         white = torch.from_numpy(square(Path(mask)).mean(0) > 127)[None, None].float()
         kept = torch.nn.functional.interpolate(white, (side, side), mode="area")[0, 0].numpy() == 0
     if kept.all() or not kept.any():

@@ -24,8 +24,6 @@ def convert(
         raise UserError(f"{target}: the suffix is {target.suffix!r}, expected one of {', '.join(checkpoints.WRITTEN)}")
     if target.exists() and not replace:
         raise UserError(f"{target} exists: name another file, or add --replace")
-    if half and target.suffix != ".safetensors":
-        raise UserError(f"{target}: --half is for .safetensors: leave it out")
     generator = checkpoints.load(source)
     card = {"recipe": "converted", "converted_from": {"file": source.name, "sha256": checkpoints.sha256(source)}}
     checkpoints.save(target, generator, card | checkpoints.facts(source), half=half)

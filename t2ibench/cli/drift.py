@@ -49,8 +49,6 @@ def drift(
     if write:
         write_baseline(baseline, Wanted(suite, tuple(margin or ()), accept), device)
         return
-    if suite or margin or accept:
-        raise UserError("drift: --suite, --margin and --accept are for --write: leave them out, or add it")
     verdict = examine(baseline or SHIPPED, tiers_of(tiers), seed, device)
     if junit is not None:
         reports.write_junit(verdict, junit)
@@ -82,16 +80,22 @@ def write_baseline(path: Path | None, wanted: Wanted, device: str) -> None:
     from t2ibench.checks.drift import baseline
     from t2ibench.checks.drift.examine import MARGINS, content_of, shares_of
     from t2ibench.checks.drift.fingerprint import fingerprint
+    from t2ibench.report.compare import margins_of
 
     if path is None:
         raise UserError("drift --write: name the file to write")
     before = baseline.read(path) if path.exists() else None
     if before is not None and not wanted.reason:
         raise UserError(f"{path} is a baseline already: say why it has to change with --accept REASON")
+    shares = shares_of(wanted.margins)
     values = measured(device)
     suite = content_of(wanted.suite) if wanted.suite is not None else dict(before.suite) if before is not None else {}
-    margins = {**(before.margins if before is not None else MARGINS if suite else {}), **shares_of(wanted.margins)}
+    margins = {**(before.margins if before is not None else MARGINS if suite else {}), **shares}
     made = records_of(suite, device) if suite else []
+    if made:
+        margins_of(wanted.margins).check({id for record in made for id in record["values"]})
+    elif wanted.margins:
+        raise UserError("drift --write: --margin is for the values of methods: name a suite of some, --suite")
     reasons = [*(before.reasons if before is not None else ()), wanted.reason or "first written"]
     baseline.write(baseline.Baseline(fingerprint(device), values, reasons, suite, made, margins), path)
     say(f"[bold]{path}[/]")

@@ -50,12 +50,7 @@ def generate(
     """
     from t2ibench.report import sheets
 
-    if target and (prompts or neutral is not None or image):
-        raise UserError(
-            "generate: --target adapts a generator, which takes neither texts to draw nor --neutral nor --image: "
-            "leave them out"
-        )
-    if not target and (not prompts or source is not None):
+    if not target and not prompts:
         raise UserError("generate: a text is missing: give one or more, or --target for methods that adapt a generator")
     entry = entry_of(method, set or [])
     columns = columns_of(image or [], seeds)
@@ -259,4 +254,6 @@ def seeds_of(text: str) -> list[int]:
         if int(last or first) - int(first) >= MOST:
             raise UserError(f"--seeds {text!r}: at most {MOST:,} are drawn at once")
         seeds += range(int(first), int(last or first) + 1)
+    if len(set(seeds)) < len(seeds):
+        raise UserError(f"--seeds {text!r}: names a seed twice")
     return seeds

@@ -16,6 +16,14 @@ Batch = Annotated[
 Work = Annotated[Path, typer.Option(help="Folder of images and journals, and of the HTML page.")]
 
 
+def names_of(text: str, option: str) -> list[str]:
+    """The names of a list such as "fid, kid,prdc". Raises UserError for a list without any, which would do nothing."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise UserError(f"{option} {text!r}: found no name, expected names separated by commas")
+    return names
+
+
 def _device(name: str) -> str:
     """The name of a device. Raises UserError for one that does not exist here, before anything else is done."""
     if name != "cpu":
@@ -39,8 +47,3 @@ def png_file(path: Path | None) -> Path | None:
 
 
 Device = Annotated[str, typer.Option(callback=_device, help="cpu, cuda or cuda:N.")]
-
-
-def names_of(text: str | None) -> list[str]:
-    """The names of a list such as "fid, kid,prdc"; none for None."""
-    return [name.strip() for name in (text or "").split(",") if name.strip()]

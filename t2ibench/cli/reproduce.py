@@ -14,7 +14,6 @@ from rich.text import Text
 from t2ibench.cli.console import out as stdout
 from t2ibench.cli.console import print_json, say
 from t2ibench.cli.options import Batch, Device, Json
-from t2ibench.core.errors import UserError
 
 if TYPE_CHECKING:
     from t2ibench.checks.papers.claims import Paper
@@ -49,8 +48,6 @@ def reproduce(
     from t2ibench.core import files, records
     from t2ibench.runner.run import RunOptions
 
-    if folder is not None and out is not None:
-        raise UserError("reproduce: --folder runs nothing and --out is where runs go: leave one of them out")
     runs = out or Path("runs") / "reproduce" / paper
     claimed, missing = claims.load(paper), dict[str, str]()
     if folder is not None:

@@ -149,9 +149,7 @@ def table(
         raise UserError(f"--track: {folder} holds no record of the track {track!r}{did_you_mean(track, tracks)}")
     boards = board.boards([record for record in rows if track in (None, record["track"])], audits_of(folder))
     if columns is not None:
-        names = list(dict.fromkeys(names_of(columns)))
-        if everything:
-            raise UserError("--columns and --all exclude each other: name columns, or show every number")
+        names = list(dict.fromkeys(names_of(columns, "--columns")))
         boards = board.chosen(boards, names)
     if json:
         print_json(formats.as_json(boards))

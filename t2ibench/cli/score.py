@@ -82,7 +82,7 @@ def score(
     record, lines = score_folder(
         folder,
         prompts=prompts,
-        metrics=names_of(metrics) or None,
+        metrics=None if metrics is None else names_of(metrics, "--metrics"),
         dataset=dataset,
         reference=reference,
         extractor=extractor,

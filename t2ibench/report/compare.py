@@ -12,7 +12,8 @@ If neither is rejected, the verdict is `no difference shown`, which does not mea
 different protocols are not compared.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -56,6 +57,13 @@ class Margins:
 
     def of(self, metric: str) -> Margin:
         return self.own.get(metric, self.others)
+
+    def check(self, ids: Iterable[str]) -> None:
+        """Raise UserError for a margin of a value that is none of these."""
+        known = list(ids)
+        for id in self.own:
+            if id not in known:
+                raise UserError(f"--margin: {id} is not compared{did_you_mean(id, known)}")
 
 
 @dataclass(frozen=True)
@@ -206,13 +214,19 @@ def margins_of(texts: Sequence[str]) -> Margins:
     "2%" or "0.1" is for all metrics, "fd_avatars=2%" or "clip_score=0.001" for one.
     """
     others, own = Margins().others, {}
+    given: set[str] = set()
     for text in texts:
-        metric, equals, size = text.rpartition("=")
+        metric, equals, size = (part.strip() for part in text.rpartition("="))
+        if metric in given:
+            raise UserError(
+                f"--margin {text!r}: {metric or 'a margin for all metrics'} was given before: leave one out"
+            )
+        given.add(metric)
         try:
             margin = Margin(float(size[:-1]) / 100) if size.endswith("%") else Margin(float(size), relative=False)
         except ValueError:
             margin = Margin(-1)
-        if not margin.size > 0 or (equals and not metric):
+        if not 0 < margin.size < math.inf or (equals and not metric):
             raise UserError(f"--margin {text!r}: expected 2%, 0.1, or METRIC=2%, with a number above 0")
         if metric:
             own[metric] = margin

@@ -325,7 +325,7 @@ def test_a_baseline_is_written_over_only_with_a_reason(drifted):
     ("words", "said"),
     [
         (("--tiers", "3"), "expected some of 0, 1 and 2"),
-        (("--accept", "why"), "are for --write"),
+        (("--accept", "why"), "it is for --write"),
         (("--write",), "name the file to write"),
         (("none.json",), "none.json is missing"),
     ],

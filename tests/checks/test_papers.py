@@ -310,7 +310,10 @@ def test_an_unknown_paper_is_refused_with_the_nearest(capsys, monkeypatch):
     for arguments, message in (
         (["reproduce", "gan-cls"], "no paper with claims is called 'gan-cls', did you mean 'gan_cls'?"),
         (["reproduce", "gan_cls", "--folder", "nowhere"], "nowhere is missing"),
-        (["reproduce", "gan_cls", "--folder", "a", "--out", "b"], "--folder runs nothing"),
+        (
+            ["reproduce", "gan_cls", "--folder", "a", "--out", "b"],
+            "--out has no effect here: --folder judges records and runs nothing",
+        ),
     ):
         monkeypatch.setattr("sys.argv", ["t2ibench", *arguments])
         with pytest.raises(SystemExit) as stopped:

@@ -104,8 +104,11 @@ def test_run_shows_the_board_writes_everything_and_is_quiet_in_a_pipe(squares, t
         (["generate", "painter", "a text", "--out", "sheets"], "--out sheets: a sheet is one PNG"),
         (["generate", "painter"], "generate: a text is missing: give one or more, or --target"),
         (["generate", "painter", "--target", "a text"], "painter has no adapt and unadapted"),
-        (["generate", "tinter", "a text", "--target", "a grey square"], "generate: --target adapts a generator"),
-        (["generate", "painter", "a text", "--source", "a square"], "or --target for methods that adapt a generator"),
+        (
+            ["generate", "tinter", "a text", "--target", "a grey square"],
+            "generate: PROMPTS has no effect here: --target adapts a generator",
+        ),
+        (["generate", "painter", "a text", "--source", "a square"], "--source has no effect here: it says"),
         (["generate", "retoucher", "a text", "--neutral", "x", "--image", "no.png"], "no.png is missing"),
         (["generate", "painter", "a text", "--neutral", "x"], "painter has no edit and unedited"),
         (["generate", "painter", "a text", "--set", "delai=3"], "unknown key 'delai', did you mean 'delay'?"),

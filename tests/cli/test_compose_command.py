@@ -90,7 +90,7 @@ def test_your_own_sketch_text_mask_and_edit_reach_the_method(run):
         ),
         (("--task", "T", "--image", "wide.png"), "T is made of caption alone; a file has no caption"),
         (("--task", "reconf_S", "--image", "wide.png", "--edit", "mirorr"), "did you mean 'mirror'?"),
-        (("--task", "M", "--image", "wide.png", "--mask", "none.png"), "none.png is missing"),
+        (("--task", "M", "--image", "wide.png", "--mask", "none.png"), "--mask none.png: no such file"),
         (("--task", "E", "--image", "wide.png", "--seeds", "x"), "--seeds 'x'"),
     ],
 )
