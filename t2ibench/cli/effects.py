@@ -105,9 +105,12 @@ WRITES = "--write measures and writes a baseline, and compares nothing: leave it
 FOR_WRITE = "it is for --write: leave it out, or add that"
 ADAPTS = "--target adapts a generator, which takes neither texts to draw nor --neutral nor --image: leave them out"
 EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
-    "run": always("suite out work batch device replace again json"),
+    "run": {
+        **always("suite out work device replace again dry_run json"),
+        "batch": without("dry_run", "--dry-run makes no image: leave it out"),
+    },
     "table": {
-        **always("folder suite columns json"),
+        **always("folder suite track columns json"),
         "format": without("json", "JSON has one form: leave --json or --format out"),
         "everything": Rule(
             lambda given: not given["json"] and given["columns"] is None and given["format"] != "csv",
@@ -163,7 +166,7 @@ EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
     },
     "prompts": always("suite seed out"),
     "score": {
-        **always("folder prompts metrics reference extractor clip out device json"),
+        **always("folder prompts metrics reference extractor clip exif alpha out device json"),
         "dataset": without("reference", "--reference names the real images: leave one of them out"),
         "size": Rule(
             lambda given: any(path and Path(path).is_dir() for path in (given["folder"], given["reference"])),
@@ -183,7 +186,13 @@ EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
     },
     "list": always("kind json"),
     "show": always("dataset split count columns out"),
-    "doctor": always("json"),
+    "doctor": {
+        **always("suite json"),
+        **{
+            name: only_with("suite", "it is for --suite: leave it out, or name one")
+            for name in ("out", "work", "device")
+        },
+    },
 }
 
 
