@@ -50,6 +50,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "minimal pairs": {"heads": 0.0, "attributes": 1.0, "faces": 600},
     "heads": {},
 }
+CLIPS = ["clip-guide-avatars", "clip-judge-avatars", "clip-guide-avatars-2"]
 ATTRIBUTES = ("mouth", "clothing", "facial_hair")
 IMAGES, CAPTIONS = 1000, 600
 
@@ -59,7 +60,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--arms", nargs="*", default=list(ARMS), choices=list(ARMS))
-    parser.add_argument("--clips", nargs="*", default=["clip-guide-avatars", "clip-judge-avatars"])
+    parser.add_argument("--clips", nargs="*", default=CLIPS)
     parser.add_argument("--set", nargs="*", default=[], help="settings of all arms, key=value")
     arguments = parser.parse_args()
     path = arguments.out / "clip_zero_shot.json"
@@ -195,7 +196,7 @@ def write(out: Path, content: Mapping[str, Any]) -> None:
 def markdown(content: Mapping[str, Any]) -> list[str]:
     lines = [
         f"Zero-shot accuracy of the first {IMAGES:,} images of `val`; made by "
-        "`python benchmarks/studies/clip_zero_shot.py results/studies`.",
+        "`python benchmarks/studies/clip_zero_shot.py results/studies --set bfloat16=false`.",
         "",
         "| CLIP | mouth | clothing | facial hair | least of the others | cosine of mouths' texts "
         "| one word wrong: mouth | clothing | facial hair | R-precision |",
