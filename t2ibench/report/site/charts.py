@@ -10,7 +10,8 @@ from t2ibench.report.board import Board, Cell, Column, Row, number, rank_text
 from t2ibench.report.plots import nice_ticks
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 620, 380, 62, 18, 14, 44
-LETTER, LINE = 6.3, 13  # about the width of a letter of a label, and the height of its line
+LETTER = 6.3  # about the width of a letter of a label
+NAMED = 40  # of more points, only those on the line of the best, or that may be first, have their names beside them
 COSTS = (
     ("seconds_per_image", "seconds for an image"),
     ("training_seconds_per_prompt", "seconds of training for a text"),
@@ -66,7 +67,9 @@ def quality_against_cost(board: Board, column: Column, cost: str, label: str) ->
     front = frontier(points, column.better)
     if len(front) > 1:
         parts.append(f'<polyline class="front" points="{" ".join(f"{p.x},{p.y}" for p in front)}"/>')
-    for point, (x, y, anchor) in zip(points, labels(points), strict=True):
+    named = points if len(points) <= NAMED else [p for p in points if p in front or p.cell.may_be_first][:NAMED]
+    places = dict(zip((point.row.method for point in named), labels(named), strict=True))
+    for point in points:
         name = escape(point.row.method)
         said = f"{point.row.method}: {number(point.cell.value, column)}, {point.cost:.3g}"
         kind = " first" if point.cell.may_be_first else ""
@@ -74,7 +77,10 @@ def quality_against_cost(board: Board, column: Column, cost: str, label: str) ->
         ends = f'y1="{up(point.cell.low)}" y2="{up(point.cell.high)}"'
         parts.append(f'<line class="whisker" x1="{point.x}" x2="{point.x}" {ends}/>')
         parts.append(f'<circle cx="{point.x}" cy="{point.y}" r="5"/>')
-        parts.append(f"{_text(x, y, point.row.method, 'label', anchor)}</g>")
+        if point.row.method in places:
+            x, y, anchor = places[point.row.method]
+            parts.append(_text(x, y, point.row.method, "label", anchor))
+        parts.append("</g>")
     return Markup("".join([*parts, "</svg>"]))
 
 

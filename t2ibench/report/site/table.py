@@ -22,6 +22,7 @@ from t2ibench.report.site.facts import Facts, parameters_text, size_class
 LAST = 1e308  # the place in the order of a value that is not there: behind all others in the better direction
 HIDDEN = "made for this judge"
 WIDTH, HEIGHT = 100, 8  # units of a bar
+BARS = 100  # rows; a longer board has no bars, which would slow a browser down
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,8 @@ def table(board: Board, facts: Mapping[str, Facts]) -> Table:
         for heading in headings:
             if heading.kind == "value":
                 column = columns[heading.id]
-                cells.append(_value(row.cells.get(column.id), column, scales[column.id]))
+                scale = scales[column.id] if len(board.rows) <= BARS else None
+                cells.append(_value(row.cells.get(column.id), column, scale))
             elif heading.kind == "cost":
                 cells.append(_cost(row, heading.id))
             else:
@@ -139,7 +141,7 @@ def _scale(board: Board, id: str) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
-def _value(cell: Cell | None, column: Column, scale: tuple[float, float]) -> Figure:
+def _value(cell: Cell | None, column: Column, scale: tuple[float, float] | None) -> Figure:
     if cell is None:
         return Figure("—", missing(column.better), hint="not measured")
     if cell.note == HIDDEN:
@@ -148,7 +150,9 @@ def _value(cell: Cell | None, column: Column, scale: tuple[float, float]) -> Fig
     ends = f"{number(cell.low, column)} … {number(cell.high, column)}"
     hint = f"{cell.value:.6g}, 95 % interval {cell.low:.6g} … {cell.high:.6g}, n = {cell.n:,}"
     hint += f", {cell.note}" if cell.note else ""
-    return Figure(text, cell.value, ends, rank_text(cell), bar(cell, scale), cell.may_be_first, hint=hint)
+    return Figure(
+        text, cell.value, ends, rank_text(cell), "" if scale is None else bar(cell, scale), cell.may_be_first, hint=hint
+    )
 
 
 def bar(cell: Cell, scale: tuple[float, float]) -> str:

@@ -116,7 +116,8 @@ function board(element) {
   const wordsOf = new Map(rows.map((row) => [row, Object.fromEntries(facets.map((id) => [id, words(row, id)]))]));
 
   const table = new DataTable(element, {
-    paging: false, autoWidth: false, info: false, layout: { topStart: null, topEnd: null, bottomStart: null, bottomEnd: null },
+    paging: rows.length > 200, pageLength: 100, lengthChange: false, autoWidth: false, info: false,
+    layout: { topStart: null, topEnd: null, bottomStart: rows.length > 200 ? "paging" : null, bottomEnd: null },
     order: [], orderFixed: { pre: [[0, "asc"]] },
     columns: headings.map((cell, i) => {
       if (i === 0) return { orderable: false, searchable: false, type: "num" };
