@@ -122,7 +122,8 @@ def mean_distances(features: Tensor) -> tuple[float, np.ndarray]:
     if len(features) < 2:
         return 0.0, np.zeros(len(features))
     rows = features.double()
-    to_others = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist").sum(1).numpy() / (len(rows) - 1)
+    sums = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist").sum(1)
+    to_others = sums.cpu().numpy() / (len(rows) - 1)
     return float(to_others.mean()), to_others
 
 

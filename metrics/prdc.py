@@ -133,7 +133,8 @@ def neighbour_balls(real: Tensor, fake: Tensor, k: int, block: int = 1000) -> Ba
     real, fake = real.double() - centre, fake.double() - centre
     tie = TIE * float(torch.cat([real, fake]).square().sum(1).max())
     real_radius, fake_radius = squared_radii(real, k, block), squared_radii(fake, k, block)
-    around, recalled, held = torch.zeros(len(fake), dtype=torch.long), torch.zeros(len(real), dtype=torch.bool), []
+    around, recalled = fake.new_zeros(len(fake), dtype=torch.long), real.new_zeros(len(real), dtype=torch.bool)
+    held = []
     for start in range(0, len(real), block):
         rows = slice(start, start + block)
         distance = squared_distances(real[rows], fake)
@@ -150,9 +151,8 @@ def squared_radii(x: Tensor, k: int, block: int) -> Tensor:
     radii = []
     for start in range(0, len(x), block):
         distance = squared_distances(x[start : start + block], x)
-        distance[
-            torch.arange(len(distance)), start + torch.arange(len(distance))
-        ] = -torch.inf  # itself, before every neighbour
+        own = torch.arange(len(distance), device=x.device)
+        distance[own, start + own] = -torch.inf  # itself, before every neighbour
         radii.append(distance.kthvalue(k + 1, dim=1).values)
     return torch.cat(radii)
 

@@ -53,6 +53,7 @@ class FrechetDistance(Metric):
                 f"features have {features.shape[1]} dimensions, FrechetDistance was made for {self.dimension}"
             )
         side = "real" if real else "made"
+        features = features.to(self.real.device)  # a network of ours answers on the CPU, wherever it computes
         setattr(self, side, merged(torch.stack([getattr(self, side), packed(Moments.of(features))])))
 
     def compute(self) -> Tensor:

@@ -64,6 +64,7 @@ class Learner(Generic[Network]):
 
     def load_state(self, state: dict[str, Any]) -> None:
         resume({"model": self.model, "ema": self.ema, "optimiser": self.optimiser}, state)
+        self.ema.to(next(self.model.parameters()).device)  # a checkpoint is read on the CPU
 
 
 def card_facts(train: Split, val: Split, digest: str, seed: int) -> dict[str, Any]:

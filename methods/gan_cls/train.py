@@ -65,6 +65,6 @@ def _fixed_features(image_side: str, train: Split, val: Split, models: Models) -
 
     def features(split: Split) -> Tensor:
         blocks = [np.arange(i, min(i + 256, len(split))) for i in range(0, len(split), 256)]
-        return torch.cat([clip.image_features(torch.from_numpy(split.images.read(rows))).cpu() for rows in blocks])
+        return torch.cat([clip.encode_images(torch.from_numpy(split.images.read(rows))) for rows in blocks])
 
     return features(train), features(val)

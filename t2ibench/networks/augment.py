@@ -18,23 +18,23 @@ def augment(
     blur: share of images that are blurred by a binomial 3x3 filter.
     jitter: largest change of contrast and of brightness; the default is too small to change the name of a colour.
     """
-    stream = torch.Generator().manual_seed(seed)
+    stream, device = torch.Generator().manual_seed(seed), images.device  # random numbers are drawn on the CPU
     count, _, height, width = images.shape
     rows, columns = torch.randint(0, 2 * shift + 1, (2, count), generator=stream)
     padded = F.pad(images, (shift,) * 4, mode="replicate")
     y = rows[:, None, None] + torch.arange(height)[:, None]  # [B, H, 1]
     x = columns[:, None, None] + torch.arange(width)  # [B, 1, W]
-    images = padded.permute(0, 2, 3, 1)[torch.arange(count)[:, None, None], y, x].permute(
-        0, 3, 1, 2
-    )  # channels last in memory
-    kernel = torch.tensor([1.0, 2.0, 1.0])
+    places = tuple(index.to(device) for index in (torch.arange(count)[:, None, None], y, x))
+    images = padded.permute(0, 2, 3, 1)[places].permute(0, 3, 1, 2)  # channels last in memory
+    kernel = torch.tensor([1.0, 2.0, 1.0], device=device)
     kernel = (kernel[:, None] * kernel / 16).expand(3, 1, 3, 3)
-    chosen = torch.rand(count, generator=stream) < blur
+    chosen = (torch.rand(count, generator=stream) < blur).to(device)
     if chosen.any():
         images[chosen] = F.conv2d(F.pad(images[chosen], (1,) * 4, mode="replicate"), kernel, groups=3)
     contrast, brightness = (torch.rand(2, count, 1, 1, 1, generator=stream) * 2 - 1) * jitter
     strength = torch.rand(count, 1, 1, 1, generator=stream) * noise
-    images = images * (1 + contrast) + brightness + strength * torch.randn(images.shape, generator=stream)
+    grain = (strength * torch.randn(images.shape, generator=stream)).to(device)
+    images = images * (1 + contrast.to(device)) + brightness.to(device) + grain
     return images.clamp(-1, 1)
 
 
@@ -51,6 +51,7 @@ def cropped(images: Tensor, seed: int, share: float, least: float = 0.5) -> tupl
     theta = torch.zeros(len(side), 2, 3)
     theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = side[:, 0], side[:, 0], (1 - side) * shift
     where = F.affine_grid(theta, [len(side), *images.shape[1:]], align_corners=False)
+    where, chosen = where.to(images.device), chosen.to(images.device)
     images = images.clone()
     images[chosen] = F.grid_sample(images[chosen], where, padding_mode="border", align_corners=False)
     return images, chosen
@@ -70,7 +71,7 @@ def recoloured(images: Tensor, seed: int, share: float) -> tuple[Tensor, Tensor]
     mixed = torch.where(kind[:, None, None] < 1 / 3, mixed[:, :1].expand(-1, 3, -1), mixed.pow(3))
     mixed = mixed / mixed.sum(2, keepdim=True)  # each new channel a mean of the old ones
     mixed = torch.where(kind[:, None, None] > 2 / 3, -mixed, mixed)
-    rows = chosen < share
+    rows, mixed = (chosen < share).to(images.device), mixed.to(images.device)
     images = images.clone()
     images[rows] = torch.einsum("boc,bchw->bohw", mixed[rows], images[rows])
     return images, rows

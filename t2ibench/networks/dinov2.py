@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from t2ibench.core.errors import UserError
 from t2ibench.core.pickles import reason
 from t2ibench.networks.inception import clean_resize
+from t2ibench.networks.precision import full_float32
 from t2ibench.networks.state import fill, state_dict
 
 SIDE, PATCH = 224, 14
@@ -71,7 +72,7 @@ class DINOv2:
         """
         pixels = torch.from_numpy(np.stack([clean_resize(image, SIDE) for image in images.cpu().numpy()])) / 255
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD))
-        with torch.backends.cudnn.flags(allow_tf32=False):
+        with full_float32():
             return self.network.forward_features(((pixels - mean) / std).to(self.device))[:, 0].float().cpu()  # type: ignore[operator]
 
 

@@ -15,6 +15,7 @@ from t2ibench.core.images import to_float
 from t2ibench.core.progress import track
 from t2ibench.data.stores import SeveralSizes
 from t2ibench.networks.models import Models
+from t2ibench.networks.precision import full_float32
 
 BATCH = 64  # the activations of more leave the processor's cache
 
@@ -88,9 +89,12 @@ def _arcface(models: Models, path: Path) -> Extractor:
     network = ArcFace.from_file(path).to(models.device)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     models.used["arcface"] = {"sha256": sha256, "data": path.name, "optimised_for": None}
-    return Extractor(
-        "arcface", sha256, "face_crop112", lambda images: network(face_crop(to_float(images.to(models.device))))
-    )
+
+    @full_float32()
+    def features(images: Tensor) -> Tensor:
+        return network(face_crop(to_float(images.to(models.device))))
+
+    return Extractor("arcface", sha256, "face_crop112", features)
 
 
 @torch.no_grad()

@@ -32,6 +32,7 @@ from torch import Tensor
 
 from t2ibench.core import cache
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.networks.precision import full_float32
 
 FILE = "inception-2015-12-05.pt"
 SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
@@ -98,7 +99,7 @@ class Inception:
 
         Computed in full float32, even if TF32 is on by default.
         """
-        with torch.backends.cudnn.flags(allow_tf32=False):
+        with full_float32():
             if self.name == PROBABILITIES:
                 outputs = self.network(images.to(self.device), no_output_bias=True)
             elif self.name == "inception-legacy-tf":

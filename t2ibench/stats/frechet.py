@@ -174,8 +174,8 @@ def _product_eigenvalues(a: _Side, b: _Side) -> Tensor:
     through, other = sorted((b, a), key=lambda side: side.n if side.rows is not None else torch.inf)
     if through.covariance is not None and other.covariance is not None and through.n > len(through.mean):
         with suppress(scipy.linalg.LinAlgError):  # the Cholesky factorisation of a singular matrix
-            values = scipy.linalg.eigvalsh(other.covariance.numpy(), through.covariance.numpy(), type=2, driver="gv")
-            return torch.from_numpy(values)
+            first, second = (side.covariance.cpu().numpy() for side in (other, through))  # type: ignore[union-attr]
+            return torch.from_numpy(scipy.linalg.eigvalsh(first, second, type=2, driver="gv")).to(other.mean.device)
     return torch.linalg.eigvalsh(other.seen_through(through.root()))
 
 
@@ -214,7 +214,7 @@ def influence(features: Tensor, other: Moments | Gaussian) -> Tensor:
     half, half_inverse = (vectors * root) @ vectors.T, (vectors * inverse) @ vectors.T
     values, vectors = torch.linalg.eigh(half @ other.covariance @ half)
     transport = half_inverse @ ((vectors * _roots(values)) @ vectors.T) @ half_inverse
-    change = torch.eye(d, dtype=torch.float64) - transport
+    change = torch.eye(d, dtype=torch.float64, device=features.device) - transport
     gap, level, effects = of.mean - other.mean, (change * of.covariance).sum(), []
     for part in features.split(BLOCK):
         centred = part.double() - of.mean
@@ -258,5 +258,5 @@ def _left_out(features: Tensor, group: np.ndarray) -> Iterator[Tensor | Moments]
     """The side without each of its groups in turn: as moments if there are more rows than dimensions."""
     whole = _compact(features)
     for g in range(int(group.max()) + 1):
-        out = torch.from_numpy(group == g)
+        out = torch.from_numpy(group == g).to(features.device)
         yield whole.without(Moments.of(features[out])) if isinstance(whole, Moments) else features[~out]

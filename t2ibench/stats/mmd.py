@@ -6,7 +6,6 @@ near 1 is better given as k - 1. The kernel is computed in blocks.
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from t2ibench.stats.finite import finite
@@ -48,7 +47,7 @@ def parts(
 def mean_to_others(x: Tensor, kernel: Kernel, block: int) -> Tensor:
     """Mean kernel value of each row to every other row, [n]; each pair of blocks is computed once."""
     finite("a mean of kernel values", x=x)
-    total = torch.zeros(len(x), dtype=x.dtype)
+    total = x.new_zeros(len(x))
     for i in range(0, len(x), block):
         for j in range(i, len(x), block):
             values = kernel(x[i : i + block], x[j : j + block])
@@ -63,7 +62,7 @@ def mean_to_others(x: Tensor, kernel: Kernel, block: int) -> Tensor:
 def mean_across(x: Tensor, y: Tensor, kernel: Kernel, block: int) -> tuple[Tensor, Tensor]:
     """Mean kernel value of each row of x to all of y, and of each row of y to all of x."""
     finite("a mean of kernel values", x=x, y=y)
-    to_y, to_x = torch.zeros(len(x), dtype=x.dtype), torch.zeros(len(y), dtype=x.dtype)
+    to_y, to_x = x.new_zeros(len(x)), x.new_zeros(len(y))
     for i in range(0, len(x), block):
         for j in range(0, len(y), block):
             values = kernel(x[i : i + block], y[j : j + block])

@@ -16,7 +16,7 @@ from t2ibench.core import plugins
 from t2ibench.core.errors import UserError
 from t2ibench.methods.gan_cls.networks import Discriminator, Generator
 from t2ibench.methods.gan_cls.settings import EMBEDDED, VARIANTS, GanSettings, StyleSettings, TextSettings, choose
-from t2ibench.methods.gan_cls.train import PARTS, recipe
+from t2ibench.methods.gan_cls.train import PARTS, _fixed_features, recipe
 from t2ibench.methods.gan_cls.train_gan import (
     GanRecipe,
     average,
@@ -65,6 +65,16 @@ def test_a_run_stopped_after_three_of_five_steps_ends_as_one_that_was_not(varian
     fit("stopped", 3)
     resumed = fit("stopped", 5)
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_the_image_side_of_a_clip_is_what_it_sees_in_each_image():
+    """Its preprocessing wants 8 bits or floats in [-1, 1]; bytes taken for floats made all images equal."""
+    split, models = colour_split(8), Models()
+    clip = models.clip("clip-guide-avatars")
+    fixed = _fixed_features(clip.name, split, colour_split(4, "val"), models)
+    assert fixed is not None
+    torch.testing.assert_close(fixed[0], clip.encode_images(torch.from_numpy(split.images.read(range(8)))))
+    assert float(fixed[0][0] @ fixed[0][1]) < 0.95  # red and green
 
 
 def test_two_runs_have_bit_identical_losses():

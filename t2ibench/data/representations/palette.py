@@ -92,12 +92,12 @@ def smooth(histogram: np.ndarray, palette: Palette = PALETTE) -> np.ndarray:
 
 
 def palettes(images: Tensor, palette: Palette = PALETTE) -> Tensor:
-    """P of uint8 images [B, 3, H, W]: float32 [B, K]. It does not depend on where a pixel is."""
+    """P of uint8 images [B, 3, H, W]: float32 [B, K], on their device. It does not depend on where a pixel is."""
     from skimage.color import rgb2lab
 
     side = max(images.shape[2:])
     pixels = images.double() / 255
     if side > AT_MOST:
         pixels = torch.nn.functional.interpolate(pixels, scale_factor=AT_MOST / side, mode="area")
-    lab = rgb2lab(pixels.permute(0, 2, 3, 1).flatten(1, 2).numpy())  # [B, N, 3]
-    return torch.from_numpy(smooth(strict_histogram(lab, palette), palette)).float()
+    lab = rgb2lab(pixels.permute(0, 2, 3, 1).flatten(1, 2).cpu().numpy())  # [B, N, 3]
+    return torch.from_numpy(smooth(strict_histogram(lab, palette), palette)).float().to(images.device)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import to_float
 from t2ibench.networks import weights
+from t2ibench.networks.precision import full_float32
 from t2ibench.networks.state import rebuilt
 
 
@@ -92,6 +93,7 @@ class AttributeJudge:
         self.network = network.to(self.device)
 
     @torch.no_grad()
+    @full_float32()
     def logits(self, images: Tensor, batch: int = 250) -> tuple[Tensor, Tensor]:
         """Features [B, D], and uncalibrated logits of all attributes side by side, [B, sum of V].
 

@@ -25,6 +25,7 @@ from t2ibench.networks.clip.network import TokenTable, build
 from t2ibench.networks.clip.preprocess import Preprocess
 from t2ibench.networks.clip.published import on_disk
 from t2ibench.networks.clip.templates import PLAIN, fill
+from t2ibench.networks.precision import full_float32
 from t2ibench.networks.state import misfit, rebuilt, shape, stored_tensors
 
 SAME = 1e-5  # features nearer than this are equal up to rounding
@@ -153,6 +154,7 @@ class Clip:
         return self._embeddings(self.preprocess.resize((images.float() + 1) / 2))
 
     @torch.no_grad()
+    @full_float32()
     def encode_images(self, images: Tensor, batch: int = 250) -> Tensor:
         """Features [B, D] of uint8 images [B, 3, H, W], on the CPU. Raises ValueError for any other kind of tensor."""
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
@@ -164,6 +166,7 @@ class Clip:
         return torch.cat(parts)
 
     @torch.no_grad()
+    @full_float32()
     def encode_texts(self, texts: Sequence[str], batch: int = 250) -> Tensor:
         """Features [B, D] of texts, on the CPU. Texts that are too long are cut and counted in `truncated`."""
         tokens = self._tokenizer(list(texts), context_length=self.context_length)

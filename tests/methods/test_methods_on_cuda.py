@@ -1,0 +1,176 @@
+"""Methods and their trainings on a pretended CUDA device: nothing mixes tensors of both devices."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import composer_tiny
+import gan_cls_data
+import numpy as np
+import pytest
+import stylegan_nada_tiny
+from clip_tiny import tiny_weights
+from gan_cls_data import colour_split
+from pretend_cuda import CUDA, pretended, resumed
+from styleclip_tiny import TinyModels
+from stylet2i_tiny import TINY, squares, train_all
+
+from t2ibench.methods import composer, gan_cls, styleclip, stylegan_nada, stylet2i
+from t2ibench.methods.composer import settings as composer_settings
+from t2ibench.methods.gan_cls.settings import VARIANTS
+from t2ibench.networks.clip import Clip
+from t2ibench.networks.models import Models
+from t2ibench.tracks.contract import Adapt, Edit, TextToImage
+
+NEUTRAL, TARGET = "a red square on white", "this square is blue"
+
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(autouse=True)
+def _on_cuda(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("T2IBENCH_WEIGHTS", str(tmp_path))
+    with pretended():
+        yield
+
+
+def on_cuda(models: Any) -> Any:
+    """Tiny models, moved."""
+    models.device = CUDA
+    if isinstance(models, TinyModels):
+        models.tiny, models.reader = models.tiny.to(CUDA), Clip.from_zoo(tiny_weights(), CUDA)
+    for name, generator in models._generators.items():
+        models._generators[name] = generator.to(CUDA)
+    return models
+
+
+def photographs(count: int = 1, side: int = 32) -> list[np.ndarray]:
+    return list(np.random.Generator(np.random.PCG64(0)).integers(0, 256, (count, 3, side, side), np.uint8))
+
+
+# GAN-CLS
+
+
+@pytest.mark.parametrize("variant", [*VARIANTS, "style-encoder"])
+def test_a_gan_resumes(variant, tmp_path):
+    gan_cls_data.write_tiny_weights(tmp_path)
+    small = {"text_encoder": "tiny-encoder", "nz": 4, "nt": 3, "ngf": 2, "ndf": 2, "batch": 4, "captions": 1}
+    if variant == "style-encoder":
+        small = {"generator": "tiny-gan", "batch": 4}
+    splits = colour_split(12), colour_split(8, "val")
+    resumed(lambda: gan_cls.recipe(variant, {**small, "preset": "paper"}, *splits, Models(CUDA), 0), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("image_side", ["joint", "attributes", "clip-guide-avatars"])
+def test_a_text_encoder_resumes(image_side, tmp_path):
+    small = {"channels": [4, 5, 6], "length": 60, "out": 5, "batch": 4, "image_side": image_side}
+    splits = colour_split(12), colour_split(8, "val")
+    resumed(lambda: gan_cls.recipe("text-encoder", {**small, "preset": "paper"}, *splits, Models(CUDA), 0), tmp_path)
+
+
+def test_a_gan_draws(tmp_path):
+    gan_cls_data.write_tiny_weights(tmp_path)
+    method = gan_cls.Method(gan_cls.Config(weights="tiny-gan"), Models(CUDA))
+    images = method.text_to_image([TextToImage("a red card", 1), TextToImage("a blue card", 2)])
+    assert (images.device.type, images.shape) == ("cpu", (2, 3, 64, 64))
+
+
+# StyleCLIP
+
+STYLECLIP: dict[str, dict[str, Any]] = {
+    "jacobian": {},
+    "vjp": {"relevance": "vjp", "probes": 2},
+    "table": {"relevance": "table", "max_resolution": 4},
+    "optimization": {"variant": "optimization", "steps": 2},
+    "optimization in s": {"variant": "optimization", "steps": 2, "latent": "s", "start": "mean", "stop_at": 0.9},
+    "mapper": {"variant": "mapper", "mapper_steps": 2, "mapper_batch": 2, "mapper_codes": 10},
+    "mapper in s": {"variant": "mapper", "mapper_steps": 2, "mapper": "style", "mapper_optimiser": "ranger"},
+}
+
+
+@pytest.mark.parametrize("name", STYLECLIP)
+def test_styleclip_edits_seeds_and_images(name):
+    small = {"images": 2, "statistics_samples": 30, "projection_steps": 2}
+    method = styleclip.Method(styleclip.Config(**{**small, **STYLECLIP[name]}), on_cuda(TinyModels()))
+    [photograph] = photographs()
+    requests = [Edit(NEUTRAL, TARGET, 1), Edit(NEUTRAL, TARGET, 2, image=photograph)]
+    assert method.edit(requests).device.type == "cpu"
+    assert method.unedited(requests).shape == (2, 3, 32, 32)
+
+
+# StyleGAN-NADA
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("given", [{}, {"noise": "random", "views": 2, "layers": 2, "lambda_global": 0.5}])
+def test_an_adaptation_resumes(given, tmp_path):
+    def make() -> Any:
+        models = on_cuda(stylegan_nada_tiny.TinyModels())
+        models._clips["clip-1"] = moved_clip(models.clip("clip-1"))
+        return stylegan_nada_tiny.recipe(models, **given)
+
+    resumed(make, tmp_path)
+
+
+def moved_clip(clip: Clip) -> Clip:
+    clip.model, clip.device = clip.model.to(CUDA), CUDA
+    return clip
+
+
+def test_stylegan_nada_adapts_and_mines():
+    models = on_cuda(stylegan_nada_tiny.TinyModels())
+    models._clips["clip-1"] = moved_clip(models.clip("clip-1"))
+    config = stylegan_nada_tiny.config(mining_steps=2, mining_batch=2, mining_codes=4)
+    method = stylegan_nada.Method(config, models)
+    requests = [Adapt(stylegan_nada_tiny.FACE, stylegan_nada_tiny.SKETCH, seed) for seed in (1, 2)]
+    assert method.adapt(requests).device.type == "cpu"
+    assert method.unadapted(requests).shape == (2, 3, 32, 32)
+
+
+# StyleT2I
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["parts", "attribute", "sentence", "clip"])
+def test_a_part_of_stylet2i_resumes(part, tmp_path):
+    models = on_cuda(train_all(tmp_path))
+    given = {"base": "c", "batch": 4, "steps": 2, "learning_rate": 1e-2} if part == "clip" else TINY[part]
+    if part == "clip":
+        models.weights = lambda name: tiny_weights()
+    resumed(lambda: stylet2i.recipe(part, given, squares(), squares("val", 6), models, 0), tmp_path)
+
+
+def test_stylet2i_draws(tmp_path):
+    models = on_cuda(train_all(tmp_path))
+    config = stylet2i.Config("stylet2i-sentence-squares", "stylet2i-attribute-squares", "g")
+    method = stylet2i.Method(config, models)
+    assert method.text_to_image([TextToImage("person 1 with long hair", 1)]).device.type == "cpu"
+
+
+# Composer
+
+
+@pytest.fixture
+def _small_composer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    composer_tiny.write_tiny_weights(tmp_path)
+    tiny = {field.name: getattr(composer_tiny.TINY, field.name) for field in dataclasses.fields(composer_tiny.TINY)}
+    monkeypatch.setitem(composer_settings.SHAPES, "xs", {**tiny, "max_words": 8})
+
+
+@pytest.mark.usefixtures("_small_composer")
+@pytest.mark.parametrize("part", ["composer", "prior", "upsampler"])
+def test_a_part_of_composer_resumes(part, tmp_path):
+    small = {"batch": 4, "warmup": 1, "ema": 0.5}
+    splits = composer_tiny.half_split(), composer_tiny.half_split(4, "val")
+    resumed(lambda: composer.recipe(part, small, *splits, Models(CUDA), 0), tmp_path)
+
+
+@pytest.mark.usefixtures("_small_composer")
+def test_composer_draws_and_edits():
+    config = composer.Config(weights="tiny-composer", upsampler="", prior="", steps=2, inversion_steps=2)
+    method = composer.Method(config, Models(CUDA))
+    assert method.text_to_image([TextToImage("a red floor", 1)]).device.type == "cpu"
