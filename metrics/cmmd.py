@@ -90,7 +90,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
 
 def name(sets: FeatureSets) -> str:
     """The one name under which this number may appear."""
-    return "cmmd" if sets.extractor == PUBLISHED else f"cmmd_{sets.suffix.removeprefix('clip_').removeprefix('judge_')}"
+    return "cmmd" if sets.extractor == PUBLISHED else f"cmmd_{sets.short.removeprefix('clip_').removeprefix('judge_')}"
 
 
 def cmmd(fake: Tensor, real: Tensor) -> Discrepancy:

@@ -151,7 +151,7 @@ def to_statistics(evidence: Evidence, config: Config, file: ReferenceFile) -> di
             "reference_rank": reference.rank,
         },
     )
-    return {name(FeatureSets(extractor, fake, torch.empty(0), ids, known), fewest): estimate}
+    return {name(FeatureSets(extractor, fake, torch.empty(0), ids, known, evidence.short(extractor)), fewest): estimate}
 
 
 def over_targets(evidence: Evidence, config: Config) -> dict[str, Estimate]:
@@ -207,7 +207,7 @@ def name(sets: FeatureSets, fewest: int | None = None) -> str:
     fewest: number of images on the smaller side; None takes it from the sets.
     """
     if sets.extractor not in NAMES:
-        return f"fd_{sets.suffix}"
+        return f"fd_{sets.short}"
     return NAMES[sets.extractor] + ("" if (fewest or min(len(sets.fake), len(sets.real))) >= FULL_RANK else "_smalln")
 
 

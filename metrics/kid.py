@@ -95,7 +95,7 @@ def over_targets(evidence: Evidence, config: Config) -> dict[str, Estimate]:
 
 def name(sets: FeatureSets) -> str:
     """The one name under which this number may appear."""
-    return "kid" if sets.extractor == "inception" else f"kd_{sets.suffix}"
+    return "kid" if sets.extractor == "inception" else f"kd_{sets.short}"
 
 
 def polynomial(x: Tensor, y: Tensor) -> Tensor:

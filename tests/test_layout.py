@@ -156,6 +156,17 @@ def test_only_the_loaders_ask_a_plugin_what_it_has():
     assert asked() == ASKED
 
 
+EMBEDDED = "avatars"  # the data set that ships
+NAME_IT = {"cli/options.py", "checks/drift/golden.py"}  # the default of --dataset; what the frozen images are of
+
+
+def test_generic_code_names_the_data_set_that_ships_in_two_places():
+    rooms = [path for room in ROOMS if room not in PLUGINS for path in (ROOT / "t2ibench" / room).rglob("*.*")]
+    code = [path for path in [*rooms, *(ROOT / "t2ibench").glob("*.py")] if path.suffix in (".py", ".j2")]
+    naming = {path for path in code if EMBEDDED in path.read_text("utf-8")}
+    assert {path.relative_to(ROOT / "t2ibench").as_posix() for path in naming} == NAME_IT
+
+
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """A copy of the code alone."""

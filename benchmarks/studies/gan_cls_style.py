@@ -137,7 +137,7 @@ def compared(method: Method, recaptions: list[Recaption], covered_by: Covers) ->
 
 def judged(method: Method, images: Tensor) -> pd.DataFrame:
     """The judge's value of every attribute."""
-    judge = method.models.judge()
+    judge = method.models.judge("attribute-judge-avatars")
     found = judge.predict(images)
     columns = {
         f"{name}={value}": p[:, i].numpy()

@@ -30,13 +30,13 @@ from t2ibench.data.split import Split
 from t2ibench.datasets import avatars
 from t2ibench.metrics.compositional_accuracy import Config, pair_list
 from t2ibench.networks.attribute_judge import AttributeJudge
-from t2ibench.networks.models import JUDGE
 from t2ibench.networks.weights import Weights, load
 from t2ibench.scoring.attribute_pairs.rates import Rates, macro, rate_interval
 from t2ibench.scoring.judge_gate import Gate, Verdict, judge_pair
 from t2ibench.stats.intervals import wilson
 from t2ibench.stats.judge_errors import cell_index, columns, unmix
 
+JUDGE = "attribute-judge-avatars"
 TRUTHS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9)  # of each pair, the share of images that have both literals
 OTHERS = np.array([0.2, 0.4, 0.4])  # how the rest is divided among 00, 01 and 10
 POOL, IMAGES, REAL = (

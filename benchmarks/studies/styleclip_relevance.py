@@ -32,7 +32,7 @@ from t2ibench.methods.styleclip.sources import Sources
 from t2ibench.methods.styleclip.space import PASS, StyleSpace
 from t2ibench.networks.clip import Clip
 from t2ibench.networks.clip.templates import TEMPLATES
-from t2ibench.networks.models import JUDGE_CLIP, Models
+from t2ibench.networks.models import Models
 from t2ibench.networks.passes import in_passes
 
 TEXTS = (
@@ -49,7 +49,7 @@ SOURCES, KEPT = 32, 50  # edited images a text; channels of a top list
 
 
 def main(out: Path, count: int | None) -> None:
-    config, models = Config(), Models()
+    config, models = Config(clip="clip-guide-avatars"), Models()
     space = StyleSpace(config, models)
     if count is not None:
         space.channels = (
@@ -69,7 +69,7 @@ def main(out: Path, count: int | None) -> None:
     seconds["vjp, a text"] = (perf_counter() - started) / len(TEXTS)
     relevance |= {name: delta_t @ found.T for name, found in directions.items()}
     s = space.generator.style(Sources(config, models).of_seeds([derive_seed("benchmark", k) for k in range(SOURCES)]))
-    judge = models.clip(JUDGE_CLIP)
+    judge = models.clip("clip-judge-avatars")
     content = {
         "config": dataclasses.asdict(config),
         "weights": {**space.weights, "judge": judge.sha256},

@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="also write the table, as CSV")
     arguments = parser.parse_args()
     models = Models()
-    judge, generator = models.judge(), models.stylegan2(arguments.weights)
+    judge, generator = models.judge("attribute-judge-avatars"), models.stylegan2(arguments.weights)
     test, val = (avatars.load(avatars.Config(), split) for split in ("test", "val"))
 
     def features(images: torch.Tensor) -> torch.Tensor:

@@ -58,7 +58,11 @@ class Looks:
     """Judges generators beside their parent, on one set of latents. sources: features of the parent's images."""
 
     def __init__(self, models: Models, generator: str) -> None:
-        self.judge, self.parent, self.models = models.judge(), models.stylegan2(generator), models
+        self.judge, self.parent, self.models = (
+            models.judge("attribute-judge-avatars"),
+            models.stylegan2(generator),
+            models,
+        )
         z = latents([derive_seed("tuning of stylegan_nada", k) for k in range(IMAGES)], self.parent.config.z_dim)
         with torch.no_grad():
             self.w_plus = self.parent.truncate(
@@ -110,7 +114,7 @@ def trained(
 
 def shipped(looks: Looks, texts: Mapping[str, str], targets: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The adaptations of the package under the defaults, looked at as those that are trained here."""
-    known, source = Adaptations(Config(), looks.models), next(iter(texts.values()))
+    known, source = Adaptations(Config(clips=avatars.NETWORKS.guides), looks.models), next(iter(texts.values()))
     for domain in targets:
         generator = known.generator(source, texts[domain])
         spent = known.seconds[source, texts[domain]]
@@ -150,7 +154,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    shared = {"generator": arguments.generator, "steps": arguments.steps}
+    shared = {"clips": avatars.NETWORKS.guides, "generator": arguments.generator, "steps": arguments.steps}
     configs = {
         text: settings.configure(Config, {**shared, **settings_of(text.split())}, text) for text in arguments.variants
     }

@@ -79,7 +79,7 @@ class Probe:
 
     def drawn(self, steps: Tensor) -> np.ndarray:
         """Whether w plus steps [N, L, w_dim] shows the first and the second attribute, by the judge: bool [2, N]."""
-        judge, images = self.method.models.judge(), self.method.drawn(self.w, steps)
+        judge, images = self.method.models.judge("attribute-judge-avatars"), self.method.drawn(self.w, steps)
         said = {name: p.argmax(1).tolist() for name, p in judge.predict(images).items()}
 
         def shows(literal: str, row: int) -> bool:

@@ -96,7 +96,12 @@ class Parts:
         return masks(self.config, self.split, [int(index) for index in indices])
 
 
-NETWORKS = Networks(judge="attribute-judge-avatars", clip="clip-judge-avatars")
+NETWORKS = Networks(
+    judge="attribute-judge-avatars",
+    clip="clip-judge-avatars",
+    guides=("clip-guide-avatars", "clip-guide-styles-avatars"),
+)
+PRESET = "embedded"
 
 
 def splits(config: Config) -> list[str]:

@@ -7,6 +7,7 @@ open is our choice, and marked so. The method draws from captions and from any s
 edits by inversion under one caption and sampling under another.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -208,4 +209,7 @@ def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, mod
     if part not in TRAININGS:
         raise UserError(f"composer has no part {part!r}{did_you_mean(part, PARTS)}")
     config, build = TRAININGS[part]
-    return build(configure(config, {"seed": seed, **settings}, f"composer {part}"), train, val, models)
+    chosen = configure(config, {"seed": seed, **settings}, f"composer {part}")
+    of_data = {"clip": f"clip-guide-{train.dataset}", "judge": f"attribute-judge-{train.dataset}"}
+    unnamed = {key: network for key, network in of_data.items() if dataclasses.asdict(chosen).get(key) == ""}
+    return build(dataclasses.replace(chosen, **unnamed), train, val, models)

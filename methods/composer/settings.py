@@ -218,7 +218,7 @@ class Training(Optimisation):
     p_drop: float = 0.5  # otherwise: of dropping each condition
     p_drop_intensity: float = 0.7  # higher, because intensity holds nearly all of the image
     p_drop_phase1: float = 0.1  # of dropping the image embedding while it is the only condition
-    clip: str = "clip-guide-avatars"
+    clip: str = ""  # "" takes clip-guide-<data set>
     sketch: str = "canny"
     instances: str = "parts"
     depth: str = "layers"
@@ -235,7 +235,8 @@ class UpsamplerTraining(Optimisation):
     ema: float = 0.99
     steps: int = 2_000
     p_blur: float = 0.5  # probability of blurring the small image, because the base's images are not quite sharp
-    judge: str = "attribute-judge-avatars"  # its features measure for the card how far images are from the originals
+    # its features measure for the card how far images are from the originals; "" takes attribute-judge-<data set>
+    judge: str = ""
 
 
 @dataclass(frozen=True)
@@ -249,4 +250,4 @@ class PriorTraining(Optimisation):
     ema: float = 0.99
     steps: int = 1_000
     p_drop: float = 0.1  # probability of dropping the caption, for guidance
-    clip: str = "clip-guide-avatars"
+    clip: str = ""  # "" takes clip-guide-<data set>

@@ -143,9 +143,9 @@ EMBEDDED: dict[type, dict[str, Any]] = {
 T = TypeVar("T")
 
 
-def choose(cls: type[T], dataset: str, fixed: Mapping[str, Any], given: Mapping[str, Any], where: str) -> T:
+def choose(cls: type[T], fixed: Mapping[str, Any], given: Mapping[str, Any], where: str) -> T:
     """Settings of one part; see `settings.configure_with_preset`."""
-    return settings.configure_with_preset(cls, EMBEDDED[cls], dataset, fixed, given, where)
+    return settings.configure_with_preset(cls, EMBEDDED[cls], fixed, given, where)
 
 
 def card_facts(train: Split, val: Split, seed: int, optimised_for: str | list[str]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from t2ibench.networks.models import Models
 from t2ibench.networks.training.loop import Recipe
 
 PARTS = ("text-encoder", *VARIANTS, "style-encoder")
+PRESETS = ("paper", "embedded")
 
 
 def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, models: Models, seed: int) -> Recipe:
@@ -33,10 +34,10 @@ def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, mod
     if part not in PARTS:
         raise UserError(f"gan_cls has no part {part!r}{did_you_mean(part, PARTS)}")
     if part == "text-encoder":
-        text = choose(TextSettings, dataset, {}, settings, where)
+        text = choose(TextSettings, {}, settings, where)
         return TextRecipe(text, train, val, _fixed_features(text.image_side, train, val, models), models.device, seed)
     if part == "style-encoder":
-        style = choose(StyleSettings, dataset, {"generator": f"gan-int-cls-{dataset}"}, settings, where)
+        style = choose(StyleSettings, {"generator": f"gan-int-cls-{dataset}"}, settings, where)
         if style.network == "whitened" and style.fitted_on <= style.components:
             raise UserError(
                 f"{where}: fitted_on is {style.fitted_on}, expected more images than the {style.components} components"
@@ -46,7 +47,7 @@ def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, mod
         encoder = load_encoder(models.weights(weights.config["text_encoder"]))
         return StyleRecipe(style, train, val, encoder, generator, weights.sha256, models.device, seed)
     fixed = {"text_encoder": f"char-cnn-rnn-{dataset}", **VARIANTS[part]}
-    gan = choose(GanSettings, dataset, fixed, settings, where)
+    gan = choose(GanSettings, fixed, settings, where)
     weights = models.weights(gan.text_encoder)
     gan = replace(gan, text_dim=weights.config["out"])
     return GanRecipe(gan, train, val, load_encoder(weights), load_image_side(weights), models.device, seed)

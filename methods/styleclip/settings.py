@@ -15,7 +15,7 @@ from t2ibench.core.settings import LATER
 class Config:
     variant: Literal["optimization", "mapper", "global"] = "global"
     generator: str = "stylegan2-avatars"  # of the zoo, or a file: .pkl, .pt or .safetensors
-    clip: str = "clip-guide-avatars"  # of the zoo, or model:tag of open_clip; never the one that scores
+    clip: str = "auto"  # the guide of the data set; or one of the zoo, or model:tag of open_clip; never one that scores
     truncation_psi: float = 0.7  # of the source images, all rows, towards the stored mean w
     neutral: str = "a person"  # what a source shows, where only a prompt is given: its domain's noun
     encoder: str = (

@@ -113,5 +113,6 @@ def recipe(
     """
     if part not in PROFILES:
         raise UserError(f"stylegan_nada has no part {part!r}{did_you_mean(part, PARTS)}")
-    config = configure(Training, {**PROFILES[part], "seed": seed, **settings}, f"stylegan_nada {part}")
+    guides = {"clips": [f"clip-guide-{train.dataset}", f"clip-guide-styles-{train.dataset}"]}
+    config = configure(Training, {**guides, **PROFILES[part], "seed": seed, **settings}, f"stylegan_nada {part}")
     return AdaptationRecipe(config, config.source, config.target, models)

@@ -14,8 +14,8 @@ from t2ibench.core.errors import UserError
 @dataclass(frozen=True)
 class Config:
     generator: str = "stylegan2-avatars"  # of the zoo, or a file: .pkl, .pt or .safetensors
-    # of the zoo, or model:tag of open_clip; never the one that scores
-    clips: tuple[str, ...] = ("clip-guide-avatars", "clip-guide-styles-avatars")
+    # "auto": all guides of the data set; or of the zoo, or model:tag of open_clip; never one that scores
+    clips: tuple[str, ...] = ("auto",)
     clip_weights: tuple[float, ...] = ()  # of each clip's loss, 1 unless given; a clip of weight 0 is not loaded
 
     # images
@@ -72,7 +72,9 @@ class Config:
     identity: str = "guide"  # features of the identity term: the first CLIP's ("guide"), or a file of ArcFace's weights
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "clip_weights", self.clip_weights or (1.0,) * len(self.clips))  # the class is frozen
+        counted = "auto" not in self.clips  # else nobody knows yet how many they are
+        if counted:
+            object.__setattr__(self, "clip_weights", self.clip_weights or (1.0,) * len(self.clips))  # a frozen class
         for name, low in (
             ("steps", 1),
             ("keep_every", 0),
@@ -95,12 +97,12 @@ class Config:
             raise UserError(f"stylegan_nada: view_scale is {self.view_scale}, expected a share in [0, 1)")
         if not 0 <= self.mixing <= 1:
             raise UserError(f"stylegan_nada: mixing is {self.mixing}, expected a share in [0, 1]")
-        if len(self.clips) != len(self.clip_weights):
+        if counted and len(self.clips) != len(self.clip_weights):
             raise UserError(
                 f"stylegan_nada: {len(self.clips)} clips with {len(self.clip_weights)} clip_weights, expected one for "
                 f"each"
             )
-        if min(self.clip_weights, default=0.0) < 0 or not sum(self.clip_weights) > 0:
+        if min(self.clip_weights, default=0.0) < 0 or (self.clip_weights and not sum(self.clip_weights) > 0):
             raise UserError(
                 f"stylegan_nada: clip_weights are {list(self.clip_weights)}, expected none below 0 and one above"
             )

@@ -26,6 +26,7 @@ from t2ibench.networks.models import Models
 from t2ibench.networks.training.loop import Recipe
 
 PARTS = ("clip", "parts", *ATTRIBUTE, *SENTENCE)
+PRESETS = ("paper", "embedded")
 
 
 def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, models: Models, seed: int) -> Recipe:
@@ -33,17 +34,15 @@ def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, mod
 
     `settings` override the defaults of the data set. Raises UserError for an unknown part or key.
     """
-    where, dataset = f"stylet2i {part}", train.dataset
+    where = f"stylet2i {part}"
     if part == "clip":
-        return ClipRecipe(choose(ClipSettings, dataset, {}, settings, where), train, val, models, seed, part)
+        return ClipRecipe(choose(ClipSettings, {}, settings, where), train, val, models, seed, part)
     if part == "parts":
-        return PartsRecipe(choose(PartsSettings, dataset, {}, settings, where), train, val, models, seed, part)
+        return PartsRecipe(choose(PartsSettings, {}, settings, where), train, val, models, seed, part)
     if part in ATTRIBUTE:
         return AttributeRecipe(
-            choose(AttributeSettings, dataset, ATTRIBUTE[part], settings, where), train, val, models, seed, part
+            choose(AttributeSettings, ATTRIBUTE[part], settings, where), train, val, models, seed, part
         )
     if part in SENTENCE:
-        return SentenceRecipe(
-            choose(SentenceSettings, dataset, SENTENCE[part], settings, where), train, val, models, seed, part
-        )
+        return SentenceRecipe(choose(SentenceSettings, SENTENCE[part], settings, where), train, val, models, seed, part)
     raise UserError(f"stylet2i has no part {part!r}{did_you_mean(part, PARTS)}")

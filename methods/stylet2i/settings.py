@@ -160,6 +160,6 @@ EMBEDDED: dict[type, dict[str, Any]] = {
 }
 
 
-def choose(cls: type[T], dataset: str, fixed: Mapping[str, Any], given: Mapping[str, Any], where: str) -> T:
+def choose(cls: type[T], fixed: Mapping[str, Any], given: Mapping[str, Any], where: str) -> T:
     """Settings of one part; see `settings.configure_with_preset`."""
-    return settings.configure_with_preset(cls, EMBEDDED[cls], dataset, fixed, given, where)
+    return settings.configure_with_preset(cls, EMBEDDED[cls], fixed, given, where)

@@ -16,7 +16,7 @@ from t2ibench.core.version import __version__
 from t2ibench.networks import zoo
 from t2ibench.runner import suite
 
-DISK_GB = 3  # space for the data set, the features and the images of the suite `avatars`
+DISK_GB = 3  # space for the data set, the features and the images of the largest suite that ships
 PYTHON = (3, 11)
 
 

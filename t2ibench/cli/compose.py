@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from t2ibench.cli.options import Device
+from t2ibench.cli.options import DATASET, Device, ForDataset
 from t2ibench.core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def compose(
     seeds: Annotated[str, typer.Option(help="Seeds of the images, as 0-15 or 0,3,7.")] = "0-3",
     out: Annotated[Path, typer.Option(help="Folder of the images and of sheet.png.")] = Path("composed"),
     set: Annotated[list[str] | None, typer.Option("--set", help="A setting of the method, key=value.")] = None,
+    dataset: ForDataset = DATASET,
     device: Device = "cpu",
 ) -> None:
     """Put images together from conditions of your images and texts: colouring, variations, style, poses, regions and
@@ -84,7 +85,7 @@ def compose(
     tasks = {name: task_of(name, given) for name in task}
     numbers = seeds_of(seeds)
     a, b = (None if source is None else source_of(source) for source in (image, other))
-    maker = method_maker(entry_of(method, set or []), COMPOSE, COMPOSE, device)
+    maker = method_maker(entry_of(method, set or [], dataset), COMPOSE, COMPOSE, device)
     rows = []
     for name, what in tasks.items():
         wanted = requests(what, a, b, given, numbers)
@@ -252,7 +253,7 @@ def left_out(name: str, task: Task, asked: Compose, id: str, *, exact: bool) -> 
     names = " and ".join(NAMES[letter] for letter in lacking)
     why = (
         "a file has no caption, and no exact parts, which the method reads: give an image of a data set, such as "
-        "avatars/test/3"
+        f"{DATASET}/test/3"
     )
     if len(lacking) == len(task.given):
         raise UserError(f"compose: {name} is made of {names} alone; {why}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from t2ibench.cli.options import Device, png_file
+from t2ibench.cli.options import DATASET, Device, ForDataset, png_file
 from t2ibench.core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def generate(
     target: Annotated[
         list[str] | None, typer.Option(help="Adapt it to what this text says; may be given again.")
     ] = None,
+    dataset: ForDataset = DATASET,
     device: Device = "cpu",
 ) -> None:
     """Write a sheet of images that a method makes of your texts; of one that edits or adapts, under the images
@@ -52,7 +53,7 @@ def generate(
 
     if not target and not prompts:
         raise UserError("generate: a text is missing: give one or more, or --target for methods that adapt a generator")
-    entry = entry_of(method, set or [])
+    entry = entry_of(method, set or [], dataset)
     columns = columns_of(image or [], seeds)
     if target:
         rows = adapted(entry, source, target, columns, device)
@@ -66,7 +67,7 @@ def generate(
 
 
 def show(
-    dataset: Annotated[str, typer.Argument(help="A data set, or a folder of images.")] = "avatars",
+    dataset: Annotated[str, typer.Argument(help="A data set, or a folder of images.")] = DATASET,
     split: Annotated[str, typer.Option(help="Which split.")] = "test",
     count: Annotated[int, typer.Option(min=1, max=400, help="How many images.")] = 24,
     columns: Annotated[int, typer.Option(min=1, max=40, help="Images in a row.")] = 6,
@@ -215,8 +216,11 @@ def adapted(
     return rows + [(text, made_by(entry.id, maker.method.adapt, requests(text))) for text in targets]
 
 
-def entry_of(id: str, settings: Sequence[str]) -> Entry:
-    """The entry of a method or of a plug-in, with these settings. Raises UserError for an unknown name."""
+def entry_of(id: str, settings: Sequence[str], dataset: str) -> Entry:
+    """The entry of a method or of a plug-in, with these settings, and guided by the networks of a data set.
+
+    Raises UserError for an unknown name.
+    """
     from t2ibench.core import plugins
     from t2ibench.core.plugins import Entry
     from t2ibench.core.settings import settings_of

@@ -7,11 +7,15 @@ import typer
 
 from t2ibench.core.errors import UserError
 
+DATASET = "avatars"  # the data set of a command that is given none; no other module of the rooms names one
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Out = Annotated[Path, typer.Option(help="Folder of the records and leaderboards.")]
 Batch = Annotated[
     int,
     typer.Option(min=1, help="Images made at once. Another number may move pixels by one grey level of rounding."),
+]
+ForDataset = Annotated[
+    str, typer.Option("--dataset", help="The data set whose networks guide the method, where it names none.")
 ]
 Work = Annotated[Path, typer.Option(help="Folder of images and journals, and of the HTML page.")]
 

@@ -35,7 +35,7 @@ class Format(StrEnum):
 
 
 def run(
-    suite: Annotated[str, typer.Argument(help="A shipped suite (quick, avatars) or a YAML file.")] = "quick",
+    suite: Annotated[str, typer.Argument(help="A suite that ships (`t2ibench list suites`) or a YAML file.")] = "quick",
     out: Out = Path("runs"),
     work: Work = Path("runs"),
     batch: Batch = 64,

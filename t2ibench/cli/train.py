@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from t2ibench.cli.options import Device
+from t2ibench.cli.options import DATASET, Device
 
 
 def train(
@@ -17,7 +17,7 @@ def train(
         str, typer.Argument(help="A method, or a network that methods share: gan_cls, attribute_judge, clip …")
     ],
     variant: Annotated[str | None, typer.Option(help="Which of its parts; may be left out where there is one.")] = None,
-    dataset: Annotated[str, typer.Option(help="The data set to learn from.")] = "avatars",
+    dataset: Annotated[str, typer.Option(help="The data set to learn from.")] = DATASET,
     minutes: Annotated[float | None, typer.Option(min=0, help="Minutes of training, over all resumptions.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of training.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of weights, cards and checkpoints.")] = Path("trained"),
@@ -47,6 +47,8 @@ def train(
     given = settings_of(set or []) | ({} if target is None else {"target": target})
     of_data = {key.removeprefix("dataset."): given.pop(key) for key in [*given] if key.startswith("dataset.")}
     data = opened(dataset, of_data)
+    if data.preset in module.PRESETS:
+        given = {"preset": data.preset, **given}
     learn, check = splits_of(part, module, data.splits)
     splits = join([data.split(name) for name in learn]), data.split(check)
     recipe = plugins.complete(loop.FullRecipe, module.recipe(part, given, *splits, Models(device), seed))

@@ -48,18 +48,17 @@ def configure(cls: type[T], settings: Mapping[str, Any], where: str) -> T:
 def configure_with_preset(
     cls: type[T],
     embedded: Mapping[str, Any],
-    dataset: str,
     fixed: Mapping[str, Any],
     given: Mapping[str, Any],
     where: str,
 ) -> T:
     """The settings of one part of a method, from four sources. Each source overrides those before it.
 
-    They are the defaults of `cls`; `embedded`, if the data set is `avatars`; `fixed`, the settings of the variant; and
-    `given`, those of the suite. `preset: paper | embedded` in `given` decides whether `embedded` is used, whatever the
-    data set is. `where` is the beginning of an error line. Raises UserError as `configure` does.
+    They are the defaults of `cls`, which are the paper's; `embedded`, if `given` has `preset: embedded`; `fixed`, the
+    settings of the variant; and `given`, those of the user and the preset of the data set. `where` is the beginning of
+    an error line. Raises UserError as `configure` does.
     """
-    preset = given.get("preset", "embedded" if dataset == "avatars" else "paper")
+    preset = given.get("preset", "paper")
     if preset not in ("paper", "embedded"):
         raise UserError(f"{where}: preset is {preset!r}, expected 'paper' or 'embedded'")
     settings = {key: value for key, value in given.items() if key != "preset"}

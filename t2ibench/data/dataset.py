@@ -35,7 +35,8 @@ class Dataset:
     config: its settings, as a record holds them.
     split: a function that returns a split by name and reads each once; None is the reference.
     splits: the names of its splits.
-    networks: the networks that the data set brings to score its images.
+    networks: the networks that the data set brings.
+    preset: the settings with which methods are trained from it.
     render: makes real images that have chosen attribute values.
     regions: the pixels that show an attribute.
     edited: (seeds, changes) -> images that differ from those of the same seeds in the changed attributes alone.
@@ -49,6 +50,7 @@ class Dataset:
     split: Callable[[str | None], Split]
     splits: Sequence[str] | None = None
     networks: Networks = field(default_factory=Networks)
+    preset: str = "paper"
     render: Render | None = None
     regions: Regions | None = None
     edited: Callable[[Sequence[int], Sequence[Mapping[str, str]]], np.ndarray] | None = None
@@ -118,6 +120,7 @@ def opened(
         split=split,
         splits=None if plugin.splits is None else plugin.splits(config),
         networks=plugin.NETWORKS,
+        preset=plugin.PRESET,
         render=_render(plugin, config),
         regions=None if plugin.regions is None else functools.cache(functools.partial(plugin.regions, config)),
         edited=None if plugin.edited_images is None else functools.partial(plugin.edited_images, config),

@@ -1,7 +1,7 @@
 """Compositional splits of any data set with attributes: chosen pairs of values are rare or absent in training, and
 tested.
 
-    dataset: {name: avatars, held_out: {pairs: 8}}
+    dataset: {name: image_folder, root: birds, held_out: {pairs: 8}}
     dataset: {name: image_folder, root: birds, held_out: {named: [wing=red+bill=long], kept: 5}}
 
 The splits are:

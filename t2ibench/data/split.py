@@ -35,16 +35,21 @@ class Vocabulary:
     qualifies: Mapping[str, str] = field(default_factory=dict)
 
 
+AUTO = "auto"  # the setting of a method or metric that stands for a network of the data set, or the published one
+
+
 @dataclass(frozen=True)
 class Networks:
-    """The networks that a data set brings to score images of its own kind, by the names of their weights.
+    """The networks that a data set brings for images of its own kind, by the names of their weights.
 
     judge: the network that reads the attributes of an image, and whose features `fd_…` compares; None without one.
     clip: the network that scores images against texts; None without one.
+    guides: CLIPs that methods may be optimised for or conditioned on, the usual one first. None of them scores.
     """
 
     judge: str | None = None
     clip: str | None = None
+    guides: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

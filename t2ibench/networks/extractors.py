@@ -1,6 +1,7 @@
 """The networks whose features metrics compare, by name: an attribute judge, Inception, DINOv2, ArcFace, or a CLIP."""
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -29,6 +30,8 @@ class Extractor:
     resize: how an image is brought to the network's size.
     network: from uint8 [B, 3, H, W] to float32 [B, D].
     output: which of its outputs the network returns, if it has several; empty for features.
+    features: how many of the D numbers are features; None: all of them.
+    short: its name in the ids of metrics, such as `dinov2_vitl14` in `fd_dinov2_vitl14`; made of `name` unless given.
     """
 
     name: str
@@ -36,6 +39,11 @@ class Extractor:
     resize: str
     network: Callable[[Tensor], Tensor]
     output: str = ""
+    features: int | None = None
+    short: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "short", self.short or short_of(self.name))
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -59,20 +67,31 @@ def find(models: Models, name: str) -> Extractor:
         inception = Inception(models.device, name)
         models.used[name] = {"sha256": inception.sha256, "data": "ImageNet", "optimised_for": None}
         return Extractor(name, inception.sha256, inception.resize, inception.features, inception.output)
-    if name.startswith("attribute-judge"):
-        judge = models.judge(name)
-
-        def read(images: Tensor) -> Tensor:
-            features, probabilities = judge.read(images)
-            return torch.cat([features, *probabilities.values()], dim=1)
-
-        return Extractor(name, judge.sha256, f"none{judge.size}", read)
+    if models.is_judge(name):
+        return _judge(models, name)
     if name.startswith("dinov2:"):
         return _dinov2(models, Path(name.removeprefix("dinov2:")))
     if name.startswith("arcface:"):
         return _arcface(models, Path(name.removeprefix("arcface:")))
     clip = models.clip(name)
     return Extractor(name, clip.sha256, clip.preprocess.id, clip.encode_images)
+
+
+def short_of(name: str) -> str:
+    """A name as one word: `dinov2_vitl14`, `clip_vit_b_32_quickgelu_openai` for ViT-B-32-quickgelu:openai."""
+    architecture, colon, source = name.partition(":")
+    return re.sub(r"\W+", "_", f"clip-{architecture}-{Path(source).stem}".lower() if colon else name)
+
+
+def _judge(models: Models, name: str) -> Extractor:
+    judge = models.judge(name)
+
+    def read(images: Tensor) -> Tensor:
+        features, probabilities = judge.read(images)
+        return torch.cat([features, *probabilities.values()], dim=1)
+
+    short = short_of(name.removeprefix("attribute-judge-"))
+    return Extractor(name, judge.sha256, f"none{judge.size}", read, features=judge.dimension, short=short)
 
 
 def _dinov2(models: Models, path: Path) -> Extractor:

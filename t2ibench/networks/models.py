@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from t2ibench.networks.clip import Clip
     from t2ibench.networks.stylegan2 import Generator
 
-JUDGE, GUIDE_CLIP, JUDGE_CLIP = "attribute-judge-avatars", "clip-guide-avatars", "clip-judge-avatars"
-
 
 class Models:
     """Hands out networks on one device.
@@ -57,7 +55,7 @@ class Models:
             self.used[path] = {"sha256": sha256, "data": Path(path).name, "optimised_for": None}
         return self.used[path]["sha256"]
 
-    def clip(self, name: str = JUDGE_CLIP) -> Clip:
+    def clip(self, name: str) -> Clip:
         """A CLIP by its name.
 
         name: of the zoo; a published file or folder, such as OpenAI's `ViT-B-32.pt`; or `model:tag` or `model:file`
@@ -77,7 +75,12 @@ class Models:
                 self._clips[name] = Clip.from_zoo(self.weights(name), self.device)
         return self._clips[name]
 
-    def judge(self, name: str = JUDGE) -> AttributeJudge:
+    def is_judge(self, name: str) -> bool:
+        """Whether these are weights of an attribute judge: their card has attributes, and how each is calibrated."""
+        path = zoo.available().get(name)
+        return path is not None and {"attributes", "temperatures"} <= zoo.card(path)["config"].keys()
+
+    def judge(self, name: str) -> AttributeJudge:
         """An attribute judge of the zoo."""
         from t2ibench.networks.attribute_judge import AttributeJudge
 

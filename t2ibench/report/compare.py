@@ -211,7 +211,7 @@ def pairs(
 def margins_of(texts: Sequence[str]) -> Margins:
     """The margins that the command line gives.
 
-    "2%" or "0.1" is for all metrics, "fd_avatars=2%" or "clip_score=0.001" for one.
+    "2%" or "0.1" is for all metrics, "fid=2%" or "clip_score=0.001" for one.
     """
     others, own = Margins().others, {}
     given: set[str] = set()

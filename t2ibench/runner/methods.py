@@ -1,7 +1,7 @@
 """The methods of a suite: which tracks they take part in, and how a method is prepared to make images."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from torch import Tensor
@@ -10,6 +10,7 @@ from t2ibench.core import plugins, settings
 from t2ibench.core.errors import UserError
 from t2ibench.core.plugins import Entry
 from t2ibench.data.dataset import Dataset
+from t2ibench.data.split import AUTO, Networks
 from t2ibench.networks.models import Models
 from t2ibench.runner.generate import BrokenContract, reason_of
 from t2ibench.runner.isolation import isolated
@@ -98,15 +99,47 @@ def entry_of(suite: Suite, id: str) -> Entry:
 
 
 def configured(entry: Entry, where: str) -> tuple[MethodPlugin, Any]:
-    """The module of a method and its checked settings. No weights are loaded."""
+    """The module of a method and its checked settings, in which `auto` may still stand. No weights are loaded."""
     module = load_method(entry.name)
     return module, settings.configure(module.Config, entry.settings, f"{where}: {entry.id}")
+
+
+def guided(entry: Entry, networks: Networks, where: str) -> Entry:
+    """The entry of a method with `auto`, in the settings `clip` and `clips`, replaced by the names of networks.
+
+    They are the guides of the data set, or else the published ones if their files are on this disk. Raises UserError if
+    there are neither; `where` begins the line.
+    """
+    plugin = load_method(entry.name)
+    settings = {field.name: field.default for field in fields(plugin.Config)} | dict(entry.settings)
+    chosen: dict[str, Any] = {}
+    if settings.get("clip") == AUTO:
+        chosen["clip"] = _guides(plugin, networks, f"{where}: {entry.id}")[0]
+    if isinstance(clips := settings.get("clips"), tuple | list) and AUTO in clips:
+        guides = _guides(plugin, networks, f"{where}: {entry.id}")
+        chosen["clips"] = [name for clip in clips for name in (guides if clip == AUTO else [clip])]
+    return replace(entry, settings={**entry.settings, **chosen})
+
+
+def _guides(plugin: MethodPlugin, networks: Networks, where: str) -> Sequence[str]:
+    if networks.guides:
+        return networks.guides
+    from t2ibench.networks.clip import published
+
+    for name in plugin.PUBLISHED:
+        if published.on_disk(name) is None:
+            raise UserError(
+                f"{where}: the data set brings no CLIP to guide it, and the published {name} is not on disk: "
+                f"{published.advice(name)}; or name another with `clip`"
+            )
+    return plugin.PUBLISHED
 
 
 def method_maker(entry: Entry, track: str, where: str, device: str, data: Dataset | None = None) -> Method:
     """Prepare a method to make images in a track. It loads its own networks, and their hashes enter its identity.
 
-    Raises UserError for a wrong setting, and for a method without the functions of the track.
+    entry: as `guided` returns it. Raises UserError for a wrong setting, and for a method without the functions of the
+    track.
     """
     module, config = configured(entry, where)
     if not has_functions(entry, track):

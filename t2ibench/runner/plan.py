@@ -10,7 +10,7 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.plugins import Entry
 from t2ibench.data.dataset import Dataset, opened
 from t2ibench.networks.models import Models
-from t2ibench.runner.methods import configured, entry_of, has_functions, needed, takes_part
+from t2ibench.runner.methods import configured, entry_of, guided, has_functions, needed, takes_part
 from t2ibench.runner.suite import Suite
 from t2ibench.scoring.default_networks import check_extractors, settled, trained_for
 from t2ibench.scoring.score import Metric, metrics_of
@@ -86,6 +86,8 @@ def prepare(suite: Suite, device: str = "cpu") -> list[Plan]:
     data.split(None)  # a reference that cannot be read is an error now, and not after the first images
     data = replace(data, networks=trained_for(data.networks, data.train.dataset))
     metrics = settled(metrics, data.networks, data.train.dataset, f"{suite.name}: metrics")
+    for entry in suite.methods:
+        configured(guided(entry, data.networks, suite.name), suite.name)
     check_extractors(metrics, data.networks, data.train.dataset, f"{suite.name}: metrics")
     plans = []
     for track in suite.tracks:

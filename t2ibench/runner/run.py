@@ -17,7 +17,7 @@ from t2ibench.data.dataset import Dataset
 from t2ibench.networks.extractors import find
 from t2ibench.runner.generate import BATCH, cost_of, generate, locked, samples_by_group
 from t2ibench.runner.journal import Store
-from t2ibench.runner.methods import broken, entry_of, method_maker
+from t2ibench.runner.methods import broken, entry_of, guided, method_maker
 from t2ibench.runner.plan import Plan, prepare
 from t2ibench.runner.record import assemble, coverage, plugins_of, recorded
 from t2ibench.runner.suite import Suite
@@ -173,6 +173,7 @@ def maker_of(plan: Plan, entry: Entry, seed: int) -> Maker:
 
 def _method(plan: Plan, entry: Entry, data: Dataset | None = None) -> Maker:
     """A method that is ready; one that cannot be prepared fails in every sample, so that the other methods run."""
+    entry = guided(entry, plan.data.networks, plan.suite.name)
     try:
         return method_maker(entry, plan.track, plan.suite.name, plan.device, data)
     except UserError:

@@ -131,7 +131,12 @@ def pooled(evidence: Evidence, extractor: str, fewest: int) -> FeatureSets:
     )
     reference = {"reference": evidence.reference.contents, "reference_images": len(evidence.reference)}
     return FeatureSets(
-        name, fake, real, inputs, {**evidence.extractor_protocol(name), **composed.protocol, **reference}
+        name,
+        fake,
+        real,
+        inputs,
+        {**evidence.extractor_protocol(name), **composed.protocol, **reference},
+        evidence.short(name),
     )
 
 

@@ -8,11 +8,17 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 
 from t2ibench.core.errors import UserError
-from t2ibench.data.split import Networks
+from t2ibench.data.contract import load_dataset
+from t2ibench.data.split import AUTO, Networks
 from t2ibench.networks import inception, zoo
 from t2ibench.scoring.contract import MetricPlugin
-from t2ibench.scoring.feature_sets import AUTO, no_extractor
+from t2ibench.scoring.feature_sets import no_extractor
 from t2ibench.scoring.score import Metric
+
+
+def networks_of(dataset: str) -> Networks:
+    """The networks for a data set by its name, without opening it. Raises UserError for an unknown name."""
+    return trained_for(load_dataset(dataset).NETWORKS, dataset)
 
 
 def trained_for(shipped: Networks, dataset: str) -> Networks:
@@ -22,7 +28,12 @@ def trained_for(shipped: Networks, dataset: str) -> Networks:
     """
     available = zoo.available()
     judge, clip = f"attribute-judge-{dataset}", f"clip-judge-{dataset}"
-    return Networks(judge if judge in available else shipped.judge, clip if clip in available else shipped.clip)
+    guides = tuple(name for name in (f"clip-guide-{dataset}", f"clip-guide-styles-{dataset}") if name in available)
+    return Networks(
+        judge=judge if judge in available else shipped.judge,
+        clip=clip if clip in available else shipped.clip,
+        guides=guides or shipped.guides,
+    )
 
 
 def settled(metrics: Sequence[Metric], networks: Networks, dataset: str, where: str) -> list[Metric]:

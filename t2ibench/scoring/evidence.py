@@ -148,8 +148,8 @@ class Evidence:
     def dimension(self, extractor: str, group: str = "captions") -> int:
         """How many features an extractor gives for an image. It is tried on one image."""
         samples = self.samples(group)
-        if extractor.startswith("attribute-judge"):
-            return self.models.judge(extractor).dimension
+        if (features := self._extractor(extractor).features) is not None:
+            return features
         with torch.no_grad():
             [image] = each(samples.store, samples.rows[:1])
             return self._extractor(extractor).network(torch.from_numpy(np.ascontiguousarray(image))[None]).shape[1]
@@ -303,14 +303,17 @@ class Evidence:
         """What decides an extractor's features: its name, the hash of its weights, and the resize before it."""
         return self._extractor(name).protocol
 
+    def short(self, name: str) -> str:
+        """How the id of a metric names an extractor: `Extractor.short`."""
+        return self._extractor(name).short
+
     def _extractor(self, name: str) -> Extractor:
         if name not in self._extractors:
             self._extractors[name] = find(self.models, name)
         return self._extractors[name]
 
     def _features(self, name: str, store: ImageStore, rows: Sequence[int] | np.ndarray, digest: str) -> Tensor:
-        found = self._looked_at(name, store, rows, digest)
-        return found[:, : self.models.judge(name).dimension] if name.startswith("attribute-judge") else found
+        return self._looked_at(name, store, rows, digest)[:, : self._extractor(name).features]
 
     def _looked_at(self, name: str, store: ImageStore, rows: Sequence[int] | np.ndarray, digest: str) -> Tensor:
         extractor = self._extractor(name)

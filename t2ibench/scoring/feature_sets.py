@@ -1,8 +1,6 @@
 """Two sets of features that a metric compares, and the protocol of such a comparison."""
 
-import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -10,14 +8,11 @@ from torch import Tensor
 
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import digest
-from t2ibench.data.split import Split
+from t2ibench.data.split import AUTO, Split
 from t2ibench.networks import inception
 from t2ibench.scoring.evidence import NO_REAL_IMAGES, Evidence
 from t2ibench.scoring.reference_files import ReferenceFile
 from t2ibench.stats.paired import by_prompt, spell
-
-# The default network. `extractor`: see extractor_of. `clip`: see default_networks.
-AUTO = "auto"
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +24,7 @@ class FeatureSets:
     real: features of the real images, float32 [N, D].
     clusters: a label for each made image. Images of one label are not independent of one another.
     protocol: what decides a number that compares the two.
+    short: how the id of a metric names the extractor.
     """
 
     extractor: str
@@ -36,19 +32,7 @@ class FeatureSets:
     real: Tensor
     clusters: list[str]
     protocol: dict[str, Any]
-
-    @property
-    def suffix(self) -> str:
-        """How the id of a metric names an extractor other than Inception.
-
-        `avatars` for attribute-judge-avatars, `dinov2_vitl14`, `clip_vit_b_32_quickgelu_openai` for
-        ViT-B-32-quickgelu:openai.
-        """
-        name = str(self.protocol["extractor"]).removeprefix("attribute-judge-")
-        architecture, colon, source = name.partition(":")
-        if colon:
-            name = f"clip-{architecture}-{Path(source).stem}".lower()
-        return re.sub(r"\W+", "_", name)
+    short: str
 
 
 def feature_sets(evidence: Evidence, extractor: str, group: str, fewest: int) -> FeatureSets:
@@ -115,7 +99,8 @@ def sets_of(
                 f"reference images"
             )
     fake, real = evidence.fake_features(extractor, group), evidence.real_features(extractor, reference)
-    return FeatureSets(extractor, fake, real, clusters, protocol(evidence, extractor, group, reference))
+    known, short = protocol(evidence, extractor, group, reference), evidence.short(extractor)
+    return FeatureSets(extractor, fake, real, clusters, known, short)
 
 
 def made_for(evidence: Evidence, group: str) -> list[str]:

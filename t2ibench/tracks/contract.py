@@ -81,6 +81,9 @@ class MethodPlugin(Protocol):
     """The module `methods/<name>.py`. One that can be trained also has what `t2ibench.networks.training` asks for.
 
     Config: the settings, a frozen dataclass. They decide the images: no path of a cache, no device and no batch size.
+        Two of them have a meaning of their own: `clip` names a CLIP that guides, `clips` several. There "auto" is
+        replaced, before the method is made, by the guide of the data set (in `clips` by all of its guides).
+    PUBLISHED: the CLIPs that "auto" is on data that brings no guides.
     REVISION: raised by 1 when its images change on purpose. It is part of the identity of every record of the method.
     Method: its class, (config, models) -> a method. It takes its networks from `models`, an object of
         `t2ibench.networks.models.Models`, which notes them for the record and holds the device. Raises UserError for
@@ -90,6 +93,7 @@ class MethodPlugin(Protocol):
     Config: type[Any]
     Method: Callable[[Any, Any], Any]
     REVISION: int = 1
+    PUBLISHED: Sequence[str] = ("ViT-B-32-quickgelu:openai",)
 
 
 def load_method(name: str) -> MethodPlugin:

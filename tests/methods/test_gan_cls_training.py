@@ -32,7 +32,7 @@ SMALL = {"nz": 4, "nt": 3, "ngf": 2, "ndf": 2, "batch": 4, "captions": 1}
 
 
 def gan(variant: str = "gan-int-cls", preset: str = "paper", **given: object) -> Any:
-    settings = choose(GanSettings, "colours", VARIANTS[variant], {"preset": preset, **SMALL, **given}, "test")
+    settings = choose(GanSettings, VARIANTS[variant], {"preset": preset, **SMALL, **given}, "test")
     return GanRecipe(
         settings, colour_split(), colour_split(8, "val"), tiny_encoder(), None, torch.device("cpu"), seed=0
     )
@@ -236,9 +236,9 @@ def test_the_presets_of_the_paper_are_the_published_ones():
         for name, row in published.items()
         if name in VARIANTS
     } == VARIANTS
-    coco = choose(GanSettings, "coco", {}, published["gan-cls-coco"], "test")
+    coco = choose(GanSettings, {}, published["gan-cls-coco"], "test")
     assert (coco.ngf, coco.captions, coco.replace, coco.third_act, coco.decay_every) == (196, 3, False, True, 40)
-    paper = choose(GanSettings, "cub", {}, {}, "test")
+    paper = choose(GanSettings, {}, {}, "test")
     assert (paper.batch, paper.captions, paper.augment, paper.ema, paper.mismatch) == (
         64,
         4,
@@ -250,9 +250,9 @@ def test_the_presets_of_the_paper_are_the_published_ones():
 
 @pytest.mark.parametrize("cls", [GanSettings, TextSettings, StyleSettings])
 def test_embedded_settings_are_known_and_used_for_avatars(cls):
-    chosen = choose(cls, "avatars", {}, {}, "test")
+    chosen = choose(cls, {}, {"preset": "embedded"}, "test")
     assert {key: getattr(chosen, key) for key in EMBEDDED[cls]} == EMBEDDED[cls]
-    assert choose(cls, "avatars", {}, {"preset": "paper"}, "test") == cls()
+    assert choose(cls, {}, {"preset": "paper"}, "test") == cls()
 
 
 def test_unknown_parts_presets_and_keys_are_one_line():

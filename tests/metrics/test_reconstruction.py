@@ -12,7 +12,7 @@ from t2ibench.core.errors import UserError
 from t2ibench.data.split import Split
 from t2ibench.data.stores import ArrayImages
 from t2ibench.metrics.reconstruction import Config, score
-from t2ibench.networks.models import JUDGE, Models
+from t2ibench.networks.models import Models
 from t2ibench.scoring.evidence import Evidence, Samples
 from t2ibench.tracks.compose_tasks import find
 from t2ibench.tracks.contract import COMPOSED, SOURCES, Prompt
@@ -20,6 +20,8 @@ from t2ibench.tracks.contract import COMPOSED, SOURCES, Prompt
 PLACES = torch.tensor(
     [[0.0], [1.0], [2.0], [3.0]]
 )  # of the sources: neighbours lie 1 apart, the last and the first 3; 1.5 on average
+
+JUDGE = "attribute-judge-avatars"
 
 
 class FakeCompositions(Evidence):

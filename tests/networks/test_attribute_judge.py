@@ -221,7 +221,7 @@ def test_other_colours_keep_the_shapes():
 
 @pytest.fixture(scope="module")
 def shipped() -> AttributeJudge:
-    return Models().judge()
+    return Models().judge("attribute-judge-avatars")
 
 
 @pytest.mark.parametrize(

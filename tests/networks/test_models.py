@@ -49,6 +49,6 @@ def test_unknown_and_damaged_weights_are_not_listed(own: Path):
 
 def test_the_zoo_hands_out_its_judges():
     models = Models()
-    assert models.judge().dimension == 192
-    assert models.judge() is models.judge()
+    assert models.judge("attribute-judge-avatars").dimension == 192
+    assert models.judge("attribute-judge-avatars") is models.judge("attribute-judge-avatars")
     assert models.used["attribute-judge-avatars"]["optimised_for"] == "scoring"

@@ -15,14 +15,13 @@ import pytest
 from t2ibench.checks.papers import claims
 from t2ibench.core import records
 from t2ibench.core.settings import recorded
-from t2ibench.data.contract import load_dataset
 from t2ibench.data.dataset import opened
 from t2ibench.methods import stylet2i
 from t2ibench.metrics import clip_score
 from t2ibench.networks import zoo
-from t2ibench.runner.methods import configured, entry_of
+from t2ibench.runner.methods import configured, entry_of, guided
 from t2ibench.runner.suite import Suite, load
-from t2ibench.scoring.default_networks import settled, trained_for
+from t2ibench.scoring.default_networks import networks_of, settled
 from t2ibench.scoring.score import metrics_of
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -42,7 +41,7 @@ def suite_of(path: Path) -> Suite:
 
 
 def metrics_identity(suite: Suite, track: str) -> list[dict[str, Any]]:
-    networks = trained_for(load_dataset(suite.dataset.name).NETWORKS, suite.dataset.name)
+    networks = networks_of(suite.dataset.name)
     metrics = settled(metrics_of(suite.metrics, suite.name), networks, suite.dataset.name, suite.name)
     return [metric.identity for metric in metrics if track in metric.tracks]
 
@@ -60,7 +59,7 @@ def dataset_facts(suite: str, split: str, limit: int | None) -> dict[str, Any]:
 
 def method_identity(suite: Suite, id: str, stored: Collection[str]) -> dict[str, Any]:
     """A method as the suite has it now, with those of the stored hashes whose weights lie in the zoo now."""
-    entry = entry_of(suite, id)
+    entry = guided(entry_of(suite, id), networks_of(suite.dataset.name), suite.name)
     module, config = configured(entry, suite.name)
     return {
         "name": entry.name,

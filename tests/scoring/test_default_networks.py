@@ -24,7 +24,7 @@ from t2ibench.metrics import clip_score, cmmd
 from t2ibench.networks.clip import Clip, published
 from t2ibench.networks.models import Models
 from t2ibench.scoring.contract import MetricPlugin
-from t2ibench.scoring.default_networks import settled, trained_for
+from t2ibench.scoring.default_networks import networks_of, settled, trained_for
 from t2ibench.scoring.evidence import Evidence
 from t2ibench.scoring.score import metrics_of
 
@@ -186,8 +186,9 @@ def test_a_suite_over_a_folder_without_networks_is_refused_before_an_image_is_ma
 
 
 def test_avatars_bring_their_own_and_identities_stay():
-    own = trained_for(avatars.NETWORKS, "avatars")
-    assert own == Networks("attribute-judge-avatars", "clip-judge-avatars")
+    own = networks_of("avatars")
+    assert own == avatars.NETWORKS
+    assert (own.judge, own.clip) == ("attribute-judge-avatars", "clip-judge-avatars")
     metrics = metrics_of([Entry(name, name, {}, "metric") for name in ("clip_score", "cmmd", "fid")], "avatars.yaml")
     configs = [metric.config for metric in settled(metrics, own, "avatars", "avatars.yaml")]
     assert (configs[0], configs[1]) == (

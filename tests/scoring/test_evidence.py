@@ -65,7 +65,14 @@ def images(array: np.ndarray) -> ArrayImages:
 def networks() -> Any:
     """The networks of one run."""
     judge, clip = Judge(), Clip()
-    return SimpleNamespace(judge=lambda name: judge, clip=lambda name: clip, used={}, the_judge=judge, the_clip=clip)
+    return SimpleNamespace(
+        is_judge=lambda name: name == judge.name,
+        judge=lambda name: judge,
+        clip=lambda name: clip,
+        used={},
+        the_judge=judge,
+        the_clip=clip,
+    )
 
 
 def evidence(ok: tuple[bool, ...] = (True,) * 6, models: Any = None) -> Evidence:

@@ -11,11 +11,14 @@ from torch import Tensor
 from t2ibench.core.images import pixel_hash
 from t2ibench.data.split import Split
 from t2ibench.data.stores import ArrayImages
-from t2ibench.networks.models import JUDGE, Models
+from t2ibench.networks.extractors import short_of
+from t2ibench.networks.models import Models
 from t2ibench.scoring.evidence import Evidence, Samples
 from t2ibench.tracks.contract import EDITS, SOURCES, Prompt
 
 GREY = np.zeros((1, 3, 2, 2), np.uint8)
+
+JUDGE = "attribute-judge-avatars"
 
 
 def prompt(literal: str, images: int, neutral: str = "a person") -> Prompt:
@@ -106,6 +109,9 @@ class FakeEdits(Evidence):
 
     def words(self, clip: str, texts: Sequence[str]) -> dict[str, float]:
         return {}
+
+    def short(self, name: str) -> str:
+        return short_of(name.removeprefix("attribute-judge-"))
 
     def extractor_protocol(self, name: str) -> dict[str, Any]:
         return {"extractor": name, "sha256": "0" * 64, "resize": "none"}

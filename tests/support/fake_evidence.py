@@ -9,9 +9,12 @@ from torch import Tensor
 
 from t2ibench.data.split import Split
 from t2ibench.data.stores import ArrayImages
-from t2ibench.networks.models import JUDGE, Models
+from t2ibench.networks.extractors import short_of
+from t2ibench.networks.models import Models
 from t2ibench.scoring.evidence import Evidence, Samples
 from t2ibench.tracks.contract import Prompt
+
+JUDGE = "attribute-judge-avatars"
 
 
 class FakeEvidence(Evidence):
@@ -60,6 +63,9 @@ class FakeEvidence(Evidence):
 
     def words(self, clip: str, texts: Sequence[str]) -> dict[str, float]:
         return {}
+
+    def short(self, name: str) -> str:
+        return short_of(name.removeprefix("attribute-judge-"))
 
     def extractor_protocol(self, name: str) -> dict[str, Any]:
         return {"extractor": name, "sha256": "0" * 64, "resize": "none"}

@@ -27,7 +27,7 @@ from t2ibench.checks.drift.fingerprint import fingerprint
 from t2ibench.checks.drift.probes import LAYERS, TIERS, Layer, Probe, Probes
 from t2ibench.core.cache import uncached
 from t2ibench.core.errors import UserError
-from t2ibench.networks.models import JUDGE, JUDGE_CLIP, Models
+from t2ibench.networks.models import Models
 
 Status = Literal["pass", "drift", "inconclusive"]
 LIMITS = {
@@ -104,7 +104,7 @@ class Verdict:
 def verdict(findings: Sequence[Finding], baseline: Baseline, where: str, device: str = "cpu") -> Verdict:
     """The verdict: all findings, and the differences between the baseline's environment and this one."""
     now = fingerprint(device)
-    used = {JUDGE, JUDGE_CLIP, *(name for record in baseline.records for name in record["weights"])}
+    used = {*golden.networks(), *(name for record in baseline.records for name in record["weights"])}
     changed = culprit.changes(baseline.environment, now)
     ordered = sorted(findings, key=lambda finding: LAYERS.index(finding.layer))
     return Verdict(ordered, changed, frozenset(used), where, same_platform(baseline.environment, now))

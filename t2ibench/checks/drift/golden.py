@@ -5,6 +5,7 @@ images, with 16 levels a channel. They are inputs, not expected results: it does
 that they never change.
 """
 
+import functools
 import hashlib
 import json
 from collections.abc import Sequence
@@ -16,16 +17,27 @@ import numpy as np
 
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import pixel_hash, read_image
+from t2ibench.data.contract import load_dataset
 from t2ibench.data.split import Split
 from t2ibench.data.stores import ArrayImages
-from t2ibench.networks.models import JUDGE, Models
+from t2ibench.networks.models import Models
 from t2ibench.scoring.evidence import Evidence, Samples
 from t2ibench.tracks.contract import Prompt
 
 FOLDER = Path(__file__).parent / "golden"
 SIDE, COLUMNS = 64, 8
 SHEETS = {"real": "real.png", "made": "made.png"}
+DATASET = "avatars"
 JPEG = FOLDER / "photo.jpg"
+
+
+@functools.cache
+def networks() -> tuple[str, str]:
+    """The judge and the CLIP that score the frozen images: those of the data set that they are of."""
+    brought = load_dataset(DATASET).NETWORKS
+    assert brought.judge is not None
+    assert brought.clip is not None
+    return brought.judge, brought.clip
 
 
 @dataclass(frozen=True)
@@ -64,7 +76,7 @@ class Golden:
             prompts=prompts,
             samples={"captions": samples},
             models=models,
-            judge=JUDGE,
+            judge=networks()[0],
         )
 
 

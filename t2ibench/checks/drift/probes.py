@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from t2ibench.checks.drift.golden import FOLDER, JPEG, SHEETS, Golden
+from t2ibench.checks.drift.golden import DATASET, FOLDER, JPEG, SHEETS, Golden, networks
 from t2ibench.core import plugins, settings
 from t2ibench.core.images import read_image, to_float, to_uint8
 from t2ibench.metrics import cmmd, inception_score, kid, prdc, r_precision
@@ -25,7 +25,7 @@ from t2ibench.networks import inception
 from t2ibench.networks.clip import Clip
 from t2ibench.networks.clip.preprocess import Preprocess
 from t2ibench.networks.extractors import find
-from t2ibench.networks.models import JUDGE, JUDGE_CLIP, Models
+from t2ibench.networks.models import Models
 from t2ibench.scoring.contract import load_metric
 from t2ibench.scoring.evidence import Evidence
 from t2ibench.stats import frechet, intervals
@@ -36,14 +36,6 @@ TIERS: dict[Layer, int] = {"decode": 0, "resize": 0, "estimator": 0, "metrics": 
 Kind = Literal["pixels", "floats", "features", "number", "share"]
 STEP = 251  # of the values of a picture, every 251st is kept
 FEATURED = 16  # how many images have their features kept
-METRICS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {  # settings, and the values they make
-    "fid": ({"extractor": JUDGE, "fewest": 2}, ("fd_avatars",)),
-    "kid": ({"extractor": JUDGE, "fewest": 2}, ("kd_avatars",)),
-    "cmmd": ({"clip": JUDGE_CLIP, "fewest": 2}, ("cmmd_avatars",)),
-    "prdc": ({"extractor": JUDGE}, ("precision", "recall", "density", "coverage")),
-    "clip_score": ({"clip": JUDGE_CLIP}, ("clip_score",)),
-    "r_precision": ({"clip": JUDGE_CLIP, "pool": 32}, ("r_precision",)),
-}
 SHARES = ("precision", "recall", "coverage", "r_precision")
 
 
@@ -71,6 +63,7 @@ class Probes:
 
     def __init__(self, golden: Golden, models: Models) -> None:
         self.golden, self.models = golden, models
+        self.judge, self.clip = networks()
         self._scores: dict[str, dict[str, float]] = {}
 
     @cached_property
@@ -87,7 +80,7 @@ class Probes:
             Probe(f"estimator {name}", "estimator", kind, measure) for name, kind, measure in self._estimators()
         )
         yield from self._features()
-        for name, (_, ids) in METRICS.items():
+        for name, (_, ids) in self._metrics.items():
             for id in ids:
                 kind: Kind = "share" if id in SHARES else "number"
                 yield Probe(f"metric {id}", "metrics", kind, lambda name=name, id=id: np.array([self._score(name)[id]]))  # type: ignore[misc]
@@ -173,7 +166,7 @@ class Probes:
         images = torch.from_numpy(
             np.concatenate([self.golden.made[: FEATURED // 2], self.golden.real[: FEATURED // 2]])
         )
-        for name in (JUDGE, JUDGE_CLIP, *(["inception"] if inception.weights() else [])):
+        for name in (self.judge, self.clip, *(["inception"] if inception.weights() else [])):
             some = images if name != "inception" else images[::4]
             yield Probe(
                 f"features {name}",
@@ -184,24 +177,36 @@ class Probes:
         for shape in ("tall", "wide"):
             scene = torch.from_numpy(np.ascontiguousarray(self.golden.scenes[shape]))[None]
             yield Probe(
-                f"features {JUDGE_CLIP}, {shape}",
+                f"features {self.clip}, {shape}",
                 "features",
                 "features",
                 lambda s=scene: self._clip().encode_images(s).numpy(),  # type: ignore[misc]
             )
         texts = list(self.golden.captions[:FEATURED])
         yield Probe(
-            f"features {JUDGE_CLIP}, texts", "features", "features", lambda: self._clip().encode_texts(texts).numpy()
+            f"features {self.clip}, texts", "features", "features", lambda: self._clip().encode_texts(texts).numpy()
         )
 
+    @property
+    def _metrics(self) -> dict[str, tuple[dict[str, Any], tuple[str, ...]]]:
+        """The settings of each metric, and the values it makes."""
+        return {
+            "fid": ({"extractor": self.judge, "fewest": 2}, (f"fd_{DATASET}",)),
+            "kid": ({"extractor": self.judge, "fewest": 2}, (f"kd_{DATASET}",)),
+            "cmmd": ({"clip": self.clip, "fewest": 2}, (f"cmmd_{DATASET}",)),
+            "prdc": ({"extractor": self.judge}, ("precision", "recall", "density", "coverage")),
+            "clip_score": ({"clip": self.clip}, ("clip_score",)),
+            "r_precision": ({"clip": self.clip, "pool": 32}, ("r_precision",)),
+        }
+
     def _clip(self) -> Clip:
-        return self.models.clip(JUDGE_CLIP)
+        return self.models.clip(self.clip)
 
     def _score(self, name: str) -> dict[str, float]:
         if name not in self._scores:
             metric = load_metric(name)
             estimates = metric.score(
-                self.evidence, settings.configure(metric.Config, METRICS[name][0], f"drift: {name}")
+                self.evidence, settings.configure(metric.Config, self._metrics[name][0], f"drift: {name}")
             )
             self._scores[name] = {id: estimate.value for id, estimate in estimates.items()}
         return self._scores[name]

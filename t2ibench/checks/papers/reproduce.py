@@ -23,6 +23,7 @@ from t2ibench.report.compare import LEVEL, Margins, MetricComparison, compare
 from t2ibench.runner import methods, plan
 from t2ibench.runner.run import CellResult, RunOptions, run_cell
 from t2ibench.runner.suite import Suite
+from t2ibench.scoring.default_networks import networks_of
 from t2ibench.stats.paired import holm
 
 Verdict = Literal["confirmed", "refuted", "inconclusive", "not run"]
@@ -231,6 +232,7 @@ def _by_entry(paper: Paper, cell_records: Sequence[Record]) -> dict[str, list[Re
 def _facts(suite: Suite, entry: Entry) -> dict[str, Any]:
     """What a record of this entry says about the maker of its images, except for the weights."""
     if entry.kind == "method":
+        entry = methods.guided(entry, networks_of(suite.dataset.name), suite.name)
         return {"name": entry.name, "config": settings.recorded(methods.configured(entry, suite.name)[1])}
     of = entry.settings.get("of")
     if of is None:

@@ -1,7 +1,7 @@
 """Training of the encoder that finds the code of an image in StyleGAN2's W+."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.images import to_float, to_uint8
 from t2ibench.core.seeds import derive_seed
 from t2ibench.data.split import Split
-from t2ibench.networks.models import GUIDE_CLIP, Models
+from t2ibench.networks.models import Models
 from t2ibench.networks.schedule import batch_rows, half, warmup_cosine
 from t2ibench.networks.state import resume
 from t2ibench.networks.stylegan2.inversion import Encoder, differences, encode, w_variance
@@ -21,7 +21,7 @@ from t2ibench.networks.stylegan2.inversion import Encoder, differences, encode, 
 @dataclass(frozen=True)
 class Settings:
     generator: str = ""  # weights of the zoo; "" takes stylegan2-<data set>
-    clip: str = GUIDE_CLIP
+    clip: str = ""  # "" takes clip-guide-<data set>
     batch: int = 16  # real images, and as many generated ones
     learning_rate: float = 2e-3
     pixels: float = 1.0  # weight of the mean squared difference
@@ -35,6 +35,7 @@ class EncoderRecipe:
     """Trains an encoder for a frozen generator; a `loop.Recipe`."""
 
     def __init__(self, settings: Settings, train: Split, val: Split, models: Models, seed: int) -> None:
+        settings = replace(settings, clip=settings.clip or f"clip-guide-{train.dataset}")
         self.config, self.train, self.val, self.device = settings, train, val, models.device
         self.seed = derive_seed(seed, "stylegan2 encoder")
         name = settings.generator or f"stylegan2-{train.dataset}"

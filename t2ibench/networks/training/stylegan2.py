@@ -12,7 +12,7 @@ and generator learn from the same generated images, which saves one of two passe
 
 import copy
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -25,7 +25,7 @@ from t2ibench.core.images import to_float, to_uint8
 from t2ibench.core.seeds import derive_seed, latents
 from t2ibench.core.settings import configure
 from t2ibench.data.split import Split
-from t2ibench.networks.models import GUIDE_CLIP, Models
+from t2ibench.networks.models import Models
 from t2ibench.networks.schedule import batch_rows, half
 from t2ibench.networks.state import resume
 from t2ibench.networks.stylegan2.discriminator import Discriminator, SmallDiscriminator
@@ -50,7 +50,7 @@ class Settings:
     mapping_layers: int = 2
     channel_base: int = 1024
     channel_max: int = 128
-    clip: str = GUIDE_CLIP  # whose image tower the projected discriminator looks through
+    clip: str = ""  # whose image tower the projected discriminator looks through; "" takes clip-guide-<data set>
     head_width: int = 64
     shift: float = 1 / 16  # of the side: how far images are moved before the heads see them
     # colours disturbed too: for small data sets; on flat drawings it hides nearly all that gives a generator away
@@ -85,6 +85,7 @@ class StyleGAN2Recipe:
                 f"{train.dataset} {train.name} has images of {width}x{height} pixels, StyleGAN2 makes squares: crop "
                 f"them"
             )
+        settings = replace(settings, clip=settings.clip or f"clip-guide-{train.dataset}")
         self.config, self.train, self.val, self.models, self.device = settings, train, val, models, models.device
         self.seed = derive_seed(seed, "stylegan2")
         sizes = {
