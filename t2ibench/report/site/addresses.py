@@ -19,10 +19,10 @@ def slug(name: str) -> str:
 
 
 def stem(*names: str) -> str:
-    """Names as one word of a file name: "avatars.edit"."""
+    """Names as one word of a file name: "birds.edit"."""
     return ".".join(map(slug, names))
 
 
 def page(kind: str, *names: str) -> str:
-    """The file of a page: "board.avatars.edit.html"."""
+    """The file of a page: "board.birds.edit.html"."""
     return f"{kind}.{stem(*names)}.html" if names else f"{kind}.html"
