@@ -167,6 +167,24 @@ def test_generic_code_names_the_data_set_that_ships_in_two_places():
     assert {path.relative_to(ROOT / "t2ibench").as_posix() for path in naming} == NAME_IT
 
 
+# Who reads the user's folder by itself: what is an input, not a cache (images of data sets, weights), who reports on the
+# folder, and who stands in for a run that names no cache. All others take it from one of these last two.
+HOME = {
+    "data/image_sets.py",
+    "data/pixel_hashes.py",
+    "networks/inception.py",
+    "checks/doctor.py",
+    "networks/models.py",
+    "data/dataset.py",
+}
+
+
+def test_all_that_keeps_something_takes_the_cache_of_the_run():
+    code = {module: path.read_text("utf-8") for module, path in modules(ROOT).items() if module != "core.cache"}
+    reading = {module for module, text in code.items() if re.search(r"(?<!Path\.)\bhome\(\)|=home\b", text)}
+    assert {f"{module.replace('.', '/')}.py" for module in reading} == HOME
+
+
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """A copy of the code alone."""

@@ -56,7 +56,7 @@ def evidence(count: int) -> Evidence:
 def seconds(work) -> float:
     """Seconds of some work with an empty feature cache; the drawn images stay where they are."""
     with tempfile.TemporaryDirectory() as folder:
-        images = cache.folder() / "avatars"
+        images = cache.home() / "avatars"
         (Path(folder) / "avatars").symlink_to(images)
         before = os.environ.get("T2IBENCH_CACHE")
         os.environ["T2IBENCH_CACHE"] = folder

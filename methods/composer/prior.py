@@ -8,6 +8,7 @@ its size, its steps and its guidance.
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from t2ibench.core import cache
+from t2ibench.core.cache import cached
 from t2ibench.core.errors import UserError
 from t2ibench.core.seeds import derive_seed, latents, uniform
 from t2ibench.data.split import Split
@@ -83,8 +84,8 @@ class Embedded:
     captions: Sequence[Sequence[int]]
 
 
-def embedded(clip: Clip, split: Split) -> Embedded:
-    """The embeddings of a split under a CLIP, computed once and kept in the cache.
+def embedded(clip: Clip, split: Split, folder: Path) -> Embedded:
+    """The embeddings of a split under a CLIP, computed once and kept in the cache, which is `folder`.
 
     Raises UserError for an image without a caption.
     """
@@ -95,13 +96,14 @@ def embedded(clip: Clip, split: Split) -> Embedded:
     texts = sorted({text for captions in split.captions for text in captions})
     rows = {text: row for row, text in enumerate(texts)}
     key = [clip.sha256, clip.preprocess.id]
-    images = cache.cached(
+    images = cached(
+        folder,
         ["clip images", key, split.digest],
         lambda: extractors.extract(
             clip.encode_images, split.images.read, np.arange(len(split)), f"embed {len(split):,} images"
         ),
     )
-    sentences = cache.cached(["clip texts", key, texts], lambda: clip.encode_texts(texts).numpy())
+    sentences = cached(folder, ["clip texts", key, texts], lambda: clip.encode_texts(texts).numpy())
     captions = [[rows[text] for text in captions] for captions in split.captions]
     return Embedded(unit_rms(torch.from_numpy(images)), unit_rms(torch.from_numpy(sentences)), captions)
 
@@ -119,7 +121,7 @@ class PriorRecipe:
         self.config, self.device, self.steps = config, models.device, config.steps
         self.splits = train.take(range(config.images or len(train))), val.take(range(min(CHECKED, len(val))))
         self.digest, clip = train.digest, models.clip(config.clip)
-        self.train, self.val = (embedded(clip, split) for split in self.splits)
+        self.train, self.val = (embedded(clip, split, models.cache) for split in self.splits)
         self.shape = PriorShape(**{"embed_dim": self.train.images.shape[1], **PRIORS[config.size]})
         if self.shape.embed_dim != self.train.images.shape[1]:
             size = f"{self.train.images.shape[1]} numbers, size {config.size!r} is for {self.shape.embed_dim}"

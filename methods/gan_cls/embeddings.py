@@ -13,19 +13,19 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from t2ibench.core import cache
 from t2ibench.core.errors import UserError
 from t2ibench.core.progress import track
 from t2ibench.data.split import Split
 from t2ibench.methods.gan_cls.text_encoder import TextEncoder
 
 
-def embed_captions(encoder: TextEncoder, split: Split) -> Tensor:
+def embed_captions(encoder: TextEncoder, split: Split, cache: Path) -> Tensor:
     """Embeddings of every caption of a split, float32 [N, K, T]; a text that occurs twice is embedded once.
 
-    The cache's key is a hash of the encoder's weights and the split. Raises UserError if the cache cannot be written.
+    cache: the folder of the cache. The key there is a hash of the encoder's weights and the split. Raises UserError if
+        it cannot be written.
     """
-    path = cache.folder() / "gan_cls" / f"captions-{_key(encoder, split)[:24]}.npy"
+    path = cache / "gan_cls" / f"captions-{_key(encoder, split)[:24]}.npy"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):

@@ -45,12 +45,14 @@ def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, mod
         weights = models.weights(style.generator)
         generator = load_generator(weights)
         encoder = load_encoder(models.weights(weights.config["text_encoder"]))
-        return StyleRecipe(style, train, val, encoder, generator, weights.sha256, models.device, seed)
+        return StyleRecipe(style, train, val, encoder, generator, weights.sha256, models.device, seed, models.cache)
     fixed = {"text_encoder": f"char-cnn-rnn-{dataset}", **VARIANTS[part]}
     gan = choose(GanSettings, fixed, settings, where)
     weights = models.weights(gan.text_encoder)
     gan = replace(gan, text_dim=weights.config["out"])
-    return GanRecipe(gan, train, val, load_encoder(weights), load_image_side(weights), models.device, seed)
+    return GanRecipe(
+        gan, train, val, load_encoder(weights), load_image_side(weights), models.device, seed, models.cache
+    )
 
 
 def _fixed_features(image_side: str, train: Split, val: Split, models: Models) -> tuple[Tensor, Tensor] | None:

@@ -7,6 +7,7 @@ random numbers of step i come from the seed and i, so a run that was stopped goe
 import copy
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ class GanRecipe:
         images: ImageEncoder | None,
         device: torch.device,
         seed: int,
+        cache: Path,
     ) -> None:
         """images: the image side that was trained with `encoder`, for `validate`; None if it has none."""
         self.config, self.encoder, self.images, self.device, self.seed = settings, encoder, images, device, seed
@@ -48,7 +50,7 @@ class GanRecipe:
         self.shape = shape_of(Shape, {**dataclasses.asdict(settings), "text_dim": encoder.shape.out})
         self.sampler = Sampler(
             train.images,
-            embed_captions(encoder, train),
+            embed_captions(encoder, train, cache),
             labels_of(train, settings.class_column),
             batch=settings.batch,
             by_class=bool(settings.class_column),

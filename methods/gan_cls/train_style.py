@@ -7,6 +7,7 @@ others, while in the paper's loss every direction counts the same.
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -46,13 +47,14 @@ class StyleRecipe:
         generator_sha256: str,
         device: torch.device,
         seed: int,
+        cache: Path,
     ) -> None:
         self.config, self.device, self.seed = settings, device, seed
         self.generator = generator.to(device).to(memory_format=torch.channels_last).eval()
         self.nz, self.generator_sha256 = generator.shape.nz, generator_sha256
         self.settings: Mapping[str, Any] = {**dataclasses.asdict(settings), "seed": seed, "data": train.digest}
         self.facts = card_facts(train, val, seed, [settings.generator])
-        self.embeddings = embed_captions(encoder, train).flatten(0, 1)  # [N * K, T]
+        self.embeddings = embed_captions(encoder, train, cache).flatten(0, 1)  # [N * K, T]
         self.held_out = encoder.embed([captions[0] for captions in rectangular(val.captions)])
         with seeded(derive_seed(seed, "init")):
             self.network = style_encoder(dataclasses.asdict(settings), self.nz)

@@ -77,9 +77,8 @@ class Mapper:
         def make() -> MapperRecipe:
             return mapper_recipe(self.config, prompt, self.generator, self.distance, identity, self.weights)
 
-        weights, spent = once(
-            settings_of(self.config, prompt, self.weights), prompt, "styleclip", self.config.mapper_steps, make
-        )
+        recorded, folder = settings_of(self.config, prompt, self.weights), self.models.cache / "styleclip"
+        weights, spent = once(folder, recorded, prompt, self.config.mapper_steps, make)
         if spent:
             self.cost["spent_seconds"] = self.cost.get("spent_seconds", 0.0) + spent
         return weights

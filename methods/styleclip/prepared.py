@@ -17,16 +17,17 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from t2ibench.core import cache, files
+from t2ibench.core import files
 from t2ibench.core.errors import UserError
 from t2ibench.core.progress import counter
 
 
 def pieces(
-    what: str, recipe: Mapping[str, Any], sizes: Sequence[int], make: Callable[[int], Tensor]
+    cache: Path, what: str, recipe: Mapping[str, Any], sizes: Sequence[int], make: Callable[[int], Tensor]
 ) -> tuple[list[Tensor], float]:
     """All pieces, and the seconds that it took to make them, now or earlier.
 
+    cache: the folder of the cache.
     what: the kind of result, for the folder's name.
     recipe: everything that decides the content; its hash is in the folder's name.
     sizes: the work of each piece, for the progress bar.
@@ -35,7 +36,7 @@ def pieces(
     Two processes that need the same pieces make them once. Raises UserError if the cache cannot be written.
     """
     text = json.dumps(dict(recipe), sort_keys=True)
-    folder = cache.folder() / "styleclip" / f"{what}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    folder = cache / "styleclip" / f"{what}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"), counter(f"styleclip: {what}", total=sum(sizes)) as advance:

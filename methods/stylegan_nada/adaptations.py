@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from filelock import FileLock
 
-from t2ibench.core import cache
 from t2ibench.core.errors import UserError
 from t2ibench.methods.stylegan_nada.coding import decode
 from t2ibench.methods.stylegan_nada.settings import Config
@@ -145,7 +144,7 @@ class Adaptations:
         """
         recipe = comparable(settings_of(self.config, source, target, self.models))
         stem = f"{name_of(target)}-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}"
-        steps, folder = self.config.steps, cache.folder() / "stylegan_nada"
+        steps, folder = self.config.steps, self.models.cache / "stylegan_nada"
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

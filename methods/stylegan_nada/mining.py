@@ -88,7 +88,8 @@ class Mining:
                 }
                 return MapperRecipe(self.settings, target, generator, distances, identity, recorded, data)
 
-            weights, spent = once(recorded, target, "stylegan_nada", config.mining_steps, make)
+            folder = self.models.cache / "stylegan_nada"
+            weights, spent = once(folder, recorded, target, config.mining_steps, make)
             self.spent += spent
             self.seconds[texts] = weights.card["training_seconds"]
             self.networks[texts] = load(weights, self.settings, generator, self.models.device)

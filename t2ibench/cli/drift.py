@@ -105,10 +105,13 @@ def measured(device: str) -> list[Measured]:
     """What T0 and T1 measure now."""
     from t2ibench.checks.drift import gate, golden
     from t2ibench.checks.drift.probes import Probes
+    from t2ibench.core.cache import empty
     from t2ibench.core.progress import track
     from t2ibench.networks.models import Models
 
-    return [gate.measure(probe) for probe in track(list(Probes(golden.load(), Models(device)).all()), "measure")]
+    with empty() as cache:
+        probes = list(Probes(golden.load(), Models(device, cache)).all())
+        return [gate.measure(probe) for probe in track(probes, "measure")]
 
 
 def records_of(suite: Mapping[str, Any], device: str) -> list[Mapping[str, Any]]:

@@ -1,4 +1,6 @@
-"""The cache: the folder where it lies, a switch that leaves it out, and arrays that are computed once.
+"""The cache: the folder where it lies, an empty one in its place, and arrays that are computed once.
+
+Whoever keeps something takes the folder from `Models.cache` or `Dataset.cache`, which a run sets from its options.
 
 An array is found by its key, which holds everything that decides its content. Its file is a float32 `.npy` followed by
 the sha256 of its bytes. The file is written whole or not at all, and a damaged one is made again.
@@ -11,7 +13,6 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -21,43 +22,38 @@ import platformdirs
 from t2ibench.core.files import write_whole
 from t2ibench.core.records import digest
 
-_instead: ContextVar[Path | None] = ContextVar("instead", default=None)  # the folder to use inside `uncached`
 log = logging.getLogger(__name__)
 CHUNK = 2**24  # bytes that are hashed, read and written at once
 
 
 def home() -> Path:
-    """The user's folder: that of the environment variable T2IBENCH_CACHE, or the usual one of the system.
+    """The user's folder, where everything that is made once is kept.
+
+    It is that of the environment variable T2IBENCH_CACHE, or the usual one of the system.
 
     Weights that a user puts there are not part of the cache.
     """
     return Path(os.environ.get("T2IBENCH_CACHE") or platformdirs.user_cache_dir("t2ibench"))
 
 
-def folder() -> Path:
-    """The folder of everything that is made once and kept: `home()`, or a new empty folder inside `uncached`."""
-    return _instead.get() or home()
-
-
 @contextmanager
-def uncached() -> Iterator[None]:
-    """Work with an empty cache: inside, nothing that was kept before is found, and what is kept is deleted at the end.
+def empty() -> Iterator[Path]:
+    """An empty folder in place of the cache: nothing that was kept before is in it, and it is deleted at the end.
 
     Use it to test whether code still computes the same. The key of a kept array names its images, weights and settings,
     but not the code and the packages that made it. The images of data sets stay where they are: they are inputs, and
     their hashes are checked.
     """
-    with tempfile.TemporaryDirectory(prefix="t2ibench-", ignore_cleanup_errors=True) as empty:
-        token = _instead.set(Path(empty))
-        try:
-            yield
-        finally:
-            _instead.reset(token)
+    with tempfile.TemporaryDirectory(prefix="t2ibench-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
-def cached(key: Sequence[Any], make: Callable[[], np.ndarray]) -> np.ndarray:
-    """The array of a key, float32, from the cache or from `make`. key: JSON content that decides the array."""
-    path = folder() / "features" / f"{digest(list(key))[:40]}.npy"
+def cached(folder: Path, key: Sequence[Any], make: Callable[[], np.ndarray]) -> np.ndarray:
+    """The array of a key, float32, from the cache in a folder or from `make`.
+
+    key: JSON content that decides the array.
+    """
+    path = folder / "features" / f"{digest(list(key))[:40]}.npy"
     if (kept := _read(path)) is not None:
         return kept
     array = np.ascontiguousarray(make(), dtype=np.float32)

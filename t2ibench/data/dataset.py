@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from t2ibench.core import plugins
+from t2ibench.core.cache import home
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.settings import configure, recorded
 from t2ibench.data import held_out
@@ -42,6 +43,7 @@ class Dataset:
     edited: (seeds, changes) -> images that differ from those of the same seeds in the changed attributes alone.
     domain: (domain, count, seed) -> real images of another domain; those of seed 0 may be in a training split.
     domains: the text of each domain, the first of which is that of the data set's own splits; empty without `domain`.
+    cache: the folder of what is computed once from it and kept.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Dataset:
     edited: Callable[[Sequence[int], Sequence[Mapping[str, str]]], np.ndarray] | None = None
     domain: Callable[[str, int, int], Split] | None = None
     domains: Mapping[str, str] = field(default_factory=dict)
+    cache: Path = field(default_factory=home)
 
     @property
     def train(self) -> Split:
@@ -87,6 +90,7 @@ def opened(
     *,
     reference: str = "test",
     limit: int | None = None,
+    cache: Path | None = None,
 ) -> Dataset:
     """Open a data set. Its splits are read when they are asked for.
 
@@ -95,6 +99,7 @@ def opened(
     where: the beginning of an error line.
     reference: the split that metrics compare with.
     limit: only its first images, this many; None: all of them.
+    cache: the folder of what is computed once from it and kept; None: the user's.
 
     Raises UserError for a name that is neither, and for a wrong setting.
     """
@@ -128,6 +133,7 @@ def opened(
         if plugin.domain_images is None
         else functools.cache(functools.partial(plugin.domain_images, config)),
         domains={} if plugin.domain_texts is None else plugin.domain_texts(config),
+        cache=cache or home(),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from t2ibench.core.cache import home
 from t2ibench.core.errors import UserError
 from t2ibench.networks import weights as weight_files
 from t2ibench.networks import zoo
@@ -26,13 +27,21 @@ class Models:
         judged a method also guided it.
     """
 
-    def __init__(self, device: str | torch.device = "cpu") -> None:
-        self.device = torch.device(device)
+    _cache: Path | None = None
+
+    def __init__(self, device: str | torch.device = "cpu", cache: Path | None = None) -> None:
+        """cache: the folder of what is computed once; None: the user's."""
+        self.device, self._cache = torch.device(device), cache
         self.used: dict[str, dict[str, Any]] = {}
         self._weights: dict[str, weight_files.Weights] = {}
         self._clips: dict[str, Clip] = {}
         self._judges: dict[str, AttributeJudge] = {}
         self._generators: dict[str, Generator] = {}
+
+    @property
+    def cache(self) -> Path:
+        """The folder of what is computed once with these networks and kept."""
+        return self._cache or home()
 
     def weights(self, name: str) -> weight_files.Weights:
         """Weights of the zoo. Raises UserError for an unknown name or a damaged file."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -135,16 +136,21 @@ def _guides(plugin: MethodPlugin, networks: Networks, where: str) -> Sequence[st
     return plugin.PUBLISHED
 
 
-def method_maker(entry: Entry, track: str, where: str, device: str, data: Dataset | None = None) -> Method:
+def method_maker(
+    entry: Entry, track: str, where: str, device: str, data: Dataset | None = None, cache: Path | None = None
+) -> Method:
     """Prepare a method to make images in a track. It loads its own networks, and their hashes enter its identity.
 
-    entry: as `guided` returns it. Raises UserError for a wrong setting, and for a method without the functions of the
+    entry: as `guided` returns it.
+    cache: the folder of what it computes once and keeps; None: the user's.
+
+    Raises UserError for a wrong setting, and for a method without the functions of the
     track.
     """
     module, config = configured(entry, where)
     if not has_functions(entry, track):
         raise UserError(f"{where}: {entry.id} has no {needed(track)}, so it cannot take part in the track {track}")
-    models = Models(device)
+    models = Models(device, cache)
     with isolated(entry.name):
         method = plugins.complete(contract.Method, module.Method(config, models))
     identity = {

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from t2ibench.core import records
@@ -63,8 +64,10 @@ class Plan:
         return {"digest": digest, **track_facts, "texts": len(self.prompts), "images": groups}
 
 
-def prepare(suite: Suite, device: str = "cpu") -> list[Plan]:
+def prepare(suite: Suite, device: str = "cpu", cache: Path | None = None) -> list[Plan]:
     """Import what a suite uses, check every setting and read the data. Returns a plan for each track; makes no image.
+
+    cache: the folder of what is computed once and kept; None: the user's.
 
     Raises UserError for whatever is wrong in the suite or in its data.
     """
@@ -82,6 +85,7 @@ def prepare(suite: Suite, device: str = "cpu") -> list[Plan]:
         f"{suite.name}: dataset",
         reference=suite.reference.split,
         limit=suite.reference.limit,
+        cache=cache,
     )
     data.split(None)  # a reference that cannot be read is an error now, and not after the first images
     data = replace(data, networks=trained_for(data.networks, data.train.dataset))
@@ -105,7 +109,7 @@ def prepare(suite: Suite, device: str = "cpu") -> list[Plan]:
                 load_track(track).prompts(asked_of(suite, track, data, metric_prompts)),
                 able,
                 device,
-                Models(device),
+                Models(device, data.cache),
             )
         )
     return plans

@@ -40,6 +40,8 @@ class RunOptions:
     device: the device on which all networks run.
     replace: write over records that were made with other settings.
     again: names of methods or baselines of the suite whose cells are made anew, their images too.
+    cache: the folder of what is computed once and kept, such as features; None: the user's. With an empty one,
+        everything is computed again.
     """
 
     out: Path = Path("runs")
@@ -48,6 +50,7 @@ class RunOptions:
     device: str = "cpu"
     replace: bool = False
     again: Sequence[str] = ()
+    cache: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,7 @@ def _method(plan: Plan, entry: Entry, data: Dataset | None = None) -> Maker:
     """A method that is ready; one that cannot be prepared fails in every sample, so that the other methods run."""
     entry = guided(entry, plan.data.networks, plan.suite.name)
     try:
-        return method_maker(entry, plan.track, plan.suite.name, plan.device, data)
+        return method_maker(entry, plan.track, plan.suite.name, plan.device, data, plan.data.cache)
     except UserError:
         raise
     except (Exception, SystemExit) as error:

@@ -353,7 +353,8 @@ class Evidence:
             return output
 
         if key not in self._held:
-            self._held[key] = torch.from_numpy(checked(cache.cached(key, lambda: checked(make()))))
+            array = cache.cached(self.models.cache, key, lambda: checked(make()))
+            self._held[key] = torch.from_numpy(checked(array))
         return self._held[key]
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from t2ibench.core import cache
+from t2ibench.core.cache import cached
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import digest
 from t2ibench.core.seeds import derive_seed, permutation
@@ -132,7 +132,7 @@ class Inputs:
     """The images that a prompt of this track names in its tag `inputs`."""
 
     def __init__(self, data: Dataset, prompt: Prompt) -> None:
-        self.named = prompt.tags["inputs"]
+        self.cache, self.named = data.cache, prompt.tags["inputs"]
         self.rows: list[int] = self.named["rows"]
         self.split = data.split(self.named["split"]).take(self.rows)
 
@@ -149,9 +149,8 @@ class Inputs:
         masks = self.split.masks
         if masks is None:
             return None
-        return cache.cached(
-            ["parts", self.named["digest"], self.rows], lambda: masks.read(range(len(self.rows)))
-        ).astype(np.uint8)
+        key = ["parts", self.named["digest"], self.rows]
+        return cached(self.cache, key, lambda: masks.read(range(len(self.rows)))).astype(np.uint8)
 
     def requests(self, samples: Sequence[Sample]) -> list[Compose]:
         """The requests that a method gets for samples of one task."""

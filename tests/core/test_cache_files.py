@@ -44,12 +44,12 @@ def never() -> np.ndarray:
 @pytest.mark.parametrize("shape", [(5, 3), (0, 3), (7,), (2, 3, 4)])
 def test_a_cache_file_is_what_numpy_saves_and_its_hash(tmp_path, shape):
     array = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    np.testing.assert_array_equal(cache.cached(KEY, lambda: array), array)
+    np.testing.assert_array_equal(cache.cached(cache.home(), KEY, lambda: array), array)
     [path] = tmp_path.glob("features/*.npy")
     saved = io.BytesIO()
     np.save(saved, array)
     assert path.read_bytes() == saved.getvalue() + hashlib.sha256(saved.getvalue()).digest()
-    read = cache.cached(KEY, never)
+    read = cache.cached(cache.home(), KEY, never)
     np.testing.assert_array_equal(read, array)
     assert read.flags.writeable
 
@@ -61,11 +61,11 @@ def test_a_cache_file_is_what_numpy_saves_and_its_hash(tmp_path, shape):
 def test_a_damaged_file_is_made_again(tmp_path, damage, monkeypatch):
     monkeypatch.setattr(cache, "CHUNK", 64)
     array = np.arange(100, dtype=np.float32)
-    cache.cached(KEY, lambda: array)
+    cache.cached(cache.home(), KEY, lambda: array)
     [path] = tmp_path.glob("features/*.npy")
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
-    np.testing.assert_array_equal(cache.cached(KEY, lambda: array), array)
+    np.testing.assert_array_equal(cache.cached(cache.home(), KEY, lambda: array), array)
     assert path.read_bytes() == whole
 
 
@@ -82,10 +82,10 @@ def test_features_are_in_memory_once(tmp_path, monkeypatch):
         )
 
     with peak() as most:
-        cache.cached(KEY, make)
+        cache.cached(cache.home(), KEY, make)
         assert most() < 1.2 * size
     with peak() as most:
-        cache.cached(KEY, never)
+        cache.cached(cache.home(), KEY, never)
         assert most() < 1.2 * size
 
 

@@ -1,14 +1,13 @@
-"""t2ibench/data/image_sets.py: an image set is made once, whole, and checked whenever it is opened; `uncached` leaves
+"""t2ibench/data/image_sets.py: an image set is made once, whole, and checked whenever it is opened; `empty` leaves
 out what was kept.
 """
 
 import numpy as np
 import pytest
 
-from t2ibench.core.cache import cached, folder, uncached
+from t2ibench.core.cache import cached, empty, home
 from t2ibench.core.errors import UserError
 from t2ibench.data import image_sets
-from t2ibench.networks import inception
 
 PIXELS = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
 
@@ -66,28 +65,13 @@ def test_a_folder_that_cannot_be_written_is_one_line(monkeypatch, tmp_path):
         image_sets.images(image_sets.ImageSetKey("owner", "n", "k"), lambda path: {})
 
 
-def test_inside_uncached_nothing_kept_before_is_found_and_nothing_is_left_behind(monkeypatch, tmp_path):
+def test_an_empty_cache_has_nothing_that_was_kept_before_and_leaves_nothing_behind(monkeypatch, tmp_path):
     monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path))
-    assert cached(["k"], lambda: np.ones(2)).tolist() == [1, 1]
-    with uncached():
-        assert cached(["k"], lambda: np.zeros(2)).tolist() == [0, 0]
-        assert cached(["k"], lambda: np.ones(2)).tolist() == [0, 0]  # of now, once
-        with uncached():
-            assert cached(["k"], lambda: np.full(2, 7)).tolist() == [7, 7]
-        empty = folder()
-        assert empty != tmp_path
-    assert not empty.exists()
-    assert folder() == tmp_path
-    assert cached(["k"], lambda: np.zeros(2)).tolist() == [1, 1]
-
-
-def test_weights_and_images_of_data_sets_are_inputs_also_inside_uncached(made, monkeypatch, tmp_path):
-    calls, make = made
-    monkeypatch.delenv("T2IBENCH_INCEPTION", raising=False)
-    (tmp_path / inception.FILE).write_bytes(b"x")
-    key = image_sets.ImageSetKey("owner", "a name", "k" * 64)
-    image_sets.images(key, make)
-    with uncached():
-        np.testing.assert_array_equal(image_sets.images(key, make)[0].read([1]), PIXELS[1:])
-        assert inception.weights() == tmp_path / inception.FILE
-    assert len(calls) == 1
+    assert cached(home(), ["k"], lambda: np.ones(2)).tolist() == [1, 1]
+    with empty() as folder:
+        assert cached(folder, ["k"], lambda: np.zeros(2)).tolist() == [0, 0]
+        assert cached(folder, ["k"], lambda: np.ones(2)).tolist() == [0, 0]  # of now, once
+        with empty() as inner:
+            assert cached(inner, ["k"], lambda: np.full(2, 7)).tolist() == [7, 7]
+    assert not folder.exists()
+    assert cached(home(), ["k"], lambda: np.zeros(2)).tolist() == [1, 1]

@@ -145,7 +145,7 @@ def test_balanced_splits_are_uniform():
 
 def test_two_loads_are_the_same_bytes_and_damage_is_mended(small):
     first = avatars.load(small, "test")
-    path = next((cache.folder() / "avatars").glob("test-*.npy"))
+    path = next((cache.home() / "avatars").glob("test-*.npy"))
     before = path.read_bytes()
     path.write_bytes(before[:-100] + bytes(100))
     again = avatars.load(small, "test")
@@ -269,7 +269,7 @@ def test_every_attribute_has_a_region(small, monkeypatch):
     attributes = read_model().attributes
     assert set(avatars.PARTS_OF) == {attribute.name for attribute in attributes}
     assert all(avatars.regions(small, attribute.name, tuple(attribute.values)).any() for attribute in attributes)
-    assert len(list(cache.folder().rglob("parts-*.npy"))) == 1  # drawn once
+    assert len(list(cache.home().rglob("parts-*.npy"))) == 1  # drawn once
     with pytest.raises(UserError, match="did you mean 'eyewear'"):
         avatars.regions(small, "eyewaer", ("glasses",))
     with pytest.raises(UserError, match="eyewear=monocle is no attribute value"):

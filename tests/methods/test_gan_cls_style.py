@@ -44,7 +44,15 @@ def linear_recipe(monkeypatch, tmp_path) -> Callable[..., StyleRecipe]:
         chosen = StyleSettings(generator="linear", width=2, batch=32, learning_rate=0.03, **settings)
         train, val = colour_split(), colour_split(200, "val")
         return StyleRecipe(
-            chosen, train, val, tiny_encoder(), generator or LinearGenerator(), "sha", torch.device("cpu"), seed=0
+            chosen,
+            train,
+            val,
+            tiny_encoder(),
+            generator or LinearGenerator(),
+            "sha",
+            torch.device("cpu"),
+            seed=0,
+            cache=tmp_path,
         )
 
     return make

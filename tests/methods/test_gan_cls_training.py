@@ -13,6 +13,7 @@ from gan_cls_data import TINY, colour_split, tiny_encoder
 from torch import nn
 
 from t2ibench.core import plugins
+from t2ibench.core.cache import home
 from t2ibench.core.errors import UserError
 from t2ibench.methods.gan_cls.networks import Discriminator, Generator
 from t2ibench.methods.gan_cls.settings import EMBEDDED, VARIANTS, GanSettings, StyleSettings, TextSettings, choose
@@ -34,7 +35,14 @@ SMALL = {"nz": 4, "nt": 3, "ngf": 2, "ndf": 2, "batch": 4, "captions": 1}
 def gan(variant: str = "gan-int-cls", preset: str = "paper", **given: object) -> Any:
     settings = choose(GanSettings, VARIANTS[variant], {"preset": preset, **SMALL, **given}, "test")
     return GanRecipe(
-        settings, colour_split(), colour_split(8, "val"), tiny_encoder(), None, torch.device("cpu"), seed=0
+        settings,
+        colour_split(),
+        colour_split(8, "val"),
+        tiny_encoder(),
+        None,
+        torch.device("cpu"),
+        seed=0,
+        cache=home(),
     )
 
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from styleclip_tiny import TinyModels, tiny_generator
 from torch import Tensor
 
+from t2ibench.core.cache import home
 from t2ibench.core.errors import UserError
 from t2ibench.methods.styleclip import Config
 from t2ibench.methods.styleclip.directions import channel_directions
@@ -125,23 +126,23 @@ def test_a_killed_preparation_goes_on_where_it_was():
         return torch.full([2], float(number))
 
     with pytest.raises(KeyboardInterrupt):
-        pieces("thing", {"n": 1}, [1] * 4, make)
+        pieces(home(), "thing", {"n": 1}, [1] * 4, make)
     assert made == [0, 1]
     made[:] = [-1]
     with pytest.raises(KeyboardInterrupt):
-        pieces("thing", {"n": 1}, [1] * 4, make)
+        pieces(home(), "thing", {"n": 1}, [1] * 4, make)
     assert made == [-1, 2]  # the first two were there
     made.clear()
-    found, _ = pieces("thing", {"n": 1}, [1] * 4, make)
+    found, _ = pieces(home(), "thing", {"n": 1}, [1] * 4, make)
     assert made == [3]
     assert torch.stack(found)[:, 0].tolist() == [0, 1, 2, 3]
 
 
 def test_a_damaged_piece_is_made_again(tmp_path):
-    pieces("thing", {}, [1, 1], lambda number: torch.full([3], float(number)))
+    pieces(home(), "thing", {}, [1, 1], lambda number: torch.full([3], float(number)))
     [path] = tmp_path.glob("styleclip/thing-*/0001.npz")
     path.write_bytes(path.read_bytes()[:-30])
-    found, _ = pieces("thing", {}, [1, 1], lambda number: torch.full([3], 9.0))
+    found, _ = pieces(home(), "thing", {}, [1, 1], lambda number: torch.full([3], 9.0))
     assert [float(piece[0]) for piece in found] == [0, 9]
 
 
@@ -149,7 +150,7 @@ def test_a_cache_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path / "file"))
     with pytest.raises(UserError, match="set T2IBENCH_CACHE to a folder that can"):
-        pieces("thing", {}, [1], lambda number: torch.zeros(1))
+        pieces(home(), "thing", {}, [1], lambda number: torch.zeros(1))
 
 
 def in_float64(generator: Generator, clip: Clip) -> Callable[[Tensor], Tensor]:

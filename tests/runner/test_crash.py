@@ -106,12 +106,12 @@ def test_a_damaged_record_is_refused_by_name_and_made_again_once_removed(squares
 def test_a_damaged_feature_file_is_made_again(tmp_path, monkeypatch):
     monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path))
     values = np.arange(40, dtype=np.float32)
-    cached(["k"], lambda: values)
+    cached(tmp_path, ["k"], lambda: values)
     [file] = (tmp_path / "features").iterdir()
     sound, choose = file.read_bytes(), random.Random(0)
     for damaged in [sound[: len(sound) // 2], b"", *(_flipped(sound, choose) for _ in range(20))]:
         file.write_bytes(damaged)
-        np.testing.assert_array_equal(cached(["k"], lambda: values), values)
+        np.testing.assert_array_equal(cached(tmp_path, ["k"], lambda: values), values)
         assert file.read_bytes() == sound
 
 

@@ -20,6 +20,7 @@ from t2ibench.core.seeds import derive_seed
 from t2ibench.runner import run as runner
 from t2ibench.runner import suite
 from t2ibench.runner.generate import locked
+from t2ibench.runner.methods import Method
 from t2ibench.runner.plan import prepare
 from t2ibench.tracks.contract import Prompt, Sample
 from t2ibench.tracks.text_to_image import samples as samples_of
@@ -283,3 +284,13 @@ def test_a_run_killed_at_any_point_ends_in_the_same_records(squares, monkeypatch
     assert max(asked_for.values()) <= 4  # a kill costs the batch in flight and no more; 32 samples a cell, 2 cells
     assert sum(asked_for.values()) <= 64 + 3 * 4
     assert not list(Path("killed").rglob("*.part"))
+
+
+def test_everything_that_is_kept_lies_in_the_cache_of_the_run(squares, tmp_path):
+    [plan] = prepare(suite.load(str(squares())), cache=tmp_path / "other")
+    maker = runner.maker_of(plan, plan.entries[-1], 0)
+    assert (plan.models.cache, plan.data.cache) == (tmp_path / "other", tmp_path / "other")
+    assert isinstance(maker, Method)
+    assert maker.method.models.cache == tmp_path / "other"
+    [plan] = prepare(suite.load(str(squares())))
+    assert plan.models.cache == plan.data.cache == tmp_path / "cache"  # T2IBENCH_CACHE

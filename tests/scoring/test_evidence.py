@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from t2ibench.core.cache import _read
+from t2ibench.core.cache import _read, home
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import pixel_hash
 from t2ibench.data.split import Split
@@ -70,6 +70,7 @@ def networks() -> Any:
         judge=lambda name: judge,
         clip=lambda name: clip,
         used={},
+        cache=home(),
         the_judge=judge,
         the_clip=clip,
     )

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from t2ibench.core import cache
+from t2ibench.core.cache import cached
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import to_float
 from t2ibench.core.seeds import derive_seed, uniform
@@ -76,7 +76,7 @@ class Decomposition:
 
     def __init__(self, extractors: Extractors, models: Models, side: int) -> None:
         """Raises UserError for weights that are missing or broken, and for extractors that do not fit together."""
-        self.extractors, self.side, device = extractors, side, models.device
+        self.extractors, self.side, self.cache, device = extractors, side, models.cache, models.device
         self.clip = models.clip(extractors.clip)
         edges, _, simplify = extractors.sketch.partition("+")
         self._strokes: Callable[[Tensor], Tensor] | None = None
@@ -204,9 +204,9 @@ class Decomposition:
                 )
             return extracted[0]
 
-        palette = cache.cached(["composer palette", kind], lambda: once().palette.numpy())
-        embedding = cache.cached(["composer embedding", kind], lambda: once().embedding.numpy())
-        maps = cache.cached(["composer maps", kind], lambda: once().maps.numpy())
+        palette = cached(self.cache, ["composer palette", kind], lambda: once().palette.numpy())
+        embedding = cached(self.cache, ["composer embedding", kind], lambda: once().embedding.numpy())
+        maps = cached(self.cache, ["composer maps", kind], lambda: once().maps.numpy())
         return Extracted(*(torch.from_numpy(array) for array in (palette, embedding, maps.astype(np.uint8))))
 
     def conditions(

@@ -25,7 +25,7 @@ from t2ibench.checks.drift import culprit, golden
 from t2ibench.checks.drift.baseline import Baseline, Measured
 from t2ibench.checks.drift.fingerprint import fingerprint
 from t2ibench.checks.drift.probes import LAYERS, TIERS, Layer, Probe, Probes
-from t2ibench.core.cache import uncached
+from t2ibench.core.cache import empty
 from t2ibench.core.errors import UserError
 from t2ibench.networks.models import Models
 
@@ -117,16 +117,17 @@ def same_platform(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
 def recompute(baseline: Baseline, tiers: Sequence[int], device: str = "cpu") -> Iterator[Finding]:
     """Measure every T0 and T1 probe of a baseline again, without any cache, and yield its finding."""
     same = same_platform(baseline.environment, fingerprint(device))
-    probes = {probe.name: probe for probe in Probes(golden.load(), Models(device)).all()}
-    for measured in baseline.measured:
-        layer: Layer = next(layer for layer in LAYERS if layer == measured.layer)
-        if TIERS[layer] not in tiers:
-            continue
-        if measured.name not in probes:
-            reason = "this machine cannot measure it: weights that the baseline had are not here"
-            yield Finding(measured.name, TIERS[layer], layer, "inconclusive", reason)
-        else:
-            yield compare(probes[measured.name], measured, same)
+    with empty() as cache:
+        probes = {probe.name: probe for probe in Probes(golden.load(), Models(device, cache)).all()}
+        for measured in baseline.measured:
+            layer: Layer = next(layer for layer in LAYERS if layer == measured.layer)
+            if TIERS[layer] not in tiers:
+                continue
+            if measured.name not in probes:
+                reason = "this machine cannot measure it: weights that the baseline had are not here"
+                yield Finding(measured.name, TIERS[layer], layer, "inconclusive", reason)
+            else:
+                yield compare(probes[measured.name], measured, same)
 
 
 def compare(probe: Probe, measured: Measured, same: bool) -> Finding:
@@ -168,11 +169,11 @@ def distance(now: np.ndarray, then: np.ndarray, kind: str) -> float:
 
 @contextmanager
 def isolated() -> Iterator[None]:
-    """Run with one thread, so that sums do not depend on the number of cores, and without any cache."""
+    """Run with one thread, so that sums do not depend on the number of cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with uncached(), torch.no_grad():
+        with torch.no_grad():
             yield
     finally:
         torch.set_num_threads(threads)

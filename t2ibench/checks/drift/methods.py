@@ -20,7 +20,7 @@ from typing import Any
 
 from t2ibench.checks.drift.baseline import Baseline
 from t2ibench.checks.drift.gate import LIMITS, Finding
-from t2ibench.core.cache import uncached
+from t2ibench.core.cache import empty
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import difference as first_difference
 from t2ibench.runner import run, suite
@@ -37,8 +37,9 @@ def generate(
     """Run the methods of a suite in an empty folder, without any cache. seed: a run seed in place of the suite's."""
     changed = dict(content) if seed is None else {**content, "seeds": [seed]}
     wanted = suite.parse({**changed, "baselines": []}, "drift", "", "drift baseline")
-    with uncached():
-        return [done.record for done in run.run(wanted, run.RunOptions(folder, folder, batch, device))]
+    with empty() as cache:
+        options = run.RunOptions(folder, folder, batch, device, cache=cache)
+        return [done.record for done in run.run(wanted, options)]
 
 
 def examine(baseline: Baseline, records: Sequence[Record], same: bool) -> list[Finding]:

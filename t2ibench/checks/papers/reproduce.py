@@ -99,7 +99,7 @@ def run(paper: Paper, options: RunOptions, missing: dict[str, str]) -> Iterator[
     missing: is filled with the entries whose weights are not here, each with the error that names the weights.
     """
     files.check_folder(options.out)
-    for of_track in plan.prepare(wanted(paper), options.device):
+    for of_track in plan.prepare(wanted(paper), options.device, options.cache):
         for seed in of_track.suite.seeds:
             for entry in of_track.entries:
                 try:

@@ -11,7 +11,6 @@ from time import perf_counter
 import torch
 from filelock import FileLock
 
-from t2ibench.core import cache
 from t2ibench.core.errors import UserError
 from t2ibench.networks import weights as weight_files
 from t2ibench.networks.latent_mapper import MapperNetwork
@@ -22,13 +21,13 @@ from t2ibench.networks.training.latent_mapper import MapperRecipe, Settings, new
 
 
 def once(
-    recorded: dict[str, object], prompt: str, owner: str, steps: int, make: Callable[[], MapperRecipe]
+    folder: Path, recorded: dict[str, object], prompt: str, steps: int, make: Callable[[], MapperRecipe]
 ) -> tuple[weight_files.Weights, float]:
     """The weights of a text's mapper, and the seconds that this call spent on training them.
 
+    folder: of the method, in the cache.
     recorded: everything that decides the weights; its hash is part of their name.
     prompt: the text.
-    owner: the method, which names the folder of the cache.
     steps: of the training.
     make: makes the recipe; called only if the cache has no sound weights.
 
@@ -37,7 +36,7 @@ def once(
     """
     key = hashlib.sha256(json.dumps(recorded, sort_keys=True, default=str).encode()).hexdigest()
     name = f"{re.sub('[^A-Za-z0-9]+', '-', prompt)[:60].strip('-')}-{key[:16]}"
-    folder, spent = cache.folder() / owner / "mappers", 0.0
+    folder, spent = folder / "mappers", 0.0
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -6,6 +6,7 @@ The heads are for data sets that have no attribute judge.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,9 @@ def pair_judge(evidence: Evidence, probe: str, groups: str) -> PairJudge:
     protocol |= {"folds": FOLDS, "strengths": list(STRENGTHS), "steps": STEPS}
     table = train.attributes[[name for name in train.vocabulary.phrases if name != groups]]
     labels = list(map(str, train.attributes[groups])) if groups else list(train.ids)
-    fitted = stored(lambda: cross_fit(evidence.real_features(probe, train), table, labels), table, protocol)
+    fitted = stored(
+        lambda: cross_fit(evidence.real_features(probe, train), table, labels), table, protocol, evidence.models.cache
+    )
 
     def made(group: str) -> pd.DataFrame:
         probabilities = fitted.probabilities(evidence.fake_features(probe, group))
@@ -113,7 +116,7 @@ def literal_hits(evidence: Evidence, judge: PairJudge, group: str, literals: Seq
     return hits
 
 
-def stored(fit: Callable[[], CrossFitted], table: pd.DataFrame, key: Mapping[str, Any]) -> CrossFitted:
+def stored(fit: Callable[[], CrossFitted], table: pd.DataFrame, key: Mapping[str, Any], folder: Path) -> CrossFitted:
     """Heads that are fitted once and then read from the cache, so that all methods have the same judge.
 
     The first call, too, returns what the cache keeps of them, which is float32.
@@ -121,8 +124,9 @@ def stored(fit: Callable[[], CrossFitted], table: pd.DataFrame, key: Mapping[str
     fit: fits the heads.
     table: the attributes of the images that they are fitted on.
     key: everything that decides the heads.
+    folder: the cache.
     """
     fitted = cache(fit)
-    answers = cached(["cross-fit", "answers", dict(key)], lambda: fitted().out_of_fold.to_numpy())
-    heads = cached(["cross-fit", "heads", dict(key)], lambda: fitted().packed())
+    answers = cached(folder, ["cross-fit", "answers", dict(key)], lambda: fitted().out_of_fold.to_numpy())
+    heads = cached(folder, ["cross-fit", "heads", dict(key)], lambda: fitted().packed())
     return unpacked(values_of(table), answers, heads)

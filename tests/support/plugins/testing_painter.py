@@ -30,7 +30,7 @@ class Method:
     trained_on = "nothing"
 
     def __init__(self, config: Config, models: Models) -> None:
-        self.config = config
+        self.config, self.models = config, models
 
     def text_to_image(self, requests: Sequence[TextToImage]) -> Tensor:
         time.sleep(self.config.delay)
