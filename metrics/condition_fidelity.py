@@ -42,7 +42,7 @@ from t2ibench.data.representations.instances import silhouettes
 from t2ibench.data.representations.intensity import REC601, WEIGHTS
 from t2ibench.data.representations.palette import palettes
 from t2ibench.data.representations.sketch import canny
-from t2ibench.scoring.compositions import Compositions, TaskImages, compositions, only_of_a, part
+from t2ibench.scoring.compositions import Compositions, TaskImages, compositions, detail, only_of_a
 from t2ibench.scoring.edits import per_source
 from t2ibench.scoring.evidence import Evidence, Samples
 from t2ibench.scoring.feature_sets import AUTO
@@ -198,13 +198,13 @@ def estimate(
     values, inputs = (np.concatenate(parts) for parts in ([row.values for row in rows], [row.task.a for row in rows]))
     if len(set(inputs.tolist())) < 2:
         raise UserError(f"{name}: images of {len(set(inputs.tolist()))} input, at least 2 are needed for an interval")
-    given = {row.task.name: part(row.values, row.task.a, name, row.task.name) for row in rows}
+    given = {row.task.name: detail(row.values, row.task.a, name, row.task.name) for row in rows}
     absent, kept = (
-        {row.task.name: part(row.values, row.task.a, name, row.task.name) for row in others if row.kind == kind}
+        {row.task.name: detail(row.values, row.task.a, name, row.task.name) for row in others if row.kind == kind}
         for kind in ("", "kept")
     )
     nearer = {
-        row.task.name: part(row.nearer, row.task.a, name, row.task.name, "nearer")
+        row.task.name: detail(row.nearer, row.task.a, name, row.task.name, "nearer")
         for row in rows
         if row.nearer is not None
     }
@@ -247,7 +247,7 @@ def risen(name: str, rows: Sequence[Compared], others: Sequence[Compared]) -> di
         means.append({int(i): float(values[inputs == i].mean()) for i in np.unique(inputs)})
     both = sorted(set(means[0]) & set(means[1]))
     return (
-        {"rise": {"by input": part([means[0][i] - means[1][i] for i in both], np.array(both), name, "rise")}}
+        {"rise": {"by input": detail([means[0][i] - means[1][i] for i in both], np.array(both), name, "rise")}}
         if both
         else {}
     )

@@ -18,7 +18,7 @@ import numpy as np
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
 from t2ibench.core.seeds import derive_seed
-from t2ibench.scoring.compositions import TaskImages, compositions, only_of_a, part
+from t2ibench.scoring.compositions import TaskImages, compositions, detail, only_of_a
 from t2ibench.scoring.edits import per_source
 from t2ibench.scoring.evidence import Evidence
 from t2ibench.stats.finite import finite
@@ -73,7 +73,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
             protocol=protocol,
             interval="BCa bootstrap over inputs",
             details={
-                "tasks": {one.name: part(errors[one.name], one.a, "reconstruction", one.name) for one in tasks},
+                "tasks": {one.name: detail(errors[one.name], one.a, "reconstruction", one.name) for one in tasks},
                 "failed": made.failed,
                 "per_sample": per_source(
                     values, inputs, [(prompt, i) for prompt, i in made.asked if prompt.tags["name"] in errors]
@@ -91,7 +91,9 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
             better="lower",
             protocol={**protocol, "pairs": sorted(by_pair)},
             interval="BCa bootstrap over inputs",
-            details={"pairs": {name: part(*task_pair, "reconstruction", name) for name, task_pair in by_pair.items()}},
+            details={
+                "pairs": {name: detail(*task_pair, "reconstruction", name) for name, task_pair in by_pair.items()}
+            },
         )
     return estimates
 

@@ -3,8 +3,11 @@ table.
 """
 
 import ast
+import importlib
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -167,8 +170,8 @@ def test_generic_code_names_the_data_set_that_ships_in_two_places():
     assert {path.relative_to(ROOT / "t2ibench").as_posix() for path in naming} == NAME_IT
 
 
-# Who reads the user's folder by itself: what is an input, not a cache (images of data sets, weights), who reports on the
-# folder, and who stands in for a run that names no cache. All others take it from one of these last two.
+# Who reads the user's folder by itself: what is an input, not a cache (images of data sets, weights), who reports on
+# the folder, and who stands in for a run that names no cache. All others take it from one of these last two.
 HOME = {
     "data/image_sets.py",
     "data/pixel_hashes.py",
@@ -183,6 +186,32 @@ def test_all_that_keeps_something_takes_the_cache_of_the_run():
     code = {module: path.read_text("utf-8") for module, path in modules(ROOT).items() if module != "core.cache"}
     reading = {module for module, text in code.items() if re.search(r"(?<!Path\.)\bhome\(\)|=home\b", text)}
     assert {f"{module.replace('.', '/')}.py" for module in reading} == HOME
+
+
+def public(room: str) -> list[str]:
+    """The public names of a room; empty for one whose modules are imported by themselves."""
+    return list(vars(importlib.import_module(f"t2ibench.{room}")).get("__all__", ()))
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if room not in PLUGINS])
+def test_a_room_has_at_most_ten_public_names_and_each_is_what_a_checker_of_types_sees(room):
+    names = public(room)
+    assert len(names) <= 10
+    tree = ast.parse((ROOT / "t2ibench" / room / "__init__.py").read_text("utf-8"))
+    checked = [node for block in tree.body if isinstance(block, ast.If) for node in block.body]
+    seen: dict[str, object] = {}
+    for node in checked:
+        assert isinstance(node, ast.ImportFrom)
+        module = importlib.import_module(str(node.module))
+        seen |= {alias.asname or alias.name: vars(module)[alias.name] for alias in node.names}
+    whole = importlib.import_module(f"t2ibench.{room}")
+    assert {name: getattr(whole, name) for name in names} == seen
+
+
+def test_the_rooms_are_imported_without_torch():
+    rooms = ", ".join(f"t2ibench.{room}" for room in ROOMS if room not in PLUGINS)
+    script = f"import sys, {rooms}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 @pytest.fixture

@@ -140,7 +140,7 @@ def pooled(evidence: Evidence, extractor: str, fewest: int) -> FeatureSets:
     )
 
 
-def part(values: ArrayLike, inputs: np.ndarray, *seed: str) -> dict[str, Any]:
+def detail(values: ArrayLike, inputs: np.ndarray, *seed: str) -> dict[str, Any]:
     """Count, mean and interval of the values of images, as they stand in the details of a metric.
 
     values: one for each image, [N]; NaN is left out.

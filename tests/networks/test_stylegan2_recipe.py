@@ -26,7 +26,8 @@ from t2ibench.networks.training.stylegan2 import (
     recipe,
 )
 
-SMALL = {
+SMALL: dict[str, object] = {
+    "clip": "clip-guide-avatars",
     "z_dim": 8,
     "w_dim": 8,
     "mapping_layers": 2,

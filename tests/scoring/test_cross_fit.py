@@ -134,7 +134,7 @@ def test_the_judge_of_pairs_is_fitted_once_and_answers_about_training_images_out
     assert judge.render is None  # rendered images are not out of fold
     assert set(judge.real(later.train)) == {"colour", "hat"}
     pd.testing.assert_frame_equal(judge.probabilities(later.train), judges[0].probabilities(first.train))
-    values = judge.made("pairs")
+    values = judge.fake("pairs")
     assert list(values.index) == list(range(5, 35))
     truth = made(30, 2)[1]["colour"]
     assert (values["colour"].to_numpy() == truth.to_numpy())[truth.notna().to_numpy()].mean() > 0.8

@@ -11,6 +11,7 @@ and generator learn from the same generated images, which saves one of two passe
 """
 
 import copy
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -25,6 +26,7 @@ from t2ibench.core.images import to_float, to_uint8
 from t2ibench.core.seeds import derive_seed, latents
 from t2ibench.core.settings import configure
 from t2ibench.data.split import Split
+from t2ibench.networks import zoo
 from t2ibench.networks.models import Models
 from t2ibench.networks.schedule import batch_rows, half
 from t2ibench.networks.state import resume
@@ -37,6 +39,7 @@ from t2ibench.networks.training.loop import Recipe
 from t2ibench.stats import frechet
 
 PARTS = ("stylegan2", "encoder")
+log = logging.getLogger(__name__)
 NAMES = {"encoder": "stylegan2-encoder"}  # of the weights, before "-<data set>"
 
 
@@ -50,7 +53,8 @@ class Settings:
     mapping_layers: int = 2
     channel_base: int = 1024
     channel_max: int = 128
-    clip: str = ""  # whose image tower the projected discriminator looks through; "" takes clip-guide-<data set>
+    # whose image tower the projected discriminator looks through; "" takes clip-guide-<data set>, if there is one
+    clip: str = ""
     head_width: int = 64
     shift: float = 1 / 16  # of the side: how far images are moved before the heads see them
     # colours disturbed too: for small data sets; on flat drawings it hides nearly all that gives a generator away
@@ -85,7 +89,11 @@ class StyleGAN2Recipe:
                 f"{train.dataset} {train.name} has images of {width}x{height} pixels, StyleGAN2 makes squares: crop "
                 f"them"
             )
-        settings = replace(settings, clip=settings.clip or f"clip-guide-{train.dataset}")
+        guide = f"clip-guide-{train.dataset}"
+        if not settings.clip and (guide in zoo.available() or settings.discriminator == "projected"):
+            settings = replace(settings, clip=guide)
+        if not settings.clip:
+            log.warning("there is no %s, so the card will hold no distance to real images: name a CLIP as clip", guide)
         self.config, self.train, self.val, self.models, self.device = settings, train, val, models, models.device
         self.seed = derive_seed(seed, "stylegan2")
         sizes = {
@@ -261,9 +269,12 @@ class StyleGAN2Recipe:
     def validate(self) -> dict[str, Any]:
         """Fréchet distance to validation images, in the features of the guide CLIP. Compare it only with other cards.
 
-        No judge is used here, so that none takes part in choosing a generator.
+        No judge is used here, so that none takes part in choosing a generator. Without a guide there is no distance.
         """
-        clip, count = self.models.clip(self.config.clip), min(2000, len(self.val))
+        count = min(2000, len(self.val))
+        if not self.config.clip:
+            return {"images": count}
+        clip = self.models.clip(self.config.clip)
         real, fake = (
             clip.encode_images(images)
             for images in (torch.from_numpy(self.val.images.read(np.arange(count))), self.sample(count, "validate"))

@@ -33,7 +33,7 @@ class PairJudge:
     """A judge of attributes, and the real images on which its errors are counted.
 
     reference: real images that did not train the judge.
-    made: values of the made images of a group; the index is `samples(group).rows`.
+    fake: values of the made images of a group; the index is `samples(group).rows`.
     real: values of the images of a split.
     probabilities: P(literal) of the images of a split, one column for each literal.
     render: makes more such real images; None if the data set cannot, or if the judge is trained on the split.
@@ -41,7 +41,7 @@ class PairJudge:
     """
 
     reference: Split
-    made: Callable[[str], pd.DataFrame]
+    fake: Callable[[str], pd.DataFrame]
     real: Callable[[Split], pd.DataFrame]
     probabilities: Callable[[Split], pd.DataFrame]
     render: Callable[[Mapping[str, str], int], Split] | None
@@ -109,7 +109,7 @@ def literal_hits(evidence: Evidence, judge: PairJudge, group: str, literals: Seq
     samples = evidence.samples(group)
     hits = np.zeros((len(samples.prompts), len(literals)), bool)
     if samples.ok.any():
-        judged = judge.made(group)
+        judged = judge.fake(group)
         known = [index for index, literal in enumerate(literals) if attribute_of(literal) in judged]
         values = canonical(judged, dict.fromkeys(attribute_of(literals[index]) for index in known))
         hits[np.flatnonzero(samples.ok)[:, None], known] = indicators(values, [literals[index] for index in known])

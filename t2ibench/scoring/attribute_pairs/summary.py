@@ -36,7 +36,7 @@ Better = Literal["higher", "lower"]
 class Summary:
     """What a record says about attribute pairs.
 
-    found: the pairs that were chosen, by stratum.
+    pairs: the pairs that were chosen, by stratum.
     parts: the roles of each pair ("rare", "control" …).
     rates: what was counted.
     outcomes: the cell of every image, [P, n], in the order of `rates.pairs`.
@@ -45,7 +45,7 @@ class Summary:
     chance: hash of the captions on which chance is measured.
     """
 
-    found: PairList
+    pairs: PairList
     parts: Mapping[Names, Sequence[str]]
     rates: Rates
     outcomes: np.ndarray
@@ -64,8 +64,8 @@ class Summary:
                     mean, details={**mean.details, "per_sample": self._per_sample(members, corrected)}
                 )
         for role, pairs, name in (
-            ("rare", self.found.rare, "ca_gap"),
-            ("near_unseen", self.found.near_unseen, "ca_gap_near_unseen"),
+            ("rare", self.pairs.rare, "ca_gap"),
+            ("near_unseen", self.pairs.near_unseen, "ca_gap_near_unseen"),
         ):
             if matched := self._matched(pairs):
                 members, controls = (list(side) for side in zip(*matched, strict=True))
@@ -91,8 +91,8 @@ class Summary:
         table = {
             "pairs": self.table(),
             "alone": self.alone,
-            "under_represented": self.found.under,
-            "unseen": self.found.unseen,
+            "under_represented": self.pairs.under,
+            "unseen": self.pairs.unseen,
         }
         values[first] = replace(values[first], details={**values[first].details, **table})
         return values
@@ -103,8 +103,8 @@ class Summary:
         A row holds the training counts, what the judge saw, the corrected accuracy, chance, the rate at which real
         images that show the pair are judged right (ceiling), and what the gate says.
         """
-        chosen = {pair.name: pair for pair in (*self.found.rare, *self.found.near_unseen)}
-        train = self.found.table.set_index(["i", "j"])
+        chosen = {pair.name: pair for pair in (*self.pairs.rare, *self.pairs.near_unseen)}
+        train = self.pairs.table.set_index(["i", "j"])
         rows = []
         for k, (names, verdict) in enumerate(zip(self.rates.pairs, self.rates.verdicts, strict=True)):
             name, truly = "+".join(names), self.rates.confusions[k][:, 3]
