@@ -101,7 +101,7 @@ def planned(suite: Suite, options: RunOptions) -> list[Plan]:
     for name in options.again:
         if name not in names:
             raise UserError(f"--again: no method of {suite.name} is called {name!r}{did_you_mean(name, names)}")
-    return prepare(suite, options.device)
+    return prepare(suite, options.device, options.cache)
 
 
 @dataclass(frozen=True)

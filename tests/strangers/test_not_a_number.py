@@ -403,7 +403,9 @@ def test_features_that_are_not_finite_reach_no_metric_and_are_not_kept(
     store = ArrayImages(pixels, [str(i) for i in range(6)])
     split = Split("d", "test", list("abcdef"), store, [("x",)] * 6)
     prompts = [Prompt(str(i), f"text {i}") for i in range(6)]
-    models: Any = SimpleNamespace(clip=lambda name: Spoiled(3, bad), used={})
+    models: Any = SimpleNamespace(
+        clip=lambda name: Spoiled(3, bad), is_judge=lambda name: False, used={}, cache=cache.home()
+    )
     samples = Samples(prompts, [0] * 6, np.ones(6, bool), store.hashes, store)
     evidence = Evidence(train=split, reference=split, prompts=prompts, samples={"captions": samples}, models=models)
     for look in (evidence.fake_features, evidence.real_features):
@@ -411,4 +413,4 @@ def test_features_that_are_not_finite_reach_no_metric_and_are_not_kept(
             look("spoiled")
     with pytest.raises(UserError, match=r"spoiled: .* 1 of 6 texts.* number 3"):
         evidence.text_features("spoiled", [prompt.text for prompt in prompts])
-    assert not list(cache.folder().rglob("*.npy"))
+    assert not list(cache.home().rglob("*.npy"))
