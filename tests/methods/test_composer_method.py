@@ -19,7 +19,7 @@ from t2ibench.networks.training.loop import fit
 from t2ibench.tracks.contract import TextToImage, TextToImageMethod
 
 CONFIG = Config(weights="tiny-composer", upsampler="", prior="", steps=2)
-SMALL = {"size": "xs", "batch": 4, "warmup": 1, "learning_rate": 0.003, "ema": 0.5}
+SMALL = {"clip": "clip-guide-avatars", "size": "xs", "batch": 4, "warmup": 1, "learning_rate": 0.003, "ema": 0.5}
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def training(monkeypatch, tmp_path):
     monkeypatch.setenv("T2IBENCH_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setitem(settings.PRIORS, "xs", {**dataclasses.asdict(SHAPE), "embed_dim": 128})
-    given = {"batch": 8, "warmup": 1, "learning_rate": 0.003, "ema": 0.5}
+    given = {"clip": "clip-guide-avatars", "batch": 8, "warmup": 1, "learning_rate": 0.003, "ema": 0.5}
     return lambda **other: recipe("prior", {**given, **other}, half_split(), half_split(4, "val"), Models(), seed=0)
 
 
@@ -112,4 +112,4 @@ def test_what_cannot_be_trained_on_is_one_line(training, monkeypatch):
         training(size="paper")
     bare = dataclasses.replace(half_split(), captions=[(), *half_split().captions[1:]])
     with pytest.raises(UserError, match="image 0 of halves train has no caption"):
-        recipe("prior", {}, bare, half_split(), Models(), 0)
+        recipe("prior", {"clip": "clip-guide-avatars"}, bare, half_split(), Models(), 0)

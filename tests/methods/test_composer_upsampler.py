@@ -111,7 +111,7 @@ def training(monkeypatch, tmp_path):
     """A recipe of a small network on 64-pixel images, as often as it is asked for."""
     monkeypatch.setenv("T2IBENCH_WEIGHTS", str(tmp_path))
     monkeypatch.setitem(settings.UPSAMPLERS, "xs", dataclasses.asdict(SHAPE))
-    given = {"batch": 4, "warmup": 1, "learning_rate": 0.003, "ema": 0.5}
+    given = {"judge": "attribute-judge-avatars", "batch": 4, "warmup": 1, "learning_rate": 0.003, "ema": 0.5}
     return lambda: recipe("upsampler", given, striped_split(), striped_split(4, "val"), Models(), seed=0)
 
 
