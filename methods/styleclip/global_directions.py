@@ -108,7 +108,7 @@ def table(space: StyleSpace, config: Config) -> tuple[Tensor, float]:
 
     recipe = {**space.weights, **{name: asdict(config)[name] for name in SAMPLE + STEP}}
     directions, seconds = pieces(
-        space.cache, "table", recipe, [2 * config.images * len(shard) for shard in shards], make
+        space.models.cache, "table", recipe, [2 * config.images * len(shard) for shard in shards], make
     )
     return torch.cat(directions), seconds
 
@@ -122,7 +122,9 @@ def jacobian(space: StyleSpace, config: Config) -> tuple[Tensor, float]:
         return jacobian_directions(space.embed, passes[number], sigma, space.channels, space.dimension)
 
     recipe = {**space.weights, **{name: asdict(config)[name] for name in SAMPLE}}
-    sums, seconds = pieces(space.cache, "jacobian", recipe, [len(codes) * space.dimension for codes in passes], make)
+    sums, seconds = pieces(
+        space.models.cache, "jacobian", recipe, [len(codes) * space.dimension for codes in passes], make
+    )
     return directed(torch.stack(sums).sum(0)), seconds
 
 

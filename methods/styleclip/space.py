@@ -27,7 +27,7 @@ class StyleSpace:
     def __init__(self, config: Config, models: Models) -> None:
         """Raises UserError where no layer is small enough to be edited."""
         self.generator, self.clip = models.stylegan2(config.generator), models.clip(config.clip)
-        self.cache = models.cache
+        self.models = models
         self.weights = {"generator": models.used[config.generator]["sha256"], "clip": self.clip.sha256}
         for name in ("statistics", "codes"):
             if file := getattr(config, name):

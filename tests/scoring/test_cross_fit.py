@@ -9,6 +9,7 @@ import torch
 
 from t2ibench.core.errors import UserError
 from t2ibench.data.split import Split, Vocabulary
+from t2ibench.networks.models import Models
 from t2ibench.scoring.attribute_pairs.cross_fit import FOLDS, CrossFitted, cross_fit, folds, unpacked, values_of
 from t2ibench.scoring.attribute_pairs.judge import pair_judge
 from t2ibench.scoring.judge_gate import balanced_accuracy
@@ -106,7 +107,7 @@ class Scene:
         }
         table = table.assign(species=[f"s{row % 9}" for row in range(len(table))])
         ids = [str(row) for row in range(len(table))]
-        self.x, self.fits = x, 0
+        self.x, self.fits, self.models = x, 0, Models()
         self.train = Split("d", "train", ids, ids, [("",)] * len(ids), table, Vocabulary(words))  # type: ignore[arg-type]
         self.train.__dict__["contents"] = "of the training split"
 
