@@ -149,7 +149,7 @@ def test_an_option_that_no_metric_takes_is_an_error(photographs, tmp_path, optio
 
 def test_two_sources_of_real_images_are_an_error(photographs):
     result = run("score", photographs, "--reference", photographs, "--dataset", "avatars", "--metrics", "fid")
-    assert "both name the real images" in str(result.exception)
+    assert "--dataset has no effect here: --reference names the real images" in str(result.exception)
 
 
 def test_a_distance_without_real_images_is_one_line(photographs):
