@@ -149,13 +149,13 @@ EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
         ),
     },
     "generate": {
-        **always("method out set target device"),
+        **always("method dataset out set target device"),
         "seeds": without("image", "the images that --image names are edited, not those of seeds: leave it out"),
         **{name: without("target", ADAPTS) for name in ("prompts", "neutral", "image")},
         "source": only_with("target", "it says what a generator is adapted from: add --target, or leave it out"),
     },
     "compose": {
-        **always("task method seeds out set device"),
+        **always("task method dataset seeds out set device"),
         "image": of_tasks(lambda task, given: "A" in task.needs, "takes anything from A"),
         "other": of_tasks(takes_b, "takes anything from B"),
         "text": of_tasks(lambda task, given: "text" in task.needs, "takes a text of yours (T is the caption of A)"),

@@ -164,7 +164,8 @@ def _small_composer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("_small_composer")
 @pytest.mark.parametrize("part", ["composer", "prior", "upsampler"])
 def test_a_part_of_composer_resumes(part, tmp_path):
-    small = {"batch": 4, "warmup": 1, "ema": 0.5}
+    network = {"judge": "attribute-judge-avatars"} if part == "upsampler" else {"clip": "clip-guide-avatars"}
+    small = {**network, "batch": 4, "warmup": 1, "ema": 0.5}
     splits = composer_tiny.half_split(), composer_tiny.half_split(4, "val")
     resumed(lambda: composer.recipe(part, small, *splits, Models(CUDA), 0), tmp_path)
 

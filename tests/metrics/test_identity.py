@@ -123,7 +123,7 @@ def test_the_extractor_of_arcface_crops_and_is_known_by_its_file(monkeypatch, tm
     )
     path = tmp_path / "model_ir_se50.pth"
     path.write_bytes(b"weights")
-    models: Any = SimpleNamespace(device=torch.device("cpu"), used={})
+    models: Any = SimpleNamespace(device=torch.device("cpu"), used={}, is_judge=lambda name: False)
     extractor = find(models, f"arcface:{path}")
     found = extractor.network(torch.full((2, 3, 64, 64), 255, dtype=torch.uint8))
     assert (seen[0].shape, found.tolist()) == ((2, 3, 112, 112), [[1.0, 1.0, 1.0]] * 2)

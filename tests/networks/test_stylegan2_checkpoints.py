@@ -326,7 +326,7 @@ def test_the_command_converts_without_changing_an_image(tmp_path, monkeypatch, c
     [
         (["out.pkl"], "the suffix is '.pkl'"),
         (["taken.pt"], "exists: name another file, or add --replace"),
-        (["out.pt", "--half"], "--half is for .safetensors"),
+        (["out.pt", "--half"], "--half has no effect here: it is for .safetensors"),
     ],
 )
 def test_a_conversion_that_cannot_be_is_one_line(target, says, tmp_path, monkeypatch, capsys):
