@@ -37,6 +37,10 @@ QUESTIONS = {"attributes_kept": "how much of what an image showed is still there
 class Config:
     lessons: int = 3000  # real images of each domain that a reader learns from
 
+    def __post_init__(self) -> None:
+        if self.lessons < 1:
+            raise UserError(f"attributes_kept: lessons is {self.lessons}, expected at least 1")
+
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     """`attributes_kept`.

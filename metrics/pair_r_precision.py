@@ -45,6 +45,13 @@ class Config:
     pool: int = 100  # texts of the second number
     seed: int = 0  # of its pools
 
+    def __post_init__(self) -> None:
+        if self.pool < 2 or self.pool == HARD:
+            raise UserError(
+                f"pair_r_precision: pool is {self.pool}, expected at least 2 and not {HARD}: r_precision_{HARD}_… are "
+                f"the numbers of a pair's own four texts"
+            )
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -142,6 +149,8 @@ def hard_hits(
     evidence: Evidence, config: Config, samples: Samples, asked: Rows, others: Mapping[Names, Names]
 ) -> np.ndarray:
     """Whether each image [P, n] is nearest to its own text among four; False for a pair without replacements."""
+    if not others:
+        return np.zeros(asked.rows.shape, bool)
     vocabulary, texts = evidence.train.vocabulary, {}
     assert vocabulary is not None
     for i, j in others:

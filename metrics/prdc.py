@@ -126,6 +126,8 @@ def neighbour_balls(real: Tensor, fake: Tensor, k: int, block: int = 1000) -> Ba
     Raises ValueError where a set has no k-th neighbour, and for features that are not finite.
     """
     finite("prdc", real=real, fake=fake)
+    if k < 1:
+        raise ValueError(f"prdc needs a k of 1 or more, got {k}")
     for name, features in (("real", real), ("made", fake)):
         if len(features) <= k:
             raise ValueError(f"prdc needs more than k={k} {name} images, got {len(features)}")

@@ -15,7 +15,7 @@ from torch import Tensor
 from t2ibench.core.images import to_float
 from t2ibench.core.progress import track
 from t2ibench.data.stores import SeveralSizes
-from t2ibench.networks.models import Models
+from t2ibench.networks.models import Models, builds
 from t2ibench.networks.precision import full_float32
 
 BATCH = 64  # the activations of more leave the processor's cache
@@ -52,6 +52,7 @@ class Extractor:
         )
 
 
+@builds
 def find(models: Models, name: str) -> Extractor:
     """An extractor by its name.
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from t2ibench.networks.clip import Clip
     from t2ibench.networks.stylegan2 import Generator
 
+# A network that is built draws weights, which are replaced at once. The global random state stays as it was.
+builds = torch.random.fork_rng(devices=[])
+
 
 class Models:
     """Hands out networks on one device.
@@ -64,6 +67,7 @@ class Models:
             self.used[path] = {"sha256": sha256, "data": Path(path).name, "optimised_for": None}
         return self.used[path]["sha256"]
 
+    @builds
     def clip(self, name: str) -> Clip:
         """A CLIP by its name.
 
@@ -89,6 +93,7 @@ class Models:
         path = zoo.available().get(name)
         return path is not None and {"attributes", "temperatures"} <= zoo.card(path)["config"].keys()
 
+    @builds
     def judge(self, name: str) -> AttributeJudge:
         """An attribute judge of the zoo."""
         from t2ibench.networks.attribute_judge import AttributeJudge
@@ -97,6 +102,7 @@ class Models:
             self._judges[name] = AttributeJudge(self.weights(name), self.device)
         return self._judges[name]
 
+    @builds
     def stylegan2(self, name: str) -> Generator:
         """A frozen StyleGAN2 of the zoo, or from a file: NVlabs' .pkl, rosinality's .pt or our .safetensors."""
         from t2ibench.networks.stylegan2 import checkpoints

@@ -221,9 +221,9 @@ class JudgeOnReal:
         return [self._rendered[key]]
 
     def _judge(self, split: Split) -> pd.DataFrame:
-        if split.name not in self._said:
-            self._said[split.name] = self.judge(split)
-        return self._said[split.name]
+        if split.digest not in self._said:  # a data set may give rendered images of any conditions one name
+            self._said[split.digest] = self.judge(split)
+        return self._said[split.digest]
 
     def _look(self, split: Split, literals: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Truth and judgement of literals, bool [N, L] each, on the images that show all their attributes."""

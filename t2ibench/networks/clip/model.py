@@ -4,6 +4,7 @@ Texts are cut to the context length. The end token is kept, because CLIP reads t
 were cut are counted.
 """
 
+import functools
 import hashlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,7 @@ from t2ibench.networks.precision import full_float32
 from t2ibench.networks.state import misfit, rebuilt, shape, stored_tensors
 
 SAME = 1e-5  # features nearer than this are equal up to rounding
+spelling = functools.cache(SimpleTokenizer)  # how texts are cut into tokens; its file takes a while to read
 
 
 class Clip:
@@ -188,17 +190,17 @@ class Clip:
         table = getattr(self.model, "token_embedding", None)
         if not isinstance(table, TokenTable):
             return None
-        known, tokenizer = set(table.ids.tolist()), SimpleTokenizer()
+        known, tokenizer = set(table.ids.tolist()), spelling()
         counts = []
         for text in texts:
-            words, tokens, spelling = [], [], ""
+            words, tokens, word = [], [], ""
             for token in tokenizer.encode(text):
                 tokens.append(token)
-                spelling += tokenizer.decoder[token]
-                if spelling.endswith("</w>"):
-                    if any(character.isalnum() for character in spelling.removesuffix("</w>")):
+                word += tokenizer.decoder[token]
+                if word.endswith("</w>"):
+                    if any(character.isalnum() for character in word.removesuffix("</w>")):
                         words.append(known.issuperset(tokens))
-                    tokens, spelling = [], ""
+                    tokens, word = [], ""
             counts.append((words.count(False), len(words)))
         return counts
 
