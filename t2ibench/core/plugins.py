@@ -19,7 +19,7 @@ import importlib.metadata
 import importlib.util
 import json
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -137,6 +137,11 @@ def complete(contract: type[C], thing: Any) -> C:
 def has(thing: Any, functions: Sequence[str]) -> bool:
     """Whether a class or an object of a plug-in has all of these functions."""
     return all(hasattr(thing, function) for function in functions)
+
+
+def functions(thing: Any, names: Sequence[str]) -> dict[str, Callable[..., Any]]:
+    """Functions of an object of a plug-in's class, by name."""
+    return {name: getattr(thing, name) for name in names}
 
 
 def _members(contract: type) -> tuple[dict[str, Any], list[str]]:

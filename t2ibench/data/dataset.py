@@ -109,7 +109,20 @@ def opened(
         name, settings = "image_folder", {"root": name, **settings}
     if name not in known:
         raise UserError(f"no dataset is called {name!r}{did_you_mean(name, known)}; or give a folder of images")
-    plugin, config, told = dataset_of(name, settings, where)
+    return of_plugin(name, *dataset_of(name, settings, where), reference=reference, limit=limit, cache=cache)
+
+
+def of_plugin(
+    name: str,
+    plugin: DatasetPlugin,
+    config: Any,
+    told: Mapping[str, Any],
+    *,
+    reference: str = "test",
+    limit: int | None = None,
+    cache: Path | None = None,
+) -> Dataset:
+    """A plug-in as an opened data set. told: its settings, as a record holds them."""
 
     @functools.cache
     def split(wanted: str | None) -> Split:

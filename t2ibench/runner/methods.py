@@ -111,15 +111,21 @@ def guided(entry: Entry, networks: Networks, where: str) -> Entry:
     They are the guides of the data set, or else the published ones if their files are on this disk. Raises UserError if
     there are neither; `where` begins the line.
     """
-    plugin = load_method(entry.name)
-    settings = {field.name: field.default for field in fields(plugin.Config)} | dict(entry.settings)
+    return replace(
+        entry, settings=with_guides(load_method(entry.name), entry.settings, networks, f"{where}: {entry.id}")
+    )
+
+
+def with_guides(plugin: MethodPlugin, given: Mapping[str, Any], networks: Networks, where: str) -> dict[str, Any]:
+    """The settings of a method, as `guided` replaces `auto` in them."""
+    settings = {field.name: field.default for field in fields(plugin.Config)} | dict(given)
     chosen: dict[str, Any] = {}
     if settings.get("clip") == AUTO:
-        chosen["clip"] = _guides(plugin, networks, f"{where}: {entry.id}")[0]
+        chosen["clip"] = _guides(plugin, networks, where)[0]
     if isinstance(clips := settings.get("clips"), tuple | list) and AUTO in clips:
-        guides = _guides(plugin, networks, f"{where}: {entry.id}")
+        guides = _guides(plugin, networks, where)
         chosen["clips"] = [name for clip in clips for name in (guides if clip == AUTO else [clip])]
-    return replace(entry, settings={**entry.settings, **chosen})
+    return {**given, **chosen}
 
 
 def _guides(plugin: MethodPlugin, networks: Networks, where: str) -> Sequence[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
+from plain_judges import ColumnJudge
 from typer.testing import CliRunner
 
 from t2ibench import cli
@@ -34,19 +34,6 @@ baselines: [real, shuffled]
 prompts: {captions: 20}
 metrics: [{name: compositional_accuracy, images: 16, single_images: 4, draws: 100}]
 """
-
-
-class ColumnJudge:
-    """Sees an attribute where its column is bright."""
-
-    name, sha256, size, dimension = "attribute-judge-faces", "c" * 64, 8, 1
-    attributes = dict.fromkeys(("hat", "beard", "scarf", "smile", "tie"), ("no", "yes"))
-
-    def read(self, images: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        seen = (images[:, 0, 4, :5] > 128).float()
-        return seen[:, :1], {
-            name: torch.stack([1 - seen[:, i], seen[:, i]], 1) for i, name in enumerate(self.attributes)
-        }
 
 
 @pytest.fixture

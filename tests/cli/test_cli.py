@@ -144,7 +144,7 @@ def test_a_damaged_record_is_named(squares, t2ibench):
 
 
 def test_generate_shows_what_edits_start_from(t2ibench, squares):
-    from testing_squares import COLOURS, TONES, paint
+    from t2ibench.checks.contracts.squares import COLOURS, TONES, paint
 
     squares()
     assert t2ibench("generate", "retoucher", "a red square", "--neutral", "a square", "--seeds", "0-2").returncode == 0
@@ -220,7 +220,7 @@ def test_train_writes_weights_and_card_goes_on_and_takes_settings(squares, t2ibe
     assert answer.stdout.startswith("trained/paint-brush-squares.safetensors: sha256 ")
     weights = weight_files.read(Path("trained/paint-brush-squares.safetensors"))
     assert (weights.card["steps"], weights.card["recipe"]["rate"], weights.card["recipe"]["seed"]) == (5, 0.25, 7)
-    from testing_squares import Config, load
+    from t2ibench.checks.contracts.squares import Config, load
 
     split = load(Config(side=6), "train")
     target = split.images.read(range(len(split))).mean((0, 2, 3))
@@ -240,7 +240,7 @@ def test_show_writes_images_with_captions(squares):
 
 def test_images_of_others_are_scored_as_a_methods_are(squares, t2ibench, tmp_path):
     squares()
-    from testing_squares import Config, load
+    from t2ibench.checks.contracts.squares import Config, load
 
     split = load(Config(), "test")
     folder = tmp_path / "theirs"

@@ -44,7 +44,7 @@ def test_every_image_and_a_sheet_are_written(run):
     ]
     np.testing.assert_array_equal(pixels("E-0.png"), 2 * pixels("E-1.png"))  # the method darkens by its seed
     assert pixels("E-0.png").shape == (3, 8, 8)  # the middle of the file
-    from testing_squares import Config, load
+    from t2ibench.checks.contracts.squares import Config, load
 
     np.testing.assert_array_equal(pixels("conflict_GS-0.png"), load(Config(), "test").images.read([3])[0])
 

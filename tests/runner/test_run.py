@@ -58,7 +58,7 @@ def test_the_baselines_bracket_the_methods(squares):
 
 
 def test_an_image_is_made_from_its_own_stream_and_saved_as_it_was_scored(squares):
-    from testing_squares import paint
+    from t2ibench.checks.contracts.squares import paint
 
     run(squares())
     [folder] = Path("runs/squares", TRACK, "painter").iterdir()
@@ -80,7 +80,7 @@ def test_captions_of_another_split_keep_the_ceiling_from_being_compared_with_its
     real = run(path)["real"]
     assert real["prompts"]["captions"] == "val"
     assert real["dataset"]["reference"]["split"] == "test"
-    from testing_squares import Config, load
+    from t2ibench.checks.contracts.squares import Config, load
 
     [folder] = Path("runs/squares", TRACK, "real").iterdir()
     first = samples_of(_prompts(real), 0)[0]

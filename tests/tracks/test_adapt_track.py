@@ -60,7 +60,7 @@ def images(method: str, group: str, folder: str = "runs") -> np.ndarray:
 
 
 def test_every_target_is_asked_of_the_same_latents(written):
-    from testing_squares import in_domain
+    from t2ibench.checks.contracts.squares import in_domain
 
     found = run(written())
     assert list(found) == ["unadapted-tinter", "real", "tinter"]
@@ -84,7 +84,7 @@ def test_a_source_depends_on_run_seed_and_k_alone(written):
 
 
 def test_the_baselines_change_nothing_and_are_real(written):
-    from testing_squares import Config, domain_images, in_domain
+    from t2ibench.checks.contracts.squares import Config, domain_images, in_domain
 
     found = run(written())
     sources = images("tinter", "sources")
@@ -209,8 +209,8 @@ def test_what_is_wrong_with_a_suite_is_said_in_one_line(written, old, new, said)
 
 
 def test_a_data_set_without_domains_has_no_such_track(written, monkeypatch):
-    import testing_squares
+    from t2ibench.checks.contracts import squares
 
-    monkeypatch.delattr(testing_squares, "domain_images")
+    monkeypatch.delattr(squares, "domain_images")
     with pytest.raises(UserError, match="moves: adapt: squares has no other domains to adapt to"):
         run(written())

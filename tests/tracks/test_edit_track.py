@@ -89,7 +89,7 @@ def test_each_track_runs_its_own_baselines_and_the_methods_that_have_its_functio
 
 
 def test_all_edits_start_from_the_source_of_their_k(written):
-    from testing_squares import COLOURS, TONES, paint
+    from t2ibench.checks.contracts.squares import COLOURS, TONES, paint
 
     run(written())
     sources, edits = images("retoucher", "sources"), images("retoucher", "edits")
@@ -183,7 +183,7 @@ def test_boards_keep_to_their_track_and_baselines_stand_last_in_their_order(writ
 
 
 def test_an_exact_edit_is_drawn_by_the_data_set(written):
-    from testing_squares import TONES, paint
+    from t2ibench.checks.contracts.squares import TONES, paint
 
     found = run(written(("of: retoucher}, real]", "of: retoucher}, exact]")))
     assert found["edit", "exact"]["counts"]["ok"] == 15
@@ -195,10 +195,10 @@ def test_an_exact_edit_is_drawn_by_the_data_set(written):
 
 
 def test_a_data_set_that_cannot_edit_has_no_exact_baseline(written, monkeypatch):
-    import testing_squares
+    from t2ibench.checks.contracts import squares
 
     path = written(("of: retoucher}, real]", "of: retoucher}, exact]"))
-    monkeypatch.delattr(testing_squares, "edited_images")
+    monkeypatch.delattr(squares, "edited_images")
     with pytest.raises(UserError, match="exact: squares cannot change one attribute of an image: take it out"):
         run(path)
 

@@ -17,9 +17,9 @@ from t2ibench.tracks.text_to_image import samples as samples_of
 @pytest.fixture
 def data(squares):
     squares()
-    import testing_squares
+    from t2ibench.checks.contracts import squares as made_squares
 
-    return testing_squares
+    return made_squares
 
 
 def captions(split) -> list[Prompt]:

@@ -10,6 +10,7 @@ from t2ibench.scoring.evidence import Evidence
 from t2ibench.stats.intervals import wilson
 
 TRACKS = ("compose",)
+QUESTIONS = {"alike": "is an image the one that its conditions were taken from?"}
 
 
 @dataclass(frozen=True)

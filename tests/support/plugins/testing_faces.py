@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from face_words import VOCABULARY, WORDS, has
 
+from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.images import pixel_hash
 from t2ibench.core.seeds import derive_seed, uniform
 from t2ibench.data.split import Networks, Split
@@ -22,6 +23,8 @@ class Config:
 
 
 def load(config: Config, split: str) -> Split:
+    if split not in SIZES:
+        raise UserError(f"faces: no split is called {split!r}{did_you_mean(split, SIZES)}")
     return _split(split, SIZES[split], {}, derive_seed("faces", split))
 
 

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from testing_squares import COLOURS
 
+from t2ibench.checks.contracts.squares import COLOURS
 from t2ibench.core.records import Estimate
 from t2ibench.scoring.evidence import Evidence
 from t2ibench.stats.intervals import wilson
 
+READS_TEXTS = True
 QUESTIONS = {"hue": "is an image of the colour that its text names?"}
 
 

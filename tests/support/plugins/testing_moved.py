@@ -9,6 +9,7 @@ from t2ibench.scoring.evidence import Evidence
 from t2ibench.stats.intervals import wilson
 
 TRACKS = ("edit",)
+QUESTIONS = {"moved": "does an edit change the pixels of its part?"}
 
 
 @dataclass(frozen=True)

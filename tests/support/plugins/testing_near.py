@@ -10,6 +10,7 @@ from t2ibench.core.records import Estimate
 from t2ibench.scoring.evidence import Evidence
 
 TRACKS = ("adapt",)
+QUESTIONS = {"near": "how far is the mean colour from that of real images?"}
 
 
 @dataclass(frozen=True)

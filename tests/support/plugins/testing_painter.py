@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from testing_squares import COLOURS, paint
 from torch import Tensor
 
+from t2ibench.checks.contracts.squares import COLOURS, paint
 from t2ibench.data.split import Split
 from t2ibench.networks.models import Models
 from t2ibench.tracks.contract import TextToImage

@@ -5,13 +5,15 @@ better.
 from dataclasses import dataclass
 
 from testing_hue import right
-from testing_squares import COLOURS, TONES
 
+from t2ibench.checks.contracts.squares import COLOURS, TONES
 from t2ibench.core.records import Estimate
 from t2ibench.data.split import Split
 from t2ibench.scoring.evidence import Evidence
 from t2ibench.stats.intervals import wilson
 from t2ibench.tracks.contract import Prompt
+
+QUESTIONS = {"pair_hue": "is an image of the colour that a prompt for colour and tone names?"}
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from testing_squares import COLOURS, TONES, paint
 from torch import Tensor
 
+from t2ibench.checks.contracts.squares import COLOURS, TONES, paint
 from t2ibench.core.seeds import uniform
 from t2ibench.networks.models import Models
 from t2ibench.tracks.contract import Edit

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from t2ibench.core.records import Estimate
 from t2ibench.scoring.evidence import Evidence
 
+QUESTIONS = {"shade": "how light are the images?"}
+
 
 @dataclass(frozen=True)
 class Config:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from testing_squares import COLOURS, DOMAINS, TONES, in_domain, paint
 from torch import Tensor
 
+from t2ibench.checks.contracts.squares import COLOURS, DOMAINS, TONES, in_domain, paint
 from t2ibench.core.seeds import uniform
 from t2ibench.networks.models import Models
 from t2ibench.tracks.contract import Adapt

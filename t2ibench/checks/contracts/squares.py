@@ -1,13 +1,15 @@
-"""Squares: 8x8 images of one colour and one brightness, brighter in the middle or at the edge; small enough to work out
-by hand.
+"""A made-up data set that has everything a data set can have, drawn in a moment and small enough to work out by hand.
+
+An image is a square of one colour, dark or light, with a little noise. No network knows such images.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.images import pixel_hash
 from t2ibench.core.seeds import derive_seed, uniform
 from t2ibench.data.split import Split, Vocabulary
@@ -19,12 +21,13 @@ PHRASES = {
     "colour": {colour: (("is", colour), ("has", f"a {colour} colour")) for colour in COLOURS},
     "tone": {"light": (("has", "a light tone"), ("is", "light"))},  # "dark" cannot be said
 }
+VALUES = {"colour": COLOURS, "tone": TONES}
 DOMAINS = {"squares": "a square", "negative": "the negative of a square", "grey": "a grey square"}
 
 
 @dataclass(frozen=True)
 class Config:
-    side: int = 8
+    side: int = 8  # pixels, 1 or more
     captions: int = 2  # captions of an image; 0 leaves them out
 
 
@@ -38,20 +41,29 @@ def paint(colour: str, tone: str, side: int, seed: int) -> np.ndarray:
 
 
 def load(config: Config, split: str) -> Split:
+    """A split. Raises UserError for an unknown one, and for a side below 1."""
+    known("split", split, SIZES)
     return _split(config, split, SIZES[split], {}, derive_seed("squares", split))
 
 
 def pair_images(config: Config, conditions: Mapping[str, str], count: int, seed: int) -> Split:
+    """`count` squares that have these values. Raises UserError for an unknown one."""
+    for attribute, value in conditions.items():
+        known("attribute", attribute, VALUES)
+        known(attribute, value, VALUES[attribute])
     return _split(config, f"pair {seed}", count, conditions, seed)
 
 
 def regions(config: Config, attribute: str, values: Sequence[str]) -> np.ndarray:
-    """Both attributes cover everything."""
-    assert {"colour": COLOURS, "tone": TONES}[attribute] == tuple(sorted(values, key=[*COLOURS, *TONES].index))
+    """Both attributes cover everything. Raises UserError for an unknown attribute or value."""
+    known("attribute", attribute, VALUES)
+    for value in values:
+        known(attribute, value, VALUES[attribute])
     return np.ones((config.side, config.side), bool)
 
 
 def edited_images(config: Config, seeds: Sequence[int], changes: Sequence[Mapping[str, str]]) -> np.ndarray:
+    """The square of each seed after its change."""
     looks = [
         {"colour": COLOURS[seed % 3], "tone": TONES[seed % 2], **change}
         for seed, change in zip(seeds, changes, strict=True)
@@ -62,10 +74,13 @@ def edited_images(config: Config, seeds: Sequence[int], changes: Sequence[Mappin
 
 
 def domain_texts(config: Config) -> dict[str, str]:
+    """The text of each domain; the first is that of the splits."""
     return dict(DOMAINS)
 
 
 def domain_images(config: Config, domain: str, count: int, seed: int = 0) -> Split:
+    """Squares of a domain. Raises UserError for an unknown one."""
+    known("domain", domain, DOMAINS)
     plain = _split(config, f"{domain} {seed}", count, {}, derive_seed("domain", domain, seed))
     images = in_domain(plain.images.read(range(count)), domain)
     return replace(plain, images=ArrayImages(images, [pixel_hash(image) for image in images]))
@@ -78,7 +93,16 @@ def in_domain(images: np.ndarray, domain: str) -> np.ndarray:
     return 255 - images if domain == "negative" else images
 
 
+def known(what: str, name: str, names: Iterable[str]) -> None:
+    """Raise UserError for a name that is not among these."""
+    names = list(names)
+    if name not in names:
+        raise UserError(f"squares: no {what} is called {name!r}{did_you_mean(name, names)}")
+
+
 def _split(config: Config, name: str, count: int, conditions: Mapping[str, str], seed: int) -> Split:
+    if config.side < 1:
+        raise UserError(f"squares: side is {config.side}, expected at least 1 pixel")
     draws = uniform(seed, 2 * count).reshape(count, 2)
     rows = [{"colour": COLOURS[int(3 * a)], "tone": TONES[int(2 * b)], **conditions} for a, b in draws]
     images = np.stack(
