@@ -18,6 +18,7 @@ from t2ibench.cli import (
     drift,
     generate,
     listing,
+    new,
     report,
     reproduce,
     run,
@@ -55,6 +56,7 @@ app.command(cls=Verb)(score.score)
 app.command(cls=Verb)(train.train)
 app.command(cls=Verb)(convert.convert)
 app.command("list", cls=Verb)(listing.list_things)
+app.command(cls=Verb)(new.new)
 app.command(cls=Verb)(generate.show)
 app.command(cls=Verb)(doctor.doctor)
 

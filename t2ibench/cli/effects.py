@@ -185,6 +185,12 @@ EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
         ),
     },
     "list": always("kind json"),
+    "new": {
+        **always("kind name package"),
+        "dataset": Rule(
+            lambda given: given["kind"] != "dataset", "it is for the suite of a method or metric: leave it out"
+        ),
+    },
     "show": always("dataset split count columns out"),
     "doctor": {
         **always("suite json"),

@@ -99,6 +99,7 @@ USELESS: dict[tuple[str, str], str] = {
     ("train", "target"): "train stylegan_nada --target x --set target=y",
     ("train", "seed"): "train stylegan_nada --seed 3 --set seed=4",
     ("convert", "half"): "convert a.pkl b.pt --half",
+    ("new", "dataset"): "new dataset mine --dataset avatars",
 }
 FURTHER = [  # more of the kinds, and an option that names its default
     ("table", "--all", "table made --all --json"),
