@@ -3,6 +3,7 @@
 Weights of the zoo are used only if their card says that they were made with the same settings from the same networks.
 """
 
+import copy
 import hashlib
 import json
 import re
@@ -14,14 +15,17 @@ from typing import Any
 import torch
 from filelock import FileLock
 
+from t2ibench.core.containers import NAMES, kind_of
 from t2ibench.core.errors import UserError
 from t2ibench.methods.stylegan_nada.coding import decode
 from t2ibench.methods.stylegan_nada.settings import Config
 from t2ibench.methods.stylegan_nada.training import AdaptationRecipe, name_of, settings_of
 from t2ibench.networks import weights, zoo
 from t2ibench.networks.models import Models
-from t2ibench.networks.stylegan2 import Generator
-from t2ibench.networks.stylegan2.difference import adapted
+from t2ibench.networks.stylegan2 import Generator, rosinality
+from t2ibench.networks.stylegan2.difference import adapted, difference
+from t2ibench.networks.stylegan2.rosinality import SAME
+from t2ibench.networks.stylegan2.shapes import build
 from t2ibench.networks.training import loop
 
 PREFIX = name_of("")
@@ -44,7 +48,8 @@ class Adaptations:
         self.seconds: dict[tuple[str, str], float] = {}  # of training
         self.made_of: dict[tuple[str, str], str] = {}  # hashes of the weights
         self.spent = 0.0
-        self.given = self._given() if config.weights else None
+        self.child = self._child() if config.weights and Path(config.weights).suffix != ".safetensors" else None
+        self.given = self._given() if config.weights and self.child is None else None
 
     @property
     def cost(self) -> dict[str, float]:
@@ -57,7 +62,9 @@ class Adaptations:
     def generator(self, source: str, target: str) -> Generator:
         """The parent moved from source to target, frozen."""
         key = (source, target)
-        if key not in self.known:
+        if key not in self.known and self.child is not None:  # what its training took is not known
+            self.known[key], self.made_of[key] = self.child, self.models.used[self.config.weights]["sha256"]
+        elif key not in self.known:
             weights = self.given or self._shipped(source, target) or self._trained(source, target)
             self.known[key], self.made_of[key] = self._adapted(weights), weights.sha256
             self.seconds[key] = weights.card["training_seconds"]
@@ -99,6 +106,40 @@ class Adaptations:
         except ValueError as error:
             raise UserError(f"{weights.name}: not a whole adaptation ({error}): train or fetch it again") from error
         return adapted(self.parent, changes, self.config.strength, weights.name).to(self.models.device)
+
+    def _child(self) -> Generator | None:
+        """The generator of a file that the released code wrote, {g_ema, g_optim}; None where `weights` is of the zoo.
+
+        The file has no mean w, which the parent gives, as it gives the latents. What the release never trains must be
+        the parent's: the mapping. Raises UserError for a child of another parent.
+        """
+        path = Path(self.config.weights)
+        if not path.is_file() and path.suffix not in (".pt", ".pth"):
+            return None
+        kind = kind_of(path, "an adapted generator")
+        if kind not in ("torch", "legacy torch"):
+            raise UserError(f"{path}: {NAMES[kind]}, expected a generator that StyleGAN-NADA's released code adapted")
+        config, state = rosinality.read(path, self.parent.mapping.w_avg.cpu())
+        if config.resolution != self.parent.config.resolution:
+            raise UserError(
+                f"{path}: makes images of {config.resolution} pixels, its parent {self.config.generator} of "
+                f"{self.parent.config.resolution}: name the generator that it was adapted from"
+            )
+        child = build(path, config, state)
+        before, after = self.parent.state_dict(), child.state_dict()
+        for name, value in before.items():
+            apart = (after[name] - value.cpu()).abs().max() if after[name].shape == value.shape else torch.inf
+            if name.startswith("mapping.") and not float(apart) <= SAME * float(value.abs().max().clamp(min=1e-3)):
+                raise UserError(
+                    f"{path}: its {name} is not that of {self.config.generator}, so it was adapted from another "
+                    f"generator: name that one"
+                )
+        changes = {key: change.cpu() for key, change in difference(copy.deepcopy(self.parent).cpu(), child).items()}
+        changes = {key: change for key, change in changes.items() if not key.startswith("mapping.")}
+        if not changes:
+            raise UserError(f"{path}: is {self.config.generator} itself, not adapted: give a child of it")
+        self.models.file(str(path))
+        return adapted(self.parent, changes, self.config.strength, str(path)).to(self.models.device)
 
     def _given(self) -> weights.Weights:
         path = Path(self.config.weights)

@@ -25,13 +25,15 @@ class Guide:
 
     weight: the weight of its losses.
     delta_t: [D], the unit direction from the source text to the target text.
-    target: [D], the unit features of the target text.
+    target: [D], the unit features of the target text, by which layers are chosen.
+    global_target: [D], those of the text that the global loss compares with.
     """
 
     clip: Clip
     weight: float
     delta_t: Tensor
     target: Tensor
+    global_target: Tensor
 
     def features(self, images: Tensor) -> Tensor:
         """Unit features [B, D] of floats in about [-1, 1]; colours beyond the range keep their gradient."""
@@ -52,7 +54,10 @@ def guides(config: Config, source: str, target: str, models: Models) -> list[Gui
     for name, weight in weighted(config).items():
         clip = models.clip(name)
         delta_t = text_direction(clip, source, target, TEMPLATES[config.templates]).to(clip.device)
-        weighted_guides.append(Guide(clip, weight, delta_t, clip.encode_texts([target])[0].to(clip.device)))
+        of_target = clip.encode_texts([target])[0].to(clip.device)
+        reference = config.global_text == "reference"
+        compared = clip.encode_texts([f"a {target}"])[0].to(clip.device) if reference else of_target
+        weighted_guides.append(Guide(clip, weight, delta_t, of_target, compared))
     return weighted_guides
 
 
@@ -139,7 +144,7 @@ def total_loss(config: Config, guides: Sequence[Guide], before: Tensor, after: T
                 start = guide.features(before)
             terms["direction"] = direction_loss(start, end, guide.delta_t, config.floor).mean()
         if config.lambda_global:
-            terms["global"] = global_loss(end, guide.target).mean()
+            terms["global"] = global_loss(end, guide.global_target).mean()
         for name, term in terms.items():
             sums[name] = guide.weight * term + sums.get(name, 0.0)
     weights = {"direction": config.lambda_direction, "global": config.lambda_global}

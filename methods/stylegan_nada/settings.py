@@ -5,10 +5,11 @@ Nothing of the paper beyond its abstract could be checked, so "reference" means 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.settings import LATER, recorded
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Config:
     # images
     truncation_psi: float = 0.7  # towards the parent's stored mean w, in parent and child alike
     strength: float = 1.0  # share of the way from the parent's weights to the adapted ones; beyond 1 exaggerates
-    # an adaptation that is used for every text: a name of the zoo, or a file, such as step-00150.safetensors
+    # an adaptation that is used for every text: a name of the zoo, a file such as step-00150.safetensors, or a child
+    # that the released code wrote, such as anime.pt, beside the generator that it was adapted from
     weights: str = ""
     source: str = "a face avatar"  # the generator's own domain, used if only a prompt is given
     # named: a prompt is drawn in the domain that it names, or in the parent's; every: each prompt is trained for
@@ -37,6 +39,8 @@ class Config:
     templates: Literal["plain", "imagenet"] = "plain"  # around both texts; imagenet is the reference
     lambda_direction: float = 1.0
     lambda_global: float = 0.0  # the loss that chooses layers, here as a training loss: for ablations
+    # the text that this loss compares with: the target, or "a " and the target (reference)
+    global_text: Literal["target", "reference"] = field(default="target", metadata=LATER)
     # ours, against images that fool CLIP: it sees this many moved copies of each image; 0: the image (reference)
     views: int = 4
     view_scale: float = 0.3  # a view shows between 1 - view_scale of the sides and all
@@ -149,5 +153,6 @@ DECIDE_LENGTH = ("steps", "keep_every")
 def training_settings(config: Config) -> dict[str, Any]:
     """The settings that decide each step of an adaptation, without the number of steps and the names of networks."""
     left_out = {*DECIDE_IMAGES, *DECIDE_LENGTH, "target"}
-    names = [field.name for field in fields(config) if not field.name.startswith("mining_")]
+    counted = recorded(config)  # a later setting at its default changes no adaptation that was made before it
+    names = [name for name in counted if not name.startswith("mining_")]
     return {name: getattr(config, name) for name in names if name not in left_out}

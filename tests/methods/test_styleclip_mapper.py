@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from styleclip_models import TEXTS, tiny_generator, tiny_models
+from stylegan2_files import public_state
 from torch import Tensor, nn
 
 from t2ibench.core.errors import UserError
@@ -329,27 +330,7 @@ def released(generator: Generator, parts: dict[str, int], **opts: Any) -> dict[s
 
 
 def decoder(generator: Generator) -> dict[str, Tensor]:
-    """The keys of the public generator, by the table of its names; those of its filters are left out."""
-    ours, theirs = generator.state_dict(), {}
-    for k in range(generator.config.mapping_layers):
-        for kind in ("weight", "bias"):
-            theirs[f"style.{k + 1}.{kind}"] = ours[f"mapping.fc{k}.{kind}"]
-    theirs["input.input"] = ours["const"][None]
-    for number, layer in enumerate(layer for layer in generator.layers if not layer.is_rgb):
-        name, key = ("conv1" if number == 0 else f"convs.{number - 1}"), f"blocks.{layer.name}"
-        theirs[f"{name}.conv.weight"] = ours[f"{key}.weight"][None]
-        theirs[f"{name}.conv.modulation.weight"] = ours[f"{key}.affine.weight"]
-        theirs[f"{name}.conv.modulation.bias"] = ours[f"{key}.affine.bias"]
-        theirs[f"{name}.noise.weight"] = ours[f"{key}.noise_strength"].reshape(1)
-        theirs[f"{name}.activate.bias"] = ours[f"{key}.bias"]
-        theirs[f"noises.noise_{number}"] = torch.randn(1, 1, layer.resolution, layer.resolution)  # each file its own
-    for number, layer in enumerate(layer for layer in generator.layers if layer.is_rgb):
-        name, key = ("to_rgb1" if number == 0 else f"to_rgbs.{number - 1}"), f"blocks.{layer.name}"
-        theirs[f"{name}.conv.weight"] = ours[f"{key}.weight"][None]
-        theirs[f"{name}.conv.modulation.weight"] = ours[f"{key}.affine.weight"]
-        theirs[f"{name}.conv.modulation.bias"] = ours[f"{key}.affine.bias"]
-        theirs[f"{name}.bias"] = ours[f"{key}.bias"].reshape(1, 3, 1, 1)
-    return {f"decoder.{key}": value.clone() for key, value in theirs.items()}
+    return {f"decoder.{key}": value for key, value in public_state(generator).items()}
 
 
 def by_hand(state: dict[str, Tensor], name: str, x: Tensor) -> Tensor:

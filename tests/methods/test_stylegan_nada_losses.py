@@ -13,7 +13,7 @@ from torch import Tensor
 from t2ibench.core.errors import UserError
 from t2ibench.methods.stylegan_nada import layers
 from t2ibench.methods.stylegan_nada.losses import direction_loss, global_loss, guides, text_direction, total_loss, views
-from t2ibench.methods.stylegan_nada.settings import PROFILES, Config
+from t2ibench.methods.stylegan_nada.settings import PROFILES, Config, training_settings
 from t2ibench.networks.clip.templates import IMAGENET
 from t2ibench.networks.stylegan2 import Config as Layout
 from t2ibench.networks.stylegan2 import Generator
@@ -139,6 +139,17 @@ def test_a_loss_without_weight_is_not_computed():
     assert len(models.looked) == 1  # the image before plays no part
     mixed = losses(TinyModels(), lambda_direction=3.0, lambda_global=2.0)
     torch.testing.assert_close(mixed["loss"], 3 * mixed["direction"] + 2 * mixed["global"])
+
+
+def test_as_released_the_global_loss_compares_with_an_article_and_the_target():
+    [guide] = guides(config(global_text="reference"), FACE, "pencil sketch", TinyModels())
+    clip = TinyModels().clip("clip-1")
+    torch.testing.assert_close(guide.global_target, clip.encode_texts(["a pencil sketch"])[0])
+    torch.testing.assert_close(guide.target, clip.encode_texts(["pencil sketch"])[0])  # by which layers are chosen
+    [plain] = guides(config(), FACE, "pencil sketch", TinyModels())
+    assert torch.equal(plain.global_target, plain.target)
+    assert "global_text" not in training_settings(config())  # earlier adaptations are still found
+    assert training_settings(config(global_text="reference"))["global_text"] == "reference"
 
 
 def test_colours_beyond_the_range_keep_their_gradient():

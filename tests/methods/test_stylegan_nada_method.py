@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from styleclip_models import tiny_generator
+from stylegan2_files import public_state
 from stylegan_nada_tiny import FACE, SEPIA, SKETCH, TinyModels, config
 
 from t2ibench.core import plugins
 from t2ibench.core.errors import UserError
+from t2ibench.core.images import to_uint8
+from t2ibench.core.seeds import latents
 from t2ibench.core.settings import configure
 from t2ibench.methods.stylegan_nada import Method
 from t2ibench.methods.stylegan_nada.adaptations import Adaptations
@@ -219,3 +223,86 @@ def test_the_paper_sheet_names_known_settings_and_entries():
         if isinstance(entry, dict):
             assert entry["name"] in sheet["variants"]
             configure(Config, {key: value for key, value in entry.items() if key not in ("name", "as")}, entry["name"])
+
+
+# Children that the released code wrote
+
+
+def child_file(path: Path, change: Any = None, **parts: Any) -> Path:
+    """{g_ema, g_optim} of a child of the tiny generator: its convolutions and its constant input have moved."""
+    child = tiny_generator()
+    torch.manual_seed(5)
+    with torch.no_grad():
+        for name, value in child.named_parameters():
+            if name == "const" or name.endswith("conv1.weight"):
+                value.add_(0.3 * torch.randn_like(value))
+        if change is not None:
+            change(child)
+    torch.save({"g_ema": public_state(child), "g_optim": {"state": {}, "param_groups": []}, **parts}, path)
+    return path
+
+
+@torch.no_grad()
+def expected_image(path: Path, seed: int, strength: float = 1.0) -> torch.Tensor:
+    """The parent's latent, drawn by the child of a file: its tensors set by hand."""
+    parent, child = tiny_generator(), tiny_generator()
+    theirs = torch.load(path, weights_only=True)["g_ema"]
+    child.const.copy_(theirs["input.input"][0])
+    for number, layer in enumerate(layer for layer in child.layers if not layer.is_rgb):
+        name = "conv1" if number == 0 else f"convs.{number - 1}"
+        block = child.blocks[f"b{layer.resolution}"][layer.kind]  # type: ignore[index]
+        block.weight.copy_(theirs[f"{name}.conv.weight"][0])  # type: ignore[union-attr, operator]
+        block.noise_const.copy_(theirs[f"noises.noise_{number}"][0, 0])  # type: ignore[union-attr, operator]
+    for (_, after), (_, before) in zip(child.state_dict().items(), parent.state_dict().items(), strict=True):
+        after.copy_(before + strength * (after - before))
+    w_plus = parent.truncate(parent.mapping(latents([seed], parent.config.z_dim)), config().truncation_psi)
+    return to_uint8(child.synthesis(child.style(w_plus)))[0]
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_a_released_child_draws_the_latents_of_its_parent(strength: float, tmp_path: Path, fits: list[str]):
+    path = child_file(tmp_path / "anime.pt")
+    models = TinyModels()
+    made = method(models, weights=str(path), strength=strength)
+    images = made.adapt([Adapt(FACE, "anything", 1), Adapt(FACE, SKETCH, 2)])
+    for image, seed in zip(images, (1, 2), strict=True):
+        torch.testing.assert_close(image, expected_image(path, seed, strength), atol=1, rtol=0)
+    assert torch.equal(made.unadapted(REQUESTS[:1]), method().unadapted(REQUESTS[:1]))
+    assert not fits
+    assert made.cost == {}  # what its training took is not known
+    assert models.used[str(path)]["data"] == "anime.pt"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda child: child.mapping.fc0.weight.mul_(1.1), "its mapping.fc0.weight is not that of tiny"),
+        (lambda child: child.const.fill_(torch.nan), "const"),
+    ],
+)
+def test_a_child_of_another_parent_is_refused(change: Any, says: str, tmp_path: Path):
+    with pytest.raises(UserError, match=says) as caught:
+        method(weights=str(child_file(tmp_path / "anime.pt", change)))
+    assert "\n" not in str(caught.value)
+    assert "anime.pt" in str(caught.value)
+
+
+def test_what_is_no_child_is_refused(tmp_path: Path):
+    parent = {"g_ema": public_state(tiny_generator()), "g_optim": {}}
+    for number, layer in enumerate(layer for layer in tiny_generator().layers if not layer.is_rgb):
+        block = tiny_generator().blocks[f"b{layer.resolution}"][layer.kind]  # type: ignore[index]
+        parent["g_ema"][f"noises.noise_{number}"] = block.noise_const[None, None]  # type: ignore[union-attr, index]
+    torch.save(parent, tmp_path / "parent.pt")
+    torch.save({"g_ema": public_state(tiny_generator(64))}, tmp_path / "large.pt")
+    (tmp_path / "page.pt").write_bytes(b"<html>")
+    (tmp_path / "array.pt").write_bytes(b"\x93NUMPY12345")
+    for name, says in (
+        ("parent", "is tiny itself, not adapted"),
+        ("large", "makes images of 64 pixels, its parent tiny of 32"),
+        ("page", "a web page"),
+        ("array", "an array of numpy, expected a generator that StyleGAN-NADA"),
+        ("none", "is missing"),
+    ):
+        with pytest.raises(UserError, match=says) as caught:
+            method(weights=str(tmp_path / f"{name}.pt"))
+        assert f"{name}.pt" in str(caught.value)

@@ -234,6 +234,37 @@ def tensorflow_network(name: str = "stylegan2_32", **options: Any) -> Network:
     return Network([("lod", np.float32(0)), ("dlatent_avg", state["mapping.w_avg"])], parts, **options)
 
 
+def public_state(generator: Generator) -> dict[str, torch.Tensor]:
+    """The state dict of rosinality's generator, by the table of its names, written without this package's own table.
+
+    Its noise maps are random, as each conversion has its own.
+    """
+    ours, theirs = generator.state_dict(), {}
+    for k in range(generator.config.mapping_layers):
+        for kind in ("weight", "bias"):
+            theirs[f"style.{k + 1}.{kind}"] = ours[f"mapping.fc{k}.{kind}"]
+    theirs["input.input"] = ours["const"][None]
+    for number, layer in enumerate(layer for layer in generator.layers if not layer.is_rgb):
+        name, key = ("conv1" if number == 0 else f"convs.{number - 1}"), f"blocks.{layer.name}"
+        theirs[f"{name}.conv.weight"] = ours[f"{key}.weight"][None]
+        theirs[f"{name}.conv.modulation.weight"] = ours[f"{key}.affine.weight"]
+        theirs[f"{name}.conv.modulation.bias"] = ours[f"{key}.affine.bias"]
+        theirs[f"{name}.noise.weight"] = ours[f"{key}.noise_strength"].reshape(1)
+        theirs[f"{name}.activate.bias"] = ours[f"{key}.bias"]
+        theirs[f"noises.noise_{number}"] = torch.randn(1, 1, layer.resolution, layer.resolution)  # each file its own
+    for number, layer in enumerate(layer for layer in generator.layers if layer.is_rgb):
+        name, key = ("to_rgb1" if number == 0 else f"to_rgbs.{number - 1}"), f"blocks.{layer.name}"
+        theirs[f"{name}.conv.weight"] = ours[f"{key}.weight"][None]
+        theirs[f"{name}.conv.modulation.weight"] = ours[f"{key}.affine.weight"]
+        theirs[f"{name}.conv.modulation.bias"] = ours[f"{key}.affine.bias"]
+        theirs[f"{name}.bias"] = ours[f"{key}.bias"].reshape(1, 3, 1, 1)
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+    for k in range(len(generator.config.resolutions) - 1):
+        for key in (f"convs.{2 * k}.conv.blur.kernel", f"to_rgbs.{k}.upsample.kernel"):
+            theirs[key] = torch.outer(taps, taps) / 16
+    return {key: value.clone() for key, value in theirs.items()}
+
+
 def images(generator: Generator, name: str) -> torch.Tensor:
     return generator.synthesis(generator.style(golden(name)["w_plus_psi07"]))
 

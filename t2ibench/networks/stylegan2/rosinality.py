@@ -63,9 +63,10 @@ def filters(resolution: int) -> dict[str, Tensor]:
     }
 
 
-def read(path: Path) -> tuple[Config, dict[str, Tensor]]:
+def read(path: Path, w_avg: Tensor | None = None) -> tuple[Config, dict[str, Tensor]]:
     """Config and state dict of the averaged generator, with our names.
 
+    w_avg: the mean w where the file has none, such as that of a parent; None: it is estimated.
     Raises UserError for a file that is damaged, incomplete or of another kind.
     """
     content = tensor_files.read(path, "a StyleGAN2 checkpoint")
@@ -98,7 +99,7 @@ def read(path: Path) -> tuple[Config, dict[str, Tensor]]:
     config = config_of(path, state, clamp)
     if silent:
         state |= noise_maps(path, config)
-    state["mapping.w_avg"] = _mean(path, content.get("latent_avg"), config, state)
+    state["mapping.w_avg"] = _mean(path, content.get("latent_avg", w_avg), config, state)
     return config, state
 
 
