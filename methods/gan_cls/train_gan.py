@@ -6,7 +6,7 @@ random numbers of step i come from the seed and i, so a run that was stopped goe
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from t2ibench.core.images import to_uint8
+from t2ibench.core.progress import track
 from t2ibench.core.seeds import derive_seed, latents, uniform
 from t2ibench.data.split import Split
 from t2ibench.methods.gan_cls.embeddings import embed_captions, rectangular
@@ -26,6 +27,8 @@ from t2ibench.methods.gan_cls.text_encoder import TextEncoder
 from t2ibench.methods.gan_cls.train_text import embed_images, retrieval_report, seeded
 from t2ibench.networks.schedule import half
 from t2ibench.networks.state import resume
+
+STATISTICS, FEWEST = 200, 8  # batches behind the statistics of what is shipped: after as many steps, and at least
 
 
 class GanRecipe:
@@ -70,6 +73,8 @@ class GanRecipe:
             for network in (self.generator, self.discriminator)
         )
         self.epoch_steps = -(-len(train) // settings.batch)
+        self.steps = 0  # done so far
+        self._shipped: tuple[int, Generator] | None = None  # after so many steps
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         rate = learning_rate(
@@ -91,6 +96,7 @@ class GanRecipe:
         update(self.optimise_g, loss_g, self.generator)
         if self.config.ema:
             average(self.averaged, self.generator, min(self.config.ema, (1 + index) / (10 + index)))
+        self.steps = index + 1
         return {"d": loss_d.item(), "g": loss_g.item()}
 
     def discriminator_loss(
@@ -140,10 +146,11 @@ class GanRecipe:
         return torch.from_numpy(2 * uniform(seed, count * self.shape.nz) - 1).float().view(count, -1).to(self.device)
 
     def state(self) -> dict[str, Any]:
-        return {name: part.state_dict() for name, part in self._parts.items()}
+        return {**{name: part.state_dict() for name, part in self._parts.items()}, "steps": self.steps}
 
     def load_state(self, state: dict[str, Any]) -> None:
         resume(self._parts, state)
+        self.steps, self._shipped = int(state.get("steps", STATISTICS)), None  # older checkpoints do not say
 
     @property
     def _parts(self) -> dict[str, Any]:
@@ -159,7 +166,17 @@ class GanRecipe:
         noise_text_pairs = [
             (self.noise(derive_seed(self.seed, "statistics of z", i), len(text)), text) for i, text in enumerate(texts)
         ]
-        return estimate_statistics(generator, noise_text_pairs)
+        return estimate_statistics(generator, track(noise_text_pairs, "batch statistics", len(noise_text_pairs)))
+
+    def shipped(self) -> Generator:
+        """`sampling_generator` of the steps that are done, made once for the weights and for their validation.
+
+        Its statistics are of as many batches as there were steps, at most 200: a trial of one step takes no minutes.
+        """
+        if self._shipped is None or self._shipped[0] != self.steps:
+            batches = min(STATISTICS, max(FEWEST, self.steps))
+            self._shipped = self.steps, self.sampling_generator(batches)
+        return self._shipped[1]
 
     @torch.no_grad()
     def preview(self) -> Tensor:
@@ -175,7 +192,7 @@ class GanRecipe:
             "text_encoder": self.config.text_encoder,
             "noise": self.config.noise,
         }
-        return dict(self.sampling_generator(batches=200).state_dict()), config
+        return dict(self.shipped().state_dict()), config
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
@@ -183,7 +200,7 @@ class GanRecipe:
 
         If the text encoder has an image side, also how well it finds an image by its caption. No judge is involved.
         """
-        generator, count = self.sampling_generator(batches=50), min(1000, len(self.prompts))
+        generator, count = self.shipped(), min(1000, len(self.prompts), max(64, self.steps))
         text = self.encoder.embed(self.prompts[:count])
         z = self.noise(derive_seed(self.seed, "validate"), count).cpu()
 
@@ -233,7 +250,7 @@ def average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
 
 
 @torch.no_grad()
-def estimate_statistics(generator: Generator, pairs: list[tuple[Tensor, Tensor]]) -> Generator:
+def estimate_statistics(generator: Generator, pairs: Iterable[tuple[Tensor, Tensor]]) -> Generator:
     """A generator in evaluation mode whose batch-norm statistics are plain means over batches of (z, text).
 
     The running means of training lag behind the weights, and averaged weights never had any.

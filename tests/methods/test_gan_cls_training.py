@@ -85,6 +85,29 @@ def test_the_image_side_of_a_clip_is_what_it_sees_in_each_image():
     assert float(fixed[0][0] @ fixed[0][1]) < 0.95  # red and green
 
 
+@pytest.mark.parametrize(("steps", "batches"), [(1, 8), (9, 9), (200, 200), (5000, 200)])
+def test_statistics_are_taken_once_and_of_as_many_batches_as_there_were_steps(steps, batches, monkeypatch):
+    made, asked = gan(), list[int]()
+    plain = type(made).sampling_generator
+
+    def counted(self: GanRecipe, batches: int) -> Generator:
+        asked.append(batches)
+        return plain(self, min(batches, 2))
+
+    monkeypatch.setattr(GanRecipe, "sampling_generator", counted)
+    made.steps = steps
+    tensors, _ = made.result()
+    made.validate()
+    assert asked == [batches]  # the weights and their validation share them
+    assert tensors.keys() == made.generator.state_dict().keys()
+    resumed = gan()
+    resumed.load_state(made.state())
+    assert resumed.steps == steps
+    made.step(steps, 0.0)
+    made.result()
+    assert len(asked) == 2  # other weights, other statistics
+
+
 def test_two_runs_have_bit_identical_losses():
     runs = [[trained.step(i, 0.0) for i in range(5)] for trained in (gan(), gan())]
     assert runs[0] == runs[1]
