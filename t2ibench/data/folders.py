@@ -15,6 +15,7 @@ from torch import Tensor
 from t2ibench.core.decode import DROPPED, LAID, NOT_TURNED, PEERS, SHOWN, TURNED, Decoding, rgb
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import pixel_hash, read_image
+from t2ibench.data.framing import Box, Crop, Filter, Framing
 from t2ibench.data.listing import image_files, no_image
 from t2ibench.data.pixel_hashes import Pixels, pixel_hashes
 from t2ibench.data.stores import ArrayImages, ImageStore, SeveralSizes, chosen
@@ -31,11 +32,16 @@ class Files:
     paths: the files.
     size: pixels a side, to which the images are resized; None leaves them as they are.
     decoding: the rules of reading.
+    crop, filter: which part is shown, and the filter of resizing (`t2ibench.data.framing`).
+    boxes: the box of each image, for the crop `box`.
     """
 
     paths: Sequence[Path]
     size: int | None
     decoding: Decoding = SHOWN
+    crop: Crop = "squash"
+    filter: Filter = "bicubic"
+    boxes: Sequence[Box] | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -54,11 +60,11 @@ class Files:
         return np.stack(images)
 
     def digests(self, rows: Sequence[int] | None = None) -> Sequence[str]:
-        return [one.sha256 + (f"@{self.size}" if self._resizes(one) else "") for one in self._pixels(rows)]
+        return [f"{one.sha256}@{name}" if name else one.sha256 for one, name in self._framed(rows)]
 
     def resized(self, rows: Sequence[int] | None = None) -> bool:
-        """Whether `read` resizes any of the images at `rows`."""
-        return any(map(self._resizes, self._pixels(rows)))
+        """Whether `read` cuts or resizes any of the images at `rows`."""
+        return any(name for _, name in self._framed(rows))
 
     def rules(self) -> dict[str, int]:
         """How many images met which rules of reading (`turned`, `16 bits` …), and how many have `another size` than the
@@ -70,8 +76,20 @@ class Files:
             counts[ANOTHER_SIZE] = sum((i.width, i.height) != (images[0].width, images[0].height) for i in images)
         return {rule: count for rule, count in sorted(counts.items()) if count}
 
-    def _resizes(self, image: Pixels) -> bool:
-        return bool(self.size) and (image.width, image.height) != (self.size, self.size)
+    @cached_property
+    def framing(self) -> Framing:
+        return Framing(self.size, self.crop, self.filter)
+
+    def _framed(self, rows: Sequence[int] | None) -> list[tuple[Pixels, str]]:
+        """What is known of each image, and what `read` does to it; "" for one that stays as it is."""
+        wanted = range(len(self)) if rows is None else rows
+        return [
+            (one, self.framing.name(one.width, one.height, self._box(row)))
+            for row, one in zip(wanted, self._pixels(rows), strict=True)
+        ]
+
+    def _box(self, row: int) -> Box | None:
+        return None if self.boxes is None else self.boxes[row]
 
     def _pixels(self, rows: Sequence[int] | None) -> list[Pixels]:
         wanted = list(range(len(self)) if rows is None else rows)
@@ -91,8 +109,11 @@ class Files:
 
     def _read(self, index: int) -> np.ndarray:
         pixels = read_image(self.paths[index], self.decoding)
-        if self.size and pixels.shape[:2] != (self.size, self.size):
-            pixels = np.asarray(Image.fromarray(pixels).resize((self.size, self.size), Image.Resampling.BICUBIC))
+        if self.framing.cuts or (self.size and pixels.shape[:2] != (self.size, self.size)):
+            try:
+                pixels = np.asarray(self.framing.apply(Image.fromarray(pixels), self._box(index)))
+            except UserError as error:
+                raise UserError(f"{self.paths[index]}: {error}") from error
         return pixels.transpose(2, 0, 1)
 
 
@@ -133,7 +154,9 @@ def reading_of(store: ImageStore) -> dict[str, Any]:
     met = store.rules()
     read: dict[str, Any] = {}
     if store.resized():
-        read |= {"size": store.size, "filter": "bicubic"}
+        read |= {"size": store.size, "filter": store.filter}
+        if store.crop != "squash":
+            read["crop"] = store.crop
     if {TURNED, NOT_TURNED} & set(met):
         read["exif"] = store.decoding.exif
     if any(rule == DROPPED or rule.startswith(LAID) for rule in met):
