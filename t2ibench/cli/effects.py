@@ -104,10 +104,11 @@ NOTHING_RUNS = "--folder judges records and runs nothing: leave one of them out"
 WRITES = "--write measures and writes a baseline, and compares nothing: leave it out"
 FOR_WRITE = "it is for --write: leave it out, or add that"
 ADAPTS = "--target adapts a generator, which takes neither texts to draw nor --neutral nor --image: leave them out"
+DRY = "--dry-run makes no image: leave it out"
 EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
     "run": {
         **always("suite out work device replace again dry_run json"),
-        "batch": without("dry_run", "--dry-run makes no image: leave it out"),
+        **{name: without("dry_run", DRY) for name in ("batch", "jobs", "devices", "threads", "batch_timeout")},
     },
     "table": {
         **always("folder suite track columns json"),

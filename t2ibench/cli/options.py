@@ -28,7 +28,7 @@ def names_of(text: str, option: str) -> list[str]:
     return names
 
 
-def _device(name: str) -> str:
+def device_of(name: str) -> str:
     """The name of a device. Raises UserError for one that does not exist here, before anything else is done."""
     if name != "cpu":
         import torch
@@ -50,4 +50,4 @@ def png_file(path: Path | None) -> Path | None:
     return path
 
 
-Device = Annotated[str, typer.Option(callback=_device, help="cpu, cuda or cuda:N.")]
+Device = Annotated[str, typer.Option(callback=device_of, help="cpu, cuda or cuda:N.")]

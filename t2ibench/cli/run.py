@@ -19,7 +19,7 @@ from rich.text import Text
 
 from t2ibench.cli.console import out as stdout
 from t2ibench.cli.console import print_json, say
-from t2ibench.cli.options import Batch, Device, Json, Out, Work, names_of
+from t2ibench.cli.options import Batch, Device, Json, Out, Work, device_of, names_of
 from t2ibench.core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -45,6 +45,18 @@ def run(
         list[str] | None,
         typer.Option(help="Make the cells of this method anew, its images too. Repeat it for more.", metavar="METHOD"),
     ] = None,
+    jobs: Annotated[
+        int,
+        typer.Option(min=0, help="Processes that work at once. 0: one a device or processor, if it pays."),
+    ] = 0,
+    devices: Annotated[str | None, typer.Option(help="The devices of these processes, in turn: cuda:0,cuda:1.")] = None,
+    threads: Annotated[
+        int, typer.Option(min=1, help="Threads of each process. Another number may move the last digits of a value.")
+    ] = 1,
+    batch_timeout: Annotated[
+        float | None,
+        typer.Option(help="End a process that is at one batch for so many seconds; after three tries the batch fails."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything that can be checked before the first image, and stop.")
     ] = False,
@@ -61,7 +73,18 @@ def run(
     from t2ibench.runner.run import run as run_cells
     from t2ibench.runner.suite import load
 
-    options = RunOptions(out=out, work=work, batch=batch, device=device, replace=replace, again=tuple(again or ()))
+    options = RunOptions(
+        out=out,
+        work=work,
+        batch=batch,
+        device=device,
+        replace=replace,
+        again=tuple(again or ()),
+        jobs=jobs,
+        devices=[device_of(name) for name in names_of(devices, "--devices")] if devices is not None else (),
+        threads=threads,
+        batch_timeout=batch_timeout,
+    )
     wanted, started = load(suite), time.perf_counter()
     if dry_run:
         raise typer.Exit(show_preflight(wanted, options, json))
@@ -95,7 +118,7 @@ def run(
 
 def show_preflight(suite: Suite, options: RunOptions, json: bool) -> int:
     """Print what `preflight` finds: a line a cell and a metric. Returns 2 if something has to be mended, else 0."""
-    from t2ibench.runner.run import planned, preflight
+    from t2ibench.runner.preflight import planned, preflight
 
     lines = list(preflight(planned(suite, options), options))
     if json:

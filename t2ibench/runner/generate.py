@@ -57,9 +57,7 @@ def generate(maker: Maker, samples: Sequence[Sample], store: Store, what: str, b
     """
     sources = {sample.id: maker.source(sample) for sample in samples}
     held = store.sound(sources)
-    groups = [list(members) for _, members in itertools.groupby(samples, key=lambda sample: sample.prompt.group)]
-    blocks = [group[start : start + batch] for group in groups for start in range(0, len(group), batch)]
-    todo = [block for block in blocks if any(sample.id not in held for sample in block)]
+    todo = [block for block in blocks_of(samples, batch) if any(sample.id not in held for sample in block)]
     with counter(what, total=len(samples), done=len(samples) - sum(map(len, todo))) as advance:
         for block in todo:
             fresh = make_batch(maker, block, store, sources)
@@ -67,6 +65,15 @@ def generate(maker: Maker, samples: Sequence[Sample], store: Store, what: str, b
             held |= {outcome.sample: outcome for outcome in fresh}
             advance(len(block))
     return [held[sample.id] for sample in samples]
+
+
+def blocks_of(samples: Sequence[Sample], batch: int) -> list[list[Sample]]:
+    """The batches into which the samples of a cell are always cut, each within one group of prompts.
+
+    Who makes a block, and when, changes nothing in its images.
+    """
+    groups = [list(members) for _, members in itertools.groupby(samples, key=lambda sample: sample.prompt.group)]
+    return [group[start : start + batch] for group in groups for start in range(0, len(group), batch)]
 
 
 def cost_of(maker: Maker) -> dict[str, float]:
@@ -85,7 +92,7 @@ def make_batch(maker: Maker, block: Sequence[Sample], store: Store, sources: dic
     try:
         images, reasons = _answer(maker, block)
     except BrokenContract as error:
-        return [_failed(sample, sources, (_clock(maker) - started) / len(block), str(error)) for sample in block]
+        return [failed(sample, sources, (_clock(maker) - started) / len(block), str(error)) for sample in block]
     except (Exception, SystemExit) as error:
         if len(block) > 1:
             if isinstance(error, torch.OutOfMemoryError):
@@ -93,12 +100,12 @@ def make_batch(maker: Maker, block: Sequence[Sample], store: Store, sources: dic
                     "%d images at once do not fit into the memory of the GPU: use a smaller --batch", len(block)
                 )
             return [outcome for sample in block for outcome in make_batch(maker, [sample], store, sources)]
-        return [_failed(block[0], sources, _clock(maker) - started, reason_of(error))]
+        return [failed(block[0], sources, _clock(maker) - started, reason_of(error))]
     seconds = (_clock(maker) - started) / len(block)
     outcomes = []
     for row, (sample, image) in enumerate(zip(block, images, strict=True)):
         if row in reasons:
-            outcomes.append(_failed(sample, sources, seconds, reasons[row]))
+            outcomes.append(failed(sample, sources, seconds, reasons[row]))
         else:
             status: Status = "black" if image.max() <= BLACK else "ok"
             outcomes.append(_outcome(sample, sources, status, store.save(sample.id, image), seconds))
@@ -185,7 +192,7 @@ def _clock(maker: Maker) -> float:
     return time.perf_counter() - maker.cost.get(SPENT, 0.0)
 
 
-def _failed(sample: Sample, sources: dict[str, str], seconds: float, reason: str) -> Outcome:
+def failed(sample: Sample, sources: dict[str, str], seconds: float, reason: str) -> Outcome:
     """The outcome of a sample without an image."""
     status: Status = "nan" if re.search(r"\bnan\b", reason, re.IGNORECASE) else "failed"
     return _outcome(sample, sources, status, "", seconds, reason[:300])

@@ -27,6 +27,9 @@ Status = Literal["ok", "black", "nan", "failed"]
 READERS = 4
 KEPT = 2**26  # bytes: how much of what it has just saved a store also keeps in memory
 CHECK = "crc32"  # the key of the checksum in a line of the journal
+WHOLE = "journal.jsonl"
+# keys of costs, and the end of those that are means over the prompts
+PREPARED, TRAINED, PER_PROMPT = "preparation_seconds", "prompts_trained", "_per_prompt"
 COST = "cost"  # the key of a line that holds what the maker had spent by then
 
 
@@ -59,16 +62,20 @@ class Outcome:
 class Store:
     """The folder of one cell: `journal.jsonl` and `images/<sample>.png`.
 
+    writer: the name of this process, where several work on one cell. Each of them adds lines to a journal of its own,
+        `journal.<writer>.jsonl`, and all read the union, until `merge` puts it into `journal.jsonl`.
+
     Raises UserError where the folder cannot be written.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.images, self.path = folder, folder / "images", folder / "journal.jsonl"
+    def __init__(self, folder: Path, writer: str = "") -> None:
+        self.folder, self.images = folder, folder / "images"
+        self.path = folder / (f"journal.{writer}.jsonl" if writer else "journal.jsonl")
         self._kept: dict[str, np.ndarray] = {}
         self._cost: dict[str, float] = {}
         try:
             self.images.mkdir(parents=True, exist_ok=True)
-            for part in self.images.glob("*.part"):  # what a killed run was writing
+            for part in () if writer else self.images.glob("*.part"):  # what a killed run was writing
                 part.unlink()
         except OSError as error:
             raise UserError(
@@ -76,11 +83,25 @@ class Store:
             ) from error
 
     def clear(self) -> None:
-        """Forget every outcome, so that each image is made anew. Raises UserError if the journal cannot be removed."""
-        try:
-            self.path.unlink(missing_ok=True)
-        except OSError as error:
-            raise UserError(f"{self.path} cannot be removed ({error.strerror}): choose another --work") from error
+        """Forget every outcome, so that each image is made anew. Raises UserError if a journal cannot be removed."""
+        self._remove(journals(self.folder))
+
+    def merge(self, outcomes: Iterable[Outcome]) -> None:
+        """Put the outcomes of a cell into `journal.jsonl`, and remove the journals of single processes, if any.
+
+        Whoever calls it holds the lock of the cell. Raises UserError if the folder cannot be written.
+        """
+        if parts := [path for path in journals(self.folder) if path.name != WHOLE]:
+            Store(self.folder).append(outcomes, self.cost())
+            self._remove(parts)
+
+    @staticmethod
+    def _remove(paths: Iterable[Path]) -> None:
+        for path in paths:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise UserError(f"{path} cannot be removed ({error.strerror}): choose another --work") from error
 
     def image_path(self, sample: str) -> Path:
         return self.images / f"{sample}.png"
@@ -97,16 +118,19 @@ class Store:
         return np.stack(images)
 
     def outcomes(self) -> dict[str, Outcome]:
-        """The outcomes in the journal, by sample (see `read`)."""
-        return read(self.path)
+        """The outcomes in the journals of the cell, by sample. One that has an image goes before one that has none."""
+        outcomes: dict[str, Outcome] = {}
+        for outcome in self._every():
+            if outcome.sample not in outcomes or (outcome.sha256 and not outcomes[outcome.sample].sha256):
+                outcomes[outcome.sample] = outcome
+        return outcomes
 
     def cost(self) -> dict[str, float]:
-        """What the maker had spent when the last batch was written; empty if no line says so."""
-        cost: dict[str, float] = {}
-        for line in lines_of(self.path):
-            with contextlib.suppress(ValueError, TypeError, AttributeError):  # `outcomes` warns of a damaged line
-                cost = {**read_line(line).get(COST, cost)}
-        return cost
+        """What the makers had spent when the last batches were written, over all journals; empty if no line says so."""
+        return summed([cost for path in journals(self.folder) if (cost := cost_in(path))])
+
+    def _every(self) -> list[Outcome]:
+        return [outcome for path in journals(self.folder) for outcome in read(path).values()]
 
     def sound(self, wanted: Mapping[str, str]) -> dict[str, Outcome]:
         """The outcomes of the journal that still hold, by sample.
@@ -114,12 +138,13 @@ class Store:
         wanted: the source of each sample, by its id. An outcome holds if its source is the wanted one, and its image
         file still has the pixels that were saved.
         """
-        candidates = [o for o in self.outcomes().values() if wanted.get(o.sample) == o.source]
+        candidates = [o for o in self._every() if wanted.get(o.sample) == o.source]
         if not candidates:
             return {}
         with ThreadPoolExecutor(READERS) as pool:
             held = list(track(pool.map(self._holds, candidates), f"check {len(candidates):,} images", len(candidates)))
-        return {outcome.sample: outcome for outcome, holds in zip(candidates, held, strict=True) if holds}
+        sound = [outcome for outcome, holds in zip(candidates, held, strict=True) if holds]
+        return {o.sample: o for o in sorted(sound, key=lambda o: bool(o.sha256))}
 
     def _decoded(self, sample: str) -> np.ndarray:
         return read_image(self.image_path(sample)).transpose(2, 0, 1)
@@ -193,6 +218,35 @@ def read(path: Path) -> dict[str, Outcome]:
         except (ValueError, TypeError, AttributeError):
             log.warning("%s: a line of %d bytes is damaged; its sample is made again", path, len(line))
     return outcomes
+
+
+def journals(folder: Path) -> list[Path]:
+    """The journals in the folder of a cell: one, or one for each process that has worked on it."""
+    return sorted(folder.glob("journal*.jsonl"))
+
+
+def cost_in(path: Path) -> dict[str, float]:
+    """The last account in a journal of what a maker has spent; empty if there is none."""
+    cost: dict[str, float] = {}
+    for line in lines_of(path):
+        with contextlib.suppress(ValueError, TypeError, AttributeError):  # `read` warns of a damaged line
+            cost = {**read_line(line).get(COST, cost)}
+    return cost
+
+
+def summed(costs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The account of several processes: what they spent together. A mean per prompt is weighed by their prompts.
+
+    Preparation is done once for all, and each process that finds it done states it.
+    """
+    total = {key: sum(cost.get(key, 0.0) for cost in costs) for key in dict.fromkeys(key for c in costs for key in c)}
+    if PREPARED in total:
+        total[PREPARED] = max(cost.get(PREPARED, 0.0) for cost in costs)
+    for key in [key for key in total if key.endswith(PER_PROMPT)]:
+        weights = [cost.get(TRAINED, 0.0) if key in cost else 0.0 for cost in costs]
+        means = [cost.get(key, 0.0) for cost in costs]
+        total[key] = float(np.average(means, weights=weights)) if sum(weights) else max(means)
+    return total
 
 
 def lines_of(path: Path) -> list[bytes]:

@@ -16,9 +16,9 @@ from t2ibench.data.given_images import GivenImages, lines_on_reading, made_image
 from t2ibench.data.split import Networks, Split
 from t2ibench.data.stores import each
 from t2ibench.networks.models import Models
+from t2ibench.runner.cell import FULL_COVERAGE
 from t2ibench.runner.journal import Outcome
 from t2ibench.runner.record import assemble, plugins_of
-from t2ibench.runner.run import FULL_COVERAGE
 from t2ibench.scoring.default_networks import settled, trained_for
 from t2ibench.scoring.evidence import Samples
 from t2ibench.scoring.reference_files import ReferenceFile

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from t2ibench.core.errors import UserError
+from t2ibench.runner import preflight, suite
 from t2ibench.runner import run as runner
-from t2ibench.runner import suite
 
 BROKEN = ("{name: painter, as: blind, colour_blind: true}]", "{name: image_folder, as: mine, root: missing}]")
 
 
-def lines(path: Path) -> list[runner.PreflightLine]:
+def lines(path: Path) -> list[preflight.PreflightLine]:
     options = runner.RunOptions(batch=8)
-    return list(runner.preflight(runner.planned(suite.load(str(path)), options), options))
+    return list(preflight.preflight(preflight.planned(suite.load(str(path)), options), options))
 
 
 def test_what_the_last_method_lacks_is_said_before_the_first_image(squares, monkeypatch, tmp_path):

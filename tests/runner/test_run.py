@@ -19,6 +19,7 @@ from t2ibench.core.images import read_image
 from t2ibench.core.seeds import derive_seed
 from t2ibench.runner import run as runner
 from t2ibench.runner import suite
+from t2ibench.runner.cell import maker_of, whole_cost
 from t2ibench.runner.generate import locked
 from t2ibench.runner.methods import Method
 from t2ibench.runner.plan import prepare
@@ -127,8 +128,8 @@ def test_what_a_method_spent_survives_a_stop_while_scoring_and_a_new_score(squar
     assert run(path)["painter"]["cost"].items() >= account.items()
     again = run(squares((", pair_hue]", ", {name: pair_hue, images: 1}]")), replace=True)["painter"]["cost"]
     assert again.items() >= account.items()
-    assert runner.whole_cost(account, {**account, "prompts_trained": 5})["prompts_trained"] == 5
-    assert runner.whole_cost({}, {}) == {}
+    assert whole_cost(account, {**account, "prompts_trained": 5})["prompts_trained"] == 5
+    assert whole_cost({}, {}) == {}
 
 
 def test_another_metric_reuses_the_images(squares, monkeypatch, tmp_path):
@@ -288,7 +289,7 @@ def test_a_run_killed_at_any_point_ends_in_the_same_records(squares, monkeypatch
 
 def test_everything_that_is_kept_lies_in_the_cache_of_the_run(squares, tmp_path):
     [plan] = prepare(suite.load(str(squares())), cache=tmp_path / "other")
-    maker = runner.maker_of(plan, plan.entries[-1], 0)
+    maker = maker_of(plan, plan.entries[-1], 0)
     assert (plan.models.cache, plan.data.cache) == (tmp_path / "other", tmp_path / "other")
     assert isinstance(maker, Method)
     assert maker.method.models.cache == tmp_path / "other"

@@ -61,6 +61,10 @@ def test_every_option_is_read_by_its_verb(name: str):
 # For every rule, a command in which the option does nothing, and the word of its line.
 USELESS: dict[tuple[str, str], str] = {
     ("run", "batch"): "run quick --dry-run --batch 2",
+    ("run", "jobs"): "run quick --dry-run --jobs 2",
+    ("run", "devices"): "run quick --dry-run --devices cpu,cpu",
+    ("run", "threads"): "run quick --dry-run --threads 2",
+    ("run", "batch_timeout"): "run quick --dry-run --batch-timeout 60",
     ("doctor", "out"): "doctor --out x",
     ("doctor", "work"): "doctor --work x",
     ("doctor", "device"): "doctor --device cpu",

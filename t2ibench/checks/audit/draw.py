@@ -18,10 +18,10 @@ from t2ibench.core.images import encode_png, pixel_hash
 from t2ibench.core.seeds import derive_seed, permutation, uniform
 from t2ibench.data.split import Vocabulary
 from t2ibench.report.gallery import cell_folder
+from t2ibench.runner.cell import evidence_of
 from t2ibench.runner.generate import samples_by_group
 from t2ibench.runner.journal import Store
 from t2ibench.runner.plan import Plan, prepare
-from t2ibench.runner.run import evidence_of
 from t2ibench.runner.suite import Suite
 from t2ibench.scoring.attribute_pairs.judge import literal_hits, pair_judge
 from t2ibench.scoring.evidence import Samples

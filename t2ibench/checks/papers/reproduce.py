@@ -21,7 +21,7 @@ from t2ibench.core.errors import MissingWeights, UserError
 from t2ibench.core.plugins import Entry
 from t2ibench.report.compare import LEVEL, Margins, MetricComparison, compare
 from t2ibench.runner import methods, plan
-from t2ibench.runner.run import CellResult, RunOptions, run_cell
+from t2ibench.runner.cell import CellResult, RunOptions, run_cell
 from t2ibench.runner.suite import Suite
 from t2ibench.scoring.default_networks import networks_of
 from t2ibench.stats.paired import holm

@@ -19,6 +19,7 @@ from t2ibench.report.site import contents
 from t2ibench.report.site.data import script
 from t2ibench.report.site.render import loose_page
 from t2ibench.report.site.write import LISTED, assets, put
+from t2ibench.runner.journal import journals
 
 EVERY = 5.0  # seconds between two looks at the records
 HOST = "127.0.0.1"
@@ -59,7 +60,7 @@ def source_of(run: Path, out: Path | None = None) -> Source:
     elif (run / LISTED).exists():
         return Source(run, run, None, run, None)
     records = run.parent if out is None else out.resolve()
-    if (records / "records" / run.name).is_dir() or next(run.glob("*/*/*/journal.jsonl"), None) is not None:
+    if (records / "records" / run.name).is_dir() or next(run.glob("*/*/*/journal*.jsonl"), None) is not None:
         return Source(run, run / "report", records, run.parent, run.name)
     if (run / "records").is_dir():
         pages = Path(tempfile.mkdtemp(prefix="t2ibench-view-"))  # the folder holds records, and no pages are put there
@@ -85,11 +86,10 @@ def progress(source: Source) -> list[dict[str, Any]]:
     known = {(*path.parts[-4:-1], path.stem) for path in records_in(source)}
     cells = []
     for suite in suites:
-        for path in sorted(suite.glob("*/*/*/journal.jsonl")):
-            track, method, seed = path.parts[-4], path.parts[-3], path.parts[-2].partition("-")[0]
+        for folder in sorted({path.parent for path in suite.glob("*/*/*/journal*.jsonl")}):
+            track, method, seed = folder.parts[-3], folder.parts[-2], folder.name.partition("-")[0]
             recorded = (suite.name, track, method, seed) in known
-            with path.open("rb") as file:
-                done = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+            done = sum(lines_in(path) for path in journals(folder))
             cells.append(
                 {
                     "suite": suite.name,
@@ -102,6 +102,12 @@ def progress(source: Source) -> list[dict[str, Any]]:
             )
     asked = {(c["suite"], c["track"]): c["done"] for c in cells if c["recorded"]}
     return [{**cell, "asked": asked.get((cell["suite"], cell["track"]), 0)} for cell in cells]
+
+
+def lines_in(path: Path) -> int:
+    """How many lines a file has."""
+    with path.open("rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
 
 
 class Keeper:

@@ -1,0 +1,246 @@
+"""One cell of a suite: a track, a method and a run seed. It is prepared, made, scored and recorded.
+
+From here to an equation there are two calls: `score.score` calls a metric, the metric computes.
+"""
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from t2ibench.core import environment, records
+from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.plugins import Entry
+from t2ibench.data.dataset import Dataset
+from t2ibench.runner.generate import BATCH, cost_of, generate, locked, samples_by_group
+from t2ibench.runner.journal import Store
+from t2ibench.runner.methods import broken, entry_of, guided, method_maker
+from t2ibench.runner.plan import Plan
+from t2ibench.runner.record import assemble, coverage, plugins_of, recorded
+from t2ibench.runner.suite import Suite
+from t2ibench.scoring.evidence import Evidence, Samples
+from t2ibench.scoring.score import score
+from t2ibench.tracks.contract import Maker, Sample
+
+FULL_COVERAGE = 0.99  # a record with a smaller share of ok samples is partial, and kept off the board
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How and where a suite is run. Nothing here is part of a record's identity.
+
+    out: the folder of records and boards.
+    work: the folder of images and journals.
+    batch: how many images are made at once. Another number may move a pixel by one grey level, and with it the last
+        digits of a value.
+    device: the device on which all networks run.
+    replace: write over records that were made with other settings.
+    again: names of methods or baselines of the suite whose cells are made anew, their images too.
+    cache: the folder of what is computed once and kept, such as features; None: the user's. With an empty one,
+        everything is computed again.
+    jobs: how many processes work at once. 1: this process alone. 0: as many as the processors and the number of images
+        make worth while.
+    devices: the devices of these processes, in turn; empty: `device` for all.
+    threads: of torch, in each process. Another number may change the last digits of a value.
+    batch_timeout: seconds after which a process that is still at one batch is ended. The batch is tried again, up to
+        three times, and recorded as failed then. Needs processes of their own, so `jobs` is not 1 then.
+    """
+
+    out: Path = Path("runs")
+    work: Path = Path("runs")
+    batch: int = BATCH
+    device: str = "cpu"
+    replace: bool = False
+    again: Sequence[str] = ()
+    cache: Path | None = None
+    jobs: int = 1
+    devices: Sequence[str] = ()
+    threads: int = 1
+    batch_timeout: float | None = None
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """The record of a cell.
+
+    record: its content.
+    path: its file.
+    fresh: whether this run made it; False where it was recorded before.
+    seconds: how long this run spent on the cell.
+    """
+
+    record: Mapping[str, Any]
+    path: Path
+    fresh: bool
+    seconds: float
+
+    @property
+    def failed(self) -> bool:
+        """Whether the cell has no image that can be scored."""
+        return self.record["counts"]["ok"] == 0
+
+
+def maker_of(plan: Plan, entry: Entry, seed: int) -> Maker:
+    """The method or baseline that makes the images of an entry."""
+    if entry.kind == "method":
+        return _method(plan, entry, plan.data)
+    of = str(entry.settings.get("of", "real"))
+    maker = None if of == "real" else _method(plan, entry_of(plan.suite, of))
+    assert plan.of_track.baseline is not None  # the track has this baseline
+    return plan.of_track.baseline(entry.name, maker, plan.asked, seed)
+
+
+def _method(plan: Plan, entry: Entry, data: Dataset | None = None) -> Maker:
+    """A method that is ready; one that cannot be prepared fails in every sample, so that the other methods run."""
+    entry = guided(entry, plan.data.networks, plan.suite.name)
+    try:
+        return method_maker(entry, plan.track, plan.suite.name, plan.device, data, plan.data.cache)
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        return broken(entry, plan.suite.name, error)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell before its images are made.
+
+    maker: the method or baseline that makes its images.
+    identity_of: everything that decides its numbers.
+    code: the revision and the source of its plug-ins.
+    path: the file of its record.
+    folder: the folder of its images and journal.
+    earlier: its record, if it holds already.
+    """
+
+    plan: Plan
+    entry: Entry
+    seed: int
+    maker: Maker
+    identity_of: Mapping[str, Any]
+    code: Mapping[str, Mapping[str, Any]]
+    path: Path
+    folder: Path
+    earlier: Mapping[str, Any] | None
+
+    @cached_property
+    def samples(self) -> Sequence[Sample]:
+        return self.plan.of_track.samples(self.plan.prompts, self.seed)
+
+    @cached_property
+    def sources(self) -> dict[str, str]:
+        """What each sample is made from, by its id (`Outcome.source`)."""
+        return {sample.id: self.maker.source(sample) for sample in self.samples}
+
+
+def cell_of(plan: Plan, entry: Entry, seed: int, options: RunOptions) -> Cell:
+    """Prepare the maker of a cell and look whether the cell is recorded. Raises UserError as `recorded` does."""
+    maker = maker_of(plan, entry, seed)
+    identity_of = {
+        "track": plan.track,
+        "maker": maker.identity,
+        "seed": seed,
+        "dataset": plan.data.facts,
+        "prompts": plan.prompt_facts["digest"],
+        "metrics": [metric.identity for metric in plan.metrics],
+    }
+    path = records.path_of(options.out, plan.suite.name, plan.track, entry.id, seed)
+    method = method_of(plan.suite, entry)
+    code = plugins_of(method, plan.suite.dataset.name, [metric.name for metric in plan.metrics])
+    folder = records.images_of(options.work, plan.suite.name, plan.track, entry.id, seed, maker.identity, code)
+    again = entry.id in options.again
+    earlier = None if again else recorded(path, identity_of, code, options.replace)
+    return Cell(plan, entry, seed, maker, identity_of, code, path, folder, earlier)
+
+
+def run_cell(plan: Plan, entry: Entry, seed: int, options: RunOptions, columns: Collection[str] = ()) -> CellResult:
+    """Make, score and record one cell, or read its record where there is one already.
+
+    columns: ids of values that the cell's metrics must make. Raises UserError where one is not made.
+    """
+    started = time.perf_counter()
+    cell = cell_of(plan, entry, seed, options)
+    if cell.earlier is not None:
+        return CellResult(cell.earlier, cell.path, False, time.perf_counter() - started)
+    environment.reset_peak_memory(options.device)
+    with locked(cell.folder):
+        if entry.id in options.again:
+            Store(cell.folder).clear()
+        record = finish(cell, options, columns)
+    return CellResult(record, cell.path, True, time.perf_counter() - started)
+
+
+def finish(cell: Cell, options: RunOptions, columns: Collection[str] = ()) -> dict[str, Any]:
+    """Make what is missing of a cell, score it and write its record. Whoever calls it holds the lock of the cell.
+
+    columns: as in `run_cell`.
+    """
+    plan, entry = cell.plan, cell.entry
+    store = Store(cell.folder)
+    outcomes = generate(cell.maker, cell.samples, store, entry.id, options.batch)
+    store.merge(outcomes)
+    partial = coverage(outcomes) < FULL_COVERAGE
+    scores = score(evidence_of(plan, samples_by_group(cell.samples, outcomes, store)), plan.metrics, partial=partial)
+    if not partial:
+        check_columns(plan.suite, columns, scores.values)
+    record = assemble(
+        cell={"suite": plan.suite.name, "track": plan.track, "method": entry.id, "kind": entry.kind, "seed": cell.seed},
+        identity_of=cell.identity_of,
+        code=cell.code,
+        maker=cell.maker,
+        judges=plan.models.used,
+        facts={"dataset": plan.data.facts, "prompts": plan.prompt_facts},
+        columns=plan.suite.columns,
+        outcomes=outcomes,
+        cost=whole_cost(store.cost(), cost_of(cell.maker)),
+        scores=scores,
+        partial=partial,
+        device=options.device,
+    )
+    records.write(record, cell.path, replace=options.replace or entry.id in options.again)
+    return record
+
+
+def method_of(suite: Suite, entry: Entry) -> str | None:
+    """The plug-in that makes the images of an entry; None for a baseline of real images."""
+    if entry.kind == "method":
+        return entry.name
+    of = str(entry.settings.get("of", "real"))
+    return None if of == "real" else entry_of(suite, of).name
+
+
+def whole_cost(journal: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
+    """What a cell cost, over all the processes that worked on it: the account that covers more prompts.
+
+    journal: the account when the last batch was written, maybe by a process that was killed. now: that of this process,
+    which is empty or smaller where there was little left to do.
+    """
+    trained = "prompts_trained"
+    return dict(journal if not now or journal.get(trained, 0) > now.get(trained, 0) else now)
+
+
+def check_columns(suite: Suite, columns: Collection[str], values: Mapping[str, Any]) -> None:
+    """Raises UserError for a column of the suite's board that none of its metrics makes."""
+    for column in sorted(columns):
+        if column not in values:
+            raise UserError(
+                f"{suite.name}: columns: {column!r} is made by none of the suite's "
+                f"metrics{did_you_mean(column, values)}"
+            )
+
+
+def evidence_of(plan: Plan, samples: Mapping[str, Samples]) -> Evidence:
+    """What the metrics of a suite are given to score the samples of a cell."""
+    return Evidence(
+        train=plan.data.train,
+        reference=plan.data.reference,
+        prompts=plan.prompts,
+        samples=samples,
+        models=plan.models,
+        judge=plan.data.networks.judge,
+        render=plan.data.render,
+        regions=plan.data.regions,
+        targets=plan.of_track.targets(plan.asked),
+    )

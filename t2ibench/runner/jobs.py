@@ -1,0 +1,218 @@
+"""A suite by several processes. This one hands out blocks and cells; what it does not hand out it does not know.
+
+A free process goes on with its cell; else it takes the next cell that nobody has opened, since a method that is loaded
+once in each process is loaded often enough; and where every cell is open, it helps the one with the most blocks left.
+Who makes the last block of a cell scores it.
+"""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+
+from t2ibench.core import records
+from t2ibench.core.errors import UserError
+from t2ibench.core.progress import counter
+from t2ibench.runner.cell import CellResult, RunOptions, check_columns
+from t2ibench.runner.generate import locked
+from t2ibench.runner.plan import Plan
+from t2ibench.runner.preflight import check
+from t2ibench.runner.worker import CellKey, Failure, Make, Open, Opened, Score, Setup, Task
+from t2ibench.runner.workers import Ended, Hand, Workers
+
+TRIES = 3  # how often a task is given to a process before it counts as failed
+FEW = 200  # images to make, for which a process more pays
+MOST = 16  # processes, where nobody says how many
+POLL = 0.5  # seconds between two looks at the clock, where there is a limit
+
+
+@dataclass
+class State:
+    """How far a cell is.
+
+    blocks: sizes of the blocks that nobody makes yet, by number. at: how many processes are at one of its tasks.
+    """
+
+    key: CellKey
+    stage: str = "new"  # then "opening", "making", "scoring" and "done"
+    blocks: dict[int, int] = field(default_factory=dict)
+    at: int = 0
+
+
+class Board:
+    """Which task comes next for whom."""
+
+    def __init__(self, cells: Sequence[CellKey]) -> None:
+        self.cells = {key: State(key) for key in cells}
+        self.tries: Counter[Task] = Counter()
+        self.reasons: dict[Task, str] = {}
+        self.again: list[Task] = []  # tasks of processes that ended
+
+    def next(self, last: CellKey | None) -> Task | None:
+        """The next task of a process whose last cell was `last`, or None if there is nothing to do at the moment."""
+        if self.again:
+            return self._taken(self.again.pop(0))
+        for state in self.cells.values():
+            if state.stage == "making" and not state.blocks and not state.at:
+                state.stage = "scoring"
+                return self._taken(Score(state.key))
+        making = [state for state in self.cells.values() if state.blocks]
+        own = [state for state in making if state.key == last]
+        new = [state for state in self.cells.values() if state.stage == "new"]
+        if new and not own:
+            new[0].stage = "opening"
+            return self._taken(Open(new[0].key))
+        if not making:
+            return None
+        state = own[0] if own else max(making, key=lambda state: sum(state.blocks.values()))
+        number = next(iter(state.blocks))
+        state.blocks.pop(number)
+        return self._taken(Make(state.key, number))
+
+    def _taken(self, task: Task) -> Task:
+        self.cells[task.cell].at += 1
+        return task
+
+    def returned(self, task: Task) -> State:
+        """A task is done."""
+        state = self.cells[task.cell]
+        state.at -= 1
+        return state
+
+    def lost(self, task: Task, reason: str) -> bool:
+        """A process ended at a task. Returns whether it is tried again; a block is put down as failed after three.
+
+        reason: why the block failed.
+        """
+        self.returned(task)
+        self.tries[task] += 1
+        if self.tries[task] < TRIES:
+            self.again.append(task)
+        elif isinstance(task, Make) and not task.failed:
+            self.again.append(replace(task, failed=reason))
+        else:
+            return False
+        return True
+
+    @property
+    def finished(self) -> bool:
+        return all(state.stage == "done" for state in self.cells.values())
+
+
+def run(plans: Sequence[Plan], options: RunOptions) -> Iterator[CellResult]:
+    """Run every cell of a suite with `number` processes, and yield each result as soon as it is there.
+
+    Raises UserError as `t2ibench.runner.run.run` does. All processes end with it, whatever happens.
+    """
+    devices = options.devices or (options.device,)
+    setups = [
+        Setup(plans[0].suite, replace(options, device=devices[k % len(devices)]), f"{k}")
+        for k in range(number(plans, options))
+    ]
+    with ExitStack() as stack:
+        workers = Workers(setups)
+        stack.callback(workers.close)
+        check(plans, options)  # while they load what they need
+        yield from _work(plans, options, workers, stack)
+
+
+def _work(plans: Sequence[Plan], options: RunOptions, workers: Workers, stack: ExitStack) -> Iterator[CellResult]:
+    suite = plans[0].suite
+    board = Board([(plan.track, entry.id, seed) for plan in plans for seed in suite.seeds for entry in plan.entries])
+    missing, values = set(suite.columns), False
+    locks: dict[CellKey, ExitStack] = {}
+    last: dict[Hand, CellKey] = {}
+    advance = stack.enter_context(counter(f"{suite.name}, {len(workers.hands)} processes", total=_images(plans)))
+    while not board.finished:
+        for hand in [hand for hand in workers.hands if hand.ready and hand.task is None]:
+            if task := board.next(last.get(hand)):
+                last[hand] = task.cell
+                hand.give(task)
+        for hand, answer in workers.answers(POLL if options.batch_timeout else None):
+            if isinstance(answer, Failure):
+                raise UserError(answer.said) if answer.by_user else RuntimeError(answer.said)
+            if isinstance(answer, Ended):
+                _ended(board, workers, hand, answer.how)
+                continue
+            if not hand.ready:
+                hand.ready = True
+                continue
+            assert hand.task is not None
+            task, hand.task = hand.task, None
+            state = board.returned(task)
+            done: CellResult | None = None
+            if isinstance(task, Make):
+                advance(answer)
+            elif isinstance(task, Score):
+                done = answer
+                locks.pop(task.cell).close()
+            else:
+                assert isinstance(answer, Opened)
+                advance(answer.images - sum(answer.blocks.values()))
+                done = answer.recorded
+                if done is None:
+                    locks[task.cell] = stack.enter_context(ExitStack())
+                    locks[task.cell].enter_context(locked(answer.folder))
+                    state.stage, state.blocks = "making", dict(answer.blocks)
+            if done is not None:
+                state.stage = "done"
+                missing -= set(done.record["values"])
+                values |= not done.record["partial"]
+                yield done
+        _stop_late(board, workers, options.batch_timeout)
+    if values:
+        check_columns(suite, missing, {})
+
+
+def _ended(board: Board, workers: Workers, hand: Hand, how: str) -> None:
+    """A process is gone: its task goes to another one, and another process takes its place."""
+    if not hand.ready:
+        raise UserError(f"a process for --jobs ended before it could work ({how}): use --jobs 1")
+    task = hand.task
+    if task is not None:
+        times = "three times" if TRIES == 3 else f"{TRIES} times"
+        reason = board.reasons.pop(task, f"the process that made it ended {times} ({how})")
+        if not board.lost(task, reason):
+            what = " ".join(map(str, task.cell))
+            raise UserError(f"{what}: the process that prepared or scored it ended {times} ({how}): use --jobs 1")
+    workers.replace(hand)
+
+
+def _stop_late(board: Board, workers: Workers, limit: float | None) -> None:
+    """End the processes that are at one block for longer than `limit` seconds."""
+    for hand in workers.hands:
+        if limit and isinstance(hand.task, Make) and time.monotonic() - hand.since > limit:
+            board.reasons[hand.task] = f"no image within {limit:g} s (--batch-timeout)"
+            hand.process.kill()
+
+
+def number(plans: Sequence[Plan], options: RunOptions) -> int:
+    """How many processes work: `options.jobs`, or else a process a device, or a processor, if the work is worth it.
+
+    It is not where few images are to be made, or where a record says that the suite has been run before.
+    """
+    if options.jobs or options.devices:
+        return options.jobs or len(options.devices)
+    if options.device != "cpu" or _recorded_before(plans, options):
+        return 1
+    return max(1, min(_processors(), _images(plans) // FEW, MOST))
+
+
+def _images(plans: Sequence[Plan]) -> int:
+    """How many images all cells of a suite have."""
+    return sum(prompt.images * len(plan.entries) * len(plan.suite.seeds) for plan in plans for prompt in plan.prompts)
+
+
+def _recorded_before(plans: Sequence[Plan], options: RunOptions) -> bool:
+    cells = ((plan, entry, seed) for plan in plans for entry in plan.entries for seed in plan.suite.seeds)
+    return any(records.path_of(options.out, p.suite.name, p.track, e.id, s).exists() for p, e, s in cells)
+
+
+def _processors() -> int:
+    """The processors that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # only Linux has it
+        return os.cpu_count() or 1

@@ -1,0 +1,184 @@
+"""One of several processes that work on a suite: it makes blocks of cells and scores cells, as it is told.
+
+`main` is the process. Pickled messages come in on the standard input and go out on the
+standard output: a `Setup` first, then one answer to each task. It ends when the standard input ends, also when whoever
+started it was killed.
+"""
+
+import logging
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import torch
+
+from t2ibench.core import environment
+from t2ibench.core.errors import UserError
+from t2ibench.core.plugins import Entry
+from t2ibench.runner.cell import Cell, CellResult, RunOptions, cell_of, finish
+from t2ibench.runner.generate import blocks_of, cost_of, failed, make_batch
+from t2ibench.runner.journal import Store
+from t2ibench.runner.plan import Plan
+from t2ibench.runner.preflight import planned
+from t2ibench.runner.suite import Suite
+
+CellKey = tuple[str, str, int]  # track, id of the method or baseline, run seed
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a worker is told first.
+
+    options: as for the whole run, with this worker's device.
+    writer: the name of its journals.
+    """
+
+    suite: Suite
+    options: RunOptions
+    writer: str
+
+
+@dataclass(frozen=True)
+class Open:
+    """Prepare a cell, and say whether it is recorded and which of its blocks are missing."""
+
+    cell: CellKey
+
+
+@dataclass(frozen=True)
+class Make:
+    """Make one block; with a reason: write down that it failed, and why."""
+
+    cell: CellKey
+    block: int
+    failed: str = ""
+
+
+@dataclass(frozen=True)
+class Score:
+    """Score a cell whose blocks are all made, and write its record."""
+
+    cell: CellKey
+
+
+Task = Open | Make | Score
+
+
+@dataclass(frozen=True)
+class Opened:
+    """recorded: the result where the cell is recorded already. folder: of its images. blocks: the sizes of the missing
+    blocks, by number. images: how many images the cell has."""
+
+    recorded: CellResult | None
+    folder: Any
+    blocks: dict[int, int]
+    images: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A task that raised an exception. said: the line of a UserError, or a traceback. by_user: which of them."""
+
+    said: str
+    by_user: bool
+
+
+class Worker:
+    """Does tasks. Of methods it holds the one of its last task."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup, self.options = setup, setup.options
+        self.plans = {plan.track: plan for plan in planned(setup.suite, setup.options)}
+        self._cell: tuple[CellKey, Cell] | None = None
+
+    def do(self, task: Task) -> Any:
+        if isinstance(task, Open):
+            return self._open(task)
+        return self._make(task) if isinstance(task, Make) else self._score(task)
+
+    def _open(self, task: Open) -> Opened:
+        cell = self._prepared(task.cell)
+        if cell.earlier is not None:
+            return Opened(CellResult(cell.earlier, cell.path, False, 0.0), cell.folder, {}, len(cell.samples))
+        store = Store(cell.folder)
+        if cell.entry.id in self.options.again:
+            store.clear()
+        held = store.sound(cell.sources)
+        blocks = enumerate(blocks_of(cell.samples, self.options.batch))
+        missing = {k: len(block) for k, block in blocks if any(sample.id not in held for sample in block)}
+        return Opened(None, cell.folder, missing, len(cell.samples))
+
+    def _make(self, task: Make) -> int:
+        cell = self._prepared(task.cell)
+        block = blocks_of(cell.samples, self.options.batch)[task.block]
+        store = Store(cell.folder, self.setup.writer)
+        if task.failed:
+            store.append([failed(sample, cell.sources, 0.0, task.failed) for sample in block])
+        else:
+            store.append(make_batch(cell.maker, block, store, cell.sources), cost_of(cell.maker))
+        return len(block)
+
+    def _score(self, task: Score) -> CellResult:
+        cell, started = self._prepared(task.cell), time.perf_counter()
+        return CellResult(finish(cell, self.options), cell.path, True, time.perf_counter() - started)
+
+    def _prepared(self, key: CellKey) -> Cell:
+        if self._cell is None or self._cell[0] != key:
+            self._cell = None  # the networks of the last method go before those of the next come
+            environment.reset_peak_memory(self.options.device)
+            track, id, seed = key
+            plan = self.plans[track]
+            self._cell = key, cell_of(plan, _entry(plan, id), seed, self.options)
+        return self._cell[1]
+
+
+def _entry(plan: Plan, id: str) -> Entry:
+    return next(entry for entry in plan.entries if entry.id == id)
+
+
+def main() -> None:
+    """Answer tasks until the standard input ends."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a method prints is not an answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that hands out the work
+    tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(sys.stdin.buffer, tasks), daemon=True).start()
+    setup: Setup = tasks.get()
+    torch.set_num_threads(setup.options.threads)
+    logging.disable(logging.WARNING)  # said once, by the process that hands out the work
+    worker = _try(lambda: Worker(setup))
+    logging.disable(logging.NOTSET)
+    _send(answers, worker if isinstance(worker, Failure) else None)
+    while True:
+        task = tasks.get()
+        _send(answers, _try(lambda task=task: worker.do(task)))  # type: ignore[misc]
+
+
+def _try(work: Any) -> Any:
+    try:
+        return work()
+    except UserError as error:
+        return Failure(str(error), True)
+    except Exception:
+        return Failure(traceback.format_exc(), False)
+
+
+def _receive(file: BinaryIO, tasks: "queue.SimpleQueue[Any]") -> None:
+    """Put what comes in into a queue. Ends the process at once when nothing more can come."""
+    try:
+        while True:
+            tasks.put(pickle.load(file))
+    except Exception:
+        os._exit(0)
+
+
+def _send(file: BinaryIO, answer: Any) -> None:
+    pickle.dump(answer, file)
+    file.flush()

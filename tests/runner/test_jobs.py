@@ -1,0 +1,196 @@
+"""A suite by several processes: the same records as by one, whatever becomes of the processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from t2ibench.core import records
+from t2ibench.core.errors import UserError
+from t2ibench.runner import jobs, suite, workers
+from t2ibench.runner import run as runner
+from t2ibench.runner.journal import Outcome, Store, journals, summed
+from t2ibench.runner.plan import prepare
+from t2ibench.runner.worker import Make, Open, Score
+
+TWO = ("[painter, {name: painter, as: blind, colour_blind: true}]", "[painter, {name: painter, as: slow, delay: 0.05}]")
+
+
+def run(path: Path, folder: str, batch: int = 8, **options) -> list[dict]:
+    """The comparable parts of the records, in the order in which the cells ended."""
+    wanted = runner.RunOptions(Path(folder), Path(folder), batch, **options)
+    return [records.comparable(cell.record) for cell in runner.run(suite.load(str(path)), wanted)]
+
+
+def by_method(found: list[dict]) -> dict[str, dict]:
+    return {record["method"]: record for record in found}
+
+
+def test_three_processes_make_the_records_of_one(squares, monkeypatch, tmp_path):
+    path = squares(TWO)
+    made = {}
+    for folder, number in (("one", 1), ("three", 3)):
+        monkeypatch.setenv("PAINTER_LOG", str(tmp_path / f"{folder}.log"))
+        made[folder] = by_method(run(path, folder, jobs=number))
+    assert made["three"] == made["one"]
+    asked = [Counter((tmp_path / f"{folder}.log").read_text().split()) for folder in ("one", "three")]
+    assert asked[0] == asked[1]  # no sample is made twice
+    assert sum(asked[0].values()) == 3 * 32
+    assert {path.name for path in Path("three").rglob("journal*")} == {"journal.jsonl"}  # merged
+    again = list(runner.run(suite.load(str(path)), runner.RunOptions(Path("three"), Path("three"), 8, jobs=2)))
+    assert not any(cell.fresh for cell in again)
+
+
+def test_a_process_that_is_killed_is_replaced_and_nothing_is_made_that_was_there(squares, monkeypatch, tmp_path):
+    path = squares((TWO[0], "[{name: painter, delay: 0.2}]"))
+    whole = by_method(run(path, "one"))
+    monkeypatch.setenv("PAINTER_LOG", str(log := tmp_path / "log"))
+    killed: list[int] = []
+
+    def kill(self, timeout, answers=workers.Workers.answers):
+        if len(killed) < 2 and log.exists() and len(log.read_text().split()) > 8 * len(killed):
+            busy = [hand for hand in self.hands if isinstance(hand.task, Make)]
+            if busy:
+                killed.append(busy[0].process.pid)
+                os.kill(busy[0].process.pid, signal.SIGKILL)
+        yield from answers(self, timeout)
+
+    monkeypatch.setattr(workers.Workers, "answers", kill)
+    assert by_method(run(path, "two", jobs=2)) == whole
+    assert len(killed) == 2
+    assert sum(Counter(log.read_text().split()).values()) <= 64 + 2 * 8  # a kill costs the batch in flight
+
+
+def test_a_batch_that_takes_too_long_is_put_down_as_failed_and_the_rest_is_made(squares):
+    path = squares((TWO[0], "[painter, {name: painter, as: stuck, delay: 60}]"), ("captions: 20", "captions: 6"))
+    found = by_method(run(path, "late", 64, batch_timeout=0.5))
+    assert found["painter"]["counts"]["ok"] == found["painter"]["counts"]["requested"]
+    assert found["stuck"]["counts"]["failed"] == found["stuck"]["counts"]["requested"]
+    assert found["stuck"]["failures"][0]["message"] == "no image within 0.5 s (--batch-timeout)"
+
+
+def test_a_mistake_of_the_user_is_one_line_and_leaves_no_process(squares):
+    path = squares(("{name: painter, as: blind, colour_blind: true}", "{name: image_folder, as: mine, root: missing}"))
+    with pytest.raises(UserError, match="missing does not exist"):
+        run(path, "bad", jobs=2)
+    assert not children()
+
+
+def test_processes_end_when_the_one_that_started_them_is_killed(squares, tmp_path):
+    path = squares((TWO[0], "[{name: painter, delay: 30}]"))
+    log = tmp_path / "log"
+    command = [sys.executable, "-m", "t2ibench", "run", str(path), "--out", "k", "--work", "k", "--jobs", "2"]
+    process = subprocess.Popen(command, env={**os.environ, "PAINTER_LOG": str(log)}, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: len(children(process.pid)) == 2 and next(Path("k").rglob("images"), None) is not None)
+        started = children(process.pid)
+    finally:
+        process.kill()
+        process.wait()
+    wait_until(lambda: not any(alive(pid) for pid in started))
+
+
+@pytest.mark.parametrize("devices", [(), ("cpu", "cpu")])
+def test_the_number_of_processes_follows_the_work(squares, monkeypatch, devices):
+    plans = prepare(suite.load(str(squares())))  # 5 cells of 32 images
+    monkeypatch.setattr(jobs, "_processors", lambda: 6)
+    for few, expected in ((200, 1), (50, 3), (2, 6)):
+        monkeypatch.setattr(jobs, "FEW", few)
+        options = runner.RunOptions(jobs=0, devices=devices)
+        assert jobs.number(plans, options) == (len(devices) or expected)
+    assert jobs.number(plans, runner.RunOptions(jobs=5, devices=devices)) == 5
+    assert jobs.number(plans, runner.RunOptions(jobs=0, device="cuda")) == 1
+
+
+def cells(number: int = 2) -> list[tuple[str, str, int]]:
+    return [("text_to_image", f"method-{k}", 0) for k in range(number)]
+
+
+def test_a_free_process_keeps_its_cell_then_opens_one_then_helps():
+    first, second = cells()
+    board = jobs.Board([first, second])
+    assert board.next(None) == Open(first)
+    assert board.next(None) == Open(second)
+    assert board.next(None) is None
+    for cell, blocks in ((first, {0: 8}), (second, {0: 8, 1: 8, 2: 4})):
+        state = board.returned(Open(cell))
+        state.stage, state.blocks = "making", blocks
+    assert board.next(first) == Make(first, 0)
+    assert board.next(first) == Make(second, 0)  # helps
+    assert board.next(second) == Make(second, 1)
+    board.returned(Make(first, 0))
+    assert board.next(second) == Score(first)  # whoever is free
+    assert not board.finished
+
+
+def test_a_task_is_tried_three_times():
+    [cell] = cells(1)
+    board = jobs.Board([cell])
+    task = board.next(None)
+    for tried in range(3):
+        assert task == Open(cell)
+        assert board.lost(task, "signal 9") is (tried < 2)
+        task = board.next(None)
+    assert task is None
+    board = jobs.Board([cell])
+    board.next(None)
+    state = board.returned(Open(cell))
+    state.stage, state.blocks = "making", {0: 8}
+    for _ in range(3):
+        assert board.next(cell) == Make(cell, 0)
+        assert board.lost(Make(cell, 0), "signal 9")
+    assert board.next(cell) == Make(cell, 0, "signal 9")
+
+
+def test_journals_of_several_processes_are_one(tmp_path, caplog):
+    made = Outcome("a", "p", "captions", "text", 0, "text", "ok", "", 1.0)
+    image = np.zeros((3, 4, 4), np.uint8)
+    one, two = Store(tmp_path, "1"), Store(tmp_path, "2")
+    whole = [Outcome(**{**made.__dict__, "sample": name, "sha256": one.save(name, image)}) for name in "ab"]
+    failed = Outcome(**{**made.__dict__, "sample": "b", "status": "failed", "message": "lost"})
+    one.append([whole[0], failed], {"prompts_trained": 1, "training_seconds_per_prompt": 3.0, "training_seconds": 3.0})
+    two.append([whole[1]], {"prompts_trained": 2, "training_seconds_per_prompt": 6.0, "training_seconds": 12.0})
+    store = Store(tmp_path)
+    assert store.outcomes() == store.sound({"a": "text", "b": "text"}) == {"a": whole[0], "b": whole[1]}
+    cost = {"prompts_trained": 3, "training_seconds_per_prompt": 5.0, "training_seconds": 15.0}
+    assert store.cost() == cost
+    store.merge(whole)
+    assert [path.name for path in journals(tmp_path)] == ["journal.jsonl"]
+    assert Store(tmp_path).outcomes() == {"a": whole[0], "b": whole[1]}
+    assert Store(tmp_path).cost() == cost
+    store.merge([])  # nothing is left to merge
+    assert Store(tmp_path).outcomes() == {"a": whole[0], "b": whole[1]}
+
+
+def test_costs_are_summed_and_means_weighed():
+    assert summed([]) == {}
+    assert summed([{"preparation_seconds": 4.0}, {"preparation_seconds": 5.0}]) == {"preparation_seconds": 5.0}
+    assert summed([{"training_seconds_per_prompt": 2.0}]) == {"training_seconds_per_prompt": 2.0}
+
+
+def children(parent: int | None = None) -> list[int]:
+    answer = subprocess.run(
+        ["ps", "-o", "pid=,args=", "--ppid", str(parent or os.getpid())], capture_output=True, text=True
+    )
+    return [int(line.split()[0]) for line in answer.stdout.splitlines() if workers.MODULE in line]
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def wait_until(holds, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
