@@ -107,8 +107,10 @@ ADAPTS = "--target adapts a generator, which takes neither texts to draw nor --n
 DRY = "--dry-run makes no image: leave it out"
 EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
     "run": {
-        **always("suite out work device replace again dry_run json"),
-        **{name: without("dry_run", DRY) for name in ("batch", "jobs", "devices", "threads", "batch_timeout")},
+        **always("suite out work device replace dry_run"),
+        **{name: without("dry_run", DRY) for name in ("batch", "jobs", "devices", "threads", "batch_timeout", "shard")},
+        "again": without("shard", "every part would forget what the others have made: use another --work"),
+        "json": without("shard", "a part makes images and no numbers: leave it out"),
     },
     "table": {
         **always("folder suite track columns json"),

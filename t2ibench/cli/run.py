@@ -57,6 +57,10 @@ def run(
         float | None,
         typer.Option(help="End a process that is at one batch for so many seconds; after three tries the batch fails."),
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(help="Make part I of N, and score nothing; the same command without it scores.", metavar="I/N"),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything that can be checked before the first image, and stop.")
     ] = False,
@@ -84,6 +88,7 @@ def run(
         devices=[device_of(name) for name in names_of(devices, "--devices")] if devices is not None else (),
         threads=threads,
         batch_timeout=batch_timeout,
+        shard=None if shard is None else shard_of(shard),
     )
     wanted, started = load(suite), time.perf_counter()
     if dry_run:
@@ -94,6 +99,11 @@ def run(
         cells.append(cell)
         drawn.draw(cell.record, work, out)
         say(progress_line(cell))
+    if shard is not None:
+        print(
+            f"part {shard} of {wanted.name} is made; once every part is, the same command without --shard scores them"
+        )
+        return
     # A record that was made earlier may hold columns that the suite has changed since.
     rows = [{**cell.record, "columns": list(wanted.columns)} for cell in cells]
     audits = audits_of(out)
@@ -114,6 +124,14 @@ def run(
     )
     print(how_to_open(write_pages(rows, audits, [work], [out], folder / PAGES)))
     _end(cells)
+
+
+def shard_of(text: str) -> tuple[int, int]:
+    """The numbers of "2/8", a part and how many there are. Raises UserError for anything else."""
+    part, slash, count = text.partition("/")
+    if not (slash and part.isdecimal() and count.isdecimal() and int(part) < int(count)):
+        raise UserError(f"--shard {text!r}: expected a part and their number, 0/8 to 7/8 for eight parts")
+    return int(part), int(count)
 
 
 def show_preflight(suite: Suite, options: RunOptions, json: bool) -> int:

@@ -45,7 +45,9 @@ class RunOptions:
     devices: the devices of these processes, in turn; empty: `device` for all.
     threads: of torch, in each process. Another number may change the last digits of a value.
     batch_timeout: seconds after which a process that is still at one batch is ended. The batch is tried again, up to
-        three times, and recorded as failed then. Needs processes of their own, so `jobs` is not 1 then.
+        three times, and recorded as failed then. It needs a process of its own, also where `jobs` is 1.
+    shard: i and N: only every N-th block is made, beginning with the i-th, and nothing is scored. The parts of other
+        machines are made beside this one, without a word between them. The same run without it scores them together.
     """
 
     out: Path = Path("runs")
@@ -59,6 +61,7 @@ class RunOptions:
     devices: Sequence[str] = ()
     threads: int = 1
     batch_timeout: float | None = None
+    shard: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

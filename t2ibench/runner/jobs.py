@@ -19,7 +19,8 @@ from t2ibench.runner.cell import CellResult, RunOptions, check_columns
 from t2ibench.runner.generate import locked
 from t2ibench.runner.plan import Plan
 from t2ibench.runner.preflight import check
-from t2ibench.runner.worker import CellKey, Failure, Make, Open, Opened, Score, Setup, Task
+from t2ibench.runner.shards import CellKey, cells_of
+from t2ibench.runner.worker import Failure, Make, Open, Opened, Score, Setup, Task
 from t2ibench.runner.workers import Ended, Hand, Workers
 
 TRIES = 3  # how often a task is given to a process before it counts as failed
@@ -44,7 +45,8 @@ class State:
 class Board:
     """Which task comes next for whom."""
 
-    def __init__(self, cells: Sequence[CellKey]) -> None:
+    def __init__(self, cells: Sequence[CellKey], scores: bool = True) -> None:
+        self.scores = scores  # or else a cell is done when its blocks are
         self.cells = {key: State(key) for key in cells}
         self.tries: Counter[Task] = Counter()
         self.reasons: dict[Task, str] = {}
@@ -55,7 +57,7 @@ class Board:
         if self.again:
             return self._taken(self.again.pop(0))
         for state in self.cells.values():
-            if state.stage == "making" and not state.blocks and not state.at:
+            if self.scores and state.stage == "making" and not state.blocks and not state.at:
                 state.stage = "scoring"
                 return self._taken(Score(state.key))
         making = [state for state in self.cells.values() if state.blocks]
@@ -79,6 +81,8 @@ class Board:
         """A task is done."""
         state = self.cells[task.cell]
         state.at -= 1
+        if not self.scores and state.stage == "making" and not state.blocks and not state.at:
+            state.stage = "done"
         return state
 
     def lost(self, task: Task, reason: str) -> bool:
@@ -120,7 +124,7 @@ def run(plans: Sequence[Plan], options: RunOptions) -> Iterator[CellResult]:
 
 def _work(plans: Sequence[Plan], options: RunOptions, workers: Workers, stack: ExitStack) -> Iterator[CellResult]:
     suite = plans[0].suite
-    board = Board([(plan.track, entry.id, seed) for plan in plans for seed in suite.seeds for entry in plan.entries])
+    board = Board(cells_of(plans), options.shard is None)
     missing, values = set(suite.columns), False
     locks: dict[CellKey, ExitStack] = {}
     last: dict[Hand, CellKey] = {}
@@ -152,17 +156,20 @@ def _work(plans: Sequence[Plan], options: RunOptions, workers: Workers, stack: E
                 assert isinstance(answer, Opened)
                 advance(answer.images - sum(answer.blocks.values()))
                 done = answer.recorded
-                if done is None:
+                if done is None and options.shard is None:
                     locks[task.cell] = stack.enter_context(ExitStack())
                     locks[task.cell].enter_context(locked(answer.folder))
-                    state.stage, state.blocks = "making", dict(answer.blocks)
+                if done is None:
+                    state.blocks = answer.blocks
+                    state.stage = "making" if options.shard is None or answer.blocks else "done"
             if done is not None:
                 state.stage = "done"
                 missing -= set(done.record["values"])
                 values |= not done.record["partial"]
-                yield done
+                if options.shard is None:
+                    yield done
         _stop_late(board, workers, options.batch_timeout)
-    if values:
+    if values and options.shard is None:
         check_columns(suite, missing, {})
 
 

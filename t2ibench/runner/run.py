@@ -8,6 +8,7 @@ import torch
 from t2ibench.runner import jobs
 from t2ibench.runner.cell import CellResult, RunOptions, run_cell
 from t2ibench.runner.preflight import check, planned
+from t2ibench.runner.shards import make_shard
 from t2ibench.runner.suite import Suite
 
 __all__ = ["CellResult", "RunOptions", "run"]
@@ -19,6 +20,8 @@ def run(suite: Suite, options: RunOptions) -> Iterator[CellResult]:
     This process alone goes track by track, baselines first. Several finish the cells in any order; who makes what
     changes nothing in a record but its environment, its cost and the order of the lines in the journals.
 
+    A run of one shard makes its images and yields nothing.
+
     Raises UserError where the user has to mend something: before the first image, if `preflight` finds it. The cells
     that are recorded by then stay recorded.
     """
@@ -28,6 +31,10 @@ def run(suite: Suite, options: RunOptions) -> Iterator[CellResult]:
             yield from jobs.run(plans, options)
             return
         check(plans, options)
+        if options.shard is not None:
+            for _ in make_shard(plans, options):
+                pass
+            return
         missing = set(suite.columns)  # columns of which no cell has had a value so far
         for plan in plans:
             for seed in suite.seeds:

@@ -27,9 +27,8 @@ from t2ibench.runner.generate import blocks_of, cost_of, failed, make_batch
 from t2ibench.runner.journal import Store
 from t2ibench.runner.plan import Plan
 from t2ibench.runner.preflight import planned
+from t2ibench.runner.shards import CellKey, blocks_of_shard, missing
 from t2ibench.runner.suite import Suite
-
-CellKey = tuple[str, str, int]  # track, id of the method or baseline, run seed
 
 
 @dataclass(frozen=True)
@@ -96,6 +95,7 @@ class Worker:
     def __init__(self, setup: Setup) -> None:
         self.setup, self.options = setup, setup.options
         self.plans = {plan.track: plan for plan in planned(setup.suite, setup.options)}
+        self.only = None if self.options.shard is None else blocks_of_shard([*self.plans.values()], self.options)
         self._cell: tuple[CellKey, Cell] | None = None
 
     def do(self, task: Task) -> Any:
@@ -107,13 +107,10 @@ class Worker:
         cell = self._prepared(task.cell)
         if cell.earlier is not None:
             return Opened(CellResult(cell.earlier, cell.path, False, 0.0), cell.folder, {}, len(cell.samples))
-        store = Store(cell.folder)
         if cell.entry.id in self.options.again:
-            store.clear()
-        held = store.sound(cell.sources)
-        blocks = enumerate(blocks_of(cell.samples, self.options.batch))
-        missing = {k: len(block) for k, block in blocks if any(sample.id not in held for sample in block)}
-        return Opened(None, cell.folder, missing, len(cell.samples))
+            Store(cell.folder).clear()
+        blocks = missing(cell, self.options.batch, None if self.only is None else self.only[task.cell])
+        return Opened(None, cell.folder, {k: len(block) for k, block in blocks.items()}, len(cell.samples))
 
     def _make(self, task: Make) -> int:
         cell = self._prepared(task.cell)

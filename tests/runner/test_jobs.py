@@ -13,7 +13,7 @@ import pytest
 
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
-from t2ibench.runner import jobs, suite, workers
+from t2ibench.runner import jobs, shards, suite, workers
 from t2ibench.runner import run as runner
 from t2ibench.runner.journal import Outcome, Store, journals, summed
 from t2ibench.runner.plan import prepare
@@ -106,6 +106,44 @@ def test_the_number_of_processes_follows_the_work(squares, monkeypatch, devices)
         assert jobs.number(plans, options) == (len(devices) or expected)
     assert jobs.number(plans, runner.RunOptions(jobs=5, devices=devices)) == 5
     assert jobs.number(plans, runner.RunOptions(jobs=0, device="cuda")) == 1
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_shards_in_any_order_make_the_records_of_one_process(squares, monkeypatch, tmp_path, number):
+    path = squares((TWO[0], "[painter]"))
+    made = {}
+    for folder, parts in (("one", []), ("parts", [(2, 3), (0, 3), (1, 3)])):
+        monkeypatch.setenv("PAINTER_LOG", str(tmp_path / f"{folder}.log"))
+        for shard in parts if number == 1 else parts[:1]:
+            assert run(path, folder, shard=shard, jobs=number) == []  # nothing is scored
+            assert not list(Path(folder).rglob("*.json"))
+        if folder == "parts":  # the last run has nothing to make, or the shards that nobody made
+            monkeypatch.setenv("PAINTER_LOG", str(tmp_path / "last.log"))
+        made[folder] = by_method(run(path, folder))
+    assert made["parts"] == made["one"]
+    asked = [Counter((tmp_path / f"{name}.log").read_text().split()) for name in ("one", "parts")]
+    if number == 1:
+        assert asked[0] == asked[1]
+        assert not (tmp_path / "last.log").exists()
+    else:
+        assert 0 < asked[1].total() < asked[0].total()
+
+
+def test_the_shards_share_the_blocks_of_all_cells(squares):
+    plans = prepare(suite.load(str(squares())))  # 5 cells of 20 captions and 12 images of pairs
+    parts = [shards.blocks_of_shard(plans, runner.RunOptions(batch=8, shard=(k, 4))) for k in range(4)]
+    for cell in shards.cells_of(plans):
+        assert sorted(number for part in parts for number in part[cell]) == [0, 1, 2, 3, 4]
+    assert [sum(map(len, part.values())) for part in parts] == [7, 6, 6, 6]
+
+
+@pytest.mark.parametrize("text", ["3", "3/3", "-1/3", "a/b", "1/0", "1/2/3"])
+def test_a_shard_that_does_not_exist_is_one_line(squares, t2ibench, text):
+    answer = t2ibench("run", str(squares()), "--shard", text)
+    assert answer.returncode == 2
+    assert (
+        answer.stderr == f"t2ibench: --shard {text!r}: expected a part and their number, 0/8 to 7/8 for eight parts\n"
+    )
 
 
 def cells(number: int = 2) -> list[tuple[str, str, int]]:

@@ -61,6 +61,9 @@ def test_every_option_is_read_by_its_verb(name: str):
 # For every rule, a command in which the option does nothing, and the word of its line.
 USELESS: dict[tuple[str, str], str] = {
     ("run", "batch"): "run quick --dry-run --batch 2",
+    ("run", "shard"): "run quick --dry-run --shard 0/2",
+    ("run", "again"): "run quick --shard 0/2 --again gan-cls",
+    ("run", "json"): "run quick --shard 0/2 --json",
     ("run", "jobs"): "run quick --dry-run --jobs 2",
     ("run", "devices"): "run quick --dry-run --devices cpu,cpu",
     ("run", "threads"): "run quick --dry-run --threads 2",
