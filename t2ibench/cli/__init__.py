@@ -23,6 +23,7 @@ from t2ibench.cli import (
     reproduce,
     run,
     score,
+    status,
     train,
 )
 from t2ibench.cli.effects import Verb
@@ -42,6 +43,7 @@ app = typer.Typer(
 
 
 app.command(cls=Verb)(run.run)
+app.command(cls=Verb)(status.status)
 app.command(cls=Verb)(run.table)
 app.command(cls=Verb)(compare.compare)
 app.command(cls=Verb)(reproduce.reproduce)

@@ -112,6 +112,7 @@ EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
         "again": without("shard", "every part would forget what the others have made: use another --work"),
         "json": without("shard", "a part makes images and no numbers: leave it out"),
     },
+    "status": always("suite out work json"),
     "table": {
         **always("folder suite track columns json"),
         "format": without("json", "JSON has one form: leave --json or --format out"),

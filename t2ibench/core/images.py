@@ -1,16 +1,20 @@
 """Images between parts are uint8 [B, 3, H, W], inside networks floats in [-1, 1]; on disk they are lossless PNG."""
 
+from __future__ import annotations
+
 import hashlib
 import io
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 from t2ibench.core.decode import SHOWN, Decoding, decoded
+
+if TYPE_CHECKING:  # journals and records are read without torch
+    from torch import Tensor
 
 BLACK = 2  # an image whose brightest channel value is at most this counts as black
 
@@ -20,9 +24,9 @@ def to_uint8(images: Tensor) -> Tensor:
 
     Raises ValueError for NaN, which must not become black.
     """
-    if torch.isnan(images).any():
+    if images.isnan().any():
         raise ValueError("an image holds NaN")
-    return ((images.float() + 1) * 127.5 + 0.5).floor().clamp(0, 255).to(torch.uint8)
+    return ((images.float() + 1) * 127.5 + 0.5).floor().clamp(0, 255).byte()
 
 
 def to_float(images: Tensor) -> Tensor:

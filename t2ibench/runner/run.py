@@ -9,6 +9,7 @@ from t2ibench.runner import jobs
 from t2ibench.runner.cell import CellResult, RunOptions, run_cell
 from t2ibench.runner.preflight import check, planned
 from t2ibench.runner.shards import make_shard
+from t2ibench.runner.status import announce
 from t2ibench.runner.suite import Suite
 
 __all__ = ["CellResult", "RunOptions", "run"]
@@ -27,6 +28,7 @@ def run(suite: Suite, options: RunOptions) -> Iterator[CellResult]:
     """
     with _threads(options.threads):
         plans = planned(suite, options)
+        announce(plans, options.work)
         if jobs.number(plans, options) > 1 or options.batch_timeout:
             yield from jobs.run(plans, options)
             return
