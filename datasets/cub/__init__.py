@@ -23,7 +23,6 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-import scipy.io
 import yaml
 
 from t2ibench.core.decode import SHOWN, decoded
@@ -31,7 +30,7 @@ from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.data.folders import Files
 from t2ibench.data.framing import Box, Crop, Filter, Framing
 from t2ibench.data.mask_files import FramedMasks
-from t2ibench.data.releases import Release, absent, said_without_texts
+from t2ibench.data.releases import Release, absent, read_mat, said_without_texts
 from t2ibench.data.split import Split, Vocabulary
 from t2ibench.datasets.cub.captions import captions_of, find_texts
 
@@ -229,12 +228,10 @@ def _rows(config: Config, release: Release, index: Index, split: str) -> np.ndar
 def _xian(release: Release, index: Index) -> dict[str, np.ndarray]:
     """The rows of each split of Xian et al. Raises UserError if a class of the test is also trained on."""
     place = release.find("att_splits.mat", "att_splits.mat", "xlsa17/data/CUB/att_splits.mat").parent
-    try:
-        listed, features = (scipy.io.loadmat(place / f"{name}.mat") for name in ("att_splits", "res101"))
-        paths = [str(np.ravel(cell)[0]) for cell in np.ravel(features["image_files"])]
-        numbers = {split: np.ravel(listed[key]).astype(np.int64) - 1 for split, key in XIAN.items()}
-    except (OSError, ValueError, KeyError, NotImplementedError) as error:
-        raise UserError(f"cub: {place}: att_splits.mat and res101.mat cannot be read ({error})") from error
+    listed = read_mat(release, place / "att_splits.mat", list(XIAN.values()))
+    features = read_mat(release, place / "res101.mat", ["image_files"])
+    paths = [str(np.ravel(cell)[0]) for cell in np.ravel(features["image_files"])]
+    numbers = {split: np.ravel(listed[key]).astype(np.int64) - 1 for split, key in XIAN.items()}
     row_of = {id: row for row, id in enumerate(index.ids)}
     ids = ["/".join(path.replace("\\", "/").split("/")[-2:]).removesuffix(".jpg") for path in paths]
     for split, own in numbers.items():

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from t2ibench.core.errors import UserError
 
@@ -92,6 +93,22 @@ class Release:
         return [row[1:] for row in rows]
 
 
+def read_mat(release: Release, path: Path, keys: Sequence[str]) -> dict[str, Any]:
+    """The variables of a MATLAB file. Raises UserError if it is damaged, or lacks one of `keys`."""
+    import scipy.io
+
+    try:
+        content = scipy.io.loadmat(path)
+    except Exception as error:  # scipy raises whatever a damaged byte leads to
+        raise UserError(
+            f"{release.name}: {path} cannot be read as a MATLAB file ({' '.join(str(error).split())}): get it again "
+            f"from {release.homepage}"
+        ) from error
+    if missing := [key for key in keys if key not in content]:
+        raise UserError(f"{release.name}: {path} holds no {missing[0]}: get it again from {release.homepage}")
+    return content
+
+
 def absent(folder: Path, names: Iterable[str]) -> list[str]:
     """Which of these files are missing, in the order of `names`. Every folder among them is listed once."""
     listed: dict[str, set[str]] = {}
@@ -124,6 +141,12 @@ def lines(path: Path) -> list[str]:
         raise UserError(f"{path} cannot be read ({error.strerror})") from error
     text = content.decode("utf-8-sig", "replace").replace("\r\n", "\n").replace("\r", "\n")
     return [line.rstrip() for line in text.split("\n") if line.strip()]
+
+
+def texts_of_files(folder: Path, names: Sequence[str]) -> list[tuple[str, ...]]:
+    """The texts of files with one a line; empty for a file that is missing. names: relative to `folder`."""
+    missing = set(absent(folder, names))
+    return [() if name in missing else tuple(lines(folder / name)) for name in names]
 
 
 def said_without_texts(name: str, without: Sequence[str], total: int) -> str:
