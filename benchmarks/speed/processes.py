@@ -83,13 +83,18 @@ def package(folder: Path) -> None:
     (info / "entry_points.txt").write_text(ENTRIES)
 
 
-def seconds(suite: str, jobs: int, folder: Path, environment: dict[str, str]) -> float:
+def seconds(suite: str, jobs: int, batch: int, folder: Path, environment: dict[str, str]) -> float:
     """Of a whole command, from nothing."""
     out = str(folder / f"jobs-{jobs}")
-    command = [sys.executable, "-m", "t2ibench", "run", suite, "--out", out, "--work", out, "--batch", "2"]
+    command = [sys.executable, "-m", "t2ibench", "run", suite, "--out", out, "--work", out]
     start = time.perf_counter()
     cache = {"T2IBENCH_CACHE": str(folder / f"cache-{jobs}")}
-    subprocess.run([*command, "--jobs", str(jobs)], env={**environment, **cache}, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [*command, "--jobs", str(jobs), "--batch", str(batch)],
+        env={**environment, **cache},
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     return time.perf_counter() - start
 
 
@@ -106,7 +111,13 @@ def main() -> int:
         suite = folder / "sleeping.yaml"
         suite.write_text(SUITE.format(seconds=arguments.seconds / IMAGES))
         took = {
-            jobs: seconds(arguments.suite or str(suite), jobs, folder, {**os.environ, "PYTHONPATH": path})
+            jobs: seconds(
+                arguments.suite or str(suite),
+                jobs,
+                64 if arguments.suite else 2,
+                folder,
+                {**os.environ, "PYTHONPATH": path},
+            )
             for jobs in (1, arguments.jobs)
         }
     ratio = took[1] / took[arguments.jobs]
