@@ -82,18 +82,21 @@ def test_a_mistake_of_the_user_is_one_line_and_leaves_no_process(squares):
     assert not children()
 
 
-def test_processes_end_when_the_one_that_started_them_is_killed(squares, tmp_path):
-    path = squares((TWO[0], "[{name: painter, delay: 30}]"))
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_processes_end_with_the_one_that_started_them(squares, tmp_path, how):
+    path = squares((TWO[0], "[{name: painter, delay: 300}]"))
     log = tmp_path / "log"
     command = [sys.executable, "-m", "t2ibench", "run", str(path), "--out", "k", "--work", "k", "--jobs", "2"]
     process = subprocess.Popen(command, env={**os.environ, "PAINTER_LOG": str(log)}, stderr=subprocess.DEVNULL)
     try:
         wait_until(lambda: len(children(process.pid)) == 2 and next(Path("k").rglob("images"), None) is not None)
         started = children(process.pid)
+        process.send_signal(how)
+        process.wait(timeout=60)  # far less than a batch takes
+        wait_until(lambda: not any(alive(pid) for pid in started))
     finally:
         process.kill()
         process.wait()
-    wait_until(lambda: not any(alive(pid) for pid in started))
 
 
 @pytest.mark.parametrize("devices", [(), ("cpu", "cpu")])
