@@ -24,6 +24,7 @@ from t2ibench.cli import (
     run,
     score,
     status,
+    submit,
     train,
 )
 from t2ibench.cli.effects import Verb
@@ -51,6 +52,8 @@ app.command(cls=Verb)(drift.drift)
 app.add_typer(audit.audit, name="audit")
 app.command(cls=Verb)(report.report)
 app.command(cls=Verb)(report.view)
+app.command(cls=Verb)(submit.submit)
+app.command(cls=Verb)(submit.verify)
 app.command(cls=Verb)(generate.generate)
 app.command(cls=Verb)(compose.compose)
 app.command(cls=Verb)(generate.prompts)

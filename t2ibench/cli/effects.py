@@ -152,6 +152,13 @@ EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
             "this folder holds its own pages or records: leave it out",
         ),
     },
+    "submit": always("run images out results suite"),
+    "verify": {
+        **always("path work out tolerance device json"),
+        "suite": Rule(
+            lambda given: not _is_bundle(given["path"]), "a bundle brings the file of its suite: leave it out"
+        ),
+    },
     "generate": {
         **always("method dataset out set target device"),
         "seeds": without("image", "the images that --image names are edited, not those of seeds: leave it out"),
@@ -210,6 +217,12 @@ def _holds_pages(folder: str | Path) -> bool:
     from t2ibench.report.site.write import LISTED
 
     return (Path(folder) / LISTED).exists()
+
+
+def _is_bundle(folder: str | Path) -> bool:
+    from t2ibench.checks.bundle import is_bundle
+
+    return is_bundle(Path(folder))
 
 
 def _is_set(key: str, given: Given) -> bool:

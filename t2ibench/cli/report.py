@@ -63,14 +63,16 @@ def contents_of(
     work: Sequence[Path],
     results: Sequence[Path],
 ) -> Contents:
-    """What the pages of records show, with the sizes of weights, the claims of papers, and what was recomputed."""
+    """What the pages of records show, with the sizes of weights, claims of papers, what was recomputed and verified."""
     from t2ibench.checks.submission import recompute
     from t2ibench.networks import zoo
     from t2ibench.report.site.contents import Contents
+    from t2ibench.report.verdicts import standings
 
     cards = [zoo.card(path) for path in zoo.available().values() if path.with_suffix(".json").exists()]
     sizes = {card["sha256"]: card["parameters"] for card in cards if {"sha256", "parameters"} <= card.keys()}
-    return Contents(rows, audits, work, results, sizes, claims_of(rows), recompute(rows))
+    checked = standings(rows, results)
+    return Contents(rows, audits, work, results, sizes, claims_of(rows), recompute(rows), checked)
 
 
 def claims_of(rows: Sequence[Mapping[str, Any]]) -> list[Claim]:

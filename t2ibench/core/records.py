@@ -163,6 +163,11 @@ def path_of(folder: Path, suite: str, track: str, method: str, seed: int) -> Pat
     return folder / "records" / suite / track / method / f"{seed}.json"
 
 
+def cell_of(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What names the cell of a record: its suite, track, method and seed."""
+    return tuple(record[name] for name in CELL)
+
+
 def images_of(
     work: Path,
     suite: str,
@@ -245,7 +250,7 @@ def load(folder: Path) -> list[dict[str, Any]]:
     cells: dict[tuple[Any, ...], tuple[Path, dict[str, Any]]] = {}
     for path in paths:
         record = read(path)
-        key = tuple(record[name] for name in CELL)
+        key = cell_of(record)
         first, other = cells.setdefault(key, (path, record))
         if other is record:
             continue

@@ -22,7 +22,7 @@ from t2ibench.core.errors import PartlyFailed, UserError
 from t2ibench.core.images import BLACK
 from t2ibench.core.progress import counter
 from t2ibench.data.stores import chosen
-from t2ibench.runner.journal import Outcome, Status, Store
+from t2ibench.runner.journal import Images, Outcome, Status, Store
 from t2ibench.scoring.evidence import Samples
 from t2ibench.tracks.contract import Maker, Sample
 
@@ -120,7 +120,7 @@ def _answer(maker: Maker, block: Sequence[Sample]) -> tuple[np.ndarray, Mapping[
         return _checked(error.images, len(block)), error.reasons
 
 
-def samples_by_group(samples: Sequence[Sample], outcomes: Sequence[Outcome], store: Store) -> dict[str, Samples]:
+def samples_by_group(samples: Sequence[Sample], outcomes: Sequence[Outcome], store: Images) -> dict[str, Samples]:
     """The samples of a cell as the metrics get them, by group of prompts."""
     groups: dict[str, Samples] = {}
     for group in dict.fromkeys(sample.prompt.group for sample in samples):
@@ -139,7 +139,7 @@ def samples_by_group(samples: Sequence[Sample], outcomes: Sequence[Outcome], sto
 class StoredImages:
     """Images of a store, read in the same way as the images of a data set."""
 
-    def __init__(self, store: Store, names: Sequence[str], hashes: Sequence[str]) -> None:
+    def __init__(self, store: Images, names: Sequence[str], hashes: Sequence[str]) -> None:
         self.store, self.names, self.hashes = store, names, hashes
 
     def __len__(self) -> int:

@@ -59,7 +59,33 @@ class Outcome:
     message: str = ""
 
 
-class Store:
+class Images:
+    """The images of one cell, which are only read: `images/<sample>.png` in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.images = folder, folder / "images"
+        self._kept: dict[str, np.ndarray] = {}
+
+    def image_path(self, sample: str) -> Path:
+        return self.images / f"{sample}.png"
+
+    def read(self, samples: Sequence[str]) -> np.ndarray:
+        """The images of samples, uint8 [B, 3, H, W]. Raises UserError for an unreadable file, and for unequal sizes."""
+        missing = [sample for sample in samples if sample not in self._kept]
+        with ThreadPoolExecutor(READERS) as pool:
+            decoded = dict(zip(missing, pool.map(self.decoded, missing), strict=True))
+        images = [self._kept[sample] if sample in self._kept else decoded[sample] for sample in samples]
+        if len(sizes := {image.shape for image in images}) > 1:
+            named = " and ".join(f"{width}x{height}" for _, height, width in sorted(sizes))
+            raise UserError(f"{self.images}: images of {named} pixels, expected one size: let the method make one")
+        return np.stack(images)
+
+    def decoded(self, sample: str) -> np.ndarray:
+        """The image of a sample as its file holds it, uint8 [3, H, W]. Raises UserError for an unreadable file."""
+        return read_image(self.image_path(sample)).transpose(2, 0, 1)
+
+
+class Store(Images):
     """The folder of one cell: `journal.jsonl` and `images/<sample>.png`.
 
     writer: the name of this process, where several work on one cell. Each of them adds lines to a journal of its own,
@@ -69,9 +95,8 @@ class Store:
     """
 
     def __init__(self, folder: Path, writer: str = "") -> None:
-        self.folder, self.images = folder, folder / "images"
+        super().__init__(folder)
         self.path = folder / (f"journal.{writer}.jsonl" if writer else "journal.jsonl")
-        self._kept: dict[str, np.ndarray] = {}
         self._cost: dict[str, float] = {}
         try:
             self.images.mkdir(parents=True, exist_ok=True)
@@ -103,20 +128,6 @@ class Store:
             except OSError as error:
                 raise UserError(f"{path} cannot be removed ({error.strerror}): choose another --work") from error
 
-    def image_path(self, sample: str) -> Path:
-        return self.images / f"{sample}.png"
-
-    def read(self, samples: Sequence[str]) -> np.ndarray:
-        """The images of samples, uint8 [B, 3, H, W]. Raises UserError for an unreadable file, and for unequal sizes."""
-        missing = [sample for sample in samples if sample not in self._kept]
-        with ThreadPoolExecutor(READERS) as pool:
-            decoded = dict(zip(missing, pool.map(self._decoded, missing), strict=True))
-        images = [self._kept[sample] if sample in self._kept else decoded[sample] for sample in samples]
-        if len(sizes := {image.shape for image in images}) > 1:
-            named = " and ".join(f"{width}x{height}" for _, height, width in sorted(sizes))
-            raise UserError(f"{self.images}: images of {named} pixels, expected one size: let the method make one")
-        return np.stack(images)
-
     def outcomes(self) -> dict[str, Outcome]:
         """The outcomes in the journals of the cell, by sample. One that has an image goes before one that has none."""
         outcomes: dict[str, Outcome] = {}
@@ -146,14 +157,11 @@ class Store:
         sound = [outcome for outcome, holds in zip(candidates, held, strict=True) if holds]
         return {o.sample: o for o in sorted(sound, key=lambda o: bool(o.sha256))}
 
-    def _decoded(self, sample: str) -> np.ndarray:
-        return read_image(self.image_path(sample)).transpose(2, 0, 1)
-
     def _holds(self, outcome: Outcome) -> bool:
         if not outcome.sha256:
             return True
         try:
-            return pixel_hash(self._decoded(outcome.sample)) == outcome.sha256
+            return pixel_hash(self.decoded(outcome.sample)) == outcome.sha256
         except UserError as error:
             log.warning("%s; it is made again", error)
             return False
@@ -186,9 +194,7 @@ class Store:
         if cost and cost != self._cost:
             self._cost = dict(cost)
             lines.append({COST: self._cost})
-        content = b"".join(
-            json.dumps({**line, CHECK: checksum(line)}, ensure_ascii=False).encode() + b"\n" for line in lines
-        )
+        content = spelled(lines)
         try:
             with self.path.open("ab+") as file:
                 if file.seek(0, os.SEEK_END) and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
@@ -247,6 +253,11 @@ def summed(costs: Sequence[Mapping[str, float]]) -> dict[str, float]:
         means = [cost.get(key, 0.0) for cost in costs]
         total[key] = float(np.average(means, weights=weights)) if sum(weights) else max(means)
     return total
+
+
+def spelled(lines: Iterable[Mapping[str, Any]]) -> bytes:
+    """Lines of a journal as its bytes, each with its checksum."""
+    return b"".join(json.dumps({**line, CHECK: checksum(line)}, ensure_ascii=False).encode() + b"\n" for line in lines)
 
 
 def lines_of(path: Path) -> list[bytes]:

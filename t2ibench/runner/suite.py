@@ -88,11 +88,22 @@ def load(suite: str) -> Suite:
 
     Raises UserError for an unknown name, for a file that cannot be read or is not YAML, and for a wrong key or value.
     """
+    path = file_of(suite)
+    return parse(read(path), path.stem, title(path), path.name)
+
+
+def file_of(suite: str) -> Path:
+    """The file of a shipped suite by its name, or the path that is given. Raises UserError for an unknown name."""
     shipped, path = available(), Path(suite)
     if suite in shipped:
         path = shipped[suite]
     elif path.suffix not in (".yaml", ".yml"):
         raise UserError(f"no suite is called {suite!r}{did_you_mean(suite, shipped)}; or give the path of a .yaml file")
+    return path
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The content of a suite's file. Raises UserError for one that cannot be read or is no YAML mapping."""
     try:
         text = path.read_text("utf-8")
         content = yaml.safe_load(text)
@@ -102,13 +113,19 @@ def load(suite: str) -> Suite:
         raise UserError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: found {type(content).__name__}, expected the keys dataset, methods, metrics …")
-    return parse(content, path.stem, title(path), path.name)
+    return content
 
 
-def parse(content: Mapping[str, Any], name: str, title: str, where: str) -> Suite:
-    """A suite from the content of its file. where: the beginning of error lines."""
+def parse(content: Mapping[str, Any], name: str, title: str, where: str, *, makers: bool = True) -> Suite:
+    """A suite from the content of its file.
+
+    where: the beginning of error lines.
+    makers: whether the suite has its methods and baselines. Images that are there can be scored without them, and they
+        need not be installed.
+    """
     tracks = {track: load_track(track) for track in track_names()}
-    given = configure(_keys(tracks), {key: value for key, value in content.items() if value is not None}, where)
+    stated = {key: value for key, value in content.items() if value is not None}
+    given = configure(_keys(tracks), stated if makers else {**stated, "methods": [], "baselines": []}, where)
     known = plugins.method_ids()
     methods = tuple(_method(entry, known, f"{where}: methods") for entry in given.methods)
     ids = [*known, *(entry.id for entry in methods)]
@@ -134,7 +151,7 @@ def parse(content: Mapping[str, Any], name: str, title: str, where: str) -> Suit
         },
         columns=tuple(given.columns),
     )
-    _check(suite, tracks, where)
+    _check(suite, tracks, where, makers)
     for name, track in wanted.items():
         _check_settings(suite.settings[name], f"{where}: {track.key}")
     _check_settings(suite.reference, f"{where}: reference")
@@ -169,7 +186,7 @@ def _check_settings(settings: Any, where: str) -> None:
             raise UserError(f"{where}: {key} is {value}, expected at least 1")
 
 
-def _check(suite: Suite, tracks: Mapping[str, Track], where: str) -> None:
+def _check(suite: Suite, tracks: Mapping[str, Track], where: str, makers: bool) -> None:
     for entry in suite.methods:
         for track in entry.tracks:
             if track not in suite.tracks:
@@ -191,7 +208,7 @@ def _check(suite: Suite, tracks: Mapping[str, Track], where: str) -> None:
                 f"{where}: {key}: {min(twice)!r} stands there twice: give one of them another name with `as:`"
             )
     for key, items in (("seeds", suite.seeds), ("tracks", suite.tracks), ("methods", suite.methods + suite.baselines)):
-        if not items:
+        if not items and (makers or key != "methods"):
             raise UserError(f"{where}: {key} is empty, expected at least one")
         if key != "methods" and len(set(items)) < len(items):
             raise UserError(f"{where}: {key} names one twice: {list(items)}")

@@ -25,8 +25,10 @@ from t2ibench.report.site import addresses, charts, comparisons, protocols, samp
 from t2ibench.report.site.contents import Contents, read
 from t2ibench.report.site.data import plain, script
 from t2ibench.report.site.facts import Paper, parameters_text
-from t2ibench.report.site.table import LAST, bar, table
+from t2ibench.report.site.pages import board_table, chips
+from t2ibench.report.site.table import LAST, bar
 from t2ibench.report.site.write import write
+from t2ibench.report.verdicts import Standing
 from t2ibench.runner.journal import Store
 from t2ibench.stats.paired import spell
 
@@ -145,7 +147,7 @@ def test_the_table_of_a_board_holds_every_value_without_a_script(site, tmp_path)
         for column in one.board.columns:
             assert formats.number(row.cells[column.id].value, column) in page.text
     cells = [a for tag, a in page.elements if tag == "td" and "data-order" in a]
-    assert len(cells) == len(NAMES) * (1 + len(table(one.board, one.facts).headings))
+    assert len(cells) == len(NAMES) * (1 + len(board_table(one).headings))
     with (site / "data" / "s.text_to_image.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 4 * 4
@@ -169,12 +171,30 @@ def test_a_value_that_is_missing_stands_behind_all_others_and_a_hidden_one_is_no
         record("b", {"hue": value(0.4)}, judge_overlap={"hue": ["clip"]}, **SOUND),
     ]
     [one] = Contents(found).boards
-    shown = table(one.board, one.facts)
+    shown = board_table(one)
     place = {heading.id: i for i, heading in enumerate(shown.headings)}
     of = {line.method: line.cells for line in shown.lines}
     assert (of["b"][place["far"]].text, of["b"][place["far"]].order) == ("—", LAST)
     assert (of["b"][place["hue"]].text, of["b"][place["hue"]].order) == ("‡", -LAST)
     assert (of["a"][place["hue"]].text, of["a"][place["hue"]].order) == ("0.20", 0.2)
+
+
+def test_a_row_is_as_well_verified_as_the_least_of_its_seeds_and_the_column_shows_where_any_is():
+    found = [record("a", **SOUND), record("a", seed=1, **SOUND), record("b", **SOUND)]
+    cells = [records.cell_of(row) for row in found]
+    good, old = Standing("verified", "9 values"), Standing("stale", "changed")
+    for standings, shown, said, chip in [
+        ({}, False, {"a": "self-reported", "b": "self-reported"}, "self-reported"),
+        ({cells[0]: good}, False, {"a": "self-reported", "b": "self-reported"}, "self-reported"),
+        ({cells[0]: good, cells[1]: good}, True, {"a": "verified", "b": "self-reported"}, "1 self-reported"),
+        ({cells[0]: good, cells[1]: old}, True, {"a": "stale", "b": "self-reported"}, "1 stale"),
+    ]:
+        [one] = Contents(found, standings=standings).boards
+        made_table = board_table(one)
+        [place] = [i for i, heading in enumerate(made_table.headings) if heading.id == "checked"]
+        assert made_table.headings[place].shown == shown
+        assert {line.method: line.cells[place].text for line in made_table.lines} == said
+        assert chip in chips(one)
 
 
 def test_a_bar_lies_where_its_interval_is_on_the_scale():

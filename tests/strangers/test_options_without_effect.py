@@ -89,6 +89,7 @@ USELESS: dict[tuple[str, str], str] = {
     ("drift", "margin"): "drift --margin 2%",
     ("drift", "accept"): "drift --accept why",
     ("view", "out"): "view made --out x",
+    ("verify", "suite"): "verify bundle --suite x.yaml",
     ("generate", "seeds"): "generate styleclip x --image a.png --seeds 0-3",
     ("generate", "prompts"): "generate stylegan_nada x --target y",
     ("generate", "neutral"): "generate stylegan_nada --target y --neutral x",
@@ -142,6 +143,8 @@ def test_every_rule_is_tried():
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "made/records").mkdir(parents=True)
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle/bundle.json").write_text("{}", "utf-8")
     Image.new("RGB", (8, 8)).save("a.png")
     np.savez("a.npz", arr_0=np.zeros((2, 8, 8, 3), np.uint8))
 

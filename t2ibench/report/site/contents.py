@@ -16,6 +16,7 @@ from t2ibench.report.drawn import Sheet
 from t2ibench.report.gallery import Gallery, Made, galleries
 from t2ibench.report.site.facts import Facts, facts_of
 from t2ibench.report.site.samples import Cell, cells_of
+from t2ibench.report.verdicts import SELF_REPORTED, Standing, worst
 from t2ibench.runner import suite
 
 Record = Mapping[str, Any]
@@ -67,6 +68,7 @@ class BoardContents:
     title: what the suite's first line says; empty where it is not known.
     work: the folders in which the images of its cells are looked for.
     results: the folders in which the sheets of cells without images are looked for.
+    standings: which of its records were verified, by cell; empty where nobody looked.
     """
 
     board: Board
@@ -75,6 +77,12 @@ class BoardContents:
     title: str
     work: Sequence[Path] = ()
     results: Sequence[Path] = ()
+    standings: Mapping[tuple[Any, ...], Standing] = field(default_factory=dict)
+
+    def standing(self, method: str) -> Standing:
+        """Whether the records of a row were verified, over all its seeds."""
+        of_row = [record for record in self.records if record["method"] == method]
+        return worst([self.standings.get(records.cell_of(record), SELF_REPORTED) for record in of_row])
 
     @property
     def names(self) -> tuple[str, str]:
@@ -116,6 +124,7 @@ class Contents:
     sizes: the number of parameters of weights, by their sha256.
     claims: the claims of papers, judged on these records.
     recomputed: what was recomputed; None where nothing was.
+    standings: which records were verified, by cell.
     """
 
     records: Sequence[Record]
@@ -125,6 +134,7 @@ class Contents:
     sizes: Mapping[str, int] = field(default_factory=dict)
     claims: Sequence[Claim] = ()
     recomputed: Recomputed | None = None
+    standings: Mapping[tuple[Any, ...], Standing] = field(default_factory=dict)
 
     @cached_property
     def boards(self) -> list[BoardContents]:
@@ -137,7 +147,7 @@ class Contents:
             board = leaderboard.board(name, track, of_board, self.audits)
             known = {record["method"]: facts[name, record["method"]] for record in of_board}
             title = suite.title(shipped[name]) if name in shipped else ""
-            contents.append(BoardContents(board, of_board, known, title, self.work, self.results))
+            contents.append(BoardContents(board, of_board, known, title, self.work, self.results, self.standings))
         return sorted(contents, key=lambda one: (one.board.suite, -len(one.board.methods), one.board.track))
 
     @cached_property
@@ -162,7 +172,7 @@ def read(folders: Sequence[Path], suite_name: str | None = None) -> tuple[list[R
         for record in records.load(folder):
             if suite_name not in (None, record["suite"]):
                 continue
-            cell = tuple(record[key] for key in ("suite", "track", "method", "seed"))
+            cell = records.cell_of(record)
             if cell in first:
                 raise UserError(
                     f"{folder}: holds a record of {'/'.join(map(str, cell))}, and so does {first[cell]}: give one of "

@@ -22,7 +22,8 @@ from t2ibench.report.site.data import script
 from t2ibench.report.site.facts import Facts
 from t2ibench.report.site.render import question_of, record_file, render
 from t2ibench.report.site.samples import Cell
-from t2ibench.report.site.table import table
+from t2ibench.report.site.table import Table, table
+from t2ibench.report.verdicts import WORST
 
 File = tuple[str, bytes]  # its name in the folder of the site, and its content
 
@@ -47,7 +48,7 @@ def leaders(one: BoardContents) -> list[Column]:
 def board_files(pages: jinja2.Environment, one: BoardContents) -> Iterator[File]:
     """The page of a board, and its values as a script, as CSV and as JSON."""
     stem = addresses.stem(*one.names)
-    yield f"board.{stem}.html", render(pages, "board", one, table=table(one.board, one.facts), **board_values(one))
+    yield f"board.{stem}.html", render(pages, "board", one, table=board_table(one), **board_values(one))
     yield f"charts.{stem}.html", render(pages, "charts", one, **chart_values(one))
     yield f"parts.{stem}.html", render(pages, "parts", one, **part_values(one))
     yield f"made.{stem}.html", render(pages, "made", one, chips=chips(one), **made_values(one))
@@ -55,6 +56,11 @@ def board_files(pages: jinja2.Environment, one: BoardContents) -> Iterator[File]
     yield f"data/board.{stem}.js", script("board", fields=list(formats.FIELDS), values=values)
     yield f"data/{stem}.csv", formats.as_csv([one.board]).encode("utf-8", "replace")
     yield f"data/{stem}.json", (json.dumps(formats.as_json([one.board])[0], indent=1) + "\n").encode()
+
+
+def board_table(one: BoardContents) -> Table:
+    """The table of a board."""
+    return table(one.board, one.facts, {row.method: one.standing(row.method) for row in one.board.rows})
 
 
 def board_values(one: BoardContents) -> dict[str, Any]:
@@ -258,9 +264,11 @@ def chips(one: BoardContents) -> list[str]:
     said += [f"{count:,} images for {group} a method" for group, count in asked.items()]
     seeds = sorted({record["seed"] for record in one.records})
     said.append(f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds")
-    return said + sorted(
-        {f"t2ibench {record['code']['version']}" for record in one.records if "version" in record["code"]}
-    )
+    said += sorted({f"t2ibench {record['code']['version']}" for record in one.records if "version" in record["code"]})
+    states = Counter(one.standing(method).state for method in dict.fromkeys(record["method"] for record in one.records))
+    return said + [
+        state if len(states) == 1 else f"{states[state]} {state}" for state in reversed(WORST) if states[state]
+    ]
 
 
 def by_board(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], list[str]]:

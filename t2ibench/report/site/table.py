@@ -1,7 +1,7 @@
 """A leaderboard as the table of a page: every value with its text, its place in the order, and its bar."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from t2ibench.report.board import (
@@ -18,6 +18,7 @@ from t2ibench.report.board import (
 )
 from t2ibench.report.formats import cost, mark
 from t2ibench.report.site.facts import Facts, parameters_text, size_class
+from t2ibench.report.verdicts import Standing
 
 LAST = 1e308  # the place in the order of a value that is not there: behind all others in the better direction
 HIDDEN = "made for this judge"
@@ -98,16 +99,23 @@ FACTS = (
     Heading("year", "fact", "year", "when was it published?", "none", shown=False, facet=True),
     Heading("trained_on", "fact", "trained on", "what did its weights see?", shown=False, text=True, facet=True),
 )
+CHECKED = Heading("checked", "fact", "checked", "did the board score its images again?", text=True, facet=True)
 
 
-def table(board: Board, facts: Mapping[str, Facts]) -> Table:
-    """The table of a board. facts: what is known about each of its rows, by method."""
+def table(board: Board, facts: Mapping[str, Facts], standings: Mapping[str, Standing]) -> Table:
+    """The table of a board.
+
+    facts: what is known about each of its rows, by method. standings: which of them were verified; where none was, the
+    column that says so is not shown before the reader chooses it.
+    """
+    checked = any(standing.state != "self-reported" for standing in standings.values())
     shown = [column for column in board.columns if column.headline]
     costs = [key for key in COSTS if any(row.cost.get(key) for row in board.methods)]
     headings = [
         FACTS[0],
         *(_heading(column) for column in [*shown, *(c for c in board.columns if not c.headline)]),
         *(Heading(key, "cost", COSTS[key], COST_QUESTIONS[key], "lower") for key in costs),
+        replace(CHECKED, shown=checked),
         *FACTS[1:],
     ]
     columns = {column.id: column for column in board.columns}
@@ -115,7 +123,7 @@ def table(board: Board, facts: Mapping[str, Facts]) -> Table:
     ids = [column.id for column in shown]
     lines = []
     for row in board.rows:
-        known = _facts(row, facts[row.method], ids)
+        known = {**_facts(row, facts[row.method], ids), CHECKED.id: _checked(standings[row.method])}
         cells = []
         for heading in headings:
             if heading.kind == "value":
@@ -167,6 +175,10 @@ def bar(cell: Cell, scale: tuple[float, float]) -> str:
 def missing(better: str) -> float:
     """The number by which a value that is not there is sorted."""
     return -LAST if better == "higher" else LAST
+
+
+def _checked(standing: Standing) -> Figure:
+    return Figure(standing.state, standing.state, values=(standing.state,), hint=standing.why)
 
 
 def _cost(row: Row, key: str) -> Figure:
