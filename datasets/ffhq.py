@@ -16,11 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from t2ibench.core import cache
 from t2ibench.core.decode import SHOWN
 from t2ibench.core.errors import UserError, did_you_mean
-from t2ibench.core.files import write_whole
-from t2ibench.core.records import digest
+from t2ibench.data import indexes
 from t2ibench.data.folders import Files
 from t2ibench.data.framing import Crop, Filter, Framing
 from t2ibench.data.releases import Release, listing
@@ -93,17 +91,9 @@ def index(root: Path) -> list[dict[str, Any]]:
     file. It is read once and kept in the cache. Raises UserError for a file that is missing or damaged.
     """
     path = root / SHEET
-    try:
-        state = path.stat()
-    except OSError as error:
-        raise UserError(f"ffhq: {path} is missing: get it from {HOMEPAGE}") from error
-    key = digest([str(path.resolve()), state.st_size, state.st_mtime_ns])[:32]
-    kept = cache.home() / "indexes" / f"ffhq-{key}.json"
-    try:
-        rows: list[dict[str, Any]] = json.loads(kept.read_bytes())["rows"]
-    except (OSError, ValueError, KeyError, TypeError):
-        rows = [_row(path, *entry) for entry in entries(path)]
-        write_whole(kept, json.dumps({"rows": rows}).encode())
+    if not path.is_file():
+        raise UserError(f"ffhq: {path} is missing: get it from {HOMEPAGE}")
+    rows: list[dict[str, Any]] = indexes.of_file("ffhq", path, lambda: [_row(path, *entry) for entry in entries(path)])
     return rows
 
 

@@ -173,6 +173,7 @@ def test_generic_code_names_the_data_set_that_ships_in_two_places():
 # Who reads the user's folder by itself: what is an input, not a cache (images of data sets, weights), who reports on
 # the folder, and who stands in for a run that names no cache. All others take it from one of these last two.
 HOME = {
+    "data/indexes.py",
     "data/image_sets.py",
     "data/pixel_hashes.py",
     "networks/inception.py",

@@ -12,7 +12,7 @@
 
 import io
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -84,18 +84,31 @@ def decoded(path: Path, decoding: Decoding = SHOWN) -> Decoded:
     Raises UserError for a file that is missing, too large, cut short, not an image, or one that the rules refuse.
     """
     try:
-        try:
-            with Image.open(path) as image:
-                return rgb(image, str(path), decoding)
-        except ValueError:  # a PNG whose texts or colour profile are larger than Pillow reads; none of them is a pixel
-            if not (bare := without_texts(path.read_bytes())):
-                raise
-            with Image.open(io.BytesIO(bare)) as image:
-                return rgb(image, str(path), decoding)
+        return _decoded(path, path.read_bytes, str(path), decoding)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing") from error
     except BROKEN as error:
         raise UserError(f"{path}: cannot be read as an image ({error}): replace the file") from error
+
+
+def decoded_bytes(content: bytes, where: str, decoding: Decoding = SHOWN) -> Decoded:
+    """The pixels of the bytes of an image file. where: the beginning of error lines. Raises as `decoded` does."""
+    try:
+        return _decoded(io.BytesIO(content), lambda: content, where, decoding)
+    except BROKEN as error:
+        reason = str(error).partition(" <_io")[0]
+        raise UserError(f"{where}: cannot be read as an image ({reason}): replace it") from error
+
+
+def _decoded(file: Path | io.BytesIO, content: Callable[[], bytes], where: str, decoding: Decoding) -> Decoded:
+    try:
+        with Image.open(file) as image:
+            return rgb(image, where, decoding)
+    except ValueError:  # a PNG whose texts or colour profile are larger than Pillow reads; none of them is a pixel
+        if not (bare := without_texts(content())):
+            raise
+        with Image.open(io.BytesIO(bare)) as image:
+            return rgb(image, where, decoding)
 
 
 def rgb(image: Image.Image, where: str, decoding: Decoding = SHOWN) -> Decoded:
