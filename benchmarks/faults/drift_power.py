@@ -34,8 +34,8 @@ from torch import Tensor, nn
 
 from t2ibench.checks.drift import baseline, gate, methods, reports
 from t2ibench.core import environment
-from t2ibench.core.files import write_whole
 from t2ibench.core.progress import track
+from t2ibench.core.storage import publish
 from t2ibench.methods import gan_cls
 from t2ibench.metrics import clip_score
 from t2ibench.networks.attribute_judge import AttributeJudge
@@ -307,7 +307,7 @@ def main() -> int:
 
     def keep(part: str, content: Any) -> None:
         found.update({part: content, "environment": environment.fingerprint(), "code": environment.code()})
-        write_whole(arguments.out, (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode())
+        publish(arguments.out, (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode())
 
     if "machinery" in arguments.parts:
         keep("machinery", machinery())

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from t2ibench.core import environment, files
+from t2ibench.core import environment, storage
 
 FOLDER = Path(__file__).parent
 COMMANDS = (
@@ -52,7 +52,7 @@ def main() -> int:
         page.append(text)
         failed |= code
     if arguments.out is not None:
-        files.write_whole(arguments.out, "\n".join(page).encode())
+        storage.publish(arguments.out, "\n".join(page).encode())
     return int(failed != 0)
 
 

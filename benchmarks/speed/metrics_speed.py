@@ -24,7 +24,7 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from t2ibench.core import environment, files
+from t2ibench.core import environment, storage
 from t2ibench.metrics.kid import kid
 from t2ibench.metrics.prdc import prdc
 from t2ibench.stats.frechet import Moments, frechet_distance
@@ -138,7 +138,7 @@ def main() -> None:
             "seconds": "of processor time",
             "environment": environment.fingerprint("cpu"),
         }
-        files.write_whole(arguments.out, (json.dumps({**facts, "compared": found}, indent=1) + "\n").encode())
+        storage.publish(arguments.out, (json.dumps({**facts, "compared": found}, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

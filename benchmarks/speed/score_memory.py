@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from t2ibench.core import environment, files
+from t2ibench.core import environment, storage
 
 SIDE, DISTINCT, REFERENCE, BYTES = 64, 1000, 1000, 3000
 SCORE = """
@@ -75,7 +75,7 @@ def main() -> int:
     print(f"{each:,.0f} bytes for each image more (at most {BYTES:,} expected)")
     if arguments.out is not None:
         facts = {"pixels": SIDE, "reference": REFERENCE, "bytes_for_each_image_more": round(each), "measured": found}
-        files.write_whole(
+        storage.publish(
             arguments.out,
             (json.dumps({**facts, "environment": environment.fingerprint("cpu")}, indent=1) + "\n").encode(),
         )

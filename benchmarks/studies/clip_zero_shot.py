@@ -27,7 +27,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from t2ibench.core import files
+from t2ibench.core import storage
 from t2ibench.core.images import pixel_hash
 from t2ibench.core.seeds import derive_seed, permutation
 from t2ibench.core.settings import configure, settings_of
@@ -189,8 +189,8 @@ def wrong_captions(split: Split, attribute: str) -> list[tuple[int, str, str]]:
 
 
 def write(out: Path, content: Mapping[str, Any]) -> None:
-    files.write_whole(out / "clip_zero_shot.json", (json.dumps(content, indent=1) + "\n").encode())
-    files.write_whole(out / "clip_zero_shot.md", ("\n".join(markdown(content)) + "\n").encode())
+    storage.publish(out / "clip_zero_shot.json", (json.dumps(content, indent=1) + "\n").encode())
+    storage.publish(out / "clip_zero_shot.md", ("\n".join(markdown(content)) + "\n").encode())
 
 
 def markdown(content: Mapping[str, Any]) -> list[str]:

@@ -23,9 +23,9 @@ from rich.table import Table
 from torch import Tensor
 
 from t2ibench.core.errors import UserError
-from t2ibench.core.files import write_whole
 from t2ibench.core.progress import track
 from t2ibench.core.seeds import derive_seed, uniform
+from t2ibench.core.storage import publish
 from t2ibench.data.attributes import Covers, covers, likeliest
 from t2ibench.data.split import Split
 from t2ibench.datasets import avatars
@@ -97,8 +97,8 @@ def main() -> None:
             "|---" * len(COLUMNS) + "|",
             *(f"| {' | '.join(line)} |" for line in lines),
         ]
-        write_whole(arguments.out.with_suffix(".json"), (json.dumps(rows, indent=1) + "\n").encode())
-        write_whole(arguments.out.with_suffix(".md"), ("\n".join(markdown) + "\n").encode())
+        publish(arguments.out.with_suffix(".json"), (json.dumps(rows, indent=1) + "\n").encode())
+        publish(arguments.out.with_suffix(".md"), ("\n".join(markdown) + "\n").encode())
 
 
 def compared(method: Method, recaptions: list[Recaption], covered_by: Covers) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from t2ibench.core import files
+from t2ibench.core import storage
 from t2ibench.core.progress import track
 from t2ibench.core.seeds import derive_seed, latents, uniform
 from t2ibench.data.attributes import attribute_of, canonical, indicators
@@ -99,8 +99,8 @@ def main() -> None:
     }
     text = "\n".join(markdown(content)) + "\n"
     if arguments.out is not None:
-        files.write_whole(arguments.out / "judge_correction.json", (json.dumps(content, indent=1) + "\n").encode())
-        files.write_whole(arguments.out / "judge_correction.md", text.encode())
+        storage.publish(arguments.out / "judge_correction.json", (json.dumps(content, indent=1) + "\n").encode())
+        storage.publish(arguments.out / "judge_correction.md", text.encode())
     print(text)
 
 

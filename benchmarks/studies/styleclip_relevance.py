@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from t2ibench.core import files
+from t2ibench.core import storage
 from t2ibench.core.images import to_uint8
 from t2ibench.core.seeds import derive_seed, permutation
 from t2ibench.methods.styleclip.directions import channel_directions, directed
@@ -78,9 +78,9 @@ def main(out: Path, count: int | None) -> None:
         "against_table": {name: agreement(relevance["table"], relevance[name], config) for name in ("jacobian", "vjp")},
         "edits": {name: edit_quality(space, found, s, judge, config) for name, found in relevance.items()},
     }
-    files.write_whole(out / "styleclip_relevance.json", (json.dumps(content, indent=1) + "\n").encode())
+    storage.publish(out / "styleclip_relevance.json", (json.dumps(content, indent=1) + "\n").encode())
     text = "\n".join(markdown(content)) + "\n"
-    files.write_whole(out / "styleclip_relevance.md", text.encode())
+    storage.publish(out / "styleclip_relevance.md", text.encode())
     print(text)
 
 

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from t2ibench.core import files, settings
+from t2ibench.core import settings, storage
 from t2ibench.core.images import to_uint8
 from t2ibench.core.progress import track
 from t2ibench.core.seeds import derive_seed, latents
@@ -169,7 +169,7 @@ def main() -> None:
         rows.append(row)
         print(json.dumps(row), flush=True)
         if arguments.out is not None:
-            files.write_whole(arguments.out / "stylegan_nada.json", (json.dumps(rows, indent=1) + "\n").encode())
+            storage.publish(arguments.out / "stylegan_nada.json", (json.dumps(rows, indent=1) + "\n").encode())
     Console().print(table(rows))
 
 

@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from t2ibench.core.files import write_whole
 from t2ibench.core.seeds import derive_seed
+from t2ibench.core.storage import publish
 from t2ibench.data.rare_pairs import find_pairs
 from t2ibench.datasets import avatars
 from t2ibench.methods.stylet2i import Config, Method
@@ -53,8 +53,8 @@ def main() -> None:
             "|---|---|---|---|",
             *(f"| {' | '.join(line)} |" for line in lines),
         ]
-        write_whole(arguments.out.with_suffix(".json"), (json.dumps(content, indent=1) + "\n").encode())
-        write_whole(arguments.out.with_suffix(".md"), ("\n".join(markdown) + "\n").encode())
+        publish(arguments.out.with_suffix(".json"), (json.dumps(content, indent=1) + "\n").encode())
+        publish(arguments.out.with_suffix(".md"), ("\n".join(markdown) + "\n").encode())
 
 
 class Probe:

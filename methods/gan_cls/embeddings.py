@@ -4,17 +4,17 @@ So no training of a GAN runs the encoder.
 """
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch import Tensor
 
+from t2ibench.core.cache import content_of, read
 from t2ibench.core.errors import UserError
 from t2ibench.core.progress import track
+from t2ibench.core.storage import CACHE, once, publish
 from t2ibench.data.split import Split
 from t2ibench.methods.gan_cls.text_encoder import TextEncoder
 
@@ -25,16 +25,15 @@ def embed_captions(encoder: TextEncoder, split: Split, cache: Path) -> Tensor:
     cache: the folder of the cache. The key there is a hash of the encoder's weights and the split. Raises UserError if
         it cannot be written.
     """
-    path = cache / "gan_cls" / f"captions-{_key(encoder, split)[:24]}.npy"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
-            kept = _read(path)
-            return torch.from_numpy(_write(path, _embed(encoder, split)) if kept is None else kept)
-    except OSError as error:
-        raise UserError(
-            f"{path.parent} cannot be written ({error.strerror}): set T2IBENCH_CACHE to a folder that can"
-        ) from error
+    name = f"captions-{_key(encoder, split)[:24]}"
+    path = cache / "gan_cls" / f"{name}.npy"
+
+    def made() -> np.ndarray:
+        array = np.ascontiguousarray(_embed(encoder, split), dtype=np.float32)
+        publish(path, content_of(array), CACHE)
+        return array
+
+    return torch.from_numpy(once(path.with_suffix(".lock"), lambda: read(path), made))
 
 
 def rectangular(captions: Sequence[Sequence[str]]) -> list[list[str]]:
@@ -60,18 +59,3 @@ def _key(encoder: TextEncoder, split: Split) -> str:
     for name, value in encoder.state_dict().items():
         content.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
     return content.hexdigest()
-
-
-def _read(path: Path) -> np.ndarray | None:
-    try:
-        return np.load(path)
-    except (FileNotFoundError, ValueError, EOFError):  # missing, or cut short: made again
-        return None
-
-
-def _write(path: Path, embeddings: np.ndarray) -> np.ndarray:
-    part = path.with_suffix(".npy.part")
-    with part.open("wb") as file:
-        np.save(file, embeddings)
-    os.replace(part, path)
-    return embeddings

@@ -5,7 +5,6 @@ A process that is killed loses only the piece it was computing.
 
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,11 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch import Tensor
 
-from t2ibench.core import files
-from t2ibench.core.errors import UserError
+from t2ibench.core import storage
 from t2ibench.core.progress import counter
 
 
@@ -37,23 +34,26 @@ def pieces(
     """
     text = json.dumps(dict(recipe), sort_keys=True)
     folder = cache / "styleclip" / f"{what}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "lock"), counter(f"styleclip: {what}", total=sum(sizes)) as advance:
-            if not (folder / "recipe.json").exists():
-                files.write_whole(folder / "recipe.json", text.encode())
-            tensors, seconds = [], 0.0
-            for number, size in enumerate(sizes):
-                path = folder / f"{number:04d}.npz"
+    paths = [folder / f"{number:04d}.npz" for number in range(len(sizes))]
+
+    def look() -> tuple[list[Tensor], float] | None:
+        kept = [piece for path in paths if (piece := _read(path)) is not None]
+        if len(kept) < len(paths):
+            return None
+        return [tensor for tensor, _ in kept], sum(seconds for _, seconds in kept)
+
+    def made() -> tuple[list[Tensor], float]:
+        storage.publish(folder / "recipe.json", text.encode(), storage.CACHE)
+        tensors, seconds = [], 0.0
+        with counter(f"styleclip: {what}", total=sum(sizes)) as advance:
+            for number, (path, size) in enumerate(zip(paths, sizes, strict=True)):
                 piece, spent = _read(path) or _write(path, make, number)
                 tensors.append(piece)
                 seconds += spent
                 advance(size)
-    except OSError as error:
-        raise UserError(
-            f"{folder} cannot be written ({error.strerror}): set T2IBENCH_CACHE to a folder that can"
-        ) from error
-    return tensors, seconds
+        return tensors, seconds
+
+    return storage.once(folder / "lock", look, made)
 
 
 def _read(path: Path) -> tuple[Tensor, float] | None:
@@ -68,7 +68,6 @@ def _write(path: Path, make: Callable[[int], Tensor], number: int) -> tuple[Tens
     started = perf_counter()
     piece = make(number).cpu()
     seconds = perf_counter() - started
-    unfinished = path.with_suffix(".part.npz")
-    np.savez(unfinished, piece=piece.numpy(), seconds=seconds)
-    os.replace(unfinished, path)
+    with storage.unpublished(path, storage.CACHE) as part, part.open("wb") as file:
+        np.savez(file, piece=piece.numpy(), seconds=seconds)
     return piece, seconds

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 
+from t2ibench.core import storage
 from t2ibench.core.containers import NAMES, kind_of
 from t2ibench.core.errors import UserError
 from t2ibench.methods.stylegan_nada.coding import decode
@@ -186,13 +186,8 @@ class Adaptations:
         recipe = comparable(settings_of(self.config, source, target, self.models))
         stem = f"{name_of(target)}-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}"
         steps, folder = self.config.steps, self.models.cache / "stylegan_nada"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"{folder} cannot be written ({error.strerror}): set T2IBENCH_CACHE to a folder that can"
-            ) from error
-        with FileLock(folder / f"{stem}.lock"):
+
+        def look() -> weights.Weights | None:
             for path in (
                 folder / f"{stem}-{steps}.safetensors",
                 *sorted(folder.glob(f"{stem}-*/step-{steps:05d}.safetensors")),
@@ -201,7 +196,11 @@ class Adaptations:
                     return weights.read(path)
                 except (FileNotFoundError, UserError):  # none, or a damaged one
                     continue
-            return self._train(source, target, folder, f"{stem}-{steps}")
+            return None
+
+        return storage.once(
+            folder / f"{stem}.lock", look, lambda: self._train(source, target, folder, f"{stem}-{steps}")
+        )
 
     def _train(self, source: str, target: str, folder: Path, name: str) -> weights.Weights:
         started = time.perf_counter()

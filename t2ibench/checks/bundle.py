@@ -18,7 +18,8 @@ from typing import Any
 
 from t2ibench.core import environment, records
 from t2ibench.core.errors import UserError
-from t2ibench.core.files import file_hash, write_whole
+from t2ibench.core.files import file_hash
+from t2ibench.core.storage import publish
 from t2ibench.report.gallery import cell_folder
 from t2ibench.report.site.samples import cells_of
 from t2ibench.report.site.serve import source_of
@@ -80,10 +81,10 @@ def write(run: Path, out: Path, images: str, results: Path | None = None, suite_
         record = (json.dumps(cell.record, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
         files = {f"records/{names}.json": record, f"journals/{names}.jsonl": lines}
         for name, content in files.items():
-            write_whole(out / name, content)
+            publish(out / name, content)
         hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
         cells.append({"cell": where, "images": cell.record["images"], "files": hashes})
-    write_whole(out / SUITE, path.read_bytes())
+    publish(out / SUITE, path.read_bytes())
     listed = {
         "kind": KIND,
         "suite": source.suite,
@@ -92,7 +93,7 @@ def write(run: Path, out: Path, images: str, results: Path | None = None, suite_
         "cells": cells,
         "code": environment.code(),
     }
-    write_whole(out / FILE, (json.dumps(records.seal(listed), indent=1, ensure_ascii=False) + "\n").encode())
+    publish(out / FILE, (json.dumps(records.seal(listed), indent=1, ensure_ascii=False) + "\n").encode())
     return [cell["cell"] for cell in cells]
 
 

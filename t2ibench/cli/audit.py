@@ -58,7 +58,7 @@ def audit_read(
     from t2ibench.checks.audit.agreement import audit_of
     from t2ibench.checks.audit.answers import read_all
     from t2ibench.checks.audit.draw import read_key
-    from t2ibench.core import files, records
+    from t2ibench.core import records, storage
     from t2ibench.report import audits
 
     key = read_key(folder)
@@ -66,7 +66,7 @@ def audit_read(
     path = audits.path_of(out, content["suite"], content["method"])
     if path.exists() and records.read_sealed(path, audits.KIND)["audit"] != content["audit"]:
         raise UserError(f"{path} holds an audit of other images: remove it, or name another --out")
-    files.write_whole(path, (json_.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    storage.publish(path, (json_.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
     if json:
         print_json(content)
         return

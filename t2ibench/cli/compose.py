@@ -276,11 +276,11 @@ def before(task: Task, asked: Compose) -> list[np.ndarray | None]:
 
 def write_images(out: Path, name: str, images: Sequence[np.ndarray], numbers: Sequence[int]) -> None:
     """Write every image of a task as `out`/<task>-<number>.png."""
-    from t2ibench.core.files import write_whole
     from t2ibench.core.images import encode_png
+    from t2ibench.core.storage import publish
 
     for number, image in zip(numbers, images, strict=True):
-        write_whole(out / f"{name}-{number}.png", encode_png(image))
+        publish(out / f"{name}-{number}.png", encode_png(image))
 
 
 def write_sheet(

@@ -96,7 +96,7 @@ def prompts(
     """Write every image that a suite asks for (file name, text, seed), to be made elsewhere and run as the method
     image_folder.
     """
-    from t2ibench.core import files
+    from t2ibench.core import storage
     from t2ibench.runner.plan import prepare
     from t2ibench.runner.suite import load
 
@@ -108,7 +108,7 @@ def prompts(
         {"file_name": f"{s.id}.png", "text": s.prompt.text, "seed": s.seed, "prompt": s.prompt.id, "k": s.k}
         for s in samples
     ]
-    files.write_whole(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
+    storage.publish(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
     print(f"{out}: {len(rows):,} images")
 
 

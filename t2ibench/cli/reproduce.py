@@ -45,7 +45,7 @@ def reproduce(
     from t2ibench.checks.papers import claims
     from t2ibench.checks.papers.ledger import as_json, markdown
     from t2ibench.checks.papers.reproduce import judge
-    from t2ibench.core import files, records
+    from t2ibench.core import records, storage
     from t2ibench.runner.run import RunOptions
 
     runs = out or Path("runs") / "reproduce" / paper
@@ -57,7 +57,7 @@ def reproduce(
         rows = rows_of(claimed, options, missing)
     judged = judge(claimed, rows, missing)
     path = ledger or (folder or runs) / f"reproduce-{paper}.md"
-    files.write_whole(path, markdown(judged).encode())
+    storage.publish(path, markdown(judged).encode())
     if json:
         print_json(as_json(judged))
     else:

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 import platformdirs
 
-from t2ibench.core.files import write_whole
+from t2ibench.core.errors import UserError
 from t2ibench.core.records import digest
+from t2ibench.core.storage import CACHE, publish
 
 log = logging.getLogger(__name__)
 CHUNK = 2**24  # bytes that are hashed, read and written at once
@@ -54,14 +55,17 @@ def cached(folder: Path, key: Sequence[Any], make: Callable[[], np.ndarray]) -> 
     key: JSON content that decides the array.
     """
     path = folder / "features" / f"{digest(list(key))[:40]}.npy"
-    if (kept := _read(path)) is not None:
+    if (kept := read(path)) is not None:
         return kept
     array = np.ascontiguousarray(make(), dtype=np.float32)
-    write_whole(path, _content(array))
+    try:
+        publish(path, content_of(array), CACHE)
+    except UserError as error:  # the work is done; it is only not kept
+        log.warning("%s", error)
     return array
 
 
-def _content(array: np.ndarray) -> Iterator[bytes | memoryview]:
+def content_of(array: np.ndarray) -> Iterator[bytes | memoryview]:
     """The bytes of a cache file, in parts, so that features are never in memory twice."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
@@ -73,7 +77,7 @@ def _content(array: np.ndarray) -> Iterator[bytes | memoryview]:
     yield sha256.digest()
 
 
-def _read(path: Path) -> np.ndarray | None:
+def read(path: Path) -> np.ndarray | None:
     """The array of a cache file, or None if the file is missing or damaged."""
     if not path.exists():
         return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from t2ibench.core.decode import SHOWN, Decoding, decoded
+from t2ibench.core.storage import unpublished
 
 if TYPE_CHECKING:  # journals and records are read without torch
     from torch import Tensor
@@ -68,7 +68,5 @@ def grid(images: Tensor, columns: int | None = None, gap: int = 2) -> np.ndarray
 
 def save_grid(images: Tensor, path: Path, columns: int | None = None) -> None:
     """Write a sheet of images as PNG, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    Image.fromarray(grid(images, columns)).save(part, "PNG")
-    os.replace(part, path)
+    with unpublished(path) as part:
+        Image.fromarray(grid(images, columns)).save(part, "PNG")

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from t2ibench.core.errors import UserError
-from t2ibench.core.files import write_whole
 from t2ibench.core.order import natural
+from t2ibench.core.storage import publish
 
 log = logging.getLogger(__name__)
 SCHEMA = 2
@@ -199,7 +199,7 @@ def write(record: Mapping[str, Any], path: Path, *, replace: bool = False) -> No
     validate(record)
     if path.exists() and not replace and read(path)["identity"] != record["identity"]:
         raise UserError(f"{path} holds a record of other settings: use another --out, or --replace to write over it")
-    write_whole(path, (json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    publish(path, (json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
 from t2ibench.core.cache import home
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import pixel_hash
+from t2ibench.core.records import digest
+from t2ibench.core.storage import CACHE, once, publish, unpublished
 from t2ibench.data.stores import ArrayImages, chosen
+
+SEAL = "sheet_sha256"  # the key of the hash that a sheet of facts holds of itself
 
 
 @dataclass(frozen=True)
@@ -86,16 +89,33 @@ def images(key: ImageSetKey, make: Callable[[Path], dict[str, Any]]) -> tuple[Ar
 
     A damaged set is made again. Two processes that need the same set at the same time make it only once.
     """
-    path = _with_folder(key.path)
+    path = key.path
     sheet = path.with_suffix(".json")
-    with FileLock(path.with_suffix(".lock")):
-        facts = json.loads(sheet.read_text("utf-8")) if sheet.exists() and path.exists() else None
-        if facts is None or _file_hash(path) != facts["sha256"]:
-            facts = make(path)
-            array = np.load(path, mmap_mode="r")
-            facts |= {"key": key.key, "sha256": _file_hash(path), "hashes": [pixel_hash(image) for image in array]}
-            _write_text(sheet, json.dumps(facts, ensure_ascii=False))
+
+    def look() -> dict[str, Any] | None:
+        content = _sheet(sheet) if path.exists() else None
+        if content is None or content["key"] != key.key or _file_hash(path) != content["sha256"]:
+            return None
+        return content
+
+    def made() -> dict[str, Any]:
+        content = make(path)
+        array = np.load(path, mmap_mode="r")
+        content |= {"key": key.key, "sha256": _file_hash(path), "hashes": [pixel_hash(image) for image in array]}
+        publish(sheet, json.dumps({**content, SEAL: digest(content)}, ensure_ascii=False).encode(), CACHE)
+        return content
+
+    facts = once(path.with_suffix(".lock"), look, made)
     return ArrayImages(np.load(path, mmap_mode="r"), facts["hashes"]), facts
+
+
+def _sheet(path: Path) -> dict[str, Any] | None:
+    """The facts of a set, or None where they are missing or damaged."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        return content if content.pop(SEAL) == digest(content) else None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
 
 
 def facts(key: ImageSetKey, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -103,13 +123,21 @@ def facts(key: ImageSetKey, make: Callable[[], dict[str, Any]]) -> dict[str, Any
 
     The first line of their file is the hash of the rest. If it does not match, the facts are made again.
     """
-    path = _with_folder(key.path).with_suffix(".facts")
-    with FileLock(path.with_suffix(".lock")):
-        sha256, _, text = path.read_text("utf-8", errors="replace").partition("\n") if path.exists() else ("", "", "")
-        if hashlib.sha256(text.encode()).hexdigest() != sha256:
-            text = json.dumps(make(), ensure_ascii=False)
-            _write_text(path, f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}")
-    content: dict[str, Any] = json.loads(text)
+    path = key.path.with_suffix(".facts")
+
+    def look() -> str | None:
+        try:
+            sha256, _, text = path.read_text("utf-8", errors="replace").partition("\n")
+        except OSError:
+            return None
+        return text if hashlib.sha256(text.encode()).hexdigest() == sha256 else None
+
+    def made() -> str:
+        text = json.dumps(make(), ensure_ascii=False)
+        publish(path, f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}".encode(), CACHE)
+        return text
+
+    content: dict[str, Any] = json.loads(once(path.with_suffix(".lock"), look, made))
     return content
 
 
@@ -118,34 +146,16 @@ def write_images(path: Path, chunks: Iterable[np.ndarray], shape: tuple[int, ...
 
     Raises UserError if the disk has no room for it, and ValueError if the number of images is not that of `shape`.
     """
-    part = path.with_suffix(".part.npy")
-    array, row = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape), 0
-    _reserve(part)
-    for chunk in chunks:
-        array[row : row + len(chunk)] = chunk
-        row += len(chunk)
-    if row != len(array):
-        raise ValueError(f"{path}: {row} images were made, {len(array)} expected")
-    array.flush()
-    del array
-    os.replace(part, path)
-
-
-def _with_folder(path: Path) -> Path:
-    """The path, after its folder was made. Raises UserError if the folder cannot be made."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"{path.parent} cannot be written ({error.strerror}): set T2IBENCH_CACHE to a folder that can"
-        ) from error
-    return path
-
-
-def _write_text(path: Path, text: str) -> None:
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(text, "utf-8")
-    os.replace(part, path)
+    with unpublished(path, CACHE) as part:
+        array, row = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape), 0
+        _reserve(part)
+        for chunk in chunks:
+            array[row : row + len(chunk)] = chunk
+            row += len(chunk)
+        if row != len(array):
+            raise ValueError(f"{path}: {row} images were made, {len(array)} expected")
+        array.flush()
+        del array
 
 
 def _reserve(part: Path) -> None:

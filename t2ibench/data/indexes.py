@@ -10,8 +10,8 @@ from typing import Any
 
 from t2ibench.core.cache import home
 from t2ibench.core.errors import UserError
-from t2ibench.core.files import write_whole
 from t2ibench.core.records import digest
+from t2ibench.core.storage import publish
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def read(kind: str, key: str) -> Any:
 def keep(kind: str, key: str, content: Any) -> None:
     """Keep JSON content. A folder that cannot be written costs time, and nothing else."""
     try:
-        write_whole(_place(kind, key), json.dumps({"content": content, "sha256": digest(content)}).encode())
+        publish(_place(kind, key), json.dumps({"content": content, "sha256": digest(content)}).encode())
     except UserError as error:
         log.info("an index is not kept: %s", error)
 

@@ -17,10 +17,10 @@ from typing import NamedTuple
 from t2ibench.core import cache
 from t2ibench.core.decode import READING, SHOWN, Decoding, decoded
 from t2ibench.core.errors import UserError
-from t2ibench.core.files import write_whole
 from t2ibench.core.images import pixel_hash
 from t2ibench.core.progress import track
 from t2ibench.core.records import digest
+from t2ibench.core.storage import publish
 
 READERS = 4
 SETTLED = 2_000_000_000  # nanoseconds; a file that changed later than this may change again without another time
@@ -115,6 +115,6 @@ def _keep(sheet: Path, rows: Mapping[str, list]) -> None:
         return
     content = {**_read(sheet), **rows}
     try:
-        write_whole(sheet, json.dumps({"rows": content, "sha256": digest(content)}).encode())
+        publish(sheet, json.dumps({"rows": content, "sha256": digest(content)}).encode())
     except UserError as error:
         log.info("the hashes of images are not kept: %s", error)

@@ -7,7 +7,6 @@ before the package, so weights that you train can replace those that ship.
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from safetensors.torch import save as dump_safetensors
 from torch import Tensor
 
 from t2ibench.core.errors import MissingWeights, UserError, did_you_mean
+from t2ibench.core.storage import publish
 from t2ibench.networks import zoo
 from t2ibench.networks.zoo import available, folders
 
@@ -120,12 +120,11 @@ def write(
         "config": dict(config),
         **card,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
+    plain = json.loads(json.dumps(full))
+    sealed = {**plain, zoo.SEAL: zoo.seal_of(plain)}
     for target, content in (
         (path, data),
-        (path.with_suffix(".json"), (json.dumps(full, indent=1, sort_keys=True) + "\n").encode()),
+        (path.with_suffix(".json"), (json.dumps(sealed, indent=1, sort_keys=True) + "\n").encode()),
     ):
-        temporary = target.with_name(target.name + ".part")
-        temporary.write_bytes(content)
-        os.replace(temporary, target)
+        publish(target, content)
     return read(path)

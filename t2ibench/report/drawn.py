@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from t2ibench.core.errors import UserError
-from t2ibench.core.files import write_whole
+from t2ibench.core.storage import publish
 from t2ibench.report.gallery import cell_folder
 from t2ibench.runner import journal
 from t2ibench.runner.journal import Outcome
@@ -69,8 +69,8 @@ def draw(record: Record, work: Path, out: Path) -> Path | None:
         "total": len(outcomes),
         "texts": [o.text if o.status == "ok" else f"{o.text} ({o.status})" for o in chosen],
     }
-    write_whole(path, buffer.getvalue())
-    write_whole(path.with_suffix(".json"), (json.dumps(said, indent=1) + "\n").encode())
+    publish(path, buffer.getvalue())
+    publish(path.with_suffix(".json"), (json.dumps(said, indent=1) + "\n").encode())
     return path
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from t2ibench.core import files
+from t2ibench.core import storage
 from t2ibench.report import board as leaderboard
 from t2ibench.report import formats, sheets
 from t2ibench.report.gallery import Gallery, galleries_of
@@ -54,7 +54,7 @@ def write_boards(
             paths.append(folder / f"{name}-{board.track}.svg")
             texts.append(standalone(figure))
     for path, text in zip(paths, texts, strict=True):
-        files.write_whole(path, text.encode())
+        storage.publish(path, text.encode())
     return paths
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from t2ibench.core.files import write_whole
+from t2ibench.core.storage import publish
 
 INK, FAINT, PAPER = (25, 25, 30), (130, 130, 140), (255, 255, 255)
 GAP, PAD = 6, 14
@@ -73,7 +73,7 @@ def captioned(images: Sequence[np.ndarray], captions: Sequence[str], columns: in
 
 def save(sheet: Image.Image, path: Path) -> None:
     """Write a sheet as PNG, whole or not at all."""
-    write_whole(path, png(sheet))
+    publish(path, png(sheet))
 
 
 def png(sheet: Image.Image) -> bytes:

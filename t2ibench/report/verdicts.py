@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from t2ibench.core import plugins, records
-from t2ibench.core.files import write_whole
+from t2ibench.core.storage import publish
 from t2ibench.runner.record import changed_code, plugins_of
 
 KIND, FOLDER = "verification", "verified"
@@ -52,7 +52,7 @@ def write(path: Path, record: Record, images: int, values: int, code: Mapping[st
         "plugins": dict(code),
         "code": dict(by),
     }
-    write_whole(path, (json.dumps(records.seal(content), indent=1, ensure_ascii=False) + "\n").encode())
+    publish(path, (json.dumps(records.seal(content), indent=1, ensure_ascii=False) + "\n").encode())
     return path
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import encode_png, pixel_hash, read_image
 from t2ibench.core.progress import track
+from t2ibench.core.storage import WORK, cannot_be_written, publish
 
 log = logging.getLogger(__name__)
 Status = Literal["ok", "black", "nan", "failed"]
@@ -103,9 +104,7 @@ class Store(Images):
             for part in () if writer else self.images.glob("*.part"):  # what a killed run was writing
                 part.unlink()
         except OSError as error:
-            raise UserError(
-                f"{folder} cannot be written ({error.strerror}): choose another folder with --work"
-            ) from error
+            raise cannot_be_written(folder, error, WORK) from error
 
     def clear(self) -> None:
         """Forget every outcome, so that each image is made anew. Raises UserError if a journal cannot be removed."""
@@ -169,14 +168,7 @@ class Store(Images):
     def save(self, sample: str, image: np.ndarray) -> str:
         """Write one image, uint8 [3, H, W], whole or not at all; returns the hash of its pixels."""
         path = self.image_path(sample)
-        part = path.with_name(path.name + ".part")
-        try:
-            part.write_bytes(encode_png(image))
-            os.replace(part, path)
-        except OSError as error:
-            raise UserError(
-                f"{path} cannot be written ({error.strerror}): free some space, or choose another folder with --work"
-            ) from error
+        publish(path, encode_png(image), WORK, wait=False)  # the journal has its hash
         self._kept.pop(sample, None)
         if (len(self._kept) + 1) * image.nbytes <= KEPT:
             self._kept[sample] = (
@@ -203,9 +195,7 @@ class Store(Images):
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise UserError(
-                f"{self.path} cannot be written ({error.strerror}): free some space, or choose another --work"
-            ) from error
+            raise cannot_be_written(self.path, error, WORK) from error
 
 
 def read(path: Path) -> dict[str, Outcome]:

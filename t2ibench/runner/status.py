@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from t2ibench.core import files, records
+from t2ibench.core import records
 from t2ibench.core.errors import UserError
+from t2ibench.core.storage import WORK, publish
 from t2ibench.runner import journal
 
 if TYPE_CHECKING:  # the plan of a run needs torch
@@ -53,7 +54,7 @@ def announce(plans: "Sequence[Plan]", work: Path) -> None:
     ]
     path, content = work / plans[0].suite.name / CELLS, json.dumps(cells, indent=1).encode()
     if not path.exists() or path.read_bytes() != content:
-        files.write_whole(path, content)
+        publish(path, content, WORK)
 
 
 def status(suite: str, out: Path, work: Path, now: float | None = None) -> list[CellStatus]:

@@ -133,7 +133,7 @@ def test_a_full_disk_is_one_line_at_the_journal_and_the_run_goes_on_once_there_i
     journal.unlink()
     journal.symlink_to("/dev/full")
     with monkeypatch.context() as patched:
-        patched.setattr(Store, "outcomes", lambda self: {})  # /dev/full has no end to read to
+        patched.setattr("t2ibench.runner.journal.lines_of", lambda path: [])  # /dev/full has no end to read to
         with pytest.raises(
             UserError, match=r"journal\.jsonl cannot be written \(No space left on device\): free some space"
         ):
@@ -143,32 +143,36 @@ def test_a_full_disk_is_one_line_at_the_journal_and_the_run_goes_on_once_there_i
     assert run(path) == whole
 
 
-@full
-def test_a_full_disk_is_one_line_at_the_record_and_leaves_the_old_one(tmp_path):
+def test_a_full_disk_is_one_line_at_the_record_and_leaves_the_old_one(tmp_path, monkeypatch):
     from made_records import record
 
     path = tmp_path / "r.json"
     records.write(record(), path)
-    (tmp_path / "r.json.part").symlink_to("/dev/full")
-    with pytest.raises(UserError, match=r"r\.json cannot be written \(No space left on device\)"):
-        records.write(record(cost={"seconds_per_image": 1.0}), path)
+
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", refuse)
+        with pytest.raises(UserError, match=r"r\.json cannot be written \(No space left on device\): free some space"):
+            records.write(record(cost={"seconds_per_image": 1.0}), path)
     assert records.read(path) == record()
 
 
 def test_a_full_disk_is_one_line_at_an_image(squares, monkeypatch):
     path = squares(ONE, FEW)
     whole = run(path, "whole")
-    original, written = Path.write_bytes, 0
+    original, written = os.replace, 0
 
-    def write(self: Path, content: bytes) -> int:
+    def write(part: Path, path: Path) -> None:
         nonlocal written
-        written += self.suffix == ".part"
+        written += path.suffix == ".png"
         if written > 9:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return original(self, content)
+        original(part, path)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "write_bytes", write)
+        patched.setattr(os, "replace", write)
         with pytest.raises(UserError, match=r"png cannot be written \(No space left on device\): free some space"):
             run(path)
     assert run(path) == whole

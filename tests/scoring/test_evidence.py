@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 import torch
 
-from t2ibench.core.cache import _read, home
+from t2ibench.core.cache import home
+from t2ibench.core.cache import read as _read
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import pixel_hash
 from t2ibench.data.split import Split

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from t2ibench.checks.audit import form
-from t2ibench.core import files, records
+from t2ibench.core import records, storage
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.images import encode_png, pixel_hash
 from t2ibench.core.seeds import derive_seed, permutation, uniform
@@ -102,7 +102,7 @@ def draw(wanted: Suite, method: str, count: int, out: Path, work: Path, folder: 
     if (folder / KEY).exists() and read_key(folder)["audit"] != audit:
         raise UserError(f"{folder} holds another audit: give another --folder")
     form.write(folder / "raters", audit, entries)
-    files.write_whole(folder / KEY, (json.dumps(records.seal({"audit": audit, **content}), indent=1) + "\n").encode())
+    storage.publish(folder / KEY, (json.dumps(records.seal({"audit": audit, **content}), indent=1) + "\n").encode())
     return folder
 
 

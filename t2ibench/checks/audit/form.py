@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from t2ibench.core import files
+from t2ibench.core import storage
 from t2ibench.report.templates import environment
 
 COLUMNS = ("audit", "rater", "image", "question_1", "answer_1", "question_2", "answer_2")
@@ -29,9 +29,9 @@ class Entry:
 def write(folder: Path, audit: str, entries: Sequence[Entry]) -> None:
     """Write `audit.html`, `answers.csv` and `images/` into a folder for raters."""
     for entry in entries:
-        files.write_whole(folder / "images" / f"{entry.name}.png", entry.png)
-    files.write_whole(folder / "answers.csv", spreadsheet(audit, entries).encode("utf-8-sig"))
-    files.write_whole(folder / "audit.html", page(audit, entries).encode())
+        storage.publish(folder / "images" / f"{entry.name}.png", entry.png)
+    storage.publish(folder / "answers.csv", spreadsheet(audit, entries).encode("utf-8-sig"))
+    storage.publish(folder / "audit.html", page(audit, entries).encode())
 
 
 def spreadsheet(audit: str, entries: Sequence[Entry]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from t2ibench.core import files, records
+from t2ibench.core import records, storage
 from t2ibench.core.errors import UserError
 
 SCHEMA = 1
@@ -58,7 +58,7 @@ def write(baseline: Baseline, path: Path) -> None:
         "seen": [{**asdict(one), "values": _packed(one)} for one in baseline.measured],
         "records": list(baseline.records),
     }
-    files.write_whole(
+    storage.publish(
         path, (json.dumps(records.seal(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
     )
 

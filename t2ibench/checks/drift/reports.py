@@ -13,7 +13,7 @@ from rich.text import Text
 
 from t2ibench.checks.drift.gate import INCONCLUSIVE, Finding, Verdict
 from t2ibench.checks.drift.probes import LAYERS
-from t2ibench.core.files import write_whole
+from t2ibench.core.storage import publish
 
 MARKS = {"pass": ("✓", "green"), "drift": ("✗", "bold red"), "inconclusive": ("?", "yellow")}
 HEADLINES = {0: "no drift", 1: "drift", INCONCLUSIVE: "inconclusive"}
@@ -86,7 +86,7 @@ def junit(verdict: Verdict) -> bytes:
 
 
 def write_junit(verdict: Verdict, path: Path) -> None:
-    write_whole(path, junit(verdict))
+    publish(path, junit(verdict))
 
 
 def annotations(verdict: Verdict) -> Iterable[str]:

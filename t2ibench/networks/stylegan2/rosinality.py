@@ -5,7 +5,6 @@ uses. Its generator class supports a channel_max of 512, and a channel_base of 1
 """
 
 import logging
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from t2ibench.core import pickles, tensor_files
 from t2ibench.core.errors import UserError
+from t2ibench.core.storage import unpublished
 from t2ibench.networks.stylegan2.layout import Config
 from t2ibench.networks.stylegan2.network import Generator, fir
 from t2ibench.networks.stylegan2.shapes import config_of, mean_w, noise_maps
@@ -147,10 +147,8 @@ def write(path: Path, generator: Generator) -> None:
             config.clamp,
         )
         content["clamp"] = config.clamp
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    torch.save(content, temporary)
-    os.replace(temporary, path)
+    with unpublished(path, "name another file") as part:
+        torch.save(content, part)
 
 
 def _ours(

@@ -4,10 +4,10 @@ A recipe says what one step does. All random numbers of step i come from `derive
 the same batches as a run that was never stopped. At the end the loop writes the weights and their card.
 """
 
+import hashlib
+import io
 import json
 import logging
-import os
-import pickle
 import platform
 import signal
 import time
@@ -23,11 +23,13 @@ from torch import Tensor
 
 from t2ibench.core import plugins
 from t2ibench.core.errors import UserError
+from t2ibench.core.storage import publish
 from t2ibench.core.version import __version__
 from t2ibench.data.split import Split
 from t2ibench.networks import weights
 from t2ibench.networks.models import Models
 
+HASH = 32  # bytes of sha256, with which a checkpoint ends
 log = logging.getLogger(__name__)
 
 
@@ -200,11 +202,10 @@ def _write(recipe: FullRecipe, path: Path, index: int, spent: float, card: Mappi
 def _resume(recipe: Recipe, checkpoint: Path) -> tuple[int, float]:
     if not checkpoint.exists():
         return 0, 0.0
-    try:
-        stored = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-        reason = str(error).partition("\n")[0] or "it is empty"
-        raise UserError(f"{checkpoint} cannot be read ({reason}): delete it to begin again") from error
+    content = checkpoint.read_bytes()
+    if hashlib.sha256(content[:-HASH]).digest() != content[-HASH:]:
+        raise UserError(f"{checkpoint} cannot be read (damaged, or of an older version): delete it to begin again")
+    stored = torch.load(io.BytesIO(content[:-HASH]), map_location="cpu", weights_only=True)
     wanted = json.dumps(dict(recipe.settings), sort_keys=True, default=str)
     if stored["settings"] != wanted:
         raise UserError(
@@ -216,10 +217,10 @@ def _resume(recipe: Recipe, checkpoint: Path) -> tuple[int, float]:
 
 
 def _save(recipe: Recipe, folder: Path, index: int, spent: float, losses: dict[str, float]) -> None:
-    temporary = folder / "checkpoint.pt.part"
-    settings = json.dumps(dict(recipe.settings), sort_keys=True, default=str)
-    torch.save({"index": index, "spent": spent, "settings": settings, "state": recipe.state()}, temporary)
-    os.replace(temporary, folder / "checkpoint.pt")
+    settings, content = json.dumps(dict(recipe.settings), sort_keys=True, default=str), io.BytesIO()
+    torch.save({"index": index, "spent": spent, "settings": settings, "state": recipe.state()}, content)
+    data = content.getbuffer()
+    publish(folder / "checkpoint.pt", [data, hashlib.sha256(data).digest()])
     if losses:
         with (folder / "log.jsonl").open("a") as file:
             file.write(json.dumps({"step": index, "seconds": round(spent, 1), **losses}) + "\n")

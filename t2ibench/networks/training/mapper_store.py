@@ -9,8 +9,8 @@ from pathlib import Path
 from time import perf_counter
 
 import torch
-from filelock import FileLock
 
+from t2ibench.core import storage
 from t2ibench.core.errors import UserError
 from t2ibench.networks import weights as weight_files
 from t2ibench.networks.latent_mapper import MapperNetwork
@@ -36,22 +36,22 @@ def once(
     """
     key = hashlib.sha256(json.dumps(recorded, sort_keys=True, default=str).encode()).hexdigest()
     name = f"{re.sub('[^A-Za-z0-9]+', '-', prompt)[:60].strip('-')}-{key[:16]}"
-    folder, spent = folder / "mappers", 0.0
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"{folder} cannot be written ({error.strerror}): set T2IBENCH_CACHE to a folder that can"
-        ) from error
-    with FileLock(folder / f"{name}.lock"):
+    folder = folder / "mappers"
+
+    def look() -> tuple[weight_files.Weights, float] | None:
         try:
-            return weight_files.read(folder / f"{name}.safetensors"), spent
+            return weight_files.read(folder / f"{name}.safetensors"), 0.0
         except (FileNotFoundError, UserError):  # none, or a damaged one
-            started = perf_counter()
-            weights = _train(make, name, folder, steps)
-            spent = perf_counter() - started
+            return None
+
+    def trained() -> tuple[weight_files.Weights, float]:
+        started = perf_counter()
+        weights = _train(make, name, folder, steps)
+        spent = perf_counter() - started
         shutil.rmtree(folder / name)
         return weights, spent
+
+    return storage.once(folder / f"{name}.lock", look, trained)
 
 
 def load(weights: weight_files.Weights, config: Settings, generator: Generator, device: torch.device) -> MapperNetwork:

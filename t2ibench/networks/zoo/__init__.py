@@ -1,12 +1,15 @@
 """Where weights files are, and what their cards say. No tensor is loaded, so listing them is quick."""
 
+import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from t2ibench.core.errors import UserError
 
+SEAL = "card_sha256"
 SHIPPED = Path(__file__).parent
 
 
@@ -24,10 +27,21 @@ def card(path: Path) -> dict[str, Any]:
     """The card beside a weights file. Raises UserError if it is missing or damaged."""
     beside = path.with_suffix(".json")
     try:
-        return json.loads(beside.read_text("utf-8"))
+        content = json.loads(beside.read_text("utf-8"))
+        for key in [SEAL] if SEAL in content else [*content]:  # the name of the hash may be what was damaged
+            rest = {name: value for name, value in content.items() if name != key}
+            if (key == SEAL) != (content[key] == seal_of(rest)):
+                raise ValueError("it does not match its own hash")
+        content.pop(SEAL, None)
+        return content
     except FileNotFoundError as error:
         raise UserError(
             f"{beside} is missing: weights need the card that `t2ibench train` writes beside them"
         ) from error
-    except ValueError as error:
-        raise UserError(f"{beside} is no JSON ({error}): get the file again") from error
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"{beside} is no sound card ({error}): get the file again") from error
+
+
+def seal_of(card: Mapping[str, Any]) -> str:
+    """The hash that a card holds of its other entries."""
+    return hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()

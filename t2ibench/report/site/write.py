@@ -1,13 +1,13 @@
 """Writes the pages of a site into a folder."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.storage import OUT, cannot_be_written, publish
 from t2ibench.core.version import __version__
 from t2ibench.report.site import addresses, pages, protocols, samples
 from t2ibench.report.site.contents import BoardContents, Contents
@@ -48,15 +48,12 @@ def put(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, unless it has this content already. A site can be made again, so nothing waits
     for the disk. Raises UserError where the folder cannot be written.
     """
-    part = path.with_name(path.name + ".part")
     try:
         if path.exists() and path.read_bytes() == content:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        os.replace(part, path)
     except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}): choose another folder with --out") from error
+        raise cannot_be_written(path, error, OUT) from error
+    publish(path, content, wait=False)
 
 
 def _forget(folder: Path, written: Sequence[str], thumbnails: Sequence[str]) -> None:

@@ -1,0 +1,91 @@
+"""Files that are published whole or not at all, and work that several processes share and do once.
+
+A published file is never changed: a writer makes a part file of its own name, and renames it.
+"""
+
+import errno
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock
+
+from t2ibench.core.errors import UserError
+
+OUT, CACHE = "choose another folder with --out", "set T2IBENCH_CACHE to a folder that can"
+WORK = "choose another folder with --work"
+T = TypeVar("T")
+
+
+def publish(path: Path, parts: bytes | Iterable[bytes | memoryview], advice: str = OUT, wait: bool = True) -> None:
+    """Write a file whole or not at all, also if the power fails, and while others write the same one.
+
+    parts: the content, whole or in parts.
+    advice: what to do if the folder cannot be written, for the UserError that says so.
+    wait: for the disk. Without it a file may be cut after a power failure; for files that are checked or made again.
+    """
+    with unpublished(path, advice, wait) as part, part.open("wb") as file:
+        file.writelines([parts] if isinstance(parts, bytes) else parts)
+
+
+@contextmanager
+def unpublished(path: Path, advice: str = OUT, wait: bool = True) -> Iterator[Path]:
+    """A part file of its own name, for code that writes files itself. It is published at the end.
+
+    Where an error ends the writing, it is removed.
+    """
+    part = path.with_name(f".{path.name[:120]}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        if wait:
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        raise cannot_be_written(path, error, advice) from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def cannot_be_written(path: Path, error: OSError, advice: str) -> UserError:
+    """The error for a path that cannot be written, by its reason. advice: what to do about a folder that is closed."""
+    todo = {
+        errno.ENOSPC: f"free some space, or {advice}",
+        errno.EDQUOT: f"free some of your quota, or {advice}",
+        errno.EMFILE: "too many files are open here: close some, or raise `ulimit -n`",
+        errno.ENFILE: "too many files are open on this machine: close some",
+        errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
+    }.get(error.errno or 0, advice)
+    return UserError(f"{path} cannot be written ({error.strerror or error}): {todo}")
+
+
+def once(lock: Path, look: Callable[[], T | None], make: Callable[[], T], advice: str = CACHE) -> T:
+    """What `look` finds, or else what `make` makes; of several processes that need it at once, one makes it.
+
+    lock: the file by which they wait for each other. A folder that cannot be written is no fault while `look` finds.
+    Raises UserError if something has to be made and the folder of the lock cannot be written.
+    """
+
+    def found() -> T | None:
+        try:
+            return look()
+        except OSError:  # what cannot be read is as good as not there
+            return None
+
+    if (kept := found()) is not None:
+        return kept
+    waiting = FileLock(lock)
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        waiting.acquire()
+    except OSError as error:
+        raise cannot_be_written(lock.parent, error, advice) from error
+    try:
+        return make() if (kept := found()) is None else kept
+    finally:
+        waiting.release()
