@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer.core
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.files import at_home
 
 if TYPE_CHECKING:
     from t2ibench.tracks.compose_tasks import Task
@@ -38,8 +39,19 @@ class Verb(typer.core.TyperCommand):
     """A verb of the command line, which refuses options without effect before it runs."""
 
     def invoke(self, ctx: Any) -> Any:
+        ctx.params = {name: _at_home(value) for name, value in ctx.params.items()}
         check(self, ctx)
         return super().invoke(ctx)
+
+
+def _at_home(value: Any) -> Any:
+    """A value with `~` replaced by the user's home, which a shell leaves to programs in `--option=~/path`."""
+    if isinstance(value, Path):
+        return value.expanduser()
+    if isinstance(value, str):
+        key, equals, place = value.partition("=")
+        return f"{key}={at_home(place)}" if equals and key.isidentifier() else at_home(value)
+    return type(value)(map(_at_home, value)) if isinstance(value, list | tuple) else value
 
 
 def check(verb: Any, ctx: Any) -> None:

@@ -1,34 +1,52 @@
-"""Files that are written whole or not at all."""
+"""What is asked of files and folders: their hash, whether they can be written, and the user's home in their paths."""
 
+import getpass
 import hashlib
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from t2ibench.core.errors import UserError
-
-
-def write_whole(path: Path, content: bytes | Iterable[bytes | memoryview]) -> None:
-    """Write a file whole or not at all, also if the power fails. The content may come in parts.
-
-    Raises UserError if the folder cannot be written.
-    """
-    part = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            file.writelines([content] if isinstance(content, bytes) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}): choose another folder with --out") from error
 
 
 def file_hash(path: Path) -> str:
     """sha256 of the bytes of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def at_home(text: str) -> str:
+    """A text that is a path, or ends in one behind a colon (`model:~/file`), with `~` replaced by the user's home."""
+    kind, colon, place = text.rpartition(":")
+    return f"{kind}{colon}{os.path.expanduser(place)}" if place == "~" or place.startswith("~/") else text
+
+
+def without_homes(content: Any) -> Any:
+    """JSON content in which no path names the user: the home folder becomes `~`, the user's name in a path `USER`."""
+    if isinstance(content, str):
+        home, folder = _user_in_paths()
+        return folder.sub("/USER", home.sub("~", content)) if "/" in content else content
+    if isinstance(content, Mapping):
+        return {without_homes(key): without_homes(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [without_homes(value) for value in content]
+    return content
+
+
+@cache
+def _user_in_paths() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What finds the user's home in a text, and the user's name as a folder."""
+    homes = {home for home in (os.path.expanduser("~"), os.path.realpath(os.path.expanduser("~"))) if len(home) > 1}
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a container in which the number of the user has no name
+        user = ""
+    end = r"(?=[/:'\"\s,;)]|$)"
+    texts = "|".join(map(re.escape, sorted(homes, key=len, reverse=True)))
+    return re.compile(rf"(?<![\w.])(?:{texts or '(?!)'}){end}"), re.compile(rf"/{re.escape(user) or '(?!)'}{end}")
 
 
 def check_folder(folder: Path) -> None:

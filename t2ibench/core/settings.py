@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import yaml
 
 from t2ibench.core.errors import UserError, did_you_mean
-from t2ibench.core.files import file_hash
+from t2ibench.core.files import at_home, file_hash
 
 T = TypeVar("T")
 # metadata of a setting that came when records with the others had been made: at its default it enters no identity
@@ -86,7 +86,8 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def _coerce(value: Any, hint: Any) -> Any:
-    """A value of a YAML file as the type of its field: tuples, floats and paths are converted."""
+    """A value of a YAML file as the type of its field: tuples, floats, paths and `~` in them are converted."""
+    value = _at_home(value)
     if typing.get_origin(hint) is tuple:
         return tuple(value)
     if hint is float:
@@ -94,6 +95,16 @@ def _coerce(value: Any, hint: Any) -> Any:
     if isinstance(value, str) and (hint is Path or Path in typing.get_args(hint)):
         return Path(value)
     return value
+
+
+def _at_home(value: Any) -> Any:
+    if isinstance(value, str):
+        return at_home(value)
+    if isinstance(value, Path):
+        return value.expanduser()
+    if isinstance(value, dict):
+        return {key: _at_home(item) for key, item in value.items()}
+    return [_at_home(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def recorded(config: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from t2ibench.core import environment, plugins, records
 from t2ibench.core.errors import UserError
+from t2ibench.core.files import without_homes
 from t2ibench.data.contract import load_dataset
 from t2ibench.networks import zoo
 from t2ibench.runner.journal import Outcome
@@ -66,23 +67,32 @@ def assemble(
             "identity": records.digest(identity_of),
             "identity_of": dict(identity_of),
             "plugins": dict(code),
-            "weights": {name: dict(entry) for name, entry in maker.weights.items()},
-            "trained_on": list(maker.trained_on),
-            "judges": {name: dict(entry) for name, entry in judges.items()},
-            "judge_overlap": judge_overlap(scores.values, maker.weights, judges),
-            "facts": {},
-            **facts,
+            **without_homes(
+                {
+                    "weights": {name: dict(entry) for name, entry in maker.weights.items()},
+                    "trained_on": list(maker.trained_on),
+                    "judges": {name: dict(entry) for name, entry in judges.items()},
+                    "judge_overlap": judge_overlap(scores.values, maker.weights, judges),
+                    "facts": {},
+                    **facts,
+                }
+            ),
             "counts": counts,
             "coverage": coverage(outcomes),
             "partial": partial,
             "failures": [
-                {"prompt": outcome.prompt, "k": outcome.k, "status": outcome.status, "message": outcome.message}
+                {
+                    "prompt": outcome.prompt,
+                    "k": outcome.k,
+                    "status": outcome.status,
+                    "message": without_homes(outcome.message),
+                }
                 for outcome in bad[:SHOWN_FAILURES]
             ],
             "images": records.digest([[outcome.sample, outcome.status, outcome.sha256] for outcome in outcomes]),
             "values": scores.values,
             "columns": list(columns),
-            "unscored": scores.unscored,
+            "unscored": without_homes(scores.unscored),
             "environment": environment.fingerprint(device),
             "code": environment.code(),
             "cost": {

@@ -94,7 +94,7 @@ def load(suite: str) -> Suite:
 
 def file_of(suite: str) -> Path:
     """The file of a shipped suite by its name, or the path that is given. Raises UserError for an unknown name."""
-    shipped, path = available(), Path(suite)
+    shipped, path = available(), Path(suite).expanduser()
     if suite in shipped:
         path = shipped[suite]
     elif path.suffix not in (".yaml", ".yml"):

@@ -7,10 +7,11 @@ read them, but for transparent pixels, which are an error until somebody says wh
 """
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -35,6 +36,7 @@ from t2ibench.scoring.score import Metric, estimates_of, metrics_of
 from t2ibench.tracks.contract import Prompt
 
 TRACK = "text_to_image"
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -67,6 +69,7 @@ def score_images(
 
     Raises UserError for images that cannot be scored, and for a network that is not on this disk.
     """
+    images, reference, prompts = _at_home(images), _at_home(reference), _at_home(prompts)
     decoding = Decoding(exif, alpha)
     configured, made = asked_metrics(metrics, extractor, clip), made_images(images, prompts, size, decoding)
     check_texts(made, configured)
@@ -82,6 +85,13 @@ def score_images(
     for line in [*lines_on_reading(made), *lines_on_reading(real)]:
         log.warning("%s", line)
     return estimates
+
+
+def _at_home(given: T) -> T:
+    """A path that was given, with the user's home in place of `~`; all else as it is."""
+    if isinstance(given, str | Path):
+        return type(given)(os.path.expanduser(given))  # type: ignore[arg-type]
+    return given
 
 
 def asked_metrics(names: Sequence[str], extractor: str | None = None, clip: str | None = None) -> list[Metric]:
