@@ -22,6 +22,7 @@ from t2ibench.methods.stylegan_nada.adaptations import Adaptations
 from t2ibench.methods.stylegan_nada.mining import Mining
 from t2ibench.methods.stylegan_nada.settings import PROFILES, Config, Training
 from t2ibench.methods.stylegan_nada.training import AdaptationRecipe
+from t2ibench.networks.guides import check_domain
 from t2ibench.networks.models import Models
 from t2ibench.networks.passes import in_passes
 from t2ibench.tracks.contract import Adapt, TextToImage
@@ -114,5 +115,8 @@ def recipe(
     if part not in PROFILES:
         raise UserError(f"stylegan_nada has no part {part!r}{did_you_mean(part, PARTS)}")
     guides = {"clips": [f"clip-guide-{train.dataset}", f"clip-guide-styles-{train.dataset}"]}
-    config = configure(Training, {**guides, **PROFILES[part], "seed": seed, **settings}, f"stylegan_nada {part}")
+    where = f"stylegan_nada {part}"
+    config = configure(Training, {**guides, **PROFILES[part], "seed": seed, **settings}, where)
+    if "clips" not in settings:
+        check_domain(config.generator, config.clips, where, "clips")
     return AdaptationRecipe(config, config.source, config.target, models)

@@ -19,6 +19,7 @@ from t2ibench.methods.stylet2i.directions import DirectionNetwork, Shape
 from t2ibench.methods.stylet2i.losses import norm_penalty
 from t2ibench.methods.stylet2i.settings import Training
 from t2ibench.methods.stylet2i.text import ClipText, TextEncoder, file_vectors, known_words, learned_vectors
+from t2ibench.networks.guides import check_domain
 from t2ibench.networks.models import Models
 from t2ibench.networks.schedule import warmup_cosine
 from t2ibench.networks.state import resume
@@ -41,6 +42,8 @@ class DirectionRecipe(ABC):
         )
         self.generator_name = config.generator or f"stylegan2-{train.dataset}"
         clip = config.clip or f"clip-guide-{train.dataset}"
+        if not config.clip:
+            check_domain(self.generator_name, [clip], f"stylet2i {name}", "clip")
         self.generator, self.clip = models.stylegan2(self.generator_name), models.clip(clip)
         self.generator_hash = models.used[self.generator_name]["sha256"]
         self.name, self.steps = f"stylet2i-{name}", config.steps

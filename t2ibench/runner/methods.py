@@ -117,7 +117,10 @@ def guided(entry: Entry, networks: Networks, where: str) -> Entry:
 
 
 def with_guides(plugin: MethodPlugin, given: Mapping[str, Any], networks: Networks, where: str) -> dict[str, Any]:
-    """The settings of a method, as `guided` replaces `auto` in them."""
+    """The settings of a method, as `guided` replaces `auto` in them.
+
+    Raises UserError also for guides of the data set beside a generator of something else.
+    """
     settings = {field.name: field.default for field in fields(plugin.Config)} | dict(given)
     chosen: dict[str, Any] = {}
     if settings.get("clip") == AUTO:
@@ -125,6 +128,10 @@ def with_guides(plugin: MethodPlugin, given: Mapping[str, Any], networks: Networ
     if isinstance(clips := settings.get("clips"), tuple | list) and AUTO in clips:
         guides = _guides(plugin, networks, where)
         chosen["clips"] = [name for clip in clips for name in (guides if clip == AUTO else [clip])]
+    if chosen and isinstance(generator := settings.get("generator"), str):
+        from t2ibench.networks.guides import check_domain
+
+        check_domain(generator, _guides(plugin, networks, where), where, setting=next(iter(chosen)))
     return {**given, **chosen}
 
 

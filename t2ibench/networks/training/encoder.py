@@ -12,6 +12,7 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.images import to_float, to_uint8
 from t2ibench.core.seeds import derive_seed
 from t2ibench.data.split import Split
+from t2ibench.networks.guides import check_domain
 from t2ibench.networks.models import Models
 from t2ibench.networks.schedule import batch_rows, half, warmup_cosine
 from t2ibench.networks.state import resume
@@ -35,10 +36,12 @@ class EncoderRecipe:
     """Trains an encoder for a frozen generator; a `loop.Recipe`."""
 
     def __init__(self, settings: Settings, train: Split, val: Split, models: Models, seed: int) -> None:
-        settings = replace(settings, clip=settings.clip or f"clip-guide-{train.dataset}")
+        name = settings.generator or f"stylegan2-{train.dataset}"
+        if not settings.clip:
+            settings = replace(settings, clip=f"clip-guide-{train.dataset}")
+            check_domain(name, [settings.clip], "encoder", "clip")
         self.config, self.train, self.val, self.device = settings, train, val, models.device
         self.seed = derive_seed(seed, "stylegan2 encoder")
-        name = settings.generator or f"stylegan2-{train.dataset}"
         self.generator, self.clip = models.stylegan2(name), models.clip(settings.clip)
         size, expected = train.images.read([0]).shape[-1], self.generator.config.resolution
         if size != expected:
