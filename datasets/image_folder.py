@@ -7,7 +7,8 @@
   names are relative to them. Without them `captions.jsonl` is read, or text files beside the images (`0001.txt`) with
   one caption a line. `t2ibench.data.texts` says what else they may hold.
 - `text` (or `caption`, `prompt`) is a string or a list of strings. Lines with the same `file_name` are merged in order.
-- Other keys are attributes. An empty value means "cannot be seen".
+- Other keys are attributes. An empty value means "cannot be seen". A file `vocabulary.yaml` beside the images says them
+  in words (`t2ibench.data.vocabulary_file`).
 - The split names `validation` and `val` mean the same. A folder without split folders has one split, which every split
   name returns.
 - Images are turned as their EXIF orientation says. Transparent pixels are an error unless `alpha` says what lies behind
@@ -17,6 +18,7 @@
 """
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,12 +28,13 @@ import pandas as pd
 
 from t2ibench.core.decode import REFUSE, Decoding
 from t2ibench.core.errors import UserError
-from t2ibench.core.settings import LATER
-from t2ibench.data import texts
+from t2ibench.core.settings import LATER, NO_IDENTITY
+from t2ibench.data import texts, vocabulary_file
 from t2ibench.data.folders import Files
 from t2ibench.data.listing import NO_IMAGES, Listing, counted, image_files, no_image
-from t2ibench.data.split import Split, Vocabulary
+from t2ibench.data.split import Split
 from t2ibench.data.texts import Description, Row
+from t2ibench.data.vocabulary_file import vocabulary_of
 
 ALIASES = {"val": ("val", "validation", "valid"), "train": ("train", "training"), "test": ("test",)}
 log = logging.getLogger(__name__)
@@ -43,6 +46,7 @@ class Config:
     size: int | None = 64  # pixels a side; null: the images stay as they are, and must all have one size
     # what lies behind transparent pixels: a colour (white, '#808080'); drop: the colours under them
     alpha: str = field(default=REFUSE, metadata=LATER)
+    called: str = field(default="", metadata=NO_IDENTITY)  # weights that learn from it get this name; "": the folder's
 
 
 def load(config: Config, split: str) -> Split:
@@ -64,19 +68,29 @@ def load(config: Config, split: str) -> Split:
     captions = [tuple(text for row in own for text in row.texts) for own in rows]
     attributes = _attributes(rows)
     return Split(
-        f"image_folder {folder.name}",
+        own_name(config),
         split,
         listing.images,
         Files(listing.paths, config.size, Decoding("turn", config.alpha)),
         captions,
         attributes,
-        None if attributes is None else _vocabulary(attributes),
+        None if attributes is None else vocabulary_of(attributes, _beside(folder, config.root)),
     )
+
+
+def own_name(config: Config) -> str:
+    """The name of the images, which weights that learn from them get: the setting `called`, else that of the folder."""
+    return config.called or re.sub(r"[^\w.-]+", "-", config.root.expanduser().resolve().name) or "image_folder"
 
 
 def splits(config: Config) -> list[str]:
     """The names of the splits that have a folder; an empty list if there are no split folders."""
     return [split for split, names in ALIASES.items() if any((config.root / name).is_dir() for name in names)]
+
+
+def _beside(folder: Path, root: Path) -> Path:
+    """Where the vocabulary lies: in the folder of the split, else above the split folders."""
+    return folder / vocabulary_file.NAME if (folder / vocabulary_file.NAME).is_file() else root / vocabulary_file.NAME
 
 
 def _split_folder(root: Path, split: str) -> Path:
@@ -122,18 +136,3 @@ def _label(value: Any) -> str | None:
     if value is None or value == "":
         return None
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _vocabulary(table: pd.DataFrame) -> Vocabulary:
-    """A vocabulary for a table that brings none: a value is said as `<value> <attribute>`.
-
-    Columns of yes and no are said by the name of the column alone.
-    """
-    phrases: dict[str, dict[str, list[tuple[str, str]]]] = {}
-    for column in table:
-        noun, values = str(column).replace("_", " "), sorted({value for value in table[column] if value is not None})
-        if set(values) <= {"true", "false", "0", "1", "yes", "no"}:
-            phrases[str(column)] = {value: [("has", noun)] * 2 for value in values if value in ("true", "1", "yes")}
-        else:
-            phrases[str(column)] = {value: [("has", f"{value.replace('_', ' ')} {noun}")] * 2 for value in values}
-    return Vocabulary(phrases)

@@ -6,21 +6,24 @@
 `t2ibench prompts SUITE` writes such a file for every image that a suite asks for; metadata.csv or .parquet, or a text
 file beside each image (`0001.txt`), do as well (`t2ibench.data.texts`). An image with several texts answers each of
 them. If the lines of a text have no seed, the request's seed chooses among their images. A request without an image is
-a failed sample, and counted as one. Images keep their size.
+a failed sample, and counted as one. Images keep their size. They are turned as their EXIF orientation says; transparent
+pixels are an error unless `alpha` says what lies behind them.
 """
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from t2ibench.core.decode import REFUSE, Decoding
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import read_image
 from t2ibench.core.records import digest
+from t2ibench.core.settings import LATER
 from t2ibench.data import texts
 from t2ibench.data.listing import image_files
 from t2ibench.data.pixel_hashes import pixel_hashes
@@ -33,6 +36,8 @@ from t2ibench.tracks.contract import TextToImage
 class Config:
     root: Path
     trained_on: str = "unknown"  # what the model behind the images was trained on, for the record
+    # what becomes of transparent pixels: `refuse`, `drop`, or the colour that lies behind them
+    alpha: str = field(default=REFUSE, metadata=LATER)
 
 
 class Method:
@@ -42,11 +47,11 @@ class Method:
         """Raises UserError for a folder without texts, a line that is wrong, an image that is missing, or two images
         that answer the same text with the same seed.
         """
-        self.trained_on = config.trained_on
+        self.trained_on, self.decoding = config.trained_on, Decoding("turn", config.alpha)
         self.by_seed: dict[tuple[str, int], Path] = {}
         self.by_text: dict[str, list[Path]] = {}
         rows = lines(config.root)
-        pixels = pixel_hashes([path for path, _, _ in rows])
+        pixels = pixel_hashes([path for path, _, _ in rows], self.decoding)
         content = digest([[text, seed, image.sha256] for (_, text, seed), image in zip(rows, pixels, strict=True)])
         for path, text, seed in rows:
             if seed is None:
@@ -64,7 +69,7 @@ class Method:
 
     def text_to_image(self, requests: Sequence[TextToImage]) -> Tensor:
         """Images of requests, uint8 [B, 3, H, W]. Raises ValueError if one is missing, UserError for two sizes."""
-        images = [read_image(self.find(request)).transpose(2, 0, 1) for request in requests]
+        images = [read_image(self.find(request), self.decoding).transpose(2, 0, 1) for request in requests]
         if len(shapes := {image.shape for image in images}) > 1:
             raise UserError(
                 f"the images of a folder must be of one size, found "

@@ -32,6 +32,7 @@ from t2ibench.methods.composer.training import ComposerRecipe
 from t2ibench.methods.composer.upsampler import UpsamplerRecipe
 from t2ibench.networks.models import Models
 from t2ibench.networks.training.loop import Recipe
+from t2ibench.networks.zoo import trained_name
 from t2ibench.tracks.compose_tasks import Task
 from t2ibench.tracks.contract import Compose, Edit, Source, TextToImage
 
@@ -61,6 +62,7 @@ class Method:
         self.drawing = load_drawing(config, models)
         shape = self.drawing.model.shape
         decomposition = Decomposition(Extractors(**weights.config["extractors"]), models, shape.cond_size)
+        self.reads = {decomposition.clip.name: decomposition.clip}
         self.reader = Reader(decomposition, config.source_side, shape.seg_channels, config.ignores)
         self.trained_on = [" ".join(weights.card["data"][key] for key in ("dataset", "train"))]
         self._held: dict[tuple[str, ...], Tensor] = {}
@@ -210,6 +212,9 @@ def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, mod
         raise UserError(f"composer has no part {part!r}{did_you_mean(part, PARTS)}")
     config, build = TRAININGS[part]
     chosen = configure(config, {"seed": seed, **settings}, f"composer {part}")
-    of_data = {"clip": f"clip-guide-{train.dataset}", "judge": f"attribute-judge-{train.dataset}"}
+    of_data = {
+        "clip": trained_name("clip-guide", train.dataset),
+        "judge": trained_name("attribute-judge", train.dataset),
+    }
     unnamed = {key: network for key, network in of_data.items() if dataclasses.asdict(chosen).get(key) == ""}
     return build(dataclasses.replace(chosen, **unnamed), train, val, models)

@@ -20,6 +20,7 @@ from t2ibench.core.errors import UserError
 from t2ibench.methods.diffusers_pipeline import conditions, loading, places
 from t2ibench.methods.diffusers_pipeline.drawing import answer, draw, resized
 from t2ibench.methods.diffusers_pipeline.settings import Config
+from t2ibench.methods.diffusers_pipeline.tokens import Tokens, tokenizers
 from t2ibench.networks.models import Models
 from t2ibench.tracks.contract import Compose, Edit, TextToImage
 
@@ -60,6 +61,11 @@ class Method:
     @cached_property
     def size(self) -> tuple[int, int]:
         return loading.native_size(self.pipeline, self.config)
+
+    @property
+    def reads(self) -> dict[str, Tokens]:
+        """The tokenizers of the pipeline, which cut a text at their own length or at `max_sequence_length`."""
+        return tokenizers(self.pipeline, self.config.call)
 
     def text_to_image(self, requests: Sequence[TextToImage]) -> Tensor:
         """One image per request, uint8 [B, 3, H, W]: row i depends on requests[i] alone.

@@ -42,6 +42,7 @@ class Method:
         self.weights = weights = models.weights(config.weights or f"{config.variant}-avatars")
         self.generator = load_generator(weights).to(models.device)
         self.encoder = load_encoder(models.weights(weights.config["text_encoder"]))
+        self.reads = {weights.config["text_encoder"]: self.encoder}
         self.nz, self.noise_kind = weights.config["nz"], weights.config["noise"]
         self.trained_on = [" ".join(weights.card["data"][key] for key in ("dataset", "train"))]
 

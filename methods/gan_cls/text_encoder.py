@@ -118,6 +118,15 @@ class TextEncoder(nn.Module):
         steps = self.convolutions(rows.transpose(1, 2)).transpose(1, 2)
         return self.out(self.core(steps).mean(dim=1))
 
+    @property
+    def context(self) -> str:
+        """How much of a text it reads, in words."""
+        return f"{self.shape.length} characters"
+
+    def cut(self, texts: Sequence[str]) -> list[bool]:
+        """For each text whether its end is not read."""
+        return [len(text) > self.shape.length for text in texts]
+
     @torch.no_grad()
     def embed(self, texts: Sequence[str], batch: int = 64) -> Tensor:
         """Embeddings of texts, float32 [len(texts), out], on the CPU.

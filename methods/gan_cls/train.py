@@ -20,6 +20,7 @@ from t2ibench.methods.gan_cls.train_style import StyleRecipe
 from t2ibench.methods.gan_cls.train_text import TextRecipe, attribute_features
 from t2ibench.networks.models import Models
 from t2ibench.networks.training.loop import Recipe
+from t2ibench.networks.zoo import trained_name
 
 PARTS = ("text-encoder", *VARIANTS, "style-encoder")
 PRESETS = ("paper", "embedded")
@@ -37,7 +38,7 @@ def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, mod
         text = choose(TextSettings, {}, settings, where)
         return TextRecipe(text, train, val, _fixed_features(text.image_side, train, val, models), models.device, seed)
     if part == "style-encoder":
-        style = choose(StyleSettings, {"generator": f"gan-int-cls-{dataset}"}, settings, where)
+        style = choose(StyleSettings, {"generator": trained_name("gan-int-cls", dataset)}, settings, where)
         if style.network == "whitened" and style.fitted_on <= style.components:
             raise UserError(
                 f"{where}: fitted_on is {style.fitted_on}, expected more images than the {style.components} components"
@@ -46,7 +47,7 @@ def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, mod
         generator = load_generator(weights)
         encoder = load_encoder(models.weights(weights.config["text_encoder"]))
         return StyleRecipe(style, train, val, encoder, generator, weights.sha256, models.device, seed, models.cache)
-    fixed = {"text_encoder": f"char-cnn-rnn-{dataset}", **VARIANTS[part]}
+    fixed = {"text_encoder": trained_name("char-cnn-rnn", dataset), **VARIANTS[part]}
     gan = choose(GanSettings, fixed, settings, where)
     weights = models.weights(gan.text_encoder)
     gan = replace(gan, text_dim=weights.config["out"])

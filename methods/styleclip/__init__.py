@@ -14,6 +14,8 @@ from t2ibench.core.images import to_uint8
 from t2ibench.methods.styleclip.editor import Editor
 from t2ibench.methods.styleclip.settings import Config
 from t2ibench.methods.styleclip.sources import Sources
+from t2ibench.networks.clip.model import InTemplates
+from t2ibench.networks.clip.templates import PLAIN, TEMPLATES
 from t2ibench.networks.models import Models
 from t2ibench.networks.passes import in_passes
 from t2ibench.tracks.contract import Edit, TextToImage
@@ -32,6 +34,8 @@ class Method:
             Sources(config, models),
             _editor(config, models),
         )
+        phrases = TEMPLATES[config.templates] if config.variant == "global" else PLAIN
+        self.reads = {config.clip: InTemplates(models.clip(config.clip), phrases)}
         data = models.used[config.generator]["data"]
         self.trained_on = (
             [" ".join(data[key] for key in ("dataset", "train"))] if isinstance(data, dict) else [str(data)]

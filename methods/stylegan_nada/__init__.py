@@ -19,12 +19,16 @@ from t2ibench.core.seeds import latents
 from t2ibench.core.settings import configure
 from t2ibench.data.split import Split
 from t2ibench.methods.stylegan_nada.adaptations import Adaptations
+from t2ibench.methods.stylegan_nada.losses import weighted
 from t2ibench.methods.stylegan_nada.mining import Mining
 from t2ibench.methods.stylegan_nada.settings import PROFILES, Config, Training
 from t2ibench.methods.stylegan_nada.training import AdaptationRecipe
+from t2ibench.networks.clip.model import InTemplates
+from t2ibench.networks.clip.templates import TEMPLATES
 from t2ibench.networks.guides import check_domain
 from t2ibench.networks.models import Models
 from t2ibench.networks.passes import in_passes
+from t2ibench.networks.zoo import trained_name
 from t2ibench.tracks.contract import Adapt, TextToImage
 
 __all__ = ["PARTS", "Config", "Method", "recipe"]
@@ -39,6 +43,8 @@ class Method:
         self.config, self.models = config, models
         self.parent, self.adaptations = models.stylegan2(config.generator), Adaptations(config, models)
         self.mining = Mining(config, models) if config.mining_steps else None
+        clips = weighted(config) if config.prompts == "every" else {}  # else a prompt only names a known domain
+        self.reads = {name: InTemplates(models.clip(name), TEMPLATES[config.templates]) for name in clips}
         seen = [models.used[config.generator]["data"]]
         self.trained_on = [
             " ".join(data[key] for key in ("dataset", "train")) if isinstance(data, dict) else str(data)
@@ -114,7 +120,7 @@ def recipe(
     """
     if part not in PROFILES:
         raise UserError(f"stylegan_nada has no part {part!r}{did_you_mean(part, PARTS)}")
-    guides = {"clips": [f"clip-guide-{train.dataset}", f"clip-guide-styles-{train.dataset}"]}
+    guides = {"clips": [trained_name("clip-guide", train.dataset), f"clip-guide-styles-{train.dataset}"]}
     where = f"stylegan_nada {part}"
     config = configure(Training, {**guides, **PROFILES[part], "seed": seed, **settings}, where)
     if "clips" not in settings:

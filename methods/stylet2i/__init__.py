@@ -19,6 +19,7 @@ from t2ibench.methods.stylet2i.directions import DirectionNetwork, load
 from t2ibench.methods.stylet2i.lexicon import Lexicon
 from t2ibench.methods.stylet2i.recipe import PARTS, PRESETS, recipe
 from t2ibench.methods.stylet2i.settings import Config
+from t2ibench.methods.stylet2i.text import ClipText
 from t2ibench.methods.stylet2i.train_attribute import attribute_text
 from t2ibench.networks.models import Models
 from t2ibench.networks.passes import in_passes
@@ -44,6 +45,8 @@ class Method:
                 )
             stored = models.weights(config.attribute).config
             self.lexicon, self.phrase = Lexicon.from_config(stored["vocabulary"]), str(stored["phrase"])
+        text = self.sentence.text  # the words of the other encoder are read to their end
+        self.reads = {text.clip.name: text.clip} if isinstance(text, ClipText) else {}
         data = models.weights(config.sentence).card["data"]
         self.trained_on = [" ".join(data[key] for key in ("dataset", "train"))]
 

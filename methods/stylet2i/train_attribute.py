@@ -22,6 +22,7 @@ from t2ibench.methods.stylet2i.train_directions import DirectionRecipe
 from t2ibench.methods.stylet2i.train_sentence import mean_length
 from t2ibench.methods.stylet2i.warm_start import attribute_start
 from t2ibench.networks.models import Models
+from t2ibench.networks.zoo import trained_name
 
 
 class AttributeRecipe(DirectionRecipe):
@@ -48,7 +49,7 @@ class AttributeRecipe(DirectionRecipe):
         super().__init__(config, self.texts, train, val, models, seed, name)
         self.segmenter: Segmenter | None = None
         if config.lambda_spatial:
-            where = config.segmenter or f"stylet2i-parts-{train.dataset}"
+            where = config.segmenter or trained_name("stylet2i-parts", train.dataset)
             self.segmenter, segmenter_facts = segmenter(where, train.dataset, models)
             self.settings = {**self.settings, "segmenter": segmenter_facts}
 

@@ -25,6 +25,7 @@ from t2ibench.networks.models import Models
 from t2ibench.networks.schedule import batch_rows
 from t2ibench.networks.state import resume
 from t2ibench.networks.training.clip import contrastive_loss
+from t2ibench.networks.zoo import trained_name
 
 AREA, RATIO = (0.9, 1.0), (3 / 4, 4 / 3)  # of the random crop
 
@@ -45,7 +46,7 @@ class ClipRecipe:
                 )
         self.config, self.train, self.val, self.device = config, train, val, models.device
         self.seed, self.name, self.steps = derive_seed("stylet2i", name, seed), f"stylet2i-{name}", config.steps
-        base = config.base or f"clip-guide-{train.dataset}"
+        base = config.base or trained_name("clip-guide", train.dataset)
         clip = models.clip(base)
         self.network = {"base": base} if ":" in base else dict(models.weights(base).config)
         self.preprocess, self.context, self.model = clip.preprocess, clip.context_length, copy.deepcopy(clip.model)

@@ -23,6 +23,7 @@ from t2ibench.networks.guides import check_domain
 from t2ibench.networks.models import Models
 from t2ibench.networks.schedule import warmup_cosine
 from t2ibench.networks.state import resume
+from t2ibench.networks.zoo import trained_name
 
 HELD_OUT = 64  # texts behind the numbers of a card
 
@@ -40,8 +41,8 @@ class DirectionRecipe(ABC):
             derive_seed("stylet2i", name, seed),
             models.device,
         )
-        self.generator_name = config.generator or f"stylegan2-{train.dataset}"
-        clip = config.clip or f"clip-guide-{train.dataset}"
+        self.generator_name = config.generator or trained_name("stylegan2", train.dataset)
+        clip = config.clip or trained_name("clip-guide", train.dataset)
         if not config.clip:
             check_domain(self.generator_name, [clip], f"stylet2i {name}", "clip")
         self.generator, self.clip = models.stylegan2(self.generator_name), models.clip(clip)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,15 @@ import typer
 
 from t2ibench.cli.options import DATASET, Device, ForDataset, png_file
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.records import cut_lines
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
     from t2ibench.core.plugins import Entry
+    from t2ibench.data.split import Split
+    from t2ibench.runner.methods import Method
 
     Row = tuple[str, list[np.ndarray]]  # its label and images
 
@@ -86,6 +90,22 @@ def show(
     path = out or Path(f"{data.name}-{split}.png")
     sheets.save(sheets.captioned(list(of_split.images.read(rows)), captions, min(columns, len(rows))), path)
     print(path)
+    for line in examples(of_split):
+        print(line)
+
+
+def examples(split: Split) -> list[str]:
+    """Texts that ask for attributes of a split, as its vocabulary says them: one value of each attribute."""
+    from t2ibench.tracks.pair_texts import single_text
+
+    if split.vocabulary is None:
+        return []
+    lines = [f"{split.dataset} {split.name}: texts that ask for attributes"]
+    for attribute, values in split.vocabulary.phrases.items():
+        for value in list(values)[:1]:
+            texts = [single_text(split.vocabulary, f"{attribute}={value}", template) for template in (0, 2)]
+            lines.append(f"  {attribute}={value}: {' | '.join(texts)}")
+    return lines
 
 
 def prompts(
@@ -163,6 +183,7 @@ def drawn(entry: Entry, neutral: str | None, texts: Sequence[str], columns: Sequ
     def edited(text: str) -> list[Edit]:
         return [Edit(before or "", text, column.seed, column.image) for column in columns]
 
+    say_cut(maker, texts)
     rows: list[Row] = [("image", real)] if real else []
     if can_edit:
         rows.append(("unedited", made_by(entry.id, maker.method.unedited, edited(before or ""))))
@@ -184,6 +205,7 @@ def in_style(entry: Entry, texts: Sequence[str], columns: Sequence[Column], devi
 
     maker = method_maker(entry, TEXT_TO_IMAGE, "generate", device)
     real = [column.image for column in columns if column.image is not None]
+    say_cut(maker, texts)
     rows: list[Row] = [("image", real)]
     for text in texts:
 
@@ -209,11 +231,19 @@ def adapted(
             f"--source 'a face avatar'"
         )
 
+    say_cut(maker, targets)
+
     def requests(target: str) -> list[Adapt]:
         return [Adapt(before, target, column.seed) for column in columns]
 
     rows = [(before, made_by(entry.id, maker.method.unadapted, requests(before)))]
     return rows + [(text, made_by(entry.id, maker.method.adapt, requests(text))) for text in targets]
+
+
+def say_cut(maker: Method, texts: Sequence[str]) -> None:
+    """Say how many of these texts the networks of a method cut, if they cut any."""
+    for line in cut_lines(maker.cut_texts(texts)):
+        print(f"t2ibench: {line}", file=sys.stderr)
 
 
 def entry_of(id: str, settings: Sequence[str], dataset: str) -> Entry:

@@ -39,6 +39,7 @@ def train(
     from t2ibench.data.split import join
     from t2ibench.networks.models import Models
     from t2ibench.networks.training import loop
+    from t2ibench.networks.zoo import trained_name
     from t2ibench.runner.train import part_of, recipes, splits_of
 
     look_first_in(out)
@@ -54,7 +55,7 @@ def train(
     recipe = plugins.complete(loop.FullRecipe, module.recipe(part, given, *splits, Models(device), seed))
     if minutes is None and steps is None:
         steps = recipe.steps
-    weights = f"{recipe.name or module.NAMES.get(part, part)}-{data.name}"
+    weights = trained_name(recipe.name or module.NAMES.get(part, part), splits[0].dataset)
     result = loop.fit(recipe, weights, out, minutes=minutes, steps=steps, save_every=save_every)
     print(
         f"{out / weights}.safetensors: sha256 {result.sha256[:12]}…, {result.card['steps']:,} steps in "

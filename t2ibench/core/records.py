@@ -287,6 +287,14 @@ def comparable(record: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in record.items() if key not in VARYING}
 
 
+def cut_lines(cut: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A line for each network of a method that cut texts. cut: `cut_texts` of a record's facts."""
+    return [
+        f"{count['cut']:,} of {count['of']:,} texts were cut: {name} reads {count['context']}"
+        for name, count in cut.items()
+    ]
+
+
 def suites(records: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
     """The records of each (suite, track), in their order."""
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}

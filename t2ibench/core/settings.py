@@ -18,6 +18,7 @@ from t2ibench.core.files import at_home, file_hash
 T = TypeVar("T")
 # metadata of a setting that came when records with the others had been made: at its default it enters no identity
 LATER = {"later": True}
+NO_IDENTITY = {"identity": False}  # the mark of a setting that decides no number, such as a name
 # how files that a setting can name end
 FILES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".npz", ".npy", ".pkl", ".t7", ".json", ".yaml", ".txt")
 
@@ -112,11 +113,15 @@ def recorded(config: Any) -> dict[str, Any]:
 
     A path is left as "path", because what lies there has a hash of its own in the identity. A file in a text, such as
     `model:FILE`, is replaced by the hash of its content. So equal files are equal settings, wherever they lie. A
-    setting that is marked `LATER` is left out at its default, so that records from before it stay what they are.
+    setting that is marked `LATER` is left out at its default, so that records from before it stay what they are; one
+    that is marked `NO_IDENTITY` is always left out.
     """
     later = {field.name: field.default for field in dataclasses.fields(config) if field.metadata.get("later")}
+    names = {field.name for field in dataclasses.fields(config) if not field.metadata.get("identity", True)}
     values = {
-        key: value for key, value in dataclasses.asdict(config).items() if key not in later or later[key] != value
+        key: value
+        for key, value in dataclasses.asdict(config).items()
+        if key not in names and (key not in later or later[key] != value)
     }
     return {key: _placeless(value) for key, value in values.items()}
 

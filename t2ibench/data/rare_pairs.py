@@ -149,7 +149,7 @@ def find_pairs(table: pd.DataFrame, vocabulary: Vocabulary, rules: Rules | None 
             if values[hidden].isna().to_numpy()[columns[literal]].all():
                 raise UserError(
                     f"pairs: {hidden} is missing in all images with {literal}, so {pair.name} cannot exist: exclude "
-                    f"the pair"
+                    f"the pair, [{pair.i}, {pair.j}] (`excluded` of the vocabulary; vocabulary.yaml beside own images)"
                 )
     return lists
 

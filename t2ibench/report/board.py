@@ -124,6 +124,7 @@ class Board:
     methods, baselines: the rows.
     off: methods that are not on the board, and why.
     audits: one line for each human audit of a method on the board.
+    cut: one line for each network of a method that cut texts.
     named: the keys of COSTS to show where the user chose columns, else None.
     questions: the question that a chosen column or cost answers, by its title.
     """
@@ -135,6 +136,7 @@ class Board:
     baselines: Sequence[Row]
     off: Sequence[tuple[str, str]]
     audits: Sequence[str] = ()
+    cut: Sequence[str] = ()
     named: Sequence[str] | None = None
     questions: Mapping[str, str] = field(default_factory=dict)
 
@@ -209,7 +211,12 @@ def board(
         audit for audit in audits if (audit["suite"], audit["track"]) == (suite, track) and audit["method"] in by_method
     ]
     audit_lines = [line(audit, {record["images"] for record in by_method[audit["method"]]}) for audit in board_audits]
-    return Board(suite, track, columns, methods, baselines, off, audit_lines)
+    cut = [
+        f"{record['method']}: {text}"
+        for record in sound
+        for text in records.cut_lines(record["facts"].get("cut_texts", {}))
+    ]
+    return Board(suite, track, columns, methods, baselines, off, audit_lines, tuple(dict.fromkeys(cut)))
 
 
 def chosen(whole: Sequence[Board], names: Sequence[str]) -> list[Board]:

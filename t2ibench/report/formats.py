@@ -25,7 +25,7 @@ def columns_of(board: Board, everything: bool) -> list[Column]:
 
 
 def notes(board: Board, everything: bool = True) -> list[str]:
-    """The notes under a board: its ranks, the shown columns, hidden values, audits, and what is off the board."""
+    """The notes under a board: ranks, shown columns, hidden values, cut texts, audits, and what is off the board."""
     columns = columns_of(board, everything)
     lines = [rules(columns)] if board.methods and columns else []
     lines += labels(columns)
@@ -40,7 +40,7 @@ def notes(board: Board, everything: bool = True) -> list[str]:
     lines += [
         f"{method}: a value is hidden (‡) where the method used its judge, or was optimised for it" for method in hidden
     ]
-    return [*lines, *board.audits, *(f"off the board: {method}, {why}" for method, why in board.off)]
+    return [*lines, *board.cut, *board.audits, *(f"off the board: {method}, {why}" for method, why in board.off)]
 
 
 def questions(board: Board) -> list[str]:

@@ -3,6 +3,7 @@
 From here to an equation there are two calls: `score.score` calls a metric, the metric computes.
 """
 
+import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.plugins import Entry
 from t2ibench.data.dataset import Dataset
 from t2ibench.runner.generate import BATCH, cost_of, generate, locked, samples_by_group
-from t2ibench.runner.journal import Store
-from t2ibench.runner.methods import broken, entry_of, guided, method_maker
+from t2ibench.runner.journal import Outcome, Store
+from t2ibench.runner.methods import Method, broken, entry_of, guided, method_maker
 from t2ibench.runner.plan import Plan
 from t2ibench.runner.record import assemble, coverage, plugins_of, recorded
 from t2ibench.runner.suite import Suite
@@ -24,6 +25,7 @@ from t2ibench.scoring.evidence import Evidence, Samples
 from t2ibench.scoring.score import score
 from t2ibench.tracks.contract import Maker, Sample
 
+log = logging.getLogger(__name__)
 FULL_COVERAGE = 0.99  # a record with a smaller share of ok samples is partial, and kept off the board
 
 
@@ -194,7 +196,11 @@ def finish(cell: Cell, options: RunOptions, columns: Collection[str] = ()) -> di
         code=cell.code,
         maker=cell.maker,
         judges=plan.models.used,
-        facts={"dataset": plan.data.facts, "prompts": plan.prompt_facts},
+        facts={
+            "dataset": plan.data.facts,
+            "prompts": plan.prompt_facts,
+            "facts": facts_of(cell.maker, cell.samples, outcomes),
+        },
         columns=plan.suite.columns,
         outcomes=outcomes,
         cost=whole_cost(store.cost(), cost_of(cell.maker)),
@@ -204,6 +210,17 @@ def finish(cell: Cell, options: RunOptions, columns: Collection[str] = ()) -> di
     )
     records.write(record, cell.path, replace=options.replace or entry.id in options.again)
     return record
+
+
+def facts_of(maker: Maker, samples: Sequence[Sample], outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """What a record notes besides: `cut_texts`, how many of the texts that a method was given its networks cut."""
+    if not isinstance(maker, Method) or not any(outcome.sha256 for outcome in outcomes):
+        return {}
+    if not (cut := maker.cut_texts(list(dict.fromkeys(sample.prompt.text for sample in samples)))):
+        return {}
+    for line in records.cut_lines(cut):
+        log.warning("%s: %s", maker.identity["name"], line)
+    return {"cut_texts": cut}
 
 
 def method_of(suite: Suite, entry: Entry) -> str | None:

@@ -43,6 +43,13 @@ class Method:
     def cost(self) -> Mapping[str, float]:
         return self.method.cost
 
+    def cut_texts(self, texts: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """How many of these texts each network of the method cuts, by its name; only networks that cut some."""
+        counts = {name: (sum(network.cut(texts)), network.context) for name, network in self.method.reads.items()}
+        return {
+            name: {"cut": cut, "of": len(texts), "context": context} for name, (cut, context) in counts.items() if cut
+        }
+
     def source(self, sample: Sample) -> str:
         return self.track.source(sample.prompt)
 

@@ -27,8 +27,9 @@ def trained_for(shipped: Networks, dataset: str) -> Networks:
     Each may be None. A network that was trained for the name is preferred.
     """
     available = zoo.available()
-    judge, clip = f"attribute-judge-{dataset}", f"clip-judge-{dataset}"
-    guides = tuple(name for name in (f"clip-guide-{dataset}", f"clip-guide-styles-{dataset}") if name in available)
+    judge, clip = (zoo.trained_name(part, dataset) for part in ("attribute-judge", "clip-judge"))
+    named = [zoo.trained_name(part, dataset) for part in ("clip-guide", "clip-guide-styles")]
+    guides = tuple(name for name in named if name in available)
     return Networks(
         judge=judge if judge in available else shipped.judge,
         clip=clip if clip in available else shipped.clip,

@@ -64,17 +64,34 @@ class Prompt:
     tags: Mapping[str, Any] = field(default_factory=dict)
 
 
+class TextNetwork(Protocol):
+    """A network that reads texts, and cuts those that are longer than its context.
+
+    context: how much of a text it reads, in words: "77 tokens".
+    """
+
+    @property
+    def context(self) -> str: ...
+
+    def cut(self, texts: Sequence[str]) -> list[bool]:
+        """For each text whether its end is not read."""
+        ...
+
+
 class Method(Protocol):
     """What the class `Method` of a method may have besides the functions of its tracks, which are stated below.
 
     trained_on: the data sets that its networks were trained on, as text, for the record.
     cost: seconds that do not count as the time of any image, as `Maker.cost` states them.
     needs_parts: whether it cannot compose an image from an instance map without the exact parts of the sources.
+    reads: the networks that read the texts of its requests and may cut them, by name. The runner counts the texts that
+        are cut, for the record.
     """
 
     trained_on: str | Sequence[str] = ()
     cost: Mapping[str, float] = {}
     needs_parts: bool = False
+    reads: Mapping[str, TextNetwork] = {}
 
 
 class MethodPlugin(Protocol):

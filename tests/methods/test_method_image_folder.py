@@ -10,7 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from t2ibench import cli
-from t2ibench.core import records
+from t2ibench.core import records, settings
 from t2ibench.core.errors import UserError
 from t2ibench.methods.image_folder import Config, Method
 from t2ibench.networks.models import Models
@@ -110,3 +110,21 @@ def test_a_suites_prompts_answered_elsewhere_score_as_a_method_does(squares, tmp
     )
     assert theirs["images"] == painter["images"]
     assert theirs["values"] == painter["values"]
+
+
+def test_transparent_pixels_are_what_alpha_says(tmp_path):
+    clear = np.zeros((4, 4, 4), np.uint8)
+    clear[..., :3] = 50
+    Image.fromarray(clear).save(tmp_path / "0.png")
+    (tmp_path / "metadata.jsonl").write_text(json.dumps({"file_name": "0.png", "text": "a", "seed": 1}))
+    with pytest.raises(UserError, match="alpha"):
+        Method(Config(tmp_path), Models())
+    levels = {alpha: level(Method(Config(tmp_path, alpha=alpha), Models()), "a", 1) for alpha in ("drop", "white")}
+    assert levels == {"drop": 50, "white": 255}
+    with pytest.raises(UserError, match="'refuse', 'drop' or a colour"):
+        Method(Config(tmp_path, alpha="whit"), Models())
+
+
+def test_alpha_is_part_of_the_identity_where_somebody_chose_it(tmp_path):
+    assert "alpha" not in settings.recorded(Config(tmp_path))
+    assert settings.recorded(Config(tmp_path, alpha="white"))["alpha"] == "white"

@@ -176,10 +176,19 @@ class Clip:
         encode: Callable[[Tensor], Tensor] = self.model.encode_text  # type: ignore[assignment]
         return torch.cat([F.normalize(encode(chunk.to(self.device)), dim=-1).cpu() for chunk in tokens.split(batch)])
 
+    @property
+    def context(self) -> str:
+        """How much of a text it reads, in words."""
+        return f"{self.context_length} tokens"
+
     def cut(self, texts: Sequence[str]) -> list[bool]:
         """For each text whether it is longer than the context, so that its end is not read."""
         beyond = self._tokenizer(list(texts), context_length=2 * self.context_length)[:, self.context_length :]
         return (beyond != self._padding).any(1).tolist()
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens of each text are read, with its start and end."""
+        return (self._tokenizer(list(texts), context_length=self.context_length) != self._padding).sum(1).tolist()
 
     def unknown_words(self, texts: Sequence[str]) -> list[tuple[int, int]] | None:
         """For each text the number of unknown words, and the number of all its words.
@@ -231,6 +240,19 @@ class Clip:
 
     def _embeddings(self, images: Tensor) -> Tensor:
         return self.model.encode_image(self.preprocess.normalise(images))  # type: ignore[operator]
+
+
+class InTemplates:
+    """A CLIP that reads each text in templates. A text is cut if it is in the template with the most tokens."""
+
+    def __init__(self, clip: Clip, templates: Sequence[str]) -> None:
+        self.clip, self.context = clip, clip.context
+        frames = [fill(template, "") for template in templates]
+        self.longest = templates[max(range(len(frames)), key=clip.lengths(frames).__getitem__)]
+
+    def cut(self, texts: Sequence[str]) -> list[bool]:
+        """For each text whether its end, or that of its template, is not read."""
+        return self.clip.cut([fill(self.longest, text) for text in texts])
 
 
 def state_hash(model: nn.Module) -> str:

@@ -17,6 +17,7 @@ from t2ibench.networks.models import Models
 from t2ibench.networks.schedule import batch_rows, half, warmup_cosine
 from t2ibench.networks.state import resume
 from t2ibench.networks.stylegan2.inversion import Encoder, differences, encode, w_variance
+from t2ibench.networks.zoo import trained_name
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,9 @@ class EncoderRecipe:
     """Trains an encoder for a frozen generator; a `loop.Recipe`."""
 
     def __init__(self, settings: Settings, train: Split, val: Split, models: Models, seed: int) -> None:
-        name = settings.generator or f"stylegan2-{train.dataset}"
+        name = settings.generator or trained_name("stylegan2", train.dataset)
         if not settings.clip:
-            settings = replace(settings, clip=f"clip-guide-{train.dataset}")
+            settings = replace(settings, clip=trained_name("clip-guide", train.dataset))
             check_domain(name, [settings.clip], "encoder", "clip")
         self.config, self.train, self.val, self.device = settings, train, val, models.device
         self.seed = derive_seed(seed, "stylegan2 encoder")

@@ -36,6 +36,7 @@ from t2ibench.networks.stylegan2.network import MEAN_DECAY, Generator
 from t2ibench.networks.stylegan2.projected import ProjectedDiscriminator, deceive, hinge
 from t2ibench.networks.training import encoder
 from t2ibench.networks.training.loop import Recipe
+from t2ibench.networks.zoo import trained_name
 from t2ibench.stats import frechet
 
 PARTS = ("stylegan2", "encoder")
@@ -89,7 +90,7 @@ class StyleGAN2Recipe:
                 f"{train.dataset} {train.name} has images of {width}x{height} pixels, StyleGAN2 makes squares: crop "
                 f"them"
             )
-        guide = f"clip-guide-{train.dataset}"
+        guide = trained_name("clip-guide", train.dataset)
         if not settings.clip and (guide in zoo.available() or settings.discriminator == "projected"):
             settings = replace(settings, clip=guide)
         if not settings.clip:

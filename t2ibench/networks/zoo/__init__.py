@@ -23,6 +23,15 @@ def available() -> dict[str, Path]:
     return {path.stem: path for folder in reversed(folders()) for path in sorted(folder.glob("*.safetensors"))}
 
 
+def trained_name(part: str, dataset: str) -> str:
+    """The name of the weights of a part that learned from a data set: "char-cnn-rnn-birds".
+
+    dataset: the data set's own name (`Split.dataset`). Trainings write under this name, and what builds on them looks
+    for it.
+    """
+    return f"{part}-{dataset}"
+
+
 def card(path: Path) -> dict[str, Any]:
     """The card beside a weights file. Raises UserError if it is missing or damaged."""
     beside = path.with_suffix(".json")
