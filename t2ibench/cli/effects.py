@@ -120,7 +120,11 @@ DRY = "--dry-run makes no image: leave it out"
 EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
     "run": {
         **always("suite out work device replace dry_run"),
-        **{name: without("dry_run", DRY) for name in ("batch", "jobs", "devices", "threads", "batch_timeout", "shard")},
+        **{
+            name: without("dry_run", DRY)
+            for name in ("batch", "jobs", "devices", "threads", "batch_timeout", "shard", "executor")
+        },
+        "address": Rule(lambda given: given["executor"] == "ray", "it is of --executor ray: add that, or leave it out"),
         "again": without("shard", "every part would forget what the others have made: use another --work"),
         "json": without("shard", "a part makes images and no numbers: leave it out"),
     },

@@ -34,6 +34,11 @@ class Format(StrEnum):
     latex = "latex"
 
 
+class Executor(StrEnum):
+    local = "local"
+    ray = "ray"
+
+
 def run(
     suite: Annotated[str, typer.Argument(help="A suite that ships (`t2ibench list suites`) or a YAML file.")] = "quick",
     out: Out = Path("runs"),
@@ -57,6 +62,12 @@ def run(
         float | None,
         typer.Option(help="End a process that is at one batch for so many seconds; after three tries the batch fails."),
     ] = None,
+    executor: Annotated[
+        Executor, typer.Option(help="Where these processes are: on this machine, or actors of a Ray cluster.")
+    ] = Executor.local,
+    address: Annotated[
+        str, typer.Option(help="The Ray cluster: auto, or an address. Without it, one is started on this machine.")
+    ] = "",
     shard: Annotated[
         str | None,
         typer.Option(help="Make part I of N, and score nothing; the same command without it scores.", metavar="I/N"),
@@ -87,6 +98,8 @@ def run(
         jobs=jobs,
         devices=[device_of(name) for name in names_of(devices, "--devices")] if devices is not None else (),
         threads=threads,
+        executor=executor.value,
+        address=address,
         batch_timeout=batch_timeout,
         shard=None if shard is None else shard_of(shard),
     )

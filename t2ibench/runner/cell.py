@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from t2ibench.core import environment, records
 from t2ibench.core.errors import UserError, did_you_mean
@@ -50,6 +50,8 @@ class RunOptions:
         three times, and recorded as failed then. It needs a process of its own, also where `jobs` is 1.
     shard: i and N: only every N-th block is made, beginning with the i-th, and nothing is scored. The parts of other
         machines are made beside this one, without a word between them. The same run without it scores them together.
+    executor: where the processes are: on this machine, or actors of a Ray cluster, whose nodes all see the folders.
+    address: of the cluster, as `ray.init` takes it ("auto", "ray://…"); empty: one is started on this machine.
     """
 
     out: Path = Path("runs")
@@ -64,6 +66,8 @@ class RunOptions:
     threads: int = 1
     batch_timeout: float | None = None
     shard: tuple[int, int] | None = None
+    executor: Literal["local", "ray"] = "local"
+    address: str = ""
 
 
 @dataclass(frozen=True)

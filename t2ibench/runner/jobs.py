@@ -21,11 +21,12 @@ from t2ibench.runner.plan import Plan
 from t2ibench.runner.preflight import check
 from t2ibench.runner.shards import CellKey, cells_of
 from t2ibench.runner.worker import Failure, Make, Open, Opened, Score, Setup, Task
-from t2ibench.runner.workers import Ended, Hand, Workers
+from t2ibench.runner.workers import Ended, Hand, LocalWorkers, Workers
 
 TRIES = 3  # how often a task is given to a process before it counts as failed
 FEW = 200  # images to make, for which a process more pays
 MOST = 16  # processes, where nobody says how many
+DEADLINE = 3600.0  # seconds for a block on a cluster, where nobody says another: a frozen node never answers
 POLL = 0.5  # seconds between two looks at the clock, where there is a limit
 
 
@@ -48,6 +49,7 @@ class Board:
     def __init__(self, cells: Sequence[CellKey], scores: bool = True) -> None:
         self.scores = scores  # or else a cell is done when its blocks are
         self.cells = {key: State(key) for key in cells}
+        self.starts = 0  # of processes that ended before they could work
         self.tries: Counter[Task] = Counter()
         self.reasons: dict[Task, str] = {}
         self.again: list[Task] = []  # tasks of processes that ended
@@ -110,13 +112,20 @@ def run(plans: Sequence[Plan], options: RunOptions) -> Iterator[CellResult]:
 
     Raises UserError as `t2ibench.runner.run.run` does. All processes end with it, whatever happens.
     """
-    devices = options.devices or (options.device,)
-    setups = [
-        Setup(plans[0].suite, replace(options, device=devices[k % len(devices)]), f"{k}")
-        for k in range(number(plans, options))
-    ]
+    devices, here = options.devices or (options.device,), os.getcwd()
+
+    def setup(k: int) -> Setup:
+        return Setup(plans[0].suite, replace(options, device=devices[k % len(devices)]), f"{k}", here)
+
     with ExitStack() as stack:
-        workers = Workers(setups)
+        workers: Workers
+        if options.executor == "ray":
+            from t2ibench.runner.cluster import RayWorkers
+
+            options = replace(options, batch_timeout=options.batch_timeout or DEADLINE)
+            workers = RayWorkers(setup, options.jobs, options.address)
+        else:
+            workers = LocalWorkers([setup(k) for k in range(number(plans, options))])
         stack.callback(workers.close)
         check(plans, options)  # while they load what they need
         yield from _work(plans, options, workers, stack)
@@ -130,10 +139,11 @@ def _work(plans: Sequence[Plan], options: RunOptions, workers: Workers, stack: E
     last: dict[Hand, CellKey] = {}
     advance = stack.enter_context(counter(f"{suite.name}, {len(workers.hands)} processes", total=_images(plans)))
     while not board.finished:
+        workers.grow()
         for hand in [hand for hand in workers.hands if hand.ready and hand.task is None]:
             if task := board.next(last.get(hand)):
                 last[hand] = task.cell
-                hand.give(task)
+                workers.give(hand, task)
         for hand, answer in workers.answers(POLL if options.batch_timeout else None):
             if isinstance(answer, Failure):
                 raise UserError(answer.said) if answer.by_user else RuntimeError(answer.said)
@@ -175,9 +185,10 @@ def _work(plans: Sequence[Plan], options: RunOptions, workers: Workers, stack: E
 
 def _ended(board: Board, workers: Workers, hand: Hand, how: str) -> None:
     """A process is gone: its task goes to another one, and another process takes its place."""
-    if not hand.ready:
-        raise UserError(f"a process for --jobs ended before it could work ({how}): use --jobs 1")
     task = hand.task
+    board.starts += not hand.ready
+    if board.starts > TRIES * len(workers.hands):
+        raise UserError(f"processes end before they can work ({how}): use --jobs 1")
     if task is not None:
         times = "three times" if TRIES == 3 else f"{TRIES} times"
         reason = board.reasons.pop(task, f"the process that made it ended {times} ({how})")
@@ -192,7 +203,7 @@ def _stop_late(board: Board, workers: Workers, limit: float | None) -> None:
     for hand in workers.hands:
         if limit and isinstance(hand.task, Make) and time.monotonic() - hand.since > limit:
             board.reasons[hand.task] = f"no image within {limit:g} s (--batch-timeout)"
-            hand.process.kill()
+            workers.stop(hand)
 
 
 def number(plans: Sequence[Plan], options: RunOptions) -> int:

@@ -29,7 +29,7 @@ def run(suite: Suite, options: RunOptions) -> Iterator[CellResult]:
     with _threads(options.threads):
         plans = planned(suite, options)
         announce(plans, options.work)
-        if jobs.number(plans, options) > 1 or options.batch_timeout:
+        if jobs.number(plans, options) > 1 or options.batch_timeout or options.executor == "ray":
             yield from jobs.run(plans, options)
             return
         check(plans, options)

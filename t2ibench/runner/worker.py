@@ -5,6 +5,7 @@ standard output: a `Setup` first, then one answer to each task. It ends when the
 started it was killed.
 """
 
+import functools
 import logging
 import os
 import pickle
@@ -37,11 +38,13 @@ class Setup:
 
     options: as for the whole run, with this worker's device.
     writer: the name of its journals.
+    folder: the working directory, from which relative paths are meant.
     """
 
     suite: Suite
     options: RunOptions
     writer: str
+    folder: str = "."
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,35 @@ class Worker:
         return self._cell[1]
 
 
+class Actor:
+    """A `Worker` that answers with a `Failure` where it raises, for a process of ours or an actor of Ray."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.worker: Worker | None = None
+
+    def ready(self) -> Failure | None:
+        """Get ready, in the folder and with the threads of the run. Returns None, or why it cannot.
+
+        What there is to warn of is said once, by the process that hands out the work.
+        """
+        os.chdir(self.setup.folder)
+        torch.set_num_threads(self.setup.options.threads)
+        logging.disable(logging.WARNING)
+        try:
+            worker = _try(lambda: Worker(self.setup))
+        finally:
+            logging.disable(logging.NOTSET)
+        if isinstance(worker, Failure):
+            return worker
+        self.worker = worker
+        return None
+
+    def do(self, task: Task) -> Any:
+        assert self.worker is not None
+        return _try(functools.partial(self.worker.do, task))
+
+
 def _entry(plan: Plan, id: str) -> Entry:
     return next(entry for entry in plan.entries if entry.id == id)
 
@@ -147,15 +179,10 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that hands out the work
     tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(sys.stdin.buffer, tasks), daemon=True).start()
-    setup: Setup = tasks.get()
-    torch.set_num_threads(setup.options.threads)
-    logging.disable(logging.WARNING)  # said once, by the process that hands out the work
-    worker = _try(lambda: Worker(setup))
-    logging.disable(logging.NOTSET)
-    _send(answers, worker if isinstance(worker, Failure) else None)
+    worker = Actor(tasks.get())
+    _send(answers, worker.ready())
     while True:
-        task = tasks.get()
-        _send(answers, _try(lambda task=task: worker.do(task)))  # type: ignore[misc]
+        _send(answers, worker.do(tasks.get()))
 
 
 def _try(work: Any) -> Any:

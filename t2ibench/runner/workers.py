@@ -8,11 +8,12 @@ import subprocess
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from t2ibench.runner.worker import Failure, Setup, Task
+from t2ibench.runner.worker import Setup, Task
 
 MODULE = "t2ibench.runner.worker"
 PATIENCE = 2.0  # seconds that a process has to end by itself
@@ -20,87 +21,122 @@ PATIENCE = 2.0  # seconds that a process has to end by itself
 
 @dataclass(eq=False)
 class Hand:
-    """One process. task: what it is at; since: when that was handed out; ready: whether it has taken its setup."""
+    """One process.
+
+    setup: what it was told first.
+    handle: the process itself.
+    ready: whether it has taken its setup.
+    task: what it is at. since: when that was handed out, on the monotonic clock.
+    """
 
     setup: Setup
-    process: "subprocess.Popen[bytes]"
+    handle: Any
     ready: bool = False
     task: Task | None = None
     since: float = 0.0
 
-    def give(self, task: Task) -> None:
-        self.task, self.since = task, time.monotonic()
-        self.send(task)
-
-    def send(self, message: Any) -> None:
-        assert self.process.stdin is not None
-        with contextlib.suppress(OSError):  # it has ended, and the reader of its answers says so
-            pickle.dump(message, self.process.stdin)
-            self.process.stdin.flush()
-
 
 @dataclass(frozen=True)
 class Ended:
-    """A process is gone. how: what the system says of it."""
+    """A process is gone. how: what is known of that."""
 
     how: str
 
 
-class Workers:
-    """A number of processes. `close` ends them all."""
+class Workers(ABC):
+    """A number of processes, here or elsewhere. `close` ends them all."""
 
     def __init__(self, setups: Sequence[Setup]) -> None:
-        self._answers: queue.SimpleQueue[tuple[Hand, Any]] = queue.SimpleQueue()
         self._number = 0
-        self.hands: list[Hand] = []
-        for setup in setups:
-            self._start(setup)
+        self.hands = [self._new(setup) for setup in setups]
 
-    def _start(self, setup: Setup) -> None:
+    def _new(self, setup: Setup) -> Hand:
         """A writer has a name of its own in every start, since a process that was killed may have left half a line."""
         self._number += 1
-        setup = replace(setup, writer=f"{setup.writer}-{os.getpid()}-{self._number}")
-        command = [sys.executable, "-c", f"from {MODULE} import main; main()"]
-        hand = Hand(setup, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
-        self.hands.append(hand)
-        threading.Thread(target=self._listen, args=(hand,), daemon=True).start()
-        hand.send(setup)
+        return self.start(replace(setup, writer=f"{setup.writer}-{os.getpid()}-{self._number}"))
 
-    def _listen(self, hand: Hand) -> None:
-        assert hand.process.stdout is not None
-        with contextlib.suppress(Exception):  # the end of the file, also in the middle of an answer
-            while True:
-                self._answers.put((hand, pickle.load(hand.process.stdout)))
-        self._answers.put((hand, Ended(how_it_ended(hand.process.wait()))))
-
-    def answers(self, timeout: float | None) -> Iterator[tuple[Hand, Any]]:
-        """The next answer with the process that gave it, or nothing within `timeout` seconds."""
-        with contextlib.suppress(queue.Empty):
-            yield self._answers.get(timeout=timeout)
+    def give(self, hand: Hand, task: Task) -> None:
+        """Hand out a task."""
+        hand.task, hand.since = task, time.monotonic()
+        self.send(hand, task)
 
     def replace(self, hand: Hand) -> None:
         """Another process in place of one that has ended."""
         self.hands.remove(hand)
-        self._start(replace(hand.setup, writer=hand.setup.writer.rsplit("-", 2)[0]))
+        self.hands.append(self._new(replace(hand.setup, writer=hand.setup.writer.rsplit("-", 2)[0])))
+
+    @abstractmethod
+    def start(self, setup: Setup) -> Hand:
+        """A process, which says that it is ready, or why not, in its first answer."""
+
+    @abstractmethod
+    def send(self, hand: Hand, task: Task) -> None: ...
+
+    @abstractmethod
+    def answers(self, timeout: float | None) -> Iterator[tuple[Hand, Any]]:
+        """The next answer with the process that gave it, or nothing within `timeout` seconds."""
+
+    @abstractmethod
+    def stop(self, hand: Hand) -> None:
+        """End a process whatever it is at. Its last answer is `Ended`."""
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    def grow(self) -> None:  # noqa: B027 - most have no place for more
+        """Start more processes, where there is place for more since the last call."""
+
+
+class LocalWorkers(Workers):
+    """Processes on this machine, which are spoken to through their standard input and output."""
+
+    def __init__(self, setups: Sequence[Setup]) -> None:
+        self._answers: queue.SimpleQueue[tuple[Hand, Any]] = queue.SimpleQueue()
+        super().__init__(setups)
+
+    def start(self, setup: Setup) -> Hand:
+        command = [sys.executable, "-c", f"from {MODULE} import main; main()"]
+        hand = Hand(setup, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        threading.Thread(target=self._listen, args=(hand,), daemon=True).start()
+        self._write(hand, setup)
+        return hand
+
+    def send(self, hand: Hand, task: Task) -> None:
+        self._write(hand, task)
+
+    @staticmethod
+    def _write(hand: Hand, message: Any) -> None:
+        with contextlib.suppress(OSError):  # it has ended, and the reader of its answers says so
+            pickle.dump(message, hand.handle.stdin)
+            hand.handle.stdin.flush()
+
+    def _listen(self, hand: Hand) -> None:
+        with contextlib.suppress(Exception):  # the end of the file, also in the middle of an answer
+            while True:
+                self._answers.put((hand, pickle.load(hand.handle.stdout)))
+        self._answers.put((hand, Ended(how_it_ended(hand.handle.wait()))))
+
+    def answers(self, timeout: float | None) -> Iterator[tuple[Hand, Any]]:
+        with contextlib.suppress(queue.Empty):
+            yield self._answers.get(timeout=timeout)
+
+    def stop(self, hand: Hand) -> None:
+        hand.handle.kill()
 
     def close(self) -> None:
         """End every process: those that are at work too, after a moment."""
         for hand in self.hands:
             with contextlib.suppress(OSError):
-                assert hand.process.stdin is not None
-                hand.process.stdin.close()
+                hand.handle.stdin.close()
         deadline = time.monotonic() + PATIENCE
         for hand in self.hands:
             try:
-                hand.process.wait(max(0.0, deadline - time.monotonic()))
+                hand.handle.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                hand.process.kill()
-                hand.process.wait()
+                hand.handle.kill()
+                hand.handle.wait()
 
 
 def how_it_ended(code: int) -> str:
     """In words: "signal 9" or "exit code 3"."""
     return f"signal {-code}" if code < 0 else f"exit code {code}"
-
-
-__all__ = ["Ended", "Failure", "Hand", "Workers"]

@@ -53,15 +53,15 @@ def test_a_process_that_is_killed_is_replaced_and_nothing_is_made_that_was_there
     monkeypatch.setenv("PAINTER_LOG", str(log := tmp_path / "log"))
     killed: list[int] = []
 
-    def kill(self, timeout, answers=workers.Workers.answers):
+    def kill(self, timeout, answers=workers.LocalWorkers.answers):
         if len(killed) < 2 and log.exists() and len(log.read_text().split()) > 8 * len(killed):
             busy = [hand for hand in self.hands if isinstance(hand.task, Make)]
             if busy:
-                killed.append(busy[0].process.pid)
-                os.kill(busy[0].process.pid, signal.SIGKILL)
+                killed.append(busy[0].handle.pid)
+                os.kill(busy[0].handle.pid, signal.SIGKILL)
         yield from answers(self, timeout)
 
-    monkeypatch.setattr(workers.Workers, "answers", kill)
+    monkeypatch.setattr(workers.LocalWorkers, "answers", kill)
     assert by_method(run(path, "two", jobs=2)) == whole
     assert len(killed) == 2
     assert sum(Counter(log.read_text().split()).values()) <= 64 + 2 * 8  # a kill costs the batch in flight
@@ -119,7 +119,7 @@ def test_shards_in_any_order_make_the_records_of_one_process(squares, monkeypatc
         monkeypatch.setenv("PAINTER_LOG", str(tmp_path / f"{folder}.log"))
         for shard in parts if number == 1 else parts[:1]:
             assert run(path, folder, shard=shard, jobs=number) == []  # nothing is scored
-            assert not list(Path(folder).rglob("*.json"))
+            assert not (Path(folder) / "records").exists()
         if folder == "parts":  # the last run has nothing to make, or the shards that nobody made
             monkeypatch.setenv("PAINTER_LOG", str(tmp_path / "last.log"))
         made[folder] = by_method(run(path, folder))

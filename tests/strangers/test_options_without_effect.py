@@ -61,6 +61,8 @@ def test_every_option_is_read_by_its_verb(name: str):
 # For every rule, a command in which the option does nothing, and the word of its line.
 USELESS: dict[tuple[str, str], str] = {
     ("run", "batch"): "run quick --dry-run --batch 2",
+    ("run", "executor"): "run quick --dry-run --executor ray",
+    ("run", "address"): "run quick --address auto",
     ("run", "shard"): "run quick --dry-run --shard 0/2",
     ("run", "again"): "run quick --shard 0/2 --again gan-cls",
     ("run", "json"): "run quick --shard 0/2 --json",
