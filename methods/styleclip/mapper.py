@@ -18,7 +18,7 @@ from t2ibench.networks.identity import Features, identity_features
 from t2ibench.networks.latent_mapper import MapperNetwork, read_released
 from t2ibench.networks.models import Models
 from t2ibench.networks.passes import in_passes
-from t2ibench.networks.stylegan2 import Generator
+from t2ibench.networks.stylegan2 import Generator, latents
 from t2ibench.networks.training.latent_mapper import MapperRecipe
 from t2ibench.networks.training.mapper_store import load, once
 
@@ -37,6 +37,10 @@ class Mapper:
         if self.released is not None:
             models.file(config.mapper_weights)
             self.released.network.to(models.device)
+        self.latents: Tensor | None = None  # [N, L, w_dim] to train on
+        if config.mapper_latents:
+            self.weights["latents_sha256"] = models.file(config.mapper_latents)
+            self.latents = latents.read(Path(config.mapper_latents), self.generator.config).to(models.device)
         self.seconds: dict[str, float] = {}  # of training, by text
         self.cost: dict[str, float] = {}
 
@@ -75,7 +79,9 @@ class Mapper:
         identity = self.identity if self.config.mapper_id else None
 
         def make() -> MapperRecipe:
-            return mapper_recipe(self.config, prompt, self.generator, self.distance, identity, self.weights)
+            return mapper_recipe(
+                self.config, prompt, self.generator, self.distance, identity, self.weights, self.latents
+            )
 
         recorded, folder = settings_of(self.config, prompt, self.weights), self.models.cache / "styleclip"
         weights, spent = once(folder, recorded, prompt, self.config.mapper_steps, make)

@@ -4,7 +4,10 @@ The training itself is in t2ibench/networks/training/latent_mapper.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from t2ibench.methods.styleclip.settings import Config
 from t2ibench.networks.clip.distance import ClipDistance
@@ -24,11 +27,20 @@ def mapper_recipe(
     distance: ClipDistance,
     identity: Features | None,
     weights: Mapping[str, str],
+    latents: Tensor | None = None,
 ) -> MapperRecipe:
-    """The training of one text's mapper. weights: the hashes of the generator and of CLIP."""
-    data = {"generator": config.generator, "codes": config.mapper_codes, "truncation_psi": config.truncation_psi}
+    """The training of one text's mapper.
+
+    weights: the hashes of the generator, of CLIP, and of the file of latents.
+    latents: [N, L, w_dim], those of the file `mapper_latents`.
+    """
+    data: dict[str, Any] = {"generator": config.generator, "codes": config.mapper_codes}
+    data["truncation_psi"] = config.truncation_psi
+    if latents is not None:
+        data = {"generator": config.generator, "codes": len(latents), "latents": Path(config.mapper_latents).name}
     recorded = settings_of(config, prompt, weights)
-    return MapperRecipe(mapper_settings(config, prompt), prompt, generator, [distance], identity, recorded, data)
+    settings = mapper_settings(config, prompt)
+    return MapperRecipe(settings, prompt, generator, [distance], identity, recorded, data, latents)
 
 
 def mapper_settings(config: Config, prompt: str) -> Settings:
@@ -55,6 +67,7 @@ def settings_of(config: Config, prompt: str, weights: Mapping[str, str]) -> dict
     """Everything that decides a mapper: its settings, the text, and the hashes of the networks it is trained with."""
     names = ("clip_input", "l2", "residual", "pixelnorm_axis", "truncation_psi", "levels")
     settings = {key: value for key, value in vars(config).items() if key in names or key.startswith("mapper")}
+    del settings["mapper_latents"]  # their hash is among the weights
     return {**settings, "identity": config.identity if config.mapper_id else "", "prompt": prompt, **weights}
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from t2ibench.core import pickles
+from t2ibench.core import pickles, tensor_files
 from t2ibench.core.containers import NAMES, kind_of
 from t2ibench.core.errors import UserError
 from t2ibench.networks.stylegan2 import Layer
@@ -34,7 +34,7 @@ def direction_table(path: Path, layers: Sequence[Layer], dimension: int) -> tupl
     dimension: D of the CLIP that reads the texts.
     Raises UserError for a table of another generator or of another CLIP.
     """
-    table = _array(path, "StyleCLIP's table of directions (fs3.npy)")
+    table = tensor_files.array(path, "StyleCLIP's table of directions (fs3.npy)")
     edited = [layer for layer in layers if not layer.is_rgb]
     counts = list(accumulate(layer.channels for layer in edited))
     if table.ndim != 2 or len(table) not in counts:
@@ -83,7 +83,7 @@ def style_codes(path: Path, layers: Sequence[Layer]) -> Tensor:
 
 def mapped_latents(path: Path, w_dim: int) -> Tensor:
     """Latents w [N, w_dim]. Raises UserError for an array of another shape."""
-    w = _array(path, "StyleCLIP's sample of latents (W.npy)")
+    w = tensor_files.array(path, "StyleCLIP's sample of latents (W.npy)")
     if w.ndim != 2 or w.shape[1] != w_dim or len(w) < 2 or not np.isfinite(w).all():
         raise UserError(f"{path}: an array {list(w.shape)}, expected finite latents w [N, {w_dim}]: use another file")
     return torch.from_numpy(w)
@@ -125,18 +125,3 @@ def _unpickled(path: Path, expected: str, read: Callable[[Any], R]) -> R:
         raise UserError(
             f"{path}: holds {pickles.kind_of(content)} ({pickles.reason(error)}), expected {expected}: name another"
         ) from error
-
-
-def _array(path: Path, expected: str) -> np.ndarray:
-    kind = kind_of(path, expected)
-    if kind != "npy":
-        raise UserError(f"{path}: {NAMES[kind]}, expected {expected}: name another file")
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise UserError(
-            f"{path}: no whole array ({pickles.reason(error)}), expected {expected}: get it again"
-        ) from error
-    if array.dtype.kind != "f":
-        raise UserError(f"{path}: an array of {array.dtype}, expected {expected}, of floats: name another file")
-    return array.astype(np.float32)

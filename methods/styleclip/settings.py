@@ -18,6 +18,8 @@ class Config:
     clip: str = "auto"  # the guide of the data set; or one of the zoo, or model:tag of open_clip; never one that scores
     truncation_psi: float = 0.7  # of the source images, all rows, towards the stored mean w
     neutral: str = "a person"  # what a source shows, where only a prompt is given: its domain's noun
+    # a file of latents W+ [N, L, w_dim], .pt or .npy, such as test_faces.pt: seed s starts from row s modulo N
+    latents: str = field(default="", metadata=LATER)
     encoder: str = (
         ""  # weights that find a real image's latent, such as "stylegan2-encoder-avatars" once trained; "": the mean w
     )
@@ -60,6 +62,8 @@ class Config:
     mapper_steps: int = 200  # the reference takes 50,000
     mapper_batch: int = 4  # the reference has 2
     mapper_codes: int = 5000  # latents to train on
+    # a file of latents W+ to train on in their place, such as train_faces.pt (the reference's way)
+    mapper_latents: str = field(default="", metadata=LATER)
     mapper_optimiser: Literal["ranger", "adam"] = "adam"  # the reference has ranger
     mapper_learning_rate: float = 0.5
     mapper_schedule: Literal["constant", "cosine"] = "cosine"  # the reference has constant
@@ -108,6 +112,12 @@ class Config:
     def __post_init__(self) -> None:
         if self.directions and self.relevance != "table":
             raise UserError(f"styleclip: directions name a table, and relevance is {self.relevance}: set it to table")
+        if self.mapper_latents and self.variant != "mapper":
+            raise UserError(
+                f"styleclip: mapper_latents are for the variant mapper, this is {self.variant}: leave it out"
+            )
+        if self.mapper_latents and self.mapper_weights:
+            raise UserError("styleclip: mapper_weights are used as they are: leave mapper_latents out")
         for name in ("directions", "statistics", "codes"):
             if getattr(self, name) and self.variant != "global":
                 raise UserError(f"styleclip: {name} are for the variant global, this is {self.variant}: leave them out")

@@ -1,7 +1,8 @@
-"""What an edit starts from: the latent of a seed, or the one that the encoder finds for a real image."""
+"""What an edit starts from: the latent of a seed, a row of a file, or what the encoder finds for a real image."""
 
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from t2ibench.methods.styleclip.settings import Config
 from t2ibench.networks.models import Models
 from t2ibench.networks.passes import in_passes
 from t2ibench.networks.state import fill
+from t2ibench.networks.stylegan2 import latents as stored_latents
 from t2ibench.networks.stylegan2.inversion import Encoder, encode, project
 
 
@@ -23,11 +25,17 @@ class Sources:
     def __init__(self, config: Config, models: Models) -> None:
         self.config, self.models = config, models
         self.generator = models.stylegan2(config.generator)
+        self.stored: Tensor | None = None  # [N, L, w_dim], of the file that the settings name
+        if config.latents:
+            models.file(config.latents)
+            self.stored = stored_latents.read(Path(config.latents), self.generator.config).to(models.device)
         self._of_image: dict[bytes, Tensor] = {}  # [L, w_dim] of each real image, which comes back with every text
 
     @torch.no_grad()
     def of_seeds(self, seeds: Sequence[int]) -> Tensor:
-        """The truncated w of each seed's z, in every row."""
+        """The truncated w of each seed's z, in every row; or row `seed` modulo N of the file of N latents."""
+        if self.stored is not None:
+            return self.stored[torch.tensor([seed % len(self.stored) for seed in seeds], device=self.stored.device)]
         z = latents(seeds, self.generator.config.z_dim).to(self.models.device)
         return self.generator.truncate(in_passes(self.generator.mapping, z), self.config.truncation_psi)
 

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -71,6 +72,22 @@ def read(path: Path, expected: str) -> Any:
             f"{path}: no whole file of torch.save in its {size:,} bytes ({pickles.reason(error)}), expected "
             f"{expected}: get the file again"
         ) from error
+
+
+def array(path: Path, expected: str) -> np.ndarray:
+    """A numpy array of floats, as float32. Raises UserError for another kind of file, of values, or for objects."""
+    kind = kind_of(path, expected)
+    if kind != "npy":
+        raise UserError(f"{path}: {NAMES[kind]}, expected {expected}: name another file")
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise UserError(
+            f"{path}: no whole array ({pickles.reason(error)}), expected {expected}: get it again"
+        ) from error
+    if values.dtype.kind != "f":
+        raise UserError(f"{path}: an array of {values.dtype}, expected {expected}, of floats: name another file")
+    return values.astype(np.float32)
 
 
 def read_script(path: Path, expected: str) -> Script:

@@ -3,6 +3,8 @@
 All edits start from the same sources: the seed of sample k is H(run seed, "source", k) for every prompt. So each edited
 image can be compared with the image before the edit, and with every other edit of it.
 
+A suite can number the sources instead.
+
 - The group "sources" holds the images before the edit.
 - The group "edits" holds one prompt for each edit. Its samples are joined with the sources by k.
 - The baselines mark the ends of a metric's scale: `unedited` changes nothing, `resampled` changes everything, and
@@ -10,8 +12,8 @@ image can be compared with the image before the edit, and with every other edit 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -34,7 +36,10 @@ def prompts(asked: Asked) -> list[Prompt]:
             f"{asked.where}: a metric asks for the prompt {id!r}, but the track edit takes its prompts from `edits:`"
         )
     plan: EditPlan = asked.settings
-    return edit_texts.build(asked.data.train, plan.literals, plan.neutral, plan.images, f"{asked.where}: edits")
+    texts = edit_texts.build(asked.data.train, plan.literals, plan.neutral, plan.images, f"{asked.where}: edits")
+    if plan.seeds == "numbered":
+        return [replace(prompt, tags={**prompt.tags, "numbered": True}) for prompt in texts]
+    return texts
 
 
 def facts(asked: Asked) -> dict[str, Any]:
@@ -93,11 +98,14 @@ class EditPlan:
     literals: the edits, "attribute=value" each; empty: every literal that the vocabulary can name and that is neither
         rare in the training images nor shown by most of them.
     neutral: text of the images before the edit, which ends with its noun; None: from the vocabulary, "a person".
+    seeds: "numbered" gives the sources the seeds 0, 1, 2 …, and the next run seed those that follow. A method whose
+        seeds are rows of a file then edits each row once.
     """
 
     images: int = 50
     literals: tuple[str, ...] = ()
     neutral: str | None = None
+    seeds: Literal["drawn", "numbered"] = "drawn"
 
 
 TRACK = Track(

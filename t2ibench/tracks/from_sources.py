@@ -13,8 +13,18 @@ from t2ibench.tracks.contract import SOURCES, Maker, Prompt, Sample
 
 
 def samples(prompts: Sequence[Prompt], run_seed: int) -> list[Sample]:
-    """Every sample of a run, prompt by prompt. Samples of the same k have the same seed."""
-    return [Sample(prompt, k, derive_seed(run_seed, "source", k)) for prompt in prompts for k in range(prompt.images)]
+    """Every sample of a run, prompt by prompt. Samples of the same k have the same seed.
+
+    A seed is drawn; or it is the number of a source, counted on from run to run, where the prompts have the tag
+    `numbered`.
+    """
+
+    def seed(prompt: Prompt, k: int) -> int:
+        if prompt.tags.get("numbered"):
+            return run_seed * prompt.images + k
+        return derive_seed(run_seed, "source", k)
+
+    return [Sample(prompt, k, seed(prompt, k)) for prompt in prompts for k in range(prompt.images)]
 
 
 class Sources:

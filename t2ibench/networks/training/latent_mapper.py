@@ -1,4 +1,5 @@
-"""Training of a mapper for one text, on random codes of the generator. None of them is the source of a sample.
+"""Training of a mapper for one text, on random codes of the generator, none of which is the source of a sample, or on
+the latents of a file.
 
     L = lambda_clip sum_m mean Loss_CLIP,m(G(v'), t) + lambda_l2 mean (v' - v)^2 + lambda_id mean L_ID(G(v'), G(v))
         + lambda_norm mean (|E(G(v'))| - |E(G(v))|)^2,    v' = v + residual M_t(v)
@@ -61,6 +62,7 @@ class MapperRecipe:
     identity: the features behind L_ID; None leaves the term out.
     recorded: everything that decides the training; it goes into the card and the name of the cached file.
     data: what the card says about the codes.
+    latents: w_plus [N, L, w_dim] to train on; None: random codes. Held-out codes are random in either case.
     """
 
     def __init__(
@@ -72,9 +74,11 @@ class MapperRecipe:
         identity: Features | None,
         recorded: Mapping[str, Any],
         data: Mapping[str, Any],
+        latents: Tensor | None = None,
     ) -> None:
         self.config, self.prompt, self.generator, self.distances = config, prompt, generator, list(distances)
         self.identity, self.settings, self.data = identity, recorded, data
+        self.latents, self.count = latents, config.codes if latents is None else len(latents)
         self.texts = [distance.text_features([prompt]) for distance in distances]  # [1, D] each
         self.device, self.seconds = self.texts[0].device, 0.0
         self.network = new_network(config, generator).to(self.device)
@@ -95,7 +99,7 @@ class MapperRecipe:
         self.optimizer.param_groups[0]["lr"] = config.learning_rate * (
             warmup_cosine(progress) if config.schedule == "cosine" else 1.0
         )
-        v = self.codes("train", batch_rows(derive_seed(config.stream, "order"), index, config.codes, config.batch))
+        v = self.codes("train", batch_rows(derive_seed(config.stream, "order"), index, self.count, config.batch))
         moved = self.network(v)
         images = self.render(v + config.residual * moved)
         losses = {"clip": self.distance(images), "l2": self.l2_term(moved)}
@@ -131,7 +135,10 @@ class MapperRecipe:
 
     @torch.no_grad()
     def codes(self, purpose: str, rows: Iterable[int]) -> Tensor:
-        """Random codes v, [B, L, w_dim] or [B, C]. purpose: "train" or "held out"; their codes differ."""
+        """Codes v, [B, L, w_dim] or [B, C]. purpose: "train" or "held out"; their codes differ."""
+        if purpose == "train" and self.latents is not None:
+            w_plus = self.latents[torch.tensor([int(row) for row in rows], device=self.latents.device)]
+            return self.generator.style(w_plus) if self.config.kind == "style" else w_plus
         seeds = [derive_seed(self.config.stream, "mapper codes", purpose, int(row)) for row in rows]
         w = self.generator.mapping(latents(seeds, self.generator.config.z_dim).to(self.device))
         w_plus = self.generator.truncate(w, self.config.truncation_psi)
