@@ -20,9 +20,8 @@ class Config:
     neutral: str = "a person"  # what a source shows, where only a prompt is given: its domain's noun
     # a file of latents W+ [N, L, w_dim], .pt or .npy, such as test_faces.pt: seed s starts from row s modulo N
     latents: str = field(default="", metadata=LATER)
-    encoder: str = (
-        ""  # weights that find a real image's latent, such as "stylegan2-encoder-avatars" once trained; "": the mean w
-    )
+    # what finds a real image's latent: weights of ours, or a published file such as e4e_ffhq_encode.pt; "": the mean w
+    encoder: str = ""
     projection_steps: int = 200  # descent on that latent, so that the image is drawn again more closely
 
     # optimization and mapper

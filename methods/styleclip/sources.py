@@ -16,7 +16,9 @@ from t2ibench.networks.models import Models
 from t2ibench.networks.passes import in_passes
 from t2ibench.networks.state import fill
 from t2ibench.networks.stylegan2 import latents as stored_latents
+from t2ibench.networks.stylegan2 import published_encoders
 from t2ibench.networks.stylegan2.inversion import Encoder, encode, project
+from t2ibench.networks.stylegan2.published_encoders import PublishedEncoder
 
 
 class Sources:
@@ -59,7 +61,9 @@ class Sources:
 
     def _inverted(self, images: Tensor) -> Tensor:
         with torch.no_grad():
-            if self.config.encoder:
+            if isinstance(self._encoder, PublishedEncoder):
+                start = self._encoder.encode(self.generator, images)
+            elif self._encoder is not None:
                 start = encode(self._encoder, self.generator, images)
             else:
                 start = self.generator.truncate(self.generator.mapping.w_avg.expand(len(images), -1))
@@ -69,7 +73,15 @@ class Sources:
         return project(self.generator, clip, images, start, steps=self.config.projection_steps)
 
     @cached_property
-    def _encoder(self) -> Encoder:
+    def _encoder(self) -> Encoder | PublishedEncoder | None:
+        if not self.config.encoder:
+            return None
+        path = Path(self.config.encoder)
+        if path.is_file() or path.suffix in (".pt", ".pth"):
+            self.models.file(str(path))
+            published = published_encoders.read(path, self.generator)
+            published.network.to(self.models.device)
+            return published
         weights = self.models.weights(self.config.encoder)
         learned_for = weights.card.get("recipe", {}).get("generator")
         if learned_for not in (None, self.models.used[self.config.generator]["sha256"]):

@@ -1,12 +1,31 @@
-"""Features of a CLIP's convolutional image tower at each scale, for perceptual losses and projected discriminators."""
+"""Features of a CLIP's image tower at several depths, for perceptual losses and projected discriminators."""
+
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from open_clip.modified_resnet import ModifiedResNet
+from open_clip.transformer import VisionTransformer
 from torch import Tensor
 
 from t2ibench.core.errors import UserError
 from t2ibench.networks.clip.model import Clip
+
+DEPTHS = 4  # of a transformer: after each quarter of its blocks
+
+
+def stages(clip: Clip, images: Tensor) -> list[Tensor]:
+    """Features [B, C, h, w] at several depths: those of `pyramid`, or of a transformer's patches; differentiable.
+
+    images: floats in about [-1, 1]. Raises UserError for an image tower of another kind.
+    """
+    tower = clip.model.visual
+    if not isinstance(tower, VisionTransformer):
+        return pyramid(clip, images)
+    blocks = len(tower.transformer.resblocks)
+    depths = sorted({max(0, (quarter + 1) * blocks // DEPTHS - 1) for quarter in range(DEPTHS)})
+    outputs = tower.forward_intermediates(_read(clip, images), indices=depths, intermediates_only=True)
+    return cast(list[Tensor], outputs["image_intermediates"])
 
 
 def pyramid(clip: Clip, images: Tensor) -> list[Tensor]:
@@ -22,9 +41,7 @@ def pyramid(clip: Clip, images: Tensor) -> list[Tensor]:
             f"{clip.name}: its image tower is a {type(tower).__name__}, features of every scale need a ResNet: use "
             f"another CLIP"
         )
-    sides = (clip.preprocess.size, clip.preprocess.size)
-    x = F.interpolate((images + 1) / 2, sides, mode="bilinear", antialias=True)
-    x = clip.preprocess.normalise(x).contiguous(memory_format=torch.channels_last)
+    x = _read(clip, images).contiguous(memory_format=torch.channels_last)
     x = tower.act1(tower.bn1(tower.conv1(x)))
     x = tower.act2(tower.bn2(tower.conv2(x)))
     x = tower.act3(tower.bn3(tower.conv3(x)))
@@ -34,3 +51,8 @@ def pyramid(clip: Clip, images: Tensor) -> list[Tensor]:
         x = stage(x)
         scales.append(x)
     return scales
+
+
+def _read(clip: Clip, images: Tensor) -> Tensor:
+    sides = (clip.preprocess.size, clip.preprocess.size)
+    return clip.preprocess.normalise(F.interpolate((images + 1) / 2, sides, mode="bilinear", antialias=True))

@@ -2,8 +2,8 @@
 
 The encoder predicts an offset from the mean w for each row. It learns from real images, which it must reconstruct, and
 from generated images, whose rows are known. Edits work only where the rows of W+ are near to each other, so rows are
-held together (Tov et al., TOG 2021). Images are compared in pixels, and in the features of the guide CLIP at every
-scale.
+held together (Tov et al., TOG 2021). Images are compared in pixels, and in the features of the guide CLIP at several
+depths.
 """
 
 from itertools import pairwise
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from t2ibench.networks.clip import Clip
-from t2ibench.networks.clip.pyramid import pyramid
+from t2ibench.networks.clip.pyramid import stages
 from t2ibench.networks.schedule import warmup_cosine
 from t2ibench.networks.stylegan2.discriminator import Block, Convolution
 from t2ibench.networks.stylegan2.layout import Config
@@ -87,12 +87,12 @@ def project(
 def differences(clip: Clip, made: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
     """How far the images `made` are from `images`: mean squared difference of pixels [B], and of features [B].
 
-    Features have unit norm at each position; the mean is over all positions and scales of the guide's image tower.
+    Features have unit norm at each position; the mean is over all positions and depths of the guide's image tower.
     """
     pixels = (made.float() - images).square().mean(dim=(1, 2, 3))
     with torch.no_grad():
-        wanted = pyramid(clip, images)
-    pairs_of_scales = zip(pyramid(clip, made), wanted, strict=True)
+        wanted = stages(clip, images)
+    pairs_of_scales = zip(stages(clip, made), wanted, strict=True)
     scales = [
         (F.normalize(a.float()) - F.normalize(b.float())).square().sum(dim=1).mean(dim=(1, 2))
         for a, b in pairs_of_scales
