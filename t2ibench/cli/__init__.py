@@ -16,6 +16,7 @@ from t2ibench.cli import (
     convert,
     doctor,
     drift,
+    export,
     generate,
     listing,
     new,
@@ -52,6 +53,7 @@ app.command(cls=Verb)(drift.drift)
 app.add_typer(audit.audit, name="audit")
 app.command(cls=Verb)(report.report)
 app.command(cls=Verb)(report.view)
+app.command(cls=Verb)(export.export)
 app.command(cls=Verb)(submit.submit)
 app.command(cls=Verb)(submit.verify)
 app.command(cls=Verb)(generate.generate)

@@ -168,6 +168,13 @@ EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
             "this folder holds its own pages or records: leave it out",
         ),
     },
+    "export": {
+        **always("place results out url"),
+        "organization": Rule(
+            lambda given: given["place"] == "every-eval-ever", "it is for every-eval-ever: leave it out"
+        ),
+        "dataset": Rule(lambda given: given["place"] == "hugging-face", "it is for hugging-face: leave it out"),
+    },
     "submit": always("run images out results suite"),
     "verify": {
         **always("path work out tolerance device json"),

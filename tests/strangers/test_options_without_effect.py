@@ -91,6 +91,8 @@ USELESS: dict[tuple[str, str], str] = {
     ("drift", "margin"): "drift --margin 2%",
     ("drift", "accept"): "drift --accept why",
     ("view", "out"): "view made --out x",
+    ("export", "organization"): "export hugging-face made --dataset a/b --organization x",
+    ("export", "dataset"): "export every-eval-ever made --organization x --dataset a/b",
     ("verify", "suite"): "verify bundle --suite x.yaml",
     ("generate", "seeds"): "generate styleclip x --image a.png --seeds 0-3",
     ("generate", "prompts"): "generate stylegan_nada x --target y",
