@@ -1,0 +1,65 @@
+"""What the documentation's site is made of: llms.txt names what exists, every page is in the contents, and docstrings
+are read as the plain text that they are.
+"""
+
+import importlib.util
+import re
+import shlex
+import types
+from pathlib import Path
+
+import pytest
+import typer
+
+from t2ibench.cli import app
+from t2ibench.cli.listing import Kind
+
+DOCS = Path(__file__).parent.parent / "docs"
+LLMS = (DOCS / "llms.txt").read_text("utf-8")
+COMMANDS = re.findall(r"`(t2ibench [^`]+)`", LLMS)
+
+
+def conf() -> types.ModuleType:
+    """docs/conf.py; it imports nothing of Sphinx."""
+    spec = importlib.util.spec_from_file_location("docs_conf", DOCS / "conf.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_of_llms_txt_exists_with_its_options(command):
+    _, verb, *arguments = shlex.split(command)
+    verbs = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    assert verb in verbs
+    verbs[verb].make_context(verb, arguments)
+
+
+def test_llms_txt_names_pages_that_exist_and_enough_commands():
+    assert LLMS.startswith("# t2ibench\n\n> ")
+    pages = re.findall(r"\]\(([^)]+)\)", LLMS)
+    assert [page for page in pages if not (DOCS / page).exists()] == []
+    assert len(COMMANDS) >= 10
+    words = set(re.findall(r"`([a-z]+)`", LLMS))
+    assert words <= {str(kind) for kind in Kind}
+
+
+def test_every_page_is_in_the_contents_once():
+    named = re.findall(r"^[a-z_]+$", (DOCS / "contents.md").read_text("utf-8"), re.M)
+    assert sorted(named) == sorted(path.stem for path in DOCS.glob("*.md") if path.stem != "contents")
+
+
+def test_a_docstring_of_ours_becomes_paragraphs_with_names_in_bold():
+    lines = ["Score *one* of `a`.", "", "images, texts: [N], a|b", "    and more_.", "k: how many", ""]
+    conf().plainly(None, "function", "f", None, None, lines)
+    assert "\n".join(lines) == (
+        "Score \\*one\\* of ``a``.\n\n\n**images, texts**: [N], a\\|b\nand more\\_.\n\n**k**: how many\n"
+    )
+
+
+def test_links_out_of_the_folder_become_names_of_files():
+    source = ["[a ledger](../results/a.md), ![shown](../results/a.svg), [b](b.md), [w](w-workflow.yml)"]
+    conf().outside(None, "page", source)
+    assert source == ["a ledger (`results/a.md`), ![shown](../results/a.svg), [b](b.md), w (`docs/w-workflow.yml`)"]
