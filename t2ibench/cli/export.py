@@ -33,7 +33,7 @@ def export(
     url: Annotated[str, typer.Option(help="The address at which the numbers stand.")] = "",
 ) -> None:
     """Write the methods of records in the form of Every Eval Ever, or of Hugging Face's eval results."""
-    from t2ibench.core.files import write_whole
+    from t2ibench.core.storage import publish
     from t2ibench.report import exports
     from t2ibench.report.site.contents import read
     from t2ibench.report.verdicts import standings
@@ -51,7 +51,7 @@ def export(
         files = exports.hugging_face(rows, str(dataset), url, checked)
     names = []
     for name, content in files:
-        write_whole(out / name, content)
+        publish(out / name, content)
         names.append(name)
     if not names:
         raise UserError(f"export: {folders[0]} holds no method with a value that could be exported")
