@@ -4,6 +4,7 @@ A published file is never changed: a writer makes a part file of its own name, a
 """
 
 import errno
+import logging
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
@@ -11,13 +12,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from t2ibench.core.errors import UserError
 
 OUT, CACHE = "choose another folder with --out", "set T2IBENCH_CACHE to a folder that can"
 WORK = "choose another folder with --work"
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)  # of file systems without `flock`
 T = TypeVar("T")
+log = logging.getLogger(__name__)
+_unlocked: set[str] = set()  # where it was said
 
 
 def publish(path: Path, parts: bytes | Iterable[bytes | memoryview], advice: str = OUT, wait: bool = True) -> None:
@@ -64,6 +68,32 @@ def cannot_be_written(path: Path, error: OSError, advice: str) -> UserError:
     return UserError(f"{path} cannot be written ({error.strerror or error}): {todo}")
 
 
+@contextmanager
+def held(lock: Path, advice: str, wait: bool = True) -> Iterator[None]:
+    """Hold the lock of a file by that name inside. The lock of a killed process does not remain.
+
+    A file system that has no locks is no fault: work that is done twice writes the same bytes under the same names. It
+    is said once. Raises filelock.Timeout where another process holds the lock and `wait` is False, and UserError where
+    the folder cannot be written. What the code inside raises is its own.
+    """
+    holder = FileLock(lock)
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        holder.acquire(timeout=-1 if wait else 0)
+    except Timeout:
+        raise
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise cannot_be_written(lock.parent, error, advice) from error
+        if lock.parent.anchor not in _unlocked:
+            _unlocked.add(lock.parent.anchor)
+            log.warning("%s: no locks here (%s); what runs at once may be done twice", lock.parent, error.strerror)
+    try:
+        yield
+    finally:
+        holder.release()
+
+
 def once(lock: Path, look: Callable[[], T | None], make: Callable[[], T], advice: str = CACHE) -> T:
     """What `look` finds, or else what `make` makes; of several processes that need it at once, one makes it.
 
@@ -79,13 +109,5 @@ def once(lock: Path, look: Callable[[], T | None], make: Callable[[], T], advice
 
     if (kept := found()) is not None:
         return kept
-    waiting = FileLock(lock)
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        waiting.acquire()
-    except OSError as error:
-        raise cannot_be_written(lock.parent, error, advice) from error
-    try:
+    with held(lock, advice):
         return make() if (kept := found()) is None else kept
-    finally:
-        waiting.release()

@@ -10,14 +10,15 @@ import logging
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from torch import Tensor
 
+from t2ibench.core import storage
 from t2ibench.core.errors import PartlyFailed, UserError
 from t2ibench.core.images import BLACK
 from t2ibench.core.progress import counter
@@ -39,14 +40,14 @@ def locked(folder: Path) -> Iterator[None]:
 
     Raises UserError at once where another process holds the lock, or the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "lock", timeout=0):
-            yield
-    except Timeout as error:
-        raise UserError(f"{folder}: another run is at work on this cell: wait for it, or use another --work") from error
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written ({error.strerror}): choose another folder with --work") from error
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(storage.held(folder / "lock", storage.WORK, wait=False))
+        except Timeout as error:
+            raise UserError(
+                f"{folder}: another run is at work on this cell: wait for it, or use another --work"
+            ) from error
+        yield
 
 
 def generate(maker: Maker, samples: Sequence[Sample], store: Store, what: str, batch: int = BATCH) -> list[Outcome]:

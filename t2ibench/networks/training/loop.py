@@ -13,15 +13,15 @@ import signal
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from torch import Tensor
 
-from t2ibench.core import plugins
+from t2ibench.core import plugins, storage
 from t2ibench.core.errors import UserError
 from t2ibench.core.storage import publish
 from t2ibench.core.version import __version__
@@ -137,21 +137,14 @@ def fit(
     if minutes is None and steps is None:
         raise UserError("training needs a budget: --minutes or --steps")
     folder = out / name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written ({error.strerror}): choose another --out") from error
-    lock = FileLock(folder / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UserError(
-            f"{folder}: another process is training {name} there: wait for it, or use another --out"
-        ) from error
-    try:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(storage.held(folder / "lock", storage.OUT, wait=False))
+        except Timeout as error:
+            raise UserError(
+                f"{folder}: another process is training {name} there: wait for it, or use another --out"
+            ) from error
         return _fit(plugins.complete(FullRecipe, recipe), name, out, minutes, steps, save_every, card or {})
-    finally:
-        lock.release()
 
 
 def _fit(
