@@ -21,7 +21,8 @@ from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.data import indexes
 from t2ibench.data.folders import Files
 from t2ibench.data.framing import Crop, Filter, Framing
-from t2ibench.data.releases import Release, listing
+from t2ibench.data.needs import Need
+from t2ibench.data.releases import Release, listing, placed
 from t2ibench.data.split import Split
 
 HOMEPAGE = "github.com/NVlabs/ffhq-dataset"
@@ -34,7 +35,7 @@ CHUNK = 2**20
 
 @dataclass(frozen=True)
 class Config:
-    root: Path
+    root: Path = Path("ffhq")  # in the current folder, else in that of T2IBENCH_DATA
     size: int | None = 256  # pixels a side; null: as they are
     crop: Crop = "squash"  # the images are square: squash, center and square are the same; or none
     filter: Filter = "bicubic"  # of resizing: bicubic, bilinear or lanczos
@@ -44,6 +45,19 @@ class Config:
 
 def splits(config: Config) -> list[str]:
     return list(SPLITS)
+
+
+def needs(config: Config) -> list[Need]:
+    release = _release(config)
+    size = 95_781_155_300 if config.images == "images1024x1024" else None
+    return [
+        release.need("images", config.images, archive=f"{config.images}.zip", size=size),
+        release.need("licences", SHEET, archive=SHEET, size=267_793_842, optional=True),
+    ]
+
+
+def _release(config: Config) -> Release:
+    return Release("ffhq", placed(config.root), HOMEPAGE, LAYOUT, config.partial)
 
 
 def load(config: Config, split: str) -> Split:
@@ -56,13 +70,13 @@ def load(config: Config, split: str) -> Split:
     if config.crop == "box":
         raise UserError("ffhq: crop is box, but these images have no boxes: take squash")
     Framing(config.size, config.crop, config.filter)
-    release = Release("ffhq", config.root, HOMEPAGE, LAYOUT, config.partial)
+    release = _release(config)
     there = numbers(release, config.images)
     release.counted("images", len(there), IMAGES)
     ids = [f"{number:05}" for number in there if number in SPLITS[split]]
     if not ids:
-        raise UserError(f"ffhq: no image of {config.root} is of the split {split}: get the whole copy from {HOMEPAGE}")
-    paths = [config.root / config.images / place(int(id)) for id in ids]
+        raise UserError(f"ffhq: no image of {release.root} is of the split {split}: get the whole copy from {HOMEPAGE}")
+    paths = [release.root / config.images / place(int(id)) for id in ids]
     images = Files(paths, config.size, SHOWN, config.crop, config.filter)
     return Split("ffhq", split, ids, images, [()] * len(ids))
 

@@ -12,7 +12,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +23,8 @@ from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.data.folders import Files
 from t2ibench.data.framing import Crop, Filter, Framing
 from t2ibench.data.mask_files import FramedMasks
-from t2ibench.data.releases import Release, absent, read_mat, said_without_texts, texts_of_files
+from t2ibench.data.needs import Need
+from t2ibench.data.releases import Release, absent, placed, read_mat, said_without_texts, texts_of_files
 from t2ibench.data.split import Split
 
 HOMEPAGE = "robots.ox.ac.uk/~vgg/data/flowers/102"
@@ -36,7 +37,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Config:
-    root: Path
+    root: Path = Path("oxford_flowers")  # in the current folder, else in that of T2IBENCH_DATA
     size: int | None = 64  # pixels a side; null: the images stay as they are
     crop: Crop = "center"  # center, squash, square or none
     filter: Filter = "bicubic"  # of resizing: bicubic, bilinear or lanczos
@@ -49,6 +50,21 @@ def splits(config: Config) -> list[str]:
     return ["train", "test"] if config.split == "reed" else list(LISTS)
 
 
+def needs(config: Config) -> list[Need]:
+    release = _release(config)
+    source = "the repositories of Reed et al. or DF-GAN"
+    return [
+        release.need("images", "jpg", "flowers-102/jpg", archive="102flowers.tgz", size=344_862_509),
+        release.need("labels", "imagelabels.mat", "flowers-102/imagelabels.mat", archive="imagelabels.mat", size=502),
+        replace(release.need("captions", "text_c10", "text"), source=source),
+        release.need("masks", "segmim", archive="102segmentations.tgz", size=203_577_493, optional=True),
+    ]
+
+
+def _release(config: Config) -> Release:
+    return Release("oxford_flowers", placed(config.root), HOMEPAGE, LAYOUT, config.partial)
+
+
 def load(config: Config, split: str) -> Split:
     """The images of a split in the order of their numbers. No image is opened.
 
@@ -59,14 +75,14 @@ def load(config: Config, split: str) -> Split:
     if config.crop == "box":
         raise UserError("oxford_flowers: crop is box, but these images have no boxes: take center, squash or square")
     Framing(config.size, config.crop, config.filter)
-    release = Release("oxford_flowers", config.root, HOMEPAGE, LAYOUT, config.partial)
+    release = _release(config)
     labels = read_labels(release)
     numbers = _numbers(config, release, labels, split)
     folder = release.find("folder of images", "jpg", "flowers-102/jpg", "oxford-102-flowers/images", "images")
     ids = [f"image_{number:05}" for number in numbers]
     release.whole("images", folder, [f"image_{number:05}.jpg" for number in range(1, len(labels) + 1)])
     images = Files([folder / f"{id}.jpg" for id in ids], config.size, SHOWN, config.crop, config.filter)
-    captions = _captions(config, labels, numbers)
+    captions = _captions(config.captions or release.root, config.captions, labels, numbers)
     without = [id for id, own in zip(ids, captions, strict=True) if not own]
     if without:
         log.warning(said_without_texts(f"oxford_flowers {split}", without, len(ids)))
@@ -107,14 +123,13 @@ def _mat(release: Release, name: str) -> dict[str, Any]:
     return read_mat(release, path, ["labels"] if name == "imagelabels.mat" else list(LISTS.values()))
 
 
-def _captions(config: Config, labels: np.ndarray, numbers: Sequence[int]) -> list[tuple[str, ...]]:
-    base = config.captions or config.root
+def _captions(base: Path, named: Path | None, labels: np.ndarray, numbers: Sequence[int]) -> list[tuple[str, ...]]:
     if (base / "text_c10").is_dir():
         names = [f"class_{labels[number - 1]:05}/image_{number:05}.txt" for number in numbers]
         return texts_of_files(base / "text_c10", names)
     if (base / "text").is_dir():
         return texts_of_files(base / "text", [f"image_{number:05}.txt" for number in numbers])
-    if config.captions is not None:
+    if named is not None:
         raise UserError(f"oxford_flowers: no captions in {base}: expected text_c10/ or text/ in it")
     return [()] * len(numbers)
 

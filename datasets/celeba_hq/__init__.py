@@ -21,7 +21,7 @@ import csv
 import functools
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -36,7 +36,8 @@ from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.data.folders import Files
 from t2ibench.data.framing import Crop, Filter, Framing
 from t2ibench.data.mask_files import FramedMasks
-from t2ibench.data.releases import Release, lines, listing, said_without_texts, texts_of_files
+from t2ibench.data.needs import Need
+from t2ibench.data.releases import Release, lines, listing, placed, said_without_texts, texts_of_files
 from t2ibench.data.split import Split, Vocabulary
 
 HOMEPAGE = "github.com/switchablenorms/CelebAMask-HQ"
@@ -54,13 +55,14 @@ PARTS = (
     "hat", "ear_r", "neck_l", "neck", "cloth",
 )
 # fmt: on
+STYLET2I = ("list_eval_partition.csv", "filter_mask.csv", "unseen_split.csv")
 IN_A_FOLDER = 2_000  # images whose masks lie in one folder
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Config:
-    root: Path
+    root: Path = Path("celeba_hq")  # in the current folder, else in that of T2IBENCH_DATA
     size: int | None = 64  # pixels a side; null: 1024, as they are
     crop: Crop = "squash"  # the images are square: squash, center and square are the same; or none
     filter: Filter = "bicubic"  # of resizing: bicubic, bilinear or lanczos
@@ -70,6 +72,25 @@ class Config:
 
 def splits(config: Config) -> list[str]:
     return list(SPLITS[config.split])
+
+
+def needs(config: Config) -> list[Need]:
+    release = _release(config)
+    captions = release.need("captions", "celeba-caption", "text", archive="Multi-Modal-CelebA-HQ")
+    lists = {"multimodal": (), "celeba": ("list_eval_partition.txt",)}.get(config.split, STYLET2I)
+    return [
+        release.need("images", "CelebA-HQ-img", "image/CelebA-HQ-img", "images", archive="CelebAMask-HQ"),
+        release.need("attributes", "CelebAMask-HQ-attribute-anno.txt", archive="CelebAMask-HQ"),
+        replace(captions, source="github.com/weihaox/Multi-Modal-CelebA-HQ, after a click on its licence"),
+        *(release.need(name, name, f"stylet2i/{name}", f"celeba/{name}", archive=name) for name in lists),
+        release.need(
+            "masks", "CelebAMask-HQ-mask-anno", "CelebAMaskHQ-mask-anno", archive="CelebAMask-HQ", optional=True
+        ),
+    ]
+
+
+def _release(config: Config) -> Release:
+    return Release("celeba_hq", placed(config.root), HOMEPAGE, LAYOUT, config.partial)
 
 
 def load(config: Config, split: str) -> Split:
@@ -82,14 +103,14 @@ def load(config: Config, split: str) -> Split:
     if config.crop == "box":
         raise UserError("celeba_hq: crop is box, but these images have no boxes: take squash")
     Framing(config.size, config.crop, config.filter)
-    release = Release("celeba_hq", config.root, HOMEPAGE, LAYOUT, config.partial)
+    release = _release(config)
     folder = release.find("folder of images", "CelebA-HQ-img", "image/CelebA-HQ-img", "images")
     there = sorted(int(name[:-4]) for name in listing(folder) if name.endswith(".jpg") and name[:-4].isdigit())
     release.counted("images", len(there), IMAGES)
     table = attributes(release, there)
     numbers = _numbers(config, release, there, split)
     if not numbers:
-        raise UserError(f"celeba_hq: no image of {config.root} is of the split {split}: get the whole copy")
+        raise UserError(f"celeba_hq: no image of {release.root} is of the split {split}: get the whole copy")
     ids = [str(number) for number in numbers]
     images = Files([folder / f"{id}.jpg" for id in ids], config.size, SHOWN, config.crop, config.filter)
     said = release.optional("celeba-caption", "text")

@@ -25,20 +25,29 @@ from t2ibench.core.seeds import derive_seed, permutation, uniform
 from t2ibench.data.folders import Files
 from t2ibench.data.framing import Crop, Filter, Framing
 from t2ibench.data.mask_files import FramedMasks
-from t2ibench.data.releases import Release, said_without_texts
+from t2ibench.data.needs import Need
+from t2ibench.data.releases import Release, placed, said_without_texts
 from t2ibench.data.split import Split
 from t2ibench.datasets.coco.outlines import mask_of
 
 HOMEPAGE = "cocodataset.org"
 LAYOUT = "annotations/, train2014/ and val2014/"
 IMAGES = {(2014, "train"): 82_783, (2014, "val"): 40_504, (2017, "train"): 118_287, (2017, "val"): 5_000}
+ARCHIVES = {
+    "train2014.zip": 13_510_573_713,
+    "val2014.zip": 6_645_013_297,
+    "annotations_trainval2014.zip": 252_872_794,
+    "train2017.zip": 19_336_861_798,
+    "val2017.zip": 815_585_330,
+    "annotations_trainval2017.zip": 252_907_541,
+}  # bytes
 DRAWN = "30k"
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Config:
-    root: Path
+    root: Path = Path("coco")  # in the current folder, else in that of T2IBENCH_DATA
     size: int | None = 256  # pixels a side; null: the images stay as they are
     crop: Crop = "center"  # center, squash, square or none
     filter: Filter = "bicubic"  # of resizing: bicubic, bilinear or lanczos
@@ -62,6 +71,20 @@ def splits(config: Config) -> list[str]:
     return ["train", "val", DRAWN]
 
 
+def needs(config: Config) -> list[Need]:
+    release, year = _release(config), config.year
+    archives = [("annotations", f"annotations/captions_val{year}.json", f"annotations_trainval{year}.zip")]
+    archives += [(f"images of {part}", f"{part}{year}", f"{part}{year}.zip") for part in ("val", "train")]
+    return [
+        release.need(what, place, archive=archive, size=ARCHIVES[archive], optional=what.endswith("train"))
+        for what, place, archive in archives
+    ]
+
+
+def _release(config: Config) -> Release:
+    return Release("coco", placed(config.root), HOMEPAGE, LAYOUT, config.partial)
+
+
 def load(config: Config, split: str) -> Split:
     """The images of a split in the order of their ids. No image is opened.
 
@@ -74,11 +97,10 @@ def load(config: Config, split: str) -> Split:
     if config.drawn < 1:
         raise UserError(f"coco: drawn is {config.drawn}, expected how many photos the split {DRAWN} has, such as 30000")
     Framing(config.size, config.crop, config.filter)
-    release = Release("coco", config.root, HOMEPAGE, LAYOUT, config.partial)
+    release = _release(config)
     part = "val" if split == DRAWN else split
     photos = read_photos(release, config.year, part)
-    folder = release.find("folder of images", f"{part}{config.year}", f"images/{part}{config.year}")
-    release.whole("images", folder, [photo.file for photo in photos])
+    folder = _folder(release, f"{part}{config.year}", [photo.file for photo in photos])
     if split == DRAWN:
         photos = draw(photos, config.drawn, config.seed)
     ids = [f"{photo.id:012}" for photo in photos]
@@ -89,6 +111,19 @@ def load(config: Config, split: str) -> Split:
         log.warning(said_without_texts(f"coco {split}", without, len(ids)))
     masks = _masks(release, config, part, images, photos) if config.masks else None
     return Split("coco", split, ids, images, captions, masks=masks)
+
+
+def _folder(release: Release, name: str, files: Sequence[str]) -> Path:
+    """The folder of the images, which are all there. That of train may be missing as a whole: its captions are enough
+    for whoever only scores.
+    """
+    places = (name, f"images/{name}")
+    if name.startswith("train") and release.optional(*places) is None:
+        log.warning("coco: %s is not in %s: its captions are read, its images cannot be", name, release.root)
+        return release.root / name
+    folder = release.find("folder of images", *places)
+    release.whole("images", folder, files)
+    return folder
 
 
 def draw(photos: Sequence[Photo], count: int, seed: int) -> list[Photo]:
@@ -127,7 +162,7 @@ def read_photos(release: Release, year: int, part: str) -> list[Photo]:
 
 def listed(config: Config) -> list[tuple[int, int, str]]:
     """The split 30k as people pass it on: image id, caption id and caption of each row."""
-    release = Release("coco", config.root, HOMEPAGE, LAYOUT, config.partial)
+    release = _release(config)
     drawn = draw(read_photos(release, config.year, "val"), config.drawn, config.seed)
     return [(photo.id, *photo.captions[0]) for photo in drawn]
 

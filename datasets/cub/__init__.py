@@ -30,7 +30,8 @@ from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.data.folders import Files
 from t2ibench.data.framing import Box, Crop, Filter, Framing
 from t2ibench.data.mask_files import FramedMasks
-from t2ibench.data.releases import Release, absent, read_mat, said_without_texts
+from t2ibench.data.needs import Need
+from t2ibench.data.releases import Release, absent, placed, read_mat, said_without_texts
 from t2ibench.data.split import Split, Vocabulary
 from t2ibench.datasets.cub.captions import captions_of, find_texts
 
@@ -50,7 +51,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Config:
-    root: Path
+    root: Path = Path("cub")  # in the current folder, else in that of T2IBENCH_DATA
     size: int | None = 64  # pixels a side; null: as large as they are cut
     crop: Crop = "box"  # box, squash, center, square or none
     filter: Filter = "bicubic"  # of resizing: bicubic, bilinear or lanczos
@@ -79,6 +80,27 @@ def splits(config: Config) -> list[str]:
     return list(REED if config.split == "reed" else XIAN)
 
 
+def needs(config: Config) -> list[Need]:
+    release = _release(config)
+    texts = find_texts(release, config.captions)
+    return [
+        release.need("images", "CUB_200_2011", "images.txt", archive="CUB_200_2011.tgz", size=1_150_585_339),
+        Need("captions", None if texts is None else texts.place, source="the repositories of Reed et al. or AttnGAN"),
+        release.need(
+            "masks",
+            "segmentations",
+            "CUB_200_2011/segmentations",
+            archive="segmentations.tgz",
+            size=39_272_883,
+            optional=True,
+        ),
+    ]
+
+
+def _release(config: Config) -> Release:
+    return Release("cub", placed(config.root), HOMEPAGE, LAYOUT, config.partial)
+
+
 def load(config: Config, split: str) -> Split:
     """The images of a split in the order of images.txt. No image is opened.
 
@@ -89,7 +111,7 @@ def load(config: Config, split: str) -> Split:
     if split not in splits(config):
         raise UserError(f"cub: no split is called {split!r}{did_you_mean(split, splits(config))}")
     Framing(config.size, config.crop, config.filter)
-    release = Release("cub", config.root, HOMEPAGE, LAYOUT, config.partial)
+    release = _release(config)
     index = read_index(release)
     rows = _rows(config, release, index, split)
     folder = release.find("folder of images", "CUB_200_2011/images", "images")
@@ -202,7 +224,7 @@ def part_locations(config: Config) -> tuple[list[str], np.ndarray]:
 
     float64 [images, parts, 3], in the order of images.txt. Raises UserError for a copy that is not whole.
     """
-    release = Release("cub", config.root, HOMEPAGE, LAYOUT, config.partial)
+    release = _release(config)
     place = release.find("folder of parts", "CUB_200_2011/parts", "parts")
     names = [row[0] for row in release.numbered(place / "parts.txt")]
     try:

@@ -148,10 +148,20 @@ def shard_of(text: str) -> tuple[int, int]:
 
 
 def show_preflight(suite: Suite, options: RunOptions, json: bool) -> int:
-    """Print what `preflight` finds: a line a cell and a metric. Returns 2 if something has to be mended, else 0."""
-    from t2ibench.runner.preflight import planned, preflight
+    """Print what is on disk of what the suite needs, then what `preflight` finds: a line a cell and a metric.
 
-    lines = list(preflight(planned(suite, options), options))
+    Where something that it cannot do without is missing, nothing more is looked at. Returns 2 if something has to be
+    mended, else 0.
+    """
+    from t2ibench.runner.needs import needs_of
+    from t2ibench.runner.preflight import PreflightLine, planned, preflight
+
+    lines = [
+        PreflightLine("", need.what, need.state, problem="" if need.there or need.optional else need.state)
+        for need in needs_of(suite)
+    ]
+    if not any(line.problem for line in lines):
+        lines += preflight(planned(suite, options), options)
     if json:
         print_json([asdict(line) for line in lines])
     else:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from t2ibench.core import plugins
+from t2ibench.data.needs import Need
 from t2ibench.data.split import Networks, Split
 
 
@@ -27,6 +28,7 @@ class DatasetPlugin(Protocol):
         [H, W].
     edited_images: (config, N seeds, N changes attribute -> value) -> uint8 [N, 3, H, W]; image i is that of seed i with
         these attributes changed, and nothing else.
+    needs: (config) -> what has to lie on the disk, in files and bytes.
     domain_texts: (config) -> the text of each domain; the first domain is that of the splits.
     domain_images: (config, domain, count, seed) -> real images of a domain. Networks may have learned from those of
         seed 0.
@@ -40,6 +42,7 @@ class DatasetPlugin(Protocol):
     pair_images: Callable[[Any, Mapping[str, str], int, int], Split] | None = None
     regions: Callable[[Any, str, Sequence[str]], np.ndarray] | None = None
     edited_images: Callable[[Any, Sequence[int], Sequence[Mapping[str, str]]], np.ndarray] | None = None
+    needs: Callable[[Any], Sequence[Need]] | None = None
     domain_texts: Callable[[Any], Mapping[str, str]] | None = None
     domain_images: Callable[[Any, str, int, int], Split] | None = None
 

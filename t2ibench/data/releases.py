@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from t2ibench.core.errors import UserError
+from t2ibench.data.needs import Need
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,10 @@ class Release:
     def optional(self, *places: str) -> Path | None:
         """The first of these places below `root` that is there; None if none is."""
         return next((self.root / place for place in places if (self.root / place).exists()), None)
+
+    def need(self, what: str, *places: str, archive: str = "", size: int | None = None, optional: bool = False) -> Need:
+        """One of these places below `root`, as something that a suite needs."""
+        return Need(what, self.optional(*places), archive, size, self.homepage, optional)
 
     def counted(self, what: str, found: int, expected: int) -> None:
         """Raises UserError for another count than that of the release, unless the copy may be partial."""
@@ -91,6 +96,14 @@ class Release:
                     f"again from {self.homepage}"
                 )
         return [row[1:] for row in rows]
+
+
+def placed(root: Path) -> Path:
+    """A folder that a suite names: from the current folder, else from the folder T2IBENCH_DATA."""
+    shared = os.environ.get("T2IBENCH_DATA")
+    if root.is_absolute() or root.exists() or not shared:
+        return root
+    return Path(shared) / root if (Path(shared) / root).exists() else root
 
 
 def read_mat(release: Release, path: Path, keys: Sequence[str]) -> dict[str, Any]:

@@ -1,0 +1,34 @@
+"""What a suite needs on this disk, before anything of it is opened: the files of its data set, published networks."""
+
+from t2ibench.core.settings import configure
+from t2ibench.data.contract import load_dataset
+from t2ibench.data.needs import Need
+from t2ibench.networks import inception
+from t2ibench.runner.suite import Suite
+from t2ibench.scoring.default_networks import takes, trained_for
+from t2ibench.scoring.feature_sets import AUTO
+from t2ibench.scoring.score import metrics_of
+
+HELD_OUT = "held_out"  # a setting that every data set takes
+
+
+def needs_of(suite: Suite) -> list[Need]:
+    """The needs of a suite: of its data set, and of its metrics where the data set brings no network.
+
+    Raises UserError for a wrong setting of either.
+    """
+    plugin = load_dataset(suite.dataset.name)
+    settings = {key: value for key, value in suite.dataset.settings.items() if key != HELD_OUT}
+    config = configure(plugin.Config, settings, f"{suite.name}: dataset")
+    needs = [] if plugin.needs is None else list(plugin.needs(config))
+    networks = trained_for(plugin.NETWORKS, suite.dataset.name)
+    for metric in metrics_of(suite.metrics, f"{suite.name}: metrics"):
+        if takes(metric.plugin, "clip") and metric.settings.get("clip") == AUTO and networks.clip is None:
+            from t2ibench.networks.clip import published
+
+            name = metric.plugin.PUBLISHED
+            needs.append(Need(f"CLIP {name}", published.on_disk(name), source=f"elsewhere: {published.advice(name)}"))
+        extractor = str(metric.settings.get("extractor", ""))
+        if extractor.startswith("inception") or (extractor == AUTO and networks.judge is None):
+            needs.append(Need("Inception of FID", inception.weights(), inception.FILE, source="NVIDIA's StyleGAN"))
+    return list(dict.fromkeys(needs))
