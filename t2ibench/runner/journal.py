@@ -116,7 +116,9 @@ class Store(Images):
         Whoever calls it holds the lock of the cell. Raises UserError if the folder cannot be written.
         """
         if parts := [path for path in journals(self.folder) if path.name != WHOLE]:
-            Store(self.folder).append(outcomes, self.cost())
+            known = read(self.folder / WHOLE)
+            fresh = [outcome for outcome in outcomes if known.get(outcome.sample) != outcome]
+            Store(self.folder).append(fresh, self.cost())
             self._remove(parts)
 
     @staticmethod
