@@ -6,6 +6,8 @@ either it always has an effect, or a rule says when.
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from t2ibench.tracks.compose_tasks import Task
 
 Given = Mapping[str, Any]  # the values of a verb's parameters by their names
+LINE_END = re.compile(r"(?<!\n)\n(?![\n\s-])")  # within a paragraph; lists and indented lines stay as they are
 BY_USER = ("COMMANDLINE", "ENVIRONMENT", "PROMPT")  # where a value comes from that the user gave
 
 
@@ -36,7 +39,14 @@ class Rule:
 
 
 class Verb(typer.core.TyperCommand):
-    """A verb of the command line, which refuses options without effect before it runs."""
+    """A verb of the command line, which refuses options without effect before it runs.
+
+    Its help is laid out for the width of the terminal, not for that of the source.
+    """
+
+    def __init__(self, name: str | None, *, help: str | None = None, **settings: Any) -> None:
+        flowing = None if help is None else LINE_END.sub(" ", inspect.cleandoc(help))
+        super().__init__(name, help=flowing, **settings)
 
     def invoke(self, ctx: Any) -> Any:
         ctx.params = {name: _at_home(value) for name, value in ctx.params.items()}

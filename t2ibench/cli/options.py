@@ -12,7 +12,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Out = Annotated[Path, typer.Option(help="Folder of the records and leaderboards.")]
 Batch = Annotated[
     int,
-    typer.Option(min=1, help="Images made at once. Another number may move pixels by one grey level of rounding."),
+    typer.Option(min=1, help="Images made at once. Others may move pixels by one grey level of rounding.", metavar="N"),
 ]
 ForDataset = Annotated[
     str, typer.Option("--dataset", help="The data set whose networks guide the method, where it names none.")
@@ -50,4 +50,4 @@ def png_file(path: Path | None) -> Path | None:
     return path
 
 
-Device = Annotated[str, typer.Option(callback=device_of, help="cpu, cuda or cuda:N.")]
+Device = Annotated[str, typer.Option(callback=device_of, help="cpu, cuda or cuda:N.", metavar="NAME")]

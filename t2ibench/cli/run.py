@@ -39,38 +39,55 @@ class Executor(StrEnum):
     ray = "ray"
 
 
+PROCESSES: dict[str, Any] = {"rich_help_panel": "More than one process"}
+
+
 def run(
     suite: Annotated[str, typer.Argument(help="A suite that ships (`t2ibench list suites`) or a YAML file.")] = "quick",
     out: Out = Path("runs"),
     work: Work = Path("runs"),
     batch: Batch = 64,
     device: Device = "cpu",
-    replace: Annotated[bool, typer.Option(help="Write over records that were made with other settings.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Write over records that were made with other settings.")
+    ] = False,
     again: Annotated[
         list[str] | None,
         typer.Option(help="Make the cells of this method anew, its images too. Repeat it for more.", metavar="METHOD"),
     ] = None,
     jobs: Annotated[
         int,
-        typer.Option(min=0, help="Processes that work at once. 0: one a device or processor, if it pays."),
+        typer.Option(min=0, help="How many. 0: one a device or processor, if it pays.", metavar="N", **PROCESSES),
     ] = 0,
-    devices: Annotated[str | None, typer.Option(help="The devices of these processes, in turn: cuda:0,cuda:1.")] = None,
+    devices: Annotated[
+        str | None, typer.Option(help="Their devices, in turn: cuda:0,cuda:1.", metavar="NAMES", **PROCESSES)
+    ] = None,
     threads: Annotated[
-        int, typer.Option(min=1, help="Threads of each process. Another number may move the last digits of a value.")
+        int,
+        typer.Option(
+            min=1, help="Threads of each. Others may move the last digits of a value.", metavar="N", **PROCESSES
+        ),
     ] = 1,
     batch_timeout: Annotated[
         float | None,
-        typer.Option(help="End a process that is at one batch for so many seconds; after three tries the batch fails."),
+        typer.Option(
+            help="Seconds after which one that is at a batch is ended; after three tries the batch fails.",
+            metavar="SECONDS",
+            **PROCESSES,
+        ),
     ] = None,
     executor: Annotated[
-        Executor, typer.Option(help="Where these processes are: on this machine, or actors of a Ray cluster.")
+        Executor, typer.Option(help="Where they are: on this machine, or actors of a Ray cluster.", **PROCESSES)
     ] = Executor.local,
     address: Annotated[
-        str, typer.Option(help="The Ray cluster: auto, or an address. Without it, one is started on this machine.")
+        str,
+        typer.Option(help="Of the Ray cluster, or auto. Without it, one is started here.", metavar="URL", **PROCESSES),
     ] = "",
     shard: Annotated[
         str | None,
-        typer.Option(help="Make part I of N, and score nothing; the same command without it scores.", metavar="I/N"),
+        typer.Option(
+            help="Make part I of N, and score nothing; the same command without it scores.", metavar="I/N", **PROCESSES
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything that can be checked before the first image, and stop.")
