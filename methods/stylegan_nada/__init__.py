@@ -120,7 +120,7 @@ def recipe(
     """
     if part not in PROFILES:
         raise UserError(f"stylegan_nada has no part {part!r}{did_you_mean(part, PARTS)}")
-    guides = {"clips": [trained_name("clip-guide", train.dataset), f"clip-guide-styles-{train.dataset}"]}
+    guides = {"clips": [trained_name(part, train.dataset) for part in ("clip-guide", "clip-guide-styles")]}
     where = f"stylegan_nada {part}"
     config = configure(Training, {**guides, **PROFILES[part], "seed": seed, **settings}, where)
     if "clips" not in settings:

@@ -14,6 +14,7 @@ from t2ibench.cli import (
     compare,
     compose,
     convert,
+    describe,
     doctor,
     drift,
     export,
@@ -63,6 +64,8 @@ app.command(cls=Verb)(score.score)
 app.command(cls=Verb)(train.train)
 app.command(cls=Verb)(convert.convert)
 app.command("list", cls=Verb)(listing.list_things)
+app.command(cls=Verb)(describe.describe)
+app.command(cls=Verb)(describe.schema)
 app.command(cls=Verb)(new.new)
 app.command(cls=Verb)(generate.show)
 app.command(cls=Verb)(doctor.doctor)

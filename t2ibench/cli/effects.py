@@ -129,7 +129,7 @@ ADAPTS = "--target adapts a generator, which takes neither texts to draw nor --n
 DRY = "--dry-run makes no image: leave it out"
 EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
     "run": {
-        **always("suite out work device replace dry_run"),
+        **always("suite out work device replace dry_run methods tracks limit"),
         **{
             name: without("dry_run", DRY)
             for name in ("batch", "jobs", "devices", "threads", "batch_timeout", "shard", "executor")
@@ -235,6 +235,8 @@ EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
             lambda given: given["kind"] != "dataset", "it is for the suite of a method or metric: leave it out"
         ),
     },
+    "describe": always("name json"),
+    "schema": always("out"),
     "show": always("dataset split count columns out"),
     "doctor": {
         **always("suite json"),

@@ -89,6 +89,14 @@ def run(
             help="Make part I of N, and score nothing; the same command without it scores.", metavar="I/N", **PROCESSES
         ),
     ] = None,
+    methods: Annotated[
+        str | None, typer.Option(help="Only these methods and baselines of the suite, separated by commas.")
+    ] = None,
+    tracks: Annotated[str | None, typer.Option(help="Only these tracks of the suite, separated by commas.")] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=4, help="A trial: at most so many texts, images, pairs. A suite of its own, NAME-first-N."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything that can be checked before the first image, and stop.")
     ] = False,
@@ -101,6 +109,7 @@ def run(
     from t2ibench.cli.report import PAGES, how_to_open, write_pages
     from t2ibench.report import board, drawn, formats, outputs
     from t2ibench.report.audits import load as audits_of
+    from t2ibench.runner.narrow import narrowed
     from t2ibench.runner.run import RunOptions
     from t2ibench.runner.run import run as run_cells
     from t2ibench.runner.suite import load
@@ -120,7 +129,9 @@ def run(
         batch_timeout=batch_timeout,
         shard=None if shard is None else shard_of(shard),
     )
-    wanted, started = load(suite), time.perf_counter()
+    only_methods = names_of(methods, "--methods") if methods is not None else ()
+    only_tracks = names_of(tracks, "--tracks") if tracks is not None else ()
+    wanted, started = narrowed(load(suite), only_methods, only_tracks, limit), time.perf_counter()
     if dry_run:
         raise typer.Exit(show_preflight(wanted, options, json))
     say(f"[bold]{escape(wanted.name)}[/] {escape(wanted.title)}")

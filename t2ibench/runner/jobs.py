@@ -134,7 +134,7 @@ def run(plans: Sequence[Plan], options: RunOptions) -> Iterator[CellResult]:
 def _work(plans: Sequence[Plan], options: RunOptions, workers: Workers, stack: ExitStack) -> Iterator[CellResult]:
     suite = plans[0].suite
     board = Board(cells_of(plans), options.shard is None)
-    missing, values = set(suite.columns), False
+    missing, values = suite.must_make, False
     locks: dict[CellKey, ExitStack] = {}
     last: dict[Hand, CellKey] = {}
     advance = stack.enter_context(counter(f"{suite.name}, {len(workers.hands)} processes", total=_images(plans)))

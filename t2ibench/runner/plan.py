@@ -47,7 +47,8 @@ class Plan:
     def entries(self) -> list[Entry]:
         """The baselines of the track and the methods that take part, in the order in which they run."""
         baselines = [entry for entry in self.suite.baselines if entry.name in self.of_track.baselines]
-        return [*baselines, *(entry for entry in self.suite.methods if takes_part(entry, self.track))]
+        entries = [*baselines, *(entry for entry in self.suite.methods if takes_part(entry, self.track))]
+        return [entry for entry in entries if not self.suite.only or entry.id in self.suite.only]
 
     @property
     def asked(self) -> Asked:

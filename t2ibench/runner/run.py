@@ -37,7 +37,7 @@ def run(suite: Suite, options: RunOptions) -> Iterator[CellResult]:
             for _ in make_shard(plans, options):
                 pass
             return
-        missing = set(suite.columns)  # columns of which no cell has had a value so far
+        missing = suite.must_make  # columns of which no cell has had a value so far
         for plan in plans:
             for seed in suite.seeds:
                 for entry in plan.entries:

@@ -33,22 +33,32 @@ SHIPPED = Path(__file__).parent / "suites"
 class Reference:
     """The real images that generated images are compared with."""
 
-    split: str = "test"
+    split: str = "test"  # the split that they are taken from
     limit: int | None = None  # only the first images, this many; None: all of them
 
 
 @dataclass(frozen=True)
 class File:
-    """The keys of the YAML file, besides one for each track: its `key`, with the settings of the track."""
+    """The keys of the YAML file, besides one for each track: its `key`, with the settings of the track.
+
+    dataset: the data set, `{name: …, setting: value}`.
+    methods: names of methods, or `{name: …, as: name on the board, tracks: [...], setting: value}`.
+    metrics: names of metrics, or `{name: …, as: …, setting: value}`.
+    tracks: what the methods are asked for.
+    baselines: names, or `{name: …, of: METHOD}`; None: the default baselines of the tracks.
+    seeds: run seeds; every method makes all images once for each.
+    reference: the real images that images are compared with; see below.
+    columns: the values on the boards of all tracks, in order; empty: all.
+    """
 
     dataset: dict[str, Any]
     methods: list[Any]
     metrics: list[Any]
     tracks: list[str] = field(default_factory=lambda: ["text_to_image"])
-    baselines: list[Any] | None = None  # None: the default baselines of the tracks
+    baselines: list[Any] | None = None
     seeds: list[int] = field(default_factory=lambda: [0])
     reference: dict[str, Any] = field(default_factory=dict)
-    columns: list[str] = field(default_factory=list)  # the metric ids on the boards of all tracks, in order; empty: all
+    columns: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -57,6 +67,8 @@ class Suite:
 
     title: the first line of the file.
     settings: by the name of each track of the suite, an instance of the track's settings.
+    only: the methods and baselines that run; empty: all. Baselines may take images of the others.
+    whole: whether every cell of the file runs, as it says.
     """
 
     name: str
@@ -70,6 +82,13 @@ class Suite:
     reference: Reference
     settings: Mapping[str, Any]
     columns: tuple[str, ...]
+    only: tuple[str, ...] = ()
+    whole: bool = True
+
+    @property
+    def must_make(self) -> set[str]:
+        """The columns of which some cell must have a value: of a part of a suite, none."""
+        return set(self.columns) if self.whole else set()
 
 
 def available() -> dict[str, Path]:
