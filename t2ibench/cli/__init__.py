@@ -3,6 +3,7 @@
 Modules that load PyTorch are imported inside the functions that need them, so that `--help` answers at once.
 """
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -31,6 +32,7 @@ from t2ibench.cli import (
 )
 from t2ibench.cli.effects import Verb
 from t2ibench.core.errors import UserError
+from t2ibench.core.storage import of_system
 from t2ibench.core.version import __version__
 
 # Idle threads of numerical libraries sleep instead of spinning. This cuts a Fréchet distance on busy cores from 60 s to
@@ -93,6 +95,9 @@ def main() -> None:
     """
     for name, value in PATIENT.items():
         os.environ.setdefault(name, value)
+    for stream in (sys.stdout, sys.stderr):  # a terminal of another encoding shows "?" for what it lacks
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app()
     except UserError as error:
@@ -100,11 +105,16 @@ def main() -> None:
             raise
         print(f"t2ibench: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if os.environ.get("T2IBENCH_TRACEBACK") or error.errno is None:
+            raise
+        print(f"t2ibench: {of_system(error)}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt as error:
         print(
             f"t2ibench: {error}" if str(error) else "t2ibench: stopped; the same command goes on from here",
             file=sys.stderr,
         )
         sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from t2ibench.cli.console import out, print_json, say
 from t2ibench.cli.options import Device, Json
@@ -98,7 +99,7 @@ def write_baseline(path: Path | None, wanted: Wanted, device: str) -> None:
         raise UserError("drift --write: --margin is for the values of methods: name a suite of some, --suite")
     reasons = [*(before.reasons if before is not None else ()), wanted.reason or "first written"]
     baseline.write(baseline.Baseline(fingerprint(device), values, reasons, suite, made, margins), path)
-    say(f"[bold]{path}[/]")
+    say(f"[bold]{escape(str(path))}[/]")
 
 
 def measured(device: str) -> list[Measured]:

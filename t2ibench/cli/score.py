@@ -127,4 +127,4 @@ def show(record: Mapping[str, Any], lines: Sequence[str]) -> None:
     counts = record["counts"]
     stdout().print(f"{counts['ok']:,} of {counts['requested']:,} images; {counts['black']:,} black", style="dim")
     for name, reason in record["unscored"].items():
-        stdout().print(f"{name} is not there: {reason}", style="yellow")
+        stdout().print(Text(f"{name} is not there: {reason}"), style="yellow")

@@ -10,6 +10,7 @@
 - CMYK and palettes become RGB as Pillow does it, without colour profiles, as in all peers.
 """
 
+import functools
 import io
 import struct
 from collections.abc import Callable, Iterator, Mapping
@@ -39,6 +40,14 @@ BROKEN = (
 READING = "rgb-2"  # how a file becomes pixels; raised when the same file becomes other pixels
 REFUSE, DROP = "refuse", "drop"
 TURNED, NOT_TURNED, SIXTEEN, DROPPED, LAID = "turned", "not turned", "16 bits", "alpha dropped", "on "  # the rules
+
+
+@functools.cache
+def formats() -> list[str]:
+    """The formats that are read, as this Pillow has them. Others, such as EPS, would start programs of others."""
+    Image.init()
+    wanted = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000")
+    return [name for name in wanted if name in Image.OPEN]
 
 
 @dataclass(frozen=True)
@@ -102,12 +111,12 @@ def decoded_bytes(content: bytes, where: str, decoding: Decoding = SHOWN) -> Dec
 
 def _decoded(file: Path | io.BytesIO, content: Callable[[], bytes], where: str, decoding: Decoding) -> Decoded:
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=formats()) as image:
             return rgb(image, where, decoding)
     except ValueError:  # a PNG whose texts or colour profile are larger than Pillow reads; none of them is a pixel
         if not (bare := without_texts(content())):
             raise
-        with Image.open(io.BytesIO(bare)) as image:
+        with Image.open(io.BytesIO(bare), formats=formats()) as image:
             return rgb(image, where, decoding)
 
 

@@ -34,8 +34,11 @@ class PartlyFailed(ValueError):
         self.images, self.reasons = images, dict(reasons)
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The end of an error line: `, did you mean 'alpha'?`, or the known words if none of them is similar."""
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """The end of an error line: `, did you mean 'alpha'?`, or the known words if none of them is similar.
+
+    word: what was given, which in a YAML file may be a number.
+    """
     known = sorted(known)
-    near = difflib.get_close_matches(word, known, n=1)
+    near = difflib.get_close_matches(str(word)[:100], known, n=1)
     return f", did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"

@@ -18,19 +18,19 @@ import importlib
 import importlib.metadata
 import importlib.util
 import json
+import logging
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import yaml
-
-from t2ibench.core import environment
+from t2ibench.core import environment, plain_yaml
 from t2ibench.core.errors import UserError, did_you_mean
 
 KINDS = ("methods", "metrics", "datasets")
 C = TypeVar("C")  # a contract
+log = logging.getLogger(__name__)
 
 
 def folder_of(kind: str) -> Path:
@@ -103,7 +103,21 @@ def load(kind: str, name: str) -> types.ModuleType:
     if known[name] is not None:
         return importlib.import_module(f"t2ibench.{kind}.{name}")
     [point] = [point for point in importlib.metadata.entry_points(group=f"t2ibench.{kind}") if point.name == name]
-    return importlib.import_module(point.value)
+    return import_foreign(point.value, f"the plug-in {name!r} of {kind}")
+
+
+def import_foreign(module: str, what: str) -> types.ModuleType:
+    """Import a module that another package brings. Raises UserError, begun with `what`, where that fails."""
+    try:
+        return importlib.import_module(module)
+    except UserError:
+        raise
+    except Exception as error:  # whatever the code of others raises
+        text = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{what} cannot be imported from {module} ({type(error).__name__}: {text}): mend it, or uninstall its "
+            f"package"
+        ) from error
 
 
 def by_contract(contract: type[C], plugin: Any, where: str, **instead: Any) -> C:
@@ -192,7 +206,13 @@ def is_settled(kind: str, name: str) -> bool:
 def paper(name: str) -> dict[str, Any]:
     """The content of a method's `paper.yaml`: citation, variants, reported numbers, claims. Empty if it has none."""
     path = sheet(name)
-    return {} if path is None else yaml.safe_load(path.read_text("utf-8"))
+    if path is None:
+        return {}
+    if not isinstance(content := plain_yaml.read(path), dict):
+        raise UserError(
+            f"{path}: found {type(content).__name__}, expected the keys title, variants, reported, claims …"
+        )
+    return content
 
 
 def sheet(name: str) -> Path | None:
@@ -221,13 +241,23 @@ def _folders(module: str) -> list[Path]:
 def method_ids() -> dict[str, tuple[str, dict[str, Any]]]:
     """Every method a suite can name: id -> (plug-in, the settings that make the variant)."""
     ids: dict[str, tuple[str, dict[str, Any]]] = {}
-    for name in find("methods"):
-        variants = paper(name).get("variants")
-        ids |= (
-            {name: (name, {})}
-            if variants is None
-            else {id: (name, settings or {}) for id, settings in variants.items()}
-        )
+    known = find("methods")
+    for name in sorted(known, key=lambda name: known[name] is None):  # ours first
+        try:
+            variants = paper(name).get("variants")
+            if not isinstance(variants, dict | None):
+                raise UserError(f"{sheet(name)}: variants is {variants!r}, expected settings by the names of variants")
+        except UserError as error:
+            if known[name] is not None:
+                raise
+            log.warning("the method %r of another package is left out: %s", name, error)
+            continue
+        named = {name: {}} if variants is None else {id: settings or {} for id, settings in variants.items()}
+        for id, settings in named.items():
+            if id in ids:
+                log.warning("%r of the method %r is left out: %r has that name", id, name, ids[id][0])
+                continue
+            ids[id] = (name, settings)
     return ids
 
 

@@ -4,14 +4,14 @@ If a setting is wrong, the error is one line that says what is wrong.
 """
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
+from t2ibench.core import plain_yaml
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.files import at_home, file_hash
 
@@ -19,6 +19,7 @@ T = TypeVar("T")
 # metadata of a setting that came when records with the others had been made: at its default it enters no identity
 LATER = {"later": True}
 NO_IDENTITY = {"identity": False}  # the mark of a setting that decides no number, such as a name
+POSITIVE = ("batch", "batch_size", "size")  # settings of these names count something that cannot be nothing
 # how files that a setting can name end
 FILES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".npz", ".npy", ".pkl", ".t7", ".json", ".yaml", ".txt")
 
@@ -36,7 +37,11 @@ def configure(cls: type[T], settings: Mapping[str, Any], where: str) -> T:
             expected = (
                 str(getattr(hints[key], "__name__", hints[key])) if not typing.get_args(hints[key]) else str(hints[key])
             )
-            raise UserError(f"{where}: {key} is {value!r}, expected {expected.replace('typing.', '')}")
+            raise UserError(f"{where}: {key} is {_short(value)}, expected {expected.replace('typing.', '')}")
+        if key in POSITIVE and isinstance(value, int) and value < 1:
+            raise UserError(f"{where}: {key} is {value}, expected at least 1")
+        if not _finite(value):
+            raise UserError(f"{where}: {key} is {_short(value)}, expected numbers that are finite")
     required = dataclasses.MISSING
     missing = [
         n for n, f in fields.items() if n not in settings and f.default is required and f.default_factory is required
@@ -64,6 +69,19 @@ def configure_with_preset(
         raise UserError(f"{where}: preset is {preset!r}, expected 'paper' or 'embedded'")
     settings = {key: value for key, value in given.items() if key != "preset"}
     return configure(cls, {**(embedded if preset == "embedded" else {}), **fixed, **settings}, where)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -153,8 +171,5 @@ def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise UserError(f"--set {pair!r}: expected key=value")
-        try:
-            settings[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UserError(f"--set {pair!r}: the value is no YAML: {' '.join(str(error).split())}") from error
+        settings[key] = plain_yaml.parse(value, f"--set {pair!r}: the value")
     return settings

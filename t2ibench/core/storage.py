@@ -19,6 +19,15 @@ from t2ibench.core.errors import UserError
 OUT, CACHE = "choose another folder with --out", "set T2IBENCH_CACHE to a folder that can"
 WORK = "choose another folder with --work"
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)  # of file systems without `flock`
+TODO = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some of your quota",
+    errno.EMFILE: "too many files are open here: close some, or raise `ulimit -n`",
+    errno.ENFILE: "too many files are open on this machine: close some",
+    errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
+    errno.ETIMEDOUT: "the file system or the network does not answer: try again",
+    errno.ENOMEM: "there is too little memory: use a smaller --batch, or end other programs",
+}
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 _unlocked: set[str] = set()  # where it was said
@@ -58,14 +67,23 @@ def unpublished(path: Path, advice: str = OUT, wait: bool = True) -> Iterator[Pa
 
 def cannot_be_written(path: Path, error: OSError, advice: str) -> UserError:
     """The error for a path that cannot be written, by its reason. advice: what to do about a folder that is closed."""
-    todo = {
-        errno.ENOSPC: f"free some space, or {advice}",
-        errno.EDQUOT: f"free some of your quota, or {advice}",
-        errno.EMFILE: "too many files are open here: close some, or raise `ulimit -n`",
-        errno.ENFILE: "too many files are open on this machine: close some",
-        errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
-    }.get(error.errno or 0, advice)
-    return UserError(f"{path} cannot be written ({error.strerror or error}): {todo}")
+    todo = TODO.get(error.errno or 0, advice)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        todo = f"{todo}, or {advice}"
+    return UserError(f"{_named(path)} cannot be written ({error.strerror or error}): {todo}")
+
+
+def of_system(error: OSError) -> str:
+    """One line for an error of the system that nobody expected: the file, the reason, and what to do."""
+    todo = TODO.get(error.errno or 0, "check the path, and that you may read and write there")
+    where = f"{_named(error.filename)}: " if isinstance(error.filename, str | Path) else ""
+    return f"{where}{error.strerror or error}: {todo}"
+
+
+def _named(path: str | Path) -> str:
+    """A path for an error line, cut where it is very long."""
+    text = str(path)
+    return text if len(text) <= 300 else f"{text[:200]}…"
 
 
 @contextmanager

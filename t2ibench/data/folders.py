@@ -1,6 +1,9 @@
 """Folders, archives and arrays of images that somebody gives. Pixels of files are read only when they are needed."""
 
+import math
+import struct
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +15,10 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from t2ibench.core.decode import DROPPED, LAID, NOT_TURNED, PEERS, SHOWN, TURNED, Decoding, rgb
+from t2ibench.core.decode import DROPPED, LAID, MAX_PIXELS, NOT_TURNED, PEERS, SHOWN, TURNED, Decoding, rgb
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import pixel_hash, read_image
+from t2ibench.core.pickles import DAMAGED, reason
 from t2ibench.data.framing import Box, Crop, Filter, Framing
 from t2ibench.data.listing import image_files, no_image
 from t2ibench.data.pixel_hashes import Pixels, pixel_hashes
@@ -42,6 +46,11 @@ class Files:
     crop: Crop = "squash"
     filter: Filter = "bicubic"
     boxes: Sequence[Box] | None = None
+
+    def __post_init__(self) -> None:
+        """Raises UserError for a size that no image can have."""
+        if self.size is not None and not 1 <= self.size <= (most := math.isqrt(MAX_PIXELS)):
+            raise UserError(f"size is {self.size:,}, expected 1 to {most:,} pixels a side")
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -239,8 +248,8 @@ def mapped(path: Path) -> np.ndarray:
                 array: np.ndarray = np.memmap(file, dtype, "r", file.tell(), shape, "F" if fortran else "C")
             else:
                 array = np.load(path, allow_pickle=False)["arr_0"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: holds no images arr_0 ({error}): expected uint8 [N, H, W, 3]") from error
+    except (*DAMAGED, OSError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error, SyntaxError) as error:
+        raise UserError(f"{path}: holds no images arr_0 ({reason(error)}): expected uint8 [N, H, W, 3]") from error
     if array.ndim != 4 or array.shape[-1] != 3:
         raise UserError(f"{path}: arr_0 is {array.dtype} {list(array.shape)}, expected uint8 [N, H, W, 3]")
     return array.transpose(0, 3, 1, 2)

@@ -18,14 +18,13 @@ from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from t2ibench.core import plugins
+from t2ibench.core import plain_yaml, plugins
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.plugins import Entry
 from t2ibench.core.settings import configure
 from t2ibench.tracks.contract import Of, Track, load_track, track_names
 
+MOST = 10_000_000  # of anything that a suite counts
 SHIPPED = Path(__file__).parent / "suites"
 
 
@@ -123,13 +122,7 @@ def file_of(suite: str) -> Path:
 
 def read(path: Path) -> dict[str, Any]:
     """The content of a suite's file. Raises UserError for one that cannot be read or is no YAML mapping."""
-    try:
-        text = path.read_text("utf-8")
-        content = yaml.safe_load(text)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    content = plain_yaml.read(path)
     if not isinstance(content, dict):
         raise UserError(f"{path}: found {type(content).__name__}, expected the keys dataset, methods, metrics …")
     return content
@@ -196,13 +189,14 @@ def _default_baselines(tracks: Mapping[str, Track]) -> list[str]:
 
 
 def _check_settings(settings: Any, where: str) -> None:
-    """Raises UserError for a count below 1, and for a list that names something twice."""
+    """Raises UserError for a count below 1 or above all bounds, and for a list that names something twice."""
     for key in (one.name for one in fields(settings)):
         value = vars(settings)[key]
         if isinstance(value, tuple) and len(set(value)) < len(value):
             raise UserError(f"{where}: {key} names one twice: {list(value)}")
-        if isinstance(value, int) and not isinstance(value, bool) and value < 1:
-            raise UserError(f"{where}: {key} is {value}, expected at least 1")
+        if isinstance(value, int) and not isinstance(value, bool) and not 1 <= value <= MOST:
+            bound = "at least 1" if value < 1 else f"at most {MOST:,}"
+            raise UserError(f"{where}: {key} is {value}, expected {bound}")
 
 
 def _check(suite: Suite, tracks: Mapping[str, Track], where: str, makers: bool) -> None:

@@ -10,9 +10,10 @@ of a file of clean-fid tells them; for other files the user has to know. No file
 """
 
 import hashlib
-import pickle
 import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,7 @@ import torch
 from torch import Tensor
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.pickles import DAMAGED, reason
 from t2ibench.stats.frechet import EPS, Gaussian
 
 LAYOUTS = (
@@ -166,8 +168,8 @@ def _npz(path: Path) -> Mapping[str, np.ndarray]:
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise UserError(f"{path}: is one array, expected an archive .npz with {LAYOUTS}")
             return {key: file[key] if key in ("mu", "sigma", "feats") else np.empty(0) for key in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
-        raise UserError(f"{path}: cannot be read as .npz ({_first_line(error)}): get the file again") from error
+    except (*DAMAGED, OSError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error, SyntaxError) as error:
+        raise UserError(f"{path}: cannot be read as .npz ({reason(error)}): get the file again") from error
 
 
 def _tensor_file(path: Path) -> Mapping[str, np.ndarray]:
@@ -179,16 +181,26 @@ def _tensor_file(path: Path) -> Mapping[str, np.ndarray]:
     try:
         with torch.serialization.safe_globals([*names, *arrays]):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except (*DAMAGED, OSError, RuntimeError) as error:
         raise UserError(
-            f"{path}: cannot be read as torch-fidelity's statistics ({_first_line(error)}): get the file again"
+            f"{path}: cannot be read as torch-fidelity's statistics ({reason(error)}): get the file again"
         ) from error
     if isinstance(content, Tensor):
         content = {"feats": content}
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds a {type(content).__name__}, expected {LAYOUTS}")
-    return {key: value.numpy() if isinstance(value, Tensor) else np.asarray(value) for key, value in content.items()}
+    return {key: _array(content[key], f"{path}: {key}") for key in ("mu", "sigma", "feats") if key in content} or {
+        key: np.empty(0) for key in content
+    }
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _array(value: Any, where: str) -> np.ndarray:
+    """A tensor or array as numpy has it: dense, without gradient, half precision as float32."""
+    try:
+        if not isinstance(value, Tensor):
+            return np.asarray(value)
+        dense = value.detach()
+        dense = dense if dense.layout == torch.strided else dense.to_dense()
+        return (dense.float() if dense.dtype in (torch.bfloat16, torch.float16) else dense).numpy()
+    except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
+        raise UserError(f"{where} is no array of numbers ({reason(error)}): save it as a dense tensor") from error

@@ -414,7 +414,11 @@ def load_track(name: str) -> Track:
     """A track by name. Raises UserError for an unknown name, with the nearest known one."""
     if name not in (known := track_names()):
         raise UserError(f"no track is called {name!r}{did_you_mean(name, known)}")
-    module = importlib.import_module(_elsewhere().get(name, f"t2ibench.tracks.{name}"))
+    elsewhere = _elsewhere()
+    if name in elsewhere:
+        module = plugins.import_foreign(elsewhere[name], f"the track {name!r}")
+    else:
+        module = importlib.import_module(f"t2ibench.tracks.{name}")
     return plugins.by_contract(TrackPlugin, module, f"tracks: {name}").TRACK
 
 
