@@ -7,12 +7,12 @@ it was at; a node that joins gets actors. An evaluation needs nothing that one r
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from t2ibench.core.errors import UserError
 from t2ibench.runner.worker import Actor, Setup, Task
-from t2ibench.runner.workers import Ended, Hand, Workers
+from t2ibench.runner.workers import Ended, Hand, Workers, import_path
 
 LOOK = 10.0  # seconds between two looks for new nodes
 
@@ -92,13 +92,12 @@ def joined(address: str) -> tuple[Any, bool]:
         raise UserError("--executor ray: Ray is not installed: pip install 't2ibench[cluster]'") from error
     if ray.is_initialized():
         return ray, False
-    names = ("PYTHONPATH", *(name for name in os.environ if name.startswith("T2IBENCH_")))
-    environment: Mapping[str, str] = {name: os.environ[name] for name in names if name in os.environ}
+    ours = {name: value for name, value in os.environ.items() if name.startswith("T2IBENCH_")}
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
     if address:
         options = {"log_to_driver": False, "logging_level": "ERROR", "address": address}
     try:
-        ray.init(runtime_env={"env_vars": dict(environment)}, **options)
+        ray.init(runtime_env={"env_vars": {**ours, "PYTHONPATH": import_path()}}, **options)
     except Exception as error:  # Ray raises errors of many kinds
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(

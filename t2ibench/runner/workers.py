@@ -95,8 +95,10 @@ class LocalWorkers(Workers):
         super().__init__(setups)
 
     def start(self, setup: Setup) -> Hand:
-        command = [sys.executable, "-c", f"from {MODULE} import main; main()"]
-        hand = Hand(setup, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        command = [sys.executable, "-P", "-c", f"from {MODULE} import main; main()"]
+        environment = {**os.environ, "PYTHONPATH": import_path()}
+        pipe = subprocess.PIPE
+        hand = Hand(setup, subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment))
         threading.Thread(target=self._listen, args=(hand,), daemon=True).start()
         self._write(hand, setup)
         return hand
@@ -135,6 +137,11 @@ class LocalWorkers(Workers):
             except subprocess.TimeoutExpired:
                 hand.handle.kill()
                 hand.handle.wait()
+
+
+def import_path() -> str:
+    """Where this process imports from, as PYTHONPATH: another one runs the same code and finds the same plug-ins."""
+    return os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
 
 
 def how_it_ended(code: int) -> str:

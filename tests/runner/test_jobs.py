@@ -235,3 +235,14 @@ def wait_until(holds, seconds: float = 120) -> None:
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_process_imports_what_this_one_imports(squares, monkeypatch, tmp_path):
+    """A folder with modules of the same names, from which the run is started, changes nothing."""
+    path = squares((TWO[0], "[painter]"))
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry not in ("", str(tmp_path))])
+    (tmp_path / "t2ibench").mkdir()
+    (tmp_path / "t2ibench/__init__.py").write_text("raise ImportError('another t2ibench')")
+    (tmp_path / "torch.py").write_text("raise ImportError('no torch')")
+    found = by_method(run(path, "here", jobs=2))
+    assert found["painter"]["counts"]["ok"] == 32
