@@ -19,6 +19,7 @@ from t2ibench.cli import (
     doctor,
     drift,
     export,
+    fetch,
     generate,
     listing,
     new,
@@ -65,6 +66,7 @@ app.command(cls=Verb)(generate.prompts)
 app.command(cls=Verb)(score.score)
 app.command(cls=Verb)(train.train)
 app.command(cls=Verb)(convert.convert)
+app.command(cls=Verb)(fetch.fetch)
 app.command("list", cls=Verb)(listing.list_things)
 app.command(cls=Verb)(describe.describe)
 app.command(cls=Verb)(describe.schema)

@@ -229,6 +229,7 @@ EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
         ),
     },
     "list": always("kind json"),
+    "fetch": always("name lock"),
     "new": {
         **always("kind name package"),
         "dataset": Rule(

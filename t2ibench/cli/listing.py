@@ -19,6 +19,7 @@ class Kind(StrEnum):
     datasets = "datasets"
     suites = "suites"
     assets = "assets"
+    downloads = "downloads"
     tasks = "tasks"
     recipes = "recipes"
 
@@ -64,6 +65,15 @@ def suites() -> list[dict[str, Any]]:
     return [{"name": name, "about": suite.title(path)} for name, path in suite.available().items()]
 
 
+def downloads() -> list[dict[str, Any]]:
+    from t2ibench.data.downloads import assets
+
+    return [
+        {"name": one.name, "about": one.about, "bytes": one.bytes or None, "licence": one.licence}
+        for one in assets().values()
+    ]
+
+
 def weights() -> list[dict[str, Any]]:
     """The weights files, with what their cards say."""
     from t2ibench.networks import zoo
@@ -102,6 +112,7 @@ ENTRIES = {
     "datasets": lambda: of_plugins("datasets"),
     "suites": suites,
     "assets": weights,
+    "downloads": downloads,
     "tasks": tasks,
     "recipes": tasks,  # its name before version 0.2
 }

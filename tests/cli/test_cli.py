@@ -25,7 +25,7 @@ def test_help_and_lists_import_neither_torch_nor_pandas():
 import sys
 from typer.testing import CliRunner
 from t2ibench.cli import app
-kinds = ("methods", "metrics", "datasets", "suites", "assets")
+kinds = ("methods", "metrics", "datasets", "suites", "assets", "downloads")
 lists = [["list", kind, "--json"] for kind in kinds]
 for words in (["--help"], ["run", "--help"], ["audit", "draw", "--help"], *lists):
     result = CliRunner().invoke(app, words)
@@ -36,7 +36,7 @@ assert not heavy, heavy
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-@pytest.mark.parametrize("kind", ["methods", "metrics", "datasets", "suites", "assets"])
+@pytest.mark.parametrize("kind", ["methods", "metrics", "datasets", "suites", "assets", "downloads"])
 def test_every_list_has_json_and_a_table(kind):
     result = CliRunner().invoke(cli.app, ["list", kind, "--json"])
     entries = json.loads(result.output)
