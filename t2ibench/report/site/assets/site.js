@@ -100,7 +100,6 @@ async function copyLink(button) {
 
 // --- the board -------------------------------------------------------------------------------------------------------
 function board(element) {
-  const [{ values, fields }] = held("board");
   const headings = [...element.tHead.rows[0].cells];
   const ids = headings.map((cell) => cell.dataset.id || "pick");
   const place = new Map(ids.map((id, i) => [id, i]));
@@ -115,16 +114,21 @@ function board(element) {
   const valuesOf = Object.fromEntries(facets.map((id) => [id, [...new Set(rows.flatMap((row) => words(row, id)))].sort()]));
   const wordsOf = new Map(rows.map((row) => [row, Object.fromEntries(facets.map((id) => [id, words(row, id)]))]));
 
+  // What the link asks for is in the table from the start: columns that are taken out later cost a pass over all rows.
+  const asked = state(), hides = new Set(split(asked.get("hide"))), adds = new Set(split(asked.get("show")));
+  const starts = (id) => (extra.has(id) ? adds.has(id) : !hides.has(id));
+  const sorted = (p) => split(p.get("sort")).map((word) => [place.get(word.slice(0, word.lastIndexOf("."))), word.slice(word.lastIndexOf(".") + 1)])
+    .filter(([i, direction]) => i > 0 && (direction === "asc" || direction === "desc"));
   const table = new DataTable(element, {
     paging: rows.length > 200, pageLength: 100, lengthChange: false, autoWidth: false, info: false,
     layout: { topStart: null, topEnd: null, bottomStart: rows.length > 200 ? "paging" : null, bottomEnd: null },
-    order: [], orderFixed: { pre: [[0, "asc"]] },
+    order: sorted(asked), search: { search: asked.get("q") || "" }, orderFixed: { pre: [[0, "asc"]] },
     columns: headings.map((cell, i) => {
       if (i === 0) return { orderable: false, searchable: false, type: "num" };
       const words = cell.dataset.kind === "name" || cell.classList.contains("words");
       const better = cell.dataset.better;
       return {
-        type: words ? "string" : "num", searchable: cell.dataset.kind === "name",
+        type: words ? "string" : "num", searchable: cell.dataset.kind === "name", visible: i < 2 || starts(ids[i]),
         orderSequence: better === "higher" ? ["desc", "asc"] : ["asc", "desc"],
       };
     }),
@@ -226,6 +230,7 @@ function board(element) {
     button.classList.toggle("primary", !button.disabled);
     button.title = "Pin two to four methods by the boxes before their names";
   }
+  let drawn = true; // whether the table shows what its order, its search and its pins say
   function apply() {
     quiet = true;
     const p = state(), hide = new Set(split(p.get("hide"))), add = new Set(split(p.get("show"))), pinned = new Set(split(p.get("pin")));
@@ -237,19 +242,22 @@ function board(element) {
       on.length ? chosen[id] = new Set(on) : delete chosen[id];
       for (const [word, box] of choices[id] || []) box.checked = on.includes(word);
     }
-    for (const row of rows) if (pinned.has(row.dataset.method) !== pins.has(row.dataset.method)) pin(row, pinned.has(row.dataset.method));
+    for (const row of rows) {
+      if (pinned.has(row.dataset.method) === pins.has(row.dataset.method)) continue;
+      pin(row, pinned.has(row.dataset.method));
+      drawn = false;
+    }
     for (const id of Object.keys(boxes)) {
       const on = extra.has(id) ? add.has(id) : !hide.has(id);
       if (table.column(place.get(id)).visible() !== on) table.column(place.get(id)).visible(on, false);
     }
-    const order = split(p.get("sort")).map((word) => [place.get(word.slice(0, word.lastIndexOf("."))), word.slice(word.lastIndexOf(".") + 1)])
-      .filter(([i, direction]) => i > 0 && (direction === "asc" || direction === "desc"));
-    table.order(order).search($("q").value).draw();
+    if (!drawn || Object.keys(chosen).length) table.order(sorted(p)).search($("q").value).draw();
+    drawn = false;
     quiet = false;
     keep();
   }
-  element.classList.add("ready");
   apply();
+  element.classList.add("ready");
   table.on("order search column-visibility draw", keep);
   addEventListener("hashchange", apply);
   $("q").addEventListener("input", () => table.search($("q").value).draw());
@@ -257,18 +265,23 @@ function board(element) {
   $("reset").addEventListener("click", () => { history.replaceState(null, "", location.pathname + location.search); apply(); });
   $("link").addEventListener("click", () => copyLink($("link")));
   $("compare").addEventListener("click", () => { location.href = element.dataset.compare + "#" + new URLSearchParams({ m: join([...pins]) }); });
-  const chosenValues = () => {
+  // The values are a script of their own, which is not read before somebody asks for them.
+  const read = async () => { await load(element.dataset.values); return held("board")[0]; };
+  const chosenValues = (values) => {
     const columns = visible(), rank = new Map(shownRows().map((method, i) => [method, i])), at = new Map(columns.map((id, i) => [id, i]));
     return values.filter((value) => rank.has(value.method) && at.has(value.metric))
       .sort((a, b) => rank.get(a.method) - rank.get(b.method) || at.get(a.metric) - at.get(b.metric));
   };
   const costs = headings.filter((cell) => cell.dataset.kind === "cost").map((cell) => cell.dataset.id);
-  const shownFields = () => { const on = new Set(visible()); return fields.filter((name) => !costs.includes(name) || on.has(name)); };
+  const shownFields = (fields) => { const on = new Set(visible()); return fields.filter((name) => !costs.includes(name) || on.has(name)); };
   const name = element.dataset.name;
-  $("csv").addEventListener("click", () => download(`${name}.csv`, "text/csv", csv(shownFields(), chosenValues())));
-  $("json").addEventListener("click", () => {
-    const names = shownFields();
-    const rows = chosenValues().map((value) => Object.fromEntries(names.map((key) => [key, value[key]])));
+  $("csv").addEventListener("click", async () => {
+    const { values, fields } = await read();
+    download(`${name}.csv`, "text/csv", csv(shownFields(fields), chosenValues(values)));
+  });
+  $("json").addEventListener("click", async () => {
+    const { values, fields } = await read(), names = shownFields(fields);
+    const rows = chosenValues(values).map((value) => Object.fromEntries(names.map((key) => [key, value[key]])));
     download(`${name}.json`, "application/json", JSON.stringify(rows, null, 1) + "\n");
   });
 }
@@ -464,7 +477,8 @@ async function browser(element) {
   };
   function filter(score, other) {
     const words = $("text").value.toLowerCase().split(/\s+/).filter(Boolean);
-    const fits = prompts.texts.map((text) => { const low = text.toLowerCase(); return words.every((word) => low.includes(word)); });
+    prompts.low ||= prompts.texts.map((text) => text.toLowerCase());
+    const fits = prompts.low.map((text) => words.every((word) => text.includes(word)));
     const group = prompts.groups.indexOf($("group").value), about = prompts.about.indexOf($("about").value), outcome = $("outcome").value;
     const asks = (select) => ({ right: 1, wrong: 0 })[select.value];
     const wantA = $("right-a-label").hidden ? undefined : asks($("right-a")), wantB = $("right-b-label").hidden ? undefined : asks($("right-b"));
