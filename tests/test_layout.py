@@ -32,7 +32,7 @@ ROOMS: Mapping[str, str] = {  # a room, and the rooms that it may import
     "metrics": "core stats data networks tracks scoring",
 }
 FLAT: Mapping[str, str] = {  # the modules beside the rooms
-    "__init__": "core scoring",
+    "__init__": "core scoring runner",
     "__main__": "cli",
     "training_metrics": "core stats metrics",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,8 @@ from t2ibench.cli.console import out, print_json
 from t2ibench.cli.options import Json, names_of
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from t2ibench.report.compare import Comparison, MetricComparison
 
 STYLES = {"better": "green", "worse": "red", "differs": "yellow", "equivalent": "cyan"}
@@ -53,22 +56,8 @@ def compare(
 
 def _show(comparison: Comparison) -> None:
     title = f"{comparison.suite} · {comparison.track}: {comparison.a} against {comparison.b}"
-    table = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        header_style="bold",
-        box=box.SIMPLE,
-        show_edge=False,
-        pad_edge=False,
-    )
-    table.add_column("", no_wrap=True)
-    for name in (comparison.a, comparison.b, "difference", "effect", "p", "margin", "p beyond"):
-        table.add_column(name, justify="right", no_wrap=name not in (comparison.a, comparison.b, "difference"))
-    table.add_column("verdict", no_wrap=True)
-    for line in comparison.lines:
-        table.add_row(Text(line.metric + ARROWS.get(line.better, ""), "bold"), *_cells(line), _verdict(line))
-    out().print(table)
+    for table in _tables(comparison, title, out()):
+        out().print(table)
     seeds = (
         f"seeds {', '.join(map(str, comparison.seeds))}"
         if comparison.seeds
@@ -88,6 +77,39 @@ def _show(comparison: Comparison) -> None:
     remarks += [f"{line.metric}: {note}" for line in comparison.lines for note in line.notes]
     for text in remarks:
         out().print(Text(text, "dim"))
+
+
+def _tables(comparison: Comparison, title: str, console: Console) -> list[Table]:
+    """One table, or two where it would be too wide: the values, then the verdicts and how sure they are."""
+    heads = [comparison.a, comparison.b, "difference", "effect", "p", "margin", "p beyond", "verdict"]
+    rows = [(Text(line.metric + ARROWS.get(line.better, ""), "bold"), _cells(line)) for line in comparison.lines]
+
+    def table(columns: Sequence[int], title: str | None) -> Table:
+        made = Table(
+            title=title,
+            title_justify="left",
+            title_style="bold",
+            header_style="bold",
+            box=box.SIMPLE,
+            show_edge=False,
+            pad_edge=False,
+        )
+        made.add_column("", no_wrap=True)
+        for column in columns:
+            if heads[column] == "verdict":
+                made.add_column("verdict")
+            else:  # a long name of a method is folded, a number never is
+                made.add_column(heads[column], justify="right", overflow="fold", no_wrap=column >= 2)
+        for (name, cells), line in zip(rows, comparison.lines, strict=True):
+            filled: list[str | Text] = [*cells, _verdict(line)]
+            made.add_row(name, *(filled[column] for column in columns))
+        return made
+
+    whole = table(range(8), title)
+    wide = console.options.update(width=1000)
+    if whole.__rich_measure__(console, wide).maximum <= console.width:
+        return [whole]
+    return [table((0, 1, 2), title), table((7, 3, 4, 5, 6), None)]
 
 
 def _cells(line: MetricComparison) -> list[str]:

@@ -31,7 +31,7 @@ def reproduce(
     ] = None,
     ledger: Annotated[
         Path | None,
-        typer.Option(help="The Markdown file to write; reproduce-PAPER.md beside the records unless given."),
+        typer.Option(help="The Markdown file to write; reproduce-PAPER.md beside the records, or here with --folder."),
     ] = None,
     batch: Batch = 64,
     device: Device = "cpu",
@@ -56,7 +56,9 @@ def reproduce(
         options = RunOptions(out=runs, work=runs, batch=batch, device=device, replace=replace)
         rows = rows_of(claimed, options, missing)
     judged = judge(claimed, rows, missing)
-    path = ledger or (folder or runs) / f"reproduce-{paper}.md"
+    path = (
+        ledger or (runs if folder is None else Path()) / f"reproduce-{paper}.md"
+    )  # a folder that is judged stays as it is
     storage.publish(path, markdown(judged).encode())
     if json:
         print_json(as_json(judged))

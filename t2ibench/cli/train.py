@@ -14,7 +14,10 @@ from t2ibench.cli.options import DATASET, Device
 
 def train(
     name: Annotated[
-        str, typer.Argument(help="A method, or a network that methods share: gan_cls, attribute_judge, clip …")
+        str,
+        typer.Argument(
+            help="A method or one of its variants, or a network that methods share: gan-cls, attribute_judge, clip …"
+        ),
     ],
     variant: Annotated[str | None, typer.Option(help="Which of its parts; may be left out where there is one.")] = None,
     dataset: Annotated[str, typer.Option(help="The data set to learn from.")] = DATASET,
@@ -40,9 +43,10 @@ def train(
     from t2ibench.networks.models import Models
     from t2ibench.networks.training import loop
     from t2ibench.networks.zoo import trained_name
-    from t2ibench.runner.train import part_of, recipes, splits_of
+    from t2ibench.runner.train import asked, part_of, recipes, splits_of
 
     look_first_in(out)
+    name, variant = asked(name, variant)
     module = recipes(name)
     part = part_of(name, module, variant)
     given = settings_of(set or []) | ({} if target is None else {"target": target})

@@ -59,7 +59,7 @@ CELL = ("suite", "track", "method", "seed")  # what names a cell
 VARYING = ("environment", "code", "cost", "sha256")  # what differs between two runs of the same cell
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Estimate:
     """One number of one metric, with everything needed to read it.
 
@@ -87,6 +87,24 @@ class Estimate:
         if self.ci[0] > self.ci[1] or self.n < 1 or not self.protocol:
             raise ValueError(f"an estimate needs an ordered interval, n >= 1 and a protocol, got {self}")
 
+    @property
+    def protocol_id(self) -> str:
+        """The hash of the protocol: two numbers compare if theirs are equal."""
+        return digest(json.loads(canonical(dict(self.protocol))))[:12]
+
+    def __repr__(self) -> str:
+        low, high = self.ci
+        better = "" if self.better == "none" else f", {self.better} is better"
+        return f"Estimate({self.value:.5g} [{low:.5g}, {high:.5g}], n={self.n}{better}, protocol {self.protocol_id})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        low, high = self.ci
+        return (
+            f"<b>{self.value:.5g}</b> <small>[{low:.5g}, {high:.5g}], n = {self.n:,}, protocol "
+            f"<code>{self.protocol_id}</code></small>"
+        )
+
     def to_json(self, metric: str) -> dict[str, Any]:
         """The estimate as it stands in a record; `metric` is the plug-in that made it."""
         protocol = json.loads(canonical(dict(self.protocol)))
@@ -94,7 +112,7 @@ class Estimate:
             **asdict(self),
             "ci": list(self.ci),
             "protocol": protocol,
-            "protocol_id": digest(protocol)[:12],
+            "protocol_id": self.protocol_id,
             "metric": metric,
         }
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from t2ibench.core.public import lazily
 
 if TYPE_CHECKING:
+    from t2ibench.runner.python import run_suite
     from t2ibench.runner.run import CellResult, RunOptions
-    from t2ibench.runner.run import run as run_suite
     from t2ibench.runner.suite import Suite
     from t2ibench.runner.suite import load as load_suite
 
@@ -18,6 +18,6 @@ __getattr__ = lazily(
         "RunOptions": "run",
         "Suite": "suite",
         "load_suite": "suite:load",
-        "run_suite": "run:run",
+        "run_suite": "python",
     },
 )

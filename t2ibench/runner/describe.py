@@ -34,7 +34,7 @@ class Description:
 
 
 def described(name: str) -> list[Description]:
-    """Everything that has this name; `avatars` is a data set and a suite.
+    """Everything that has this name: it may be a data set and a suite.
 
     Raises UserError if nothing has it, with the nearest name.
     """

@@ -62,8 +62,7 @@ def _of_metric(entry: Entry, limit: int) -> Entry:
 
 
 def _lower(settings: Any, limit: int) -> dict[str, int]:
-    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
-    return {name: limit for name, value in values.items() if _count(name, value) and value > limit}
+    return {name: limit for name, value in vars(settings).items() if _count(name, value) and value > limit}
 
 
 def _count(name: str, value: Any) -> bool:

@@ -26,6 +26,15 @@ def splits_of(part: str, module: Training, available: Collection[str] | None) ->
     return learn or ["train"], check if check in available else "val"
 
 
+def asked(name: str, variant: str | None) -> tuple[str, str | None]:
+    """The names of the module and the part to be trained: `gan-cls` is the part of this name of `gan_cls`."""
+    known, ids = plugins.find("methods"), plugins.method_ids()
+    if name not in known and name in ids:
+        return ids[name][0], variant or name
+    under = name.replace("-", "_")
+    return (under if under in known or (TRAINING / f"{under}.py").is_file() else name), variant
+
+
 def recipes(name: str) -> Training:
     """The module of a method, or of a network that methods share, that can be trained."""
     networks = {path.stem for path in TRAINING.glob("*.py") if "\ndef recipe(" in path.read_text("utf-8")}

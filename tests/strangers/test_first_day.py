@@ -1,39 +1,101 @@
-"""Small walls of a stranger's first day: lists with spaces, images that are all black."""
+"""Small walls of a first day: narrow screens, two spellings, folders that are only read, Python beside the commands."""
 
-import numpy as np
+import re
+from pathlib import Path
+
+import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
-from t2ibench import score_images
-from t2ibench.cli.options import names_of
+import t2ibench
+from t2ibench import cli
+from t2ibench.core import records
 from t2ibench.core.errors import UserError
+from t2ibench.core.records import Estimate
+from t2ibench.runner.train import asked, part_of, recipes
 
-JUDGE = "clip-judge-avatars"
+EDITS = ["compare", "styleclip-optimization", "styleclip-global", "--folder", "results", "--track", "edit"]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_compare_shows_every_number_on_a_narrow_screen(monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    said = CliRunner().invoke(cli.app, EDITS, catch_exceptions=False).output
+    assert max(map(len, said.splitlines())) <= width
+    rows = [line for line in said.splitlines() if line.startswith("change_outside")]
+    numbers = " ".join(rows)
+    assert re.search(r"10\.1 +12\.5 +−2\.4 \[−3\.0, −1\.8\]", numbers)
+    assert re.search(r"better +−1\.46 +<1e-4 +0\.62 +1\b", numbers) or re.search(r"−1\.46 .*better", numbers)
 
 
 @pytest.mark.parametrize(
-    ("text", "names"),
+    ("name", "variant", "found"),
     [
-        ("fid,kid", ["fid", "kid"]),
-        ("fid, kid ,prdc", ["fid", "kid", "prdc"]),
-        (" fid", ["fid"]),
-        ("fid,,kid,", ["fid", "kid"]),
+        ("gan_cls", "gan-cls", ("gan_cls", "gan-cls")),
+        ("gan-cls", None, ("gan_cls", "gan-cls")),
+        ("gan-int-cls", None, ("gan_cls", "gan-int-cls")),
+        ("gan-cls", "text-encoder", ("gan_cls", "text-encoder")),
+        ("attribute-judge", None, ("attribute_judge", None)),
+        ("clip", "guide", ("clip", "guide")),
+        ("nothing-such", None, ("nothing-such", None)),
     ],
 )
-def test_a_list_of_names_may_have_spaces_and_stray_commas(text, names):
-    assert names_of(text, "--metrics") == names
+def test_both_spellings_of_what_is_trained_are_known(name, variant, found):
+    assert asked(name, variant) == found
 
 
-def test_the_command_line_takes_such_lists(t2ibench, tmp_path):
-    answer = t2ibench("score", str(tmp_path / "nowhere"), "--metrics", "prdc, kid")
-    assert answer.returncode == 2
-    assert "metric" not in answer.stderr  # both names were read; the folder is missing
+def test_a_name_without_a_part_lists_the_parts():
+    with pytest.raises(UserError, match="--variant is missing"):
+        part_of("gan_cls", recipes("gan_cls"), None)
 
 
-@pytest.mark.parametrize("value", [0, 1, 2])
-def test_images_that_are_all_black_are_said_to_be_black(value):
-    real = np.random.default_rng(0).integers(0, 256, (8, 3, 16, 16), dtype=np.uint8)
-    black = np.full_like(real, value)
-    with pytest.raises(UserError, match=r"all 8 images are black \(no channel above 2 of 255\)"):
-        score_images(black, real, ["prdc"], extractor=JUDGE)
-    black[3] = 3
-    assert score_images(black[[3] * 8], real, ["prdc"], extractor=JUDGE)["precision"].n == 8
+def test_judging_a_folder_writes_nothing_into_it(tmp_path, monkeypatch):
+    path = records.path_of(tmp_path / "there", "s", "text_to_image", "painter", 0)
+    from made_records import record
+
+    records.write(record(), path)
+    monkeypatch.chdir(tmp_path)
+    before = sorted((tmp_path / "there").rglob("*"))
+    CliRunner().invoke(cli.app, ["reproduce", "gan_cls", "--folder", "there"], catch_exceptions=False)
+    assert sorted((tmp_path / "there").rglob("*")) == before
+    assert (tmp_path / "reproduce-gan_cls.md").is_file()
+
+
+# Python
+
+
+def test_the_public_names_are_listed_and_there():
+    assert set(t2ibench.__all__) <= set(dir(t2ibench))
+    for name in t2ibench.__all__:
+        assert getattr(t2ibench, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'score_image'"):
+        _ = t2ibench.score_image  # type: ignore[attr-defined]
+
+
+def test_records_are_a_table():
+    table = t2ibench.load_records("results/records/avatars")
+    assert isinstance(table, pd.DataFrame)
+    [row] = table.query("method == 'gan-cls' and track == 'text_to_image' and metric == 'r_precision'").to_dict(
+        "records"
+    )
+    stored = records.read(records.path_of(Path("results"), "avatars", "text_to_image", "gan-cls", 0))
+    assert (row["value"], row["protocol_id"]) == (
+        stored["values"]["r_precision"]["value"],
+        stored["values"]["r_precision"]["protocol_id"],
+    )
+    assert row["low"] <= row["value"] <= row["high"]
+
+
+def test_an_estimate_is_short_on_screen_and_in_a_notebook():
+    one = Estimate(
+        12.3456, (11.0, 13.0), 1000, "lower", {"name": "fid", "k": (1, 2)}, "normal", {"long": list(range(99))}
+    )
+    assert one.protocol_id == one.to_json("fid")["protocol_id"]
+    assert repr(one) == f"Estimate(12.346 [11, 13], n=1000, lower is better, protocol {one.protocol_id})"
+    assert one._repr_html_().startswith("<b>12.346</b> <small>[11, 13], n = 1,000")
+
+
+def test_a_suite_runs_from_python_and_its_numbers_are_a_table(squares):
+    numbers = t2ibench.run_suite(squares(("", "")), methods=["painter"])
+    assert set(numbers["method"]) == {"painter"}
+    assert numbers.equals(t2ibench.load_records("runs"))
