@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from t2ibench.core.errors import UserError
 from t2ibench.core.order import natural
+from t2ibench.core.plain_text import is_name, plain
 from t2ibench.core.storage import publish
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,8 @@ EARLIER: Mapping[int, Mapping[str, Any]] = {
 }  # what a record of an earlier schema lacks, and what it reads as
 COUNTS = ("requested", "generated", "ok", "black", "nan", "failed")
 VALUE = ("value", "ci", "n", "better", "protocol", "protocol_id", "interval", "metric")
+KINDS = ("method", "baseline")
+BETTER = ("higher", "lower", "none")
 CELL = ("suite", "track", "method", "seed")  # what names a cell
 VARYING = ("environment", "code", "cost", "sha256")  # what differs between two runs of the same cell
 
@@ -151,15 +154,29 @@ def validate(record: Mapping[str, Any]) -> None:
             raise ValueError(f"{key} is {record.get(key)!r}, expected {kind}")
     if unknown := sorted(set(record) - set(fields)):
         raise ValueError(f"unknown fields {unknown}")
-    if missing := [key for key in COUNTS if not isinstance(record["counts"].get(key), int)]:
-        raise ValueError(f"counts: {missing[0]} is missing")
+    if unnamed := [key for key in CELL[:3] if not is_name(record[key])]:
+        raise ValueError(f"{unnamed[0]} is {record[unnamed[0]]!r:.60}, expected the name of one folder")
+    if record["kind"] not in KINDS:
+        raise ValueError(f"kind is {record['kind']!r:.60}, expected {' or '.join(KINDS)}")
+    if record["identity"] != digest(record["identity_of"]):
+        raise ValueError("identity is not the hash of what it is of")
     counts = record["counts"]
+    if missing := [key for key in COUNTS if not _is_count(counts.get(key))]:
+        raise ValueError(f"counts: {missing[0]} is {counts.get(missing[0])!r:.60}, expected a number from 0 on")
     if counts["ok"] + counts["black"] + counts["nan"] + counts["failed"] != counts["requested"]:
         raise ValueError(f"counts do not add up to the {counts['requested']} requested: {counts}")
+    if not counts["ok"] <= counts["generated"] <= counts["requested"]:
+        raise ValueError(f"counts: {counts['ok']} ok of {counts['generated']} generated of {counts['requested']}")
+    if not math.isclose(record["coverage"], counts["ok"] / max(counts["requested"], 1), abs_tol=1e-9):
+        raise ValueError(f"coverage is {record['coverage']}, but {counts['ok']} of {counts['requested']} are ok")
     for name, value in record["values"].items():
         _validate_value(name, value)
     if record["sha256"] != digest({key: value for key, value in record.items() if key != "sha256"}):
         raise ValueError("the content does not match its own sha256")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _validate_value(name: str, value: Mapping[str, Any]) -> None:
@@ -170,8 +187,14 @@ def _validate_value(name: str, value: Mapping[str, Any]) -> None:
         isinstance(number, int | float) and math.isfinite(number) for number in numbers
     ):
         raise ValueError(f"values: {name} is not finite: {numbers}")
-    if value["ci"][0] > value["ci"][1] or value["n"] < 1:
+    low, high = value["ci"]
+    if low > high or value["n"] < 1:
         raise ValueError(f"values: {name} has the interval {value['ci']} and n = {value['n']}")
+    width = high - low + 1e-9 * max(1.0, abs(low), abs(high))  # one that corrects a bias may leave its value beside it
+    if not low - width <= value["value"] <= high + width:
+        raise ValueError(f"values: {name} is {value['value']}, far outside its interval {value['ci']}")
+    if value["better"] not in BETTER:
+        raise ValueError(f"values: {name}: better is {value['better']!r:.60}, expected one of {', '.join(BETTER)}")
     if value["protocol_id"] != digest(value["protocol"])[:12]:
         raise ValueError(f"values: {name} has a protocol id that is not the hash of its protocol")
 
@@ -228,11 +251,13 @@ def read(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text("utf-8"))
         validate(record)
-    except (ValueError, AttributeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a sound record ({error}): remove the file and run the suite again") from error
+    except (ValueError, AttributeError, TypeError, LookupError, OverflowError, RecursionError) as error:
+        raise UserError(
+            f"{path}: not a sound record ({plain(str(error))}): remove the file and run the suite again"
+        ) from error
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): check the folder") from error
-    return {**record, **EARLIER.get(record["schema"], {})}
+    return plain({**record, **EARLIER.get(record["schema"], {})})
 
 
 def read_sealed(path: Path, kind: str) -> dict[str, Any]:
@@ -267,6 +292,9 @@ def load(folder: Path) -> list[dict[str, Any]]:
         raise UserError(f"{folder} holds no record: run a suite first, `t2ibench run --out {folder}`")
     cells: dict[tuple[Any, ...], tuple[Path, dict[str, Any]]] = {}
     for path in paths:
+        if path != folder and not _looks_like_one(path):
+            log.info("%s is no record and is passed over", path)
+            continue
         record = read(path)
         key = cell_of(record)
         first, other = cells.setdefault(key, (path, record))
@@ -278,7 +306,19 @@ def load(folder: Path) -> list[dict[str, Any]]:
                 f"the folder"
             )
         log.warning("%s is a copy of %s and counts once", path, first)
+    if not cells:
+        raise UserError(f"{folder} holds no record: run a suite first, `t2ibench run --out {folder}`")
     return [record for _, record in cells.values()]
+
+
+def _looks_like_one(path: Path) -> bool:
+    """Whether a JSON file is a record, or the damaged rest of one, and not something else that lies beside them."""
+    try:
+        text = path.read_bytes()
+        content = {"schema": 0} if b'"schema"' in text else json.loads(text)
+    except (OSError, ValueError, RecursionError):
+        return True
+    return isinstance(content, dict) and ("schema" in content or "identity" in content)
 
 
 def difference(old: Any, new: Any, at: str = "") -> str | None:

@@ -5,12 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from t2ibench.core import records
+from t2ibench.core.errors import UserError
+from t2ibench.core.plain_text import is_name, plain
 
 KIND = "audit"
 
 
 def path_of(out: Path, suite: str, method: str) -> Path:
-    """Where the audit of a method lies under an output folder."""
+    """Where the audit of a method lies under an output folder. Raises UserError for names that lead out of it."""
+    for name in (suite, method):
+        if not is_name(name):
+            raise UserError(f"an audit names {plain(str(name))[:60]!r}, expected the name of one folder: draw it again")
     return out / "audits" / suite / f"{method}.json"
 
 

@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from t2ibench.core.plain_text import for_csv, for_latex, for_markdown
 from t2ibench.report.board import COSTS, Board, Cell, Column, Row, number, rank_text
 
 LEGEND = (
@@ -149,17 +150,18 @@ def _styled(cell: Cell | None, column: Column) -> Text:
 def markdown(board: Board, everything: bool = False) -> str:
     """One table, methods first, then baselines in italics."""
     columns = columns_of(board, everything)
-    titles = ["method", *(column.title for column in columns), *(COSTS[key] for key in board.costs)]
-    question_lines = [*(f"- {line}" for line in questions(board)), ""] if board.questions else []
+    titles = ["method", *(for_markdown(column.title) for column in columns), *(COSTS[key] for key in board.costs)]
+    question_lines = [*(f"- {for_markdown(line)}" for line in questions(board)), ""] if board.questions else []
     lines = [
-        f"### {board.suite}: {board.track}",
+        f"### {for_markdown(board.suite)}: {for_markdown(board.track)}",
         "",
         *question_lines,
         "| " + " | ".join(titles) + " |",
         "|" + "---|" * len(titles),
     ]
     for row in board.rows:
-        name = row.method if row.kind == "method" else f"*{row.method}*"
+        shown = for_markdown(row.method)
+        name = shown if row.kind == "method" else f"*{shown}*"
         cells = [
             *(_markdown(row.cells.get(column.id), column) for column in columns),
             *(cost(row, key) for key in board.costs),
@@ -167,7 +169,7 @@ def markdown(board: Board, everything: bool = False) -> str:
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     footer = [
         "[95 % interval]; (rank, or the range of ranks that is open); bold: may be first; italics: baselines.",
-        *notes(board, everything),
+        *map(for_markdown, notes(board, everything)),
     ]
     return "\n".join([*lines, "", "  \n".join(footer)]) + "\n"
 
@@ -196,7 +198,7 @@ def latex(board: Board, everything: bool = False) -> str:
     for part in (board.methods, board.baselines):
         lines += [" & ".join([_name(row), *_latex_cells(row, columns, board.costs)]) + r" \\" for row in part]
         lines += [r"\midrule"] if part is board.methods and board.methods and board.baselines else []
-    comments = [f"% {line}" for line in [*questions(board), *notes(board, everything)]]
+    comments = [f"% {' '.join(line.splitlines())}" for line in [*questions(board), *notes(board, everything)]]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *comments]) + "\n"
 
 
@@ -221,7 +223,7 @@ def _latex(cell: Cell | None, column: Column) -> str:
 
 
 def _escape(text: str) -> str:
-    return "".join(f"\\{letter}" if letter in "_&%#$" else letter for letter in text)
+    return for_latex(text)
 
 
 FIELDS = (
@@ -280,13 +282,8 @@ def as_csv(boards: Iterable[Board]) -> str:
     for board in boards:
         for entry in tidy(board):
             row = {**entry, "seeds": " ".join(map(str, entry["seeds"]))}
-            writer.writerow({key: guarded(text) if isinstance(text, str) else text for key, text in row.items()})
+            writer.writerow({key: for_csv(text) if isinstance(text, str) else text for key, text in row.items()})
     return buffer.getvalue()
-
-
-def guarded(text: str) -> str:
-    """Text for a spreadsheet, with a quote before what it would run as a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def as_json(boards: Iterable[Board]) -> list[dict[str, Any]]:

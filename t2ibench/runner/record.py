@@ -8,6 +8,7 @@ from typing import Any
 from t2ibench.core import environment, plugins, records
 from t2ibench.core.errors import UserError
 from t2ibench.core.files import without_homes
+from t2ibench.core.plain_text import plain
 from t2ibench.data.contract import load_dataset
 from t2ibench.networks import zoo
 from t2ibench.runner.journal import Outcome
@@ -85,14 +86,14 @@ def assemble(
                     "prompt": outcome.prompt,
                     "k": outcome.k,
                     "status": outcome.status,
-                    "message": without_homes(outcome.message),
+                    "message": plain(without_homes(outcome.message)),
                 }
                 for outcome in bad[:SHOWN_FAILURES]
             ],
             "images": records.digest([[outcome.sample, outcome.status, outcome.sha256] for outcome in outcomes]),
             "values": scores.values,
             "columns": list(columns),
-            "unscored": without_homes(scores.unscored),
+            "unscored": plain(without_homes(scores.unscored)),
             "environment": environment.fingerprint(device),
             "code": environment.code(),
             "cost": {

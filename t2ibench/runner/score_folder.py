@@ -10,6 +10,7 @@ from torch import Tensor
 from t2ibench.core import records
 from t2ibench.core.decode import PEERS, REFUSE, Decoding
 from t2ibench.core.errors import UserError
+from t2ibench.core.plain_text import plain
 from t2ibench.data.dataset import opened
 from t2ibench.data.folders import ANOTHER_SIZE, reading_of
 from t2ibench.data.given_images import GivenImages, lines_on_reading, made_images, rules_of
@@ -102,7 +103,7 @@ def score_folder(
     }
     texts = records.digest([prompt.text for prompt in samples.prompts])
     record = assemble(
-        cell={"suite": "score", "track": TRACK, "method": folder.resolve().name, "kind": "method", "seed": 0},
+        cell={"suite": "score", "track": TRACK, "method": plain(folder.resolve().name), "kind": "method", "seed": 0},
         identity_of={
             "maker": maker.identity,
             "dataset": of_data if dataset is None else {**facts, **of_data},

@@ -108,6 +108,7 @@ def with_other_settings(record: dict) -> None:
 def of_another_seed(record: dict) -> None:
     record["counts"]["ok"] -= 1
     record["counts"]["black"] += 1
+    record["coverage"] = record["counts"]["ok"] / record["counts"]["requested"]
 
 
 @pytest.mark.parametrize(

@@ -74,10 +74,10 @@ def test_a_record_is_never_written_over_one_of_other_settings(tmp_path):
     records.write(record(cost={"seconds_per_image": 9.0}), path)  # the same cell once more
     before = path.read_bytes()
     with pytest.raises(UserError, match="other settings"):
-        records.write(record(identity="j"), path)
+        records.write(record(identity_of={"a": 2}), path)
     assert path.read_bytes() == before
-    records.write(record(identity="j"), path, replace=True)
-    assert records.read(path)["identity"] == "j"
+    records.write(record(identity_of={"a": 2}), path, replace=True)
+    assert records.read(path)["identity_of"] == {"a": 2}
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):

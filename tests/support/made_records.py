@@ -29,7 +29,6 @@ def record(method: str = "painter", values: dict | None = None, **changes) -> di
         "kind": "method",
         "seed": 0,
         "config": {},
-        "identity": "i",
         "identity_of": {"a": 1},
         "plugins": {},
         "weights": {},
@@ -51,7 +50,8 @@ def record(method: str = "painter", values: dict | None = None, **changes) -> di
         "cost": {"seconds_per_image": 0.25},
         "facts": {},
     }
-    return records.seal({**content, **changes})
+    content |= changes
+    return records.seal({"identity": records.digest(content["identity_of"]), **content})
 
 
 def kept(values, better="higher", protocol="p") -> dict:
