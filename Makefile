@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: run test test-slow lint bench clean
+.PHONY: run test test-slow test-data lint bench clean
 
 run: $(VENV)/installed
 	$(BIN)/t2ibench run
@@ -15,6 +15,10 @@ test: lint
 
 test-slow: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m slow
+
+# real copies of published data sets: make test-data DATA=FOLDER, which holds cub/, coco/ … (docs/data.md)
+test-data: $(VENV)/installed-dev
+	T2IBENCH_TEST_DATA=$(DATA) $(BIN)/pytest -q -rs tests/datasets/test_real_copies.py
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -5,7 +5,7 @@ A data set is found by its name, or by a folder of images. What it can do is res
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.settings import configure, recorded
 from t2ibench.data import held_out
 from t2ibench.data.contract import DatasetPlugin, load_dataset
+from t2ibench.data.originals import originals
 from t2ibench.data.split import Networks, Split
 
 # (attribute, values) -> the pixels that show the attribute in images with one of these values, bool [H, W]
@@ -90,6 +91,7 @@ def opened(
     *,
     reference: str = "test",
     limit: int | None = None,
+    original: bool = False,
     cache: Path | None = None,
 ) -> Dataset:
     """Open a data set. Its splits are read when they are asked for.
@@ -99,6 +101,7 @@ def opened(
     where: the beginning of an error line.
     reference: the split that metrics compare with.
     limit: only its first images, this many; None: all of them.
+    original: its images are the files as they are, whatever the data set makes of them.
     cache: the folder of what is computed once from it and kept; None: the user's.
 
     Raises UserError for a name that is neither, and for a wrong setting.
@@ -109,7 +112,8 @@ def opened(
         name, settings = "image_folder", {"root": name, **settings}
     if name not in known:
         raise UserError(f"no dataset is called {name!r}{did_you_mean(name, known)}; or give a folder of images")
-    return of_plugin(name, *dataset_of(name, settings, where), reference=reference, limit=limit, cache=cache)
+    options: dict[str, Any] = {"reference": reference, "limit": limit, "original": original, "cache": cache}
+    return of_plugin(name, *dataset_of(name, settings, where), **options)
 
 
 def of_plugin(
@@ -120,6 +124,7 @@ def of_plugin(
     *,
     reference: str = "test",
     limit: int | None = None,
+    original: bool = False,
     cache: Path | None = None,
 ) -> Dataset:
     """A plug-in as an opened data set. told: its settings, as a record holds them."""
@@ -129,6 +134,8 @@ def of_plugin(
         if wanted is not None:
             return plugin.load(config, wanted)
         whole = plugin.load(config, reference)
+        if original:
+            whole = replace(whole, images=originals(whole.images, f"{name}: reference"))
         return whole if limit is None else whole.take(range(min(limit, len(whole))))
 
     return Dataset(

@@ -86,6 +86,7 @@ def prepare(suite: Suite, device: str = "cpu", cache: Path | None = None) -> lis
         f"{suite.name}: dataset",
         reference=suite.reference.split,
         limit=suite.reference.limit,
+        original=suite.reference.original,
         cache=cache,
     )
     data.split(None)  # a reference that cannot be read is an error now, and not after the first images

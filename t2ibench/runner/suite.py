@@ -34,6 +34,9 @@ class Reference:
 
     split: str = "test"  # the split that they are taken from
     limit: int | None = None  # only the first images, this many; None: all of them
+    # metrics read the files as they are, and resize them by their own protocols, as clean-FID does; else what the
+    # data set makes of them
+    original: bool = False
 
 
 @dataclass(frozen=True)
