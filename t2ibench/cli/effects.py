@@ -140,7 +140,18 @@ EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
     },
     "status": always("suite out work json"),
     "table": {
-        **always("folder suite track columns json"),
+        **always("folder suite track columns methods json"),
+        "transpose": Rule(
+            lambda given: not given["json"] and str(given["format"]) in ("markdown", "latex"),
+            "it is for --format markdown and latex: leave it out, or add one",
+        ),
+        **{
+            name: Rule(
+                lambda given: not given["json"] and str(given["format"]) == "latex",
+                "it is of --format latex: add that, or leave it out",
+            )
+            for name in ("caption", "label")
+        },
         "format": without("json", "JSON has one form: leave --json or --format out"),
         "everything": Rule(
             lambda given: not given["json"] and given["columns"] is None and given["format"] != "csv",
@@ -193,7 +204,7 @@ EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
         ),
     },
     "generate": {
-        **always("method dataset out set target device"),
+        **always("method dataset out images set target device"),
         "seeds": without("image", "the images that --image names are edited, not those of seeds: leave it out"),
         **{name: without("target", ADAPTS) for name in ("prompts", "neutral", "image")},
         "source": only_with("target", "it says what a generator is adapted from: add --target, or leave it out"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -37,6 +37,10 @@ def generate(
     out: Annotated[
         Path, typer.Option(callback=png_file, help="The PNG to write: a row a prompt, a column a seed.")
     ] = Path("sheet.png"),
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Also write each image as a file of this folder, with a metadata.jsonl that `score` reads."),
+    ] = None,
     set: Annotated[list[str] | None, typer.Option("--set", help="A setting of the method, key=value.")] = None,
     neutral: Annotated[str | None, typer.Option(help="Edit from this text to yours; for methods that edit.")] = None,
     image: Annotated[
@@ -66,8 +70,28 @@ def generate(
     else:
         rows = drawn(entry, neutral, prompts or [], columns, device)
     titles = [column.title for column in columns]
-    sheets.save(sheets.table([images for _, images in rows], [label for label, _ in rows], titles, margin=220), out)
+    sheets.save(sheets.table([row for _, row in rows], [label for label, _ in rows], titles, margin=220), out)
     print(out)
+    if images is not None:
+        save_single(rows[-len(target or prompts or []) :], columns, images)
+        print(images)
+
+
+def save_single(rows: Sequence[Row], columns: Sequence[Column], folder: Path) -> None:
+    """Write the image of each text and column as a PNG, and a metadata.jsonl with its text and seed."""
+    from t2ibench.core import files, storage
+    from t2ibench.core.images import encode_png
+
+    files.check_folder(folder)
+    lines = []
+    for number, (text, row) in enumerate(rows):
+        for column, image in zip(columns, row, strict=True):
+            source = str(column.seed) if column.image is None else Path(column.title).stem
+            name = f"{number:03}-{source}.png"
+            storage.publish(folder / name, encode_png(image))
+            seed = {"seed": column.seed} if column.image is None else {"source": column.title}
+            lines.append(json.dumps({"file_name": name, "text": text, **seed}, ensure_ascii=False) + "\n")
+    storage.publish(folder / "metadata.jsonl", "".join(lines).encode())
 
 
 def show(
@@ -152,6 +176,25 @@ def columns_of(images: Sequence[Path], seeds: str) -> list[Column]:
     return [Column(f"seed {seed}", seed) for seed in seeds_of(seeds)]
 
 
+def scaled(columns: Sequence[Column], size: Sequence[int]) -> list[Column]:
+    """The columns with their images at the size [H, W] that the method draws: the middle is cut out and scaled."""
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    height, width = size
+    fitted = []
+    for column in columns:
+        if column.image is None or column.image.shape[1:] == (height, width):
+            fitted.append(column)
+            continue
+        was = f"{column.image.shape[2]}x{column.image.shape[1]}"
+        print(f"t2ibench: {column.title}: {was} pixels, cut and scaled to {width}x{height}", file=sys.stderr)
+        picture = Image.fromarray(np.ascontiguousarray(column.image.transpose(1, 2, 0)))
+        pixels = np.asarray(ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC))
+        fitted.append(replace(column, image=np.ascontiguousarray(pixels.transpose(2, 0, 1))))
+    return fitted
+
+
 def only_takes_styles(entry: Entry) -> bool:
     """Whether all that the method does with an image is to take its style."""
     from t2ibench.core import plugins
@@ -169,8 +212,8 @@ def drawn(entry: Entry, neutral: str | None, texts: Sequence[str], columns: Sequ
     from t2ibench.runner.methods import has_functions, method_maker
     from t2ibench.tracks.contract import Edit, TextToImage
 
-    real = [column.image for column in columns if column.image is not None]
     can_edit = has_functions(entry, EDIT)
+    real = [column.image for column in columns if column.image is not None]
     edits = neutral is not None or bool(real) or (can_edit and not has_functions(entry, TEXT_TO_IMAGE))
     maker = method_maker(entry, EDIT if edits else TEXT_TO_IMAGE, "generate", device)
     before = maker.identity["config"].get("neutral") if neutral is None else neutral
@@ -179,6 +222,10 @@ def drawn(entry: Entry, neutral: str | None, texts: Sequence[str], columns: Sequ
             f"{entry.id} changes what a neutral text says to what yours says: give the neutral one, "
             f"--neutral 'a person'"
         )
+
+    if real and can_edit:
+        columns = scaled(columns, maker.method.unedited([Edit(before or "", before or "", 0)]).shape[-2:])
+        real = [column.image for column in columns if column.image is not None]
 
     def edited(text: str) -> list[Edit]:
         return [Edit(before or "", text, column.seed, column.image) for column in columns]

@@ -228,6 +228,12 @@ def table(
         str | None, typer.Option(help="Only these, in this order, separated by commas, and what each of them answers.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every number, not only the suite's columns.")] = False,
+    methods: Annotated[
+        str | None, typer.Option(help="Only these methods and baselines, separated by commas; ranked among themselves.")
+    ] = None,
+    transpose: Annotated[bool, typer.Option(help="A row a number, a column a method; Markdown and LaTeX.")] = False,
+    caption: Annotated[str | None, typer.Option(help="The caption of the LaTeX table.")] = None,
+    label: Annotated[str | None, typer.Option(help="The label of the LaTeX table, for \\ref.")] = None,
     json: Json = False,
 ) -> None:
     """Show the leaderboards of recorded runs."""
@@ -239,7 +245,10 @@ def table(
     tracks = {record["track"] for record in rows}
     if track is not None and track not in tracks:
         raise UserError(f"--track: {folder} holds no record of the track {track!r}{did_you_mean(track, tracks)}")
-    boards = board.boards([record for record in rows if track in (None, record["track"])], audits_of(folder))
+    rows = [record for record in rows if track in (None, record["track"])]
+    if methods is not None:
+        rows = board.of_methods(rows, names_of(methods, "--methods"))
+    boards = board.boards(rows, audits_of(folder))
     if columns is not None:
         names = list(dict.fromkeys(names_of(columns, "--columns")))
         boards = board.chosen(boards, names)
@@ -249,9 +258,12 @@ def table(
         formats.show(boards, stdout(), everything)
     elif format is Format.csv:
         print(formats.as_csv(boards), end="")
+    elif format is Format.markdown:
+        print("\n".join(formats.markdown(board, everything, transpose) for board in boards), end="")
     else:
-        as_text = formats.markdown if format is Format.markdown else formats.latex
-        print("\n".join(as_text(board, everything) for board in boards), end="")
+        if label is not None and len(boards) > 1:
+            raise UserError(f"--label: {len(boards)} boards would have one label: choose one with --suite and --track")
+        print("\n".join(formats.latex(board, everything, transpose, caption, label) for board in boards), end="")
 
 
 def progress_line(cell: CellResult) -> str:

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from statistics import fmean, median
+from statistics import fmean, median, stdev
 from typing import Any
 
 from t2ibench.core import plugins, records
@@ -36,6 +36,7 @@ class Cell:
     protocol_id: the protocol under which it compares with others.
     rank: (best, worst), or None where it has no rank.
     note: why it has no rank, or is not shown.
+    sd: the standard deviation over the run seeds; None for one seed.
     """
 
     value: float
@@ -45,6 +46,7 @@ class Cell:
     protocol_id: str
     rank: tuple[int, int] | None = None
     note: str = ""
+    sd: float | None = None
 
     @property
     def may_be_first(self) -> bool:
@@ -244,6 +246,15 @@ def _chosen(whole: Board, names: Sequence[str]) -> Board:
     return replace(whole, columns=columns, methods=methods, named=costs, questions=questions)
 
 
+def of_methods(cell_records: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[Mapping[str, Any]]:
+    """The records of the named methods and baselines. Raises UserError for a name that has no record."""
+    known = list(dict.fromkeys(record["method"] for record in cell_records))
+    for name in names:
+        if name not in known:
+            raise UserError(f"--methods: no record is of {name!r}{did_you_mean(name, known)}")
+    return [record for record in cell_records if record["method"] in names]
+
+
 def question(column: Column) -> str:
     """The question that the numbers of a column answer, in the words of its metric; empty where it has none."""
     id = column.id.partition("@")[0]  # behind it stands the name that a suite gave the metric
@@ -297,6 +308,7 @@ def _cell(id: str, group: Sequence[Mapping[str, Any]]) -> Cell | None:
         values[0]["protocol_id"],
         None,
         note,
+        stdev(value["value"] for value in values) if len(values) > 1 else None,
     )
 
 

@@ -29,6 +29,11 @@ def notes(board: Board, everything: bool = True) -> list[str]:
     """The notes under a board: ranks, shown columns, hidden values, cut texts, audits, and what is off the board."""
     columns = columns_of(board, everything)
     lines = [rules(columns)] if board.methods and columns else []
+    seeds = sorted({len(row.seeds) for row in board.rows if len(row.seeds) > 1})
+    if seeds:
+        lines.append(
+            f"±: standard deviation over {' or '.join(map(str, seeds))} run seeds; the interval is of sampling"
+        )
     lines += labels(columns)
     lines += [
         f"{column.id}: {column.protocols} protocols, the rarer ones (†) do not compare with the rest"
@@ -74,6 +79,11 @@ def cost(row: Row, key: str) -> str:
     """
     seconds = row.cost.get(key) if row.kind == "method" else None
     return "—" if not seconds else f"{seconds:,.0f}" if seconds >= 10 else f"{seconds:.2g}"
+
+
+def spread_text(cell: Cell, column: Column) -> str:
+    """The standard deviation over the run seeds: "±0.3"; empty for one seed."""
+    return "" if cell.sd is None else f"±{cell.sd:.{column.decimals}f}"
 
 
 def mark(cell: Cell) -> str:
@@ -135,7 +145,8 @@ def _lines(cell: Cell, column: Column) -> tuple[str, str]:
         return "‡", ""
     rank = rank_text(cell)
     interval = f"[{number(cell.low, column)}, {number(cell.high, column)}]"
-    return f"{number(cell.value, column)}{mark(cell)}" + (f"  #{rank}" if rank else ""), interval
+    spread = f" {spread_text(cell, column)}" if cell.sd is not None else ""
+    return f"{number(cell.value, column)}{mark(cell)}" + (f"  #{rank}" if rank else ""), interval + spread
 
 
 def _styled(cell: Cell | None, column: Column) -> Text:
@@ -147,18 +158,12 @@ def _styled(cell: Cell | None, column: Column) -> Text:
     return Text.assemble((figure, style), (f"  {rank}" if rank else "", "dim"), "\n", (interval, "dim"))
 
 
-def markdown(board: Board, everything: bool = False) -> str:
-    """One table, methods first, then baselines in italics."""
+def markdown(board: Board, everything: bool = False, transpose: bool = False) -> str:
+    """One table, methods first, then baselines in italics. transpose: a row a column of the board."""
     columns = columns_of(board, everything)
     titles = ["method", *(for_markdown(column.title) for column in columns), *(COSTS[key] for key in board.costs)]
     question_lines = [*(f"- {for_markdown(line)}" for line in questions(board)), ""] if board.questions else []
-    lines = [
-        f"### {for_markdown(board.suite)}: {for_markdown(board.track)}",
-        "",
-        *question_lines,
-        "| " + " | ".join(titles) + " |",
-        "|" + "---|" * len(titles),
-    ]
+    grid = [titles]
     for row in board.rows:
         shown = for_markdown(row.method)
         name = shown if row.kind == "method" else f"*{shown}*"
@@ -166,7 +171,11 @@ def markdown(board: Board, everything: bool = False) -> str:
             *(_markdown(row.cells.get(column.id), column) for column in columns),
             *(cost(row, key) for key in board.costs),
         ]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        grid.append([name, *cells])
+    grid = transposed(grid) if transpose else grid
+    lines = [f"### {for_markdown(board.suite)}: {for_markdown(board.track)}", "", *question_lines]
+    lines += [f"| {' | '.join(grid[0])} |", "|" + "---|" * len(grid[0])]
+    lines += [f"| {' | '.join(row)} |" for row in grid[1:]]
     footer = [
         "[95 % interval]; (rank, or the range of ranks that is open); bold: may be first; italics: baselines.",
         *map(for_markdown, notes(board, everything)),
@@ -174,32 +183,58 @@ def markdown(board: Board, everything: bool = False) -> str:
     return "\n".join([*lines, "", "  \n".join(footer)]) + "\n"
 
 
+def transposed(grid: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Rows as columns; the cell in the corner says what the first row is now."""
+    turned = [list(row) for row in zip(*grid, strict=True)]
+    turned[0][0] = "value"
+    return turned
+
+
 def _markdown(cell: Cell | None, column: Column) -> str:
     if cell is None or mark(cell) == "‡":
         return "‡" if cell else "—"
     value = f"{number(cell.value, column)}{mark(cell)}"
     rank = f" ({rank_text(cell)})" if cell.rank else ""
+    spread = f" {spread_text(cell, column)}" if cell.sd is not None else ""
     return (
         f"{f'**{value}**' if cell.may_be_first else value} [{number(cell.low, column)}, "
-        f"{number(cell.high, column)}]{rank}"
+        f"{number(cell.high, column)}]{spread}{rank}"
     )
 
 
-def latex(board: Board, everything: bool = False) -> str:
-    """A tabular with booktabs' rules; intervals as subscripts."""
+def latex(
+    board: Board,
+    everything: bool = False,
+    transpose: bool = False,
+    caption: str | None = None,
+    label: str | None = None,
+) -> str:
+    """A tabular with booktabs' rules; intervals as subscripts.
+
+    transpose: a row a column of the board. caption, label: where one is given, the tabular stands in a table with it.
+    """
     columns = columns_of(board, everything)
     arrows = {"higher": r" $\uparrow$", "lower": r" $\downarrow$"}
     titles = [
         *(_escape(column.id) + arrows.get(column.better, "") for column in columns),
         *(COSTS[key] for key in board.costs),
     ]
-    head = " & ".join(["method", *titles])
-    lines = [r"\begin{tabular}{l" + "r" * len(titles) + "}", r"\toprule", head + r" \\", r"\midrule"]
-    for part in (board.methods, board.baselines):
-        lines += [" & ".join([_name(row), *_latex_cells(row, columns, board.costs)]) + r" \\" for row in part]
-        lines += [r"\midrule"] if part is board.methods and board.methods and board.baselines else []
+    grid = [["method", *titles]]
+    grid += [[_name(row), *_latex_cells(row, columns, board.costs)] for row in board.rows]
+    rules = {1, 1 + len(board.methods)} if board.methods and board.baselines else {1}
+    if transpose:
+        grid, rules = transposed(grid), {1}
+    lines = [r"\begin{tabular}{l" + "r" * (len(grid[0]) - 1) + "}", r"\toprule"]
+    for place, row in enumerate(grid):
+        lines += [r"\midrule"] if place in rules else []
+        lines.append(" & ".join(row) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    if caption is not None or label is not None:
+        of_table = [rf"\caption{{{_escape(caption)}}}"] if caption is not None else []
+        of_table += [rf"\label{{{label}}}"] if label is not None else []
+        lines = [r"\begin{table}", r"\centering", *of_table, *lines, r"\end{table}"]
     comments = [f"% {' '.join(line.splitlines())}" for line in [*questions(board), *notes(board, everything)]]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *comments]) + "\n"
+    return "\n".join([*lines, *comments]) + "\n"
 
 
 def _latex_cells(row: Row, columns: Sequence[Column], costs: Sequence[str]) -> list[str]:
@@ -219,7 +254,8 @@ def _latex(cell: Cell | None, column: Column) -> str:
     value, low, high = (number(x, column).replace("−", "-") for x in (cell.value, cell.low, cell.high))
     figure = rf"\mathbf{{{value}}}" if cell.may_be_first else value
     dagger = r"^\dagger" if mark(cell) else ""
-    return f"${figure}{dagger}_{{[{low},\\,{high}]}}$"
+    spread = "" if cell.sd is None else rf" \pm {cell.sd:.{column.decimals}f}"
+    return f"${figure}{dagger}{spread}_{{[{low},\\,{high}]}}$"
 
 
 def _escape(text: str) -> str:
@@ -237,6 +273,7 @@ FIELDS = (
         "value",
         "low",
         "high",
+        "sd",
         "n",
         "better",
         "rank_best",
@@ -259,6 +296,7 @@ def tidy(board: Board) -> list[dict[str, Any]]:
             "value": cell.value,
             "low": cell.low,
             "high": cell.high,
+            "sd": cell.sd,
             "n": cell.n,
             "better": column.better,
             "rank_best": cell.rank[0] if cell.rank else None,

@@ -3,15 +3,20 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from made_records import record, value
 from typer.testing import CliRunner
 
 import t2ibench
 from t2ibench import cli
+from t2ibench.cli.generate import Column, scaled
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
+from t2ibench.data import given_images
+from t2ibench.report import board, formats
 from t2ibench.runner.train import asked, part_of, recipes
 
 EDITS = ["compare", "styleclip-optimization", "styleclip-global", "--folder", "results", "--track", "edit"]
@@ -51,8 +56,6 @@ def test_a_name_without_a_part_lists_the_parts():
 
 def test_judging_a_folder_writes_nothing_into_it(tmp_path, monkeypatch):
     path = records.path_of(tmp_path / "there", "s", "text_to_image", "painter", 0)
-    from made_records import record
-
     records.write(record(), path)
     monkeypatch.chdir(tmp_path)
     before = sorted((tmp_path / "there").rglob("*"))
@@ -99,3 +102,61 @@ def test_a_suite_runs_from_python_and_its_numbers_are_a_table(squares):
     numbers = t2ibench.run_suite(squares(("", "")), methods=["painter"])
     assert set(numbers["method"]) == {"painter"}
     assert numbers.equals(t2ibench.load_records("runs"))
+
+
+# tables for a paper
+
+
+def of_seeds() -> list[dict]:
+    """A painter with three run seeds, and a blind one with one."""
+    painted = [record(seed=seed, values={"hue": value(number)}) for seed, number in enumerate((0.4, 0.5, 0.6))]
+    return [*painted, record("blind_one", values={"hue": value(0.1)})]
+
+
+def test_the_spread_over_seeds_stands_beside_the_interval():
+    [whole] = board.boards(of_seeds())
+    cell = {row.method: row for row in whole.rows}["painter"].cells["hue"]
+    assert cell.sd == pytest.approx(0.1)
+    assert "| painter | **0.50** [0.40, 0.60] ±0.10 (1) |" in formats.markdown(whole)
+    assert r"$\mathbf{0.50} \pm 0.10_{[0.40,\,0.60]}$" in formats.latex(whole)
+    assert "±: standard deviation over 3 run seeds; the interval is of sampling" in formats.notes(whole)
+    assert [row["sd"] for row in formats.tidy(whole)] == [pytest.approx(0.1), None]
+
+
+def test_a_table_is_turned_and_stands_in_a_float():
+    [whole] = board.boards(of_seeds())
+    turned = formats.markdown(whole, transpose=True)
+    assert "| value | painter | blind_one |\n|---|---|---|\n| hue ↑ | **0.50**" in turned
+    text = formats.latex(whole, transpose=True, caption="50 % & more", label="tab:all")
+    assert text.startswith("\\begin{table}\n\\centering\n\\caption{50 \\% \\& more}\n\\label{tab:all}\n")
+    assert r"value & painter & blind\_one \\" in text
+    assert text.count("\\midrule") == 1
+
+
+def test_only_some_methods_stand_in_a_table():
+    assert {one["method"] for one in board.of_methods(of_seeds(), ["painter"])} == {"painter"}
+    with pytest.raises(UserError, match="no record is of 'pianter', did you mean 'painter'"):
+        board.of_methods(of_seeds(), ["pianter"])
+
+
+# images of one's own texts
+
+
+def test_generated_images_are_files_that_score_reads(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["generate", "gan-cls", "a person", "a person with glasses", "--seeds", "0-1", "--images", "made"]
+    CliRunner().invoke(cli.app, words, catch_exceptions=False)
+    made = given_images.made_images("made", None, None)
+    assert made.ids == ["000-0.png", "000-1.png", "001-0.png", "001-1.png"]
+    assert [texts[0] for texts in made.captions] == ["a person"] * 2 + ["a person with glasses"] * 2
+
+
+def test_a_picture_of_any_size_becomes_one_that_the_method_edits(capsys):
+    pixels = np.zeros((3, 30, 50), np.uint8)
+    pixels[:, :, 10:40] = 200
+    [made] = scaled([Column("a.png", image=pixels)], (64, 64))
+    assert made.image is not None
+    assert made.image.shape == (3, 64, 64)
+    assert made.image.min() > 150  # the middle alone
+    assert "a.png: 50x30 pixels, cut and scaled to 64x64" in capsys.readouterr().err
+    assert scaled([made], (64, 64)) == [made]
