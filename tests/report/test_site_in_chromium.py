@@ -98,6 +98,21 @@ def test_a_board_sorts_with_the_better_direction_first_and_baselines_stay_apart(
     page.wait_for_selector('th[data-id="fd_x"][aria-sort="ascending"]')
 
 
+def test_the_head_and_the_names_of_a_board_stay_in_view(visit):
+    page = visit(BOARD, viewport={"width": 420, "height": 220})
+    scrolled = page.evaluate(
+        "() => { const box = document.querySelector('.scroll'); box.scrollTop = box.scrollLeft = 9999;"
+        " return [box.scrollTop, box.scrollLeft]; }"
+    )
+    assert min(scrolled) > 0  # it is the box that scrolls, not the page
+    box, head, name = (
+        page.locator(selector).first.bounding_box()
+        for selector in (".scroll", "thead th.name", "tbody tr:last-child th.name")
+    )
+    assert abs(head["y"] - box["y"]) < 3
+    assert abs(name["x"] - box["x"]) < 40  # behind the box that pins a row
+
+
 def test_a_link_shows_what_its_sender_saw(visit):
     page = visit(BOARD)
     click(page, 'th[data-id="fd_x"] .dt-column-order')

@@ -77,6 +77,7 @@ $("theme").addEventListener("click", () => {
   root.classList.add(theme);
   try { localStorage.setItem("t2ibench.theme", theme); } catch (error) { /* a reader may forbid it */ }
 });
+document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
 document.addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
 });
