@@ -18,7 +18,7 @@ from torch import Tensor
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.images import pixel_hash, to_float, to_uint8
 from t2ibench.core.seeds import latents
-from t2ibench.core.settings import configure
+from t2ibench.core.settings import configure_with_preset
 from t2ibench.data.split import Split
 from t2ibench.methods.composer import diffusion
 from t2ibench.methods.composer.conditions import Conditions, chosen
@@ -26,7 +26,7 @@ from t2ibench.methods.composer.decompose import Decomposition, Extractors, resiz
 from t2ibench.methods.composer.loading import load_drawing
 from t2ibench.methods.composer.prior import PriorRecipe
 from t2ibench.methods.composer.sampling import Known, put_back, renoised
-from t2ibench.methods.composer.settings import Config, PriorTraining, Training, UpsamplerTraining
+from t2ibench.methods.composer.settings import PAPER, PRESETS, Config, PriorTraining, Training, UpsamplerTraining
 from t2ibench.methods.composer.sources import Reader, against, holes, united
 from t2ibench.methods.composer.training import ComposerRecipe
 from t2ibench.methods.composer.upsampler import UpsamplerRecipe
@@ -36,7 +36,7 @@ from t2ibench.networks.zoo import trained_name
 from t2ibench.tracks.compose_tasks import Task
 from t2ibench.tracks.contract import Compose, Edit, Source, TextToImage
 
-__all__ = ["PARTS", "Config", "Method", "recipe"]
+__all__ = ["PARTS", "PRESETS", "Config", "Method", "recipe"]
 TRAININGS: dict[str, tuple[Any, Any]] = {
     "composer": (Training, ComposerRecipe),
     "upsampler": (UpsamplerTraining, UpsamplerRecipe),
@@ -211,7 +211,8 @@ def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, mod
     if part not in TRAININGS:
         raise UserError(f"composer has no part {part!r}{did_you_mean(part, PARTS)}")
     config, build = TRAININGS[part]
-    chosen = configure(config, {"seed": seed, **settings}, f"composer {part}")
+    presets = {"embedded": {}, "paper": PAPER[config]}
+    chosen = configure_with_preset(config, presets, {"seed": seed}, settings, f"composer {part}")
     of_data = {
         "clip": trained_name("clip-guide", train.dataset),
         "judge": trained_name("attribute-judge", train.dataset),

@@ -191,6 +191,13 @@ class Config:
     source_side: int = 64  # side in pixels at which images are taken apart; that of the training images
 
 
+# No code or weights were released, so there is no preset "reference".
+PRESETS: dict[str, dict[str, Any]] = {
+    "embedded": {},
+    "paper": {"guidance_scale": 3.0, "steps": 50, "upsampler_steps": 20, "prior_steps": 100, "prior_scale": 3.0},
+}
+
+
 @dataclass(frozen=True)
 class Optimisation:
     """The settings of every training. What the paper does not say follows the lab's other models, or is ours."""
@@ -251,3 +258,10 @@ class PriorTraining(Optimisation):
     steps: int = 1_000
     p_drop: float = 0.1  # probability of dropping the caption, for guidance
     clip: str = ""  # "" takes clip-guide-<data set>
+
+
+PAPER: dict[type, dict[str, Any]] = {  # of trainings: the sizes, batches and iterations that the paper gives
+    Training: {"size": "paper", "batch": 1024, "steps": 1_200_000, "phase1_frac": 1_000_000 / 1_200_000},
+    UpsamplerTraining: {"size": "paper-256", "batch": 512},
+    PriorTraining: {"size": "paper", "batch": 4096},
+}

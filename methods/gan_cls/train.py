@@ -23,7 +23,6 @@ from t2ibench.networks.training.loop import Recipe
 from t2ibench.networks.zoo import trained_name
 
 PARTS = ("text-encoder", *VARIANTS, "style-encoder")
-PRESETS = ("paper", "embedded")
 
 
 def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, models: Models, seed: int) -> Recipe:

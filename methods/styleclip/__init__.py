@@ -12,7 +12,7 @@ from torch import Tensor
 
 from t2ibench.core.images import to_uint8
 from t2ibench.methods.styleclip.editor import Editor
-from t2ibench.methods.styleclip.settings import Config
+from t2ibench.methods.styleclip.settings import PRESETS, Config
 from t2ibench.methods.styleclip.sources import Sources
 from t2ibench.networks.clip.model import InTemplates
 from t2ibench.networks.clip.templates import PLAIN, TEMPLATES
@@ -20,7 +20,7 @@ from t2ibench.networks.models import Models
 from t2ibench.networks.passes import in_passes
 from t2ibench.tracks.contract import Edit, TextToImage
 
-__all__ = ["Config", "Method"]
+__all__ = ["PRESETS", "Config", "Method"]
 
 
 class Method:

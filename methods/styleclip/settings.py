@@ -5,10 +5,71 @@ Where the released code ("reference") and the paper differ, both can be chosen.
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from t2ibench.core.errors import UserError
 from t2ibench.core.settings import LATER
+
+# What the script of each variant does. The mapper's loss compares faces by ArcFace: its file must be there, or another
+# `identity` be named.
+REFERENCE: dict[str, Any] = {
+    "truncation_psi": 0.7,
+    "clip_input": "reference",
+    "identity": "model_ir_se50.pth",
+    "l2": "reference",
+    # optimization
+    "latent": "w_plus",
+    "start": "source",
+    "steps": 300,
+    "learning_rate": 0.1,
+    "lambda_l2": 0.008,
+    "lambda_id": 0.0,
+    "stop_at": None,
+    # mapper
+    "mapper": "levels",
+    "levels": "reference",
+    "pixelnorm_axis": "rows",
+    "residual": 0.1,
+    "mapper_steps": 50_000,
+    "mapper_batch": 2,
+    "mapper_codes": 5000,
+    "mapper_optimiser": "ranger",
+    "mapper_learning_rate": 0.5,
+    "mapper_schedule": "constant",
+    "mapper_clip": 1.0,
+    "mapper_l2": 0.8,
+    "mapper_id": 0.1,
+    # global
+    "templates": "imagenet",
+    "relevance": "table",
+    "alpha": 4.1,
+    "beta": 0.15,
+    "select": "beta",
+    "scaling": "reference",
+    "max_resolution": 128,
+    "statistics_samples": 100_000,
+    "statistics_cutoff": None,
+    "images": 100,
+    "step": 5.0,
+    "base": "cumulative",
+    "center": "mean",
+    "unit_differences": True,
+}
+# What the paper says otherwise: eq. 1 and 4 (lengths, not squares), eq. 5 and 6, and app. C for faces.
+PAPER: dict[str, Any] = {
+    **REFERENCE,
+    "clip_input": "normalized",
+    "l2": "paper",
+    "alpha": 3.0,
+    "select": "automatic",
+    "channels": 20,
+    "scaling": "paper",
+    "max_resolution": 1024,
+    "base": "restore",
+    "center": "own",
+    "unit_differences": False,
+}
+PRESETS: dict[str, dict[str, Any]] = {"embedded": {}, "reference": REFERENCE, "paper": PAPER}
 
 
 @dataclass(frozen=True)

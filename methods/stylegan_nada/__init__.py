@@ -16,12 +16,12 @@ from torch import Tensor
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.images import to_uint8
 from t2ibench.core.seeds import latents
-from t2ibench.core.settings import configure
+from t2ibench.core.settings import configure, with_preset
 from t2ibench.data.split import Split
 from t2ibench.methods.stylegan_nada.adaptations import Adaptations
 from t2ibench.methods.stylegan_nada.losses import weighted
 from t2ibench.methods.stylegan_nada.mining import Mining
-from t2ibench.methods.stylegan_nada.settings import PROFILES, Config, Training
+from t2ibench.methods.stylegan_nada.settings import PRESETS, Config, Training
 from t2ibench.methods.stylegan_nada.training import AdaptationRecipe
 from t2ibench.networks.clip.model import InTemplates
 from t2ibench.networks.clip.templates import TEMPLATES
@@ -31,8 +31,8 @@ from t2ibench.networks.passes import in_passes
 from t2ibench.networks.zoo import trained_name
 from t2ibench.tracks.contract import Adapt, TextToImage
 
-__all__ = ["PARTS", "Config", "Method", "recipe"]
-PARTS = tuple(PROFILES)
+__all__ = ["PARTS", "PRESETS", "Config", "Method", "recipe"]
+PARTS = ("stylegan_nada",)
 
 
 class Method:
@@ -114,15 +114,13 @@ class Method:
 def recipe(
     part: str, settings: Mapping[str, Any], train: Split, val: Split, models: Models, seed: int
 ) -> AdaptationRecipe:
-    """The adaptation to the setting `target` under one profile. It reads no image of a data set.
-
-    Raises UserError for an unknown key.
-    """
-    if part not in PROFILES:
+    """The adaptation to the setting `target`. It reads no image of a data set. Raises UserError for an unknown key."""
+    if part not in PARTS:
         raise UserError(f"stylegan_nada has no part {part!r}{did_you_mean(part, PARTS)}")
     guides = {"clips": [trained_name(part, train.dataset) for part in ("clip-guide", "clip-guide-styles")]}
     where = f"stylegan_nada {part}"
-    config = configure(Training, {**guides, **PROFILES[part], "seed": seed, **settings}, where)
+    of_preset = with_preset(PRESETS, settings, where)
+    config = configure(Training, {**guides, **of_preset, "seed": settings.get("seed", seed)}, where)
     if "clips" not in settings:
         check_domain(config.generator, config.clips, where, "clips")
     return AdaptationRecipe(config, config.source, config.target, models)

@@ -17,8 +17,8 @@ from t2ibench.core.seeds import latents
 from t2ibench.methods.stylet2i.adjustment import adjust
 from t2ibench.methods.stylet2i.directions import DirectionNetwork, load
 from t2ibench.methods.stylet2i.lexicon import Lexicon
-from t2ibench.methods.stylet2i.recipe import PARTS, PRESETS, recipe
-from t2ibench.methods.stylet2i.settings import Config
+from t2ibench.methods.stylet2i.recipe import PARTS, recipe
+from t2ibench.methods.stylet2i.settings import PRESETS, Config
 from t2ibench.methods.stylet2i.text import ClipText
 from t2ibench.methods.stylet2i.train_attribute import attribute_text
 from t2ibench.networks.models import Models

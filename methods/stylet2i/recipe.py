@@ -26,7 +26,6 @@ from t2ibench.networks.models import Models
 from t2ibench.networks.training.loop import Recipe
 
 PARTS = ("clip", "parts", *ATTRIBUTE, *SENTENCE)
-PRESETS = ("paper", "embedded")
 
 
 def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, models: Models, seed: int) -> Recipe:

@@ -158,8 +158,16 @@ EMBEDDED: dict[type, dict[str, Any]] = {
     PartsSettings: {},
     ClipSettings: {"batch": 64, "steps": 1000},
 }
+# where the paper differs from the released code, whose settings are the defaults
+PAPER: dict[type, dict[str, Any]] = {
+    SentenceSettings: {"contrastive_scale": "paper"},
+    ClipSettings: {"finetune": "last_block"},
+}
+# of drawing: the released sampler adjusts no attribute
+PRESETS: dict[str, dict[str, Any]] = {"embedded": {}, "reference": {"caa": False}, "paper": {}}
 
 
 def choose(cls: type[T], fixed: Mapping[str, Any], given: Mapping[str, Any], where: str) -> T:
     """Settings of one part; see `settings.configure_with_preset`."""
-    return settings.configure_with_preset(cls, EMBEDDED[cls], fixed, given, where)
+    presets = {"embedded": EMBEDDED[cls], "reference": {}, "paper": PAPER.get(cls, {})}
+    return settings.configure_with_preset(cls, presets, fixed, given, where)

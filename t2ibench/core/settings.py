@@ -51,24 +51,37 @@ def configure(cls: type[T], settings: Mapping[str, Any], where: str) -> T:
     return cls(**{key: _coerce(value, hints[key]) for key, value in settings.items()})
 
 
+def with_preset(presets: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The settings that a user means: those of the preset that he names as `preset`, and above them his own.
+
+    presets: the settings of each preset: "embedded", which suit the small networks and drawings that ship; "reference",
+        those of the authors' released code; "paper", those of the paper where the two differ.
+    where: the beginning of an error line. Raises UserError for a preset that there is not.
+    """
+    if "preset" not in given:
+        return dict(given)
+    if not isinstance(name := given["preset"], str) or name not in presets:
+        known = " or ".join(map(repr, presets))
+        raise UserError(f"{where}: preset is {name!r}, expected {known or 'none, since it has no presets'}")
+    return {**presets[name], **{key: value for key, value in given.items() if key != "preset"}}
+
+
 def configure_with_preset(
     cls: type[T],
-    embedded: Mapping[str, Any],
+    presets: Mapping[str, Mapping[str, Any]],
     fixed: Mapping[str, Any],
     given: Mapping[str, Any],
     where: str,
 ) -> T:
     """The settings of one part of a method, from four sources. Each source overrides those before it.
 
-    They are the defaults of `cls`, which are the paper's; `embedded`, if `given` has `preset: embedded`; `fixed`, the
-    settings of the variant; and `given`, those of the user and the preset of the data set. `where` is the beginning of
-    an error line. Raises UserError as `configure` does.
+    They are the defaults of `cls`; the preset that `given` names, as in `with_preset`; `fixed`, the settings of the
+    variant; and `given`, those of the user. `where` is the beginning of an error line. Raises UserError as `configure`
+    does.
     """
-    preset = given.get("preset", "paper")
-    if preset not in ("paper", "embedded"):
-        raise UserError(f"{where}: preset is {preset!r}, expected 'paper' or 'embedded'")
-    settings = {key: value for key, value in given.items() if key != "preset"}
-    return configure(cls, {**(embedded if preset == "embedded" else {}), **fixed, **settings}, where)
+    of_preset = with_preset(presets, {key: value for key, value in given.items() if key == "preset"}, where)
+    own = {key: value for key, value in given.items() if key != "preset"}
+    return configure(cls, {**of_preset, **fixed, **own}, where)
 
 
 def _short(value: Any) -> str:

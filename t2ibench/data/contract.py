@@ -21,7 +21,8 @@ class DatasetPlugin(Protocol):
     Config: the settings, a frozen dataclass.
     REVISION: raised by 1 when its images or texts change on purpose. It is part of the identity of every record.
     NETWORKS: the networks that it brings for images of its own kind.
-    PRESET: the settings with which methods are trained from it: "paper", or "embedded" for small drawings.
+    PRESET: the settings with which methods are trained from it: "reference", those of the released codes; "paper",
+        where papers differ; or "embedded" for small drawings.
     splits: (config) -> the names of its splits.
     pair_images: (config, conditions attribute -> value, count, seed) -> real images that have these values.
     regions: (config, attribute, values) -> the pixels that show the attribute in images with one of the values, bool
@@ -37,7 +38,7 @@ class DatasetPlugin(Protocol):
     Config: type[Any]
     REVISION: int = 1
     NETWORKS: Networks = Networks()
-    PRESET: str = "paper"
+    PRESET: str = "reference"
     splits: Callable[[Any], Sequence[str]] | None = None
     pair_images: Callable[[Any, Mapping[str, str], int, int], Split] | None = None
     regions: Callable[[Any, str, Sequence[str]], np.ndarray] | None = None

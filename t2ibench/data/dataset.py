@@ -53,7 +53,7 @@ class Dataset:
     split: Callable[[str | None], Split]
     splits: Sequence[str] | None = None
     networks: Networks = field(default_factory=Networks)
-    preset: str = "paper"
+    preset: str = "reference"
     render: Render | None = None
     regions: Regions | None = None
     edited: Callable[[Sequence[int], Sequence[Mapping[str, str]]], np.ndarray] | None = None

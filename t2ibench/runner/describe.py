@@ -68,6 +68,7 @@ def _method(id: str, plugin: str, variant: Mapping[str, Any]) -> Description:
         "paper": ", ".join(str(citation[key]) for key in ("title", "venue") if key in citation),
         "arXiv": str(citation.get("arxiv", "")),
         "code": str(citation.get("code", "")),
+        "presets": ", ".join(module.PRESETS),
         "other names": ", ".join(other for other, (of, _) in known.items() if of == plugin and other != id),
         **{f"weights {name}": _card(path) for name, path in paths.items()},
     }

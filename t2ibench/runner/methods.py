@@ -10,6 +10,7 @@ from torch import Tensor
 from t2ibench.core import plugins, settings
 from t2ibench.core.errors import UserError
 from t2ibench.core.plugins import Entry
+from t2ibench.core.settings import with_preset
 from t2ibench.data.dataset import Dataset
 from t2ibench.data.split import AUTO, Networks
 from t2ibench.networks.models import Models
@@ -108,8 +109,8 @@ def entry_of(suite: Suite, id: str) -> Entry:
 
 def configured(entry: Entry, where: str) -> tuple[MethodPlugin, Any]:
     """The module of a method and its checked settings, in which `auto` may still stand. No weights are loaded."""
-    module = load_method(entry.name)
-    return module, settings.configure(module.Config, entry.settings, f"{where}: {entry.id}")
+    module, where = load_method(entry.name), f"{where}: {entry.id}"
+    return module, settings.configure(module.Config, with_preset(module.PRESETS, entry.settings, where), where)
 
 
 def guided(entry: Entry, networks: Networks, where: str) -> Entry:
@@ -124,11 +125,12 @@ def guided(entry: Entry, networks: Networks, where: str) -> Entry:
 
 
 def with_guides(plugin: MethodPlugin, given: Mapping[str, Any], networks: Networks, where: str) -> dict[str, Any]:
-    """The settings of a method, as `guided` replaces `auto` in them.
+    """The settings of a method with those of its preset, and with `auto` replaced as in `guided`.
 
     Raises UserError also for guides of the data set beside a generator of something else.
     """
-    settings = {field.name: field.default for field in fields(plugin.Config)} | dict(given)
+    given = with_preset(plugin.PRESETS, given, where)
+    settings = {field.name: field.default for field in fields(plugin.Config)} | given
     chosen: dict[str, Any] = {}
     if settings.get("clip") == AUTO:
         chosen["clip"] = _guides(plugin, networks, where)[0]

@@ -1,6 +1,7 @@
 """Every key of a suite file: as a JSON schema for editors, and as a page for people. Both come from the dataclasses."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from t2ibench.core import plugins
@@ -25,8 +26,8 @@ def suite_schema() -> dict[str, Any]:
     properties["dataset"] = {"anyOf": [_entry(name, config, HELD_OUT) for name, config in datasets.items()]}
     label = {"as": {"type": "string", "description": "its name on the board"}}
     in_tracks = {"tracks": {"type": "array", "items": {"enum": track_names()}}}
-    of_id = {id: load_method(name).Config for id, (name, _) in plugins.method_ids().items()}
-    methods = [_entry(id, config, {**label, **in_tracks}) for id, config in of_id.items()]
+    of_id = {id: load_method(name) for id, (name, _) in plugins.method_ids().items()}
+    methods = [_entry(id, of.Config, {**label, **in_tracks, **_preset(of.PRESETS)}) for id, of in of_id.items()]
     metrics = [_entry(name, load_metric(name).Config, label) for name in plugins.find("metrics")]
     properties["methods"] = _list([*plugins.method_ids()], methods)
     properties["metrics"] = _list([*plugins.find("metrics")], metrics)
@@ -65,6 +66,12 @@ def _entry(name: str, config: type[Any], more: dict[str, Any]) -> dict[str, Any]
         "properties": {"name": {"const": name}, **more, **settings["properties"]},
         "required": ["name", *settings.get("required", ())],
     }
+
+
+def _preset(presets: Mapping[str, Any]) -> dict[str, Any]:
+    """The key that stands for many settings of a method; none where it has no presets."""
+    about = "settings under one word: see docs/methods.md"
+    return {"preset": {"enum": [*presets], "description": about}} if presets else {}
 
 
 def _list(names: list[str], entries: list[dict[str, Any]]) -> dict[str, Any]:

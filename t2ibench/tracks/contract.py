@@ -101,6 +101,8 @@ class MethodPlugin(Protocol):
         Two of them have a meaning of their own: `clip` names a CLIP that guides, `clips` several. There "auto" is
         replaced, before the method is made, by the guide of the data set (in `clips` by all of its guides).
     PUBLISHED: the CLIPs that "auto" is on data that brings no guides.
+    PRESETS: settings under one word, which a suite names as `preset`: "embedded" for what ships, "reference" for those
+        of the authors' released code, and "paper" where the paper differs from it. Settings beside it override them.
     REVISION: raised by 1 when its images change on purpose. It is part of the identity of every record of the method.
     Method: its class, (config, models) -> a method. It takes its networks from `models`, an object of
         `t2ibench.networks.models.Models`, which notes them for the record and holds the device. Raises UserError for
@@ -111,6 +113,7 @@ class MethodPlugin(Protocol):
     Method: Callable[[Any, Any], Any]
     REVISION: int = 1
     PUBLISHED: Sequence[str] = ("ViT-B-32-quickgelu:openai",)
+    PRESETS: Mapping[str, Mapping[str, Any]] = {}
 
 
 def load_method(name: str) -> MethodPlugin:

@@ -283,13 +283,15 @@ def test_the_presets_of_the_paper_are_the_published_ones():
 def test_embedded_settings_are_known_and_used_for_avatars(cls):
     chosen = choose(cls, {}, {"preset": "embedded"}, "test")
     assert {key: getattr(chosen, key) for key in EMBEDDED[cls]} == EMBEDDED[cls]
-    assert choose(cls, {}, {"preset": "paper"}, "test") == cls()
+    assert choose(cls, {}, {"preset": "reference"}, "test") == cls()
+    paper = choose(cls, {}, {"preset": "paper"}, "test")
+    assert paper == (cls(mismatch="wrong-text") if cls is GanSettings else cls())
 
 
 def test_unknown_parts_presets_and_keys_are_one_line():
     with pytest.raises(UserError, match="gan_cls has no part 'gan-sls', did you mean 'gan-cls'"):
         recipe("gan-sls", {}, colour_split(), colour_split(), Models(), 0)
-    with pytest.raises(UserError, match="gan_cls gan: preset is 'big', expected 'paper' or 'embedded'"):
+    with pytest.raises(UserError, match="gan_cls gan: preset is 'big', expected 'embedded' or 'reference' or 'paper'"):
         recipe("gan", {"preset": "big"}, colour_split(), colour_split(), Models(), 0)
     with pytest.raises(UserError, match="gan_cls gan: unknown key 'bach', did you mean 'batch'"):
         recipe("gan", {"bach": 3}, colour_split(), colour_split(), Models(), 0)

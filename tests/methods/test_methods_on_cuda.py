@@ -61,15 +61,15 @@ def test_a_gan_resumes(variant, tmp_path):
     if variant == "style-encoder":
         small = {"generator": "tiny-gan", "batch": 4}
     splits = colour_split(12), colour_split(8, "val")
-    resumed(lambda: gan_cls.recipe(variant, {**small, "preset": "paper"}, *splits, Models(CUDA), 0), tmp_path)
+    resumed(lambda: gan_cls.recipe(variant, {**small, "preset": "reference"}, *splits, Models(CUDA), 0), tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("image_side", ["joint", "attributes", "clip-guide-avatars"])
 def test_a_text_encoder_resumes(image_side, tmp_path):
-    small = {"channels": [4, 5, 6], "length": 60, "out": 5, "batch": 4, "image_side": image_side}
+    small = {"channels": [4, 5, 6], "length": 60, "out": 5, "batch": 4, "image_side": image_side, "preset": "reference"}
     splits = colour_split(12), colour_split(8, "val")
-    resumed(lambda: gan_cls.recipe("text-encoder", {**small, "preset": "paper"}, *splits, Models(CUDA), 0), tmp_path)
+    resumed(lambda: gan_cls.recipe("text-encoder", small, *splits, Models(CUDA), 0), tmp_path)
 
 
 def test_a_gan_draws(tmp_path):

@@ -13,7 +13,7 @@ from torch import Tensor
 from t2ibench.core.errors import UserError
 from t2ibench.methods.stylegan_nada import layers
 from t2ibench.methods.stylegan_nada.losses import direction_loss, global_loss, guides, text_direction, total_loss, views
-from t2ibench.methods.stylegan_nada.settings import PROFILES, Config, training_settings
+from t2ibench.methods.stylegan_nada.settings import Config, training_settings
 from t2ibench.networks.clip.templates import IMAGENET
 from t2ibench.networks.stylegan2 import Config as Layout
 from t2ibench.networks.stylegan2 import Generator
@@ -274,10 +274,3 @@ def test_settings_that_make_no_sense_are_one_line(settings: dict[str, Any], mess
     with pytest.raises(UserError, match=message) as caught:
         Config(**settings)
     assert "\n" not in str(caught.value)
-
-
-def test_profiles_are_the_released_scripts():
-    assert PROFILES["stylegan_nada"] == {}
-    assert PROFILES["shape"]["mixing"] == 0.9
-    assert int(PROFILES["shape"]["layers"] * 18) == 12  # of 1024 pixels; 9 of 256
-    assert int(PROFILES["shape"]["layers"] * 14) == 9

@@ -36,7 +36,7 @@ WORDS = Vocabulary(
     qualifies={"colour": "hair"},
 )
 SMALL: dict[str, Any] = {
-    "preset": "paper",
+    "preset": "reference",
     "generator": "g",
     "clip": "c",
     "word_size": 6,

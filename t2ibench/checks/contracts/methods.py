@@ -22,6 +22,7 @@ from t2ibench.checks.contracts.findings import (
 )
 from t2ibench.core import plugins
 from t2ibench.core.records import digest
+from t2ibench.core.settings import with_preset
 from t2ibench.data.dataset import Dataset
 from t2ibench.networks.models import Models
 from t2ibench.runner.methods import with_guides
@@ -66,6 +67,7 @@ def check_method(
     variant = plugins.method_ids().get(method) if isinstance(method, str) else None
     findings, plugin = plugin_of("methods", MethodPlugin, variant[0] if variant else method)
     given = {**(variant[1] if variant else {}), **(settings or {})}
+    given = with_preset(plugin.PRESETS, given, findings.plugin)
     data, tracks = data_of(dataset), tracks_of(findings, plugin.Method)
     configured(findings, plugin.Config, given)
     given = with_guides(plugin, given, trained_for(data.networks, data.train.dataset), findings.plugin)

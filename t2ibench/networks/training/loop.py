@@ -12,7 +12,7 @@ import platform
 import signal
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -97,13 +97,14 @@ class Training(Protocol):
     NAMES: the name of the weights of a part, where it is not that of the part. "-<data set>" is added to it.
     SPLITS: for a part, the splits that it learns from, and the one that it is checked on. Those that a data set does
         not have are left out.
-    PRESETS: the values of the setting `preset` that its parts have. A data set says which of them suits it.
+    PRESETS: the values of the setting `preset` that its parts have: "embedded", "reference", "paper". A data set says
+        which of them suits it.
     """
 
     PARTS: Sequence[str]
     NAMES: Mapping[str, str] = {}
     SPLITS: Mapping[str, tuple[Sequence[str], str]] = {}
-    PRESETS: Sequence[str] = ()
+    PRESETS: Collection[str] = ()
 
     @abstractmethod
     def recipe(
