@@ -7,6 +7,7 @@ StyleT2I-XD as a variant (it is another `generator`), and the file names that th
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from torch import Tensor
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import to_uint8
 from t2ibench.core.seeds import latents
+from t2ibench.methods.stylet2i import published
 from t2ibench.methods.stylet2i.adjustment import adjust
 from t2ibench.methods.stylet2i.directions import DirectionNetwork, load
 from t2ibench.methods.stylet2i.lexicon import Lexicon
@@ -35,7 +37,7 @@ class Method:
         """Raises UserError for weights that are missing, damaged, or trained for another generator or truncation."""
         self.config, self.models = config, models
         self.generator = models.stylegan2(config.generator)
-        self.sentence, self.psi = self._network(config.sentence)
+        self.sentence, self.psi = self._released() if config.released else self._network(config.sentence)
         if config.caa:
             self.attribute, psi = self._network(config.attribute)
             if psi != self.psi:
@@ -47,8 +49,10 @@ class Method:
             self.lexicon, self.phrase = Lexicon.from_config(stored["vocabulary"]), str(stored["phrase"])
         text = self.sentence.text  # the words of the other encoder are read to their end
         self.reads = {text.clip.name: text.clip} if isinstance(text, ClipText) else {}
-        data = models.weights(config.sentence).card["data"]
-        self.trained_on = [" ".join(data[key] for key in ("dataset", "train"))]
+        self.trained_on = [Path(config.sentence).name]
+        if not config.released:
+            data = models.weights(config.sentence).card["data"]
+            self.trained_on = [" ".join(data[key] for key in ("dataset", "train"))]
 
     @torch.no_grad()
     def text_to_image(self, requests: Sequence[TextToImage]) -> Tensor:
@@ -91,6 +95,13 @@ class Method:
     def directions(self, literals: Sequence[str], w: Tensor) -> Tensor:
         """The step of one literal `attribute=value` from each latent w [B, w_dim]: [B, L, w_dim]."""
         return self.attribute.apart([attribute_text(self.lexicon, literal, 0, self.phrase) for literal in literals], w)
+
+    def _released(self) -> tuple[DirectionNetwork, float]:
+        """The network of a file of the released code, and the truncation that the settings say."""
+        for path in (self.config.sentence, self.config.vectors):
+            self.models.file(path)
+        network = published.read(Path(self.config.sentence), Path(self.config.vectors), self.generator.config)
+        return network.to(self.models.device), self.config.truncation_psi
 
     def _network(self, name: str) -> tuple[DirectionNetwork, float]:
         """The network of weights, and the truncation that it was trained at."""

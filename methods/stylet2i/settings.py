@@ -6,11 +6,13 @@ smaller defaults (`EMBEDDED`). Where code and paper differ, both can be chosen.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from t2ibench.core import settings
 from t2ibench.core.errors import UserError
+from t2ibench.core.settings import LATER
 
 T = TypeVar("T")
 # Further trainings with one piece taken out, for the ablations.
@@ -24,16 +26,40 @@ ATTRIBUTE: dict[str, dict[str, Any]] = {"attribute": {}, "attribute-anywhere": {
 
 @dataclass(frozen=True)
 class Config:
-    sentence: str = "stylet2i-sentence-avatars"  # weights of the zoo, or of a folder in T2IBENCH_WEIGHTS
+    # weights of the zoo, of a folder in T2IBENCH_WEIGHTS, or last.pt, which the released code writes
+    sentence: str = "stylet2i-sentence-avatars"
     attribute: str = "stylet2i-attribute-avatars"  # used only if `caa` is on
     generator: str = "stylegan2-avatars"  # the one that both were trained for
     caa: bool = True  # Compositional Attribute Adjustment; the reference (the released sampler) has none
     caa_scale: float = 1.0  # length of the direction that is added for an attribute
     caa_space: Literal["flat", "per_layer"] = "flat"
+    # for last.pt, which holds neither: the word vectors, a file in GloVe's format, and the truncation of its training
+    vectors: str = field(default="", metadata=LATER)
+    truncation_psi: float = field(default=0.5, metadata=LATER)
 
     def __post_init__(self) -> None:
         if not self.caa_scale >= 0:
             raise UserError(f"stylet2i: caa_scale is {self.caa_scale}, expected at least 0")
+        if self.released and not self.vectors:
+            raise UserError(
+                f"stylet2i: {self.sentence} holds no word vectors: name GloVe's file with `vectors`, or the lines "
+                f"of it that your captions need (the release: glove.840B.300d.txt)"
+            )
+        if self.released and self.caa and self.attribute == Config.attribute:
+            raise UserError(
+                "stylet2i: the authors released no attribute directions: set caa to false, or name as `attribute` ones "
+                "that were trained for this generator"
+            )
+        if not self.released and (self.vectors or self.truncation_psi != Config.truncation_psi):
+            raise UserError(
+                f"stylet2i: vectors and truncation_psi are for a file of the released code, {self.sentence} has its "
+                f"own: leave them out"
+            )
+
+    @property
+    def released(self) -> bool:
+        """Whether `sentence` is a file of the released code."""
+        return Path(self.sentence).suffix in (".pt", ".pth") or Path(self.sentence).is_file()
 
 
 @dataclass(frozen=True)

@@ -97,10 +97,20 @@ def learned_vectors(known: Sequence[str], size: int) -> Tensor:
     return 0.3 * torch.randn(len(known), size)  # about the spread of GloVe's entries
 
 
-def file_vectors(known: Sequence[str], path: Path, size: int) -> tuple[list[str], Tensor]:
+def check_vectors(path: Path, size: int) -> None:
+    """Raises UserError for a file that is missing, or whose first line is no word and so many numbers."""
+    try:
+        with path.open(encoding="utf-8") as lines:
+            _numbers(lines.readline().rstrip("\n").split(" ")[1:], f"{path}: line 1", size)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no file of word vectors ({error}): lines of a word and {size} numbers") from error
+
+
+def file_vectors(known: Sequence[str], path: Path, size: int, needed: bool = True) -> tuple[list[str], Tensor]:
     """The words that a file in GloVe's text format has, of the known ones, and their vectors [V, size].
 
-    Raises UserError for a missing file, a line that is not numbers, or a file with none of the words at this size.
+    Raises UserError for a missing file, a line that is not numbers, or, if any is `needed`, a file with none of the
+    words at this size.
     """
     wanted, vectors = set(known), dict[str, list[float]]()
     try:
@@ -114,18 +124,20 @@ def file_vectors(known: Sequence[str], path: Path, size: int) -> tuple[list[str]
         raise UserError(f"{path} is missing, expected word vectors: lines of a word and {size} numbers") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is no text, expected word vectors: lines of a word and {size} numbers") from error
-    if not vectors:
+    if needed and not vectors:
         raise UserError(
             f"{path} has vectors of {size} numbers for none of the {len(known)} words of the captions: give another "
             f"file"
         )
-    return sorted(vectors), torch.tensor([vectors[word] for word in sorted(vectors)])
+    return sorted(vectors), torch.tensor([vectors[word] for word in sorted(vectors)]).view(-1, size)
 
 
-def _numbers(fields: Sequence[str], where: str) -> list[float]:
+def _numbers(fields: Sequence[str], where: str, size: int | None = None) -> list[float]:
     try:
+        if size not in (None, len(fields)):
+            raise ValueError(f"it has {len(fields)}")
         return [float(field) for field in fields]
     except ValueError as error:
         raise UserError(
-            f"{where} is not a word and {len(fields)} numbers ({error}): give a file in GloVe's format"
+            f"{where} is not a word and {size or len(fields)} numbers ({error}): give a file in GloVe's format"
         ) from error

@@ -16,7 +16,7 @@ def check_domain(generator: str, guides: Iterable[str], where: str, setting: str
     it was trained on, no guide of a data set is taken for it. Call this for guides that were chosen by default; a user
     who names one has decided. `where` begins the error line, and `setting` is the one that names guides.
     """
-    path = zoo.available().get(generator, Path(generator))
+    path = zoo.available().get(generator, Path(generator).expanduser())
     if not path.is_file():
         return  # an unknown name, which is reported where it is loaded
     domain = _data_set_of(checkpoints.facts(path)["data"])

@@ -32,7 +32,7 @@ from t2ibench.networks.training import loop
 SMALL = {"nz": 4, "nt": 3, "ngf": 2, "ndf": 2, "batch": 4, "captions": 1}
 
 
-def gan(variant: str = "gan-int-cls", preset: str = "paper", **given: object) -> Any:
+def gan(variant: str = "gan-int-cls", preset: str = "reference", **given: object) -> Any:
     settings = choose(GanSettings, VARIANTS[variant], {"preset": preset, **SMALL, **given}, "test")
     return GanRecipe(
         settings,

@@ -244,13 +244,17 @@ def test_what_a_command_can_train():
     )
     assert (made.name, made.config.seed, made.keep_every) == ("stylegan-nada-a-pencil-sketch-of-a-face", 7, 100)
     assert made.config.clip_weights == (1.0,)
-    assert "fast" in PARTS
+    [part] = PARTS
+    given = {"generator": "tiny", "clips": ["clip-1"], "target": SKETCH, "preset": "reference", "views": 2}
+    released = of_settings(part, given, nothing, nothing, TinyModels(), 7)
+    assert (released.config.steps, released.config.batch, released.config.views) == (301, 2, 2)
+    assert released.config.seed == 7  # that of the command, also with the script's settings
     with pytest.raises(UserError, match=r"target is missing: name the domain, --set target="):
-        of_settings("fast", {}, nothing, nothing, TinyModels(), 0)
-    with pytest.raises(UserError, match="no part 'fasst', did you mean 'fast'"):
-        of_settings("fasst", {}, nothing, nothing, TinyModels(), 0)
+        of_settings(part, {}, nothing, nothing, TinyModels(), 0)
+    with pytest.raises(UserError, match="no part 'stylegan_nda', did you mean 'stylegan_nada'"):
+        of_settings("stylegan_nda", {}, nothing, nothing, TinyModels(), 0)
     with pytest.raises(UserError, match="unknown key 'step', did you mean 'steps'"):
-        of_settings("fast", {"step": 3, "target": SKETCH}, nothing, nothing, TinyModels(), 0)
+        of_settings(part, {"step": 3, "target": SKETCH}, nothing, nothing, TinyModels(), 0)
 
 
 def test_how_long_it_trains_and_how_strong_its_images_are_decide_no_training():

@@ -24,29 +24,32 @@ from t2ibench.tracks.contract import load_method
 AVATARS = Networks(guides=("clip-guide-avatars",))
 
 
+IDS = plugins.method_ids()  # of every method: its module, and the settings of its variant
+
+
 def config_of(method: str, **settings: Any) -> Any:
-    plugin, variant = plugins.method_ids()[method]
+    plugin, variant = IDS[method]
     return configured(Entry(method, plugin, {**variant, **settings}, "method"), "here")[1]
 
 
-METHODS = sorted(plugins.method_ids())
-CASES = [(method, preset) for method in METHODS for preset in load_method(plugins.method_ids()[method][0]).PRESETS]
+METHODS = sorted(IDS)
+CASES = [(method, preset) for method in METHODS for preset in load_method(IDS[method][0]).PRESETS]
 
 
 @pytest.mark.parametrize(("method", "preset"), CASES)
 def test_every_preset_of_every_method_is_a_config_and_gives_way_to_a_setting_beside_it(method, preset):
-    name, variant = plugins.method_ids()[method]
+    name, variant = IDS[method]
     module = load_method(name)
     chosen = config_of(method, preset=preset)
     assert chosen == module.Config(**{**module.PRESETS[preset], **variant})
-    for key, value in module.PRESETS[preset].items():
-        default = next(field.default for field in dataclasses.fields(module.Config) if field.name == key)
-        assert getattr(config_of(method, preset=preset, **{key: default}), key) == default, (key, value)
+    defaults = {field.name: field.default for field in dataclasses.fields(module.Config)}
+    own = {key: defaults[key] for key in module.PRESETS[preset]}
+    assert config_of(method, preset=preset, **own) == config_of(method, **own)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_what_ships_is_embedded(method):
-    if "embedded" in load_method(plugins.method_ids()[method][0]).PRESETS:
+    if "embedded" in load_method(IDS[method][0]).PRESETS:
         assert config_of(method, preset="embedded") == config_of(method)
 
 
