@@ -217,7 +217,8 @@ def test_cached_and_fresh_representations_are_identical(decomposition, monkeypat
     fresh = decomposition.extract(*read_with_parts(split, np.arange(4)))
     for name in ("palette", "embedding", "maps"):
         assert torch.equal(getattr(first, name), getattr(cached, name))
-        torch.testing.assert_close(getattr(cached, name), getattr(fresh, name), atol=1e-6, rtol=0)
+        # an embedding has a norm of 11, of which float32 keeps seven digits; kernels for SSE 4.1 differ in the last
+        torch.testing.assert_close(getattr(cached, name), getattr(fresh, name), atol=1e-5, rtol=0)
 
 
 def test_conditions_have_the_ranges_and_polarity_of_the_paper(decomposition):
