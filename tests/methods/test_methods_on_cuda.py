@@ -6,15 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import composer_tiny
+import encoder_files
 import gan_cls_data
 import numpy as np
 import pytest
+import styleclip_models
 import stylegan_nada_tiny
+import torch
 from clip_tiny import tiny_weights
 from gan_cls_data import colour_split
 from pretend_cuda import CUDA, pretended, resumed
 from styleclip_tiny import TinyModels
 from stylet2i_tiny import TINY, squares, train_all
+from torch import nn
 
 from t2ibench.methods import composer, gan_cls, styleclip, stylegan_nada, stylet2i
 from t2ibench.methods.composer import settings as composer_settings
@@ -102,6 +106,24 @@ def test_styleclip_edits_seeds_and_images(name):
     assert method.unedited(requests).shape == (2, 3, 32, 32)
 
 
+def test_styleclip_starts_from_and_learns_from_the_latents_of_a_file(tmp_path):
+    models = on_cuda(TinyModels())
+    path, layout = str(tmp_path / "faces.pt"), models.stylegan2("").config
+    torch.save(torch.randn(4, layout.rows, layout.w_dim), path)
+    config = styleclip.Config("mapper", latents=path, mapper_latents=path, mapper_steps=2, mapper_batch=2)
+    method = styleclip.Method(config, models)
+    assert method.edit([Edit(NEUTRAL, TARGET, 1), Edit(NEUTRAL, TARGET, 6)]).device.type == "cpu"
+
+
+@pytest.mark.parametrize("kind", ["Encoder4Editing", "BackboneEncoder"])
+def test_styleclip_edits_what_a_published_encoder_finds(kind, tmp_path):
+    generator = styleclip_models.tiny_generator(w_dim=encoder_files.WIDTH)
+    torch.save(encoder_files.encoder_file(generator, kind), tmp_path / "e4e.pt")
+    config = styleclip.Config("optimization", encoder=str(tmp_path / "e4e.pt"), projection_steps=2, steps=2)
+    method = styleclip.Method(config, on_cuda(TinyModels(generator)))
+    assert method.edit([Edit(NEUTRAL, TARGET, 0, image=photographs()[0])]).device.type == "cpu"
+
+
 # StyleGAN-NADA
 
 
@@ -149,6 +171,19 @@ def test_stylet2i_draws(tmp_path):
     config = stylet2i.Config("stylet2i-sentence-squares", "stylet2i-attribute-squares", "g")
     method = stylet2i.Method(config, models)
     assert method.text_to_image([TextToImage("person 1 with long hair", 1)]).device.type == "cpu"
+
+
+def test_stylet2i_draws_with_a_released_network(tmp_path):
+    models = on_cuda(TinyModels())
+    layout, text = models.stylegan2("").config, nn.GRU(6, 5, bidirectional=True)
+    out = layout.rows * layout.w_dim
+    layers = nn.Linear(5 + layout.w_dim, out), nn.ReLU(), nn.Linear(out, out), nn.ReLU(), nn.Linear(out, out)
+    network = nn.ModuleDict({"recurrent": text, "mlp": nn.Sequential(*layers)})
+    torch.save({"sentence_encoder": network.state_dict()}, tmp_path / "last.pt")
+    (tmp_path / "glove.txt").write_text("person 1 2 3 4 5 6\nhat 6 5 4 3 2 1\n")
+    config = stylet2i.Config(str(tmp_path / "last.pt"), caa=False, vectors=str(tmp_path / "glove.txt"))
+    method = stylet2i.Method(config, models)
+    assert method.text_to_image([TextToImage("a person", 1), TextToImage("a hat", 2)]).device.type == "cpu"
 
 
 # Composer
