@@ -13,7 +13,7 @@ from t2ibench.core.records import digest
 
 HUB, INDEX = "hub:", "model_index.json"
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".h5", ".onnx", ".pb")
-INSTALL = "pip install 't2ibench[diffusers]'"
+INSTALL = "pip install 't2ibench[pipelines]'"
 
 
 @dataclass(frozen=True)

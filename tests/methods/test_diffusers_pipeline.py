@@ -232,7 +232,7 @@ def test_a_folder_that_is_damaged_is_one_line(config, folder, tmp_path):
 def test_a_package_that_is_missing_is_named_with_its_installation(config, folder, tmp_path, monkeypatch):
     monkeypatch.setattr("t2ibench.methods.diffusers_pipeline.places.known", lambda library: library != "transformers")
     with pytest.raises(
-        UserError, match=r"text_encoder of .* needs the package transformers, .*: pip install 't2ibench\[diffusers\]'"
+        UserError, match=r"text_encoder of .* needs the package transformers, .*: pip install 't2ibench\[pipelines\]'"
     ):
         Method(config, Models())
 
