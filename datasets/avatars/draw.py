@@ -110,12 +110,15 @@ def draw_all(jobs: Sequence[Job], size: int, workers: int | None = None) -> Iter
         finally:
             free.append(process)
 
+    pool = ThreadPoolExecutor(workers)
     try:
-        with ThreadPoolExecutor(workers) as pool:
-            yield from pool.map(run, chunks)
+        yield from pool.map(run, chunks)
     finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # where it is stopped, nothing more is drawn
         for process in processes:
             process.kill()
+        pool.shutdown()
+        for process in processes:
             process.communicate()
 
 

@@ -6,6 +6,7 @@ Modules that load PyTorch are imported inside the functions that need them, so t
 import io
 import os
 import sys
+import traceback
 from typing import Annotated
 
 import typer
@@ -18,6 +19,7 @@ from t2ibench.cli import (
     describe,
     doctor,
     drift,
+    exits,
     export,
     fetch,
     generate,
@@ -93,30 +95,25 @@ def options(
 def main() -> None:
     """Run a command.
 
-    A UserError is printed as one line, and the exit code is 2. T2IBENCH_TRACEBACK=1 shows its traceback.
+    A UserError is printed as one line, and the exit code is 2. T2IBENCH_TRACEBACK=1 shows its traceback. The exit codes
+    are those of `t2ibench.cli.exits`.
     """
     for name, value in PATIENT.items():
         os.environ.setdefault(name, value)
     for stream in (sys.stdout, sys.stderr):  # a terminal of another encoding shows "?" for what it lacks
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    try:
-        app()
-    except UserError as error:
-        if os.environ.get("T2IBENCH_TRACEBACK"):
-            raise
-        print(f"t2ibench: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        if os.environ.get("T2IBENCH_TRACEBACK") or error.errno is None:
-            raise
-        print(f"t2ibench: {of_system(error)}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt as error:
-        print(
-            f"t2ibench: {error}" if str(error) else "t2ibench: stopped; the same command goes on from here",
-            file=sys.stderr,
-        )
-        sys.exit(130)
+    with exits.signals():
+        try:
+            app()
+        except UserError as error:
+            if os.environ.get("T2IBENCH_TRACEBACK"):
+                raise
+            exits.leave(exits.INPUT, str(error))
+        except exits.Stopped as stop:
+            exits.leave(stop.code, str(stop))
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno is not None and not os.environ.get("T2IBENCH_TRACEBACK"):
+                exits.leave(exits.INPUT, of_system(error))
+            traceback.print_exc()
+            exits.leave(exits.FAULT, "this is a fault of ours: please report it, with the lines above")

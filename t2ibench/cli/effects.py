@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer.core
 
+from t2ibench.cli.exits import ended_in_words
 from t2ibench.core.errors import UserError
 from t2ibench.core.files import at_home
 
@@ -51,7 +52,8 @@ class Verb(typer.core.TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         ctx.params = {name: _at_home(value) for name, value in ctx.params.items()}
         check(self, ctx)
-        return super().invoke(ctx)
+        with ended_in_words():
+            return super().invoke(ctx)
 
 
 def _at_home(value: Any) -> Any:

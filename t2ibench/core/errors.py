@@ -21,6 +21,10 @@ class MissingWeights(UserError):
     """Weights that somebody has to train or fetch first."""
 
 
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end, as by a scheduler's time limit; it is stopped as by Ctrl-C."""
+
+
 class PartlyFailed(ValueError):
     """A method raises this when only some images of a batch failed, so that the others need not be made twice.
 

@@ -22,7 +22,7 @@ from filelock import Timeout
 from torch import Tensor
 
 from t2ibench.core import plugins, storage
-from t2ibench.core.errors import UserError
+from t2ibench.core.errors import Terminated, UserError
 from t2ibench.core.storage import publish
 from t2ibench.core.version import __version__
 from t2ibench.data.split import Split
@@ -182,7 +182,8 @@ def _fit(
                 saved = time.monotonic()
     _save(recipe, folder, index, spent, {})
     if stop:
-        raise KeyboardInterrupt(f"train {name}: stopped at step {index}; the same command goes on from there")
+        kind = Terminated if signal.SIGTERM in stop else KeyboardInterrupt
+        raise kind(f"train {name}: stopped at step {index}; the same command goes on from there")
     return _write(recipe, out / f"{name}.safetensors", index, spent, card)
 
 
