@@ -39,11 +39,10 @@ def train(
     from t2ibench.core import plugins
     from t2ibench.core.settings import settings_of
     from t2ibench.data.dataset import opened
-    from t2ibench.data.split import join
     from t2ibench.networks.models import Models
     from t2ibench.networks.training import loop
     from t2ibench.networks.zoo import trained_name
-    from t2ibench.runner.train import asked, part_of, recipes, splits_of
+    from t2ibench.runner.train import asked, learned_and_checked, part_of, recipes, splits_of
 
     look_first_in(out)
     name, variant = asked(name, variant)
@@ -55,7 +54,7 @@ def train(
     if data.preset in module.PRESETS:
         given = {"preset": data.preset, **given}
     learn, check = splits_of(part, module, data.splits)
-    splits = join([data.split(name) for name in learn]), data.split(check)
+    splits = learned_and_checked(data, learn, check)
     recipe = plugins.complete(loop.FullRecipe, module.recipe(part, given, *splits, Models(device), seed))
     if minutes is None and steps is None:
         steps = recipe.steps

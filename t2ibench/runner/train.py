@@ -1,14 +1,18 @@
 """What can be trained, by name, and on which splits."""
 
 import importlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from t2ibench.core import plugins
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.seeds import derive_seed
+from t2ibench.data.dataset import Dataset
+from t2ibench.data.split import Split, join
 from t2ibench.networks.training.loop import Training
 
+ONE_IN = 20  # images that are checked on where a data set has no split for it
 TRAINING = Path(__file__).parent.parent / "networks" / "training"
 
 
@@ -24,6 +28,21 @@ def splits_of(part: str, module: Training, available: Collection[str] | None) ->
         return ["train"], "val"
     learn = [split for split in wanted if split in available]
     return learn or ["train"], check if check in available else "val"
+
+
+def learned_and_checked(data: Dataset, learn: Sequence[str], check: str) -> tuple[Split, Split]:
+    """The split that is learned from, and the one that the result is checked on.
+
+    Of a data set that lists its splits and has no `check` among them, such as CUB, each ONE_IN-th image of those that
+    would be learned from is checked on instead, and not learned from. A hash of its id decides.
+    """
+    learned = join([data.split(name) for name in learn])
+    if not data.splits or check in data.splits:
+        return learned, data.split(check)
+    kept = [derive_seed("checked", id) % ONE_IN == 0 for id in learned.ids]
+    rows = [row for row, one in enumerate(kept) if one] or [0]
+    checked = set(rows)
+    return learned.take([row for row in range(len(learned)) if row not in checked]), learned.take(rows)
 
 
 def asked(name: str, variant: str | None) -> tuple[str, str | None]:
