@@ -40,6 +40,7 @@ class Claim:
     outcomes: what became of every sample.
     folder: the folder of the images; None where there is none.
     problems: what was found wrong while the claim was read.
+    in_order: whether the outcomes are said to be in the order of the record; those of a run need not be.
     """
 
     where: str
@@ -47,6 +48,7 @@ class Claim:
     outcomes: Sequence[Outcome]
     folder: Path | None
     problems: Sequence[str] = field(default_factory=list)
+    in_order: bool = True
 
 
 def write(run: Path, out: Path, images: str, results: Path | None = None, suite_file: Path | None = None) -> list[str]:
@@ -212,7 +214,7 @@ def folder_of(record: Record, work: Path) -> Path | None:
 
 def claim_of(record: Record, work: Path) -> Claim:
     """The claim of a record whose journal and images lie in a work folder."""
-    [cell] = cells_of([record], [work])
-    if cell.why:
-        return Claim(where_of(record), record, [], None, [cell.why])
-    return Claim(where_of(record), record, cell.outcomes, cell.folder)
+    folder = folder_of(record, work)
+    outcomes = [] if folder is None else list(journal.read(folder / journal.WHOLE).values())
+    problems = [] if outcomes else ["no images kept"]
+    return Claim(where_of(record), record, outcomes, folder, problems, in_order=False)

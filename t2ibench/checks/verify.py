@@ -88,6 +88,9 @@ def verdict_of(plan: Plan, claim: Claim, tolerance: float = TOLERANCE) -> Verdic
     """Check one cell. A later check is left out where an earlier one found something."""
     record = claim.record
     samples = plan.of_track.samples(plan.prompts, record["seed"])
+    if not claim.in_order:
+        place = {sample.id: row for row, sample in enumerate(samples)}
+        claim = replace(claim, outcomes=sorted(claim.outcomes, key=lambda outcome: place.get(outcome.sample, -1)))
     images = sum(bool(outcome.sha256) for outcome in claim.outcomes)
     problems = list(claim.problems) or [
         *against_protocol(plan, record),

@@ -165,6 +165,21 @@ def test_better_images_under_the_journal_of_others_do_not_score_better(made):
     assert "the image has other pixels than when it was scored" in problems("blind")
 
 
+def test_a_record_is_verified_whatever_the_order_of_its_journal(made, t2ibench):
+    [folder] = Path("runs/squares/text_to_image/painter").iterdir()
+    path = folder / "journal.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[20:], *lines[:20]]))
+    command = ("verify", f"runs/{RECORD}", "--work", "runs", "--suite", "squares.yaml")
+    assert t2ibench(*command).returncode == 0
+    path.write_bytes(b"".join(lines[1:]))
+    answer = t2ibench(*command)
+    assert (answer.returncode, "is missing from the journal" in answer.stdout) == (1, True)
+    shutil.rmtree(folder)
+    answer = t2ibench(*command)
+    assert (answer.returncode, "no images kept" in answer.stdout) == (1, True)
+
+
 def test_files_changed_after_the_bundle_was_made_are_named(made):
     path = made / JOURNAL
     path.write_bytes(path.read_bytes()[:-20])
