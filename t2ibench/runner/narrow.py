@@ -10,8 +10,10 @@ from typing import Any
 
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.plugins import Entry
+from t2ibench.runner.methods import takes_part
 from t2ibench.runner.suite import Suite
 from t2ibench.scoring.contract import load_metric
+from t2ibench.tracks.contract import load_track
 
 NO_COUNTS = ("draws", "seed")  # whole numbers of metrics that count no images, texts or pairs
 LEAST = 4  # a trial has so many images at least: one for each template of a pair
@@ -32,12 +34,24 @@ def narrowed(suite: Suite, methods: Sequence[str] = (), tracks: Sequence[str] = 
             if name not in there:
                 raise UserError(f"{option}: {suite.name} has no {name!r}{did_you_mean(name, there)}")
     if tracks:
-        kept = tuple(track for track in suite.tracks if track in tracks)
-        suite = replace(suite, tracks=kept, settings={track: suite.settings[track] for track in kept}, whole=False)
-        suite = replace(suite, metrics=tuple(m for m in suite.metrics if set(load_metric(m.name).TRACKS) & set(kept)))
+        suite = _of_tracks(suite, [track for track in suite.tracks if track in tracks])
     if methods:
         suite = replace(suite, only=tuple(methods), whole=False)
     return suite if limit is None else _trial(suite, max(limit, LEAST))
+
+
+def _of_tracks(suite: Suite, tracks: Sequence[str]) -> Suite:
+    """The suite with these tracks alone, and with the methods, baselines and metrics that run in them."""
+    baselines = {name for track in tracks for name in load_track(track).baselines}
+    return replace(
+        suite,
+        tracks=tuple(tracks),
+        methods=tuple(entry for entry in suite.methods if any(takes_part(entry, track) for track in tracks)),
+        baselines=tuple(entry for entry in suite.baselines if entry.name in baselines),
+        metrics=tuple(entry for entry in suite.metrics if set(load_metric(entry.name).TRACKS) & set(tracks)),
+        settings={track: suite.settings[track] for track in tracks},
+        whole=False,
+    )
 
 
 def _trial(suite: Suite, limit: int) -> Suite:

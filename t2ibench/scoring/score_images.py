@@ -100,7 +100,7 @@ def asked_metrics(names: Sequence[str], extractor: str | None = None, clip: str 
     Raises UserError for an unknown name, for a metric of another track, and for an extractor or a CLIP that none of the
     metrics takes.
     """
-    available = plugins.find("metrics")
+    available, names = plugins.find("metrics"), [name.strip() for name in names]
     for name in names:
         if name not in available:
             raise UserError(f"--metrics: no metric is called {name!r}{did_you_mean(name, available)}")

@@ -17,6 +17,7 @@ from t2ibench.runner import run as runner
 from t2ibench.runner import suite
 from t2ibench.runner.describe import described
 from t2ibench.runner.narrow import narrowed
+from t2ibench.runner.plan import check_methods
 from t2ibench.runner.schema import keys_page, suite_schema
 
 ROOT = Path(__file__).parents[2]
@@ -174,3 +175,6 @@ def test_a_part_of_the_tracks_keeps_the_metrics_that_score_them():
     assert "directional_similarity" in [entry.name for entry in part.metrics]
     assert "clip_score" not in [entry.name for entry in part.metrics]
     assert part.must_make == set()
+    assert [entry.id for entry in part.methods] == ["stylegan-nada"]
+    assert [entry.id for entry in part.baselines] == ["real", "unadapted-stylegan-nada"]
+    check_methods(part)

@@ -18,6 +18,7 @@ from t2ibench.core.records import Estimate
 from t2ibench.data import given_images
 from t2ibench.report import board, formats
 from t2ibench.runner.train import asked, part_of, recipes
+from t2ibench.scoring.score_images import asked_metrics
 
 EDITS = ["compare", "styleclip-optimization", "styleclip-global", "--folder", "results", "--track", "edit"]
 
@@ -102,6 +103,11 @@ def test_a_suite_runs_from_python_and_its_numbers_are_a_table(squares):
     numbers = t2ibench.run_suite(squares(("", "")), methods=["painter"])
     assert set(numbers["method"]) == {"painter"}
     assert numbers.equals(t2ibench.load_records("runs"))
+
+
+@pytest.mark.parametrize("names", ["prdc, kid", " prdc,kid ", "prdc ,kid"])
+def test_spaces_beside_a_comma_are_no_part_of_a_name(names):
+    assert [metric.name for metric in asked_metrics(names.split(","))] == ["prdc", "kid"]
 
 
 # tables for a paper
