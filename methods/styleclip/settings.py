@@ -85,6 +85,10 @@ class Config:
     encoder: str = ""
     projection_steps: int = 200  # descent on that latent, so that the image is drawn again more closely
 
+    # what leads it beside pixels: the heads of LPIPS, weights/v0.1/vgg.pth or alex.pth; "": features of the guide
+    lpips: str = field(default="", metadata=LATER)
+    lpips_trunk: str = field(default="", metadata=LATER)  # the file of torchvision's network below these heads
+
     # optimization and mapper
     clip_input: Literal["normalized", "reference"] = (
         "normalized"  # reference: images in [-1, 1] as they are, a fault of the release
@@ -172,6 +176,8 @@ class Config:
     def __post_init__(self) -> None:
         if self.directions and self.relevance != "table":
             raise UserError(f"styleclip: directions name a table, and relevance is {self.relevance}: set it to table")
+        if bool(self.lpips) != bool(self.lpips_trunk):
+            raise UserError("styleclip: lpips are the heads and lpips_trunk the network below them: name both, or none")
         if self.mapper_latents and self.variant != "mapper":
             raise UserError(
                 f"styleclip: mapper_latents are for the variant mapper, this is {self.variant}: leave it out"

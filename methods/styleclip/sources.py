@@ -12,6 +12,7 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.images import to_float
 from t2ibench.core.seeds import latents
 from t2ibench.methods.styleclip.settings import Config
+from t2ibench.networks.lpips import Lpips
 from t2ibench.networks.models import Models
 from t2ibench.networks.passes import in_passes
 from t2ibench.networks.state import fill
@@ -70,7 +71,15 @@ class Sources:
         if not self.config.projection_steps:
             return start
         clip = self.models.clip(self.config.clip)
-        return project(self.generator, clip, images, start, steps=self.config.projection_steps)
+        return project(self.generator, clip, images, start, steps=self.config.projection_steps, lpips=self._lpips)
+
+    @cached_property
+    def _lpips(self) -> Lpips | None:
+        if not self.config.lpips:
+            return None
+        for path in (self.config.lpips, self.config.lpips_trunk):
+            self.models.file(path)
+        return Lpips.from_files(Path(self.config.lpips), Path(self.config.lpips_trunk)).to(self.models.device)
 
     @cached_property
     def _encoder(self) -> Encoder | PublishedEncoder | None:

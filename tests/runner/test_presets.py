@@ -92,7 +92,7 @@ def test_nothing_of_ours_is_left_in_the_released_settings_of_stylegan_nada():
 
 def test_nothing_of_styleclip_is_left_to_chance():
     chosen = {"variant", "generator", "clip", "neutral", "encoder", "projection_steps", "rows", "batch", "channels"}
-    files = {"mapper_weights", "mapper_latents", "latents", "directions", "statistics", "codes"}
+    files = {"lpips", "lpips_trunk", "mapper_weights", "mapper_latents", "latents", "directions", "statistics", "codes"}
     named = load_method("styleclip").PRESETS["reference"].keys()
     assert {field.name for field in dataclasses.fields(StyleClip)} - named == chosen | files | {"probes"}
 

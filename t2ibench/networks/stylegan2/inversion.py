@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from t2ibench.networks.clip import Clip
 from t2ibench.networks.clip.pyramid import stages
+from t2ibench.networks.lpips import Lpips
 from t2ibench.networks.schedule import warmup_cosine
 from t2ibench.networks.stylegan2.discriminator import Block, Convolution
 from t2ibench.networks.stylegan2.layout import Config
@@ -57,6 +58,7 @@ def project(
     rate: float = 0.1,
     features: float = 0.2,
     hold: float = 1e-3,
+    lpips: Lpips | None = None,
 ) -> Tensor:
     """Improve w_plus by Adam, so that its images come nearer to the given ones. Returns w_plus [B, L, w_dim].
 
@@ -65,6 +67,7 @@ def project(
     steps, rate: number of steps and peak learning rate.
     features: weight of the difference of features, beside that of pixels.
     hold: weight of the squared distance from the start, in units of w's variance.
+    lpips: if given, the difference of features is that of LPIPS, not of the guide.
 
     The result for an image depends on that image alone. Raises ValueError if the loss is not finite.
     """
@@ -74,7 +77,11 @@ def project(
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = rate * warmup_cosine(step / steps)
-        pixels, feature = differences(clip, generator.synthesis(generator.style(v)), images)
+        drawn = generator.synthesis(generator.style(v))
+        if lpips is None:
+            pixels, feature = differences(clip, drawn, images)
+        else:
+            pixels, feature = (drawn.float() - images).square().mean(dim=(1, 2, 3)), lpips(drawn.float(), images)
         away = (v - start).square().mean(dim=(1, 2)) / variance
         loss = (pixels + features * feature + hold * away).sum()
         if not torch.isfinite(loss):
