@@ -5,11 +5,13 @@ the precision of products, a patched function, another working directory) would 
 the numbers of all.
 """
 
+import inspect
 import logging
 import os
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -68,6 +70,8 @@ def isolated(who: str) -> Iterator[None]:
             _SETTINGS[name][1](before[name])
         for module, members in functions:
             for name in [name for name, member in members.items() if vars(module).get(name) is not member]:
+                if _wrapped_by_torch(vars(module).get(name), members[name]):
+                    continue
                 setattr(module, name, members[name])
                 changed.append(f"{module.__name__}.{name}")
         random.setstate(drawn[0])
@@ -83,6 +87,13 @@ def _set_autocast(states: Mapping[str, tuple[bool, torch.dtype]]) -> None:
     for device, (enabled, dtype) in states.items():
         torch.set_autocast_enabled(device, enabled)
         torch.set_autocast_dtype(device, dtype)
+
+
+def _wrapped_by_torch(now: Any, before: Any) -> bool:
+    """Whether torch itself has wrapped a function, as it wraps `manual_seed` when its compiler is imported."""
+    code = getattr(now, "__code__", None)
+    inside = code is not None and Path(code.co_filename).is_relative_to(Path(torch.__file__).parent)
+    return inside and inspect.unwrap(now) is before
 
 
 def _functions(module: ModuleType) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -133,6 +135,23 @@ def test_what_a_method_leaves_changed_is_put_back_and_named(name, caplog, reques
     assert torch.get_float32_matmul_precision() == "highest"
     assert torch.backends.mkldnn.enabled
     assert f"{request.node.name} changed {name} and left it so" in caplog.text
+
+
+COMPILER = """
+import functools, logging, torch
+from t2ibench.runner.isolation import isolated
+logging.basicConfig()
+with isolated("first"):
+    import torch._dynamo  # which puts a wrapper around torch.manual_seed
+with isolated("second"):
+    torch.manual_seed = functools.wraps(torch.manual_seed)(lambda seed: None)
+"""
+
+
+def test_what_torch_does_itself_when_its_compiler_is_imported_is_no_change_of_a_method():
+    said = subprocess.run([sys.executable, "-c", COMPILER], capture_output=True, text=True).stderr
+    assert "first" not in said
+    assert "second changed torch.manual_seed and left it so" in said
 
 
 def test_a_method_that_changes_nothing_is_not_named_and_one_that_raises_is_put_back_too(caplog):
