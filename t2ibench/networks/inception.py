@@ -16,11 +16,13 @@ own:
                               the Inception Score uses.
 
 The weights are NVIDIA's TorchScript file, which t2ibench neither ships nor downloads. Put `inception-2015-12-05.pt`
-into the cache folder, or name it in the environment variable T2IBENCH_INCEPTION.
+into the cache folder, or name it in the environment variable T2IBENCH_INCEPTION. It is also found where torch hub
+(`checkpoints`) and clean-fid (the folder of temporary files) keep it.
 """
 
 import hashlib
 import os
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -50,19 +52,29 @@ RESIZES = {
 def weights() -> Path | None:
     """The file of the weights, or None. Raises UserError if T2IBENCH_INCEPTION names a place without them."""
     named = os.environ.get("T2IBENCH_INCEPTION")
-    path = Path(named) if named else cache.home() / FILE
-    path = path / FILE if path.is_dir() else path
-    if named and not path.is_file():
+    if not named:
+        return next((path for path in places() if path.is_file()), None)
+    path = Path(named) / FILE if Path(named).is_dir() else Path(named)
+    if not path.is_file():
         raise UserError(
             f"T2IBENCH_INCEPTION is {named}: there is no file {path}; name {FILE} or its folder, or unset it"
         )
-    return path if path.is_file() else None
+    return path
+
+
+def places() -> list[Path]:
+    """Where the file is looked for: in the cache, in torch hub's folder, and where clean-fid keeps it.
+
+    Wherever it lies, its hash is checked before it is used.
+    """
+    return [cache.home() / FILE, Path(torch.hub.get_dir()) / "checkpoints" / FILE, Path(tempfile.gettempdir()) / FILE]
 
 
 def missing() -> str:
     """The error text for missing weights."""
     return (
-        f"{cache.home() / FILE} is missing: put NVIDIA's TorchScript file of that name there, or name it in "
+        f"{cache.home() / FILE} is missing: put NVIDIA's TorchScript file of that name there (or where torch hub or "
+        f"clean-fid keep it: {' or '.join(str(path.parent) for path in places()[1:])}), or name it in "
         f"T2IBENCH_INCEPTION"
     )
 

@@ -130,6 +130,20 @@ def test_weights_are_found_in_the_cache_folder_or_where_the_environment_says(tmp
     assert weights() == tmp_path / FILE
 
 
+def test_weights_are_found_where_other_packages_keep_them(tmp_path, monkeypatch):
+    monkeypatch.delenv("T2IBENCH_INCEPTION", raising=False)
+    monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    hub = tmp_path / "torch" / "hub" / "checkpoints"
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "tmp"))
+    for folder in (tmp_path / "tmp", hub, tmp_path / "cache"):  # the later ones come first
+        folder.mkdir(parents=True)
+        (folder / FILE).write_bytes(b"x")
+        assert weights() == folder / FILE
+    with pytest.raises(UserError, match="sha256"):  # wherever it lies
+        Inception()
+
+
 def test_a_named_place_without_weights_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("T2IBENCH_INCEPTION", str(tmp_path / "nowhere"))
     with pytest.raises(UserError, match=r"T2IBENCH_INCEPTION is .*nowhere"):

@@ -166,7 +166,7 @@ def test_a_data_set_without_networks_gets_the_published_one_in_a_suite(photograp
 @pytest.mark.parametrize(
     ("metric", "message"),
     [
-        ("clip_score", "mine: metrics: clip_score: image_folder photographs brings no CLIP"),
+        ("clip_score", "mine: metrics: clip_score: photographs brings no CLIP"),
         ("fid", "mine: metrics: fid: "),
     ],
 )
