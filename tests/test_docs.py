@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
 from t2ibench.cli import app
 from t2ibench.cli.listing import Kind
@@ -44,6 +45,19 @@ def test_llms_txt_names_pages_that_exist_and_enough_commands():
     assert len(COMMANDS) >= 10
     words = set(re.findall(r"`([a-z]+)`", LLMS))
     assert words <= {str(kind) for kind in Kind}
+
+
+@pytest.mark.parametrize("path", sorted(DOCS.glob("*-workflow.yml")), ids=lambda path: path.name)
+def test_a_workflow_to_copy_is_yaml_whose_commands_exist_with_their_options(path):
+    jobs = yaml.safe_load(path.read_text("utf-8"))["jobs"]
+    text = "\n".join(step.get("run", "") for job in jobs.values() for step in job["steps"])
+    commands = re.findall(r"(?:^|[ /])t2ibench ([a-z].*)$", text, re.M)
+    assert commands
+    verbs = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for command in commands:
+        verb, *arguments = shlex.split(command)
+        options = {option for parameter in verbs[verb].params for option in parameter.opts}
+        assert {word for word in arguments if word.startswith("--")} <= options
 
 
 def test_every_page_is_in_the_contents_once():
