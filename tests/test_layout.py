@@ -178,6 +178,7 @@ HOME = {
     "data/pixel_hashes.py",
     "networks/inception.py",
     "checks/doctor.py",
+    "cli/cache.py",
     "networks/models.py",
     "data/dataset.py",
 }

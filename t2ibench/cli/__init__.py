@@ -13,6 +13,7 @@ import typer
 
 from t2ibench.cli import (
     audit,
+    cache,
     compare,
     compose,
     convert,
@@ -35,6 +36,7 @@ from t2ibench.cli import (
 )
 from t2ibench.cli.effects import Verb
 from t2ibench.core.errors import UserError
+from t2ibench.core.offline import VARIABLE, close
 from t2ibench.core.storage import of_system
 from t2ibench.core.version import __version__
 
@@ -75,6 +77,7 @@ app.command(cls=Verb)(describe.schema)
 app.command(cls=Verb)(new.new)
 app.command(cls=Verb)(generate.show)
 app.command(cls=Verb)(doctor.doctor)
+app.command(cls=Verb)(cache.cache)
 
 
 def _version(asked: bool) -> None:
@@ -88,8 +91,13 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Open no connection to another machine, whatever asks for one.")
+    ] = False,
 ) -> None:
     """Text-to-image methods through one protocol, and an honest leaderboard."""
+    if offline or os.environ.get(VARIABLE):
+        close()
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +92,50 @@ def read(path: Path) -> np.ndarray | None:
             return None
         file.seek(0)
         return np.load(file, allow_pickle=False)
+
+
+# How files of the cache end that are made again when they are missing. Weights are not: they may be the user's, or have
+# taken hours.
+MADE = (".npy", ".npz", ".facts", ".lock", ".part")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One folder of the cache.
+
+    name: of the folder.
+    files, bytes: how many there are, and what they take.
+    """
+
+    name: str
+    files: int
+    bytes: int
+
+
+def contents(folder: Path) -> list[Part]:
+    """The folders of a cache, in order of their names. Folders of the user are among them."""
+    found = []
+    for part in sorted(path for path in folder.glob("*") if path.is_dir()):
+        sizes = [path.stat().st_size for path in part.rglob("*") if path.is_file()]
+        found.append(Part(part.name, len(sizes), sum(sizes)))
+    return found
+
+
+def damaged(folder: Path) -> list[Path]:
+    """The kept arrays that do not match their hash."""
+    arrays = sorted((folder / "features").rglob("*.npy"))
+    return [path for path in arrays if read(path) is None]
+
+
+def prune(folder: Path, before: float) -> int:
+    """Remove the files that are made again (`MADE`) and that nobody has read or written since a time.
+
+    before: in seconds, as of `time.time()`. Returns the bytes that are free now.
+    """
+    freed = 0
+    for path in (path for path in folder.glob("*/**/*") if path.suffix in MADE and path.is_file()):
+        state = path.stat()
+        if max(state.st_atime, state.st_mtime) < before:
+            path.unlink(missing_ok=True)
+            freed += state.st_size
+    return freed

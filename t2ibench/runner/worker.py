@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 import torch
 
-from t2ibench.core import environment
+from t2ibench.core import environment, offline
 from t2ibench.core.errors import UserError
 from t2ibench.core.plugins import Entry
 from t2ibench.runner.cell import Cell, CellResult, RunOptions, cell_of, finish
@@ -176,6 +176,7 @@ def main() -> None:
     """Answer tasks until the standard input ends."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a method prints is not an answer
+    offline.apply()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that hands out the work
     tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(sys.stdin.buffer, tasks), daemon=True).start()
