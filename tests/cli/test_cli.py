@@ -233,7 +233,9 @@ def test_train_writes_weights_and_card_goes_on_and_takes_settings(squares, t2ibe
 def test_show_writes_images_with_captions(squares):
     squares()
     result = CliRunner().invoke(cli.app, ["show", "squares", "--count", "6", "--columns", "3"])
-    assert result.output == "squares-test.png\n"
+    path, *examples = result.output.splitlines()
+    assert path == "squares-test.png"
+    assert "  tone=light: this person has a light tone | a photo of a square with a light tone" in examples
     with Image.open("squares-test.png") as sheet:
         assert sheet.height > 2 * 160
 
