@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -91,8 +91,9 @@ def _set_autocast(states: Mapping[str, tuple[bool, torch.dtype]]) -> None:
 
 def _wrapped_by_torch(now: Any, before: Any) -> bool:
     """Whether torch itself has wrapped a function, as it wraps `manual_seed` when its compiler is imported."""
-    code = getattr(now, "__code__", None)
-    inside = code is not None and Path(code.co_filename).is_relative_to(Path(torch.__file__).parent)
+    if not isinstance(now, FunctionType):
+        return False
+    inside = Path(now.__code__.co_filename).is_relative_to(Path(torch.__file__).parent)
     return inside and inspect.unwrap(now) is before
 
 
