@@ -19,6 +19,7 @@ import importlib.metadata
 import importlib.util
 import json
 import logging
+import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,6 +50,26 @@ def folder_of(kind: str) -> Path:
     )
 
 
+def entry_points(group: str) -> Sequence[importlib.metadata.EntryPoint]:
+    """What installed packages bring for a group. It is read again where sys.path or one of its folders has changed.
+
+    Reading the files of all packages takes 15 ms, and a run asks some hundred times.
+    """
+    return _entry_points(group, tuple((entry, _modified(entry)) for entry in sys.path))
+
+
+@functools.lru_cache(maxsize=64)
+def _entry_points(group: str, places: tuple[tuple[str, int], ...]) -> Sequence[importlib.metadata.EntryPoint]:
+    return tuple(importlib.metadata.entry_points(group=group))
+
+
+def _modified(folder: str) -> int:
+    try:
+        return Path(folder).stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 def find(kind: str) -> dict[str, Path | None]:
     """Every plug-in of a kind, sorted by name, with the file where its code begins.
 
@@ -57,11 +78,7 @@ def find(kind: str) -> dict[str, Path | None]:
     folder = folder_of(kind)
     paths: dict[str, Path | None] = {path.stem: path for path in folder.glob("*.py")}
     paths |= {path.parent.name: path for path in folder.glob("*/__init__.py")}
-    paths |= {
-        point.name: None
-        for point in importlib.metadata.entry_points(group=f"t2ibench.{kind}")
-        if point.name not in paths
-    }
+    paths |= {point.name: None for point in entry_points(f"t2ibench.{kind}") if point.name not in paths}
     return dict(sorted(paths.items()))
 
 
@@ -90,7 +107,7 @@ def questions(metric: str) -> dict[str, str]:
 
 def _elsewhere(metric: str) -> Path | None:
     """The file of a metric that another package brings."""
-    [point] = [point for point in importlib.metadata.entry_points(group="t2ibench.metrics") if point.name == metric]
+    [point] = [point for point in entry_points("t2ibench.metrics") if point.name == metric]
     spec = importlib.util.find_spec(point.module)
     return None if spec is None or spec.origin is None else Path(spec.origin)
 
@@ -102,7 +119,7 @@ def load(kind: str, name: str) -> types.ModuleType:
         raise UserError(f"no {kind.removesuffix('s')} is called {name!r}{did_you_mean(name, known)}")
     if known[name] is not None:
         return importlib.import_module(f"t2ibench.{kind}.{name}")
-    [point] = [point for point in importlib.metadata.entry_points(group=f"t2ibench.{kind}") if point.name == name]
+    [point] = [point for point in entry_points(f"t2ibench.{kind}") if point.name == name]
     return import_foreign(point.value, f"the plug-in {name!r} of {kind}")
 
 
@@ -189,7 +206,7 @@ def code_of(kind: str, name: str) -> Path:
     """Where the code of a plug-in lies: its module, or its folder."""
     path = find(kind)[name]
     if path is None:
-        [point] = [point for point in importlib.metadata.entry_points(group=f"t2ibench.{kind}") if point.name == name]
+        [point] = [point for point in entry_points(f"t2ibench.{kind}") if point.name == name]
         path = Path(str(importlib.import_module(point.module).__file__))
     return path.parent if path.name == "__init__.py" else path
 
@@ -224,9 +241,7 @@ def sheet(name: str) -> Path | None:
     if (path := known.get(name)) is not None:
         folders = [path.parent] if path.name == "__init__.py" else []
     else:
-        modules = [
-            point.value for point in importlib.metadata.entry_points(group="t2ibench.methods") if point.name == name
-        ]
+        modules = [point.value for point in entry_points("t2ibench.methods") if point.name == name]
         folders = [folder for module in modules for folder in _folders(module)]
     return next((folder / "paper.yaml" for folder in folders if (folder / "paper.yaml").exists()), None)
 

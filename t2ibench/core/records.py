@@ -98,7 +98,11 @@ class Estimate:
     def __repr__(self) -> str:
         low, high = self.ci
         better = "" if self.better == "none" else f", {self.better} is better"
-        return f"Estimate({self.value:.5g} [{low:.5g}, {high:.5g}], n={self.n}{better}, protocol {self.protocol_id})"
+        try:
+            protocol = self.protocol_id
+        except TypeError:  # a metric of somebody's put no JSON into it, and an error line shows this text
+            protocol = "without an id"
+        return f"Estimate({self.value:.5g} [{low:.5g}, {high:.5g}], n={self.n}{better}, protocol {protocol})"
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""

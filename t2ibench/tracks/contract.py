@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -432,4 +431,4 @@ def installed(name: str) -> Track | None:
 
 def _elsewhere() -> dict[str, str]:
     """The modules of tracks that other packages bring, by the name of the track."""
-    return {point.name: point.value for point in importlib.metadata.entry_points(group="t2ibench.tracks")}
+    return {point.name: point.value for point in plugins.entry_points("t2ibench.tracks")}

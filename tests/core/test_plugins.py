@@ -1,5 +1,6 @@
 """t2ibench/core/plugins.py: plug-ins are found by file name, and settings are refused in one line."""
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -78,3 +79,16 @@ def test_wrong_settings_are_refused_in_one_line(mapping, message):
 def test_an_unknown_plugin_names_the_nearest():
     with pytest.raises(UserError, match="no dataset is called 'avatar', did you mean 'avatars'"):
         plugins.load("datasets", "avatar")
+
+
+def test_a_package_that_is_installed_meanwhile_is_found(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(tmp_path)
+    group = "t2ibench.methods"
+    before = [point.name for point in plugins.entry_points(group)]
+    info = tmp_path / "late-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: late\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\nlate = late\n")
+    os.utime(tmp_path, ns=(1, 1))  # another time of the folder, also on a clock of whole seconds
+    assert sorted(point.name for point in plugins.entry_points(group)) == sorted([*before, "late"])
+    assert plugins.entry_points(group) is plugins.entry_points(group)

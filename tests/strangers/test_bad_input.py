@@ -237,16 +237,13 @@ def test_a_broken_plugin_of_another_package_breaks_itself_alone(
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken/paper.yaml").write_text("a: [")
     monkeypatch.syspath_prepend(tmp_path)
-    before, ours = plugins.method_ids(), plugins.importlib.metadata.entry_points
+    before, ours = plugins.method_ids(), plugins.entry_points
 
     def points(group: str) -> list[Any]:
-        return (
-            [Point("thief", "thief"), Point("broken", "broken")]
-            if group == "t2ibench.methods"
-            else list(ours(group=group))
-        )
+        two = [Point("thief", "thief"), Point("broken", "broken")]
+        return two if group == "t2ibench.methods" else list(ours(group))
 
-    monkeypatch.setattr("importlib.metadata.entry_points", points)
+    monkeypatch.setattr(plugins, "entry_points", points)
     now = plugins.method_ids()
     assert now == {**before, "other": ("thief", {})}
     assert "'gan-cls' of the method 'thief' is left out: 'gan_cls' has that name" in caplog.text
