@@ -78,7 +78,7 @@ def compose(
     """Put images together from conditions of your images and texts: colouring, variations, style, poses, regions and
     more.
     """
-    from t2ibench.cli.generate import entry_of, made_by, seeds_of
+    from t2ibench.cli.generate import entry_of, made_by, say_cut, seeds_of
     from t2ibench.runner.methods import method_maker
 
     given = Given(image=image, other=other, text=text, mask=mask, edit=edit, sketch=sketch, silhouette=silhouette)
@@ -86,6 +86,7 @@ def compose(
     numbers = seeds_of(seeds)
     a, b = (None if source is None else source_of(source) for source in (image, other))
     maker = method_maker(entry_of(method, set or [], dataset), COMPOSE, COMPOSE, device)
+    say_cut(maker, [text] if text else [])
     rows = []
     for name, what in tasks.items():
         wanted = requests(what, a, b, given, numbers)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from t2ibench.cli import app
@@ -115,3 +116,22 @@ def test_tasks_are_listed_with_what_they_need():
     assert result.exit_code == 0
     assert '"name": "colorize_direct"' in result.stdout
     assert '"needs": "A, B"' in result.stdout
+
+
+def test_a_text_that_is_cut_is_said(run, monkeypatch):
+    from testing_collage import Method
+
+    class Reader:
+        context = 4
+
+        def cut(self, texts):
+            return [len(text.split()) > 2 for text in texts]
+
+    def paint(self, requests):
+        return torch.zeros(len(requests), 3, 8, 8, dtype=torch.uint8)
+
+    monkeypatch.setattr(Method, "reads", {"reader": Reader()}, raising=False)
+    monkeypatch.setattr(Method, "compose", paint)
+    words = ("--task", "compose_TP", "--image", "squares/test/3", "--seeds", "0")
+    assert "cut" not in run(*words, "--text", "two words").stderr
+    assert "reader" in run(*words, "--text", "these are four words").stderr
