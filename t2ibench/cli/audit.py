@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich import box
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from t2ibench.cli.console import out as stdout
 from t2ibench.cli.console import print_json
 from t2ibench.cli.effects import Verb
 from t2ibench.cli.options import Json, Out, Work
+from t2ibench.core import tables
 from t2ibench.core.errors import UserError
 
 STYLES = {"withheld": "red", "kept": "green"}
@@ -76,17 +75,11 @@ def audit_read(
 
 def show(content: Mapping[str, Any]) -> None:
     """Print an audit on the terminal."""
-    table = Table(
+    table = tables.table(
         title=escape(
             f"{content['suite']} · {content['method']}: human audit of {content['drawn']} images by "
             f"{', '.join(content['raters'])}"
-        ),
-        title_justify="left",
-        title_style="bold",
-        header_style="bold",
-        box=box.SIMPLE,
-        show_edge=False,
-        pad_edge=False,
+        )
     )
     for column in ("", "agreement", "95 % interval", "n", "verdict"):
         table.add_column(column, justify="left" if column in ("", "verdict") else "right", no_wrap=True)

@@ -7,13 +7,12 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
 from t2ibench.cli.console import out as stdout
 from t2ibench.cli.console import print_json
 from t2ibench.cli.options import Json
+from t2ibench.core import tables
 
 
 def cache(
@@ -42,7 +41,7 @@ def cache(
             }
         )
     else:
-        table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False)
+        table = tables.table()
         for title in ("kept", "files", "MB"):
             table.add_column(title, justify="left" if title == "kept" else "right")
         for part in parts:

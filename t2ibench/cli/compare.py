@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from t2ibench.cli.console import out, print_json
 from t2ibench.cli.options import Json, names_of
+from t2ibench.core import tables
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -85,15 +85,7 @@ def _tables(comparison: Comparison, title: str, console: Console) -> list[Table]
     rows = [(Text(line.metric + ARROWS.get(line.better, ""), "bold"), _cells(line)) for line in comparison.lines]
 
     def table(columns: Sequence[int], title: str | None) -> Table:
-        made = Table(
-            title=title,
-            title_justify="left",
-            title_style="bold",
-            header_style="bold",
-            box=box.SIMPLE,
-            show_edge=False,
-            pad_edge=False,
-        )
+        made = tables.table(title=title)
         made.add_column("", no_wrap=True)
         for column in columns:
             if heads[column] == "verdict":

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
 from t2ibench.cli.console import out as stdout
 from t2ibench.cli.console import print_json
 from t2ibench.cli.options import Json
+from t2ibench.core import tables
 
 
 def describe(
@@ -40,7 +39,7 @@ def describe(
         for key, value in one.facts.items():
             console.print(Text(f"{key}: ", "dim") + Text(value))
         if one.settings:
-            table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False, header_style="bold")
+            table = tables.table()
             for title in ("setting", "value", "default", "meaning"):
                 table.add_column(title, overflow="fold")
             for setting in one.settings:

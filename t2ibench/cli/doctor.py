@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
 from t2ibench.cli.console import out as stdout
 from t2ibench.cli.console import print_json
 from t2ibench.cli.options import Device, Json, Out, Work
 from t2ibench.cli.run import show_preflight
+from t2ibench.core import tables
 
 
 def doctor(
@@ -36,7 +35,7 @@ def doctor(
     if json:
         print_json([asdict(check) for check in checks])
     else:
-        table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False, show_header=False)
+        table = tables.table(show_header=False)
         for check in checks:
             mark = Text("✓", "green") if check.ok else Text("✗", "bold red")
             table.add_row(mark, Text(check.name, "bold"), Text(check.found), Text(check.to_do, "yellow"))

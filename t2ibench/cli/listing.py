@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
 from t2ibench.cli.console import out, print_json
 from t2ibench.cli.options import Json
+from t2ibench.core import tables
 
 
 class Kind(StrEnum):
@@ -30,7 +29,7 @@ def list_things(kind: Annotated[Kind, typer.Argument(help="What to list.")], jso
     if json:
         print_json(entries)
         return
-    table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False, header_style="bold")
+    table = tables.table()
     for key in entries[0] if entries else ["name"]:
         table.add_column(key.replace("_", " "), no_wrap=key in ("name", "plugin", "sha256"))
     for entry in entries:

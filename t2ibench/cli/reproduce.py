@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich import box
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from t2ibench.cli.console import out as stdout
 from t2ibench.cli.console import print_json, say
 from t2ibench.cli.options import Batch, Device, Json
+from t2ibench.core import tables
 
 if TYPE_CHECKING:
     from t2ibench.checks.papers.claims import Paper
@@ -84,14 +83,7 @@ def show(made: Ledger) -> None:
     from t2ibench.checks.papers import ledger
     from t2ibench.report.compare import figures, p_text
 
-    table = Table(
-        title=made.paper.title,
-        title_justify="left",
-        title_style="bold",
-        header_style="bold",
-        box=box.SIMPLE,
-        show_edge=False,
-    )
+    table = tables.table(title=made.paper.title)
     for column, justify in (
         ("", "left"),
         ("claim", "left"),

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich import box
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from t2ibench.cli.console import out as stdout
 from t2ibench.cli.console import print_json, say
 from t2ibench.cli.options import Batch, Device, Json, Out, Work, device_of, names_of
+from t2ibench.core import tables
 from t2ibench.core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -193,7 +192,7 @@ def show_preflight(suite: Suite, options: RunOptions, json: bool) -> int:
     if json:
         print_json([asdict(line) for line in lines])
     else:
-        table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False)
+        table = tables.table()
         for title in ("track", "cell or metric", "state", "images"):
             table.add_column(title, justify="right" if title == "images" else "left")
         for line in lines:

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
 from t2ibench.cli.console import out as stdout
 from t2ibench.cli.options import Device, Json, names_of
+from t2ibench.core import tables
 
 
 class Turning(StrEnum):
@@ -100,14 +99,7 @@ def show(record: Mapping[str, Any], lines: Sequence[str]) -> None:
     """Print the values of a record, then the lines that say how they were made."""
     from t2ibench.report.board import decimals_of
 
-    table = Table(
-        box=box.SIMPLE,
-        show_edge=False,
-        pad_edge=False,
-        header_style="bold",
-        title=f"{record['method']}",
-        title_justify="left",
-    )
+    table = tables.table(title=f"{record['method']}")
     for name in ("metric", "value", "95 % interval", "n", "protocol"):
         table.add_column(name, justify="left" if name in ("metric", "protocol") else "right", no_wrap=True)
     arrows = {"higher": " ↑", "lower": " ↓"}

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
 from t2ibench.cli.console import out as stdout
 from t2ibench.cli.console import print_json
 from t2ibench.cli.options import Json, Out, Work
+from t2ibench.core import tables
 
 
 def status(
@@ -34,7 +33,7 @@ def status(
     if json:
         print_json({"cells": [asdict(cell) for cell in cells], "seconds_left": seconds})
         return
-    table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False, header_style="bold")
+    table = tables.table()
     for title in ("track", "method", "seed", "images", "failed", "images/s", "at work"):
         table.add_column(title, justify="right" if title in ("seed", "images", "failed", "images/s") else "left")
     for cell in cells:

@@ -87,19 +87,22 @@ def _named(path: str | Path) -> str:
 
 
 @contextmanager
-def held(lock: Path, advice: str, wait: bool = True) -> Iterator[None]:
+def held(lock: Path, advice: str, busy: str | None = None) -> Iterator[None]:
     """Hold the lock of a file by that name inside. The lock of a killed process does not remain.
 
     A file system that has no locks is no fault: work that is done twice writes the same bytes under the same names. It
-    is said once. Raises filelock.Timeout where another process holds the lock and `wait` is False, and UserError where
-    the folder cannot be written. What the code inside raises is its own.
+    is said once. What the code inside raises is its own.
+
+    busy: the error line if another process holds the lock; None: wait for it.
+
+    Raises UserError with that line, and where the folder cannot be written.
     """
     holder = FileLock(lock)
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        holder.acquire(timeout=-1 if wait else 0)
-    except Timeout:
-        raise
+        holder.acquire(timeout=-1 if busy is None else 0)
+    except Timeout as error:
+        raise UserError(busy or f"{lock} is held by another process") from error
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise cannot_be_written(lock.parent, error, advice) from error

@@ -5,12 +5,11 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich import box
 from rich.console import Console, Group
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
+from t2ibench.core import tables
 from t2ibench.core.plain_text import for_csv, for_latex, for_markdown
 from t2ibench.report.board import COSTS, Board, Cell, Column, Row, number, rank_text
 
@@ -96,15 +95,7 @@ def terminal(board: Board, width: int, everything: bool = False) -> Group:
     blocks, parts = _fit(columns_of(board, everything), board, width - names - 2), []
     for i, block in enumerate(blocks):
         title = f"{board.suite} · {board.track}" if i == 0 else None
-        table = Table(
-            title=title,
-            title_justify="left",
-            title_style="bold",
-            header_style="bold",
-            box=box.SIMPLE,
-            show_edge=False,
-            pad_edge=False,
-        )
+        table = tables.table(title=title)
         table.add_column("method", no_wrap=True)
         for column in block:
             table.add_column(column.title, justify="right", no_wrap=True)
@@ -116,7 +107,7 @@ def terminal(board: Board, width: int, everything: bool = False) -> Group:
             table.add_row(Text(row.method, "italic"), *(_styled(row.cells.get(column.id), column) for column in block))
         parts.append(Padding(table, (1, 0, 0, 0)))
     if board.costs:
-        table = Table(header_style="bold", box=box.SIMPLE, show_edge=False, pad_edge=False)
+        table = tables.table()
         table.add_column("cost", no_wrap=True)
         for key in board.costs:
             table.add_column(COSTS[key], justify="right", no_wrap=True)

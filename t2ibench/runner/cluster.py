@@ -36,12 +36,10 @@ class RayWorkers(Workers):
     def _places(self) -> int:
         return places(self._ray, self._setup(0).options.device)
 
-    def start(self, setup: Setup) -> Hand:
+    def start(self, hand: Hand, setup: Setup) -> None:
         needs = {"num_gpus": 1} if setup.options.device.startswith("cuda") else {"num_cpus": 1}
-        actor = self._ray.remote(max_restarts=0, max_task_retries=0, **needs)(Actor).remote(setup)
-        hand = Hand(setup, actor)
-        self._asked[actor.ready.remote()] = hand
-        return hand
+        hand.handle = self._ray.remote(max_restarts=0, max_task_retries=0, **needs)(Actor).remote(setup)
+        self._asked[hand.handle.ready.remote()] = hand
 
     def send(self, hand: Hand, task: Task) -> None:
         self._asked[hand.handle.do.remote(task)] = hand

@@ -10,12 +10,11 @@ import logging
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import Timeout
 from torch import Tensor
 
 from t2ibench.core import storage
@@ -40,13 +39,8 @@ def locked(folder: Path) -> Iterator[None]:
 
     Raises UserError at once where another process holds the lock, or the folder cannot be written.
     """
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(storage.held(folder / "lock", storage.WORK, wait=False))
-        except Timeout as error:
-            raise UserError(
-                f"{folder}: another run is at work on this cell: wait for it, or use another --work"
-            ) from error
+    busy = f"{folder}: another run is at work on this cell: wait for it, or use another --work"
+    with storage.held(folder / "lock", storage.WORK, busy):
         yield
 
 

@@ -43,7 +43,7 @@ class State:
     at: int = 0
 
 
-class Board:
+class Agenda:
     """Which task comes next for whom."""
 
     def __init__(self, cells: Sequence[CellKey], scores: bool = True) -> None:
@@ -133,29 +133,29 @@ def run(plans: Sequence[Plan], options: RunOptions) -> Iterator[CellResult]:
 
 def _work(plans: Sequence[Plan], options: RunOptions, workers: Workers, stack: ExitStack) -> Iterator[CellResult]:
     suite = plans[0].suite
-    board = Board(cells_of(plans), options.shard is None)
+    agenda = Agenda(cells_of(plans), options.shard is None)
     missing, values = suite.must_make, False
     locks: dict[CellKey, ExitStack] = {}
     last: dict[Hand, CellKey] = {}
     advance = stack.enter_context(counter(f"{suite.name}, {len(workers.hands)} processes", total=_images(plans)))
-    while not board.finished:
+    while not agenda.finished:
         workers.grow()
         for hand in [hand for hand in workers.hands if hand.ready and hand.task is None]:
-            if task := board.next(last.get(hand)):
+            if task := agenda.next(last.get(hand)):
                 last[hand] = task.cell
                 workers.give(hand, task)
         for hand, answer in workers.answers(POLL if options.batch_timeout else None):
             if isinstance(answer, Failure):
                 raise UserError(answer.said) if answer.by_user else RuntimeError(answer.said)
             if isinstance(answer, Ended):
-                _ended(board, workers, hand, answer.how)
+                _ended(agenda, workers, hand, answer.how)
                 continue
             if not hand.ready:
                 hand.ready = True
                 continue
             assert hand.task is not None
             task, hand.task = hand.task, None
-            state = board.returned(task)
+            state = agenda.returned(task)
             done: CellResult | None = None
             if isinstance(task, Make):
                 advance(answer)
@@ -178,31 +178,31 @@ def _work(plans: Sequence[Plan], options: RunOptions, workers: Workers, stack: E
                 values |= not done.record["partial"]
                 if options.shard is None:
                     yield done
-        _stop_late(board, workers, options.batch_timeout)
+        _stop_late(agenda, workers, options.batch_timeout)
     if values and options.shard is None:
         check_columns(suite, missing, {})
 
 
-def _ended(board: Board, workers: Workers, hand: Hand, how: str) -> None:
+def _ended(agenda: Agenda, workers: Workers, hand: Hand, how: str) -> None:
     """A process is gone: its task goes to another one, and another process takes its place."""
     task = hand.task
-    board.starts += not hand.ready
-    if board.starts > TRIES * len(workers.hands):
+    agenda.starts += not hand.ready
+    if agenda.starts > TRIES * len(workers.hands):
         raise UserError(f"processes end before they can work ({how}): use --jobs 1")
     if task is not None:
         times = "three times" if TRIES == 3 else f"{TRIES} times"
-        reason = board.reasons.pop(task, f"the process that made it ended {times} ({how})")
-        if not board.lost(task, reason):
+        reason = agenda.reasons.pop(task, f"the process that made it ended {times} ({how})")
+        if not agenda.lost(task, reason):
             what = " ".join(map(str, task.cell))
             raise UserError(f"{what}: the process that prepared or scored it ended {times} ({how}): use --jobs 1")
     workers.replace(hand)
 
 
-def _stop_late(board: Board, workers: Workers, limit: float | None) -> None:
+def _stop_late(agenda: Agenda, workers: Workers, limit: float | None) -> None:
     """End the processes that are at one block for longer than `limit` seconds."""
     for hand in workers.hands:
         if limit and isinstance(hand.task, Make) and time.monotonic() - hand.since > limit:
-            board.reasons[hand.task] = f"no image within {limit:g} s (--batch-timeout)"
+            agenda.reasons[hand.task] = f"no image within {limit:g} s (--batch-timeout)"
             workers.stop(hand)
 
 

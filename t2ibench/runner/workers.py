@@ -30,7 +30,7 @@ class Hand:
     """
 
     setup: Setup
-    handle: Any
+    handle: Any = None
     ready: bool = False
     task: Task | None = None
     since: float = 0.0
@@ -53,7 +53,9 @@ class Workers(ABC):
     def _new(self, setup: Setup) -> Hand:
         """A writer has a name of its own in every start, since a process that was killed may have left half a line."""
         self._number += 1
-        return self.start(replace(setup, writer=f"{setup.writer}-{os.getpid()}-{self._number}"))
+        hand = Hand(setup)
+        self.start(hand, replace(setup, writer=f"{setup.writer}-{os.getpid()}-{self._number}"))
+        return hand
 
     def give(self, hand: Hand, task: Task) -> None:
         """Hand out a task."""
@@ -63,11 +65,11 @@ class Workers(ABC):
     def replace(self, hand: Hand) -> None:
         """Another process in place of one that has ended."""
         self.hands.remove(hand)
-        self.hands.append(self._new(replace(hand.setup, writer=hand.setup.writer.rsplit("-", 2)[0])))
+        self.hands.append(self._new(hand.setup))
 
     @abstractmethod
-    def start(self, setup: Setup) -> Hand:
-        """A process, which says that it is ready, or why not, in its first answer."""
+    def start(self, hand: Hand, setup: Setup) -> None:
+        """Start the process of a hand. It says that it is ready, or why not, in its first answer."""
 
     @abstractmethod
     def send(self, hand: Hand, task: Task) -> None: ...
@@ -94,14 +96,13 @@ class LocalWorkers(Workers):
         self._answers: queue.SimpleQueue[tuple[Hand, Any]] = queue.SimpleQueue()
         super().__init__(setups)
 
-    def start(self, setup: Setup) -> Hand:
+    def start(self, hand: Hand, setup: Setup) -> None:
         command = [sys.executable, "-P", "-c", f"from {MODULE} import main; main()"]
         environment = {**os.environ, "PYTHONPATH": import_path()}
         pipe = subprocess.PIPE
-        hand = Hand(setup, subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment))
+        hand.handle = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment)
         threading.Thread(target=self._listen, args=(hand,), daemon=True).start()
         self._write(hand, setup)
-        return hand
 
     def send(self, hand: Hand, task: Task) -> None:
         self._write(hand, task)

@@ -155,38 +155,38 @@ def cells(number: int = 2) -> list[tuple[str, str, int]]:
 
 def test_a_free_process_keeps_its_cell_then_opens_one_then_helps():
     first, second = cells()
-    board = jobs.Board([first, second])
-    assert board.next(None) == Open(first)
-    assert board.next(None) == Open(second)
-    assert board.next(None) is None
+    agenda = jobs.Agenda([first, second])
+    assert agenda.next(None) == Open(first)
+    assert agenda.next(None) == Open(second)
+    assert agenda.next(None) is None
     for cell, blocks in ((first, {0: 8}), (second, {0: 8, 1: 8, 2: 4})):
-        state = board.returned(Open(cell))
+        state = agenda.returned(Open(cell))
         state.stage, state.blocks = "making", blocks
-    assert board.next(first) == Make(first, 0)
-    assert board.next(first) == Make(second, 0)  # helps
-    assert board.next(second) == Make(second, 1)
-    board.returned(Make(first, 0))
-    assert board.next(second) == Score(first)  # whoever is free
-    assert not board.finished
+    assert agenda.next(first) == Make(first, 0)
+    assert agenda.next(first) == Make(second, 0)  # helps
+    assert agenda.next(second) == Make(second, 1)
+    agenda.returned(Make(first, 0))
+    assert agenda.next(second) == Score(first)  # whoever is free
+    assert not agenda.finished
 
 
 def test_a_task_is_tried_three_times():
     [cell] = cells(1)
-    board = jobs.Board([cell])
-    task = board.next(None)
+    agenda = jobs.Agenda([cell])
+    task = agenda.next(None)
     for tried in range(3):
         assert task == Open(cell)
-        assert board.lost(task, "signal 9") is (tried < 2)
-        task = board.next(None)
+        assert agenda.lost(task, "signal 9") is (tried < 2)
+        task = agenda.next(None)
     assert task is None
-    board = jobs.Board([cell])
-    board.next(None)
-    state = board.returned(Open(cell))
+    agenda = jobs.Agenda([cell])
+    agenda.next(None)
+    state = agenda.returned(Open(cell))
     state.stage, state.blocks = "making", {0: 8}
     for _ in range(3):
-        assert board.next(cell) == Make(cell, 0)
-        assert board.lost(Make(cell, 0), "signal 9")
-    assert board.next(cell) == Make(cell, 0, "signal 9")
+        assert agenda.next(cell) == Make(cell, 0)
+        assert agenda.lost(Make(cell, 0), "signal 9")
+    assert agenda.next(cell) == Make(cell, 0, "signal 9")
 
 
 def test_journals_of_several_processes_are_one(tmp_path, caplog):

@@ -6,13 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from t2ibench.checks.drift.gate import INCONCLUSIVE, Finding, Verdict
 from t2ibench.checks.drift.probes import LAYERS
+from t2ibench.core import tables
 from t2ibench.core.storage import publish
 
 MARKS = {"pass": ("✓", "green"), "drift": ("✗", "bold red"), "inconclusive": ("?", "yellow")}
@@ -21,7 +20,7 @@ HEADLINES = {0: "no drift", 1: "drift", INCONCLUSIVE: "inconclusive"}
 
 def show(verdict: Verdict, console: Console, everything: bool = False) -> None:
     """Print a line a layer, every finding that does not pass (or all findings), and the culprit."""
-    table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False, show_header=False)
+    table = tables.table(show_header=False)
     for layer in LAYERS:
         findings = [finding for finding in verdict.findings if finding.layer == layer]
         if not findings:

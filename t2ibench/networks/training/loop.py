@@ -13,12 +13,11 @@ import signal
 import time
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from filelock import Timeout
 from torch import Tensor
 
 from t2ibench.core import plugins, storage
@@ -138,13 +137,8 @@ def fit(
     if minutes is None and steps is None:
         raise UserError("training needs a budget: --minutes or --steps")
     folder = out / name
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(storage.held(folder / "lock", storage.OUT, wait=False))
-        except Timeout as error:
-            raise UserError(
-                f"{folder}: another process is training {name} there: wait for it, or use another --out"
-            ) from error
+    busy = f"{folder}: another process is training {name} there: wait for it, or use another --out"
+    with storage.held(folder / "lock", storage.OUT, busy):
         return _fit(plugins.complete(FullRecipe, recipe), name, out, minutes, steps, save_every, card or {})
 
 
