@@ -6,6 +6,7 @@ from pathlib import Path
 
 import t2ibench
 from t2ibench.core import records
+from t2ibench.core.version import __version__
 
 PAGE = (Path(__file__).parent.parent / "docs" / "stability.md").read_text("utf-8")
 
@@ -26,3 +27,13 @@ def test_every_stable_name_is_there_and_every_public_name_is_stable():
 
 def test_the_fields_of_a_record_are_those_of_the_schema():
     assert re.findall(r"`(\w+)`", between("fields")) == list(records.REQUIRED)
+
+
+def test_the_changelog_begins_with_this_version_and_sorts_its_entries():
+    text = (Path(__file__).parent.parent / "CHANGELOG.md").read_text("utf-8")
+    versions = re.split(r"^## ", text, flags=re.M)[1:]
+    assert versions[0].split()[0] == __version__
+    for version in versions:
+        parts = re.findall(r"^### (.*)$", version, re.M)
+        assert parts == [name for name in ("Added", "Changed", "Fixed") if name in parts] != []
+        assert not re.search(r"^- ", version.split("### ")[0], re.M)
