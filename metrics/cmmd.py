@@ -31,6 +31,7 @@ from t2ibench.stats.mmd import parts
 PUBLISHED = "ViT-L-14-336-quickgelu:openai"
 SIGMA, SCALE = 10.0, 1000.0
 ENOUGH = 1000  # images a side
+COMPARES = True
 QUESTIONS = {"cmmd*": "how far are the images from real ones, as a CLIP sees them?"}
 
 

@@ -54,6 +54,7 @@ FULL_RANK = 2048  # the dimension of pool3
 NAMES = {"inception": "fid"} | {
     f"inception-{way}": f"fid_{way.replace('-', '_')}" for way in ("legacy-tf", "legacy-pt", "tm-aa")
 }
+COMPARES = True
 QUESTIONS = {"fid*": "how far are the images from real ones?", "fd_*": "how far are the images from real ones?"}
 
 

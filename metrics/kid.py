@@ -25,6 +25,7 @@ from t2ibench.stats.mmd import Kernel, unbiased
 
 TRACKS = ("text_to_image", "adapt")
 ESTIMATOR = {"estimator": "unbiased U-statistic", "kernel": "(x.y/d + 1)^3"}
+COMPARES = True
 QUESTIONS = {"k*d*": "how far are the images from real ones?"}
 
 

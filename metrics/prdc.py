@@ -31,6 +31,7 @@ from t2ibench.stats.intervals import cluster_mean_interval, wilson, wilson_by_cl
 from t2ibench.stats.paired import spell_samples
 
 TIE = 1e-12  # of the largest squared norm: squared distances that differ by less are equal
+COMPARES = True
 QUESTIONS = {
     "precision": "how many of the images look like real ones?",
     "recall": "how much of the variety of real images is drawn?",

@@ -20,6 +20,7 @@ class DatasetPlugin(Protocol):
 
     Config: the settings, a frozen dataclass.
     REVISION: raised by 1 when its images or texts change on purpose. It is part of the identity of every record.
+    IMAGES: whether it has real images; a list of prompts has none, and whoever reads its images raises UserError.
     NETWORKS: the networks that it brings for images of its own kind.
     PRESET: the settings with which methods are trained from it: "reference", those of the released codes; "paper",
         where papers differ; or "embedded" for small drawings.
@@ -37,6 +38,7 @@ class DatasetPlugin(Protocol):
 
     Config: type[Any]
     REVISION: int = 1
+    IMAGES: bool = True
     NETWORKS: Networks = Networks()
     PRESET: str = "reference"
     splits: Callable[[Any], Sequence[str]] | None = None

@@ -37,6 +37,7 @@ class Dataset:
     config: its settings, as a record holds them.
     split: a function that returns a split by name and reads each once; None is the reference.
     splits: the names of its splits.
+    has_images: whether it has real images.
     networks: the networks that the data set brings.
     preset: the settings with which methods are trained from it.
     render: makes real images that have chosen attribute values.
@@ -52,6 +53,7 @@ class Dataset:
     config: Mapping[str, Any]
     split: Callable[[str | None], Split]
     splits: Sequence[str] | None = None
+    has_images: bool = True
     networks: Networks = field(default_factory=Networks)
     preset: str = "reference"
     render: Render | None = None
@@ -144,6 +146,7 @@ def of_plugin(
         config=told,
         split=split,
         splits=None if plugin.splits is None else plugin.splits(config),
+        has_images=plugin.IMAGES,
         networks=plugin.NETWORKS,
         preset=plugin.PRESET,
         render=_render(plugin, config),

@@ -89,6 +89,8 @@ def prepare(suite: Suite, device: str = "cpu", cache: Path | None = None) -> lis
         original=suite.reference.original,
         cache=cache,
     )
+    if not data.has_images:
+        check_without_images(suite, metrics)
     data.split(None)  # a reference that cannot be read is an error now, and not after the first images
     data = replace(data, networks=trained_for(data.networks, data.train.dataset))
     metrics = settled(metrics, data.networks, data.train.dataset, f"{suite.name}: metrics")
@@ -115,6 +117,24 @@ def prepare(suite: Suite, device: str = "cpu", cache: Path | None = None) -> lis
             )
         )
     return plans
+
+
+def check_without_images(suite: Suite, metrics: Sequence[Metric]) -> None:
+    """Raises UserError for a metric or baseline that needs real images, where the data set has none."""
+    why = f"and the data set {suite.dataset.name} has none"
+    for metric in metrics:
+        if metric.plugin.COMPARES:
+            raise UserError(
+                f"{suite.name}: metrics: {metric.title} compares with real images, {why}: take it out, or take a data "
+                f"set of images"
+            )
+    for entry in suite.baselines:
+        if entry.settings.get("of", "real") == "real":
+            named = entry.name if entry.name == "real" else f"{entry.name} of real images"
+            raise UserError(
+                f"{suite.name}: baselines: {named} needs real images, {why}: leave `baselines` out, or write "
+                f"{{name: shuffled, of: METHOD}}"
+            )
 
 
 def asked_of(suite: Suite, track: str, data: Dataset, prompts: Sequence[Prompt]) -> Asked:

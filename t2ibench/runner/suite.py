@@ -22,6 +22,7 @@ from t2ibench.core import plain_yaml, plugins
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.plugins import Entry
 from t2ibench.core.settings import configure
+from t2ibench.data.contract import load_dataset
 from t2ibench.tracks.contract import Of, Track, load_track, track_names
 
 MOST = 10_000_000  # of anything that a suite counts
@@ -149,11 +150,12 @@ def parse(content: Mapping[str, Any], name: str, title: str, where: str, *, make
             raise UserError(f"{where}: no track is called {track!r}{did_you_mean(track, tracks)}")
     wanted = {track: tracks[track] for track in given.tracks}
     of = {name: of for track in {**tracks, **wanted}.values() for name, of in track.baselines.items()}
-    baselines = _default_baselines(wanted) if given.baselines is None else given.baselines
+    dataset = _plugin(given.dataset, "datasets", f"{where}: dataset")
+    baselines = _default_baselines(wanted, dataset.name) if given.baselines is None else given.baselines
     suite = Suite(
         name=name,
         title=title,
-        dataset=_plugin(given.dataset, "datasets", f"{where}: dataset"),
+        dataset=dataset,
         tracks=tuple(given.tracks),
         methods=methods,
         baselines=tuple(_baseline(entry, of, ids, f"{where}: baselines") for entry in baselines),
@@ -187,8 +189,10 @@ def _keys(tracks: Mapping[str, Track]) -> type[Any]:
     return make_dataclass("Keys", settings, bases=(File,), frozen=True)
 
 
-def _default_baselines(tracks: Mapping[str, Track]) -> list[str]:
-    return list(dict.fromkeys(name for track in tracks.values() for name in track.default_baselines))
+def _default_baselines(tracks: Mapping[str, Track], dataset: str) -> list[str]:
+    """Those of the tracks; without real images only those that take images of a method."""
+    of = {name: track.baselines[name] for track in tracks.values() for name in track.default_baselines}
+    return [name for name in of if of[name] == "method" or load_dataset(dataset).IMAGES]
 
 
 def _check_settings(settings: Any, where: str) -> None:

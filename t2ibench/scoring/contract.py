@@ -23,6 +23,7 @@ class MetricPlugin(Protocol):
     TRACKS: the tracks whose samples it can score.
     QUESTIONS: the question that each value answers, by the id of the value, where * stands for anything. They are read
         without importing the module, so they stand there as a literal.
+    COMPARES: whether it compares with real images, so that prompts without any cannot be scored.
     READS_TEXTS: whether it reads the texts of images, so that images without texts cannot be scored.
     PUBLISHED: the CLIP that `clip: auto` is on data that brings none.
     """
@@ -31,6 +32,7 @@ class MetricPlugin(Protocol):
     REVISION: int = 1
     TRACKS: Sequence[str] = ("text_to_image",)
     QUESTIONS: Mapping[str, str] = {}
+    COMPARES: bool = False
     READS_TEXTS: bool = False
     PUBLISHED: str = "ViT-L-14-quickgelu:openai"
 

@@ -161,7 +161,8 @@ def test_a_folder_of_images_keeps_the_contract_of_a_data_set(tmp_path):
 
 
 def test_no_shipped_data_set_is_left_out():
-    tried_with_their_own_tests = {"celeba_hq", "coco", "cub", "ffhq", "huggingface", "oxford_flowers", "webdataset"}
+    tried_with_their_own_tests = {"celeba_hq", "coco", "cub", "ffhq", "huggingface", "oxford_flowers", "prompts"}
+    tried_with_their_own_tests |= {"webdataset"}
     assert set(shipped("datasets")) == {"avatars", "image_folder", *tried_with_their_own_tests}
 
 

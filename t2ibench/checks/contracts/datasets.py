@@ -47,6 +47,7 @@ def check_dataset(
     - a split has as many images, captions and rows of attributes as ids; ids are unique, captions are texts;
     - images are uint8 [B, 3, H, W]; which are read together changes none of them; what is read can be written on;
     - digests are those of the pixels;
+    - where it says that it has no images (IMAGES), reading one is a UserError;
     - loading again gives the same images in the same order, and the global random state is neither used nor changed;
     - the vocabulary and the mentions speak of attributes and values that are in the table;
     - an unknown split, and every wrong setting, is a UserError of one line;
@@ -89,7 +90,7 @@ def check_loading(findings: Findings, plugin: DatasetPlugin, config: Any, name: 
         if not check_lengths(findings, split, name):
             return None
         check_words(findings, split, name)
-        check_images(findings, split, name)
+        check_images(findings, split, name) if plugin.IMAGES else check_no_images(findings, split, name)
         check_masks(findings, split, name)
         same = list(split.ids) == list(loaded[1].ids) and split.digest == loaded[1].digest
         findings.expect(same, f"{name}: loading it again gave other images, another order or other words")
@@ -191,6 +192,17 @@ def check_images(findings: Findings, split: Split, name: str) -> None:
     shown = dict(zip(digests, pixels, strict=False))
     apart = all(shown[digest] == image for digest, image in zip(digests, pixels, strict=False))
     findings.expect(apart, f"{name}: two images that differ have one digest")
+
+
+def check_no_images(findings: Findings, split: Split, name: str) -> None:
+    """Reading an image of a data set without images is an error, and none of them has masks."""
+    findings.expect(split.masks is None, f"{name}: it has masks, but no images")
+    try:
+        split.images.read([0])
+    except UserError as error:
+        findings.expect("\n" not in str(error), f"{name}: the error for reading an image has several lines")
+    else:
+        findings.expect(False, f"{name}: IMAGES is False, but an image was read: expected a UserError")
 
 
 def check_masks(findings: Findings, split: Split, name: str) -> None:
