@@ -5,8 +5,10 @@ computed on:
 
     fid             Inception's pool3 by clean-FID's protocol (Heusel et al., NeurIPS 2017; Parmar et al., CVPR 2022)
     fid_smalln      the same with fewer than 2,048 images on a side, where the covariances are singular
-    fid_legacy_tf, fid_legacy_pt, fid_tm_aa
+    fid_legacy_tf, fid_legacy_pt, fid_tm_aa, fid_square
                     Inception with other ways of resizing, which give other numbers (`t2ibench.networks.inception`)
+    fid_torchvision, fid_torchvision_tensor
+                    torchvision's Inception, another network (`t2ibench.networks.torchvision_inception`)
     fd_avatars      the embedded attribute judge; the default if Inception's weights are not on disk
     fd_dinov2_…     DINOv2's class token (extractor `dinov2:FILE`)
     fd_clip_…       image embeddings of a CLIP, brought to unit norm; clean-fid's CLIP-FID does not normalise them
@@ -52,7 +54,8 @@ from t2ibench.stats.intervals import normal_interval, standard_error
 TRACKS = ("text_to_image", "adapt", "compose")
 FULL_RANK = 2048  # the dimension of pool3
 NAMES = {"inception": "fid"} | {
-    f"inception-{way}": f"fid_{way.replace('-', '_')}" for way in ("legacy-tf", "legacy-pt", "tm-aa")
+    f"inception-{way}": f"fid_{way.replace('-', '_')}"
+    for way in ("legacy-tf", "legacy-pt", "tm-aa", "square", "torchvision", "torchvision-tensor")
 }
 COMPARES = True
 QUESTIONS = {"fid*": "how far are the images from real ones?", "fd_*": "how far are the images from real ones?"}

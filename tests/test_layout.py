@@ -177,6 +177,7 @@ HOME = {
     "data/image_sets.py",
     "data/pixel_hashes.py",
     "networks/inception.py",
+    "networks/torchvision_inception.py",
     "checks/doctor.py",
     "cli/cache.py",
     "networks/models.py",

@@ -13,6 +13,15 @@ from t2ibench.data.packed import PackedImages
 from t2ibench.data.stores import ImageStore, Subset
 
 
+def has_originals(store: ImageStore) -> bool:
+    """Whether there are files, or bytes of files, behind a store that cuts or resizes them."""
+    if isinstance(store, Subset):
+        return has_originals(store.store)
+    if isinstance(store, Files):
+        return store.size is not None or store.framing.cuts
+    return isinstance(store, PackedImages) and store.framing != Framing()
+
+
 def originals(store: ImageStore, where: str) -> ImageStore:
     """The same images, neither cut nor resized; they may have several sizes. where: the beginning of an error line.
 

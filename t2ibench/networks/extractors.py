@@ -32,6 +32,8 @@ class Extractor:
     output: which of its outputs the network returns, if it has several; empty for features.
     features: how many of the D numbers are features; None: all of them.
     short: its name in the ids of metrics, such as `dinov2_vitl14` in `fd_dinov2_vitl14`; made of `name` unless given.
+    reads_files: whether it was published with a protocol that reads the file of a real image and resizes that. It gets
+        the file then, and not what a data set makes of it.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Extractor:
     output: str = ""
     features: int | None = None
     short: str = ""
+    reads_files: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "short", self.short or short_of(self.name))
@@ -62,12 +65,16 @@ def find(models: Models, name: str) -> Extractor:
     An attribute judge returns its features and its probabilities side by side, [B, features + values of all
     attributes], so that one pass gives both.
     """
+    if name.startswith("inception-torchvision"):
+        return _torchvision(models, name)
     if name.startswith("inception"):
         from t2ibench.networks.inception import Inception
 
         inception = Inception(models.device, name)
         models.used[name] = {"sha256": inception.sha256, "data": "ImageNet", "optimised_for": None}
-        return Extractor(name, inception.sha256, inception.resize, inception.features, inception.output)
+        return Extractor(
+            name, inception.sha256, inception.resize, inception.features, inception.output, reads_files=True
+        )
     if models.is_judge(name):
         return _judge(models, name)
     if name.startswith("dinov2:"):
@@ -75,7 +82,7 @@ def find(models: Models, name: str) -> Extractor:
     if name.startswith("arcface:"):
         return _arcface(models, Path(name.removeprefix("arcface:")))
     clip = models.clip(name)
-    return Extractor(name, clip.sha256, clip.preprocess.id, clip.encode_images)
+    return Extractor(name, clip.sha256, clip.preprocess.id, clip.encode_images, reads_files=":" in name)
 
 
 def short_of(name: str) -> str:
@@ -95,12 +102,20 @@ def _judge(models: Models, name: str) -> Extractor:
     return Extractor(name, judge.sha256, f"none{judge.size}", read, features=judge.dimension, short=short)
 
 
+def _torchvision(models: Models, name: str) -> Extractor:
+    from t2ibench.networks.torchvision_inception import TorchvisionInception
+
+    network = TorchvisionInception(models.device, name)
+    models.used[name] = {"sha256": network.sha256, "data": "ImageNet", "optimised_for": None}
+    return Extractor(name, network.sha256, network.resize, network.features, reads_files=True)
+
+
 def _dinov2(models: Models, path: Path) -> Extractor:
     from t2ibench.networks.dinov2 import DINOv2
 
     network = DINOv2.from_file(path, models.device)
     models.used[network.name] = {"sha256": network.sha256, "data": "LVD-142M", "optimised_for": None}
-    return Extractor(network.name, network.sha256, network.resize, network.features)
+    return Extractor(network.name, network.sha256, network.resize, network.features, reads_files=True)
 
 
 def _arcface(models: Models, path: Path) -> Extractor:

@@ -12,6 +12,8 @@ own:
                               pytorch-fid's protocol.
     inception-tm-aa           PyTorch's bilinear, antialiased; the network sees (x - 128) / 128. This is the protocol of
                               torchmetrics from 1.8.0 on.
+    inception-square          The middle square, then Pillow's BICUBIC to 299 x 299 in 8 bits; the network sees
+                              2 x / 255 - 1. This is text2image-benchmark's protocol for MS-COCO.
     inception-probabilities   Resized as in inception-legacy-tf; the softmax of the outputs without their bias, which
                               the Inception Score uses.
 
@@ -31,6 +33,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from t2ibench.core import cache
@@ -46,6 +49,7 @@ RESIZES = {
     "inception-legacy-tf": f"legacy_tf{SIDE}",
     "inception-legacy-pt": f"legacy_pt{SIDE}",
     "inception-tm-aa": f"tm_aa{SIDE}",
+    "inception-square": f"square_bicubic8_{SIDE}",
     PROBABILITIES: f"legacy_tf{SIDE}",
 }
 
@@ -129,6 +133,8 @@ def resized(images: Tensor, name: str) -> Tensor:
     """
     if name == "inception":
         return (torch.from_numpy(np.stack([clean_resize(image, SIDE) for image in images.cpu().numpy()])) - 128) / 128
+    if name == "inception-square":
+        return 2 * (torch.from_numpy(np.stack([square_resize(one, SIDE) for one in images.cpu().numpy()])) / 255) - 1
     antialias = name == "inception-tm-aa"
     pixels = F.interpolate(images.float(), (SIDE, SIDE), mode="bilinear", align_corners=False, antialias=antialias)
     return (pixels - 128) / 128 if antialias else 2 * (pixels / 255) - 1
@@ -148,3 +154,11 @@ def _resizer(side: int) -> Callable[[np.ndarray], np.ndarray]:
     from cleanfid.resize import make_resizer
 
     return make_resizer("PIL", False, "bicubic", (side, side))
+
+
+def square_resize(image: np.ndarray, side: int) -> np.ndarray:
+    """The middle square of an image uint8 [3, H, W], as float32 [3, side, side] of whole numbers in [0, 255]."""
+    short, (height, width) = min(image.shape[1:]), image.shape[1:]
+    top, left = (height - short) // 2, (width - short) // 2
+    square = Image.fromarray(np.ascontiguousarray(image[:, top : top + short, left : left + short].transpose(1, 2, 0)))
+    return np.asarray(square.resize((side, side), Image.Resampling.BICUBIC), np.float32).transpose(2, 0, 1)

@@ -267,4 +267,5 @@ def evidence_of(plan: Plan, samples: Mapping[str, Samples]) -> Evidence:
         render=plan.data.render,
         regions=plan.data.regions,
         targets=plan.of_track.targets(plan.asked),
+        files=plan.suite.reference.original is None,
     )

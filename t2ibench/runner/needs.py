@@ -3,7 +3,7 @@
 from t2ibench.core.settings import configure
 from t2ibench.data.contract import load_dataset
 from t2ibench.data.needs import Need
-from t2ibench.networks import inception
+from t2ibench.networks import inception, torchvision_inception
 from t2ibench.runner.suite import Suite
 from t2ibench.scoring.default_networks import takes, trained_for
 from t2ibench.scoring.feature_sets import AUTO
@@ -29,6 +29,9 @@ def needs_of(suite: Suite) -> list[Need]:
             name = metric.plugin.PUBLISHED
             needs.append(Need(f"CLIP {name}", published.on_disk(name), source=f"elsewhere: {published.advice(name)}"))
         extractor = str(metric.settings.get("extractor", ""))
-        if extractor.startswith("inception") or (extractor == AUTO and networks.judge is None):
+        if extractor.startswith("inception-torchvision"):
+            there, file = torchvision_inception.weights(), torchvision_inception.FILE
+            needs.append(Need("torchvision's Inception", there, file, source="torchvision, as Inception_V3_Weights"))
+        elif extractor.startswith("inception") or (extractor == AUTO and networks.judge is None):
             needs.append(Need("Inception of FID", inception.weights(), inception.FILE, source="NVIDIA's StyleGAN"))
     return list(dict.fromkeys(needs))

@@ -86,7 +86,7 @@ def prepare(suite: Suite, device: str = "cpu", cache: Path | None = None) -> lis
         f"{suite.name}: dataset",
         reference=suite.reference.split,
         limit=suite.reference.limit,
-        original=suite.reference.original,
+        original=bool(suite.reference.original),
         cache=cache,
     )
     if not data.has_images:

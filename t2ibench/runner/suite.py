@@ -35,9 +35,9 @@ class Reference:
 
     split: str = "test"  # the split that they are taken from
     limit: int | None = None  # only the first images, this many; None: all of them
-    # metrics read the files as they are, and resize them by their own protocols, as clean-FID does; else what the
-    # data set makes of them
-    original: bool = False
+    # who reads the files as they are, and not what the data set makes of them; null: the networks that were published
+    # with a protocol for files, such as clean-FID's; true: all; false: none
+    original: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,7 @@ def pooled(evidence: Evidence, extractor: str, fewest: int) -> FeatureSets:
     Raises UserError for a side with fewer than `fewest` images.
     """
     composed, name = compositions(evidence), extractor_of(evidence, extractor)
+    real_images = evidence.reference_for(name)
     inputs = [str(i) for one in composed.tasks for i in one.a]
     for side, count in (("made", len(inputs)), ("real", len(evidence.reference))):
         if count < fewest:
@@ -127,9 +128,9 @@ def pooled(evidence: Evidence, extractor: str, fewest: int) -> FeatureSets:
             )
     fake, real = (
         torch.cat([evidence.fake_features(name, one.group) for one in composed.tasks]),
-        evidence.real_features(name),
+        evidence.real_features(name, real_images),
     )
-    reference = {"reference": evidence.reference.contents, "reference_images": len(evidence.reference)}
+    reference = {"reference": real_images.contents, "reference_images": len(real_images)}
     return FeatureSets(
         name,
         fake,

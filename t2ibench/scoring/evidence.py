@@ -6,7 +6,7 @@ Features and embeddings are computed once for all metrics.
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +20,7 @@ from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.seeds import derive_seed
 from t2ibench.data.attributes import likeliest
 from t2ibench.data.dataset import Regions, Render
+from t2ibench.data.originals import has_originals, originals
 from t2ibench.data.split import Split
 from t2ibench.data.stores import ImageStore, each
 from t2ibench.networks import extractors
@@ -79,6 +80,8 @@ class Evidence:
     seed: the seed of a metric's random choices.
     judge: name of the data set's attribute judge.
     reading: how the files of the scored images became pixels, where that changed the pixels; empty where it did not.
+    files: whether networks that were published with a protocol for files get those of the reference
+        (`Extractor.reads_files`), and not what the data set makes of them.
     can_render: whether the data set can make real images of chosen attribute values (`pair_images`).
     """
 
@@ -96,11 +99,12 @@ class Evidence:
         regions: Regions | None = None,
         targets: Mapping[str, Target] | None = None,
         reading: Mapping[str, Any] | None = None,
+        files: bool = False,
     ) -> None:
         self.train, self.reference, self.prompts = train, reference, list(prompts)
         self.models, self.seed, self._judge, self._samples = models, seed, judge, samples
         self._render, self._regions, self._targets = render, regions, targets or {}
-        self.reading = reading or {}
+        self.reading, self._files = reading or {}, files
         self._held: dict[tuple[Any, ...], Tensor] = {}
         self._extractors: dict[str, Extractor] = {}
 
@@ -144,6 +148,16 @@ class Evidence:
         if isinstance(split.images, ReferenceFile) and split.images.features is not None:
             return split.images.features
         return self._features(extractor, split.images, range(len(split)), _digest(split.images.digests()))
+
+    def reference_for(self, extractor: str) -> Split:
+        """The reference as an extractor is to see it: files as they are, where its protocol is one for files."""
+        if not self._files or not has_originals(self.reference.images) or not self._extractor(extractor).reads_files:
+            return self.reference
+        return self._of_files
+
+    @cached_property
+    def _of_files(self) -> Split:
+        return replace(self.reference, images=originals(self.reference.images, "reference"))
 
     def dimension(self, extractor: str, group: str = "captions") -> int:
         """How many features an extractor gives for an image. It is tried on one image."""

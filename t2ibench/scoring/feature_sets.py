@@ -43,7 +43,8 @@ def feature_sets(evidence: Evidence, extractor: str, group: str, fewest: int) ->
     if not len(evidence.reference) and reference_file(evidence.reference) is None:
         raise UserError(NO_REAL_IMAGES)
     ids = made_for(evidence, group)
-    return sets_of(evidence, extractor_of(evidence, extractor), group, evidence.reference, clusters(ids), fewest)
+    name = extractor_of(evidence, extractor)
+    return sets_of(evidence, name, group, evidence.reference_for(name), clusters(ids), fewest)
 
 
 def extractor_of(evidence: Evidence, extractor: str) -> str:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from release_files import COCO_IDS, noise, write_coco
 
 from t2ibench.core.errors import UserError
@@ -9,6 +10,9 @@ from t2ibench.core.images import pixel_hash
 from t2ibench.data.dataset import opened
 from t2ibench.data.originals import originals
 from t2ibench.data.stores import ArrayImages, each
+from t2ibench.runner import suite
+from t2ibench.runner.cell import RunOptions, run_cell
+from t2ibench.runner.plan import prepare
 
 
 def test_the_reference_alone_is_as_it_lies_on_disk(tmp_path):
@@ -28,3 +32,48 @@ def test_the_reference_alone_is_as_it_lies_on_disk(tmp_path):
 def test_drawn_images_have_no_files_behind_them():
     with pytest.raises(UserError, match="here: original: its images are made"):
         originals(ArrayImages(np.zeros((1, 3, 2, 2), np.uint8), ["x"]), "here")
+
+
+class Brightness:
+    """Stands where an extractor does: two features of each image."""
+
+    def __init__(self, name: str, reads_files: bool) -> None:
+        self.sha256, self.resize, self.output, self.features, self.short = name, "none", "", None, name
+        self.name, self.reads_files, self.protocol = name, reads_files, {"extractor": name}
+        self.sizes: set[tuple[int, ...]] = set()
+
+    def network(self, images: torch.Tensor) -> torch.Tensor:
+        self.sizes.add(tuple(images.shape[2:]))
+        return torch.stack([images.float().mean((1, 2, 3)), images.float().std((1, 2, 3))], 1)
+
+
+@pytest.mark.parametrize(("original", "files"), [(None, True), (False, False)])
+def test_a_network_with_a_protocol_for_files_reads_those_of_the_reference(tmp_path, monkeypatch, original, files):
+    for part in ("train", "val"):
+        write_coco(tmp_path / "coco", part=part)
+    content = {
+        "dataset": {"name": "coco", "root": str(tmp_path / "coco"), "partial": True, "size": 16, "drawn": 6},
+        "reference": {"split": "30k", "original": original},
+        "methods": [],
+        "baselines": ["real"],
+        "prompts": {"split": "30k", "captions": 6},
+        "metrics": [
+            {"name": "fid", "as": name, "extractor": name, "fewest": 2} for name in ("reads-files", "reads-pixels")
+        ],
+    }
+    networks = {name: Brightness(name, name == "reads-files") for name in ("reads-files", "reads-pixels")}
+    monkeypatch.setattr("t2ibench.scoring.evidence.find", lambda models, name: networks[name])
+    [plan] = prepare(suite.parse(content, "few", "", "few"), cache=tmp_path / "cache")
+    [done] = run_suite(plan, tmp_path)
+    [on_files, on_pixels] = [done[f"fd_{name}@{name}"] for name in networks]
+    assert on_pixels["protocol"]["reference"] == plan.data.reference.contents
+    assert (on_files["protocol"]["reference"] != plan.data.reference.contents) == files
+    assert on_pixels["value"] == pytest.approx(0, abs=1e-6)  # each caption is answered with its own photo
+    assert (on_files["value"] > 0.01) == files  # but photos of 16 pixels are not their files
+    assert networks["reads-pixels"].sizes == {(16, 16)}
+    assert (len(networks["reads-files"].sizes) > 1) == files
+
+
+def run_suite(plan, tmp_path):
+    options = RunOptions(out=tmp_path / "runs", work=tmp_path / "runs", cache=tmp_path / "cache")
+    return [run_cell(plan, entry, 0, options).record["values"] for entry in plan.suite.baselines]

@@ -93,6 +93,7 @@ def test_images_reach_the_network_scaled_and_one_by_one(stand_in):
         ("inception", 127 / 128),
         ("inception-tm-aa", 127 / 128),
         ("inception-legacy-pt", 1.0),
+        ("inception-square", 1.0),
         ("inception-legacy-tf", 255.0),
         ("inception-probabilities", 1.0),
     ],
@@ -116,6 +117,13 @@ def test_other_resizes_agree_with_stored_ones(name, image):
         np.testing.assert_allclose(
             pixels.numpy()[::13, ::13], stored[f"{RESIZED_BY[name]}_{image}__every13"], atol=1e-3
         )
+
+
+def test_the_middle_square_is_resized_in_8_bits():
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 51, 3), np.uint8)
+    square = Image.fromarray(pixels).crop((10, 0, 40, 30)).resize((299, 299), Image.Resampling.BICUBIC)
+    [seen] = resized(torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None], "inception-square")
+    np.testing.assert_allclose((seen.permute(1, 2, 0) + 1) * 127.5, np.asarray(square, np.float32), atol=1e-4)
 
 
 def test_an_unknown_protocol_is_refused():

@@ -26,8 +26,10 @@ REAL = {
     "celeba_hq": (write_celeba_hq, {"partial": True}),
     "coco30k": (write_captions, {"partial": True, "drawn": 4}),
     "coco30k_full": (write_captions, {"partial": True, "drawn": 4}),
-    "coco30k_gigagan": (write_captions, {"partial": True, "drawn": 4}),
-    "coco30k_bksdm": (write_captions, {"partial": True, "drawn": 4}),
+    **{
+        f"coco30k_{lineage}": (write_captions, {"partial": True, "drawn": 4})
+        for lineage in ("dmgan", "dfgan", "t2ibenchmark", "gigagan", "dmd2", "bksdm")
+    },
 }
 
 
@@ -91,3 +93,15 @@ def test_the_shipped_suites_of_real_data_are_planned_on_a_small_copy(name, tmp_p
     [plan] = prepare(suite.parse(content, name, "", name))
     assert [prompt.group for prompt in plan.prompts] == ["captions"]
     assert plan.data.reference.name == content["reference"]["split"]
+
+
+def test_each_lineage_of_coco_has_an_id_of_its_own(tmp_path):
+    ids = {}
+    for name in REAL:
+        [fid] = [entry for entry in suite.load(name).metrics if entry.name == "fid"]
+        ids[name] = (fid.id, fid.settings["extractor"])
+    lineages = {name: own for name, own in ids.items() if name.count("_") and name not in ("coco30k_full", "celeba_hq")}
+    assert len({id for id, _ in lineages.values()}) == len(lineages) == 6
+    needs = [need.what for need in needs_of(suite.load("coco30k_dmgan"))]
+    assert "torchvision's Inception" in needs
+    assert "Inception of FID" not in needs
