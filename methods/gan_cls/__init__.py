@@ -7,18 +7,24 @@ training the text encoder end to end.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from t2ibench.core.errors import UserError
 from t2ibench.core.images import to_uint8
 from t2ibench.core.seeds import latents, uniform
-from t2ibench.methods.gan_cls.loading import load_encoder, load_generator, load_style_encoder
+from t2ibench.core.settings import LATER
+from t2ibench.methods.gan_cls import published
+from t2ibench.methods.gan_cls.loading import is_published, load_generator, load_style_encoder, text_encoder
+from t2ibench.methods.gan_cls.networks import Generator
 from t2ibench.methods.gan_cls.sampling import prepare
 from t2ibench.methods.gan_cls.train import PARTS, recipe
 from t2ibench.networks.models import Models
+from t2ibench.networks.weights import Weights
 from t2ibench.tracks.contract import TextToImage
 
 __all__ = ["NAMES", "PARTS", "PRESETS", "Config", "Method", "recipe"]
@@ -31,22 +37,49 @@ BATCH = 16  # rows of every pass, so that the same kernels run for any number of
 @dataclass(frozen=True)
 class Config:
     variant: Literal["gan", "gan-cls", "gan-int", "gan-int-cls"] = "gan-int-cls"
-    weights: str = ""  # a name of the zoo; "" takes <variant>-avatars
+    weights: str = ""  # a name of the zoo, or a released …_net_G.t7; "" takes <variant>-avatars
+    # of a released generator, whose file names none: a released lm_sje_….t7, or a name of the zoo
+    text_encoder: str = field(default="", metadata=LATER)
     style_encoder: str = "style-encoder-avatars"
 
 
 class Method:
     """Draws an image from one sentence, in evaluation mode; the request's seed makes the noise."""
 
+    weights: Weights | None = None  # of the generator; None: it is a released file
+
     def __init__(self, config: Config, models: Models) -> None:
         """Raises UserError for weights that are missing, damaged, or do not fit their config."""
         self.config, self.models = config, models
-        self.weights = weights = models.weights(config.weights or f"{config.variant}-avatars")
-        self.generator = load_generator(weights).to(models.device)
-        self.encoder = load_encoder(models.weights(weights.config["text_encoder"]))
-        self.reads = {weights.config["text_encoder"]: self.encoder}
-        self.nz, self.noise_kind = weights.config["nz"], weights.config["noise"]
+        name = config.weights or f"{config.variant}-avatars"
+        generator, encoder = self._released(name) if is_published(name) else self._trained(name)
+        self.generator, self.encoder = generator.to(models.device), text_encoder(encoder, models)
+        self.nz, width = generator.shape.nz, self.encoder.shape.out
+        if width != generator.shape.text_dim:
+            expected = f"{name} was trained on embeddings of {generator.shape.text_dim}"
+            raise UserError(f"{encoder}: embeddings of {width} numbers, {expected}: name its own as text_encoder")
+        self.reads = {Path(encoder).name: self.encoder}
+
+    def _trained(self, name: str) -> tuple[Generator, str]:
+        """A generator of the zoo, and the name of its text encoder."""
+        if self.config.text_encoder:
+            raise UserError(f"text_encoder={self.config.text_encoder}: {name} names its own, leave it out")
+        self.weights = weights = self.models.weights(name)
+        generator = load_generator(weights)
+        self.noise_kind = weights.config["noise"]
         self.trained_on = [" ".join(weights.card["data"][key] for key in ("dataset", "train"))]
+        return generator, weights.config["text_encoder"]
+
+    def _released(self, name: str) -> tuple[Generator, str]:
+        """The generator of a file, and the name of the text encoder that was given with it."""
+        if not self.config.text_encoder:
+            raise UserError(
+                f"{name}: a released generator does not say which text encoder it reads; birds and flowers have "
+                f"different ones: name it as text_encoder"
+            )
+        self.models.file(name)
+        self.noise_kind, self.trained_on = "normal", [Path(name).name]
+        return published.read_generator(Path(name)), self.config.text_encoder
 
     def text_to_image(self, requests: Sequence[TextToImage]) -> Tensor:
         """One image per request, uint8 [B, 3, 64, 64]: row i depends on requests[i] alone.
@@ -79,6 +112,8 @@ class Method:
 
         The noise of an image depends on it alone. Raises UserError if this generator has no style encoder.
         """
+        if self.weights is None:
+            raise UserError(f"{self.config.weights}: no style encoder was released: name weights of `t2ibench train`")
         style_encoder = load_style_encoder(self.models.weights(self.config.style_encoder), self.weights)
         return torch.cat([style_encoder(prepare(image[None].numpy(), "none")) for image in images])
 

@@ -1,20 +1,37 @@
 """Networks rebuilt from weights of the zoo and the config of their card alone."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from t2ibench.core.errors import UserError
+from t2ibench.methods.gan_cls import published
 from t2ibench.methods.gan_cls.networks import Generator, ImageEncoder, Shape
 from t2ibench.methods.gan_cls.settings import shape_of
 from t2ibench.methods.gan_cls.style_network import WhitenedEncoder, style_encoder
 from t2ibench.methods.gan_cls.text_encoder import EncoderShape, TextEncoder
+from t2ibench.networks import zoo
+from t2ibench.networks.models import Models
 from t2ibench.networks.state import rebuilt
 from t2ibench.networks.weights import Weights
 
 N = TypeVar("N", bound=nn.Module)
+
+
+def is_published(name: str) -> bool:
+    """Whether this is a file of Lua Torch, rather than a name of the zoo."""
+    return name not in zoo.available() and (Path(name).suffix == ".t7" or Path(name).is_file())
+
+
+def text_encoder(name: str, models: Models) -> TextEncoder:
+    """phi, of the zoo or from a file of Reed's releases."""
+    if is_published(name):
+        models.file(name)
+        return published.read_encoder(Path(name))
+    return load_encoder(models.weights(name))
 
 
 def load_generator(weights: Weights) -> Generator:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.data.split import Split
-from t2ibench.methods.gan_cls.loading import load_encoder, load_generator, load_image_side
+from t2ibench.methods.gan_cls.loading import is_published, load_generator, load_image_side, text_encoder
 from t2ibench.methods.gan_cls.settings import VARIANTS, GanSettings, StyleSettings, TextSettings, choose
 from t2ibench.methods.gan_cls.train_gan import GanRecipe
 from t2ibench.methods.gan_cls.train_style import StyleRecipe
@@ -44,15 +44,14 @@ def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, mod
             )
         weights = models.weights(style.generator)
         generator = load_generator(weights)
-        encoder = load_encoder(models.weights(weights.config["text_encoder"]))
+        encoder = text_encoder(weights.config["text_encoder"], models)
         return StyleRecipe(style, train, val, encoder, generator, weights.sha256, models.device, seed, models.cache)
     fixed = {"text_encoder": trained_name("char-cnn-rnn", dataset), **VARIANTS[part]}
     gan = choose(GanSettings, fixed, settings, where)
-    weights = models.weights(gan.text_encoder)
-    gan = replace(gan, text_dim=weights.config["out"])
-    return GanRecipe(
-        gan, train, val, load_encoder(weights), load_image_side(weights), models.device, seed, models.cache
-    )
+    encoder = text_encoder(gan.text_encoder, models)
+    side = None if is_published(gan.text_encoder) else load_image_side(models.weights(gan.text_encoder))
+    gan = replace(gan, text_dim=encoder.shape.out)
+    return GanRecipe(gan, train, val, encoder, side, models.device, seed, models.cache)
 
 
 def _fixed_features(image_side: str, train: Split, val: Split, models: Models) -> tuple[Tensor, Tensor] | None:

@@ -1,13 +1,14 @@
 """Files of Torch 7 (`.t7`) read as data: tables, texts, numbers and tensors. No code of a file is run.
 
-The binary form of torch/torch7 (File.lua, generic/Tensor.c, generic/Storage.c), little-endian, with sizes of 8 bytes.
-Objects of other classes, such as the layers of a network, are read as a name and a table if the caller expects them.
-Functions are refused.
+The binary form of torch/torch7 (File.lua, generic/Tensor.c, generic/Storage.c), little-endian. Sizes have 8 bytes, or 4
+in files from Windows or a 32-bit machine. Objects of other classes, such as the layers of a network, are read as a name
+and a table if the caller expects them. Functions are refused.
 """
 
+import contextlib
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ KINDS = {
     "Long": "<i8",
     "Float": "<f4",
     "Double": "<f8",
+    "Cuda": "<f4",
 }
 STORAGES = {f"torch.{kind}Storage": np.dtype(code) for kind, code in KINDS.items()}
 TENSORS = {f"torch.{kind}Tensor": np.dtype(code) for kind, code in KINDS.items()}
@@ -64,34 +66,53 @@ def read(path: Path, expected: str, known: Callable[[str], bool] = lambda name: 
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}), expected {expected}") from error
-    reader = _Reader(content, known)
+    reader = _Reader(content, known, "q")
     try:
-        value = reader.value()
-        if reader.at != len(content):
-            raise ValueError(f"{len(content) - reader.at:,} bytes are left after its end")
-    except _ForeignError as error:
-        raise UserError(f"{path}: {error}, which {expected} does not need: use a file that you can trust") from error
-    except (ValueError, struct.error, RecursionError) as error:
-        reason = "its tables are nested too deeply" if isinstance(error, RecursionError) else str(error)
+        return reader.whole()
+    except (_ForeignError, ValueError, struct.error) as error:
+        with contextlib.suppress(_ForeignError, ValueError, struct.error):
+            return _Reader(content, known, "i").whole()
+        if isinstance(error, _ForeignError):
+            advice = f"which {expected} does not need: use a file that you can trust"
+            raise UserError(f"{path}: {error}, {advice}") from error
         raise UserError(
-            f"{path}: no whole Torch 7 file in its {len(content):,} bytes ({reason} at byte {reader.at:,}), expected "
+            f"{path}: no whole Torch 7 file in its {len(content):,} bytes ({error} at byte {reader.at:,}), expected "
             f"{expected}: get the file again"
         ) from error
-    return value
 
 
 class _ForeignError(Exception):
     pass
 
 
-class _Reader:
-    """Reads one value after the other. at: the byte where the next begins."""
+Reading = Generator["Reading", Any, Any]  # gives what is to be read first, gets that value, and returns its own
 
-    def __init__(self, content: bytes, known: Callable[[str], bool]) -> None:
-        self.content, self.known, self.at = content, known, 0
+
+class _Reader:
+    """Reads one value after the other.
+
+    at: the byte where the next begins. long: the form of a size, "q" for 8 bytes or "i" for 4.
+    """
+
+    def __init__(self, content: bytes, known: Callable[[str], bool], long: str) -> None:
+        self.content, self.known, self.long, self.at = content, known, long, 0
         self.objects: dict[int, Any] = {}  # by the index that back references name
 
-    def value(self) -> Any:
+    def whole(self) -> Any:
+        """The value of a whole file. Graphs of networks nest as deep as texts are long, so no function calls itself."""
+        running, value = [self._value()], None
+        while running:
+            try:
+                running.append(running[-1].send(value))
+                value = None
+            except StopIteration as done:
+                running.pop()
+                value = done.value
+        if self.at != len(self.content):
+            raise ValueError(f"{len(self.content) - self.at:,} bytes are left after its end")
+        return value
+
+    def _value(self) -> Reading:
         kind = self._int()
         if kind == NIL:
             return None
@@ -108,31 +129,32 @@ class _Reader:
         index = self._int()
         if index in self.objects:
             return self.objects[index]
-        return self._table(index, Table()) if kind == TABLE else self._object(index)
+        return (yield self._table(index, Table()) if kind == TABLE else self._object(index))
 
-    def _table(self, index: int, table: Table) -> Table:
+    def _table(self, index: int, table: Table) -> Reading:
         self.objects[index] = table  # before its members, since it may hold itself
         count = self._int()
         if count < 0:
             raise ValueError(f"a table of {count} entries")
         for _ in range(count):
-            key, value = self.value(), self.value()
+            key = yield self._value()
+            value = yield self._value()
             if not isinstance(key, str | int | float | Table):
                 raise ValueError(f"a key is {type(key).__name__}")
             table[key] = value
         return table
 
-    def _object(self, index: int) -> Any:
+    def _object(self, index: int) -> Reading:
         name = self._string()
         if name.startswith("V "):  # a version, behind which the class stands
             name = self._string()
         if name in STORAGES:
             self.objects[index] = self._storage(STORAGES[name])
         elif name in TENSORS:
-            self.objects[index] = self._tensor(TENSORS[name])
+            self.objects[index] = yield self._tensor(TENSORS[name])
         elif self.known(name):
             thing = self.objects[index] = Object(name)
-            fields = self.value()
+            fields = yield self._value()
             if not isinstance(fields, Table):
                 raise ValueError(f"{name} holds {type(fields).__name__}, expected a table")
             thing.update(fields)
@@ -141,17 +163,17 @@ class _Reader:
         return self.objects[index]
 
     def _storage(self, dtype: np.dtype[Any]) -> np.ndarray:
-        length = self._unpack("<q")
+        length = self._unpack(f"<{self.long}")
         return np.frombuffer(self._take(length * dtype.itemsize), dtype)
 
-    def _tensor(self, dtype: np.dtype[Any]) -> np.ndarray:
+    def _tensor(self, dtype: np.dtype[Any]) -> Reading:
         axes = self._int()
         if not 0 <= axes <= MOST_AXES:
             raise ValueError(f"a tensor of {axes} axes")
-        shape = struct.unpack(f"<{axes}q", self._take(8 * axes))
-        strides = struct.unpack(f"<{axes}q", self._take(8 * axes))
-        offset = self._unpack("<q") - 1
-        storage = self.value()
+        shape, strides = (self._sizes(axes) for _ in range(2))
+        [offset] = self._sizes(1)
+        offset -= 1
+        storage = yield self._value()
         if storage is None or axes == 0 or 0 in shape:
             return np.zeros(shape if axes else 0, dtype)
         if not isinstance(storage, np.ndarray) or storage.dtype != dtype:
@@ -169,6 +191,10 @@ class _Reader:
 
     def _string(self) -> str:
         return bytes(self._take(self._int())).decode("utf-8", "replace")
+
+    def _sizes(self, count: int) -> tuple[int, ...]:
+        form = f"<{count}{self.long}"
+        return struct.unpack(form, self._take(struct.calcsize(form)))
 
     def _unpack(self, form: str) -> Any:
         return struct.unpack(form, self._take(struct.calcsize(form)))[0]
