@@ -75,6 +75,12 @@ class Files:
         """Whether `read` cuts or resizes any of the images at `rows`."""
         return any(name for _, name in self._framed(rows))
 
+    def brightest(self) -> list[int]:
+        """The brightest channel value of each image; those that `read` does not cut or resize are not read again."""
+        return [
+            int(self._read(row).max()) if name else one.brightest for row, (one, name) in enumerate(self._framed(None))
+        ]
+
     def rules(self) -> dict[str, int]:
         """How many images met which rules of reading (`turned`, `16 bits` …), and how many have `another size` than the
         first and stay as they are.

@@ -4,15 +4,15 @@ A hash is taken once. It is kept in the cache with the size and the time of its 
 the two has changed.
 """
 
-import functools
 import hashlib
+import itertools
 import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from t2ibench.core import cache
 from t2ibench.core.decode import READING, SHOWN, Decoding, decoded
@@ -23,18 +23,20 @@ from t2ibench.core.records import digest
 from t2ibench.core.storage import publish
 
 READERS = 4
+BLOCK = 32  # images that a reader takes at once
 SETTLED = 2_000_000_000  # nanoseconds; a file that changed later than this may change again without another time
 log = logging.getLogger(__name__)
 
 
 class Pixels(NamedTuple):
-    """What is known of the pixels of a file: their hash, `pixel_hash` of the RGB uint8, the size of the image, and the
-    rules of reading that it met.
+    """What is known of the pixels of a file: their hash, `pixel_hash` of the RGB uint8, the size of the image, its
+    brightest channel value, and the rules of reading that it met.
     """
 
     sha256: str
     width: int
     height: int
+    brightest: int
     rules: tuple[str, ...] = ()
 
 
@@ -57,13 +59,18 @@ def _of_folder(folder: Path, paths: Sequence[Path], decoding: Decoding) -> dict[
     kept = _read(sheet)
     rows = {path: kept[path.name] for path in paths if path.name in kept}
     fresh = {path: row[2:] for path, row in rows.items() if row[:2] == states[path]}
-    known = {path: Pixels(sha256, width, height, tuple(met)) for path, (sha256, width, height, met) in fresh.items()}
+    known = {path: Pixels(*row[:-1], tuple(row[-1])) for path, row in fresh.items()}  # type: ignore[call-arg]
     todo = [path for path in paths if path not in known]
     if not todo:
         return known
-    of = functools.partial(_pixels, decoding=decoding)
+    blocks = [todo[start : start + BLOCK] for start in range(0, len(todo), BLOCK)]
+
+    def of_block(block: Sequence[Path]) -> list[Pixels]:
+        return [_pixels(path, decoding) for path in block]
+
     with ThreadPoolExecutor(READERS) as pool:
-        made = dict(zip(todo, track(pool.map(of, todo), f"hash {len(todo):,} images", len(todo)), strict=True))
+        read = itertools.chain.from_iterable(pool.map(of_block, blocks))
+        made = dict(zip(todo, track(read, f"hash {len(todo):,} images", len(todo)), strict=True))
     now = time.time_ns()
     _keep(sheet, {path.name: [*states[path], *made[path]] for path in todo if now - states[path][1] > SETTLED})
     return known | made
@@ -72,7 +79,7 @@ def _of_folder(folder: Path, paths: Sequence[Path], decoding: Decoding) -> dict[
 def _pixels(path: Path, decoding: Decoding) -> Pixels:
     image = decoded(path, decoding)
     height, width = image.pixels.shape[:2]
-    return Pixels(pixel_hash(image.pixels.transpose(2, 0, 1)), width, height, image.rules)
+    return Pixels(pixel_hash(image.pixels.transpose(2, 0, 1)), width, height, int(image.pixels.max()), image.rules)
 
 
 def _state(path: Path) -> list[int]:
@@ -86,13 +93,13 @@ def _state(path: Path) -> list[int]:
 
 def _sheet(folder: Path, decoding: Decoding) -> Path:
     """The file of the kept hashes of a folder. Another way of reading pixels has other files."""
-    way = f"{READING} {decoding.exif} {decoding.alpha}"
+    way = f"{READING} {decoding.exif} {decoding.alpha} {' '.join(Pixels._fields)}"
     name = hashlib.sha256(f"{way}\n{folder.resolve()}".encode()).hexdigest()[:32]
     return cache.home() / "pixels" / f"{name}.json"
 
 
-def _read(path: Path) -> Mapping[str, list]:
-    """The rows that a file keeps: file name -> size, time, hash, width, height, rules.
+def _read(path: Path) -> Mapping[str, list[Any]]:
+    """The rows that a file keeps: file name -> size, time, and the fields of `Pixels`.
 
     Empty if there are none, or if the file is damaged.
     """
@@ -105,7 +112,7 @@ def _read(path: Path) -> Mapping[str, list]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         log.warning("%s is not used (%s): the hashes are taken again", path, error)
         return {}
-    rows: dict[str, list] = content["rows"]
+    rows: dict[str, list[Any]] = content["rows"]
     return rows
 
 

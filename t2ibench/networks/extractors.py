@@ -17,6 +17,7 @@ from t2ibench.core.progress import track
 from t2ibench.data.stores import SeveralSizes
 from t2ibench.networks.models import Models, builds
 from t2ibench.networks.precision import full_float32
+from t2ibench.networks.side_by_side import side_by_side
 
 BATCH = 64  # the activations of more leave the processor's cache
 
@@ -132,7 +133,6 @@ def _arcface(models: Models, path: Path) -> Extractor:
     return Extractor("arcface", sha256, "face_crop112", features)
 
 
-@torch.no_grad()
 def extract(
     network: Callable[[Tensor], Tensor],
     read: Callable[[Any], np.ndarray],
@@ -148,18 +148,23 @@ def extract(
     what: what the progress bar says.
     batch: the largest number of images in a batch.
 
-    Batches are of equal size as far as possible: a small last batch would run other kernels, which round differently.
+    Two batches are worked on at once (`side_by_side`). They are of equal size as far as possible: a small last batch
+    would run other kernels, which round differently.
     Images of several sizes are looked at as they are, those of one size together: each is resized alone, as clean-fid
     does it.
     """
     result: np.ndarray | None = None  # one array, filled in place: joining batches would take twice the memory
     batches = -(-len(rows) // batch)
     ends = [len(rows) * index // batches for index in range(batches + 1)] if batches else [0]
-    for start, end in track(list(pairwise(ends)), what):
+    spans = list(pairwise(ends))
+
+    def outputs_of(span: tuple[int, int]) -> np.ndarray:
         try:
-            outputs = _outputs(network, read(rows[start:end]))
+            return _outputs(network, read(rows[slice(*span)]))
         except SeveralSizes as error:
-            outputs = _outputs_by_size(network, error.images)
+            return _outputs_by_size(network, error.images)
+
+    for (start, end), outputs in zip(spans, track(side_by_side(outputs_of, spans), what, len(spans)), strict=True):
         if result is None:
             result = np.empty((len(rows), *outputs.shape[1:]), np.float32)
         result[start:end] = outputs

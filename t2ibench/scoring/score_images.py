@@ -26,7 +26,7 @@ from t2ibench.data import folders
 from t2ibench.data.folders import Images, only_images
 from t2ibench.data.given_images import GivenImages, Texts, images_of, lines_on_reading, made_images
 from t2ibench.data.split import Networks, Split
-from t2ibench.data.stores import ArrayImages, each
+from t2ibench.data.stores import ArrayImages, ImageStore, each
 from t2ibench.networks.models import Models
 from t2ibench.scoring import reference_files
 from t2ibench.scoring.contract import load_metric
@@ -164,14 +164,21 @@ def samples_of(made: Split) -> Samples:
     Raises UserError if all of them are black.
     """
     prompts = [Prompt(f"captions/{id}", texts[0]) for id, texts in zip(made.ids, made.captions, strict=True)]
-    blocks = [range(start, min(start + 256, len(made))) for start in range(0, len(made), 256)]
-    bright = [image.max() > BLACK for block in track(blocks, "read images") for image in each(made.images, block)]
-    if not any(bright):
+    bright = np.array(_brightest(made.images)) > BLACK
+    if not bright.any():
         raise UserError(
             f"{made.dataset}: all {len(made):,} images are black (no channel above {BLACK} of 255), as a safety "
             f"checker or NaN leaves them: there is nothing to score"
         )
-    return Samples(prompts, [0] * len(made), np.array(bright), made.images.digests(), made.images)
+    return Samples(prompts, [0] * len(made), bright, made.images.digests(), made.images)
+
+
+def _brightest(store: ImageStore) -> list[int]:
+    """The brightest channel value of each image."""
+    if isinstance(store, folders.Files):
+        return store.brightest()
+    blocks = [range(start, min(start + 256, len(store))) for start in range(0, len(store), 256)]
+    return [int(image.max()) for block in track(blocks, "read images") for image in each(store, block)]
 
 
 def no_images() -> Split:

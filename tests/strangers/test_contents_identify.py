@@ -13,8 +13,10 @@ from t2ibench.core.decode import Decoded, Decoding
 from t2ibench.core.records import digest
 from t2ibench.data import folders, pixel_hashes
 from t2ibench.data.dataset import opened
+from t2ibench.data.given_images import made_images
 from t2ibench.data.pixel_hashes import pixel_hashes as hashes_of
 from t2ibench.runner.score_folder import score_folder
+from t2ibench.scoring.score_images import samples_of
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
 REAL = PIXELS.transpose(0, 3, 1, 2)[::-1].copy()
@@ -164,3 +166,13 @@ def test_a_cache_that_cannot_be_written_costs_time_and_nothing_else(tmp_path, mo
     blocked.write_text("")
     monkeypatch.setenv("T2IBENCH_CACHE", str(blocked))
     assert len(hashes_of(sorted(folder.iterdir()))) == 8
+
+
+def test_black_images_are_found_by_the_reading_that_takes_the_hashes(tmp_path, monkeypatch):
+    write(tmp_path / "made")
+    Image.new("RGB", (8, 8)).save(tmp_path / "made" / "dark.png")
+    names = reads_of(monkeypatch)
+    monkeypatch.setattr(folders, "read_image", lambda path, decoding: pytest.fail(f"{path} is read once more"))
+    samples = samples_of(made_images(tmp_path / "made", None, None))
+    assert list(samples.ok) == [True] * len(PIXELS) + [False]
+    assert len(names) == len(set(names)) == len(PIXELS) + 1
