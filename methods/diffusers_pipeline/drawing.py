@@ -59,7 +59,8 @@ def one_pass(
     shared = {name: [value] * len(rows) if name == "negative_prompt" else value for name, value in call.items()}
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     device = pipeline.device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    others = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # of networks that wait
+    with torch.random.fork_rng([device] if device.type == "cuda" else others):
         torch.manual_seed(seeds[0])
         try:
             output = pipeline(**arguments, **shared, generator=generators, output_type="np")

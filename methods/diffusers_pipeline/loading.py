@@ -51,11 +51,23 @@ def load(place: Place, config: Config, lora: Place | None, device: torch.device)
         add_lora(pipeline, lora, config)
     pipeline.set_progress_bar_config(disable=True)
     try:
-        return pipeline.to(device)
+        return placed(pipeline, config.offload, device)
     except torch.OutOfMemoryError as error:
         raise UserError(
-            f"diffusers_pipeline: {place.name} does not fit into the memory of {device}: use dtype: float16"
+            f"diffusers_pipeline: {place.name} does not fit into the memory of {device}: use dtype: float16, or "
+            f"offload: networks"
         ) from error
+
+
+def placed(pipeline: Any, offload: str, device: torch.device) -> Any:
+    """The pipeline on its device, or in the processor's memory with parts that go there when they are needed."""
+    if offload == "none" or device.type == "cpu":
+        return pipeline.to(device)
+    if offload == "networks":
+        pipeline.enable_model_cpu_offload(device=device)
+    else:
+        pipeline.enable_sequential_cpu_offload(device=device)
+    return pipeline
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.settings import NO_IDENTITY
 
 MAPS = ("sketch", "instances", "depth", "intensity")  # conditions that are maps
 
@@ -31,6 +32,9 @@ class Config:
     strength: float = 0.6  # of an edit, in (0, 1]: the share of the steps that are taken again
     side: int | None = None  # pixels to which finished images are scaled, for a data set of smaller ones; None: not
     pass_size: int = 1  # images drawn at once; more is faster on a GPU, and changes the last bits
+    # what waits in the memory of the processor until it is needed: nothing, whole networks, or single layers, which is
+    # the slowest and needs the least memory. It changes no image, and does nothing where networks run on the processor
+    offload: Literal["none", "networks", "layers"] = field(default="none", metadata=NO_IDENTITY)
     trust_code: bool = False  # Python files of the model may be run
     trained_on: str = "unknown"  # for the record
 
