@@ -13,6 +13,7 @@ from rich.text import Text
 from t2ibench.cli.console import out, print_json
 from t2ibench.cli.options import Json, names_of
 from t2ibench.core import tables
+from t2ibench.core.mirrors import folder_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,7 +27,9 @@ ARROWS = {"higher": " ↑", "lower": " ↓"}
 def compare(
     a: Annotated[str, typer.Argument(help="A method of --folder, or a record or folder of records.")],
     b: Annotated[str, typer.Argument(help="What to compare it with.")],
-    folder: Annotated[Path, typer.Option(help="What `t2ibench run` wrote (its --out).")] = Path("runs"),
+    folder: Annotated[
+        Path, typer.Option(parser=folder_of, metavar="PATH", help="What `t2ibench run` wrote (its --out).")
+    ] = Path("runs"),
     suite: Annotated[str | None, typer.Option(help="Only records of this suite.")] = None,
     track: Annotated[str | None, typer.Option(help="Only records of this track.")] = None,
     metrics: Annotated[str | None, typer.Option(help="Only these, separated by commas.")] = None,

@@ -6,10 +6,14 @@ from typing import Annotated
 import typer
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.mirrors import folder_of
 
 DATASET = "avatars"  # the data set of a command that is given none; no other module of the rooms names one
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Out = Annotated[Path, typer.Option(help="Folder of the records and leaderboards.")]
+Out = Annotated[
+    Path,
+    typer.Option(parser=folder_of, metavar="PATH", help="Folder of the records and leaderboards, or s3://…"),
+]
 Batch = Annotated[
     int,
     typer.Option(min=1, help="Images made at once. Others may move pixels by one grey level of rounding.", metavar="N"),
@@ -17,7 +21,10 @@ Batch = Annotated[
 ForDataset = Annotated[
     str, typer.Option("--dataset", help="The data set whose networks guide the method, where it names none.")
 ]
-Work = Annotated[Path, typer.Option(help="Folder of images and journals, and of the HTML page.")]
+Work = Annotated[
+    Path,
+    typer.Option(parser=folder_of, metavar="PATH", help="Folder of images, journals and the HTML page, or s3://…"),
+]
 
 
 def names_of(text: str, option: str) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.mirrors import folder_of
 
 if TYPE_CHECKING:
     from t2ibench.report.site.contents import Claim, Contents
@@ -19,11 +20,18 @@ PAGES = "report"  # the folder of a run's pages, in the run's folder
 def report(
     results: Annotated[
         list[Path] | None,
-        typer.Argument(help="What `t2ibench run` wrote (its --out), or any folders of records; runs unless given."),
+        typer.Argument(
+            parser=folder_of,
+            metavar="RESULTS",
+            help="What `t2ibench run` wrote (its --out), or any folders of records; runs unless given.",
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="The folder of the pages.")] = Path("site"),
     work: Annotated[
-        list[Path] | None, typer.Option(help="Where the images are; in the folders of the records unless given.")
+        list[Path] | None,
+        typer.Option(
+            parser=folder_of, metavar="PATH", help="Where the images are; in the folders of the records unless given."
+        ),
     ] = None,
     suite: Annotated[str | None, typer.Option(help="Only this suite.")] = None,
 ) -> None:

@@ -20,6 +20,7 @@ from t2ibench.cli.console import print_json, say
 from t2ibench.cli.options import Batch, Device, Json, Out, Work, device_of, names_of
 from t2ibench.core import tables
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.mirrors import folder_of
 
 if TYPE_CHECKING:
     from t2ibench.runner.run import CellResult, RunOptions
@@ -218,7 +219,10 @@ def _end(cells: Sequence[CellResult]) -> None:
 
 def table(
     folder: Annotated[
-        Path, typer.Argument(help="What `t2ibench run` wrote (its --out), or any folder of records.")
+        Path,
+        typer.Argument(
+            parser=folder_of, metavar="FOLDER", help="What `t2ibench run` wrote (its --out), or any folder of records."
+        ),
     ] = Path("runs"),
     format: Annotated[Format, typer.Option("--format", "-f", help="How to write it.")] = Format.terminal,
     suite: Annotated[str | None, typer.Option(help="Only the boards of this suite.")] = None,

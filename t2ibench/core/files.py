@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from t2ibench.core import mirrors
 from t2ibench.core.errors import UserError
 
 
@@ -50,7 +51,7 @@ def _user_in_paths() -> tuple[re.Pattern[str], re.Pattern[str]]:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise UserError if a folder cannot be made or written."""
+    """Raise UserError if a folder cannot be made or written, here or where it mirrors."""
     probe = folder / f".writable-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -60,3 +61,5 @@ def check_folder(folder: Path) -> None:
         raise UserError(
             f"{folder} cannot be written ({error.strerror}): choose another folder with --out and --work"
         ) from error
+    if (mirror := mirrors.mirror_of(folder)) is not None:
+        mirror.check()

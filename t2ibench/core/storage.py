@@ -1,6 +1,7 @@
 """Files that are published whole or not at all, and work that several processes share and do once.
 
-A published file is never changed: a writer makes a part file of its own name, and renames it.
+A published file is never changed: a writer makes a part file of its own name, and renames it. Where the folder mirrors
+one elsewhere (`t2ibench.core.mirrors`), the file goes there first, as one object.
 """
 
 import errno
@@ -12,13 +13,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from filelock import FileLock, Timeout
-
+from t2ibench.core import mirrors
+from t2ibench.core.claims import Claim, Taken
 from t2ibench.core.errors import UserError
 
 OUT, CACHE = "choose another folder with --out", "set T2IBENCH_CACHE to a folder that can"
 WORK = "choose another folder with --work"
-NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)  # of file systems without `flock`
+NO_RENAME = (errno.EPERM, errno.EEXIST, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)  # of one file over another
 TODO = {
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "free some of your quota",
@@ -30,25 +31,28 @@ TODO = {
 }
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-_unlocked: set[str] = set()  # where it was said
+_unclaimed: set[str] = set()  # where it was said
 
 
-def publish(path: Path, parts: bytes | Iterable[bytes | memoryview], advice: str = OUT, wait: bool = True) -> None:
+def publish(
+    path: Path, parts: bytes | Iterable[bytes | memoryview], advice: str = OUT, wait: bool = True, push: bool = True
+) -> None:
     """Write a file whole or not at all, also if the power fails, and while others write the same one.
 
     parts: the content, whole or in parts.
     advice: what to do if the folder cannot be written, for the UserError that says so.
     wait: for the disk. Without it a file may be cut after a power failure; for files that are checked or made again.
+    push: to where the folder mirrors; without it, the caller does so (`mirrors.push`).
     """
-    with unpublished(path, advice, wait) as part, part.open("wb") as file:
+    with unpublished(path, advice, wait, push) as part, part.open("wb") as file:
         file.writelines([parts] if isinstance(parts, bytes) else parts)
 
 
 @contextmanager
-def unpublished(path: Path, advice: str = OUT, wait: bool = True) -> Iterator[Path]:
+def unpublished(path: Path, advice: str = OUT, wait: bool = True, push: bool = True) -> Iterator[Path]:
     """A part file of its own name, for code that writes files itself. It is published at the end.
 
-    Where an error ends the writing, it is removed.
+    Where an error ends the writing, it is removed. push: as in `publish`.
     """
     part = path.with_name(f".{path.name[:120]}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
@@ -57,12 +61,35 @@ def unpublished(path: Path, advice: str = OUT, wait: bool = True) -> Iterator[Pa
         if wait:
             with part.open("rb+") as file:
                 os.fsync(file.fileno())
-        os.replace(part, path)
+        if push and (mirror := mirrors.mirror_of(path)) is not None:
+            mirror.push([(path, part)])
+        _renamed(part, path)
     except OSError as error:
         raise cannot_be_written(path, error, advice) from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def _renamed(part: Path, path: Path) -> None:
+    """Put a whole file in its place, also on a file system that renames none over another, or none at all."""
+    try:
+        os.replace(part, path)
+    except OSError as error:
+        if error.errno not in NO_RENAME:
+            raise
+        path.unlink(missing_ok=True)
+        try:
+            os.rename(part, path)
+        except OSError:
+            path.write_bytes(part.read_bytes())
+
+
+def removed(path: Path) -> None:
+    """Remove a file, also where its folder mirrors. It may be gone. Raises OSError."""
+    path.unlink(missing_ok=True)
+    if (mirror := mirrors.mirror_of(path)) is not None:
+        mirror.remove(path)
 
 
 def cannot_be_written(path: Path, error: OSError, advice: str) -> UserError:
@@ -88,31 +115,35 @@ def _named(path: str | Path) -> str:
 
 @contextmanager
 def held(lock: Path, advice: str, busy: str | None = None) -> Iterator[None]:
-    """Hold the lock of a file by that name inside. The lock of a killed process does not remain.
+    """Hold the claim of a file by that name inside. That of a dead process is taken over (`t2ibench.core.claims`).
 
-    A file system that has no locks is no fault: work that is done twice writes the same bytes under the same names. It
+    A file system that has no claims is no fault: work that is done twice writes the same bytes under the same names. It
     is said once. What the code inside raises is its own.
 
-    busy: the error line if another process holds the lock; None: wait for it.
+    busy: the error line if another process holds the claim; None: wait for it.
 
-    Raises UserError with that line, and where the folder cannot be written.
+    Raises UserError with that line, and where the folder cannot be made.
     """
-    holder = FileLock(lock)
+    claim, holds = Claim(lock), False
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        holder.acquire(timeout=-1 if busy is None else 0)
-    except Timeout as error:
-        raise UserError(busy or f"{lock} is held by another process") from error
     except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise cannot_be_written(lock.parent, error, advice) from error
-        if lock.parent.anchor not in _unlocked:
-            _unlocked.add(lock.parent.anchor)
-            log.warning("%s: no locks here (%s); what runs at once may be done twice", lock.parent, error.strerror)
+        raise cannot_be_written(lock.parent, error, advice) from error
+    try:
+        claim.acquire(wait=busy is None)
+        holds = True
+    except Taken as error:
+        raise UserError(busy or f"{lock} is held by another process") from error
+    except OSError as error:  # what is written inside says it, if nothing can be written here
+        if lock.parent.anchor not in _unclaimed:
+            _unclaimed.add(lock.parent.anchor)
+            reason = error.strerror or error
+            log.warning("%s: no claims here (%s); what runs at once may be done twice", lock.parent, reason)
     try:
         yield
     finally:
-        holder.release()
+        if holds:
+            claim.release()
 
 
 def once(lock: Path, look: Callable[[], T | None], make: Callable[[], T], advice: str = CACHE) -> T:

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.mirrors import fetched
 from t2ibench.core.storage import publish
 from t2ibench.report.gallery import cell_folder
 from t2ibench.runner import journal
@@ -82,7 +83,7 @@ def sheet(chosen: Sequence[Outcome], folder: Path) -> Image.Image:
     for i, outcome in enumerate(chosen):
         at = (i % COLUMNS * (SIDE + GAP), i // COLUMNS * (SIDE + GAP))
         path = folder / "images" / f"{outcome.sample}.png"
-        if outcome.sha256 and path.exists():
+        if outcome.sha256 and fetched(path).exists():
             with Image.open(path) as image:
                 drawn.paste(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS), at)
         else:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from t2ibench.core import records
+from t2ibench.core.mirrors import fetched
 from t2ibench.report import board
 from t2ibench.runner import journal
 from t2ibench.runner.journal import Outcome
@@ -53,7 +54,7 @@ class Made:
         path = self.folder / "images" / f"{outcome.sample}.png"
         return (
             path.read_bytes()
-            if outcome.sample in self.outcomes and self.outcomes[outcome.sample].sha256 and path.exists()
+            if outcome.sample in self.outcomes and self.outcomes[outcome.sample].sha256 and fetched(path).exists()
             else None
         )
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from t2ibench.core import storage
 from t2ibench.core.errors import PartlyFailed, UserError
 from t2ibench.core.images import BLACK
+from t2ibench.core.mirrors import address_of
 from t2ibench.core.progress import counter
 from t2ibench.data.stores import chosen
 from t2ibench.runner.journal import Images, Outcome, Status, Store
@@ -39,7 +40,7 @@ def locked(folder: Path) -> Iterator[None]:
 
     Raises UserError at once where another process holds the lock, or the folder cannot be written.
     """
-    busy = f"{folder}: another run is at work on this cell: wait for it, or use another --work"
+    busy = f"{address_of(folder)}: another run is at work on this cell: wait for it, or use another --work"
     with storage.held(folder / "lock", storage.WORK, busy):
         yield
 

@@ -9,6 +9,9 @@ import contextlib
 import json
 import logging
 import os
+import re
+import secrets
+import socket
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +21,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from t2ibench.core import mirrors
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import encode_png, pixel_hash, read_image
 from t2ibench.core.progress import track
-from t2ibench.core.storage import WORK, cannot_be_written, publish
+from t2ibench.core.storage import WORK, cannot_be_written, publish, removed
 
 log = logging.getLogger(__name__)
 Status = Literal["ok", "black", "nan", "failed"]
@@ -83,7 +87,7 @@ class Images:
 
     def decoded(self, sample: str) -> np.ndarray:
         """The image of a sample as its file holds it, uint8 [3, H, W]. Raises UserError for an unreadable file."""
-        return read_image(self.image_path(sample)).transpose(2, 0, 1)
+        return read_image(mirrors.fetched(self.image_path(sample))).transpose(2, 0, 1)
 
 
 class Store(Images):
@@ -92,6 +96,9 @@ class Store(Images):
     writer: the name of this process, where several work on one cell. Each of them adds lines to a journal of its own,
         `journal.<writer>.jsonl`, and all read the union, until `merge` puts it into `journal.jsonl`.
 
+    Where the folder mirrors one elsewhere, each batch is a journal of its own, `journal.<writer>.<number>.jsonl`, since
+    nothing can be appended to an object. Its images are there before it is.
+
     Raises UserError where the folder cannot be written.
     """
 
@@ -99,6 +106,11 @@ class Store(Images):
         super().__init__(folder)
         self.path = folder / (f"journal.{writer}.jsonl" if writer else "journal.jsonl")
         self._cost: dict[str, float] = {}
+        self._unpushed: list[Path] = []
+        self._part: tuple[str, int] | None = None
+        if mirrors.mirror_of(folder) is not None:
+            name = f"{socket.gethostname()[:32]}-{os.getpid()}"
+            self._part = writer or name, 0
         try:
             self.images.mkdir(parents=True, exist_ok=True)
             for part in () if writer else self.images.glob("*.part"):  # what a killed run was writing
@@ -118,14 +130,19 @@ class Store(Images):
         if parts := [path for path in journals(self.folder) if path.name != WHOLE]:
             known = read(self.folder / WHOLE)
             fresh = [outcome for outcome in outcomes if known.get(outcome.sample) != outcome]
-            Store(self.folder).append(fresh, self.cost())
+            if self._part is None:
+                Store(self.folder).append(fresh, self.cost())
+            else:  # an object is written anew
+                lines = [asdict(outcome) for outcome in ({**known, **{o.sample: o for o in fresh}}).values()]
+                costs = [{COST: cost}] if (cost := self.cost()) else []
+                publish(self.folder / WHOLE, spelled([*lines, *costs]), WORK)
             self._remove(parts)
 
     @staticmethod
     def _remove(paths: Iterable[Path]) -> None:
         for path in paths:
             try:
-                path.unlink(missing_ok=True)
+                removed(path)
             except OSError as error:
                 raise UserError(f"{path} cannot be removed ({error.strerror}): choose another --work") from error
 
@@ -170,7 +187,8 @@ class Store(Images):
     def save(self, sample: str, image: np.ndarray) -> str:
         """Write one image, uint8 [3, H, W], whole or not at all; returns the hash of its pixels."""
         path = self.image_path(sample)
-        publish(path, encode_png(image), WORK, wait=False)  # the journal has its hash
+        publish(path, encode_png(image), WORK, wait=False, push=False)  # the journal has its hash
+        self._unpushed.append(path)
         self._kept.pop(sample, None)
         if (len(self._kept) + 1) * image.nbytes <= KEPT:
             self._kept[sample] = (
@@ -189,6 +207,13 @@ class Store(Images):
             self._cost = dict(cost)
             lines.append({COST: self._cost})
         content = spelled(lines)
+        unpushed, self._unpushed = self._unpushed, []
+        if self._part is not None:
+            mirrors.push(unpushed)
+            writer, number = self._part
+            self._part = writer, number + 1
+            publish(self.folder / f"journal.{writer}.{secrets.token_hex(3)}-{number}.jsonl", content, WORK)
+            return
         try:
             with self.path.open("ab+") as file:
                 if file.seek(0, os.SEEK_END) and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
@@ -220,7 +245,13 @@ def read(path: Path) -> dict[str, Outcome]:
 
 def journals(folder: Path) -> list[Path]:
     """The journals in the folder of a cell: one, or one for each process that has worked on it."""
+    mirrors.pull(folder)
     return sorted(folder.glob("journal*.jsonl"))
+
+
+def writer_of(journal: Path) -> str:
+    """Who writes a journal; empty for that of a cell as a whole."""
+    return re.sub(r"\.[0-9a-f]{6}-\d+$", "", journal.stem).removeprefix("journal").lstrip(".")
 
 
 def cost_in(path: Path) -> dict[str, float]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
+from t2ibench.core.mirrors import address_of
 from t2ibench.core.storage import WORK, publish
 from t2ibench.runner import journal
 
@@ -67,8 +68,8 @@ def status(suite: str, out: Path, work: Path, now: float | None = None) -> list[
     except (OSError, ValueError) as error:
         begun = sorted(path.parent.name for path in work.glob(f"*/{CELLS}"))
         raise UserError(
-            f"{work / suite}: no run has begun here; "
-            + (f"runs in {work}: {', '.join(begun)}" if begun else "give the --work of the run")
+            f"{address_of(work / suite)}: no run has begun here; "
+            + (f"runs in {address_of(work)}: {', '.join(begun)}" if begun else "give the --work of the run")
         ) from error
     return [_cell(cell, suite, out, work, time.time() if now is None else now) for cell in cells]
 
@@ -82,15 +83,17 @@ def _cell(cell: Mapping[str, Any], suite: str, out: Path, work: Path, now: float
     folders = sorted((work / suite / track / method).glob(f"{seed}-*"), key=lambda path: path.stat().st_mtime)
     if not folders:
         return CellStatus(track, method, seed, images, 0, 0, False, (), None)
-    statuses, writers, rate = dict[str, str](), list[str](), 0.0
+    statuses, made, at_work = dict[str, str](), dict[str, list[float]](), set[str]()
     for path in journal.journals(folders[-1]):  # the other folders hold images of other settings
         outcomes = journal.read(path).values()
         statuses |= {outcome.sample: outcome.status for outcome in outcomes}
+        writer = journal.writer_of(path) or "one process"
+        made.setdefault(writer, []).extend(outcome.seconds for outcome in outcomes)
         if now - path.stat().st_mtime < ALIVE:
-            writers.append(path.stem.removeprefix("journal").lstrip(".") or "one process")
-            rate += len(outcomes) / max(sum(outcome.seconds for outcome in outcomes), 1e-3)
+            at_work.add(writer)
     failed = sum(status != "ok" for status in statuses.values())
-    return CellStatus(track, method, seed, images, len(statuses), failed, False, writers, rate or None)
+    rate = sum(len(made[writer]) / max(sum(made[writer]), 1e-3) for writer in at_work)
+    return CellStatus(track, method, seed, images, len(statuses), failed, False, sorted(at_work), rate or None)
 
 
 def left(cells: Sequence[CellStatus]) -> float | None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from t2ibench.core import cache, storage
+from t2ibench.core import cache
 from t2ibench.core.errors import UserError
 from t2ibench.core.storage import CACHE, once, publish, unpublished
 from t2ibench.data import image_sets
@@ -100,7 +100,7 @@ def test_what_is_complete_is_found_where_nothing_can_be_written(tmp_path: Path, 
     def closed(*arguments: Any, **settings: Any) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr("filelock.FileLock.acquire", closed)
+    monkeypatch.setattr("t2ibench.core.claims.Claim._created", closed)
     monkeypatch.setattr(Path, "mkdir", closed)
     np.testing.assert_array_equal(images(made), PIXELS)
     assert made == [1]
@@ -183,29 +183,6 @@ def test_a_damaged_card_is_refused(tmp_path: Path):
     card = weights.write(path, {"x": torch.ones(2)}, {"width": 2}, {"steps": 12, "validation": {"r": 0.25}}).card
     refused(path.with_suffix(".json"), lambda: weights.read(path).card, card)
     refused(path, lambda: weights.read(path).sha256, json.loads(path.with_suffix(".json").read_text())["sha256"])
-
-
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
-def test_a_file_system_without_locks_is_no_fault_and_is_said_once(monkeypatch, tmp_path, caplog, number):
-    def fail(self, timeout=None):
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(storage.FileLock, "acquire", fail)
-    monkeypatch.setattr(storage, "_unlocked", set())
-    for _ in range(2):
-        with locked(tmp_path / "cell"):
-            pass
-    assert once(tmp_path / "lock", lambda: None, lambda: "made") == "made"
-    assert caplog.text.count("no locks here") == 1
-
-
-def test_a_lock_that_cannot_be_had_for_another_reason_says_it(monkeypatch, tmp_path):
-    def fail(self, timeout=None):
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-
-    monkeypatch.setattr(storage.FileLock, "acquire", fail)
-    with pytest.raises(UserError, match="too many files are open here"), locked(tmp_path / "cell"):
-        pass
 
 
 def test_an_error_of_the_work_inside_is_not_taken_for_one_of_the_lock(tmp_path):

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from t2ibench.core import mirrors
 from t2ibench.core.errors import UserError
+from t2ibench.core.mirrors import fetched
 from t2ibench.core.records import canonical, digest
 from t2ibench.report.gallery import cell_folder
 from t2ibench.report.site import addresses
@@ -280,7 +282,7 @@ def write_thumbnails(folder: Path, cell: Cell) -> None:
         path = cell.image(row)
         assert path is not None
         try:
-            content = thumbnail(path.read_bytes())
+            content = thumbnail(fetched(path).read_bytes())
         except OSError as error:
             raise UserError(f"{path} cannot be read ({error}): run the suite again, it makes the image anew") from error
         (folder / str(row // BLOCK) / f"{row}.webp").write_bytes(content)
@@ -290,6 +292,7 @@ def write_thumbnails(folder: Path, cell: Cell) -> None:
         for _ in pool.map(write, rows):
             pass
     made.write_text(mark, "utf-8")
+    mirrors.push([*(folder / str(row // BLOCK) / f"{row}.webp" for row in rows), made])
 
 
 def thumbnail(png: bytes, side: int = SIDE) -> bytes:

@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from t2ibench.core.errors import UserError
-from t2ibench.core.storage import OUT, cannot_be_written, publish
+from t2ibench.core.storage import OUT, cannot_be_written, publish, removed
 from t2ibench.core.version import __version__
 from t2ibench.report.site import addresses, pages, protocols, samples
 from t2ibench.report.site.contents import BoardContents, Contents
@@ -67,7 +67,7 @@ def _forget(folder: Path, written: Sequence[str], thumbnails: Sequence[str]) -> 
         names, folders = set(), set()
     for name in names:
         if top in (path := (folder / name).resolve()).parents:
-            path.unlink(missing_ok=True)
+            removed(path)
     for name in folders:
         if top / "images" in (path := (folder / name).resolve()).parents:
             shutil.rmtree(path, ignore_errors=True)
