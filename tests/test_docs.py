@@ -77,3 +77,18 @@ def test_links_out_of_the_folder_become_names_of_files():
     source = ["[a ledger](../results/a.md), ![shown](../results/a.svg), [b](b.md), [w](w-workflow.yml)"]
     conf().outside(None, "page", source)
     assert source == ["a ledger (`results/a.md`), ![shown](../results/a.svg), [b](b.md), w (`docs/w-workflow.yml`)"]
+
+
+def test_every_row_about_a_published_file_names_a_test_that_exists():
+    tests = "\n".join(path.read_text("utf-8") for path in Path(__file__).parent.rglob("test_*.py"))
+    rows = [line.strip("|").split("|") for line in (DOCS / "weights.md").read_text("utf-8").splitlines() if "|" in line]
+    rows = [row for row in rows if not row[0].startswith((" file ", "---"))]
+    assert len(rows) > 20
+    for file, *_, reader, _, test in rows:
+        names = re.findall(r"`(test_\w+)`", test)
+        assert names or test.strip() == "the same", file
+        assert [name for name in names if f"def {name}(" not in tests] == [], file
+        modules = re.findall(r"`([\w/]+\.py)`", reader)
+        assert modules or "the same" in reader or "see CLIP" in reader, file
+        root = DOCS.parent
+        assert all((root / module).exists() or (root / "t2ibench" / module).exists() for module in modules), file
