@@ -21,8 +21,9 @@ import numpy as np
 import platformdirs
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.mirrors import fetched
 from t2ibench.core.records import digest
-from t2ibench.core.storage import CACHE, publish
+from t2ibench.core.storage import CACHE, WORK, publish
 
 log = logging.getLogger(__name__)
 CHUNK = 2**24  # bytes that are hashed, read and written at once
@@ -55,7 +56,7 @@ def cached(folder: Path, key: Sequence[Any], make: Callable[[], np.ndarray]) -> 
 
     key: JSON content that decides the array.
     """
-    path = folder / "features" / f"{digest(list(key))[:40]}.npy"
+    path = _path_of(folder, key)
     if (kept := read(path)) is not None:
         return kept
     array = np.ascontiguousarray(make(), dtype=np.float32)
@@ -64,6 +65,36 @@ def cached(folder: Path, key: Sequence[Any], make: Callable[[], np.ndarray]) -> 
     except UserError as error:  # the work is done; it is only not kept
         log.warning("%s", error)
     return array
+
+
+def is_kept(folder: Path, key: Sequence[Any]) -> bool:
+    """Whether the cache in a folder has the array of a key."""
+    return _path_of(folder, key).exists()
+
+
+def _path_of(folder: Path, key: Sequence[Any]) -> Path:
+    return folder / "features" / f"{digest(list(key))[:40]}.npy"
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Rows of an array, as several processes make them; each piece is a file in a folder that all of them see.
+
+    key: as of `cached`, for the whole array.
+    """
+
+    folder: Path
+    key: Sequence[Any]
+
+    def read(self, span: tuple[int, int]) -> np.ndarray | None:
+        """The rows from the first of `span` to its end, if they are there and undamaged."""
+        return read(fetched(self._path(span)))
+
+    def write(self, span: tuple[int, int], rows: np.ndarray) -> None:
+        publish(self._path(span), content_of(np.ascontiguousarray(rows, dtype=np.float32)), WORK, wait=False)
+
+    def _path(self, span: tuple[int, int]) -> Path:
+        return self.folder / f"{digest(list(self.key))[:32]}-{span[0]}-{span[1]}.npy"
 
 
 def content_of(array: np.ndarray) -> Iterator[bytes | memoryview]:

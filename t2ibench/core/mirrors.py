@@ -27,7 +27,7 @@ import platformdirs
 from t2ibench.core.errors import UserError
 
 VARIABLE = "T2IBENCH_MIRRORS"  # addresses and folders as JSON; the processes of a run have it from the first one
-LAZY = ("images", "report")  # folders of many files, which are read one by one
+LAZY = ("images", "features", "report")  # folders of many files, which are read one by one
 log = logging.getLogger(__name__)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from t2ibench.core.cache import Pieces
 from t2ibench.core.images import to_float
 from t2ibench.core.progress import track
 from t2ibench.data.stores import SeveralSizes
@@ -139,6 +140,7 @@ def extract(
     rows: Sequence[int] | np.ndarray,
     what: str,
     batch: int = BATCH,
+    parts: Pieces | None = None,
 ) -> np.ndarray:
     """The output of a network for each image, float32 [N, …].
 
@@ -147,6 +149,7 @@ def extract(
     rows: of the N images.
     what: what the progress bar says.
     batch: the largest number of images in a batch.
+    parts: the outputs of batches that other processes have made (`extract_part`).
 
     Two batches are worked on at once (`side_by_side`). They are of equal size as far as possible: a small last batch
     would run other kernels, which round differently.
@@ -154,15 +157,11 @@ def extract(
     does it.
     """
     result: np.ndarray | None = None  # one array, filled in place: joining batches would take twice the memory
-    batches = -(-len(rows) // batch)
-    ends = [len(rows) * index // batches for index in range(batches + 1)] if batches else [0]
-    spans = list(pairwise(ends))
+    spans = _spans(len(rows), batch)
 
     def outputs_of(span: tuple[int, int]) -> np.ndarray:
-        try:
-            return _outputs(network, read(rows[slice(*span)]))
-        except SeveralSizes as error:
-            return _outputs_by_size(network, error.images)
+        known = None if parts is None else parts.read(span)
+        return _outputs_of(network, read, rows[slice(*span)]) if known is None else known
 
     for (start, end), outputs in zip(spans, track(side_by_side(outputs_of, spans), what, len(spans)), strict=True):
         if result is None:
@@ -171,6 +170,37 @@ def extract(
     if result is None:
         raise ValueError(f"{what}: there is no image to look at")
     return result
+
+
+def extract_part(
+    network: Callable[[Tensor], Tensor],
+    read: Callable[[Any], np.ndarray],
+    rows: Sequence[int] | np.ndarray,
+    parts: Pieces,
+    part: int,
+    of: int,
+    batch: int = BATCH,
+) -> None:
+    """Have every `of`-th batch of `extract` made and kept, from number `part` on. Who makes a batch changes nothing."""
+    with torch.no_grad():
+        for span in _spans(len(rows), batch)[part::of]:
+            if parts.read(span) is None:
+                parts.write(span, _outputs_of(network, read, rows[slice(*span)]))
+
+
+def _spans(count: int, batch: int) -> list[tuple[int, int]]:
+    """The first and the end of every batch."""
+    batches = -(-count // batch)
+    return list(pairwise([count * index // batches for index in range(batches + 1)] if batches else [0]))
+
+
+def _outputs_of(
+    network: Callable[[Tensor], Tensor], read: Callable[[Any], np.ndarray], rows: Sequence[int] | np.ndarray
+) -> np.ndarray:
+    try:
+        return _outputs(network, read(rows))
+    except SeveralSizes as error:
+        return _outputs_by_size(network, error.images)
 
 
 def _outputs(network: Callable[[Tensor], Tensor], images: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ From here to an equation there are two calls: `score.score` calls a metric, the 
 import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, Literal
 from t2ibench.core import environment, records
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.plugins import Entry
+from t2ibench.core.storage import removed
 from t2ibench.data.dataset import Dataset
 from t2ibench.runner.generate import BATCH, cost_of, generate, locked, samples_by_group
 from t2ibench.runner.journal import Outcome, Store
@@ -22,10 +24,13 @@ from t2ibench.runner.plan import Plan
 from t2ibench.runner.record import assemble, coverage, plugins_of, recorded
 from t2ibench.runner.suite import Suite
 from t2ibench.scoring.evidence import Evidence, Samples
+from t2ibench.scoring.feature_sets import extractor_of
 from t2ibench.scoring.score import score
 from t2ibench.tracks.contract import Maker, Sample
 
 log = logging.getLogger(__name__)
+PIECES = "features"  # the folder of features in that of a cell, until it is scored
+CAPTIONS = "captions"  # the group of prompts of a metric that names none
 FULL_COVERAGE = 0.99  # a record with a smaller share of ok samples is partial, and kept off the board
 
 
@@ -191,7 +196,8 @@ def finish(cell: Cell, options: RunOptions, columns: Collection[str] = ()) -> di
     outcomes = generate(cell.maker, cell.samples, store, entry.id, options.batch)
     store.merge(outcomes)
     partial = coverage(outcomes) < FULL_COVERAGE
-    scores = score(evidence_of(plan, samples_by_group(cell.samples, outcomes, store)), plan.metrics, partial=partial)
+    evidence = evidence_of(plan, samples_by_group(cell.samples, outcomes, store), cell.folder / PIECES)
+    scores = score(evidence, plan.metrics, partial=partial)
     if not partial:
         check_columns(plan.suite, columns, scores.values)
     record = assemble(
@@ -213,6 +219,9 @@ def finish(cell: Cell, options: RunOptions, columns: Collection[str] = ()) -> di
         device=options.device,
     )
     records.write(record, cell.path, replace=options.replace or entry.id in options.again)
+    for piece in (cell.folder / PIECES).glob("*.npy"):
+        with suppress(OSError):
+            removed(piece)
     return record
 
 
@@ -255,8 +264,46 @@ def check_columns(suite: Suite, columns: Collection[str], values: Mapping[str, A
             )
 
 
-def evidence_of(plan: Plan, samples: Mapping[str, Samples]) -> Evidence:
-    """What the metrics of a suite are given to score the samples of a cell."""
+def look_at_part(cell: Cell, part: int, of: int) -> None:
+    """Have a part of the features made that the metrics of a cell will ask for, and put them into its folder.
+
+    They are those of the extractors that the metrics name. What else a metric computes is left to the one that scores,
+    and so is an image that is damaged.
+    """
+    plan, store = cell.plan, Store(cell.folder, "reader")
+    held = store.outcomes()
+    if any(sample.id not in held for sample in cell.samples):
+        return
+    samples = samples_by_group(cell.samples, [held[sample.id] for sample in cell.samples], store, check=True)
+    evidence = evidence_of(plan, samples, cell.folder / PIECES)
+    for name, group in extractors_of(plan, evidence):
+        if group in samples and samples[group].ok.any():
+            try:
+                evidence.look_at_part(name, group, part, of)
+            except (UserError, ValueError) as error:  # the one that scores meets it too, and says it
+                log.info("%s: %s", name, error)
+
+
+def extractors_of(plan: Plan, evidence: Evidence) -> list[tuple[str, str]]:
+    """The extractors that the metrics of a track name in their settings, each with the group that it will look at."""
+    found = []
+    for metric in plan.metrics:
+        group = str(metric.settings.get("group", CAPTIONS))
+        for key in ("extractor", "clip"):
+            name = metric.settings.get(key)
+            if isinstance(name, str):
+                try:
+                    found.append((extractor_of(evidence, name), group))
+                except UserError:  # the metric says it
+                    continue
+    return list(dict.fromkeys(found))
+
+
+def evidence_of(plan: Plan, samples: Mapping[str, Samples], pieces: Path | None = None) -> Evidence:
+    """What the metrics of a suite are given to score the samples of a cell.
+
+    pieces: a folder of features that other processes have made.
+    """
     return Evidence(
         train=plan.data.train,
         reference=plan.data.reference,
@@ -267,5 +314,6 @@ def evidence_of(plan: Plan, samples: Mapping[str, Samples]) -> Evidence:
         render=plan.data.render,
         regions=plan.data.regions,
         targets=plan.of_track.targets(plan.asked),
+        pieces=pieces,
         files=plan.suite.reference.original is None,
     )

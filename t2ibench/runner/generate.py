@@ -19,7 +19,7 @@ from torch import Tensor
 
 from t2ibench.core import storage
 from t2ibench.core.errors import PartlyFailed, UserError
-from t2ibench.core.images import BLACK
+from t2ibench.core.images import BLACK, pixel_hash
 from t2ibench.core.mirrors import address_of
 from t2ibench.core.progress import counter
 from t2ibench.data.stores import chosen
@@ -116,8 +116,13 @@ def _answer(maker: Maker, block: Sequence[Sample]) -> tuple[np.ndarray, Mapping[
         return _checked(error.images, len(block)), error.reasons
 
 
-def samples_by_group(samples: Sequence[Sample], outcomes: Sequence[Outcome], store: Images) -> dict[str, Samples]:
-    """The samples of a cell as the metrics get them, by group of prompts."""
+def samples_by_group(
+    samples: Sequence[Sample], outcomes: Sequence[Outcome], store: Images, check: bool = False
+) -> dict[str, Samples]:
+    """The samples of a cell as the metrics get them, by group of prompts.
+
+    check: compare each image that is read with its hash, where nobody has done so before.
+    """
     groups: dict[str, Samples] = {}
     for group in dict.fromkeys(sample.prompt.group for sample in samples):
         rows = [
@@ -125,7 +130,7 @@ def samples_by_group(samples: Sequence[Sample], outcomes: Sequence[Outcome], sto
         ]
         ok = np.array([outcome.status == "ok" for _, outcome in rows])
         hashes = [outcome.sha256 if outcome.status == "ok" else "" for _, outcome in rows]
-        images = StoredImages(store, [outcome.sample for _, outcome in rows], hashes)
+        images = StoredImages(store, [outcome.sample for _, outcome in rows], hashes, check)
         groups[group] = Samples(
             [sample.prompt for sample, _ in rows], [sample.k for sample, _ in rows], ok, hashes, images
         )
@@ -133,16 +138,21 @@ def samples_by_group(samples: Sequence[Sample], outcomes: Sequence[Outcome], sto
 
 
 class StoredImages:
-    """Images of a store, read in the same way as the images of a data set."""
+    """Images of a store, read in the same way as the images of a data set. check: as in `samples_by_group`."""
 
-    def __init__(self, store: Images, names: Sequence[str], hashes: Sequence[str]) -> None:
-        self.store, self.names, self.hashes = store, names, hashes
+    def __init__(self, store: Images, names: Sequence[str], hashes: Sequence[str], check: bool = False) -> None:
+        self.store, self.names, self.hashes, self.check = store, names, hashes, check
 
     def __len__(self) -> int:
         return len(self.names)
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        return self.store.read([self.names[index] for index in indices])
+        images = self.store.read([self.names[index] for index in indices])
+        if self.check:
+            for index, image in zip(indices, images, strict=True):
+                if pixel_hash(image) != self.hashes[index]:
+                    raise UserError(f"{self.store.image_path(self.names[index])} is damaged")
+        return images
 
     def digests(self, rows: Sequence[int] | None = None) -> Sequence[str]:
         return chosen(self.hashes, rows)

@@ -2,7 +2,8 @@
 
 A free process goes on with its cell; else it takes the next cell that nobody has opened, since a method that is loaded
 once in each process is loaded often enough; and where every cell is open, it helps the one with the most blocks left.
-Who makes the last block of a cell scores it.
+Who makes the last block of a cell scores it. Where nothing else is left to do, all of them first make features for its
+metrics, each of every N-th batch.
 """
 
 import os
@@ -20,7 +21,7 @@ from t2ibench.runner.generate import locked
 from t2ibench.runner.plan import Plan
 from t2ibench.runner.preflight import check
 from t2ibench.runner.shards import CellKey, cells_of
-from t2ibench.runner.worker import Failure, Make, Open, Opened, Score, Setup, Task
+from t2ibench.runner.worker import Failure, Look, Make, Open, Opened, Score, Setup, Task
 from t2ibench.runner.workers import Ended, Hand, LocalWorkers, Workers
 
 TRIES = 3  # how often a task is given to a process before it counts as failed
@@ -35,19 +36,22 @@ class State:
     """How far a cell is.
 
     blocks: sizes of the blocks that nobody makes yet, by number. at: how many processes are at one of its tasks.
+    looks: the parts of its features that nobody makes yet.
     """
 
     key: CellKey
-    stage: str = "new"  # then "opening", "making", "scoring" and "done"
+    stage: str = "new"  # then "opening", "making", maybe "looking", "scoring" and "done"
     blocks: dict[int, int] = field(default_factory=dict)
+    looks: list[Look] = field(default_factory=list)
     at: int = 0
 
 
 class Agenda:
     """Which task comes next for whom."""
 
-    def __init__(self, cells: Sequence[CellKey], scores: bool = True) -> None:
+    def __init__(self, cells: Sequence[CellKey], scores: bool = True, hands: int = 1) -> None:
         self.scores = scores  # or else a cell is done when its blocks are
+        self.hands = hands  # how many there are to help
         self.cells = {key: State(key) for key in cells}
         self.starts = 0  # of processes that ended before they could work
         self.tries: Counter[Task] = Counter()
@@ -60,6 +64,12 @@ class Agenda:
             return self._taken(self.again.pop(0))
         for state in self.cells.values():
             if self.scores and state.stage == "making" and not state.blocks and not state.at:
+                state.stage = "looking"
+                if self.hands > 1 and not self._more(state):
+                    state.looks = [Look(state.key, part, self.hands) for part in range(self.hands)]
+            if state.looks:
+                return self._taken(state.looks.pop(0))
+            if state.stage == "looking" and not state.at:
                 state.stage = "scoring"
                 return self._taken(Score(state.key))
         making = [state for state in self.cells.values() if state.blocks]
@@ -74,6 +84,10 @@ class Agenda:
         number = next(iter(state.blocks))
         state.blocks.pop(number)
         return self._taken(Make(state.key, number))
+
+    def _more(self, but: State) -> bool:
+        """Whether others have more to do than this cell."""
+        return any(state.blocks or state.stage in ("new", "opening") for state in self.cells.values() if state != but)
 
     def _taken(self, task: Task) -> Task:
         self.cells[task.cell].at += 1
@@ -93,6 +107,8 @@ class Agenda:
         reason: why the block failed.
         """
         self.returned(task)
+        if isinstance(task, Look):  # who scores makes them
+            return True
         self.tries[task] += 1
         if self.tries[task] < TRIES:
             self.again.append(task)
@@ -133,7 +149,7 @@ def run(plans: Sequence[Plan], options: RunOptions) -> Iterator[CellResult]:
 
 def _work(plans: Sequence[Plan], options: RunOptions, workers: Workers, stack: ExitStack) -> Iterator[CellResult]:
     suite = plans[0].suite
-    agenda = Agenda(cells_of(plans), options.shard is None)
+    agenda = Agenda(cells_of(plans), options.shard is None, len(workers.hands))
     missing, values = suite.must_make, False
     locks: dict[CellKey, ExitStack] = {}
     last: dict[Hand, CellKey] = {}
@@ -159,6 +175,8 @@ def _work(plans: Sequence[Plan], options: RunOptions, workers: Workers, stack: E
             done: CellResult | None = None
             if isinstance(task, Make):
                 advance(answer)
+            elif isinstance(task, Look):
+                pass
             elif isinstance(task, Score):
                 done = answer
                 locks.pop(task.cell).close()

@@ -23,7 +23,7 @@ import torch
 from t2ibench.core import environment, offline
 from t2ibench.core.errors import UserError
 from t2ibench.core.plugins import Entry
-from t2ibench.runner.cell import Cell, CellResult, RunOptions, cell_of, finish
+from t2ibench.runner.cell import Cell, CellResult, RunOptions, cell_of, finish, look_at_part
 from t2ibench.runner.generate import blocks_of, cost_of, failed, make_batch
 from t2ibench.runner.journal import Store
 from t2ibench.runner.plan import Plan
@@ -70,7 +70,16 @@ class Score:
     cell: CellKey
 
 
-Task = Open | Make | Score
+@dataclass(frozen=True)
+class Look:
+    """Make a part of the features that the metrics of a cell need, whose blocks are all made."""
+
+    cell: CellKey
+    part: int
+    of: int
+
+
+Task = Open | Make | Look | Score
 
 
 @dataclass(frozen=True)
@@ -104,6 +113,8 @@ class Worker:
     def do(self, task: Task) -> Any:
         if isinstance(task, Open):
             return self._open(task)
+        if isinstance(task, Look):
+            return look_at_part(self._prepared(task.cell), task.part, task.of)
         return self._make(task) if isinstance(task, Make) else self._score(task)
 
     def _open(self, task: Open) -> Opened:

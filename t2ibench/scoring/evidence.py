@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,7 @@ class Evidence:
     reading: how the files of the scored images became pixels, where that changed the pixels; empty where it did not.
     files: whether networks that were published with a protocol for files get those of the reference
         (`Extractor.reads_files`), and not what the data set makes of them.
+    pieces: a folder in which other processes have put features of some images (`look_at_part`).
     can_render: whether the data set can make real images of chosen attribute values (`pair_images`).
     """
 
@@ -100,11 +102,12 @@ class Evidence:
         targets: Mapping[str, Target] | None = None,
         reading: Mapping[str, Any] | None = None,
         files: bool = False,
+        pieces: Path | None = None,
     ) -> None:
         self.train, self.reference, self.prompts = train, reference, list(prompts)
         self.models, self.seed, self._judge, self._samples = models, seed, judge, samples
         self._render, self._regions, self._targets = render, regions, targets or {}
-        self.reading, self._files = reading or {}, files
+        self.reading, self._files, self._pieces = reading or {}, files, pieces
         self._held: dict[tuple[Any, ...], Tensor] = {}
         self._extractors: dict[str, Extractor] = {}
 
@@ -333,13 +336,25 @@ class Evidence:
         extractor = self._extractor(name)
         if len(rows) == 0:
             raise UserError(f"{name}: there is no image to look at")
-        key = ("images", digest, extractor.sha256, extractor.resize, *([extractor.output] if extractor.output else []))
+        key = _key(extractor, digest)
+        parts = None if self._pieces is None else cache.Pieces(self._pieces, key)
+        what = f"{name}: {len(rows):,} images"
         return self._once(
             name,
             "image",
             key,
-            lambda: extractors.extract(extractor.network, store.read, rows, f"{name}: {len(rows):,} images"),
+            lambda: extractors.extract(extractor.network, store.read, rows, what, parts=parts),
         )
+
+    def look_at_part(self, name: str, group: str, part: int, of: int) -> None:
+        """Put a part of the features of the made images of a group into the folder `pieces`, where they are missing."""
+        assert self._pieces is not None
+        samples, extractor = self.samples(group), self._extractor(name)
+        key = _key(extractor, samples.digest)
+        if cache.is_kept(self.models.cache, key):
+            return
+        parts = cache.Pieces(self._pieces, key)
+        extractors.extract_part(extractor.network, samples.store.read, samples.rows, parts, part, of)
 
     def _judged(self, store: ImageStore, rows: Sequence[int] | np.ndarray, digest: str) -> pd.DataFrame:
         judge = self.models.judge(self.judge)
@@ -370,6 +385,11 @@ class Evidence:
             array = cache.cached(self.models.cache, key, lambda: checked(make()))
             self._held[key] = torch.from_numpy(checked(array))
         return self._held[key]
+
+
+def _key(extractor: Extractor, digest: str) -> tuple[Any, ...]:
+    """What decides the features of images: theirs, and what looks at them."""
+    return ("images", digest, extractor.sha256, extractor.resize, *([extractor.output] if extractor.output else []))
 
 
 def _digest(parts: Sequence[str]) -> str:

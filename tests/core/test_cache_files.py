@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from t2ibench.core import cache
@@ -138,3 +139,25 @@ def test_a_folder_of_images_streams(tmp_path):
             assert len(outcomes_of(samples, made)) == samples.ok.sum() == count
             peaks.append(most())
     assert peaks[1] - peaks[0] < 900 * 2000
+
+
+def test_pieces_that_others_made_are_the_batches_of_one(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (23, 3, 4, 4), np.uint8)
+    seen: list[int] = []
+
+    def network(batch: torch.Tensor) -> torch.Tensor:
+        seen.append(len(batch))
+        return batch.double().flatten(1).cumsum(1)[:, ::7]
+
+    whole = extractors.extract(network, images.__getitem__, range(23), "one", batch=5)
+    asked = list(seen)
+    seen.clear()
+    pieces = cache.Pieces(tmp_path, KEY)
+    for part in (1, 0, 1):
+        extractors.extract_part(network, images.__getitem__, range(23), pieces, part, 3, batch=5)
+    assert sorted(seen) == sorted(asked[0::3] + asked[1::3])
+    seen.clear()
+    [damaged, *_] = tmp_path.glob("*.npy")
+    damaged.write_bytes(damaged.read_bytes()[:-40])
+    assert (extractors.extract(network, images.__getitem__, range(23), "two", batch=5, parts=pieces) == whole).all()
+    assert len(seen) == len(asked[2::3]) + 1

@@ -17,7 +17,7 @@ from t2ibench.runner import jobs, shards, suite, workers
 from t2ibench.runner import run as runner
 from t2ibench.runner.journal import Outcome, Store, journals, summed
 from t2ibench.runner.plan import prepare
-from t2ibench.runner.worker import Make, Open, Score
+from t2ibench.runner.worker import Look, Make, Open, Score
 
 TWO = ("[painter, {name: painter, as: blind, colour_blind: true}]", "[painter, {name: painter, as: slow, delay: 0.05}]")
 
@@ -168,6 +168,46 @@ def test_a_free_process_keeps_its_cell_then_opens_one_then_helps():
     agenda.returned(Make(first, 0))
     assert agenda.next(second) == Score(first)  # whoever is free
     assert not agenda.finished
+
+
+def test_where_nothing_else_is_left_all_look_before_one_scores():
+    first, second = cells()
+    agenda = jobs.Agenda([first, second], hands=2)
+    for cell in (first, second):
+        agenda.next(None)
+        state = agenda.returned(Open(cell))
+        state.stage, state.blocks = "making", {0: 8}
+    for cell in (first, second):
+        assert agenda.next(cell) == Make(cell, 0)
+    agenda.returned(Make(first, 0))
+    assert agenda.next(first) == Look(first, 0, 2)
+    agenda.returned(Make(second, 0))
+    assert agenda.next(second) == Look(first, 1, 2)
+    assert agenda.lost(Look(first, 1, 2), "signal 9")  # not made again: the one that scores makes it
+    agenda.returned(Look(first, 0, 2))
+    assert agenda.next(first) == Score(first)
+    assert agenda.next(second) == Look(second, 0, 2)
+
+
+def test_features_that_several_processes_make_are_those_of_one(squares, monkeypatch, tmp_path):
+    changes = (
+        ("captions: 20", "captions: 24"),
+        ("[hue, pair_hue]", "[{name: fid, extractor: clip-judge-avatars, fewest: 16}]"),
+    )
+    path = squares((TWO[0], "[painter]"), ("[real, shuffled, {name: unconditional, of: painter}]", "[]"), *changes)
+    tasks, made = list[object](), {}
+
+    def taken(self, task, taken=jobs.Agenda._taken):
+        tasks.append(task)
+        return taken(self, task)
+
+    monkeypatch.setattr(jobs.Agenda, "_taken", taken)
+    for folder, number in (("one", 1), ("two", 2)):
+        monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path / f"cache of {folder}"))
+        made[folder] = by_method(run(path, folder, jobs=number))
+    assert made["two"] == made["one"]
+    assert [task.part for task in tasks if isinstance(task, Look)] == [0, 1]
+    assert not any(Path("two").rglob("features/*"))
 
 
 def test_a_task_is_tried_three_times():
