@@ -4,8 +4,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+FIRST_DAY = tests/test_wheel.py tests/checks/test_drift_action.py
 
-.PHONY: run test test-slow test-data lint bench clean
+.PHONY: run test test-slow test-first-day test-data lint bench clean
 
 run: $(VENV)/installed
 	$(BIN)/t2ibench run
@@ -15,6 +16,10 @@ test: lint
 
 test-slow: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m slow
+
+# what a stranger meets first: the wheel, the drift action in another repository, the nine uses (about a minute)
+test-first-day: $(VENV)/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m slow $(FIRST_DAY)
 
 # real copies of published data sets: make test-data DATA=FOLDER, which holds cub/, coco/ … (docs/data.md)
 test-data: $(VENV)/installed-dev

@@ -8,18 +8,23 @@ themselves. `compute` returns the value that the metric's function gives for all
 sums. Numbers are float64. A distance of few images is biased upwards: between epochs compare equal counts only.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
+from t2ibench.core.seeds import derive_seed
 from t2ibench.metrics.cmmd import cmmd
+from t2ibench.metrics.inception_score import SHUFFLE, inception_score
 from t2ibench.metrics.kid import kid
 from t2ibench.metrics.prdc import prdc
 from t2ibench.stats.finite import finite
 from t2ibench.stats.frechet import Moments, frechet_distance
+from t2ibench.stats.retrieval import distractors, first_places
 
 Features = Callable[[Tensor], Tensor]
 
@@ -216,6 +221,177 @@ class ClipScore(Metric):
             raise ValueError("ClipScore has seen no images: update it first")
         finite("ClipScore", sum_of_the_cosines=self.total)
         return self.total / self.count
+
+
+class InceptionScore(Metric):
+    """The Inception Score of class probabilities (`t2ibench.metrics.inception_score`). Higher is better.
+
+    It keeps the probabilities, 4 bytes x C an image. Images are shuffled in the order in which they came, so other
+    batches or processes may change the parts, and with them the last digits; with one split they change nothing.
+    """
+
+    is_differentiable, higher_is_better, full_state_update = False, True, False
+    rows: list[Tensor]
+
+    def __init__(self, probabilities: Features | None = None, *, splits: int = 10, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.probabilities, self.splits = _module(probabilities), splits
+        self.add_state("rows", [], dist_reduce_fx=None)
+
+    def update(self, batch: Tensor) -> None:
+        """Add images for the network `probabilities`, or probabilities [B, C]."""
+        self.rows.append(_features(self.probabilities, batch).float())
+
+    def sync(self, *arguments: Any, **settings: Any) -> None:
+        """Gather the rows of all processes; one that has seen no image adds none."""
+        if not self._is_synced:
+            self.rows = [joined(self.rows).to(self.device)]
+        super().sync(*arguments, **settings)
+
+    def compute(self) -> Tensor:
+        """A float64 scalar. Raises ValueError for fewer images than splits, and for rows that are no probabilities."""
+        rows = joined(self.rows).cpu()
+        order = np.random.RandomState(SHUFFLE).permutation(len(rows))
+        return torch.tensor(inception_score(rows[torch.from_numpy(order)], self.splits).value, dtype=torch.float64)
+
+
+class RPrecision(Metric):
+    """How often an image's own text is the nearest of `pool` (`t2ibench.metrics.r_precision`). Higher is better.
+
+    The other texts are drawn among all that were seen, by the text and the number of its image alone, so batches and
+    processes do not matter. A run of the suite draws them by its prompts: its value is another draw of the same number.
+    """
+
+    is_differentiable, higher_is_better, full_state_update = False, True, False
+    of_images: list[Tensor]
+    of_texts: list[Tensor]
+    names: list[Tensor]
+
+    def __init__(
+        self,
+        images: Features | None = None,
+        texts: Callable[[Sequence[str]], Tensor] | None = None,
+        *,
+        pool: int = 100,
+        seed: int = 0,
+        **settings: Any,
+    ) -> None:
+        super().__init__(**settings)
+        self.images, self.texts, self.pool, self.seed = _module(images), _module(texts), pool, seed
+        for state in ("of_images", "of_texts", "names"):
+            self.add_state(state, [], dist_reduce_fx=None)
+
+    def update(self, images: Tensor, texts: Sequence[str], embeddings: Tensor | None = None) -> None:
+        """Add images and their texts.
+
+        images: a batch for the network `images`, or embeddings [B, D].
+        texts: B strings.
+        embeddings: those of the texts, [B, D], where there is no network `texts`.
+        """
+        if embeddings is None and self.texts is None:
+            raise ValueError("RPrecision has no network for texts: give `texts`, or their embeddings to `update`")
+        of_images = _features(self.images, images)
+        of_texts = _features(self.texts if embeddings is None else None, texts if embeddings is None else embeddings)
+        if of_images.shape != of_texts.shape or len(texts) != len(of_texts):
+            raise ValueError(
+                f"image embeddings are {list(of_images.shape)}, text embeddings {list(of_texts.shape)} of {len(texts)} "
+                f"texts: expected equal shapes"
+            )
+        self.of_images.append(of_images.float())
+        self.of_texts.append(of_texts.float().to(of_images.device))
+        self.names.append(torch.tensor([[derive_seed("text", text)] for text in texts], device=of_images.device))
+
+    def sync(self, *arguments: Any, **settings: Any) -> None:
+        """Gather the embeddings of all processes; one that has seen no image adds none."""
+        if not self._is_synced:
+            for state in ("of_images", "of_texts", "names"):
+                setattr(self, state, [joined(getattr(self, state)).to(self.device)])
+            self.names = [self.names[0].long()]  # also of a process without images
+        super().sync(*arguments, **settings)
+
+    def compute(self) -> Tensor:
+        """A float64 scalar in [0, 1]. Raises ValueError where fewer texts than `pool` differ, and for no image."""
+        images, texts = (joined(state).cpu().double() for state in (self.of_images, self.of_texts))
+        if len(images) == 0:
+            raise ValueError("RPrecision has seen no images: update it first")
+        names, first, own = np.unique(joined(self.names)[:, 0].cpu().numpy(), return_index=True, return_inverse=True)
+        counts: Counter[int] = Counter()
+        seeds = []
+        for row in own.tolist():
+            seeds.append(derive_seed(self.seed, "r_precision", str(names[row]), counts[row]))
+            counts[row] += 1
+        if len(names) < self.pool:
+            raise ValueError(f"{len(names)} texts differ, a pool of {self.pool} needs as many: lower `pool`")
+        others = distractors([str(name) for name in names], own, seeds, self.pool)
+        unit = nn.functional.normalize
+        cosines = (unit(images, dim=1) @ unit(texts[torch.from_numpy(first)], dim=1).T).numpy()
+        hits, _, _ = first_places(cosines[np.arange(len(own)), own], np.take_along_axis(cosines, others, 1))
+        return torch.tensor(hits.mean(), dtype=torch.float64)
+
+
+class CompositionalAccuracy(Metric):
+    """How often an image shows both attributes of the pair that it was asked for: the mean over pairs of the rate.
+
+    Higher is better. The rates are those of the judge, which `t2ibench.metrics.compositional_accuracy` also corrects by
+    the judge's errors on real images: between epochs the two move together, but they are not equal.
+
+    judge: from images to the probability of each literal, [B, L].
+    literals: their names, "attribute=value", in the order of these columns. An image shows the likeliest value of each
+        attribute.
+    pairs: the pairs of literals that are asked for.
+    """
+
+    is_differentiable, higher_is_better, full_state_update = False, True, False
+    hits: Tensor
+    asked: Tensor
+
+    def __init__(
+        self,
+        judge: Features | None = None,
+        *,
+        literals: Sequence[str],
+        pairs: Sequence[tuple[str, str]],
+        **settings: Any,
+    ) -> None:
+        super().__init__(**settings)
+        self.judge, self.literals, self.pairs = _module(judge), list(literals), [tuple(pair) for pair in pairs]
+        for literal in {literal for pair in self.pairs for literal in pair}:
+            if literal not in self.literals:
+                raise ValueError(f"the judge knows no {literal!r}, expected one of {', '.join(self.literals)}")
+        for state in ("hits", "asked"):
+            self.add_state(state, torch.zeros(len(self.pairs), dtype=torch.long), dist_reduce_fx="sum")
+
+    def update(self, images: Tensor, asked: Sequence[tuple[str, str]]) -> None:
+        """Add images. images: for the judge, or probabilities [B, L]. asked: the pair of each, one of `pairs`."""
+        probabilities = _features(self.judge, images)
+        if probabilities.shape[1] != len(self.literals) or len(asked) != len(probabilities):
+            raise ValueError(
+                f"probabilities are {list(probabilities.shape)}, expected [{len(asked)}, {len(self.literals)}]: a row "
+                f"an image that was asked for, a column a literal"
+            )
+        shown = self._shown(probabilities)
+        for row, pair in enumerate(asked):
+            if tuple(pair) not in self.pairs:
+                raise ValueError(f"{pair} is none of the pairs: name it in `pairs`")
+            place = self.pairs.index(tuple(pair))
+            self.asked[place] += 1
+            self.hits[place] += bool(shown[row, [self.literals.index(literal) for literal in pair]].all())
+
+    def _shown(self, probabilities: Tensor) -> Tensor:
+        """Whether each literal is the likeliest of its attribute, bool [B, L]."""
+        shown = torch.zeros(probabilities.shape, dtype=torch.bool)
+        for name in dict.fromkeys(literal.partition("=")[0] for literal in self.literals):
+            columns = [k for k, literal in enumerate(self.literals) if literal.partition("=")[0] == name]
+            best = probabilities[:, columns].argmax(1).cpu()
+            shown[torch.arange(len(shown)), torch.tensor(columns)[best]] = True
+        return shown
+
+    def compute(self) -> Tensor:
+        """A float64 scalar in [0, 1]. Raises ValueError where a pair has no image."""
+        if (self.asked == 0).any():
+            pair = self.pairs[int((self.asked == 0).nonzero()[0])]
+            raise ValueError(f"no image was asked for {' and '.join(pair)}: every pair needs some")
+        return (self.hits.double() / self.asked).mean().cpu()
 
 
 class _Function(nn.Module):

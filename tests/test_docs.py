@@ -50,7 +50,11 @@ def test_llms_txt_names_pages_that_exist_and_enough_commands():
 @pytest.mark.parametrize("path", sorted(DOCS.glob("*-workflow.yml")), ids=lambda path: path.name)
 def test_a_workflow_to_copy_is_yaml_whose_commands_exist_with_their_options(path):
     jobs = yaml.safe_load(path.read_text("utf-8"))["jobs"]
-    text = "\n".join(step.get("run", "") for job in jobs.values() for step in job["steps"])
+    steps = [step for job in jobs.values() for step in job["steps"]]
+    ours = [step["uses"].split("@")[0].split("/", 2)[2] for step in steps if "/t2ibench/" in step.get("uses", "")]
+    for action in ours:  # of the repository itself
+        steps += yaml.safe_load((DOCS.parent / action / "action.yml").read_text("utf-8"))["runs"]["steps"]
+    text = "\n".join(step.get("run", "") for step in steps)
     commands = re.findall(r"(?:^|[ /])t2ibench ([a-z].*)$", text, re.M)
     assert commands
     verbs = typer.main.get_command(app).commands  # type: ignore[attr-defined]
