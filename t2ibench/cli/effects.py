@@ -142,7 +142,7 @@ EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
     },
     "status": always("suite out work json"),
     "table": {
-        **always("folder suite track columns methods json"),
+        **always("folder suite track columns methods figures json"),
         "transpose": Rule(
             lambda given: not given["json"] and str(given["format"]) in ("markdown", "latex"),
             "it is for --format markdown and latex: leave it out, or add one",

@@ -237,6 +237,9 @@ def table(
     transpose: Annotated[bool, typer.Option(help="A row a number, a column a method; Markdown and LaTeX.")] = False,
     caption: Annotated[str | None, typer.Option(help="The caption of the LaTeX table.")] = None,
     label: Annotated[str | None, typer.Option(help="The label of the LaTeX table, for \\ref.")] = None,
+    figures: Annotated[
+        Path | None, typer.Option(help="Also write each board as a figure to this folder, PDF and SVG.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show the leaderboards of recorded runs."""
@@ -255,6 +258,11 @@ def table(
     if columns is not None:
         names = list(dict.fromkeys(names_of(columns, "--columns")))
         boards = board.chosen(boards, names)
+    if figures is not None:
+        from t2ibench.report.figures import write as write_figures
+
+        for path in write_figures(boards, figures, everything):
+            say(escape(str(path)))
     if json:
         print_json(formats.as_json(boards))
     elif format is Format.terminal:
