@@ -84,11 +84,12 @@ def pairs_of(board: Board, cell_records: Sequence[Mapping[str, Any]]) -> Pairs |
     """The attribute pairs of a board, from the first run seed of each method; None where its records have none."""
     tables: dict[str, Mapping[str, Mapping[str, Any]]] = {}
     group = ""
+    firsts: dict[str, Mapping[str, Any]] = {}
+    for record in cell_records:
+        if record["track"] == board.track:
+            firsts.setdefault(record["method"], record)
     for row in board.rows:
-        record = next(
-            record for record in cell_records if (record["track"], record["method"]) == (board.track, row.method)
-        )
-        for value in record["values"].values():
+        for value in firsts[row.method]["values"].values():
             listed = value["details"].get("pairs")
             if isinstance(listed, list) and all(isinstance(entry, dict) and "train_n" in entry for entry in listed):
                 tables[row.method], group = {entry["pair"]: entry for entry in listed}, value["metric"]

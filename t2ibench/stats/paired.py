@@ -170,12 +170,12 @@ def difference(a: Sequence[Value], b: Sequence[Value]) -> PairedDifference:
     Seeds are averaged: prompt by prompt if the records keep samples or effects.
     """
     samples = [[per_sample(value) for value in method] for method in (a, b)]
-    if (means := _means(samples)) is not None:
-        return between_samples(*means)
+    if (averages := means(samples)) is not None:
+        return between_samples(*averages)
     of_sets = [[effects(value) for value in method] for method in (a, b)]
     if all(sides is not None for method in of_sets for sides in method):
         fake, real = (
-            _means([[sides[i] for sides in method if sides is not None] for method in of_sets], centred=True)
+            means([[sides[i] for sides in method if sides is not None] for method in of_sets], centred=True)
             for i in range(2)
         )
         if fake is not None and real is not None:
@@ -239,8 +239,10 @@ def paired(values: Sequence[Sequence[Value]]) -> bool:
     return len({None if arrays is None else tuple(map(len, arrays)) for arrays in kept}) == 1 and kept[0] is not None
 
 
-def _means(sides: Sequence[Sequence[np.ndarray | None]], centred: bool = False) -> list[np.ndarray] | None:
-    """The rows of each side, averaged over its seeds; None if rows are missing, or not equally many everywhere.
+def means(sides: Sequence[Sequence[np.ndarray | None]], centred: bool = False) -> list[np.ndarray] | None:
+    """The rows of each side (or method), averaged over its seeds.
+
+    None if rows are missing, or not equally many everywhere.
 
     centred: first subtract from the rows of each seed their mean.
     """
@@ -277,14 +279,14 @@ def mcnemar(a: ArrayLike, b: ArrayLike) -> float:
     return min(1.0, 2 * float(special.bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm(p_values: ArrayLike) -> list[float]:
     """The p-values of a family of tests, adjusted (Holm, Scand. J. Stat. 1979), in the same order.
 
     Reject those at or below the level that you would use for a single test.
     """
     finite("Holm's adjustment", p_values=p_values)
-    adjusted, running = [0.0] * len(p_values), 0.0
-    for rank, i in enumerate(np.argsort(p_values, kind="stable")):
-        running = max(running, min(1.0, (len(p_values) - rank) * p_values[i]))
-        adjusted[i] = running
-    return adjusted
+    p = np.asarray(p_values, float)
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.maximum.accumulate(np.minimum(1.0, (len(p) - np.arange(len(p))) * p[order]))
+    return adjusted.tolist()

@@ -5,29 +5,28 @@ Holm-adjusted over the pairs of methods. Otherwise A stands above B only if thei
 may leave two methods tied that a paired test would separate, and hardly ever the reverse.
 """
 
-from collections.abc import Mapping, Sequence
-from itertools import combinations
+from collections.abc import Sequence
 
 import numpy as np
 
 from t2ibench.stats.finite import finite
-from t2ibench.stats.paired import PairedDifference, Rule, Value, difference, holm, paired
+from t2ibench.stats.paired import Rule, Value, holm, paired
+from t2ibench.stats.pairwise import PairwiseDifferences, differences
 
 LEVEL = 0.05
 
 
-def above_by_differences(gaps: Mapping[tuple[int, int], PairedDifference], count: int, better: str) -> np.ndarray:
+def above_by_differences(gaps: PairwiseDifferences, count: int, better: str) -> np.ndarray:
     """bool [M, M], M = count: whether method i stands above method j.
 
-    gaps: the difference i minus j, for all (i, j) with i < j. better: "lower" or "higher".
+    gaps: the differences of all methods. better: "lower" or "higher".
     """
-    finite("ranks", differences=[gap.value for gap in gaps.values()])
+    finite("ranks", differences=gaps.value)
     above = np.zeros((count, count), bool)
-    adjusted = holm([gap.p for gap in gaps.values()])
     sign = -1 if better == "lower" else 1
-    for ((i, j), gap), p in zip(gaps.items(), adjusted, strict=True):
-        if p <= LEVEL:
-            above[(i, j) if sign * gap.value > 0 else (j, i)] = True
+    differs, ahead = np.array(holm(gaps.p)) <= LEVEL, sign * gaps.value > 0
+    for these, winner, other in ((ahead, gaps.first, gaps.second), (~ahead, gaps.second, gaps.first)):
+        above[winner[differs & these], other[differs & these]] = True
     return above
 
 
@@ -58,5 +57,4 @@ def ranks(
     """
     if not paired(values):
         return rank_intervals(above_by_intervals(intervals, better)), "intervals"
-    gaps = {(i, j): difference(values[i], values[j]) for i, j in combinations(range(len(values)), 2)}
-    return rank_intervals(above_by_differences(gaps, len(values), better)), "paired"
+    return rank_intervals(above_by_differences(differences(values), len(values), better)), "paired"

@@ -32,7 +32,8 @@ from t2ibench.metrics import (
     structure,
 )
 from t2ibench.scoring.evidence import Evidence, Samples
-from t2ibench.stats import frechet, intervals, judge_errors, mmd, paired, ranks, retrieval
+from t2ibench.stats import frechet, intervals, judge_errors, mmd, paired, pairwise, ranks, retrieval
+from t2ibench.stats.pairwise import PairwiseDifferences
 from t2ibench.tracks.contract import Prompt
 from t2ibench.training_metrics import CMMD, ClipScore, FrechetDistance, KernelDistance, PrecisionRecall
 
@@ -163,6 +164,8 @@ OTHERS = {
             "stats.paired.difference",
             "stats.paired.between_intervals",
             "stats.paired.paired",
+            "stats.paired.means",
+            "stats.pairwise.differences",
             "stats.ranks.ranks",
             "stats.ranks.above_by_differences",
         ),
@@ -284,7 +287,12 @@ def test_in_records_nan_is_a_missing_sample_and_infinity_is_refused():
     with pytest.raises(ValueError, match="must be finite"):
         paired.between_intervals([bare], [bare])
     with pytest.raises(ValueError, match="must be finite"):
-        ranks.above_by_differences({(0, 1): replace(GAP, value=np.nan)}, 2, "lower")
+        ranks.above_by_differences(
+            PairwiseDifferences(*np.triu_indices(2, 1), np.array([np.nan]), np.ones(1)), 2, "lower"
+        )
+    for a, b in ((value("0.1 0.2 inf"), value("0.1 0.2 0.3")), (effects_of("0.1 0.2 inf"), effects_of("0.1 0.2 0.3"))):
+        with pytest.raises(ValueError, match="must be finite"):
+            pairwise.differences([[a], [b]])
     for ask in (GAP.p_beyond, GAP.power):
         with pytest.raises(ValueError, match="margin must be finite"):
             ask(np.nan)

@@ -13,7 +13,6 @@ import numpy as np
 from t2ibench.report.board import Board
 from t2ibench.report.breakdown import breakdowns
 from t2ibench.report.compare import Comparison, Margins, MetricComparison, compare, figures, p_text
-from t2ibench.report.pair_charts import pairs_of
 from t2ibench.report.site.contents import BoardContents
 from t2ibench.stats.paired import between_samples, holm, per_sample
 
@@ -163,7 +162,7 @@ def parts_data(one: BoardContents) -> dict[str, Any]:
     A part is [value, low, high, n, mark], without an interval [value, null, null, n, ""]; null where a method has none.
     """
     tables: list[dict[str, Any]] = []
-    pairs = pairs_of(one.board, one.records)
+    pairs = one.pairs
     if pairs is not None:
         rows = [
             {

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from t2ibench.report.audits import load as audits_of
 from t2ibench.report.board import Board
 from t2ibench.report.drawn import Sheet
 from t2ibench.report.gallery import Gallery, Made, galleries
-from t2ibench.report.site.facts import Facts, facts_of
+from t2ibench.report.pair_charts import Pairs, pairs_of
+from t2ibench.report.site.facts import Facts, facts_of, paper_of
 from t2ibench.report.site.samples import Cell, cells_of
 from t2ibench.report.verdicts import SELF_REPORTED, Standing, worst
 from t2ibench.runner import suite
@@ -89,6 +90,11 @@ class BoardContents:
         return self.board.suite, self.board.track
 
     @cached_property
+    def pairs(self) -> Pairs | None:
+        """The attribute pairs of its rows; None where its records have none."""
+        return pairs_of(self.board, self.records)
+
+    @cached_property
     def cells(self) -> list[Cell]:
         """Its cells in the order of its rows, then those that are off the board."""
         order = {row.method: place for place, row in enumerate(self.board.rows)}
@@ -156,7 +162,8 @@ class Contents:
         groups: dict[tuple[str, str], list[Record]] = {}
         for record in self.records:
             groups.setdefault((record["suite"], record["method"]), []).append(record)
-        return {key: facts_of(of_method, self.sizes) for key, of_method in groups.items()}
+        paper = cache(paper_of)  # the variants of a method share one
+        return {key: facts_of(of_method, self.sizes, paper) for key, of_method in groups.items()}
 
 
 def read(folders: Sequence[Path], suite_name: str | None = None) -> tuple[list[Record], list[Mapping[str, Any]]]:

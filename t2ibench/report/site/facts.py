@@ -1,7 +1,7 @@
 """What is known about a method beside its numbers: its paper, its settings, its weights and what these saw."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,13 +68,14 @@ class Facts:
         return {name: entry for record in self.records for name, entry in record["weights"].items()}
 
 
-def facts_of(records: Sequence[Record], sizes: Mapping[str, int]) -> Facts:
+def facts_of(records: Sequence[Record], sizes: Mapping[str, int], paper: Callable[[str], Paper] | None = None) -> Facts:
     """The facts of one method.
 
     records: all records of the method in one suite, at least one.
     sizes: the number of parameters of weights, by their sha256.
+    paper: the paper of a plug-in; `paper_of` unless given.
     """
-    first = records[0]
+    first, paper = records[0], paper or paper_of
     plugin = str(first["config"].get("name", "")) if first["kind"] == "method" else ""
     known = plugin in plugins.find("methods")
     weights = {name: entry for record in records for name, entry in record["weights"].items()}
@@ -85,7 +86,7 @@ def facts_of(records: Sequence[Record], sizes: Mapping[str, int]) -> Facts:
         first["kind"],
         plugin,
         plugins.describe("methods", plugin) if known else "",
-        paper_of(plugin) if known else Paper(),
+        paper(plugin) if known else Paper(),
         tuple(dict.fromkeys(name for record in records for name in record["trained_on"])),
         sum(count for count in counts if count is not None) if counts and None not in counts else None,
         sum(minutes.values()) if minutes else None,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from t2ibench.report.board import Column, Row
-from t2ibench.report.pair_charts import Rate, pairs_of
+from t2ibench.report.pair_charts import Rate
 from t2ibench.report.site.contents import BoardContents, Claim, Contents
 from t2ibench.report.site.facts import Facts
 
@@ -59,7 +59,7 @@ def on_boards(contents: Contents, suite: str, method: str) -> list[OnBoard]:
 
 def _pairs(one: BoardContents, method: str) -> list[PairRate]:
     """The judged pairs of a method, from the one that it draws least often."""
-    pairs = pairs_of(one.board, one.records)
+    pairs = one.pairs
     names = [name for name, _ in pairs.methods] if pairs is not None else []
     if pairs is None or method not in names:
         return []

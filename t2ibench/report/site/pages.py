@@ -14,7 +14,6 @@ from t2ibench.report import formats
 from t2ibench.report.board import Column
 from t2ibench.report.breakdown import breakdowns
 from t2ibench.report.outputs import curves_of, pair_figures
-from t2ibench.report.pair_charts import pairs_of
 from t2ibench.report.plots import intervals
 from t2ibench.report.site import addresses, charts, comparisons, methods, samples
 from t2ibench.report.site.contents import BoardContents, Contents
@@ -90,7 +89,7 @@ def chart_values(one: BoardContents) -> dict[str, Any]:
 
 def part_values(one: BoardContents) -> dict[str, Any]:
     """What the page of parts shows: figures of the attribute pairs, and a table for each other metric with parts."""
-    pairs = pairs_of(one.board, one.records)
+    pairs = one.pairs
     tables = breakdowns(one.board, one.records)
     return {
         "pairs": pairs,
