@@ -252,10 +252,8 @@ def left_out(name: str, task: Task, asked: Compose, id: str, *, exact: bool) -> 
     if not lacking:
         return
     names = " and ".join(NAMES[letter] for letter in lacking)
-    why = (
-        "a file has no caption, and no exact parts, which the method reads: give an image of a data set, such as "
-        f"{DATASET}/test/3"
-    )
+    parts = ", and no exact parts, which the method reads" if exact else ""
+    why = f"a file has no caption{parts}: give an image of a data set, such as {DATASET}/test/3"
     if len(lacking) == len(task.given):
         raise UserError(f"compose: {name} is made of {names} alone; {why}")
     print(f"{name}: without {names}: {why}", file=sys.stderr)

@@ -44,5 +44,10 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
     word: what was given, which in a YAML file may be a number.
     """
     known = sorted(known)
-    near = difflib.get_close_matches(str(word)[:100], known, n=1)
-    return f", did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+    return similar(word, known) or f"; known: {', '.join(known)}"
+
+
+def similar(word: object, known: Iterable[str]) -> str:
+    """`, did you mean 'alpha'?` for the most similar of the known words; empty if none of them is similar."""
+    near = difflib.get_close_matches(str(word)[:100], sorted(known), n=1)
+    return f", did you mean {near[0]!r}?" if near else ""

@@ -177,6 +177,8 @@ def _placeless(value: Any) -> Any:
 def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
     """Settings given as `key=value`. The value is read as YAML: 0.5 is a number, [1, 2] a list, true a boolean.
 
+    Nothing behind the sign is an empty text, as in `prior=`; `null` is no value.
+
     Raises UserError for anything that is not `key=value`.
     """
     settings = {}
@@ -184,5 +186,5 @@ def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise UserError(f"--set {pair!r}: expected key=value")
-        settings[key] = plain_yaml.parse(value, f"--set {pair!r}: the value")
+        settings[key] = plain_yaml.parse(value, f"--set {pair!r}: the value") if value else ""
     return settings

@@ -18,7 +18,7 @@ from safetensors.torch import load as parse_safetensors
 from safetensors.torch import save as dump_safetensors
 from torch import Tensor
 
-from t2ibench.core.errors import MissingWeights, UserError, did_you_mean
+from t2ibench.core.errors import MissingWeights, UserError, similar
 from t2ibench.core.storage import publish
 from t2ibench.networks import zoo
 from t2ibench.networks.zoo import available, folders
@@ -62,10 +62,10 @@ def load(name: str) -> Weights:
     """
     files = available()
     if name not in files:
-        where = f"{', '.join(map(str, folders()))}{did_you_mean(name, files)}"
+        where = f"{', '.join(map(str, folders()))}{similar(name, files)}"
         raise MissingWeights(
-            f"no weights are called {name!r} in {where}; `t2ibench train` makes them, T2IBENCH_WEIGHTS names more "
-            f"folders"
+            f"no weights are called {name!r} in {where}; `t2ibench list weights` shows those that are there, `t2ibench "
+            f"train` makes them, T2IBENCH_WEIGHTS names more folders"
         )
     return read(files[name])
 

@@ -83,7 +83,7 @@ def _metric_problem(plan: Plan, metric: Metric, groups: Mapping[str, int]) -> st
             if count < least:
                 return f"{where}: {metric.name}: {count:,} {side} images of {group!r}, at least {least:,} are needed"
     for key in ("clip", "extractor"):
-        name = metric.settings.get(key)
+        name = vars(metric.config).get(key)  # as it was given: a file by its name, not by its hash
         if isinstance(name, str) and name != AUTO:
             try:
                 find(plan.models, name)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from composer_tiny import half_split
+from extractor_files import pidinet_state, simplification_state, write_simplification
 from skimage.segmentation import find_boundaries
 
 from t2ibench.core.errors import UserError
@@ -14,10 +15,10 @@ from t2ibench.data.representations.masks import known_part, known_parts, masked
 from t2ibench.data.representations.palette import Palette, codebook, palettes, smooth, strict_histogram
 from t2ibench.data.representations.sketch import canny
 from t2ibench.methods.composer.decompose import Decomposition, Extractors, read_with_parts
-from t2ibench.methods.composer.decompose.depth import Monocular, layers
-from t2ibench.methods.composer.decompose.instances import MaskRCNN, planes, shrink, union
+from t2ibench.methods.composer.decompose.depth import layers, near
+from t2ibench.methods.composer.decompose.instances import planes, shrink, union
 from t2ibench.methods.composer.decompose.semantics import text_embeddings
-from t2ibench.methods.composer.decompose.sketch import Simplified, strokes
+from t2ibench.methods.composer.decompose.sketch import strokes
 from t2ibench.networks.models import Models
 
 FAITHFUL = Palette(norm="faithful")
@@ -108,24 +109,11 @@ def test_the_paper_s_sketch_is_white_where_its_networks_draw_dark_lines():
     assert (found[..., :180].max(), found[..., 204:].min()) == (0, 1)
 
 
-def test_files_that_are_no_networks_are_one_line(tmp_path):
-    empty = tmp_path / "edges.pt"
-    empty.write_bytes(b"nothing")
-    with pytest.raises(UserError, match=r"there is no file .*missing.pt: give a TorchScript file"):
-        Monocular(tmp_path / "missing.pt", torch.device("cpu"))
-    with pytest.raises(UserError, match=r"sketch: .*edges.pt is no TorchScript file"):
-        Simplified(empty, empty, torch.device("cpu"))
-    with pytest.raises(UserError, match=r"edges.pt: .*the state dict of torchvision's Mask R-CNN"):
-        MaskRCNN(empty, torch.device("cpu"))
+def test_depth_is_scaled_and_cut():
+    def ten(x: torch.Tensor) -> torch.Tensor:
+        return 100 + 150 * x.mean(1, keepdim=True)  # white: 250, black: -50
 
-
-def test_a_scripted_depth_network_is_scaled_and_cut(tmp_path):
-    class Ten(torch.nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return 100 + 150 * x.mean(1)  # white: 250, black: -50
-
-    torch.jit.save(torch.jit.script(Ten()), str(tmp_path / "dpt.pt"))
-    found = Monocular(tmp_path / "dpt.pt", torch.device("cpu"))(torch.cat([flat((255, 255, 255)), flat((0, 0, 0))]))
+    found = near(ten, torch.cat([flat((255, 255, 255)), flat((0, 0, 0))]))
     assert found.shape == (2, 1, 384, 384)
     torch.testing.assert_close(found[:, 0, 100, 100], torch.tensor([1.0, 0.0]))
 
@@ -251,7 +239,7 @@ def test_the_facts_name_what_made_each_representation(tmp_path):
     facts = Decomposition(Extractors(instances="silhouette", depth="proxy", sketch="boundaries"), Models(), 8).facts
     assert (facts["S"], facts["G"], facts["D"]) == ("boundaries", "silhouette", "proxy")
     assert facts["E"].startswith("clip-guide-avatars ")
-    (tmp_path / "x.pt").write_bytes(b"")
-    torch.jit.save(torch.jit.script(torch.nn.Identity()), str(tmp_path / "x.pt"))
-    named = Decomposition(Extractors(sketch=f"{tmp_path}/x.pt+{tmp_path}/x.pt"), Models(), 8).facts["S"]
-    assert named.count("x.pt ") == 2
+    torch.save(pidinet_state(), tmp_path / "x.pt")
+    write_simplification(tmp_path / "x.t7", simplification_state())
+    named = Decomposition(Extractors(sketch=f"{tmp_path}/x.pt+{tmp_path}/x.t7"), Models(), 8).facts["S"]
+    assert (named.count("x.pt "), named.count("x.t7 ")) == (1, 1)

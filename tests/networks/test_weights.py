@@ -83,6 +83,13 @@ def test_an_unknown_name_is_answered_with_the_nearest(weights: Path):
         weight_files.load("tinny")
 
 
+def test_a_name_like_none_is_refused_without_the_whole_zoo(weights: Path):
+    with pytest.raises(UserError) as error:
+        load("sha256 0123")
+    assert "t2ibench list weights" in str(error.value)
+    assert "stylegan2-avatars" not in str(error.value)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e6])
 def test_weights_that_are_not_finite_are_never_written(weights: Path, value: float):
     before = weights.read_bytes()

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from t2ibench import cli, score_images
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
+from t2ibench.core.settings import settings_of
 from t2ibench.data.folders import store_of
 from t2ibench.methods.diffusers_pipeline import Config, Method
 from t2ibench.networks.extractors import Extractor
@@ -279,3 +280,7 @@ def test_an_argument_of_a_wrong_type_or_range_is_one_line(pipeline, arguments):
     with pytest.raises(UserError) as error:
         drawn(pipeline, arguments=arguments)
     assert f"{next(iter(arguments))}:" in one_line(error.value)
+
+
+def test_nothing_behind_the_sign_is_an_empty_text_and_null_is_no_value():
+    assert settings_of(["prior=", "size=null", "steps=3"]) == {"prior": "", "size": None, "steps": 3}

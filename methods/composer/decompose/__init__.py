@@ -29,7 +29,7 @@ from t2ibench.data.representations.sketch import canny
 from t2ibench.data.split import Split
 from t2ibench.methods.composer.conditions import LETTERS, Conditions
 from t2ibench.methods.composer.decompose import depth, instances, sketch
-from t2ibench.methods.composer.decompose.scripted import file_facts
+from t2ibench.methods.composer.decompose.files import file_facts
 from t2ibench.methods.composer.decompose.semantics import image_embeddings, text_embeddings
 from t2ibench.networks.models import Models
 
@@ -43,10 +43,10 @@ class Extractors:
     """Which extractor makes each representation that has more than one.
 
     clip: a CLIP of the zoo, or of open_clip ("ViT-L-14-336:openai", the paper's).
-    sketch: "canny"; "boundaries" (of exact parts); or the TorchScript files of an edge detector and a simplifier,
-    "edges.pt+simplify.pt".
+    sketch: "canny"; "boundaries" (of exact parts); or the files of PiDiNet and of the network that simplifies sketches,
+    "table5_pidinet.pth+model_gan.t7".
     instances: "parts" (exact ones, of the data set); "silhouette"; or a file of Mask R-CNN.
-    depth: "layers" (the order in which parts are painted); "proxy"; or a TorchScript file of DPT.
+    depth: "layers" (the order in which parts are painted); "proxy"; or a file of MiDaS 3.
     palette: how colours are counted.
     """
 
@@ -79,6 +79,11 @@ class Decomposition:
         self.extractors, self.side, self.cache, device = extractors, side, models.cache, models.device
         self.clip = models.clip(extractors.clip)
         edges, _, simplify = extractors.sketch.partition("+")
+        if extractors.sketch not in KEPT and not simplify:
+            raise UserError(
+                f"composer: sketch is {extractors.sketch!r}, expected canny, boundaries, or the files of PiDiNet and "
+                f"of the network that simplifies sketches, table5_pidinet.pth+model_gan.t7"
+            )
         self._strokes: Callable[[Tensor], Tensor] | None = None
         if extractors.sketch == "canny":
             self._strokes = canny

@@ -6,8 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from t2ibench.core.errors import UserError
+from t2ibench.methods.composer.decompose.files import one_by_one
 from t2ibench.networks.state import fill, state_dict
 
+EXPECTED = "the state dict of torchvision's Mask R-CNN (ResNet-50, COCO)"
+CLASSES = 91  # of COCO, with the background
 SURE = 0.5  # an instance, and a pixel of it, count from this score
 
 
@@ -16,19 +20,39 @@ class MaskRCNN:
 
     def __init__(self, path: Path, device: torch.device) -> None:
         """path: a file with its state dict. Raises UserError for any other file."""
-        from torchvision.models.detection import maskrcnn_resnet50_fpn
+        from torchvision.models.detection import MaskRCNN as Network
+        from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+        from torchvision.ops import FrozenBatchNorm2d
 
         self.device = device
-        expected = "the state dict of torchvision's Mask R-CNN (ResNet-50, COCO)"
-        tensors = state_dict(path, expected)
-        self.network = fill(maskrcnn_resnet50_fpn(weights=None, weights_backbone=None), tensors, path, expected)
-        self.network.eval().requires_grad_(False).to(device)
+        try:
+            tensors = state_dict(path, EXPECTED)
+        except UserError as error:
+            if any(name in str(error) for name in ("models.yolo", "models.common", "ultralytics")):
+                raise UserError(
+                    f"{path}: a network of YOLO, stored with classes whose code is not run, expected {EXPECTED}: name "
+                    f"maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth"
+                ) from error
+            raise
+        with torch.random.fork_rng(devices=[]):
+            body = resnet_fpn_backbone(backbone_name="resnet50", weights=None, norm_layer=FrozenBatchNorm2d)
+            network = Network(body, num_classes=CLASSES)
+        counts = [name for name in tensors if name.endswith("num_batches_tracked")]  # which frozen norms do not have
+        tensors = {name: value for name, value in tensors.items() if name not in counts}
+        self.network = fill(network, tensors, path, EXPECTED).eval().requires_grad_(False).to(device)
+        for layer in self.network.modules():
+            if isinstance(layer, FrozenBatchNorm2d):
+                layer.eps = 0.0  # as torchvision sets it for this file
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Silhouettes, uint8 [B, H, W] in {0, 1}, of uint8 images [B, 3, H, W]."""
-        instances = self.network(list((images.float() / 255).to(self.device)))  # of each image
-        return torch.stack([union(one["masks"], one["scores"]) for one in instances]).cpu()
+
+        def silhouette(image: Tensor) -> Tensor:
+            [found] = self.network([image[0].float() / 255])
+            return union(found["masks"], found["scores"])[None]
+
+        return one_by_one(silhouette, images, self.device)
 
 
 def union(masks: Tensor, scores: Tensor) -> Tensor:

@@ -9,29 +9,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from t2ibench.methods.composer.decompose.scripted import load_scripted
+from t2ibench.methods.composer.decompose import edges as pidinet
+from t2ibench.methods.composer.decompose import simplification
+from t2ibench.methods.composer.decompose.files import one_by_one
 
 SIDE = 384  # side in pixels of the two networks' input
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Simplified:
-    """The paper's way: edges (PiDiNet), then the simplification of Simo-Serra et al., each a TorchScript file.
-
-    edges: maps colours, normalised by ImageNet's mean and deviation, [B, 3, 384, 384], to probabilities
-    [B, 1, 384, 384].
-    simplify: maps dark lines on white to cleaner ones.
-    """
+    """The paper's way: edges (PiDiNet), then the simplification of Simo-Serra et al., each from a published file."""
 
     def __init__(self, edges: Path, simplify: Path, device: torch.device) -> None:
-        """Raises UserError for a file that is missing or is no TorchScript file."""
-        self.edges, self.simplify = (load_scripted(path, "sketch", device) for path in (edges, simplify))
+        """Raises UserError for a file that is missing or is no such network."""
+        self.edges, self.simplify = pidinet.read(edges).to(device), simplification.read(simplify).to(device)
         self.device = device
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Strokes of uint8 images [B, 3, H, W]: float32 [B, 1, 384, 384]."""
-        return strokes(self.edges, self.simplify, images.to(self.device)).cpu()
+        return one_by_one(lambda image: strokes(self.edges, self.simplify, image), images, self.device)
 
 
 def strokes(edges: nn.Module, simplify: nn.Module, images: Tensor) -> Tensor:
