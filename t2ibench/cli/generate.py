@@ -296,17 +296,24 @@ def say_cut(maker: Method, texts: Sequence[str]) -> None:
 def entry_of(id: str, settings: Sequence[str], dataset: str) -> Entry:
     """The entry of a method or of a plug-in, with these settings, and guided by the networks of a data set.
 
-    Raises UserError for an unknown name.
+    dataset: its name, or a folder of images. Raises UserError for an unknown name, and where there is no guide.
     """
     from t2ibench.core import plugins
     from t2ibench.core.plugins import Entry
     from t2ibench.core.settings import settings_of
+    from t2ibench.data.dataset import opened
+    from t2ibench.runner.methods import guided
+    from t2ibench.scoring.default_networks import networks_of, trained_for
 
     known = {**{name: (name, {}) for name in plugins.find("methods")}, **plugins.method_ids()}
     if id not in known:
         raise UserError(f"no method is called {id!r}{did_you_mean(id, known)}")
     plugin, variant = known[id]
-    return Entry(id, plugin, {**variant, **settings_of(settings)}, "method")
+    entry = Entry(id, plugin, {**variant, **settings_of(settings)}, "method")
+    if dataset in plugins.find("datasets"):
+        return guided(entry, networks_of(dataset), "generate")
+    data = opened(dataset)
+    return guided(entry, trained_for(data.networks, data.train.dataset), "generate")
 
 
 def made_by(id: str, make: Callable[[Sequence[R]], Tensor], requests: Sequence[R]) -> list[np.ndarray]:

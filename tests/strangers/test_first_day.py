@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import t2ibench
 from t2ibench import cli
-from t2ibench.cli.generate import Column, scaled
+from t2ibench.cli.generate import Column, entry_of, scaled
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
@@ -166,3 +166,13 @@ def test_a_picture_of_any_size_becomes_one_that_the_method_edits(capsys):
     assert made.image.min() > 150  # the middle alone
     assert "a.png: 50x30 pixels, cut and scaled to 64x64" in capsys.readouterr().err
     assert scaled([made], (64, 64)) == [made]
+
+
+@pytest.mark.parametrize(
+    ("method", "setting", "guides"),
+    [("styleclip-global", "clip", "clip-guide-avatars"), ("stylegan_nada", "clips", ["clip-guide-avatars"])],
+)
+def test_a_method_of_the_command_line_is_guided_by_the_networks_of_its_data_set(method, setting, guides):
+    given = entry_of(method, [], "avatars").settings[setting]
+    assert given == guides if isinstance(guides, str) else set(guides) <= set(given)
+    assert entry_of(method, [f"{setting}={'mine' if setting == 'clip' else '[mine]'}"], "avatars").settings[setting]
