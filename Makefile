@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 FIRST_DAY = tests/test_wheel.py tests/checks/test_drift_action.py
 
-.PHONY: run test test-slow test-first-day test-data lint bench clean
+.PHONY: run test test-slow test-first-day test-data test-weights lint bench clean
 
 run: $(VENV)/installed
 	$(BIN)/t2ibench run
@@ -24,6 +24,10 @@ test-first-day: $(VENV)/installed-dev
 # real copies of published data sets: make test-data DATA=FOLDER, which holds cub/, coco/ … (docs/data.md)
 test-data: $(VENV)/installed-dev
 	T2IBENCH_TEST_DATA=$(DATA) $(BIN)/pytest -q -rs tests/datasets/test_real_copies.py
+
+# published weights: make test-weights WEIGHTS=FOLDER, which holds ViT-B-32.pt, fs3.npy … (docs/weights.md)
+test-weights: $(VENV)/installed-dev
+	T2IBENCH_TEST_WEIGHTS=$(WEIGHTS) $(BIN)/pytest -q -rs tests/networks/test_real_weights.py
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -65,7 +65,8 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         )
         ratios[domain] = after / before
         effects[domain] = ratio_effects(after, after_to_others, before, before_to_others)
-        real[domain] = mean_distances(evidence.real_features(extractor, evidence.target(domain)))[0] / before
+        if evidence.has_real(domain):
+            real[domain] = mean_distances(evidence.real_features(extractor, evidence.target(domain)))[0] / before
     value = float(np.mean(list(ratios.values())))
     requests = [[prompt.id, prompt.text, prompt.images] for prompt in evidence.prompts]
     return {
@@ -91,7 +92,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
                     for domain, ratio in ratios.items()
                 },
                 "real": real,
-                "of_real": {domain: ratio / real[domain] for domain, ratio in ratios.items() if real[domain]},
+                "of_real": {domain: ratio / real[domain] for domain, ratio in ratios.items() if real.get(domain)},
                 "distance_of_sources": before,
                 "collapsed": sorted(domain for domain, ratio in ratios.items() if ratio < 0.5),
                 "failed": failures(evidence),

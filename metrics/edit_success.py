@@ -27,7 +27,17 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
 from t2ibench.core.seeds import derive_seed
 from t2ibench.data.attributes import Covers, covers
-from t2ibench.scoring.edits import EditPairs, edit_pairs, kept, kept_estimate, literal, means_by, per_source, shows
+from t2ibench.scoring.edits import (
+    EditPairs,
+    check_literals,
+    edit_pairs,
+    kept,
+    kept_estimate,
+    literal,
+    means_by,
+    per_source,
+    shows,
+)
 from t2ibench.scoring.evidence import Evidence
 from t2ibench.scoring.judge_gate import Gate, JudgeOnReal, Verdict
 from t2ibench.stats.finite import finite, not_infinite
@@ -65,6 +75,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
             f"{evidence.train.dataset} has no attributes that edits could be judged by: leave edit_success out"
         )
     pairs, gate, covered_by = edit_pairs(evidence), Gate(), covers(table)
+    check_literals(pairs, "edit_success")
     render = evidence.pair_images if evidence.can_render else None
     real = JudgeOnReal(
         evidence.reference,

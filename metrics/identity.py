@@ -29,7 +29,7 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate
 from t2ibench.core.seeds import derive_seed
 from t2ibench.data.attributes import attribute_of, canonical, covers
-from t2ibench.scoring.edits import EditPairs, edit_pairs, interval, literal, per_source
+from t2ibench.scoring.edits import EditPairs, check_literals, edit_pairs, interval, literal, per_source
 from t2ibench.scoring.evidence import Evidence
 from t2ibench.stats.finite import finite
 from t2ibench.tracks.contract import EDITS, SOURCES
@@ -58,6 +58,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         values, others = plain(evidence, pairs, extractor)
         further["estimator"] = "mean cosine"
     else:
+        check_literals(pairs, "identity without arcface")
         name, extractor = "face_similarity", evidence.judge
         values, others = without_nuisance(evidence, pairs, config.nuisance)
         further["estimator"] = "mean cosine of centred features without nuisance directions"

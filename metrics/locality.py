@@ -14,7 +14,7 @@ import numpy as np
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate, digest
 from t2ibench.core.seeds import derive_seed
-from t2ibench.scoring.edits import EditPairs, edit_pairs, interval, literal, means_by, per_source
+from t2ibench.scoring.edits import EditPairs, check_literals, edit_pairs, interval, literal, means_by, per_source
 from t2ibench.scoring.evidence import Evidence, Samples
 from t2ibench.tracks.contract import EDITS, SOURCES
 
@@ -34,6 +34,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     Raises UserError if no edit has a region with an outside, and if images and regions differ in size.
     """
     pairs = edit_pairs(evidence)
+    check_literals(pairs, "locality")
     regions = regions_of(evidence, pairs)
     names = np.array([literal(prompt) for prompt in pairs.prompts], dtype=object)
     attributes = np.array([prompt.tags["attribute"] for prompt in pairs.prompts], dtype=object)

@@ -123,6 +123,8 @@ class Config:
     pixelnorm_axis: Literal["rows", "features"] = "rows"  # reference | what is meant
     residual: float = 0.1
     mapper_weights: str = ""  # a checkpoint of the released code, used for its text instead of training
+    # several of them, each used for the text that it was trained for
+    mappers: tuple[str, ...] = field(default=(), metadata=LATER)
     mapper_steps: int = 200  # the reference takes 50,000
     mapper_batch: int = 4  # the reference has 2
     mapper_codes: int = 5000  # latents to train on
@@ -182,8 +184,12 @@ class Config:
             raise UserError(
                 f"styleclip: mapper_latents are for the variant mapper, this is {self.variant}: leave it out"
             )
-        if self.mapper_latents and self.mapper_weights:
-            raise UserError("styleclip: mapper_weights are used as they are: leave mapper_latents out")
+        if self.mappers and self.variant != "mapper":
+            raise UserError(f"styleclip: mappers are for the variant mapper, this is {self.variant}: leave them out")
+        if self.mappers and self.mapper_weights:
+            raise UserError("styleclip: mapper_weights is one mapper, mappers are several: name one of the settings")
+        if self.mapper_latents and (self.mapper_weights or self.mappers):
+            raise UserError("styleclip: released mappers are used as they are: leave mapper_latents out")
         for name in ("directions", "statistics", "codes"):
             if getattr(self, name) and self.variant != "global":
                 raise UserError(f"styleclip: {name} are for the variant global, this is {self.variant}: leave them out")

@@ -124,7 +124,8 @@ def of_tasks(works: Callable[[Task, Given], bool], what: str) -> Rule:
     )
 
 
-NOTHING_RUNS = "--folder judges records and runs nothing: leave one of them out"
+NOTHING_RUNS = "--folder judges records and runs nothing, nor does --scale paper: leave one of them out"
+AT_SCALE = "--scale paper reads records, runs nothing and writes no file: leave one of them out"
 WRITES = "--write measures and writes a baseline, and compares nothing: leave it out"
 FOR_WRITE = "it is for --write: leave it out, or add that"
 ADAPTS = "--target adapts a generator, which takes neither texts to draw nor --neutral nor --image: leave them out"
@@ -169,8 +170,12 @@ EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
         "everything": without("metrics", "--metrics names the numbers: leave one of them out"),
     },
     "reproduce": {
-        **always("paper folder ledger json"),
-        **{name: without("folder", NOTHING_RUNS) for name in ("out", "batch", "device", "replace")},
+        **always("paper folder scale json"),
+        "ledger": Rule(lambda given: given["scale"] != "paper", AT_SCALE),
+        **{
+            name: Rule(lambda given: given["folder"] is None and given["scale"] != "paper", NOTHING_RUNS)
+            for name in ("out", "batch", "device", "replace")
+        },
     },
     "drift": {
         **always("baseline write device"),

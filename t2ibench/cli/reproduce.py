@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
@@ -35,12 +36,21 @@ def reproduce(
     batch: Batch = 64,
     device: Device = "cpu",
     replace: Annotated[bool, typer.Option(help="Write over records that were made with other settings.")] = False,
+    scale: Annotated[
+        Literal["embedded", "paper"],
+        typer.Option(
+            help="embedded: the paper's claims, on the data that ships. paper: the numbers that it prints, beside the "
+            "records of --folder (runs) that suites of its own scale made; nothing is run."
+        ),
+    ] = "embedded",
     json: Json = False,
 ) -> None:
     """Run a paper's ablations and test what it claims.
 
-    Exit code 0: fine, 1: a claim is refuted, 3: it cannot be said of one, or of any.
+    Exit code 0: fine, 1: a claim is refuted or a number is not reproduced, 3: it cannot be said of one, or of any.
     """
+    if scale == "paper":
+        raise typer.Exit(at_scale(paper, folder or Path("runs"), json))
     from t2ibench.checks.papers import claims
     from t2ibench.checks.papers.ledger import as_json, markdown
     from t2ibench.checks.papers.reproduce import judge
@@ -65,6 +75,37 @@ def reproduce(
         show(judged)
         stdout().print(Text(str(path), "dim"))
     raise typer.Exit(judged.exit_code)
+
+
+def at_scale(name: str, folder: Path, json: bool) -> int:
+    """Print the numbers of a paper beside the records of a folder. Returns the exit code."""
+    from t2ibench.checks.papers import claims, scale
+    from t2ibench.checks.papers.ledger import printed
+    from t2ibench.checks.papers.reproduce import load
+
+    numbers = scale.numbers(claims.load(name), load(folder))
+    if json:
+        print_json([asdict(number) for number in numbers])
+        return scale.exit_code(numbers)
+    if not numbers:
+        stdout().print(f"no number of the paper of {name} could be checked against it, so none is compared")
+        return scale.exit_code(numbers)
+    table = tables.table(title=f"{name}: what the paper prints, and what the records of {folder} say")
+    for column in ("", "number", "reported", "here"):
+        table.add_column(column, no_wrap=column in ("", "reported"))
+    for number in numbers:
+        of = number.reported
+        about = f"{of.metric} of {of.method}, {of.dataset}" + (f", {of.prompt}" if of.prompt else "")
+        here = number.missing
+        if number.value is not None and number.ci is not None:
+            here = f"{number.value:.4g} [{number.ci[0]:.4g}, {number.ci[1]:.4g}]"
+        style = {"reproduced": "green", "not reproduced": "red"}.get(number.verdict, "dim")
+        what = Text.assemble(about, "\n", (of.source, "dim"))
+        table.add_row(Text(number.verdict, style), what, printed(of), Text(here, "dim" if number.missing else ""))
+    stdout().print(table)
+    count = [f"{sum(n.verdict == v for n in numbers)} {v}" for v in ("reproduced", "not reproduced", "missing")]
+    stdout().print(Text(f"{len(numbers)} numbers: {', '.join(count)}", "bold"))
+    return scale.exit_code(numbers)
 
 
 def rows_of(paper: Paper, options: RunOptions, missing: dict[str, str]) -> list[dict[str, Any]]:

@@ -25,6 +25,22 @@ def at_home(text: str) -> str:
     return f"{kind}{colon}{os.path.expanduser(place)}" if place == "~" or place.startswith("~/") else text
 
 
+def weight_folders() -> list[Path]:
+    """The folders that the environment variable T2IBENCH_WEIGHTS names."""
+    return [Path(entry) for entry in os.environ.get("T2IBENCH_WEIGHTS", "").split(os.pathsep) if entry]
+
+
+def in_weight_folders(text: str) -> str:
+    """A file that is named (`FILE`, or `model:FILE`), with the first of T2IBENCH_WEIGHTS' folders that has it before
+    it. It stays as it is where the current folder has it, and where no folder has.
+    """
+    kind, colon, place = text.rpartition(":")
+    if Path(place).exists():
+        return text
+    there = (folder / place for folder in weight_folders() if (folder / place).is_file())
+    return f"{kind}{colon}{next(there, place)}"
+
+
 def without_homes(content: Any) -> Any:
     """JSON content in which no path names the user: the home folder becomes `~`, the user's name in a path `USER`."""
     if isinstance(content, str):

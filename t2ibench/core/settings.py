@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from t2ibench.core import plain_yaml
 from t2ibench.core.errors import UserError, did_you_mean
-from t2ibench.core.files import at_home, file_hash
+from t2ibench.core.files import at_home, file_hash, in_weight_folders
 
 T = TypeVar("T")
 # metadata of a setting that came when records with the others had been made: at its default it enters no identity
@@ -118,8 +118,11 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def _coerce(value: Any, hint: Any) -> Any:
-    """A value of a YAML file as the type of its field: tuples, floats, paths and `~` in them are converted."""
-    value = _at_home(value)
+    """A value of a YAML file as the type of its field: tuples, floats and paths are converted.
+
+    `~` becomes the user's home, and a file that lies in a folder of T2IBENCH_WEIGHTS gets that folder.
+    """
+    value = _placed(value)
     if typing.get_origin(hint) is tuple:
         return tuple(value)
     if hint is float:
@@ -129,14 +132,15 @@ def _coerce(value: Any, hint: Any) -> Any:
     return value
 
 
-def _at_home(value: Any) -> Any:
+def _placed(value: Any) -> Any:
     if isinstance(value, str):
-        return at_home(value)
+        place = at_home(value)
+        return in_weight_folders(place) if Path(place).suffix in FILES else place
     if isinstance(value, Path):
         return value.expanduser()
     if isinstance(value, dict):
-        return {key: _at_home(item) for key, item in value.items()}
-    return [_at_home(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: _placed(item) for key, item in value.items()}
+    return [_placed(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def recorded(config: Any) -> dict[str, Any]:

@@ -124,10 +124,17 @@ class Released:
     in_s: bool
     text: str
 
+    def says(self, prompt: str) -> bool:
+        """Whether a text has every word of the one that the mapper was trained for."""
+        return not self._unsaid(prompt)
+
+    def _unsaid(self, prompt: str) -> list[str]:
+        wanted, asked = (set(re.findall(r"[^\W_]+", text.lower())) for text in (self.text, prompt))
+        return sorted(wanted - SMALL_WORDS - asked)
+
     def check_text(self, path: Path, prompt: str) -> None:
         """Raises UserError for a text that does not have every word of the one that the mapper was trained for."""
-        wanted, asked = (set(re.findall(r"[^\W_]+", text.lower())) for text in (self.text, prompt))
-        if missing := sorted(wanted - SMALL_WORDS - asked):
+        if missing := self._unsaid(prompt):
             raise UserError(
                 f"{path}: this mapper was trained for {self.text!r}, and {prompt!r} does not say {missing[0]!r}: ask "
                 f"for that text, or give the mapper of this one"

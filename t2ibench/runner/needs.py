@@ -1,9 +1,15 @@
 """What a suite needs on this disk, before anything of it is opened: the files of its data set, published networks."""
 
-from t2ibench.core.settings import configure
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from t2ibench.core.settings import FILES, configure
 from t2ibench.data.contract import load_dataset
 from t2ibench.data.needs import Need
-from t2ibench.networks import inception, torchvision_inception
+from t2ibench.networks import inception, published, torchvision_inception
+from t2ibench.runner.methods import configured
 from t2ibench.runner.suite import Suite
 from t2ibench.scoring.default_networks import takes, trained_for
 from t2ibench.scoring.feature_sets import AUTO
@@ -13,7 +19,7 @@ HELD_OUT = "held_out"  # a setting that every data set takes
 
 
 def needs_of(suite: Suite) -> list[Need]:
-    """The needs of a suite: of its data set, and of its metrics where the data set brings no network.
+    """The needs of a suite: of its data set, of its methods, and of its metrics where the data set brings no network.
 
     Raises UserError for a wrong setting of either.
     """
@@ -21,13 +27,16 @@ def needs_of(suite: Suite) -> list[Need]:
     settings = {key: value for key, value in suite.dataset.settings.items() if key != HELD_OUT}
     config = configure(plugin.Config, settings, f"{suite.name}: dataset")
     needs = [] if plugin.needs is None else list(plugin.needs(config))
+    for entry in suite.methods:
+        needs += files_of(asdict(configured(entry, suite.name)[1]))
     networks = trained_for(plugin.NETWORKS, suite.dataset.name)
     for metric in metrics_of(suite.metrics, f"{suite.name}: metrics"):
         if takes(metric.plugin, "clip") and metric.settings.get("clip") == AUTO and networks.clip is None:
-            from t2ibench.networks.clip import published
+            from t2ibench.networks.clip import published as clips
 
             name = metric.plugin.PUBLISHED
-            needs.append(Need(f"CLIP {name}", published.on_disk(name), source=f"elsewhere: {published.advice(name)}"))
+            needs.append(Need(f"CLIP {name}", clips.on_disk(name), source=f"elsewhere: {clips.advice(name)}"))
+        needs += files_of(asdict(metric.config))
         extractor = str(metric.settings.get("extractor", ""))
         if extractor.startswith("inception-torchvision"):
             there, file = torchvision_inception.weights(), torchvision_inception.FILE
@@ -35,3 +44,17 @@ def needs_of(suite: Suite) -> list[Need]:
         elif extractor.startswith("inception") or (extractor == AUTO and networks.judge is None):
             needs.append(Need("Inception of FID", inception.weights(), inception.FILE, source="NVIDIA's StyleGAN"))
     return list(dict.fromkeys(needs))
+
+
+def files_of(settings: Any) -> Iterator[Need]:
+    """The files that settings name, alone or in lists."""
+    if isinstance(settings, dict):
+        settings = list(settings.values())
+    if isinstance(settings, list | tuple):
+        for value in settings:
+            yield from files_of(value)
+    elif isinstance(settings, str | Path) and Path(settings).suffix in FILES:
+        path = Path(str(settings).rpartition(":")[2])
+        facts = published.known().get(path.name)
+        what = "file of weights" if facts is None else facts.what
+        yield Need(what, path if path.exists() else None, path.name, source=published.source(path.name))

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from t2ibench.core import files
 from t2ibench.core.errors import UserError, did_you_mean
@@ -77,13 +77,18 @@ def preflight(plans: Sequence[Plan], options: RunOptions) -> Iterator[PreflightL
 
 def _metric_problem(plan: Plan, metric: Metric, groups: Mapping[str, int]) -> str:
     """Why a metric could not score a track: too few images, or a network that is not there; empty if it could."""
-    least, group, where = metric.settings.get("fewest"), metric.settings.get("group"), f"{plan.suite.name}: metrics"
+    given = asdict(metric.config)  # as they are: what a record holds of a file is its hash
+    least, group, where = given.get("fewest"), given.get("group"), f"{plan.suite.name}: metrics"
     if isinstance(least, int) and group in groups:
         for side, count in (("made", groups[str(group)]), ("real", len(plan.data.reference))):
             if count < least:
                 return f"{where}: {metric.name}: {count:,} {side} images of {group!r}, at least {least:,} are needed"
     for key in ("clip", "extractor"):
+<<<<<<< HEAD
         name = vars(metric.config).get(key)  # as it was given: a file by its name, not by its hash
+=======
+        name = given.get(key)
+>>>>>>> b345a79 (Suites at the papers' scale, the papers' own numbers beside their records, and a check of published files)
         if isinstance(name, str) and name != AUTO:
             try:
                 find(plan.models, name)

@@ -94,10 +94,19 @@ class EditPairs:
 
 
 def literal(prompt: Prompt) -> str:
-    """The literal "attribute=value" that an edit asks for; for a target, its domain."""
-    if "domain" in prompt.tags:
-        return str(prompt.tags["domain"])
+    """The literal "attribute=value" that an edit asks for, or its text; for a target, its domain."""
+    if "attribute" not in prompt.tags:
+        return str(prompt.tags.get("domain", prompt.text))
     return f"{prompt.tags['attribute']}={prompt.tags['value']}"
+
+
+def check_literals(pairs: EditPairs, metric: str) -> None:
+    """Raises UserError where an edit is a text of its own, so that nobody knows which attribute should change."""
+    if texts := [prompt.text for prompt in pairs.prompts if "attribute" not in prompt.tags]:
+        raise UserError(
+            f"{metric}: the edit {texts[0]!r} names no attribute that could be judged: write it as a literal "
+            f"(edits: literals), or leave {metric} out"
+        )
 
 
 def edit_pairs(evidence: Evidence) -> EditPairs:

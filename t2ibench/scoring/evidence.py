@@ -283,11 +283,19 @@ class Evidence:
 
     def target(self, domain: str) -> Split:
         """Real images of a target domain, none of which a network was trained on. Only for domains in `targets`."""
-        return self._targets[domain].real()
+        if (real := self._targets[domain].real) is None:
+            raise _without_images(domain)
+        return real()
+
+    def has_real(self, domain: str) -> bool:
+        """Whether there are real images of a target domain. Only for domains in `targets`."""
+        return self._targets[domain].real is not None
 
     def lessons(self, domain: str, count: int) -> Split:
         """`count` other real images of a target domain, for a metric to learn from. Only for domains in `targets`."""
-        return self._targets[domain].lessons(count)
+        if (lessons := self._targets[domain].lessons) is None:
+            raise _without_images(domain)
+        return lessons(count)
 
     @property
     def can_render(self) -> bool:
@@ -394,3 +402,7 @@ def _key(extractor: Extractor, digest: str) -> tuple[Any, ...]:
 
 def _digest(parts: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _without_images(domain: str) -> UserError:
+    return UserError(f"the target {domain} is a text alone, without real images: leave out what compares with them")

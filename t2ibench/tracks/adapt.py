@@ -11,7 +11,7 @@ target can be compared with the image that the generator drew from that latent b
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -25,9 +25,11 @@ from t2ibench.tracks.from_sources import Sources, samples
 
 
 def prompts(asked: Asked) -> list[Prompt]:
-    """One prompt for the sources and one for each target, with the texts of the data set.
+    """One prompt for the sources and one for each target, with the texts of the data set or of the suite.
 
     The tag `real` of a target is the digest of the contents of the real images that it is compared with.
+
+    A target of the suite's own `texts` has no real images, and no such tag.
 
     Raises UserError for a prompt of a metric, a data set without other domains, or an unknown target.
     """
@@ -37,9 +39,11 @@ def prompts(asked: Asked) -> list[Prompt]:
             f"{where}: a metric asks for the prompt {asked.prompts[0].id!r}, but the track adapt has those of "
             f"`adapt:` alone"
         )
+    plan: AdaptPlan = asked.settings
+    if plan.texts:
+        return _given(plan, f"{where}: adapt")
     if data.domain is None or len(data.domains) < 2:
         raise UserError(f"{where}: adapt: {data.facts['name']} has no other domains to adapt to: use another data set")
-    plan: AdaptPlan = asked.settings
     source_domain, *others = data.domains
     for target in plan.targets:
         if target not in others:
@@ -55,25 +59,42 @@ def prompts(asked: Asked) -> list[Prompt]:
     return prompts
 
 
+def _given(plan: "AdaptPlan", where: str) -> list[Prompt]:
+    """The prompts of targets that are texts alone."""
+    if plan.targets:
+        raise UserError(f"{where}: found targets and texts, expected one of them: name each target once")
+    if plan.source is None:
+        raise UserError(f"{where}: texts say what images become, expected `source` beside them: what they are before")
+    source = plan.source
+    prompts = [Prompt("source", source, SOURCES, plan.images, None, {"neutral": source})]
+    for name, text in plan.texts.items():
+        if not isinstance(text, str) or not text or text == source:
+            raise UserError(f"{where}: texts: {name} is {text!r}, expected the text of a target that is not the source")
+        tags = {"domain": name, "neutral": source, "target": text}
+        prompts.append(Prompt(f"{ADAPTED}/{name}", text, f"{ADAPTED}/{name}", plan.images, None, tags))
+    return prompts
+
+
 def facts(asked: Asked) -> dict[str, Any]:
     """The texts, by domain, and the number of real images that each target is compared with."""
     source, *targets = asked.prompts
     return {
         "source": source.text,
         "targets": {prompt.tags["domain"]: prompt.text for prompt in targets},
-        "real_images": asked.settings.reference,
+        "real_images": 0 if asked.settings.texts else asked.settings.reference,
     }
 
 
 def targets(asked: Asked) -> dict[str, Target]:
     """The group of each target, with the real images of its domain."""
-    draw, count = asked.data.domain, asked.settings.reference
-    assert draw is not None
+    count = asked.settings.reference
+
+    draw = None if asked.settings.texts else asked.data.domain
     return {
         domain: Target(
             group=prompt.group,
-            real=lambda domain=domain: draw(domain, count, HELD_OUT),  # type: ignore[misc]
-            lessons=lambda count, domain=domain: draw(domain, count, LESSONS),  # type: ignore[misc]
+            real=draw and (lambda domain=domain: draw(domain, count, HELD_OUT)),  # type: ignore[misc]
+            lessons=draw and (lambda count, domain=domain: draw(domain, count, LESSONS)),  # type: ignore[misc]
         )
         for prompt in asked.prompts
         if prompt.group != SOURCES
@@ -130,12 +151,14 @@ class AdaptPlan:
 
     images: number of latents, the same ones for every target.
     targets: names of domains; empty: all domains but the data set's own.
+    texts: in place of targets, a text for each name: targets of which there are no real images; with source.
     source: text for what the method draws before the adaptation; None: the text of the data set's own domain.
     reference: number of real images of each target, none of which a network was trained on.
     """
 
     images: int = 500
     targets: tuple[str, ...] = ()
+    texts: dict[str, str] = field(default_factory=dict)
     source: str | None = None
     reference: int = 1000
 

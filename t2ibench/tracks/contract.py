@@ -348,13 +348,13 @@ class Target:
     """A group of prompts whose images are compared with real images of their own, not with the reference.
 
     group: the name of the group.
-    real: these real images, none of which a network was trained on.
-    lessons: (count) -> other real images of this kind, which networks may have learned from.
+    real: these real images, none of which a network was trained on; None where the target is a text alone.
+    lessons: (count) -> other real images of this kind, which networks may have learned from; None likewise.
     """
 
     group: str
-    real: Callable[[], Split]
-    lessons: Callable[[int], Split]
+    real: Callable[[], Split] | None
+    lessons: Callable[[int], Split] | None
 
 
 Of = Literal["nothing", "anything", "method"]

@@ -36,15 +36,21 @@ def prompts(asked: Asked) -> list[Prompt]:
             f"{asked.where}: a metric asks for the prompt {id!r}, but the track edit takes its prompts from `edits:`"
         )
     plan: EditPlan = asked.settings
-    texts = edit_texts.build(asked.data.train, plan.literals, plan.neutral, plan.images, f"{asked.where}: edits")
+    where = f"{asked.where}: edits"
+    if plan.texts and plan.literals:
+        raise UserError(f"{where}: found literals and texts, expected one of them: name each edit once")
+    if plan.texts:
+        texts = edit_texts.given(plan.texts, plan.neutral, plan.images, where)
+    else:
+        texts = edit_texts.build(asked.data.train, plan.literals, plan.neutral, plan.images, where)
     if plan.seeds == "numbered":
         return [replace(prompt, tags={**prompt.tags, "numbered": True}) for prompt in texts]
     return texts
 
 
 def facts(asked: Asked) -> dict[str, Any]:
-    """The neutral text, and the text of each edit, by literal."""
-    edits = {f"{p.tags['attribute']}={p.tags['value']}": p.text for p in asked.prompts if p.group != SOURCES}
+    """The neutral text, and the text of each edit, by its literal or by its words."""
+    edits = {p.id.removeprefix("edits/"): p.text for p in asked.prompts if p.group != SOURCES}
     return {"neutral": next(prompt.text for prompt in asked.prompts if prompt.group == SOURCES), "edits": edits}
 
 
@@ -97,6 +103,7 @@ class EditPlan:
     images: number of sources, the same ones for every edit.
     literals: the edits, "attribute=value" each; empty: every literal that the vocabulary can name and that is neither
         rare in the training images nor shown by most of them.
+    texts: in place of literals, the texts of the edited images, for data whose attributes nobody knows; with neutral.
     neutral: text of the images before the edit, which ends with its noun; None: from the vocabulary, "a person".
     seeds: "numbered" gives the sources the seeds 0, 1, 2 …, and the next run seed those that follow. A method whose
         seeds are rows of a file then edits each row once.
@@ -104,6 +111,7 @@ class EditPlan:
 
     images: int = 50
     literals: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
     neutral: str | None = None
     seeds: Literal["drawn", "numbered"] = "drawn"
 

@@ -1,9 +1,10 @@
 """The texts that ask for an edit: a neutral one, "a person", and for each literal a target text that adds this literal
-and nothing else.
+and nothing else. Or the target texts themselves, for images of which no attribute is known.
 
 The first paraphrase of a literal is used: "a person with short hair", "a person wearing glasses", "a smiling person".
 """
 
+import re
 from collections.abc import Sequence
 
 from t2ibench.core.errors import UserError, did_you_mean
@@ -44,6 +45,23 @@ def build(train: Split, literals: Sequence[str], neutral: str | None, images: in
         attribute, _, value = literal.partition("=")
         tags = {"attribute": attribute, "value": value, "neutral": before, "target": text}
         prompts.append(Prompt(f"edits/{literal}", text, EDITS, images, None, tags))
+    return prompts
+
+
+def given(texts: Sequence[str], neutral: str | None, images: int, where: str) -> list[Prompt]:
+    """One prompt for the sources and one for each target text, whose tags are neutral and target.
+
+    Raises UserError without a neutral text, and for a text that is empty, says what the neutral one says, or stands
+    there twice.
+    """
+    if neutral is None:
+        raise UserError(f"{where}: texts say what images become, expected `neutral` beside them: what they are before")
+    prompts = [Prompt("source", neutral, SOURCES, images, None, {"neutral": neutral})]
+    for text in texts:
+        name = re.sub(r"[\W_]+", "-", text.lower()).strip("-")
+        if not name or text == neutral or f"edits/{name}" in [prompt.id for prompt in prompts]:
+            raise UserError(f"{where}: texts: {text!r} is empty, stands there twice, or asks for no change: correct it")
+        prompts.append(Prompt(f"edits/{name}", text, EDITS, images, None, {"neutral": neutral, "target": text}))
     return prompts
 
 

@@ -1,6 +1,7 @@
 """datasets/prompts.py: texts alone, drawn by methods and scored by what needs no real image."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from folders import one_line
@@ -88,3 +89,12 @@ def test_a_baseline_of_a_method_runs(here):
     both = run_suite(str(here / "ours.yaml"))
     assert set(both["method"]) == {"gan-cls", "shuffled-gan-cls"}
     assert len(both) > len(numbers)
+
+
+def test_prompts_may_stand_in_the_suite_itself(here):
+    split = prompts.load(prompts.Config(texts=("a cat", "a dog"), called="animals"), "test")
+    assert (split.dataset, list(split.captions)) == ("animals", [("a cat",), ("a dog",)])
+    both: dict[str, Any] = {"file": Path("list.tsv"), "texts": ("a cat",)}
+    for wrong in ({}, both):
+        with pytest.raises(UserError, match="of file and texts, expected one"):
+            prompts.Config(**wrong)

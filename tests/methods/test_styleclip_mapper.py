@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from t2ibench.core.errors import UserError
 from t2ibench.core.seeds import derive_seed, latents
 from t2ibench.methods.styleclip import Method
-from t2ibench.methods.styleclip.mapper import Mapper
+from t2ibench.methods.styleclip.mapper import Mapper, step_cosine
 from t2ibench.methods.styleclip.mapper_training import levels_of, mapper_recipe
 from t2ibench.methods.styleclip.settings import Config
 from t2ibench.networks.latent_mapper import LEVELS, MapperNetwork, read_released
@@ -397,6 +397,31 @@ def test_a_mapper_of_another_text_or_generator_is_refused(models: Models, tmp_pa
     content = released(tiny_generator(), {"mapping": 16})
     torch.save({**content, "state_dict": {**content["state_dict"], **half}}, path)
     read_released(path, tiny_generator())  # half precision is the same generator
+
+
+def test_several_released_mappers_are_each_used_for_their_text(models: Models, tmp_path: Path):
+    files = {"afro": tmp_path / "afro.pt", "smiling": tmp_path / "smile.pt"}
+    for seed, (text, path) in enumerate(files.items()):
+        content = released(tiny_generator(), {"mapping": 16}, description=text)
+        content["state_dict"] = {
+            key: value + seed if key.startswith("mapper.") else value for key, value in content["state_dict"].items()
+        }
+        torch.save(content, path)
+    editor = mapper(models, mappers=tuple(map(str, files.values())))
+    both = editor.edited(codes(models), [PERSON] * 2, [AFRO, SMILE])
+    for row, (text, path) in enumerate(zip((AFRO, SMILE), files.values(), strict=True)):
+        alone = mapper(models, mapper_weights=str(path)).edited(codes(models), [PERSON] * 2, [text] * 2)
+        torch.testing.assert_close(both[row], alone[row], atol=1e-6, rtol=1e-5)
+    with pytest.raises(UserError, match="no released mapper was trained for 'a hat', these are for 'afro', 'smiling'"):
+        editor.edited(codes(models), [PERSON] * 2, ["a hat"] * 2)
+
+
+def test_the_cosine_of_steps_is_that_of_each_pair_once():
+    steps = torch.tensor([[[1.0, 0.0]], [[0.0, 2.0]], [[3.0, 0.0]]])
+    mean, deviation = step_cosine(steps)  # 0, 1 and 0
+    assert (mean, deviation) == (pytest.approx(1 / 3), pytest.approx((2 / 9) ** 0.5))
+    with pytest.raises(ValueError, match="at least 2"):
+        step_cosine(steps[:1])
 
 
 class Payload:

@@ -84,6 +84,7 @@ USELESS: dict[tuple[str, str], str] = {
     ("reproduce", "batch"): "reproduce gan_cls --folder made --batch 2",
     ("reproduce", "device"): "reproduce gan_cls --folder made --device cpu",
     ("reproduce", "replace"): "reproduce gan_cls --folder made --replace",
+    ("reproduce", "ledger"): "reproduce gan_cls --scale paper --ledger x.md",
     ("drift", "tiers"): "drift b.json --write --tiers 0",
     ("drift", "junit"): "drift b.json --write --junit x.xml",
     ("drift", "github"): "drift b.json --write --github",

@@ -214,3 +214,35 @@ def test_a_data_set_without_domains_has_no_such_track(written, monkeypatch):
     monkeypatch.delattr(squares, "domain_images")
     with pytest.raises(UserError, match="moves: adapt: squares has no other domains to adapt to"):
         run(written())
+
+
+ALONE = (
+    "adapt: {images: 6, reference: 40}",
+    "adapt: {images: 6, source: a square, texts: {red: a red square, blue: a blue one}}",
+)
+
+
+def test_targets_that_are_texts_alone_need_no_real_images(written):
+    of_real = ("baselines: [{name: unadapted, of: tinter}, real]", "baselines: [{name: unadapted, of: tinter}]")
+    [planned] = prepare(suite.load(str(written(ALONE, of_real))))
+    assert [(prompt.id, prompt.text) for prompt in planned.prompts] == [
+        ("source", "a square"),
+        ("adapted/red", "a red square"),
+        ("adapted/blue", "a blue one"),
+    ]
+    assert planned.prompt_facts["real_images"] == 0
+    assert all("real" not in prompt.tags for prompt in planned.prompts)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("{images: 6, texts: {red: a red square}}", "expected `source` beside them"),
+        ("{images: 6, source: a square, targets: [red], texts: {red: a red square}}", "found targets and texts"),
+        ("{images: 6, source: a square, texts: {red: a square}}", "texts: red is 'a square'"),
+        ("{images: 6, source: a square, texts: {red: 3}}", "texts: red is 3"),
+    ],
+)
+def test_texts_that_cannot_be_asked_for_are_one_line(written, wrong, message):
+    with pytest.raises(UserError, match=message):
+        prepare(suite.load(str(written(("adapt: {images: 6, reference: 40}", f"adapt: {wrong}")))))

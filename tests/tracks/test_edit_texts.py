@@ -10,7 +10,7 @@ from t2ibench.core.errors import UserError
 from t2ibench.data.split import Split, Vocabulary
 from t2ibench.data.stores import ArrayImages
 from t2ibench.datasets.avatars.model import read_model
-from t2ibench.tracks.edit_texts import build, default_literals, neutral_text, target_text
+from t2ibench.tracks.edit_texts import build, default_literals, given, neutral_text, target_text
 
 WORDS = Vocabulary(
     {
@@ -119,3 +119,21 @@ def test_what_cannot_be_said_is_refused_in_one_line(literals, vocabulary, said):
     with pytest.raises(UserError) as error:
         build(split(vocabulary=vocabulary), literals, None, 1, "s: edits")
     assert said in str(error.value)
+
+
+def test_texts_of_their_own_are_asked_for_as_they_are():
+    source, *edits = given(["a face with an Afro", "Beyoncé's face"], "a face", 5, "ours: edits")
+    assert (source.id, source.text, source.images) == ("source", "a face", 5)
+    assert [(edit.id, edit.text) for edit in edits] == [
+        ("edits/a-face-with-an-afro", "a face with an Afro"),
+        ("edits/beyoncé-s-face", "Beyoncé's face"),
+    ]
+    assert {edit.tags["neutral"] for edit in edits} == {"a face"}
+
+
+@pytest.mark.parametrize("texts", [["a face"], ["?!"], ["an Afro", "an afro"]])
+def test_a_text_that_asks_for_nothing_or_twice_is_one_line(texts):
+    with pytest.raises(UserError, match=r"ours: edits: texts: .* is empty, stands there twice, or asks for no change"):
+        given(texts, "a face", 5, "ours: edits")
+    with pytest.raises(UserError, match="expected `neutral` beside them"):
+        given(texts, None, 5, "ours: edits")

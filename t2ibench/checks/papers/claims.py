@@ -59,6 +59,9 @@ class Reported:
     protocol: how the paper measured it, in words.
     protocol_id: the id of the same protocol here, where there is one. Numbers compare only under equal ids.
     std: its standard deviation, where the paper prints one.
+    suite: the suite that measures it at the paper's scale, by its name; its records are of `method`.
+    column: the value of its records that the number is compared with; `metric` unless given.
+    missing: why no record can measure it, where none can.
     prompt: the prompt it is about, where it is about one.
     """
 
@@ -75,6 +78,9 @@ class Reported:
     unit: str = ""
     prompt: str = ""
     note: str = ""
+    suite: str = ""
+    column: str = ""
+    missing: str = ""
 
 
 @dataclass(frozen=True)
@@ -171,6 +177,10 @@ def _reported(entry: Any, variants: Mapping[str, Any], where: str) -> Reported:
     reported = settings.configure(
         Reported, entry, f"{where}: reported: {entry.get('metric', '?')} of {entry.get('method', '?')}"
     )
+    if reported.suite and reported.suite not in suite.available():
+        raise UserError(
+            f"{where}: reported: no suite is called {reported.suite!r}{did_you_mean(reported.suite, suite.available())}"
+        )
     if reported.method not in variants:
         raise UserError(
             f"{where}: reported: no variant is called {reported.method!r}{did_you_mean(reported.method, variants)}"

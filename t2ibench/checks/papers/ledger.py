@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from t2ibench.checks.papers.claims import Reported
 from t2ibench.checks.papers.reproduce import Beside, Judged, Ledger
 from t2ibench.report.compare import figures, line_as_json, p_text
 
@@ -69,7 +70,11 @@ def where(entry: Judged) -> str:
 
 def value(entry: Beside) -> str:
     """A reported number as the paper prints it."""
-    reported = entry.reported
+    return printed(entry.reported)
+
+
+def printed(reported: Reported) -> str:
+    """A number as its paper prints it."""
     number = " – ".join(map(str, reported.value)) if isinstance(reported.value, list) else str(reported.value)
     spread = "" if reported.std is None else f" ± {reported.std}"
     return (

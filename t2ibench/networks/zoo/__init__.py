@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.files import weight_folders
 
 SEAL = "card_sha256"
 SHIPPED = Path(__file__).parent
@@ -15,7 +15,7 @@ SHIPPED = Path(__file__).parent
 
 def folders() -> list[Path]:
     """The folders that are searched for weights, in order: those named in T2IBENCH_WEIGHTS, then the package."""
-    return [Path(entry) for entry in os.environ.get("T2IBENCH_WEIGHTS", "").split(os.pathsep) if entry] + [SHIPPED]
+    return [*weight_folders(), SHIPPED]
 
 
 def available() -> dict[str, Path]:
