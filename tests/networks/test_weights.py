@@ -85,7 +85,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(weights: Path):
 
 def test_a_name_like_none_is_refused_without_the_whole_zoo(weights: Path):
     with pytest.raises(UserError) as error:
-        load("sha256 0123")
+        weight_files.load("sha256 0123")
     assert "t2ibench list weights" in str(error.value)
     assert "stylegan2-avatars" not in str(error.value)
 
