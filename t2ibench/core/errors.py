@@ -47,17 +47,11 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
     word: what was given, which in a YAML file may be a number.
     """
     known = sorted(known)
-<<<<<<< HEAD
-    return similar(word, known) or f"; known: {', '.join(known)}"
+    more = f" and {len(known) - MOST} more" if len(known) > MOST else ""
+    return similar(word, known) or f"; known: {', '.join(known[:MOST])}{more}"
 
 
 def similar(word: object, known: Iterable[str]) -> str:
     """`, did you mean 'alpha'?` for the most similar of the known words; empty if none of them is similar."""
     near = difflib.get_close_matches(str(word)[:100], sorted(known), n=1)
     return f", did you mean {near[0]!r}?" if near else ""
-=======
-    near = difflib.get_close_matches(str(word)[:100], known, n=1)
-    if near:
-        return f", did you mean {near[0]!r}?"
-    return f"; known: {', '.join(known[:MOST])}" + (f" and {len(known) - MOST} more" if len(known) > MOST else "")
->>>>>>> b345a79 (Suites at the papers' scale, the papers' own numbers beside their records, and a check of published files)

@@ -84,11 +84,7 @@ def _metric_problem(plan: Plan, metric: Metric, groups: Mapping[str, int]) -> st
             if count < least:
                 return f"{where}: {metric.name}: {count:,} {side} images of {group!r}, at least {least:,} are needed"
     for key in ("clip", "extractor"):
-<<<<<<< HEAD
-        name = vars(metric.config).get(key)  # as it was given: a file by its name, not by its hash
-=======
         name = given.get(key)
->>>>>>> b345a79 (Suites at the papers' scale, the papers' own numbers beside their records, and a check of published files)
         if isinstance(name, str) and name != AUTO:
             try:
                 find(plan.models, name)
