@@ -13,6 +13,7 @@ from torch import Tensor
 
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import to_float, to_uint8
+from t2ibench.core.readers import Ahead
 from t2ibench.core.seeds import derive_seed, latents, uniform
 from t2ibench.data.split import Split
 from t2ibench.methods.composer import diffusion
@@ -58,6 +59,7 @@ class ComposerRecipe:
             self.model = Denoiser(self.shape).to(self.device)
         self.learner = Learner(self.model, config)
         self.abar = diffusion.alphas_bar()
+        self.pixels = Ahead(lambda index: self.train.images.read(self.rows(index)))
         coins = tuple(config.p_drop_intensity if letter == "I" else config.p_drop for letter in LETTERS)
         self.dropout = Dropout(config.p_none, config.p_every, coins)
         self.dropout_phase1 = Dropout(config.p_drop_phase1, 1 - config.p_drop_phase1)
@@ -71,10 +73,14 @@ class ComposerRecipe:
     def facts(self) -> dict[str, Any]:
         return card_facts(self.train, self.val, self.digests["train"], self.config.seed)
 
+    def rows(self, index: int) -> np.ndarray:
+        """The images of the batch of step `index`."""
+        return batch_rows(derive_seed(self.config.seed, "rows"), index, len(self.train), self.config.batch)
+
     def step(self, index: int, progress: float) -> dict[str, float]:
         seed = derive_seed(self.config.seed, "step", index)
-        rows = batch_rows(derive_seed(self.config.seed, "rows"), index, len(self.train), self.config.batch)
-        x0, conditions = self.batch(rows, seed, alone=progress < self.config.phase1_frac)
+        alone = progress < self.config.phase1_frac
+        x0, conditions = self.batch(self.rows(index), seed, alone, self.pixels(index))
         noise, t = diffusion.draws(derive_seed(seed, "noise"), x0)
 
         def loss() -> Tensor:
@@ -83,9 +89,15 @@ class ComposerRecipe:
 
         return self.learner.step(index, seed, loss)
 
-    def batch(self, rows: np.ndarray, seed: int, alone: bool) -> tuple[Tensor, Conditions]:
-        """x_0 in [-1, 1], and its conditions after the dropout. alone: use the image embedding only."""
-        images = torch.from_numpy(np.ascontiguousarray(self.train.images.read(rows)))
+    def batch(
+        self, rows: np.ndarray, seed: int, alone: bool, pixels: np.ndarray | None = None
+    ) -> tuple[Tensor, Conditions]:
+        """x_0 in [-1, 1], and its conditions after the dropout.
+
+        alone: use the image embedding only.
+        pixels: the images of the rows, uint8 [B, 3, H, W]; None: they are read.
+        """
+        images = torch.from_numpy(np.ascontiguousarray(self.train.images.read(rows) if pixels is None else pixels))
         kept = torch.from_numpy(uniform(derive_seed(seed, "dropout"), 9 * len(rows))).view(-1, 9)
         extracted = part_of(self.extracted, rows)
         if alone:

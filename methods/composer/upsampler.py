@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from t2ibench.core.images import to_float, to_uint8
+from t2ibench.core.readers import Ahead
 from t2ibench.core.seeds import derive_seed, latents, uniform
 from t2ibench.data.split import Split
 from t2ibench.methods.composer import diffusion
@@ -99,6 +100,8 @@ class UpsamplerRecipe:
             torch.manual_seed(derive_seed(config.seed, "weights"))
             self.model = Upsampler(self.shape).to(self.device)
         self.learner, self.abar = Learner(self.model, config), diffusion.alphas_bar()
+        seed, count = derive_seed(config.seed, "rows"), len(self.train)
+        self.pixels = Ahead(lambda index: self.train.images.read(batch_rows(seed, index, count, config.batch)))
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -110,10 +113,9 @@ class UpsamplerRecipe:
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         seed = derive_seed(self.config.seed, "step", index)
-        rows = batch_rows(derive_seed(self.config.seed, "rows"), index, len(self.train), self.config.batch)
-        x0, low = self.pair(self.train, rows)
+        x0, low = self.pair(self.pixels(index))
         low = torch.where(
-            torch.from_numpy(uniform(seed, len(rows)) < self.config.p_blur).view(-1, 1, 1, 1).to(low.device),
+            torch.from_numpy(uniform(seed, len(x0)) < self.config.p_blur).view(-1, 1, 1, 1).to(low.device),
             blurred(low),
             low,
         )
@@ -125,9 +127,12 @@ class UpsamplerRecipe:
 
         return self.learner.step(index, seed, loss, warmup_cosine(progress))
 
-    def pair(self, split: Split, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Images [B, 3, R, R], and the same images at the size of the base, [B, 3, R / factor, R / factor]."""
-        images = resized(torch.from_numpy(np.ascontiguousarray(split.images.read(rows))), self.shape.image_size)
+    def pair(self, pixels: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Images [B, 3, R, R], and the same images at the size of the base, [B, 3, R / factor, R / factor].
+
+        pixels: uint8 [B, 3, H, W].
+        """
+        images = resized(torch.from_numpy(np.ascontiguousarray(pixels)), self.shape.image_size)
         small = resized(images, self.shape.image_size // self.shape.factor)
         return to_float(images).to(self.device), to_float(small).to(self.device)
 
@@ -150,7 +155,7 @@ class UpsamplerRecipe:
         model: the small images, enlarged by the upsampler.
         bicubic: the small images, enlarged by bicubic interpolation.
         """
-        x0, low = self.pair(self.val, np.arange(min(count, len(self.val))))
+        x0, low = self.pair(self.val.images.read(np.arange(min(count, len(self.val)))))
         noise = latents([derive_seed(self.config.seed, "held out", row) for row in range(len(x0))], *x0.shape[1:]).to(
             self.device
         )

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from t2ibench.core.images import to_uint8
 from t2ibench.core.progress import track
+from t2ibench.core.readers import Ahead
 from t2ibench.core.seeds import derive_seed, latents, uniform
 from t2ibench.data.split import Split
 from t2ibench.methods.gan_cls.embeddings import embed_captions, rectangular
@@ -62,6 +63,7 @@ class GanRecipe:
             augment=settings.augment,
             wrong_images=settings.cls_weight > 0 and settings.mismatch == "wrong-image",
         )
+        self.batches = Ahead(lambda index: self.sampler.draw(derive_seed(seed, "step", index)))
         with seeded(derive_seed(seed, "init")):
             self.generator, self.discriminator = Generator(self.shape), Discriminator(self.shape)
         for network in (self.generator, self.discriminator):
@@ -83,7 +85,7 @@ class GanRecipe:
         for optimiser in (self.optimise_g, self.optimise_d):
             optimiser.param_groups[0]["lr"] = rate
         seed = derive_seed(self.seed, "step", index)
-        batch = self.sampler.draw(seed)
+        batch = self.batches(index)
         text, real, wrong_text = (x.to(self.device) for x in (batch.text, batch.real, batch.wrong_text))
         wrong = None if batch.wrong is None else batch.wrong.to(self.device)
         with half(self.device, self.config.precision == "bfloat16"):

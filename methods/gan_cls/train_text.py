@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.readers import Ahead
 from t2ibench.core.seeds import derive_seed, permutation, uniform
 from t2ibench.data.split import Split
 from t2ibench.methods.gan_cls.embeddings import rectangular
@@ -76,6 +77,7 @@ class TextRecipe:
             torch.optim.RMSprop if settings.optimiser == "rmsprop" else torch.optim.Adam
         )  # RMSprop smooths by 0.99, as Torch's
         self.optimiser: torch.optim.Optimizer = kind(self.networks.parameters(), lr=settings.learning_rate)
+        self.pixels = Ahead(lambda index: train.images.read(self._indices(self._numbers(index))))
         classes = len(self.groups.counts)  # an epoch is one step a class upstream; without classes, one pass
         self.epoch_steps = classes if settings.class_column else -(-len(train) // settings.batch)
 
@@ -84,14 +86,14 @@ class TextRecipe:
         for group in self.optimiser.param_groups:
             group["lr"] = self.config.learning_rate * self.config.decay**epoch
         batch, groups = self.config.batch, len(self.groups.counts)
-        u = uniform(derive_seed(self.seed, "step", index), groups + 2 * batch)
-        indices = self.groups.distinct(u[: groups + batch], batch)
+        u = self._numbers(index)
+        indices = self._indices(u)
         picks = (u[groups + batch :] * len(self.captions[0])).astype(int)
         codes = characters(
             [self.captions[i][pick] for i, pick in zip(indices, picks, strict=True)], self.shape.length
         ).to(self.device)
         with half(self.device, self.config.precision == "bfloat16"):
-            text, image = self.text(codes), self._image(indices)
+            text, image = self.text(codes), self._image(indices, index)
         to_text, to_image = joint_embedding_loss(image.float(), text.float())
         self.optimiser.zero_grad()
         (to_text + to_image).backward()
@@ -104,10 +106,16 @@ class TextRecipe:
         width = self.fixed[0].shape[1]
         return nn.Identity() if width == self.config.out else nn.Linear(width, self.config.out, bias=False)
 
-    def _image(self, indices: np.ndarray) -> Tensor:
+    def _numbers(self, index: int) -> np.ndarray:
+        return uniform(derive_seed(self.seed, "step", index), len(self.groups.counts) + 2 * self.config.batch)
+
+    def _indices(self, u: np.ndarray) -> np.ndarray:
+        return self.groups.distinct(u[: len(self.groups.counts) + self.config.batch], self.config.batch)
+
+    def _image(self, indices: np.ndarray, index: int) -> Tensor:
         if self.fixed is not None:
             return self.image(self.fixed[0][torch.from_numpy(indices)])
-        return self.image(prepare(self.train.images.read(indices), "none").to(self.device))
+        return self.image(prepare(self.pixels(index), "none").to(self.device))
 
     def state(self) -> dict[str, Any]:
         return {"networks": self.networks.state_dict(), "optimiser": self.optimiser.state_dict()}

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import to_float
+from t2ibench.core.readers import Ahead
 from t2ibench.core.seeds import derive_seed, uniform
 from t2ibench.data.split import Split
 from t2ibench.methods.stylet2i.settings import ClipSettings
@@ -54,18 +55,23 @@ class ClipRecipe:
         for tensor in self.trained.values():
             tensor.requires_grad_(True)
         self.optimizer = torch.optim.AdamW(self.trained.values(), config.learning_rate)
+        self.pixels = Ahead(lambda index: self.train.images.read(self.rows(index)))
         self.settings = {**asdict(config), "seed": seed, "train": train.digest, "base_sha256": clip.sha256}
         data = {"dataset": train.dataset, "train": train.name, "validation": val.name, "digest": train.digest}
         self.facts = {"data": data, "seed": seed, "optimised_for": "guiding"}
 
+    def rows(self, index: int) -> np.ndarray:
+        """The images of the batch of step `index`."""
+        return batch_rows(self.seed, index, len(self.train), self.config.batch)
+
     def step(self, index: int, progress: float) -> dict[str, float]:
-        rows = batch_rows(self.seed, index, len(self.train), self.config.batch)
+        rows = self.rows(index)
         numbers = uniform(derive_seed(self.seed, "pairs", index), 5 * len(rows)).reshape(-1, 5)
         texts = [
             self.train.captions[row][int(u * len(self.train.captions[row]))]
             for row, u in zip(rows, numbers[:, 0], strict=True)
         ]
-        images = to_float(torch.from_numpy(self.train.images.read(rows)))
+        images = to_float(torch.from_numpy(self.pixels(index)))
         size = self.preprocess.size
         cropped = torch.cat([cropped_to(image[None], size, u[1:]) for image, u in zip(images, numbers, strict=True)])
         image_features, text_features = self._features(cropped, texts)

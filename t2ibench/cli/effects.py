@@ -135,7 +135,7 @@ EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
         **always("suite out work device replace dry_run methods tracks limit"),
         **{
             name: without("dry_run", DRY)
-            for name in ("batch", "jobs", "devices", "threads", "batch_timeout", "shard", "executor")
+            for name in ("batch", "jobs", "devices", "threads", "workers", "batch_timeout", "shard", "executor")
         },
         "address": Rule(lambda given: given["executor"] == "ray", "it is of --executor ray: add that, or leave it out"),
         "again": without("shard", "every part would forget what the others have made: use another --work"),
@@ -228,7 +228,7 @@ EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
     },
     "prompts": always("suite seed out"),
     "score": {
-        **always("folder prompts metrics reference extractor clip exif alpha out device json"),
+        **always("folder prompts metrics reference extractor clip exif alpha out device workers json"),
         "dataset": without("reference", "--reference names the real images: leave one of them out"),
         "size": Rule(
             lambda given: any(path and Path(path).is_dir() for path in (given["folder"], given["reference"])),
@@ -236,7 +236,7 @@ EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
         ),
     },
     "train": {
-        **always("name variant dataset minutes steps out set save_every device"),
+        **always("name variant dataset minutes steps out set save_every device workers"),
         "target": Rule(lambda given: not _is_set("target", given), "--set gives another target: leave one of them out"),
         "seed": Rule(lambda given: not _is_set("seed", given), "--set gives another seed: leave one of them out"),
     },

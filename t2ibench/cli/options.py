@@ -26,6 +26,13 @@ Work = Annotated[
     typer.Option(parser=folder_of, metavar="PATH", help="Folder of images, journals and the HTML page, or s3://…"),
 ]
 
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=0, help="Threads that decode images beside the network; else one a processor, at most 8.", metavar="N"
+    ),
+]
+
 
 def names_of(text: str, option: str) -> list[str]:
     """The names of a list such as "fid, kid,prdc". Raises UserError for a list without any, which would do nothing."""

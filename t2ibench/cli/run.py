@@ -17,7 +17,7 @@ from rich.text import Text
 
 from t2ibench.cli.console import out as stdout
 from t2ibench.cli.console import print_json, say
-from t2ibench.cli.options import Batch, Device, Json, Out, Work, device_of, names_of
+from t2ibench.cli.options import Batch, Device, Json, Out, Work, Workers, device_of, names_of
 from t2ibench.core import tables
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.mirrors import folder_of
@@ -48,6 +48,7 @@ def run(
     work: Work = Path("runs"),
     batch: Batch = 64,
     device: Device = "cpu",
+    workers: Workers = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Write over records that were made with other settings.")
     ] = False,
@@ -124,6 +125,7 @@ def run(
         jobs=jobs,
         devices=[device_of(name) for name in names_of(devices, "--devices")] if devices is not None else (),
         threads=threads,
+        workers=workers,
         executor=executor.value,
         address=address,
         batch_timeout=batch_timeout,

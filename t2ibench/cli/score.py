@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from t2ibench.cli.console import out as stdout
-from t2ibench.cli.options import Device, Json, names_of
+from t2ibench.cli.options import Device, Json, Workers, names_of
 from t2ibench.core import tables
 
 
@@ -72,12 +72,15 @@ def score(
     ] = "refuse",
     out: Annotated[Path | None, typer.Option(help="Also write the record to this file.")] = None,
     device: Device = "cpu",
+    workers: Workers = None,
     json: Json = False,
 ) -> None:
     """Score images that somebody else made, by the same metrics and on the same path."""
     from t2ibench.cli.console import print_json
+    from t2ibench.core import readers
     from t2ibench.runner.score_folder import score_folder
 
+    readers.use(workers)
     record, lines = score_folder(
         folder,
         prompts=prompts,

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from t2ibench.cli.options import DATASET, Device
+from t2ibench.cli.options import DATASET, Device, Workers
 
 
 def train(
@@ -34,9 +34,10 @@ def train(
     ] = None,
     save_every: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 60.0,
     device: Device = "cpu",
+    workers: Workers = None,
 ) -> None:
     """Train weights, with a card. A run that was stopped goes on by the same command."""
-    from t2ibench.core import plugins
+    from t2ibench.core import plugins, readers
     from t2ibench.core.settings import settings_of
     from t2ibench.data.dataset import opened
     from t2ibench.networks.models import Models
@@ -44,6 +45,7 @@ def train(
     from t2ibench.networks.zoo import trained_name
     from t2ibench.runner.train import asked, learned_and_checked, part_of, recipes, splits_of
 
+    readers.use(workers)
     look_first_in(out)
     name, variant = asked(name, variant)
     module = recipes(name)

@@ -19,6 +19,7 @@ from t2ibench.core.decode import DROPPED, LAID, MAX_PIXELS, NOT_TURNED, PEERS, S
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import pixel_hash, read_image
 from t2ibench.core.pickles import DAMAGED, reason
+from t2ibench.core.readers import in_order
 from t2ibench.data.framing import Box, Crop, Filter, Framing
 from t2ibench.data.listing import image_files, no_image
 from t2ibench.data.pixel_hashes import Pixels, pixel_hashes
@@ -57,7 +58,7 @@ class Files:
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Raises SeveralSizes, which holds the images, if one has another size than the first file."""
-        images = [self._read(int(index)) for index in indices]
+        images = list(in_order(self._read, [int(index) for index in indices]))
         for index, image in zip(indices, images, strict=True):
             if image.shape != self._shape:
                 (height, width), (other, wide) = self._shape[1:], image.shape[1:]

@@ -10,6 +10,7 @@ from PIL import Image
 from t2ibench.core.decode import READING, SHOWN, Decoding, decoded_bytes
 from t2ibench.core.images import pixel_hash
 from t2ibench.core.progress import track
+from t2ibench.core.readers import in_order
 from t2ibench.data import indexes
 from t2ibench.data.framing import Framing
 from t2ibench.data.stores import SeveralSizes
@@ -37,8 +38,7 @@ class PackedImages:
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Raises SeveralSizes, which holds the images, if they differ in size."""
-        images = [np.asarray(self.framing.apply(Image.fromarray(self._pixels(int(row))))) for row in indices]
-        images = [image.transpose(2, 0, 1) for image in images]
+        images = list(in_order(self._framed, [(int(row), self.content(int(row))) for row in indices]))
         for row, image in zip(indices, images, strict=True):
             if image.shape != images[0].shape:
                 (height, width), (other, wide) = images[0].shape[1:], image.shape[1:]
@@ -56,6 +56,12 @@ class PackedImages:
 
     def _pixels(self, row: int) -> np.ndarray:
         return decoded_bytes(self.content(row), self.names[row], self.decoding).pixels
+
+    def _framed(self, packed: tuple[int, bytes]) -> np.ndarray:
+        """An image of a row and its bytes, which one thread has read: tables and archives are opened once."""
+        row, content = packed
+        pixels = decoded_bytes(content, self.names[row], self.decoding).pixels
+        return np.asarray(self.framing.apply(Image.fromarray(pixels))).transpose(2, 0, 1)
 
     def _known(self, rows: Sequence[int] | range) -> list[tuple[str, int, int]]:
         """The hash of the pixels, the width and the height of each image, before any resizing."""

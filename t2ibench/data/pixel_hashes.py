@@ -4,13 +4,12 @@ A hash is taken once. It is kept in the cache with the size and the time of its 
 the two has changed.
 """
 
+import functools
 import hashlib
-import itertools
 import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,11 +18,10 @@ from t2ibench.core.decode import READING, SHOWN, Decoding, decoded
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import pixel_hash
 from t2ibench.core.progress import track
+from t2ibench.core.readers import in_order
 from t2ibench.core.records import digest
 from t2ibench.core.storage import publish
 
-READERS = 4
-BLOCK = 32  # images that a reader takes at once
 SETTLED = 2_000_000_000  # nanoseconds; a file that changed later than this may change again without another time
 log = logging.getLogger(__name__)
 
@@ -63,14 +61,8 @@ def _of_folder(folder: Path, paths: Sequence[Path], decoding: Decoding) -> dict[
     todo = [path for path in paths if path not in known]
     if not todo:
         return known
-    blocks = [todo[start : start + BLOCK] for start in range(0, len(todo), BLOCK)]
-
-    def of_block(block: Sequence[Path]) -> list[Pixels]:
-        return [_pixels(path, decoding) for path in block]
-
-    with ThreadPoolExecutor(READERS) as pool:
-        read = itertools.chain.from_iterable(pool.map(of_block, blocks))
-        made = dict(zip(todo, track(read, f"hash {len(todo):,} images", len(todo)), strict=True))
+    read = in_order(functools.partial(_pixels, decoding=decoding), todo)
+    made = dict(zip(todo, track(read, f"hash {len(todo):,} images", len(todo)), strict=True))
     now = time.time_ns()
     _keep(sheet, {path.name: [*states[path], *made[path]] for path in todo if now - states[path][1] > SETTLED})
     return known | made

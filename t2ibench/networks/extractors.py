@@ -15,11 +15,13 @@ from torch import Tensor
 from t2ibench.core.cache import Pieces
 from t2ibench.core.images import to_float
 from t2ibench.core.progress import track
+from t2ibench.core.readers import Ahead
 from t2ibench.data.stores import SeveralSizes
 from t2ibench.networks.models import Models, builds
 from t2ibench.networks.precision import full_float32
 from t2ibench.networks.side_by_side import side_by_side
 
+Pixels = np.ndarray | Sequence[np.ndarray]  # uint8 [B, 3, H, W], or each [3, H, W] of its own size
 BATCH = 64  # the activations of more leave the processor's cache
 
 
@@ -151,19 +153,26 @@ def extract(
     batch: the largest number of images in a batch.
     parts: the outputs of batches that other processes have made (`extract_part`).
 
-    Two batches are worked on at once (`side_by_side`). They are of equal size as far as possible: a small last batch
-    would run other kernels, which round differently.
+    Two batches are worked on at once (`side_by_side`), and the next is read meanwhile (`Ahead`). They are of equal size
+    as far as possible: a small last batch would run other kernels, which round differently.
     Images of several sizes are looked at as they are, those of one size together: each is resized alone, as clean-fid
     does it.
     """
     result: np.ndarray | None = None  # one array, filled in place: joining batches would take twice the memory
     spans = _spans(len(rows), batch)
 
-    def outputs_of(span: tuple[int, int]) -> np.ndarray:
-        known = None if parts is None else parts.read(span)
-        return _outputs_of(network, read, rows[slice(*span)]) if known is None else known
+    def made_or_read(number: int) -> tuple[np.ndarray | None, Pixels]:
+        known = None if parts is None else parts.read(spans[number])
+        return known, _images_of(read, rows[slice(*spans[number])]) if known is None else []
 
-    for (start, end), outputs in zip(spans, track(side_by_side(outputs_of, spans), what, len(spans)), strict=True):
+    ahead = Ahead(made_or_read, len(spans))
+
+    def outputs_of(number: int) -> np.ndarray:
+        known, images = ahead(number)
+        return _outputs_of(network, images) if known is None else known
+
+    passes = track(side_by_side(outputs_of, range(len(spans))), what, len(spans))
+    for (start, end), outputs in zip(spans, passes, strict=True):
         if result is None:
             result = np.empty((len(rows), *outputs.shape[1:]), np.float32)
         result[start:end] = outputs
@@ -185,7 +194,7 @@ def extract_part(
     with torch.no_grad():
         for span in _spans(len(rows), batch)[part::of]:
             if parts.read(span) is None:
-                parts.write(span, _outputs_of(network, read, rows[slice(*span)]))
+                parts.write(span, _outputs_of(network, _images_of(read, rows[slice(*span)])))
 
 
 def _spans(count: int, batch: int) -> list[tuple[int, int]]:
@@ -194,13 +203,15 @@ def _spans(count: int, batch: int) -> list[tuple[int, int]]:
     return list(pairwise([count * index // batches for index in range(batches + 1)] if batches else [0]))
 
 
-def _outputs_of(
-    network: Callable[[Tensor], Tensor], read: Callable[[Any], np.ndarray], rows: Sequence[int] | np.ndarray
-) -> np.ndarray:
+def _images_of(read: Callable[[Any], np.ndarray], rows: Sequence[int] | np.ndarray) -> Pixels:
     try:
-        return _outputs(network, read(rows))
+        return read(rows)
     except SeveralSizes as error:
-        return _outputs_by_size(network, error.images)
+        return list(error.images)
+
+
+def _outputs_of(network: Callable[[Tensor], Tensor], images: Pixels) -> np.ndarray:
+    return _outputs(network, images) if isinstance(images, np.ndarray) else _outputs_by_size(network, images)
 
 
 def _outputs(network: Callable[[Tensor], Tensor], images: np.ndarray) -> np.ndarray:

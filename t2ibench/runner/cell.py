@@ -51,6 +51,8 @@ class RunOptions:
         make worth while.
     devices: the devices of these processes, in turn; empty: `device` for all.
     threads: of torch, in each process. Another number may change the last digits of a value.
+    workers: threads that decode images beside the network, in each process; None: as many as it has processors, at most
+        8 (`t2ibench.core.readers`). They change no number.
     batch_timeout: seconds after which a process that is still at one batch is ended. The batch is tried again, up to
         three times, and recorded as failed then. It needs a process of its own, also where `jobs` is 1.
     shard: i and N: only every N-th block is made, beginning with the i-th, and nothing is scored. The parts of other
@@ -69,6 +71,7 @@ class RunOptions:
     jobs: int = 1
     devices: Sequence[str] = ()
     threads: int = 1
+    workers: int | None = None
     batch_timeout: float | None = None
     shard: tuple[int, int] | None = None
     executor: Literal["local", "ray"] = "local"

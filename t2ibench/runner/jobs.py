@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
-from t2ibench.core import records
+from t2ibench.core import readers, records
 from t2ibench.core.errors import UserError
 from t2ibench.core.progress import counter
 from t2ibench.runner.cell import CellResult, RunOptions, check_columns
@@ -130,8 +130,11 @@ def run(plans: Sequence[Plan], options: RunOptions) -> Iterator[CellResult]:
     """
     devices, here = options.devices or (options.device,), os.getcwd()
 
+    shared = readers.usual(number(plans, options)) if options.workers is None else options.workers
+
     def setup(k: int) -> Setup:
-        return Setup(plans[0].suite, replace(options, device=devices[k % len(devices)]), f"{k}", here)
+        own = replace(options, device=devices[k % len(devices)], workers=shared)
+        return Setup(plans[0].suite, own, f"{k}", here)
 
     with ExitStack() as stack:
         workers: Workers
@@ -233,7 +236,7 @@ def number(plans: Sequence[Plan], options: RunOptions) -> int:
         return options.jobs or len(options.devices)
     if options.device != "cpu" or _recorded_before(plans, options):
         return 1
-    return max(1, min(_processors(), _images(plans) // FEW, MOST))
+    return max(1, min(readers.processors(), _images(plans) // FEW, MOST))
 
 
 def _images(plans: Sequence[Plan]) -> int:
@@ -244,11 +247,3 @@ def _images(plans: Sequence[Plan]) -> int:
 def _recorded_before(plans: Sequence[Plan], options: RunOptions) -> bool:
     cells = ((plan, entry, seed) for plan in plans for entry in plan.entries for seed in plan.suite.seeds)
     return any(records.path_of(options.out, p.suite.name, p.track, e.id, s).exists() for p, e, s in cells)
-
-
-def _processors() -> int:
-    """The processors that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # only Linux has it
-        return os.cpu_count() or 1

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
+from t2ibench.core import readers
 from t2ibench.runner import jobs
 from t2ibench.runner.cell import CellResult, RunOptions, run_cell
 from t2ibench.runner.preflight import check, planned
@@ -26,7 +27,7 @@ def run(suite: Suite, options: RunOptions) -> Iterator[CellResult]:
     Raises UserError where the user has to mend something: before the first image, if `preflight` finds it. The cells
     that are recorded by then stay recorded.
     """
-    with _threads(options.threads):
+    with _threads(options.threads), readers.so_many(options.workers):
         plans = planned(suite, options)
         announce(plans, options.work)
         if jobs.number(plans, options) > 1 or options.batch_timeout or options.executor == "ray":

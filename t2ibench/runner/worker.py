@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 import torch
 
-from t2ibench.core import environment, offline
+from t2ibench.core import environment, offline, readers
 from t2ibench.core.errors import UserError
 from t2ibench.core.plugins import Entry
 from t2ibench.runner.cell import Cell, CellResult, RunOptions, cell_of, finish, look_at_part
@@ -164,6 +164,7 @@ class Actor:
         """
         os.chdir(self.setup.folder)
         torch.set_num_threads(self.setup.options.threads)
+        readers.use(self.setup.options.workers)
         logging.disable(logging.WARNING)
         try:
             worker = _try(lambda: Worker(self.setup))

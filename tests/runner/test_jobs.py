@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from t2ibench.core import records
+from t2ibench.core import readers, records
 from t2ibench.core.errors import UserError
 from t2ibench.runner import jobs, shards, suite, workers
 from t2ibench.runner import run as runner
@@ -102,7 +102,7 @@ def test_processes_end_with_the_one_that_started_them(squares, tmp_path, how):
 @pytest.mark.parametrize("devices", [(), ("cpu", "cpu")])
 def test_the_number_of_processes_follows_the_work(squares, monkeypatch, devices):
     plans = prepare(suite.load(str(squares())))  # 5 cells of 32 images
-    monkeypatch.setattr(jobs, "_processors", lambda: 6)
+    monkeypatch.setattr(readers, "processors", lambda: 6)
     for few, expected in ((200, 1), (50, 3), (2, 6)):
         monkeypatch.setattr(jobs, "FEW", few)
         options = runner.RunOptions(jobs=0, devices=devices)

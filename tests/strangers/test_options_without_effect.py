@@ -69,6 +69,7 @@ USELESS: dict[tuple[str, str], str] = {
     ("run", "jobs"): "run quick --dry-run --jobs 2",
     ("run", "devices"): "run quick --dry-run --devices cpu,cpu",
     ("run", "threads"): "run quick --dry-run --threads 2",
+    ("run", "workers"): "run quick --dry-run --workers 1",
     ("run", "batch_timeout"): "run quick --dry-run --batch-timeout 60",
     ("doctor", "out"): "doctor --out x",
     ("doctor", "work"): "doctor --work x",

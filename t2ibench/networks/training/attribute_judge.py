@@ -12,6 +12,7 @@ from torch import Tensor
 
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.images import to_float
+from t2ibench.core.readers import Ahead
 from t2ibench.core.seeds import derive_seed
 from t2ibench.core.settings import configure
 from t2ibench.data.split import Split
@@ -84,6 +85,7 @@ class JudgeRecipe:
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay
         )
+        self.pixels = Ahead(lambda index: self.train.images.read(self.rows(index)))
         self.settings = {**asdict(self.config), "seed": self.seed, "train": self.train.digest}
         self.facts = {
             "data": {
@@ -96,16 +98,14 @@ class JudgeRecipe:
             "optimised_for": "scoring",
         }
 
+    def rows(self, index: int) -> np.ndarray:
+        """The images of the batch of step `index`."""
+        count = len(self.train) - self.config.calibration
+        return batch_rows(derive_seed(self.seed, "attribute-judge"), index, count, self.config.batch)
+
     def step(self, index: int, progress: float) -> dict[str, float]:
-        rows = batch_rows(
-            derive_seed(self.seed, "attribute-judge"),
-            index,
-            len(self.train) - self.config.calibration,
-            self.config.batch,
-        )
-        images = augment(
-            to_float(torch.from_numpy(self.train.images.read(rows))), derive_seed(self.seed, "attribute-judge", index)
-        )
+        rows, pixels = self.rows(index), to_float(torch.from_numpy(self.pixels(index)))
+        images = augment(pixels, derive_seed(self.seed, "attribute-judge", index))
         images = images.to(self.device).contiguous(memory_format=torch.channels_last)
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * warmup_cosine(progress)

@@ -29,6 +29,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.images import to_float
+from t2ibench.core.readers import Ahead
 from t2ibench.core.seeds import derive_seed, uniform
 from t2ibench.core.settings import configure
 from t2ibench.data.split import Split
@@ -271,6 +272,7 @@ class ClipRecipe:
         if config.heads and self.values.names:
             groups.append({"params": [self.heads.weight], "weight_decay": 0.0, "share": 10.0})  # its entries are large
         self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
+        self.pixels = Ahead(lambda index: self.train.images.read(self.rows(index)))
         self.settings = {**asdict(config), "part": part, "seed": seed, "train": train.digest}
         self.facts = {
             "data": {"dataset": train.dataset, "train": train.name, "validation": val.name, "digest": train.digest},
@@ -284,7 +286,7 @@ class ClipRecipe:
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         rows = self.rows(index)
-        config, images = self.config, to_float(torch.from_numpy(self.train.images.read(rows)))
+        config, images = self.config, to_float(torch.from_numpy(self.pixels(index)))
         parts: Tensor | None = None
         coloured: Tensor | None = None
         if config.crops:

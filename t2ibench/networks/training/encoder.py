@@ -10,6 +10,7 @@ from torch import Tensor
 
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import to_float, to_uint8
+from t2ibench.core.readers import Ahead
 from t2ibench.core.seeds import derive_seed
 from t2ibench.data.split import Split
 from t2ibench.networks.guides import check_domain
@@ -62,14 +63,14 @@ class EncoderRecipe:
             "train": train.digest,
         }
         data = {"dataset": train.dataset, "train": train.name, "validation": val.name, "digest": train.digest}
+        self.pixels = Ahead(lambda index: train.images.read(batch_rows(seed, index, len(train), self.config.batch)))
         self.facts = {"data": data, "seed": seed, "optimised_for": [settings.clip], "generator": name}
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         stream = torch.Generator().manual_seed(derive_seed(self.seed, "step", index))
         for group in self.optimiser.param_groups:
             group["lr"] = self.config.learning_rate * warmup_cosine(progress)
-        rows = batch_rows(self.seed, index, len(self.train), self.config.batch)
-        real = to_float(torch.from_numpy(self.train.images.read(rows))).to(self.device)
+        real = to_float(torch.from_numpy(self.pixels(index))).to(self.device)
         with torch.no_grad():
             known = self._known(len(real), stream)
         with half(self.device, self.config.bfloat16):

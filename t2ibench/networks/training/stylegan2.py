@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.images import to_float, to_uint8
+from t2ibench.core.readers import Ahead
 from t2ibench.core.seeds import derive_seed, latents
 from t2ibench.core.settings import configure
 from t2ibench.data.split import Split
@@ -96,6 +97,7 @@ class StyleGAN2Recipe:
         if not settings.clip:
             log.warning("there is no %s, so the card will hold no distance to real images: name a CLIP as clip", guide)
         self.config, self.train, self.val, self.models, self.device = settings, train, val, models, models.device
+        self.pixels = Ahead(lambda index: train.images.read(batch_rows(seed, index, len(train), settings.batch)))
         self.seed = derive_seed(seed, "stylegan2")
         sizes = {
             key: getattr(settings, key) for key in ("z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max")
@@ -139,8 +141,7 @@ class StyleGAN2Recipe:
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         stream = torch.Generator().manual_seed(derive_seed(self.seed, "step", index))
-        rows = batch_rows(self.seed, index, len(self.train), self.config.batch)
-        real = to_float(torch.from_numpy(self.train.images.read(rows))).to(self.device)
+        real = to_float(torch.from_numpy(self.pixels(index))).to(self.device)
         losses = (
             self._projected(real, stream)
             if isinstance(self.discriminator, ProjectedDiscriminator)
