@@ -203,6 +203,7 @@ EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
         ),
         "dataset": Rule(lambda given: given["place"] == "hugging-face", "it is for hugging-face: leave it out"),
     },
+    "import": always("files out"),
     "submit": always("run images out results suite"),
     "verify": {
         **always("path work out tolerance device json"),

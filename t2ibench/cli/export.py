@@ -1,4 +1,4 @@
-"""`export` writes records in the forms in which other places collect results."""
+"""`export` writes records in the forms in which other places collect results, `import` reads such numbers of others."""
 
 from __future__ import annotations
 
@@ -56,3 +56,22 @@ def export(
     if not names:
         raise UserError(f"export: {folders[0]} holds no method with a value that could be exported")
     print(f"{out}: {len(names)} files, the first {names[0]}")
+
+
+def import_numbers(
+    files: Annotated[
+        list[Path], typer.Argument(help="Files of Every Eval Ever, or folders of them (data/…/<uuid>.json).")
+    ],
+    out: Annotated[Path, typer.Option(help="The folder of records beside whose boards the numbers are shown.")] = Path(
+        "runs"
+    ),
+) -> None:
+    """Show numbers that others report on a page of their own, beside the boards. They are not ranked."""
+    from t2ibench.report import elsewhere
+
+    paths = [path for given in files for path in (sorted(given.rglob("*.json")) if given.is_dir() else [given])]
+    if not paths:
+        raise UserError(f"import: {files[0]} holds no .json file: name the files, or the folder data/")
+    numbers = [number for path in paths for number in elsewhere.read_eee(path)]
+    kept = elsewhere.add(numbers, out)
+    print(f"{out}: {len(numbers)} numbers of {len(paths)} files; {kept} are shown by `t2ibench report {out}`")

@@ -74,13 +74,15 @@ def contents_of(
     """What the pages of records show, with the sizes of weights, claims of papers, what was recomputed and verified."""
     from t2ibench.checks.submission import recompute
     from t2ibench.networks import zoo
+    from t2ibench.report import elsewhere
     from t2ibench.report.site.contents import Contents
     from t2ibench.report.verdicts import standings
 
     cards = [zoo.card(path) for path in zoo.available().values() if path.with_suffix(".json").exists()]
     sizes = {card["sha256"]: card["parameters"] for card in cards if {"sha256", "parameters"} <= card.keys()}
     checked = standings(rows, results)
-    return Contents(rows, audits, work, results, sizes, claims_of(rows), recompute(rows), checked)
+    reported = [number for folder in results for number in elsewhere.load(folder)]
+    return Contents(rows, audits, work, results, sizes, claims_of(rows), recompute(rows), checked, reported)
 
 
 def claims_of(rows: Sequence[Mapping[str, Any]]) -> list[Claim]:

@@ -13,6 +13,7 @@ from t2ibench.report import drawn
 from t2ibench.report.audits import load as audits_of
 from t2ibench.report.board import Board
 from t2ibench.report.drawn import Sheet
+from t2ibench.report.elsewhere import Foreign
 from t2ibench.report.gallery import Gallery, Made, galleries
 from t2ibench.report.pair_charts import Pairs, pairs_of
 from t2ibench.report.site.facts import Facts, facts_of, paper_of
@@ -131,6 +132,7 @@ class Contents:
     claims: the claims of papers, judged on these records.
     recomputed: what was recomputed; None where nothing was.
     standings: which records were verified, by cell.
+    elsewhere: numbers that others report.
     """
 
     records: Sequence[Record]
@@ -141,6 +143,7 @@ class Contents:
     claims: Sequence[Claim] = ()
     recomputed: Recomputed | None = None
     standings: Mapping[tuple[Any, ...], Standing] = field(default_factory=dict)
+    elsewhere: Sequence[Foreign] = ()
 
     @cached_property
     def boards(self) -> list[BoardContents]:

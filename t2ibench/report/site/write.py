@@ -9,6 +9,7 @@ from pathlib import Path
 from t2ibench.core.errors import UserError
 from t2ibench.core.storage import OUT, cannot_be_written, publish, removed
 from t2ibench.core.version import __version__
+from t2ibench.report import elsewhere
 from t2ibench.report.site import addresses, pages, protocols, samples
 from t2ibench.report.site.contents import BoardContents, Contents
 from t2ibench.report.site.pages import File
@@ -89,6 +90,9 @@ def files(contents: Contents, folder: Path) -> Iterator[File]:
     found = protocols.protocols(contents.records)
     ask = {protocol.value: question_of(protocol.value, protocol.metric) for protocol in found}
     yield "protocols.html", render(templates, "protocols", None, protocols=found, ask=ask)
+    if contents.elsewhere:
+        equal = elsewhere.equal_protocols(contents.elsewhere, contents.records)
+        yield "elsewhere.html", render(templates, "elsewhere", None, numbers=contents.elsewhere, equal=equal)
     versions = protocols.history(contents.records)
     yield "history.html", render(templates, "history", None, versions=versions, by_board=pages.by_board)
 
