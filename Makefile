@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 FIRST_DAY = tests/test_wheel.py tests/checks/test_drift_action.py
 
-.PHONY: run test test-slow test-first-day test-data test-weights lint bench clean
+.PHONY: run test test-slow test-slurm test-first-day test-data test-weights lint bench clean
 
 run: $(VENV)/installed
 	$(BIN)/t2ibench run
@@ -20,6 +20,10 @@ test-slow: $(VENV)/installed-dev
 # what a stranger meets first: the wheel, the drift action in another repository, the nine uses (about a minute)
 test-first-day: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m slow $(FIRST_DAY)
+
+# the script of docs/cluster.md on a Slurm of one node: apt-get install slurmctld slurmd slurm-client munge, as root
+test-slurm: $(VENV)/installed-dev
+	$(BIN)/pytest -q -rs -m slow tests/runner/test_schedulers.py
 
 # real copies of published data sets: make test-data DATA=FOLDER, which holds cub/, coco/ … (docs/data.md)
 test-data: $(VENV)/installed-dev

@@ -28,6 +28,7 @@ from t2ibench.methods.composer.settings import PRIORS, PriorShape, PriorTraining
 from t2ibench.networks import extractors
 from t2ibench.networks.clip import Clip
 from t2ibench.networks.models import Models
+from t2ibench.networks.ranks import Call
 from t2ibench.networks.schedule import batch_rows, warmup_cosine
 
 CHECKED, STEPS, SCALES = 500, 25, (1.0, 3.0)  # held-out images on the card; steps and guidance of their embeddings
@@ -138,6 +139,11 @@ class PriorRecipe:
     @property
     def facts(self) -> dict[str, Any]:
         return card_facts(*self.splits, self.digest, self.config.seed)
+
+    @property
+    def split(self) -> Sequence[Call]:
+        """The calls whose rows several processes share out."""
+        return [(self.model, self.model, "forward")]
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         seed, count = derive_seed(self.config.seed, "step", index), len(self.train.images)

@@ -4,7 +4,7 @@ It has two phases, as in the paper: first the image embedding alone, then all ei
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from t2ibench.methods.composer.network import Denoiser
 from t2ibench.methods.composer.sampling import Drawing
 from t2ibench.methods.composer.settings import SHAPES, Config, Shape, Training
 from t2ibench.networks.models import Models
+from t2ibench.networks.ranks import Call
 from t2ibench.networks.schedule import batch_rows
 
 CHECKED = 128  # held-out images whose loss is on the card
@@ -76,6 +77,11 @@ class ComposerRecipe:
     def rows(self, index: int) -> np.ndarray:
         """The images of the batch of step `index`."""
         return batch_rows(derive_seed(self.config.seed, "rows"), index, len(self.train), self.config.batch)
+
+    @property
+    def split(self) -> Sequence[Call]:
+        """The calls whose rows several processes share out."""
+        return [(self.model, self.model, "forward")]
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         seed = derive_seed(self.config.seed, "step", index)

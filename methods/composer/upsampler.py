@@ -5,7 +5,7 @@ that condition at both sizes.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from t2ibench.methods.composer.learner import Learner, card_facts
 from t2ibench.methods.composer.settings import UPSAMPLERS, UpsamplerShape, UpsamplerTraining
 from t2ibench.networks import extractors
 from t2ibench.networks.models import Models
+from t2ibench.networks.ranks import Call
 from t2ibench.networks.schedule import batch_rows, warmup_cosine
 
 BLUR = 0.6  # deviation, in small pixels, of the 3x3 Gaussian of training
@@ -110,6 +111,11 @@ class UpsamplerRecipe:
     @property
     def facts(self) -> dict[str, Any]:
         return card_facts(self.train, self.val, self.digest, self.config.seed)
+
+    @property
+    def split(self) -> Sequence[Call]:
+        """The calls whose rows several processes share out."""
+        return [(self.model, self.model, "forward")]
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         seed = derive_seed(self.config.seed, "step", index)

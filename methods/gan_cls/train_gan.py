@@ -6,7 +6,7 @@ random numbers of step i come from the seed and i, so a run that was stopped goe
 
 import copy
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from t2ibench.methods.gan_cls.sampling import Sampler, labels_of
 from t2ibench.methods.gan_cls.settings import GanSettings, card_facts, shape_of
 from t2ibench.methods.gan_cls.text_encoder import TextEncoder
 from t2ibench.methods.gan_cls.train_text import embed_images, retrieval_report, seeded
+from t2ibench.networks.ranks import Call
 from t2ibench.networks.schedule import half
 from t2ibench.networks.state import resume
 
@@ -77,6 +78,16 @@ class GanRecipe:
         self.epoch_steps = -(-len(train) // settings.batch)
         self.steps = 0  # done so far
         self._shipped: tuple[int, Generator] | None = None  # after so many steps
+
+    @property
+    def split(self) -> Sequence[Call]:
+        """The calls whose rows several processes share out."""
+        return [
+            (self.generator, self.generator, "forward"),
+            (self.discriminator, self.discriminator, "match"),
+            (self.discriminator, self.discriminator, "logits"),
+            (self.discriminator.trunk, self.discriminator.trunk, "forward"),
+        ]
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         rate = learning_rate(

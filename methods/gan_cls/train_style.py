@@ -6,7 +6,7 @@ others, while in the paper's loss every direction counts the same.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from t2ibench.methods.gan_cls.settings import StyleSettings, card_facts
 from t2ibench.methods.gan_cls.style_network import WhitenedEncoder, style_encoder
 from t2ibench.methods.gan_cls.text_encoder import TextEncoder
 from t2ibench.methods.gan_cls.train_text import seeded
+from t2ibench.networks.ranks import Call
 from t2ibench.networks.schedule import batch_rows, half, warmup_cosine
 from t2ibench.networks.state import resume
 
@@ -98,6 +99,11 @@ class StyleRecipe:
             self.pool = (number, *self.draw(derive_seed(self.seed, "pool", number), config.pool))
         rows = torch.from_numpy(batch_rows(derive_seed(self.seed, "rows", number), step, config.pool, config.batch))
         return self.pool[1][rows], self.pool[2][rows]
+
+    @property
+    def split(self) -> Sequence[Call]:
+        """The calls whose rows several processes share out."""
+        return [(self.network, self.network, "forward")]
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         if self.config.schedule == "progress":

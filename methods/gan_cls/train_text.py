@@ -10,7 +10,7 @@ A judge's features are not offered, because the judge would then score what it t
 
 import copy
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,6 +29,7 @@ from t2ibench.methods.gan_cls.networks import ImageEncoder
 from t2ibench.methods.gan_cls.sampling import Groups, labels_of, prepare
 from t2ibench.methods.gan_cls.settings import TextSettings, card_facts, shape_of
 from t2ibench.methods.gan_cls.text_encoder import EncoderShape, TextEncoder, characters
+from t2ibench.networks.ranks import Call
 from t2ibench.networks.schedule import half
 from t2ibench.networks.state import resume
 
@@ -80,6 +81,11 @@ class TextRecipe:
         self.pixels = Ahead(lambda index: train.images.read(self._indices(self._numbers(index))))
         classes = len(self.groups.counts)  # an epoch is one step a class upstream; without classes, one pass
         self.epoch_steps = classes if settings.class_column else -(-len(train) // settings.batch)
+
+    @property
+    def split(self) -> Sequence[Call]:
+        """The calls whose rows several processes share out."""
+        return [(self.text, self.text, "forward"), (self.image, self.image, "forward")]
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         epoch = index // self.epoch_steps if self.config.schedule == "epoch" else int(progress * self.config.epochs)

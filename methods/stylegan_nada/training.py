@@ -9,6 +9,7 @@ Adam, so they keep their values and moments.
 import copy
 import re
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from t2ibench.methods.stylegan_nada.coding import encode
 from t2ibench.methods.stylegan_nada.losses import direction_loss, global_loss, guides, total_loss, views
 from t2ibench.methods.stylegan_nada.settings import Config, training_settings
 from t2ibench.networks.models import Models
+from t2ibench.networks.ranks import Call
 from t2ibench.networks.state import resume
 from t2ibench.networks.stylegan2 import Generator
 from t2ibench.networks.stylegan2.difference import difference
@@ -62,6 +64,11 @@ class AdaptationRecipe:
             "training_seconds": round(self.seconds, 3),
             "layer_steps": self.layer_steps,
         }
+
+    @property
+    def split(self) -> Sequence[Call]:
+        """The calls whose rows several processes share out."""
+        return [(self.frozen, self.frozen, "synthesis"), (self.child, self.child, "synthesis")]
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         started = time.perf_counter()

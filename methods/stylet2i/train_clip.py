@@ -7,6 +7,7 @@ only trains the projections and the scale, and of a ResNet not even the visual p
 
 import copy
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -23,6 +24,7 @@ from t2ibench.data.split import Split
 from t2ibench.methods.stylet2i.settings import ClipSettings
 from t2ibench.networks.clip.network import tokens_of
 from t2ibench.networks.models import Models
+from t2ibench.networks.ranks import Call
 from t2ibench.networks.schedule import batch_rows
 from t2ibench.networks.state import resume
 from t2ibench.networks.training.clip import contrastive_loss
@@ -63,6 +65,11 @@ class ClipRecipe:
     def rows(self, index: int) -> np.ndarray:
         """The images of the batch of step `index`."""
         return batch_rows(self.seed, index, len(self.train), self.config.batch)
+
+    @property
+    def split(self) -> Sequence[Call]:
+        """The calls whose rows several processes share out."""
+        return [(self.model, self.model, "encode_image"), (self.model, self.model, "encode_text")]
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         rows = self.rows(index)

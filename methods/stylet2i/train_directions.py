@@ -21,6 +21,7 @@ from t2ibench.methods.stylet2i.settings import Training
 from t2ibench.methods.stylet2i.text import ClipText, TextEncoder, file_vectors, known_words, learned_vectors
 from t2ibench.networks.guides import check_domain
 from t2ibench.networks.models import Models
+from t2ibench.networks.ranks import Call
 from t2ibench.networks.schedule import warmup_cosine
 from t2ibench.networks.state import resume
 from t2ibench.networks.zoo import trained_name
@@ -69,6 +70,11 @@ class DirectionRecipe(ABC):
     @abstractmethod
     def warm_start(self) -> None:
         """Fit the network to `warm_images` generated images before the first step."""
+
+    @property
+    def split(self) -> Sequence[Call]:
+        """The calls whose rows several processes share out."""
+        return [(self.generator, self.generator, "synthesis")]
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         if index == 0 and self.config.warm_images:

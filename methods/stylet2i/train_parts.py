@@ -2,6 +2,7 @@
 might draw them.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,6 +18,7 @@ from t2ibench.data.split import Split
 from t2ibench.methods.stylet2i.segmentation import PartNetwork
 from t2ibench.methods.stylet2i.settings import PartsSettings
 from t2ibench.networks.models import Models
+from t2ibench.networks.ranks import Call
 from t2ibench.networks.schedule import batch_rows, warmup_cosine
 from t2ibench.networks.state import resume
 
@@ -61,6 +63,11 @@ class PartsRecipe:
         self.settings = {**asdict(config), "seed": seed, "train": train.digest}
         data = {"dataset": train.dataset, "train": train.name, "validation": val.name, "digest": train.digest}
         self.facts = {"data": data, "seed": seed, "optimised_for": "part masks"}
+
+    @property
+    def split(self) -> Sequence[Call]:
+        """The calls whose rows several processes share out."""
+        return [(self.network, self.network, "forward")]
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         rows = batch_rows(self.seed, index, len(self.images), self.config.batch)

@@ -23,7 +23,8 @@ from typing import NoReturn
 
 import typer
 
-from t2ibench.core.errors import Terminated
+from t2ibench.core import claims
+from t2ibench.core.errors import SIGNALS, Terminated
 
 INPUT, FAULT, SIGNAL, INTERRUPT = 2, 70, 75, 130
 PATIENCE = 1.8  # seconds that a stopped command has for what it is doing
@@ -41,7 +42,7 @@ class Stopped(BaseException):
 
 @contextmanager
 def ended_in_words() -> Iterator[None]:
-    """Ctrl-C and SIGTERM as `Stopped`, which typer does not swallow; a closed pipe as a quiet end."""
+    """Ctrl-C, SIGTERM and SIGUSR1 as `Stopped`, which typer does not swallow; a closed pipe as a quiet end."""
     try:
         yield
     except KeyboardInterrupt as stop:
@@ -60,21 +61,21 @@ def leave(code: int, text: str) -> NoReturn:
 
 @contextmanager
 def signals() -> Iterator[None]:
-    """SIGTERM stops a command as Ctrl-C does. What does not end within two seconds is ended: files are whole at any
-    time, and what was half done is done again.
+    """SIGTERM and SIGUSR1 stop a command as Ctrl-C does. What does not end within two seconds is ended: files are
+    whole at any time, and what was half done is done again.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
-        error = Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
+        error = Terminated() if number in SIGNALS else KeyboardInterrupt()
         last = threading.Timer(PATIENCE, _end, (_code(error),))
         last.daemon = True
         last.start()
         raise error
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, *SIGNALS)}
     try:
         yield
     finally:
@@ -89,4 +90,8 @@ def _code(stop: KeyboardInterrupt) -> int:
 def _end(code: int) -> None:
     if not _said:
         os.write(2, f"t2ibench: {STOPPED}\n".encode())
+    last = threading.Timer(0.2, os._exit, (code,))  # should the file system of a claim not answer
+    last.daemon = True
+    last.start()
+    claims.release_all()
     os._exit(code)

@@ -34,17 +34,25 @@ def train(
     ] = None,
     save_every: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 60.0,
     device: Device = "cpu",
+    devices: Annotated[
+        int,
+        typer.Option(
+            min=1, metavar="N", help="How many train together, of the kind of --device; or by torchrun or srun."
+        ),
+    ] = 1,
     workers: Workers = None,
 ) -> None:
     """Train weights, with a card. A run that was stopped goes on by the same command."""
     from t2ibench.core import plugins, readers
     from t2ibench.core.settings import settings_of
     from t2ibench.data.dataset import opened
+    from t2ibench.networks import ranks
     from t2ibench.networks.models import Models
     from t2ibench.networks.training import loop
     from t2ibench.networks.zoo import trained_name
     from t2ibench.runner.train import asked, learned_and_checked, part_of, recipes, splits_of
 
+    device = ranks.joined(devices, device)
     readers.use(workers)
     look_first_in(out)
     name, variant = asked(name, variant)
@@ -62,6 +70,8 @@ def train(
         steps = recipe.steps
     weights = trained_name(recipe.name or module.NAMES.get(part, part), splits[0].dataset)
     result = loop.fit(recipe, weights, out, minutes=minutes, steps=steps, save_every=save_every)
+    if ranks.rank():
+        return
     print(
         f"{out / weights}.safetensors: sha256 {result.sha256[:12]}…, {result.card['steps']:,} steps in "
         f"{result.card['minutes']} minutes"

@@ -24,6 +24,9 @@ POLL = 0.1  # seconds between two looks at a claim here
 TORN = 1.0  # seconds after which an empty claim is one that its owner did not live to write
 
 
+_mine: list["Claim"] = []  # what this process holds
+
+
 class Taken(Exception):
     """Another process holds the claim."""
 
@@ -32,7 +35,7 @@ class NoClaims(OSError):
     """The file system cannot hold claims."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Claim:
     """A claim that this process may hold. path: its file, here or in a mirror."""
 
@@ -67,10 +70,13 @@ class Claim:
             if not wait and dead is False:
                 raise Taken
             time.sleep(POLL if self._mirror is None else 10 * POLL)
+        _mine.append(self)
         threading.Thread(target=self._keep, daemon=True).start()
 
     def release(self) -> None:
         self._released.set()
+        if self in _mine:
+            _mine.remove(self)
         with suppress(OSError):
             if _field(self._read(), "token") == self.token:
                 self._remove()
@@ -126,6 +132,12 @@ class Claim:
             self._mirror.remove(self.path)
         else:
             self.path.unlink(missing_ok=True)
+
+
+def release_all() -> None:
+    """Give back what this process holds, before it ends without its clean-up."""
+    for claim in [*_mine]:
+        claim.release()
 
 
 def _dead(content: bytes, unchanged: float) -> bool | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,14 @@ class MissingWeights(UserError):
 
 
 class Terminated(KeyboardInterrupt):
-    """The process was asked to end, as by a scheduler's time limit; it is stopped as by Ctrl-C."""
+    """The process was asked to end, as by a scheduler before its time limit; it is stopped as by Ctrl-C.
+
+    See `SIGNALS`.
+    """
+
+
+# Kubernetes and most others send SIGTERM; Slurm sends what `--signal` names, which is SIGUSR1 in docs/cluster.md
+SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if name in signal.__dict__]
 
 
 class PartlyFailed(ValueError):

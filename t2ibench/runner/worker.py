@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 import torch
 
 from t2ibench.core import environment, offline, readers
-from t2ibench.core.errors import UserError
+from t2ibench.core.errors import SIGNALS, UserError
 from t2ibench.core.plugins import Entry
 from t2ibench.runner.cell import Cell, CellResult, RunOptions, cell_of, finish, look_at_part
 from t2ibench.runner.generate import blocks_of, cost_of, failed, make_batch
@@ -189,7 +189,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a method prints is not an answer
     offline.apply()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that hands out the work
+    for number in (signal.SIGINT, *SIGNALS):  # they are for the process that hands out the work
+        signal.signal(number, signal.SIG_IGN)
     tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(sys.stdin.buffer, tasks), daemon=True).start()
     worker = Actor(tasks.get())

@@ -12,7 +12,7 @@ import pytest
 
 from t2ibench import cli
 from t2ibench.cli import exits
-from t2ibench.core.errors import Terminated, UserError
+from t2ibench.core.errors import SIGNALS, Terminated, UserError
 
 ENDS: list[tuple[BaseException | None, int, str]] = [
     (None, 0, ""),
@@ -66,7 +66,7 @@ ASLEEP = "    threading.Thread(target=time.sleep, args=(600,)).start()\n    time
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), *((number, 75) for number in SIGNALS)])
 def test_a_stopped_command_ends_soon_in_one_line(number: int, code: int, tmp_path: Path):
     process = started(tmp_path, READY + ASLEEP)
     time.sleep(0.1)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from t2ibench.networks.ranks import whole
 from t2ibench.networks.stylegan2.layout import Config
 from t2ibench.networks.stylegan2.network import GAIN, SLOPE, Linear, downsample
 
@@ -95,6 +96,7 @@ class Block(nn.Module):
         return (self.second(self.first(x)) + self.short(x)) * math.sqrt(0.5)
 
 
+@whole
 def spread(x: Tensor) -> Tensor:
     """Add one channel to x [B, C, H, W]: the mean standard deviation of each sample's group (Karras et al., ICLR 2018).
 

@@ -21,6 +21,7 @@ from t2ibench.networks.attribute_judge.calibration import encode_labels, fit_tem
 from t2ibench.networks.attribute_judge.judge import AttributeJudge, Network
 from t2ibench.networks.augment import augment
 from t2ibench.networks.models import Models
+from t2ibench.networks.ranks import Call
 from t2ibench.networks.schedule import batch_rows, half, warmup_cosine
 from t2ibench.networks.state import resume
 
@@ -102,6 +103,11 @@ class JudgeRecipe:
         """The images of the batch of step `index`."""
         count = len(self.train) - self.config.calibration
         return batch_rows(derive_seed(self.seed, "attribute-judge"), index, count, self.config.batch)
+
+    @property
+    def split(self) -> Sequence[Call]:
+        """The calls whose rows several processes share out."""
+        return [(self.network, self.network, "forward")]
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         rows, pixels = self.rows(index), to_float(torch.from_numpy(self.pixels(index)))

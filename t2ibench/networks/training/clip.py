@@ -16,7 +16,7 @@ training only.
 import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -40,6 +40,7 @@ from t2ibench.networks.clip.network import build, tokens_of
 from t2ibench.networks.clip.preprocess import Preprocess
 from t2ibench.networks.clip.zero_shot import FLOOR, labels_of, single_texts, unseen, value_texts, zero_shot
 from t2ibench.networks.models import Models
+from t2ibench.networks.ranks import Call
 from t2ibench.networks.schedule import batch_rows, half, warmup_cosine
 from t2ibench.networks.state import resume
 from t2ibench.networks.training.attribute_judge import masked_loss
@@ -283,6 +284,11 @@ class ClipRecipe:
     def rows(self, index: int) -> np.ndarray:
         """The images of the batch of step `index`."""
         return batch_rows(self.seed, index, len(self.train), self.config.batch)
+
+    @property
+    def split(self) -> Sequence[Call]:
+        """The calls whose rows several processes share out."""
+        return [(self.model.visual, self.model.visual, "forward")]
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         rows = self.rows(index)

@@ -1,6 +1,6 @@
 """Training of the encoder that finds the code of an image in StyleGAN2's W+."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from t2ibench.core.seeds import derive_seed
 from t2ibench.data.split import Split
 from t2ibench.networks.guides import check_domain
 from t2ibench.networks.models import Models
+from t2ibench.networks.ranks import Call
 from t2ibench.networks.schedule import batch_rows, half, warmup_cosine
 from t2ibench.networks.state import resume
 from t2ibench.networks.stylegan2.inversion import Encoder, differences, encode, w_variance
@@ -65,6 +66,11 @@ class EncoderRecipe:
         data = {"dataset": train.dataset, "train": train.name, "validation": val.name, "digest": train.digest}
         self.pixels = Ahead(lambda index: train.images.read(batch_rows(seed, index, len(train), self.config.batch)))
         self.facts = {"data": data, "seed": seed, "optimised_for": [settings.clip], "generator": name}
+
+    @property
+    def split(self) -> Sequence[Call]:
+        """The calls whose rows several processes share out."""
+        return [(self.encoder, self.encoder, "forward"), (self.generator, self.generator, "synthesis")]
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         stream = torch.Generator().manual_seed(derive_seed(self.seed, "step", index))

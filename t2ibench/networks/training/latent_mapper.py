@@ -20,6 +20,7 @@ from t2ibench.core.seeds import derive_seed, latents
 from t2ibench.networks.clip.distance import ClipDistance
 from t2ibench.networks.identity import Features, identity_loss
 from t2ibench.networks.latent_mapper import LEVELS, Axis, Kind, MapperNetwork
+from t2ibench.networks.ranks import Call
 from t2ibench.networks.schedule import batch_rows, warmup_cosine
 from t2ibench.networks.state import resume
 from t2ibench.networks.stylegan2 import Generator
@@ -93,6 +94,11 @@ class MapperRecipe:
         clips = [distance.clip.name for distance in self.distances]
         optimised_for = clips[0] if len(clips) == 1 else clips
         return {"data": dict(self.data), "optimised_for": optimised_for, "training_seconds": round(self.seconds, 3)}
+
+    @property
+    def split(self) -> Sequence[Call]:
+        """The calls whose rows several processes share out."""
+        return [(self.generator, self.generator, "synthesis")]
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         started, config = time.perf_counter(), self.config

@@ -21,11 +21,11 @@ import torch
 from torch import Tensor
 
 from t2ibench.core import plugins, storage
-from t2ibench.core.errors import Terminated, UserError
+from t2ibench.core.errors import SIGNALS, Terminated, UserError
 from t2ibench.core.storage import publish
 from t2ibench.core.version import __version__
 from t2ibench.data.split import Split
-from t2ibench.networks import weights
+from t2ibench.networks import ranks, weights
 from t2ibench.networks.models import Models
 
 HASH = 32  # bytes of sha256, with which a checkpoint ends
@@ -79,12 +79,15 @@ class FullRecipe(Recipe, Protocol):
 
     facts: entries of the card that only the recipe knows, such as `data`, `seed` and `optimised_for`.
     keep_every: the weights are also written after every so many steps; 0: only at the end.
+    split: the calls of networks whose rows several processes share out (`ranks.sharing`); without any, the training
+        takes one process.
     name: the name of the weights; None: that of the part.
     steps: the budget if the command `train` is given none.
     """
 
     facts: Mapping[str, Any] = {}
     keep_every: int = 0
+    split: Sequence[ranks.Call] = ()
     name: str | None = None
     steps: int | None = None
 
@@ -130,12 +133,14 @@ def fit(
     card: further entries of the card.
 
     A checkpoint consists of `checkpoint.pt`, `log.jsonl` and `progress.png` in `out/<name>/`. It is also written on
-    SIGINT and SIGTERM, and the same call resumes from it. A recipe with `keep_every` also gets
+    SIGINT, SIGTERM and SIGUSR1, and the same call resumes from it. A recipe with `keep_every` also gets
     `out/<name>/step-00050.safetensors` and so on. Raises UserError if no budget is given, if the checkpoint has other
     settings, and if a loss is not finite (the last good checkpoint is kept).
     """
     if minutes is None and steps is None:
         raise UserError("training needs a budget: --minutes or --steps")
+    if ranks.rank():
+        return _fit(plugins.complete(FullRecipe, recipe), name, out, minutes, steps, save_every, card or {})
     folder = out / name
     busy = f"{folder}: another process is training {name} there: wait for it, or use another --out"
     with storage.held(folder / "lock", storage.OUT, busy):
@@ -153,14 +158,21 @@ def _fit(
 ) -> weights.Weights:
     folder = out / name
     index, spent = _resume(recipe, folder / "checkpoint.pt")
+    ranks.wait()  # before the first of them writes another checkpoint
     saved = time.monotonic()
     from t2ibench.core.progress import bar
 
     with _stop_flag() as stop, bar(f"train {name}", total=steps, minutes=minutes, done=index) as advance:
-        while (steps is None or index < steps) and (minutes is None or spent < 60 * minutes) and not stop:
+        while True:
+            ended, spent = ranks.agreed([max(stop, default=0), spent])  # the clock and the signals of the first process
+            if ended and not stop:
+                stop.append(int(ended))
+            if (steps is not None and index >= steps) or (minutes is not None and spent >= 60 * minutes) or ended:
+                break
             started = time.monotonic()
             progress = max(index / steps if steps else 0.0, spent / (60 * minutes) if minutes else 0.0)
-            losses = recipe.step(index, progress)
+            with ranks.sharing(recipe.split, name):
+                losses = recipe.step(index, progress)
             bad = [key for key, value in losses.items() if value != value or abs(value) == float("inf")]
             if bad:
                 raise UserError(
@@ -169,15 +181,20 @@ def _fit(
                 )
             index, spent = index + 1, spent + time.monotonic() - started
             advance(spent, losses)
+            if ranks.rank():
+                continue
             if recipe.keep_every and index % recipe.keep_every == 0:
                 _write(recipe, folder / f"step-{index:05d}.safetensors", index, spent, card)
             if time.monotonic() - saved > save_every:
                 _save(recipe, folder, index, spent, losses)
                 saved = time.monotonic()
-    _save(recipe, folder, index, spent, {})
+    if not ranks.rank():
+        _save(recipe, folder, index, spent, {})
     if stop:
-        kind = Terminated if signal.SIGTERM in stop else KeyboardInterrupt
+        kind = Terminated if set(stop) & {*SIGNALS} else KeyboardInterrupt
         raise kind(f"train {name}: stopped at step {index}; the same command goes on from there")
+    if ranks.rank():
+        return weights.Weights(name, {}, {}, {}, "")
     return _write(recipe, out / f"{name}.safetensors", index, spent, card)
 
 
@@ -221,11 +238,10 @@ def _save(recipe: Recipe, folder: Path, index: int, spent: float, losses: dict[s
 
 @contextmanager
 def _stop_flag() -> Iterator[list[int]]:
-    """A list that becomes non-empty when the process gets SIGINT or SIGTERM, so that the current step can finish."""
+    """A list that becomes non-empty when the process gets SIGINT, SIGTERM or SIGUSR1. The current step can finish."""
     flag: list[int] = []
     before = {
-        number: signal.signal(number, lambda number, frame: flag.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
+        number: signal.signal(number, lambda number, frame: flag.append(number)) for number in (signal.SIGINT, *SIGNALS)
     }
     try:
         yield flag

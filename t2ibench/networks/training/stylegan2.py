@@ -12,7 +12,7 @@ and generator learn from the same generated images, which saves one of two passe
 
 import copy
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -29,6 +29,7 @@ from t2ibench.core.settings import configure
 from t2ibench.data.split import Split
 from t2ibench.networks import zoo
 from t2ibench.networks.models import Models
+from t2ibench.networks.ranks import Call
 from t2ibench.networks.schedule import batch_rows, half
 from t2ibench.networks.state import resume
 from t2ibench.networks.stylegan2.discriminator import Discriminator, SmallDiscriminator
@@ -138,6 +139,13 @@ class StyleGAN2Recipe:
         return self._adam(
             self.discriminator, self.config.r1_every if self.config.discriminator == "stylegan2" else None
         )
+
+    @property
+    def split(self) -> Sequence[Call]:
+        """The calls whose rows several processes share out."""
+        of_d = ("features", "logits") if isinstance(self.discriminator, ProjectedDiscriminator) else ("forward",)
+        generator, discriminator = self.generator, self.discriminator
+        return [(generator, generator, "synthesis"), *((discriminator, discriminator, name) for name in of_d)]
 
     def step(self, index: int, progress: float) -> dict[str, float]:
         stream = torch.Generator().manual_seed(derive_seed(self.seed, "step", index))
