@@ -3,8 +3,8 @@
 Two copies of a StyleGAN2, one frozen and one learning, draw the same latents. The learning one is trained until, in
 CLIP's space, its images differ from the frozen one's as the target text differs from the source text. Each source and
 target text need a training of their own, of a few hundred steps. For changes of shape a latent mapper can follow, which
-moves codes to where the adapted generator shows the target (mining.py). Not here: targets given as images, and the
-generators of StyleGAN3 and StyleGAN-XL.
+moves codes to where the adapted generator shows the target (mining.py). A few images may stand in place of the target
+text (images.py). Not here: the generators of StyleGAN3 and StyleGAN-XL.
 """
 
 from collections.abc import Mapping, Sequence

@@ -10,6 +10,8 @@ from typing import Any, Literal
 from t2ibench.core.errors import UserError
 from t2ibench.core.settings import LATER, recorded
 
+LOSSES = ("direction", "global", "patch", "manifold", "texture")  # each with a weight `lambda_…`
+
 
 @dataclass(frozen=True)
 class Config:
@@ -40,6 +42,17 @@ class Config:
     lambda_global: float = 0.0  # the loss that chooses layers, here as a training loss: for ablations
     # the text that this loss compares with: the target, or "a " and the target (reference)
     global_text: Literal["target", "reference"] = field(default="target", metadata=LATER)
+    # images of the target, or folders of them, which the direction loss goes to instead of the target text; they then
+    # stand for every target that is asked for
+    target_images: tuple[str, ...] = field(default=(), metadata=LATER)
+    target_latents: int = field(default=16, metadata=LATER)  # the generator's images that the direction starts from
+    # losses of the release that no figure of its authors uses
+    lambda_patch: float = field(default=0.0, metadata=LATER)  # on a patch of each image, by parts of animals
+    patch_side: int = field(default=510, metadata=LATER)  # pixels (reference: 510, which needs more than 510)
+    lambda_manifold: float = field(default=0.0, metadata=LATER)  # on how near before and after are, as the texts are
+    lambda_texture: float = field(default=0.0, metadata=LATER)  # on the distance to an image of a texture
+    texture: str = field(default="", metadata=LATER)  # that image
+    texture_clip: str = field(default="RN50:openai", metadata=LATER)  # whose embeddings are compared
     # ours, against images that fool CLIP: it sees this many moved copies of each image; 0: the image (reference)
     views: int = 4
     view_scale: float = 0.3  # a view shows between 1 - view_scale of the sides and all
@@ -87,6 +100,8 @@ class Config:
             ("layers_batch", 1),
             ("layers_every", 1),
             ("layers_iterations", 1),
+            ("patch_side", 1),
+            ("target_latents", 1),
             ("mining_steps", 0),
             ("mining_codes", 1),
             ("mining_batch", 1),
@@ -109,9 +124,14 @@ class Config:
             raise UserError(
                 f"stylegan_nada: clip_weights are {list(self.clip_weights)}, expected none below 0 and one above"
             )
-        if min(self.lambda_direction, self.lambda_global) < 0 or not self.lambda_direction + self.lambda_global > 0:
-            given = f"lambda_direction is {self.lambda_direction}, lambda_global {self.lambda_global}"
-            raise UserError(f"stylegan_nada: {given}, expected none below 0 and one above")
+        weights = {name: getattr(self, f"lambda_{name}") for name in LOSSES}
+        if min(weights.values()) < 0 or not sum(weights.values()) > 0:
+            given = ", ".join(f"lambda_{name} is {value}" for name, value in weights.items())
+            raise UserError(f"stylegan_nada: {given}: expected none below 0 and one above")
+        if bool(self.texture) != (self.lambda_texture > 0):
+            given = f"texture is {self.texture!r}" if self.texture else f"lambda_texture is {self.lambda_texture}"
+            other = "lambda_texture, above 0," if self.texture else "texture, an image,"
+            raise UserError(f"stylegan_nada: {given}, which has no effect alone: give {other} too")
 
 
 @dataclass(frozen=True)
@@ -141,6 +161,12 @@ REFERENCE: dict[str, Any] = {
     "lambda_direction": 1.0,
     "lambda_global": 0.0,
     "global_text": "reference",
+    "target_latents": 16,
+    "lambda_patch": 0.0,
+    "patch_side": 510,
+    "lambda_manifold": 0.0,
+    "lambda_texture": 0.0,
+    "texture_clip": "RN50:openai",
     "views": 0,
     "phase": "default",
     "train_affine": True,
@@ -181,11 +207,12 @@ DECIDE_IMAGES = (
     "identity",
 )
 DECIDE_LENGTH = ("steps", "keep_every")
+FILES = ("target_images", "texture", "texture_clip")  # of which contents count, not names
 
 
 def training_settings(config: Config) -> dict[str, Any]:
     """The settings that decide each step of an adaptation, without the number of steps and the names of networks."""
-    left_out = {*DECIDE_IMAGES, *DECIDE_LENGTH, "target"}
+    left_out = {*DECIDE_IMAGES, *DECIDE_LENGTH, *FILES, "target"}
     counted = recorded(config)  # a later setting at its default changes no adaptation that was made before it
     names = [name for name in counted if not name.startswith("mining_")]
     return {name: getattr(config, name) for name in names if name not in left_out}

@@ -19,6 +19,7 @@ from t2ibench.core.images import to_uint8
 from t2ibench.core.seeds import derive_seed, latents
 from t2ibench.methods.stylegan_nada import layers
 from t2ibench.methods.stylegan_nada.coding import encode
+from t2ibench.methods.stylegan_nada.images import Texture, patches, target_files
 from t2ibench.methods.stylegan_nada.losses import direction_loss, global_loss, guides, total_loss, views
 from t2ibench.methods.stylegan_nada.settings import Config, training_settings
 from t2ibench.networks.models import Models
@@ -40,8 +41,9 @@ class AdaptationRecipe:
         self.name, self.keep_every, self.steps = name_of(target), config.keep_every, config.steps
         self.frozen: Generator = models.stylegan2(config.generator)
         self.child = copy.deepcopy(self.frozen)
-        self.guides = guides(config, source, target, models)
         self.device, self.seed, self.seconds = models.device, derive_seed("stylegan_nada", config.seed), 0.0
+        self.guides = guides(config, source, target, models, self._start() if config.target_images else None)
+        self.texture = Texture(config, models) if config.lambda_texture else None
         layout = self.frozen.config
         self.table = layers.row_table(layout, config.row_map)
         self.k = int(config.layers if config.layers >= 1 else config.layers * layout.rows)
@@ -77,10 +79,12 @@ class AdaptationRecipe:
         for key, parameter in self.parameters.items():
             parameter.requires_grad_(key in learning)
         stream = torch.Generator().manual_seed(derive_seed(self.seed, "step", index))
-        before, after = self.pair(stream)
+        whole = before, after = self.pair(stream)
         if self.config.views:
             before, after = views(before, after, self.config.views, self.config.view_scale, stream)
-        losses = total_loss(self.config, self.guides, before, after)
+        cut = patches(*whole, self.config.patch_side, stream) if self.config.lambda_patch else None
+        texture = None if self.texture is None else self.texture.loss(whole[1])
+        losses = total_loss(self.config, self.guides, before, after, cut, texture)
         gradients = torch.autograd.grad(losses["loss"], list(learning.values()), allow_unused=True)
         for parameter, gradient in zip(learning.values(), gradients, strict=True):
             parameter.grad = gradient
@@ -122,6 +126,14 @@ class AdaptationRecipe:
             with torch.set_grad_enabled(generator is self.child):
                 images.append(generator.synthesis(generator.style(w_plus), self._noise(config.batch, stream)))
         return images[0], images[1]
+
+    @torch.no_grad()
+    def _start(self) -> Tensor:
+        """The generator's own images, from which the direction to images of the target starts."""
+        stream = torch.Generator().manual_seed(derive_seed(self.seed, "start"))
+        z = torch.randn(self.config.target_latents, self.frozen.config.z_dim, generator=stream).to(self.device)
+        w_plus = self.frozen.truncate(self.frozen.mapping(z), self.config.training_psi)
+        return self.frozen.synthesis(self.frozen.style(w_plus), self._noise(len(z), stream))
 
     def _noise(self, count: int, stream: torch.Generator) -> Any:
         if self.config.noise == "const":
@@ -207,7 +219,11 @@ def settings_of(config: Config, source: str, target: str, models: Models) -> dic
     models.stylegan2(config.generator)
     weighted = [(name, weight) for name, weight in zip(config.clips, config.clip_weights, strict=True) if weight]
     clips = [[models.clip(name).sha256, weight] for name, weight in weighted]
-    networks = {"generator_sha256": models.used[config.generator]["sha256"], "clips": clips}
+    networks: dict[str, Any] = {"generator_sha256": models.used[config.generator]["sha256"], "clips": clips}
+    if config.target_images:
+        networks["target_images"] = [models.file(str(path)) for path in target_files(config)]
+    if config.texture:
+        networks["texture"] = [models.file(config.texture), models.clip(config.texture_clip).sha256]
     return {**training_settings(config), "source": source, "target": target, **networks}
 
 

@@ -265,6 +265,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"clips": ("a", "b"), "clip_weights": (1.0,)}, "2 clips with 1 clip_weights"),
     ({"clips": ("a",), "clip_weights": (0.0,)}, "clip_weights are"),
     ({"lambda_direction": 0.0}, "expected none below 0 and one above"),
+    ({"lambda_patch": -1.0}, "lambda_patch is -1.0, .* expected none below 0"),
+    ({"lambda_texture": 1.0}, "lambda_texture is 1.0, which has no effect alone: give texture, an image, too"),
+    ({"texture": "x.png"}, "texture is 'x.png', which has no effect alone: give lambda_texture"),
+    ({"patch_side": 0}, "patch_side is 0, expected at least 1"),
     ({"layers": -1.0}, "layers is -1.0"),
 ]
 

@@ -86,13 +86,15 @@ def test_nothing_of_ours_is_left_in_the_released_settings_of_stylegan_nada():
     assert (config.steps, config.batch, config.learning_rate) == (301, 2, pytest.approx(0.002 * 4 / 5))
     assert (0.0, pytest.approx(0.99 ** (4 / 5))) == BETAS
     ours = {"generator", "clips", "clip_weights", "weights", "source", "prompts", "domains", "floor", "view_scale"}
-    assert {field.name for field in dataclasses.fields(Nada)} == NADA["reference"].keys() | ours | {"mining_steps"}
+    chosen = {"target_images", "texture", "mining_steps"}
+    assert {field.name for field in dataclasses.fields(Nada)} == NADA["reference"].keys() | ours | chosen
     assert config.layers >= len(row_table(Layout(1024), "reference"))  # k of the README: every layer that is ranked
 
 
 def test_nothing_of_styleclip_is_left_to_chance():
     chosen = {"variant", "generator", "clip", "neutral", "encoder", "projection_steps", "rows", "batch", "channels"}
-    files = {"lpips", "lpips_trunk", "mapper_weights", "mapper_latents", "latents", "directions", "statistics", "codes"}
+    files = {"lpips", "lpips_trunk", "mapper_weights", "mappers", "mapper_latents", "latents"}
+    files |= {"directions", "statistics", "codes"}
     named = load_method("styleclip").PRESETS["reference"].keys()
     assert {field.name for field in dataclasses.fields(StyleClip)} - named == chosen | files | {"probes"}
 

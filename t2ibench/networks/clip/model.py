@@ -151,9 +151,9 @@ class Clip:
         """
         return self._features(self.preprocess.resize((images.float() + 1) / 2, clamp))
 
-    def image_embeddings(self, images: Tensor) -> Tensor:
+    def image_embeddings(self, images: Tensor, clamp: bool = True) -> Tensor:
         """`image_features` before they are brought to unit norm. CLIP's training does not use their length."""
-        return self._embeddings(self.preprocess.resize((images.float() + 1) / 2))
+        return self._embeddings(self.preprocess.resize((images.float() + 1) / 2, clamp))
 
     @torch.no_grad()
     @full_float32()

@@ -15,6 +15,10 @@ TEMPLATES = {"plain": PLAIN, "imagenet": IMAGENET}
 
 def fill(template: str, text: str) -> str:
     """The template with the text filled in. The text loses its article unless the template begins with the text."""
+    return template.format(text if template.startswith("{}") else bare(text))
+
+
+def bare(text: str) -> str:
+    """A text without the article that it begins with."""
     first, _, rest = text.strip().partition(" ")
-    bare = rest.strip() if first.lower() in ("a", "an", "the") and rest.strip() else text.strip()
-    return template.format(text if template.startswith("{}") else bare)
+    return rest.strip() if first.lower() in ("a", "an", "the") and rest.strip() else text.strip()
