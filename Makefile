@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-FIRST_DAY = tests/test_wheel.py tests/checks/test_drift_action.py
+FIRST_DAY = tests/test_wheel.py tests/test_commands.py tests/checks/test_drift_action.py tests/strangers/test_nine_uses.py
 
 .PHONY: run test test-slow test-slurm test-first-day test-data test-weights lint bench clean
 
@@ -17,9 +17,9 @@ test: lint
 test-slow: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m slow
 
-# what a stranger meets first: the wheel, the drift action in another repository, the nine uses (about a minute)
+# what a stranger meets first: nine uses from an empty folder, the commands of the pages, the wheel, the drift action
 test-first-day: $(VENV)/installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m slow $(FIRST_DAY)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m slow $(FIRST_DAY)
 
 # the script of docs/cluster.md on a Slurm of one node: apt-get install slurmctld slurmd slurm-client munge, as root
 test-slurm: $(VENV)/installed-dev

@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 import typer
 import yaml
+from test_commands import (  # looked at with the pages, too
+    test_every_command_exists_with_its_options,  # noqa: F401
+    test_every_command_is_executed_or_says_what_it_needs,  # noqa: F401
+)
 
 from t2ibench.cli import app
 from t2ibench.cli.listing import Kind
