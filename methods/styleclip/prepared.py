@@ -4,8 +4,8 @@ A process that is killed loses only the piece it was computing.
 """
 
 import hashlib
+import io
 import json
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -17,6 +17,8 @@ from torch import Tensor
 
 from t2ibench.core import storage
 from t2ibench.core.progress import counter
+
+HASH = 32  # bytes of sha256, with which the file of a piece ends
 
 
 def pieces(
@@ -57,17 +59,23 @@ def pieces(
 
 
 def _read(path: Path) -> tuple[Tensor, float] | None:
+    """A kept piece and its seconds; None where it is missing, damaged, or of a version that kept no hash."""
     try:
-        with np.load(path) as arrays:
-            return torch.from_numpy(arrays["piece"]), float(arrays["seconds"])
-    except (FileNotFoundError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+        content = path.read_bytes()
+    except FileNotFoundError:
         return None
+    if hashlib.sha256(content[:-HASH]).digest() != content[-HASH:]:
+        return None
+    with np.load(io.BytesIO(content[:-HASH]), allow_pickle=False) as arrays:
+        return torch.from_numpy(arrays["piece"]), float(arrays["seconds"])
 
 
 def _write(path: Path, make: Callable[[int], Tensor], number: int) -> tuple[Tensor, float]:
     started = perf_counter()
     piece = make(number).cpu()
     seconds = perf_counter() - started
-    with storage.unpublished(path, storage.CACHE) as part, part.open("wb") as file:
-        np.savez(file, piece=piece.numpy(), seconds=seconds)
+    content = io.BytesIO()
+    np.savez(content, piece=piece.numpy(), seconds=seconds)
+    data = content.getvalue()
+    storage.publish(path, [data, hashlib.sha256(data).digest()], storage.CACHE)
     return piece, seconds

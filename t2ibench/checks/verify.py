@@ -23,10 +23,11 @@ from t2ibench.core import environment, records
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import BLACK, pixel_hash
 from t2ibench.core.progress import track
+from t2ibench.core.records import FULL_COVERAGE
 from t2ibench.networks.models import Models
 from t2ibench.report import verdicts
 from t2ibench.runner import record as cell_record
-from t2ibench.runner.cell import FULL_COVERAGE, evidence_of
+from t2ibench.runner.cell import evidence_of
 from t2ibench.runner.generate import samples_by_group
 from t2ibench.runner.journal import Images, Outcome
 from t2ibench.runner.plan import Plan, prepare

@@ -25,6 +25,7 @@ import typer
 
 from t2ibench.core import claims
 from t2ibench.core.errors import SIGNALS, Terminated
+from t2ibench.core.plain_text import plain
 
 INPUT, FAULT, SIGNAL, INTERRUPT = 2, 70, 75, 130
 PATIENCE = 1.8  # seconds that a stopped command has for what it is doing
@@ -53,7 +54,8 @@ def ended_in_words() -> Iterator[None]:
 
 
 def leave(code: int, text: str) -> NoReturn:
-    """Print one line and end."""
+    """Print one line and end. Names with line ends, or with what a terminal obeys, are shown without them."""
+    text = " ".join(plain(text).splitlines())
     print(f"t2ibench: {text}", file=sys.stderr)
     _said.append(text)
     sys.exit(code)

@@ -54,6 +54,7 @@ REQUIRED: dict[str, type | tuple[type, ...]] = {
 EARLIER: Mapping[int, Mapping[str, Any]] = {
     1: {"plugins": {}, "facts": {}}
 }  # what a record of an earlier schema lacks, and what it reads as
+FULL_COVERAGE = 0.99  # a record with a smaller share of ok samples is partial, and kept off the board
 COUNTS = ("requested", "generated", "ok", "black", "nan", "failed")
 VALUE = ("value", "ci", "n", "better", "protocol", "protocol_id", "interval", "metric")
 KINDS = ("method", "baseline")
@@ -173,10 +174,34 @@ def validate(record: Mapping[str, Any]) -> None:
         raise ValueError(f"counts: {counts['ok']} ok of {counts['generated']} generated of {counts['requested']}")
     if not math.isclose(record["coverage"], counts["ok"] / max(counts["requested"], 1), abs_tol=1e-9):
         raise ValueError(f"coverage is {record['coverage']}, but {counts['ok']} of {counts['requested']} are ok")
+    _validate_shapes(record)
     for name, value in record["values"].items():
         _validate_value(name, value)
     if record["sha256"] != digest({key: value for key, value in record.items() if key != "sha256"}):
         raise ValueError("the content does not match its own sha256")
+
+
+def _validate_shapes(record: Mapping[str, Any]) -> None:
+    """Raise ValueError where the entries of a field are not of the kind that boards and pages read."""
+    for key in ("seed", "coverage"):
+        if isinstance(record[key], bool):
+            raise ValueError(f"{key} is {record[key]}, expected a number")
+    if record["partial"] != (record["coverage"] < FULL_COVERAGE):
+        raise ValueError(f"partial is {record['partial']} at a coverage of {record['coverage']}")
+    for key in ("columns", "trained_on"):
+        if wrong := [entry for entry in record[key] if not isinstance(entry, str)]:
+            raise ValueError(f"{key} holds {wrong[0]!r:.60}, expected texts")
+    for key in ("weights", "judges", "plugins", "values"):
+        if wrong := [name for name, entry in record.get(key, {}).items() if not isinstance(entry, Mapping)]:
+            raise ValueError(f"{key}: {wrong[0]:.60} is {record[key][wrong[0]]!r:.60}, expected fields")
+    for key, spent in record["cost"].items():
+        spent = spent if isinstance(spent, Mapping) else {"": spent}
+        if wrong := [entry for entry in spent.values() if not _is_amount(entry)]:
+            raise ValueError(f"cost: {key:.60} is {wrong[0]!r:.60}, expected numbers from 0 on")
+
+
+def _is_amount(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 def _is_count(value: object) -> bool:

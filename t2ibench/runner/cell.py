@@ -15,6 +15,7 @@ from typing import Any, Literal
 from t2ibench.core import environment, records
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.plugins import Entry
+from t2ibench.core.records import FULL_COVERAGE
 from t2ibench.core.storage import removed
 from t2ibench.data.dataset import Dataset
 from t2ibench.runner.generate import BATCH, cost_of, generate, locked, samples_by_group
@@ -31,7 +32,6 @@ from t2ibench.tracks.contract import Maker, Sample
 log = logging.getLogger(__name__)
 PIECES = "features"  # the folder of features in that of a cell, until it is scored
 CAPTIONS = "captions"  # the group of prompts of a metric that names none
-FULL_COVERAGE = 0.99  # a record with a smaller share of ok samples is partial, and kept off the board
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from t2ibench.core import records
 from t2ibench.core.decode import PEERS, REFUSE, Decoding
 from t2ibench.core.errors import UserError
 from t2ibench.core.plain_text import plain
+from t2ibench.core.records import FULL_COVERAGE
 from t2ibench.data.dataset import opened
 from t2ibench.data.folders import ANOTHER_SIZE, reading_of
 from t2ibench.data.given_images import GivenImages, lines_on_reading, made_images, rules_of
 from t2ibench.data.split import Networks, Split
 from t2ibench.data.stores import each
 from t2ibench.networks.models import Models
-from t2ibench.runner.cell import FULL_COVERAGE
 from t2ibench.runner.journal import Outcome
 from t2ibench.runner.record import assemble, plugins_of
 from t2ibench.scoring.default_networks import settled, trained_for

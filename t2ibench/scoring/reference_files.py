@@ -120,7 +120,7 @@ def gaussian(mean: np.ndarray, covariance: np.ndarray, where: str) -> Gaussian:
 
     Raises UserError, begun with `where`, for arrays that cannot be a mean and a covariance.
     """
-    if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
+    if mean.ndim != 1 or not len(mean) or covariance.shape != (len(mean), len(mean)):
         raise UserError(
             f"{where}: mu has the shape {list(mean.shape)} and sigma {list(covariance.shape)}, expected [d] and [d, d]"
         )

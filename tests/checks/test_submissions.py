@@ -109,6 +109,7 @@ def of_another_seed(record: dict) -> None:
     record["counts"]["ok"] -= 1
     record["counts"]["black"] += 1
     record["coverage"] = record["counts"]["ok"] / record["counts"]["requested"]
+    record["partial"] = True
 
 
 @pytest.mark.parametrize(

@@ -119,3 +119,9 @@ def test_shipped_weights_are_whole_small_and_documented(name: str):
 
 def test_all_shipped_weights_together_stay_under_96_mib():
     assert sum(path.stat().st_size for path in zoo.SHIPPED.glob("*.safetensors")) <= 96 * 2**20
+
+
+@pytest.mark.parametrize("path", sorted(zoo.SHIPPED.glob("*.json")), ids=lambda path: path.stem)
+def test_every_card_that_ships_holds_its_own_hash(path: Path):
+    assert zoo.SEAL in json.loads(path.read_text("utf-8"))
+    zoo.card(path)

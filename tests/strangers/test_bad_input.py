@@ -135,6 +135,7 @@ def odd_statistics(folder: Path) -> list[Path]:
         pickle.dump(Hostile(), file)
     np.save(folder / "one.npy", np.eye(3))
     (folder / "one.npy").rename(folder / "one.npz")
+    np.savez(folder / "empty.npz", mu=np.zeros(0), sigma=np.zeros((0, 0)))
     np.savez(folder / "objects.npz", mu=np.array([Hostile()], dtype=object), sigma=np.eye(1))
     buffer = io.BytesIO()
     np.savez(buffer, mu=np.zeros(8), sigma=np.eye(8))
@@ -185,13 +186,17 @@ def ends(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["table", "x" * 5000], ["run", f"{'y' * 400}.yaml"], ["compare", "a", "b" * 400]]
+    "arguments",
+    [["table", "x" * 5000], ["run", f"{'y' * 400}.yaml"], ["compare", "a", "b" * 400], ["table", "a\nb\x1b[2J"]],
 )
-def test_a_long_name_is_one_line(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any):
+def test_a_long_name_or_one_with_line_ends_is_one_line(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any
+):
     assert ends(arguments, monkeypatch) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     assert len(lines[0]) < 6000
+    assert "\x1b" not in lines[0]
 
 
 def test_an_error_of_the_system_says_what_it_is(monkeypatch: pytest.MonkeyPatch, capsys: Any):

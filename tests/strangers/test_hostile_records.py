@@ -33,6 +33,13 @@ IMPOSSIBLE = {
     "method is ''": changed("method", ""),
     "track is 'a.x1b": changed("track", "a\x1b[2J"),
     "far outside its interval": changed("values", {"hue": {**value(), "value": 9.0}}),
+    "seed is True": changed("seed", True),
+    "partial is True at a coverage of 1.0": changed("partial", True),
+    r"columns holds \[\], expected texts": changed("columns", [[]]),
+    "trained_on holds 3": changed("trained_on", [3]),
+    "weights: a is 'x', expected fields": changed("weights", {"a": "x"}),
+    "cost: seconds_per_image is -1": changed("cost", {"seconds_per_image": -1}),
+    "cost: a is 'x', expected numbers": changed("cost", {"a": {"b": "x"}}),
     "better is 'best'": changed("values", {"hue": {**value(), "better": "best"}}),
 }
 
