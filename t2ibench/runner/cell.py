@@ -5,12 +5,14 @@ From here to an equation there are two calls: `score.score` calls a metric, the 
 
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
+
+import torch
 
 from t2ibench.core import environment, records
 from t2ibench.core.errors import UserError, did_you_mean
@@ -172,6 +174,17 @@ def cell_of(plan: Plan, entry: Entry, seed: int, options: RunOptions) -> Cell:
     return Cell(plan, entry, seed, maker, identity_of, code, path, folder, earlier)
 
 
+@contextmanager
+def so_many_threads(number: int) -> Iterator[None]:
+    """So many threads of torch inside: sums and gradients differ in their last digits between one thread and two."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def run_cell(plan: Plan, entry: Entry, seed: int, options: RunOptions, columns: Collection[str] = ()) -> CellResult:
     """Make, score and record one cell, or read its record where there is one already.
 
@@ -182,7 +195,7 @@ def run_cell(plan: Plan, entry: Entry, seed: int, options: RunOptions, columns: 
     if cell.earlier is not None:
         return CellResult(cell.earlier, cell.path, False, time.perf_counter() - started)
     environment.reset_peak_memory(options.device)
-    with locked(cell.folder):
+    with so_many_threads(options.threads), locked(cell.folder):
         if entry.id in options.again:
             Store(cell.folder).clear()
         record = finish(cell, options, columns)

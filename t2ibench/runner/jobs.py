@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
-from t2ibench.core import readers, records
+from t2ibench.core import environment, readers, records
 from t2ibench.core.errors import UserError
 from t2ibench.core.progress import counter
 from t2ibench.runner.cell import CellResult, RunOptions, check_columns
@@ -26,6 +26,7 @@ from t2ibench.runner.workers import Ended, Hand, LocalWorkers, Workers
 
 TRIES = 3  # how often a task is given to a process before it counts as failed
 FEW = 200  # images to make, for which a process more pays
+MEMORY = 2 * 2**30  # bytes for a process, with a method and the networks that score it; larger ones need --jobs
 MOST = 16  # processes, where nobody says how many
 DEADLINE = 3600.0  # seconds for a block on a cluster, where nobody says another: a frozen node never answers
 POLL = 0.5  # seconds between two looks at the clock, where there is a limit
@@ -230,13 +231,16 @@ def _stop_late(agenda: Agenda, workers: Workers, limit: float | None) -> None:
 def number(plans: Sequence[Plan], options: RunOptions) -> int:
     """How many processes work: `options.jobs`, or else a process a device, or a processor, if the work is worth it.
 
-    It is not where few images are to be made, or where a record says that the suite has been run before.
+    It is not where few images are to be made, where a record says that the suite has been run before, or where the
+    memory that is free does not hold more of them.
     """
     if options.jobs or options.devices:
         return options.jobs or len(options.devices)
     if options.device != "cpu" or _recorded_before(plans, options):
         return 1
-    return max(1, min(readers.processors(), _images(plans) // FEW, MOST))
+    memory = environment.free_memory()
+    room = MOST if memory is None else memory // MEMORY
+    return max(1, min(readers.processors(), _images(plans) // FEW, room, MOST))
 
 
 def _images(plans: Sequence[Plan]) -> int:

@@ -1,13 +1,10 @@
 """Runs a suite: every cell (track, method, run seed) is made, scored and recorded, unless it is recorded already."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-
-import torch
 
 from t2ibench.core import readers
 from t2ibench.runner import jobs
-from t2ibench.runner.cell import CellResult, RunOptions, run_cell
+from t2ibench.runner.cell import CellResult, RunOptions, run_cell, so_many_threads
 from t2ibench.runner.preflight import check, planned
 from t2ibench.runner.shards import make_shard
 from t2ibench.runner.status import announce
@@ -27,7 +24,7 @@ def run(suite: Suite, options: RunOptions) -> Iterator[CellResult]:
     Raises UserError where the user has to mend something: before the first image, if `preflight` finds it. The cells
     that are recorded by then stay recorded.
     """
-    with _threads(options.threads), readers.so_many(options.workers):
+    with so_many_threads(options.threads), readers.so_many(options.workers):
         plans = planned(suite, options)
         announce(plans, options.work)
         if jobs.number(plans, options) > 1 or options.batch_timeout or options.executor == "ray":
@@ -45,14 +42,3 @@ def run(suite: Suite, options: RunOptions) -> Iterator[CellResult]:
                     done = run_cell(plan, entry, seed, options, missing if plan is plans[-1] else ())
                     missing -= set(done.record["values"])
                     yield done
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    """So many threads of torch inside: sums and gradients differ in their last digits between one thread and two."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

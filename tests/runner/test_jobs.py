@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from t2ibench.core import readers, records
+from t2ibench.core import environment, readers, records
 from t2ibench.core.errors import UserError
 from t2ibench.runner import jobs, shards, suite, workers
 from t2ibench.runner import run as runner
@@ -103,10 +103,13 @@ def test_processes_end_with_the_one_that_started_them(squares, tmp_path, how):
 def test_the_number_of_processes_follows_the_work(squares, monkeypatch, devices):
     plans = prepare(suite.load(str(squares())))  # 5 cells of 32 images
     monkeypatch.setattr(readers, "processors", lambda: 6)
+    monkeypatch.setattr(environment, "free_memory", lambda: None)  # a system that does not say it
     for few, expected in ((200, 1), (50, 3), (2, 6)):
         monkeypatch.setattr(jobs, "FEW", few)
         options = runner.RunOptions(jobs=0, devices=devices)
         assert jobs.number(plans, options) == (len(devices) or expected)
+        monkeypatch.setattr(environment, "free_memory", lambda: 5 * 2**30)  # two processes
+        assert jobs.number(plans, options) == (len(devices) or min(expected, 2))
     assert jobs.number(plans, runner.RunOptions(jobs=5, devices=devices)) == 5
     assert jobs.number(plans, runner.RunOptions(jobs=0, device="cuda")) == 1
 
