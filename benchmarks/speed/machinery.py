@@ -2,8 +2,8 @@
 
 python benchmarks/speed/machinery.py [--prompts 10000] [--jobs 1]
 
-Prints the time of a sample (images, hashes, PNG, journal, records, pages), the memory of the largest process, the files,
-and how long `status` and `table` take as commands. Exit code 1 if one of the two takes more than a second.
+Prints the time of a sample (images, hashes, PNG, journal, records, pages), the memory of the largest process, the
+files, and how long `status` and `table` take as commands. Exit code 1 if one of the two takes more than a second.
 """
 
 import argparse
@@ -14,6 +14,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from processes import SHADE
 
 METHODS, BOUND = 4, 1.0
 STUB = '''"""Stub: one grey level, which the seed decides."""
@@ -33,7 +36,8 @@ class Method:
         self.config = config
 
     def text_to_image(self, requests):
-        return torch.stack([torch.full((3, 64, 64), request.seed % 200 + 20, dtype=torch.uint8) for request in requests])
+        levels = torch.tensor([request.seed % 200 + 20 for request in requests], dtype=torch.uint8)
+        return levels[:, None, None, None].expand(-1, 3, 64, 64).contiguous()
 '''
 MANY = '''"""Many: squares, as many as the setting says."""
 
@@ -66,8 +70,6 @@ baselines: []
 prompts: {{captions: {prompts}}}
 metrics: [shade]
 """
-sys.path.insert(0, str(Path(__file__).parent))
-from processes import SHADE
 
 
 def timed(*arguments: str, environment: dict[str, str]) -> float:
@@ -111,9 +113,8 @@ def main() -> int:
     samples = METHODS * arguments.prompts
     print(f"{samples:,} samples in {took:.0f} s by {arguments.jobs} processes: {1000 * took / samples:.2f} ms a sample")
     print(f"{peak:,.0f} MB at most in a process; {files:,} files, {files - images:,} besides the images")
-    print(
-        f"status {status:.2f} s, {unscored:.2f} s before anything is scored; table {table:.2f} s; run again {again:.1f} s"
-    )
+    print(f"status {status:.2f} s, before anything is scored {unscored:.2f} s; table {table:.2f} s")
+    print(f"the same run again: {again:.1f} s")
     return int(max(status, unscored, table) > BOUND)
 
 

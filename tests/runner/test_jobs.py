@@ -103,9 +103,9 @@ def test_processes_end_with_the_one_that_started_them(squares, tmp_path, how):
 def test_the_number_of_processes_follows_the_work(squares, monkeypatch, devices):
     plans = prepare(suite.load(str(squares())))  # 5 cells of 32 images
     monkeypatch.setattr(readers, "processors", lambda: 6)
-    monkeypatch.setattr(environment, "free_memory", lambda: None)  # a system that does not say it
     for few, expected in ((200, 1), (50, 3), (2, 6)):
         monkeypatch.setattr(jobs, "FEW", few)
+        monkeypatch.setattr(environment, "free_memory", lambda: None)  # a system that does not say it
         options = runner.RunOptions(jobs=0, devices=devices)
         assert jobs.number(plans, options) == (len(devices) or expected)
         monkeypatch.setattr(environment, "free_memory", lambda: 5 * 2**30)  # two processes
