@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +16,7 @@ from rich.text import Text
 from t2ibench.cli.console import out, print_json
 from t2ibench.cli.options import Json, names_of
 from t2ibench.core import tables
+from t2ibench.core.errors import UserError
 from t2ibench.core.mirrors import folder_of
 
 if TYPE_CHECKING:
@@ -38,11 +42,29 @@ def compare(
         typer.Option(help="The largest difference that does not matter: 2%, or METRIC=0.1 (again for more); else 5%."),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every number, not only the suite's columns.")] = False,
+    gate: Annotated[
+        bool,
+        typer.Option("--gate", help="A and B are folders of images of the same names: may B stand in for A?"),
+    ] = False,
+    rerun: Annotated[
+        list[Path] | None, typer.Option(help="With --gate: a folder in which A drew the same again; may be repeated.")
+    ] = None,
+    noise: Annotated[
+        int, typer.Option(min=0, max=64, help="With --gate: grey levels by which a value may be off.")
+    ] = 0,
+    junit: Annotated[Path | None, typer.Option(help="With --gate: also write JUnit XML to this file.")] = None,
+    summary: Annotated[Path | None, typer.Option(help="With --gate: also write a Markdown summary.")] = None,
+    github: Annotated[
+        bool, typer.Option("--github", help="With --gate: also print annotations; by itself in GitHub Actions.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Compare two methods prompt by prompt: differences, effects, and whether they are more than chance, or less than
-    matters.
+    matters. With --gate, two folders of images. Its exit code is 0: B may stand in for A, 1: no, 3: it cannot be said.
     """
+    if gate:
+        asked = Asked(Path(a), Path(b), rerun or [], noise, margin or [])
+        raise typer.Exit(through_gate(asked, junit, summary, github, json))
     from t2ibench.report.compare import as_json, margins_of, pairs
     from t2ibench.report.compare import compare as compared
 
@@ -55,6 +77,58 @@ def compare(
         return
     for comparison in comparisons:
         _show(comparison)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the gate is asked: the two folders, reruns of A, the noise that is allowed, and margins of means."""
+
+    a: Path
+    b: Path
+    reruns: Sequence[Path]
+    noise: int
+    margins: Sequence[str]
+
+
+def through_gate(asked: Asked, junit: Path | None, summary: Path | None, github: bool, json: bool) -> int:
+    """Judge, print and write what was found. Returns the exit code."""
+    from t2ibench.checks import cases
+    from t2ibench.checks.gate.judge import judge
+    from t2ibench.core.storage import publish
+
+    result = judge(asked.a, asked.b, asked.reruns, asked.noise, own_margins(asked.margins))
+    title, found = "t2ibench gate", list(result.cases())
+    if junit is not None:
+        publish(junit, cases.junit(title, found))
+    if summary is not None:
+        publish(summary, cases.markdown(title, found, result.summary).encode())
+    if json:
+        print_json({"exit_code": result.exit_code, "summary": result.summary, **asdict(result)})
+    else:
+        table = tables.table(show_header=False)
+        for case in found:
+            mark = {"pass": Text("✓", "green"), "fail": Text("✗", "bold red"), "open": Text("?", "yellow")}[case.status]
+            table.add_row(mark, Text(case.name, "bold"), Text(case.said))
+        out().print(table)
+        style = {0: "bold green", 1: "bold red"}.get(result.exit_code, "bold yellow")
+        out().print(Text(result.summary, style))
+    if github or (os.environ.get("GITHUB_ACTIONS") == "true" and not json):
+        print("\n".join(cases.annotations(title, found, result.summary, result.exit_code == 0)))
+    return result.exit_code
+
+
+def own_margins(texts: Sequence[str]) -> dict[str, float]:
+    """`--margin detail=0.5`: for the gate each margin is of one mean, in its unit."""
+    margins = {}
+    for text in texts:
+        name, equals, size = text.partition("=")
+        try:
+            margins[name] = float(size)
+        except ValueError:
+            margins[name] = -1.0
+        if not equals or not 0 < margins[name] < math.inf:
+            raise UserError(f"--margin {text!r}: the gate takes MEAN=NUMBER, such as detail=0.5")
+    return margins
 
 
 def _show(comparison: Comparison) -> None:

@@ -126,6 +126,8 @@ def of_tasks(works: Callable[[Task, Given], bool], what: str) -> Rule:
 
 NOTHING_RUNS = "--folder judges records and runs nothing, nor does --scale paper: leave one of them out"
 AT_SCALE = "--scale paper reads records, runs nothing and writes no file: leave one of them out"
+OF_FOLDERS = "--gate compares folders of images, which have no records: leave it out"
+FOR_GATE = "it is for --gate: leave it out, or add that"
 WRITES = "--write measures and writes a baseline, and compares nothing: leave it out"
 FOR_WRITE = "it is for --write: leave it out, or add that"
 ADAPTS = "--target adapts a generator, which takes neither texts to draw nor --neutral nor --image: leave them out"
@@ -162,12 +164,17 @@ EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
         ),
     },
     "compare": {
-        **always("a b suite track metrics margin json"),
+        **always("a b margin gate json"),
+        **{name: without("gate", OF_FOLDERS) for name in ("suite", "track", "metrics")},
         "folder": Rule(
             lambda given: not (Path(given["a"]).exists() and Path(given["b"]).exists()),
             "both sides are paths, and methods are looked up there: leave it out",
         ),
-        "everything": without("metrics", "--metrics names the numbers: leave one of them out"),
+        "everything": Rule(
+            lambda given: given["metrics"] is None and not given["gate"],
+            "--metrics names the numbers, and --gate reads images: leave one of them out",
+        ),
+        **{name: only_with("gate", FOR_GATE) for name in ("rerun", "noise", "junit", "summary", "github")},
     },
     "reproduce": {
         **always("paper folder scale json"),

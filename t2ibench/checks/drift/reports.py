@@ -1,7 +1,6 @@
 """Writes a verdict as text for people, JSON for programs, JUnit XML and annotations for continuous integration."""
 
-import xml.etree.ElementTree as ET
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,12 +8,15 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from t2ibench.checks import cases
+from t2ibench.checks.cases import Case
 from t2ibench.checks.drift.gate import INCONCLUSIVE, Finding, Verdict
 from t2ibench.checks.drift.probes import LAYERS
 from t2ibench.core import tables
 from t2ibench.core.storage import publish
 
 MARKS = {"pass": ("✓", "green"), "drift": ("✗", "bold red"), "inconclusive": ("?", "yellow")}
+STATUSES: Mapping[str, cases.Status] = {"pass": "pass", "drift": "fail", "inconclusive": "open"}
 HEADLINES = {0: "no drift", 1: "drift", INCONCLUSIVE: "inconclusive"}
 
 
@@ -65,52 +67,27 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
 
 def junit(verdict: Verdict) -> bytes:
     """JUnit XML, with a suite a tier and a case a check. Drift is a failure; inconclusive is an error, not a pass."""
-    root = ET.Element("testsuites", name="t2ibench drift")
-    for tier in sorted({finding.tier for finding in verdict.findings}):
-        findings = [finding for finding in verdict.findings if finding.tier == tier]
-        counts = {"failures": "drift", "errors": "inconclusive"}
-        numbers = {key: str(sum(finding.status == status for finding in findings)) for key, status in counts.items()}
-        suite = ET.SubElement(root, "testsuite", {"name": f"T{tier}", "tests": str(len(findings)), **numbers})
-        for finding in findings:
-            case = ET.SubElement(
-                suite, "testcase", classname=f"t2ibench.checks.drift.T{tier}.{finding.layer}", name=finding.name
-            )
-            if finding.status != "pass":
-                kind = "failure" if finding.status == "drift" else "error"
-                ET.SubElement(case, kind, message=_plain(finding.said)).text = _plain(
-                    "\n".join([finding.said, verdict.culprit]).strip()
-                )
-    ET.indent(root)
-    return ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    return cases.junit("t2ibench drift", _cases(verdict), verdict.culprit)
 
 
 def write_junit(verdict: Verdict, path: Path) -> None:
     publish(path, junit(verdict))
 
 
-def annotations(verdict: Verdict) -> Iterable[str]:
+def annotations(verdict: Verdict) -> Iterator[str]:
     """Workflow commands of GitHub Actions: an error for a drift, a warning for an inconclusive check, a summary."""
-    for finding in verdict.findings:
-        if finding.status != "pass":
-            level = "error" if finding.status == "drift" else "warning"
-            yield f"::{level} title={_property(f'T{finding.tier} {finding.name}')}::{_message(finding.said)}"
-    level = "notice" if verdict.exit_code == 0 else "error"
-    yield f"::{level} title=t2ibench drift::{_message(' '.join([summary(verdict), verdict.culprit]).strip())}"
+    said = " ".join([summary(verdict), verdict.culprit]).strip()
+    return cases.annotations("t2ibench drift", _cases(verdict, by_tier=False), said, verdict.exit_code == 0)
+
+
+def _cases(verdict: Verdict, by_tier: bool = True) -> list[Case]:
+    findings = sorted(verdict.findings, key=lambda finding: finding.tier) if by_tier else verdict.findings
+    return [
+        Case(f"T{f.tier}", f"t2ibench.checks.drift.T{f.tier}.{f.layer}", f.name, STATUSES[f.status], f.said)
+        for f in findings
+    ]
 
 
 def _worst(findings: Iterable[Finding]) -> str:
     statuses = {finding.status for finding in findings}
     return next(status for status in ("drift", "inconclusive", "pass") if status in statuses)
-
-
-def _message(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _message(text).replace(":", "%3A").replace(",", "%2C")
-
-
-def _plain(text: str) -> str:
-    """Without the control characters that XML cannot hold."""
-    return "".join(character for character in text if character in "\t\n" or ord(character) >= 32)
