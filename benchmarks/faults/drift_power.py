@@ -74,7 +74,11 @@ def jpeg(images: np.ndarray, quality: int = 95) -> np.ndarray:
 def lanczos() -> Fault:
     """Pillow resizes by another filter."""
     original = Image.Image.resize
-    return patch.object(Image.Image, "resize", lambda self, size, *rest: original(self, size, Image.Resampling.LANCZOS))
+
+    def resize(self: Image.Image, size: tuple[int, int], *rest: Any, **named: Any) -> Image.Image:
+        return original(self, size, Image.Resampling.LANCZOS)
+
+    return patch.object(Image.Image, "resize", resize)
 
 
 def interpolated(**changed: Any) -> Fault:
