@@ -2,6 +2,8 @@
 
 import dataclasses
 import json as json_module
+import re
+import textwrap
 from pathlib import Path
 from typing import Annotated
 
@@ -35,7 +37,7 @@ def describe(
     console = stdout()
     for one in found:
         console.print(Text(f"{one.name}: {one.kind}", "bold"))
-        console.print(Text(one.about.strip()), "")
+        console.print(Text(laid_out(one.about.strip(), console.width)), "")
         for key, value in one.facts.items():
             console.print(Text(f"{key}: ", "dim") + Text(value))
         if one.settings:
@@ -47,6 +49,27 @@ def describe(
                 table.add_row(setting.name, Text(setting.type), Text(default), Text(setting.meaning))
             console.print("", table)
         console.print()
+
+
+def laid_out(text: str, width: int) -> str:
+    """A docstring for a screen of this width: paragraphs flow, lists and columns keep their indents."""
+    paragraphs = []
+    for paragraph in re.split(r"\n\s*\n", text):
+        lines = (
+            re.sub(r"\n +(?=\S)", " ", paragraph).split("\n") if "\n- " in f"\n{paragraph}" else paragraph.split("\n")
+        )
+        if not any(line.startswith((" ", "- ", "|")) for line in lines):
+            lines = [" ".join(lines)]
+        paragraphs.append("\n".join(textwrap.fill(line, width, subsequent_indent=_indent(line)) for line in lines))
+    return "\n\n".join(paragraphs)
+
+
+def _indent(line: str) -> str:
+    """Where a line that is too long goes on: below its second column, or below the text of an item."""
+    column = re.match(r" *\S.*?\s{2,}(?=\S)", line)
+    item = re.match(r"( *)(- )?", line)
+    assert item is not None
+    return " " * (len(column[0]) if column else len(item[0]))
 
 
 def schema(

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 import t2ibench
 from t2ibench import cli
+from t2ibench.cli.describe import laid_out
 from t2ibench.cli.generate import Column, entry_of, scaled
 from t2ibench.core import records
 from t2ibench.core.errors import UserError
@@ -32,6 +33,36 @@ def test_compare_shows_every_number_on_a_narrow_screen(monkeypatch, width):
     numbers = " ".join(rows)
     assert re.search(r"10\.1 +12\.5 +−2\.4 \[−3\.0, −1\.8\]", numbers)
     assert re.search(r"better +−1\.46 +<1e-4 +0\.62 +1\b", numbers) or re.search(r"−1\.46 .*better", numbers)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "list metrics",
+        "list suites",
+        "describe gan-cls",
+        "describe fid",
+        "describe prompts",
+        "describe quick",
+        "table results --suite avatars --track edit",
+        "table results --suite avatars --track text_to_image --all",
+        "doctor",
+    ],
+)
+def test_no_screen_is_wider_than_the_terminal(monkeypatch, width, command):
+    monkeypatch.setenv("COLUMNS", str(width))
+    said = CliRunner().invoke(cli.app, command.split(), catch_exceptions=False).output
+    assert max(map(len, said.splitlines())) <= width
+
+
+def test_a_docstring_flows_and_its_columns_stay():
+    columns = "    name   what it is called by people\n    other  x"
+    text = f"One sentence that goes\non.\n\n{columns}\n\n- an item of\n  two lines\n- b"
+    assert laid_out(text, 24) == (
+        "One sentence that goes\non.\n\n    name   what it is\n           called by\n           people\n    other  x"
+        "\n\n- an item of two lines\n- b"
+    )
 
 
 @pytest.mark.parametrize(
