@@ -22,7 +22,7 @@ metrics: [{name: clip_score, clip: clip-judge-avatars}]
 """
 PROGRAM = """#!/bin/sh
 # python, but what would be downloaded is only written down
-case "$*" in *"-m pip install"*) echo "$*" >> {log}; exit 0;; esac
+case "$*" in *"pip install"*) echo "$*" >> {log}; exit 0;; esac
 exec {python} "$@"
 """
 
@@ -93,8 +93,8 @@ def test_the_action_passes_and_fails_once_a_method_changes(repository):
     assert (code, "drift" in said) == (0, True), said
     assert (repository / "drift.xml").read_text().startswith("<?xml")
     installed = (repository.parent / "programs" / "log").read_text().splitlines()
-    torch, packages = installed
-    assert torch == "-m pip install --index-url https://download.pytorch.org/whl/cpu torch torchvision"
+    _, torch, packages = installed
+    assert torch == "-m uv pip install --system --torch-backend cpu torch torchvision"
     assert packages == f"-m pip install {ROOT}/.github/actions/drift/../../.. ."
     module = repository / "t2ibench_noisy.py"
     module.write_text(module.read_text().replace("noise: float = 0.2", "noise: float = 3.0"))
