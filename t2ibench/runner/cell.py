@@ -154,9 +154,14 @@ class Cell:
         return {sample.id: self.maker.source(sample) for sample in self.samples}
 
 
-def cell_of(plan: Plan, entry: Entry, seed: int, options: RunOptions) -> Cell:
-    """Prepare the maker of a cell and look whether the cell is recorded. Raises UserError as `recorded` does."""
-    maker = maker_of(plan, entry, seed)
+def cell_of(plan: Plan, entry: Entry, seed: int, options: RunOptions, before: Cell | None = None) -> Cell:
+    """Prepare the maker of a cell and look whether the cell is recorded. Raises UserError as `recorded` does.
+
+    before: the cell that was prepared last. Its method stays loaded if this cell is of the same one, with another run
+        seed. A method that has an account of what it has spent begins a new one.
+    """
+    same = before is not None and (before.plan.track, before.entry) == (plan.track, entry) and entry.kind == "method"
+    maker = before.maker if before is not None and same and not before.maker.cost else maker_of(plan, entry, seed)
     identity_of = {
         "track": plan.track,
         "maker": maker.identity,

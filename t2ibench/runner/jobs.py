@@ -76,9 +76,10 @@ class Agenda:
         making = [state for state in self.cells.values() if state.blocks]
         own = [state for state in making if state.key == last]
         new = [state for state in self.cells.values() if state.stage == "new"]
-        if new and not own:
-            new[0].stage = "opening"
-            return self._taken(Open(new[0].key))
+        if new and not own:  # of the method that is loaded, if there is one
+            state = next((state for state in new if last is not None and state.key[:2] == last[:2]), new[0])
+            state.stage = "opening"
+            return self._taken(Open(state.key))
         if not making:
             return None
         state = own[0] if own else max(making, key=lambda state: sum(state.blocks.values()))

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from t2ibench.core import files
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.networks.extractors import find
-from t2ibench.runner.cell import RunOptions, cell_of
+from t2ibench.runner.cell import Cell, RunOptions, cell_of
 from t2ibench.runner.plan import Plan, prepare
 from t2ibench.runner.suite import Suite
 from t2ibench.scoring.feature_sets import AUTO
@@ -59,11 +59,12 @@ def preflight(plans: Sequence[Plan], options: RunOptions) -> Iterator[PreflightL
         for prompt in plan.prompts:
             groups[prompt.group] += prompt.images
         to_make = False
-        for seed in plan.suite.seeds:
-            for entry in plan.entries:
+        for entry in plan.entries:
+            cell: Cell | None = None  # the method stays loaded for its other run seeds
+            for seed in plan.suite.seeds:
                 what, images = f"{entry.id} seed {seed}", groups.total()
                 try:
-                    cell = cell_of(plan, entry, seed, options)
+                    cell = cell_of(plan, entry, seed, options, cell)
                 except UserError as error:
                     yield PreflightLine(plan.track, what, "to make", images, str(error))
                     continue

@@ -142,11 +142,12 @@ class Worker:
 
     def _prepared(self, key: CellKey) -> Cell:
         if self._cell is None or self._cell[0] != key:
+            track, id, seed = key
+            before = self._cell[1] if self._cell is not None and self._cell[0][:2] == (track, id) else None
             self._cell = None  # the networks of the last method go before those of the next come
             environment.reset_peak_memory(self.options.device)
-            track, id, seed = key
             plan = self.plans[track]
-            self._cell = key, cell_of(plan, _entry(plan, id), seed, self.options)
+            self._cell = key, cell_of(plan, _entry(plan, id), seed, self.options, before)
         return self._cell[1]
 
 

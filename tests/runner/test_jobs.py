@@ -22,6 +22,9 @@ from t2ibench.runner.worker import Look, Make, Open, Score
 TWO = ("[painter, {name: painter, as: blind, colour_blind: true}]", "[painter, {name: painter, as: slow, delay: 0.05}]")
 
 
+REAL = ("[real, shuffled, {name: unconditional, of: painter}]", "[real]")
+
+
 def run(path: Path, folder: str, batch: int = 8, **options) -> list[dict]:
     """The comparable parts of the records, in the order in which the cells ended."""
     wanted = runner.RunOptions(Path(folder), Path(folder), batch, **options)
@@ -45,6 +48,15 @@ def test_three_processes_make_the_records_of_one(squares, monkeypatch, tmp_path)
     assert {path.name for path in Path("three").rglob("journal*")} == {"journal.jsonl"}  # merged
     again = list(runner.run(suite.load(str(path)), runner.RunOptions(Path("three"), Path("three"), 8, jobs=2)))
     assert not any(cell.fresh for cell in again)
+
+
+def test_a_method_is_loaded_once_a_process(squares, monkeypatch, tmp_path):
+    """Each opens the cells of the method that it has."""
+    monkeypatch.setenv("PAINTER_LOADS", str(tmp_path / "loads"))
+    run(squares((TWO[0], "[painter, {name: painter, as: slow, delay: 0.05}]\nseeds: [0, 1, 2]"), REAL), "out", jobs=2)
+    loads = Counter((tmp_path / "loads").read_text().splitlines())
+    assert len(loads) >= 3  # this one looks at both before the first image
+    assert max(loads.values()) == 1
 
 
 def test_a_process_that_is_killed_is_replaced_and_nothing_is_made_that_was_there(squares, monkeypatch, tmp_path):
@@ -211,6 +223,14 @@ def test_features_that_several_processes_make_are_those_of_one(squares, monkeypa
     assert made["two"] == made["one"]
     assert [task.part for task in tasks if isinstance(task, Look)] == [0, 1]
     assert not any(Path("two").rglob("features/*"))
+
+
+def test_a_free_process_opens_a_cell_of_the_method_that_it_has():
+    keys = [("text_to_image", name, seed) for seed in (0, 1) for name in "ab"]
+    agenda = jobs.Agenda(keys)
+    assert agenda.next(None) == Open(keys[0])
+    assert agenda.next(None) == Open(keys[1])
+    assert agenda.next(keys[1]) == Open(keys[3])
 
 
 def test_a_task_is_tried_three_times():

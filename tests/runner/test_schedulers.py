@@ -24,7 +24,7 @@ from t2ibench.runner import suite
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text("utf-8")
 ONE = (
-    ("[painter, {name: painter, as: blind, colour_blind: true}]", "[{name: painter, delay: 18}]"),
+    ("[painter, {name: painter, as: blind, colour_blind: true}]", "[{name: painter, delay: 40}]"),
     ("[real, shuffled, {name: unconditional, of: painter}]", "[shuffled]"),
 )
 PARTS = 3
@@ -176,7 +176,7 @@ def test_the_script_on_a_slurm_of_one_node(slurm, squares, command, tmp_path):
     """
     path = squares(*ONE)
     script = fenced("Slurm").replace("my.yaml --device cuda", f"{path} --batch 4 --out parts --work parts")
-    for old, new in (("0-7", f"0-{PARTS - 1}"), ("/8 ", f"/{PARTS} "), (" --gres=gpu:1", ""), ("4:00:00", "1")):
+    for old, new in (("0-7", f"0-{PARTS - 1}"), ("/8 ", f"/{PARTS} "), (" --gres=gpu:1", ""), ("4:00:00", "2")):
         assert old in script
         script = script.replace(old, new)
     Path("part.sh").write_text(script.replace("USR1@180", "USR1@30"))
@@ -194,7 +194,7 @@ def test_the_script_on_a_slurm_of_one_node(slurm, squares, command, tmp_path):
     assert parts == list(range(PARTS)), said
     for image in [*Path("parts").rglob("*.png")][::16]:  # as if a part had been lost
         image.unlink()
-    again = asked("sbatch", "--parsable", "--array=0,2", "--time=8", "part.sh")
+    again = asked("sbatch", "--parsable", "--array=0,2", "--time=30", "part.sh")
     wait_until(lambda: not asked("squeue", "-h", "-j", again), 600)
     assert not asked("pgrep", "-f", f"t2ibench run {path}")  # nothing lives on
     list(runner.run(suite.load(str(path)), runner.RunOptions(Path("parts"), Path("parts"), 4)))
