@@ -212,7 +212,7 @@ def kinds(folder: Path) -> Iterator[tuple[str, Kind]]:
     ]
     store.append(lines, {"training_seconds_per_prompt": 3.0})
     yield "journals", Kind(folder / "cell" / "journal.jsonl", lambda: journal.read(store.path), part=True)
-    yield "costs in journals", Kind(folder / "cell" / "journal.jsonl", lambda: journal.cost_in(store.path), part=True)
+    yield "costs in journals", Kind(folder / "cell" / "journal.jsonl", lambda: store.cost(), part=True)
     wanted = {line.sample: "a text" for line in lines}
     held = folder / "cell" / "images" / "s0.png"
 

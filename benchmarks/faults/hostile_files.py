@@ -286,7 +286,7 @@ def shadowed(folder: Path, mark: Path) -> dict[str, Ending]:
         path = place / f"{name}.py"
         path.parent.mkdir(parents=True)
         path.write_text(code)
-        for words in (["list", "methods"], ["run", "quick", "--dry-run"]):
+        for words in (["list", "methods"], ["describe", "gan-cls"]):
             if program.exists():
                 done = subprocess.run([str(program), *words], cwd=place, capture_output=True, text=True, timeout=120)
                 endings[f"module: {name}.py, {words[0]}"] = Ending(done.returncode, done.stderr)

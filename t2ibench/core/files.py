@@ -12,6 +12,8 @@ from typing import Any
 from t2ibench.core import mirrors
 from t2ibench.core.errors import UserError
 
+NO_FILE = "a pipe, a socket or a device, which may never end: give a file"
+
 
 def file_hash(path: Path) -> str:
     """sha256 of the bytes of a file."""
@@ -79,3 +81,8 @@ def check_folder(folder: Path) -> None:
         ) from error
     if (mirror := mirrors.mirror_of(folder)) is not None:
         mirror.check()
+
+
+def is_special(path: Path) -> bool:
+    """Whether a path is neither a file nor a folder: a pipe, a socket, a device."""
+    return path.exists() and not path.is_file() and not path.is_dir()

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.files import NO_FILE, is_special
 
 MOST = 100_000  # entries, after every alias was replaced by what it stands for
 
@@ -36,6 +37,8 @@ def parse(text: str, where: str) -> Any:
 
 def read(path: Path) -> Any:
     """The content of a YAML file. Raises UserError, as `parse` does, and for a file that cannot be read."""
+    if is_special(path):
+        raise UserError(f"{path} is {NO_FILE}")
     try:
         text = path.read_text("utf-8-sig")
     except OSError as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.files import NO_FILE, is_special
 from t2ibench.core.order import natural
 from t2ibench.core.plain_text import is_name, plain
 from t2ibench.core.storage import publish
@@ -277,6 +278,8 @@ def read(path: Path) -> dict[str, Any]:
 
     Raises UserError, with the path, if the file is damaged or is not a record.
     """
+    if is_special(path):
+        raise UserError(f"{path} is {NO_FILE}")
     try:
         record = json.loads(path.read_text("utf-8"))
         validate(record)
@@ -342,6 +345,8 @@ def load(folder: Path) -> list[dict[str, Any]]:
 
 def _looks_like_one(path: Path) -> bool:
     """Whether a JSON file is a record, or the damaged rest of one, and not something else that lies beside them."""
+    if is_special(path):
+        return True
     try:
         text = path.read_bytes()
         content = {"schema": 0} if b'"schema"' in text else json.loads(text)

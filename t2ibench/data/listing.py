@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.files import NO_FILE
 from t2ibench.core.order import natural
 
 # All kinds that pytorch-fid and clean-fid read, and others of Pillow's. The list is ours, so that a folder holds the
@@ -115,5 +116,7 @@ def _names(folder: Path, inside: str, above: tuple[tuple[int, int], ...]) -> Ite
             yield from _names(folder / entry.name, f"{name}/", (*above, here))
         elif entry.is_symlink() and not os.path.exists(entry.path):
             raise UserError(f"{folder / entry.name} is a link to a file that is not there: take it away, or mend it")
+        elif not entry.is_file():
+            raise UserError(f"{folder / entry.name} is {NO_FILE}")
         else:
             yield name

@@ -21,7 +21,7 @@ from t2ibench.core.records import FULL_COVERAGE
 from t2ibench.core.storage import removed
 from t2ibench.data.dataset import Dataset
 from t2ibench.runner.generate import BATCH, cost_of, generate, locked, samples_by_group
-from t2ibench.runner.journal import Outcome, Store
+from t2ibench.runner.journal import TOTAL, TRAINED, Outcome, Store
 from t2ibench.runner.methods import Method, broken, entry_of, guided, method_maker
 from t2ibench.runner.plan import Plan
 from t2ibench.runner.record import assemble, coverage, plugins_of, recorded
@@ -234,7 +234,7 @@ def finish(cell: Cell, options: RunOptions, columns: Collection[str] = ()) -> di
         },
         columns=plan.suite.columns,
         outcomes=outcomes,
-        cost=whole_cost(store.cost(), cost_of(cell.maker)),
+        cost=whole_cost(store.cost(), cost_of(cell.maker), len(set(cell.sources.values()))),
         scores=scores,
         partial=partial,
         device=options.device,
@@ -265,14 +265,18 @@ def method_of(suite: Suite, entry: Entry) -> str | None:
     return None if of == "real" else entry_of(suite, of).name
 
 
-def whole_cost(journal: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
+def whole_cost(journal: Mapping[str, float], now: Mapping[str, float], prompts: int | None = None) -> dict[str, float]:
     """What a cell cost, over all the processes that worked on it: the account that covers more prompts.
 
-    journal: the account when the last batch was written, maybe by a process that was killed. now: that of this process,
-    which is empty or smaller where there was little left to do.
+    journal: the accounts when the last batches were written, also of processes that were killed. now: that of this
+    process, which is empty or smaller where there was little left to do. prompts: how many texts the cell has. A text
+    whose images were made on both sides of a kill is in two accounts; it counts once.
     """
-    trained = "prompts_trained"
-    return dict(journal if not now or journal.get(trained, 0) > now.get(trained, 0) else now)
+    cost = dict(journal if not now or journal.get(TRAINED, 0) > now.get(TRAINED, 0) else now)
+    if prompts is not None and cost.get(TRAINED, 0) > prompts:
+        share = prompts / cost[TRAINED]
+        cost |= {TRAINED: prompts} | ({TOTAL: cost[TOTAL] * share} if TOTAL in cost else {})
+    return cost
 
 
 def check_columns(suite: Suite, columns: Collection[str], values: Mapping[str, Any]) -> None:

@@ -33,9 +33,12 @@ READERS = 4
 KEPT = 2**26  # bytes: how much of what it has just saved a store also keeps in memory
 CHECK = "crc32"  # the key of the checksum in a line of the journal
 WHOLE = "journal.jsonl"
-# keys of costs, and the end of those that are means over the prompts
-PREPARED, TRAINED, PER_PROMPT = "preparation_seconds", "prompts_trained", "_per_prompt"
+# keys of costs (TOTAL: of all prompts together), and the end of those that are means over the prompts
+PREPARED, TRAINED, PER_PROMPT, TOTAL = "preparation_seconds", "prompts_trained", "_per_prompt", "training_seconds"
 COST = "cost"  # the key of a line that holds what the maker had spent by then
+BY, OF = "by", "of"  # whose account such a line holds: of a process, or of all those that it names
+PROCESS = secrets.token_hex(4)
+Accounts = dict[tuple[str, str], dict[str, float]]  # what each process had spent, by its journal and its name
 
 
 @dataclass(frozen=True)
@@ -131,10 +134,12 @@ class Store(Images):
             known = read(self.folder / WHOLE)
             fresh = [outcome for outcome in outcomes if known.get(outcome.sample) != outcome]
             if self._part is None:
-                Store(self.folder).append(fresh, self.cost())
+                covered = [list(key) for key in self._accounts()]
+                Store(self.folder).append(fresh, self.cost(), covered)
             else:  # an object is written anew
                 lines = [asdict(outcome) for outcome in ({**known, **{o.sample: o for o in fresh}}).values()]
-                costs = [{COST: cost}] if (cost := self.cost()) else []
+                covered = [list(key) for key in self._accounts()]
+                costs = [{COST: cost, BY: secrets.token_hex(8), OF: covered}] if (cost := self.cost()) else []
                 publish(self.folder / WHOLE, spelled([*lines, *costs]), WORK)
             self._remove(parts)
 
@@ -155,8 +160,22 @@ class Store(Images):
         return outcomes
 
     def cost(self) -> dict[str, float]:
-        """What the makers had spent when the last batches were written, over all journals; empty if no line says so."""
-        return summed([cost for path in journals(self.folder) if (cost := cost_in(path))])
+        """What the makers had spent when the last batches were written, over all journals and all processes that worked
+        on the cell, one after the other or at once; empty if no line says so.
+        """
+        return summed([cost for cost in self._accounts().values() if cost])
+
+    def _accounts(self) -> Accounts:
+        accounts: Accounts = {}
+        covered: set[tuple[str, str]] = set()
+        for path in journals(self.folder):
+            writer = writer_of(path)
+            for by, cost, of in accounts_in(path):
+                covered |= of
+                known = accounts.get((writer, by), {})
+                if cost.get(TRAINED, 0) >= known.get(TRAINED, 0):  # journals of one process have no order
+                    accounts[writer, by] = cost
+        return {key: cost for key, cost in accounts.items() if key not in covered}
 
     def _every(self) -> list[Outcome]:
         return [outcome for path in journals(self.folder) for outcome in read(path).values()]
@@ -196,16 +215,22 @@ class Store(Images):
             )  # the pixels of the lossless file; a view would keep the whole batch in memory
         return pixel_hash(image)
 
-    def append(self, outcomes: Iterable[Outcome], cost: Mapping[str, float] | None = None) -> None:
+    def append(
+        self,
+        outcomes: Iterable[Outcome],
+        cost: Mapping[str, float] | None = None,
+        of: Sequence[list[str]] | None = None,
+    ) -> None:
         """Add a batch to the journal, in one write, which is on the disk when this returns.
 
         cost: what the maker has spent so far besides the images. It is written where it has changed.
+        of: the accounts that `cost` is the sum of; None: it is the account of this process.
         Where a kill left the last line without its end, that line is ended first.
         """
         lines: list[dict[str, Any]] = [asdict(outcome) for outcome in outcomes]
         if cost and cost != self._cost:
             self._cost = dict(cost)
-            lines.append({COST: self._cost})
+            lines.append({COST: self._cost, **({BY: process()} if of is None else {BY: secrets.token_hex(8), OF: of})})
         content = spelled(lines)
         unpushed, self._unpushed = self._unpushed, []
         if self._part is not None:
@@ -254,13 +279,24 @@ def writer_of(journal: Path) -> str:
     return re.sub(r"\.[0-9a-f]{6}-\d+$", "", journal.stem).removeprefix("journal").lstrip(".")
 
 
-def cost_in(path: Path) -> dict[str, float]:
-    """The last account in a journal of what a maker has spent; empty if there is none."""
-    cost: dict[str, float] = {}
+def process() -> str:
+    """The name of this process in its accounts. A fork has another one than its parent."""
+    return f"{PROCESS}-{os.getpid()}"
+
+
+def accounts_in(path: Path) -> list[tuple[str, dict[str, float], set[tuple[str, str]]]]:
+    """The accounts in a journal: who spent, what in all so far, and the accounts that it is the sum of, if any.
+
+    Those of an older version do not say who.
+    """
+    accounts = []
     for line in lines_of(path):
         with contextlib.suppress(ValueError, TypeError, AttributeError):  # `read` warns of a damaged line
-            cost = {**read_line(line).get(COST, cost)}
-    return cost
+            content = read_line(line)
+            if COST in content:
+                of = {(writer, by) for writer, by in content.get(OF, ())}
+                accounts.append((content.get(BY, ""), {**content[COST]}, of))
+    return accounts
 
 
 def summed(costs: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -8,6 +8,7 @@ from made_outcomes import image, outcome
 
 from t2ibench.core.errors import UserError
 from t2ibench.runner import journal
+from t2ibench.runner.cell import whole_cost
 from t2ibench.runner.journal import Store
 
 
@@ -105,3 +106,23 @@ def test_a_journal_without_accounts_has_none(tmp_path):
     assert store.cost() == {}
     store.append([outcome(store, "a", 9)])
     assert store.cost() == {}
+
+
+def test_accounts_of_processes_one_after_the_other_are_added(tmp_path, monkeypatch):
+    for number, trained in enumerate((3, 2, 5)):  # each was killed after its last batch
+        monkeypatch.setattr(journal, "PROCESS", f"process {number}")
+        store = Store(tmp_path)
+        for done in range(1, trained + 1):
+            account = {"training_seconds": 2.0 * done, "prompts_trained": done, "training_seconds_per_prompt": 2.0}
+            store.append([outcome(store, f"{number} {done}", 9)], account)
+    whole = {"training_seconds": 20.0, "prompts_trained": 10, "training_seconds_per_prompt": 2.0}
+    assert Store(tmp_path).cost() == whole
+    part = Store(tmp_path, "1")
+    part.append(
+        [outcome(part, "x", 9)], {"training_seconds": 4.0, "prompts_trained": 2, "training_seconds_per_prompt": 2.0}
+    )
+    for _ in range(2):  # merging sums what is there, and no account counts twice
+        Store(tmp_path).merge(Store(tmp_path).outcomes().values())
+        assert Store(tmp_path).cost() == {**whole, "training_seconds": 24.0, "prompts_trained": 12}
+    # a text on both sides of a kill is in two accounts, and counts once
+    assert whole_cost(Store(tmp_path).cost(), {}, 10) == whole

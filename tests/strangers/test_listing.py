@@ -19,6 +19,7 @@ from t2ibench.data.given_images import lines_on_reading, made_images
 from t2ibench.data.listing import image_files
 from t2ibench.datasets import image_folder as data
 from t2ibench.methods import image_folder as method
+from t2ibench.runner import suite
 
 # order
 
@@ -191,3 +192,13 @@ def test_records_are_in_the_order_of_their_seeds(tmp_path):
     for seed in (0, 2, 10):
         records.write(record(seed=seed), tmp_path / f"records/{seed}.json")
     assert [row["seed"] for row in records.load(tmp_path)] == [0, 2, 10]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_refused_and_never_read(tmp_path):
+    for name in ("0.png", "r.json", "s.yaml"):
+        os.mkfifo(tmp_path / name)
+    for read in (image_files, records.load, lambda folder: suite.load(str(folder / "s.yaml"))):
+        with pytest.raises(UserError, match="is a pipe, a socket or a device") as error:
+            read(tmp_path)
+        assert "\n" not in str(error.value)
