@@ -93,6 +93,8 @@ NEEDS: dict[str, str] = {
     "t2ibench train gan-cls --dataset cub": "GPUs: tests/networks/test_ranks.py",
     "torchrun": "GPUs",
     "srun": "a cluster of Slurm",
+    "pytest t2ibench-my-method": "the nine uses run it, installed into a folder",
+    "t2ibench run t2ibench-my-method": "the nine uses run it, installed into a folder",
     "t2ibench view runs/quick": "it serves until it is stopped: tests/report/test_serve.py",
     "t2ibench submit runs/quick": "a run of `quick`: docs/submit.md's is executed",
     "t2ibench verify submission --work runs/quick": "a run of `quick`: docs/submit.md's is executed",
