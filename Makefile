@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 FIRST_DAY = tests/test_wheel.py tests/test_commands.py tests/checks/test_drift_action.py tests/strangers/test_nine_uses.py
 
-.PHONY: run test test-slow test-slurm test-first-day test-data test-weights lint bench clean
+.PHONY: run test test-slow test-slurm test-first-day test-data test-weights rehearsal lint bench clean
 
 run: $(VENV)/installed
 	$(BIN)/t2ibench run
@@ -32,6 +32,10 @@ test-data: $(VENV)/installed-dev
 # published weights: make test-weights WEIGHTS=FOLDER, which holds ViT-B-32.pt, fs3.npy … (docs/weights.md)
 test-weights: $(VENV)/installed-dev
 	T2IBENCH_TEST_WEIGHTS=$(WEIGHTS) $(BIN)/pytest -q -rs tests/networks/test_real_weights.py
+
+# stand-ins of CelebA-HQ and CUB: every recipe of the track text_to_image trains for two minutes, and is scored. An hour
+rehearsal: $(VENV)/installed-dev
+	T2IBENCH_REHEARSAL_MINUTES=2 $(BIN)/pytest -q -m slow tests/test_rehearsal.py
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
