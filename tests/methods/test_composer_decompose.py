@@ -89,6 +89,12 @@ def test_a_flat_image_has_no_stroke_and_no_instance():
     assert silhouettes(flat((90, 200, 30), 32)).max() == 0
 
 
+def test_an_image_of_two_halves_has_no_instance_that_differs_from_the_border():
+    """The border's median lies in the middle, so that both halves are as far from it, up to rounding."""
+    halves = torch.from_numpy(half_split(4).images.read(range(4)))
+    assert silhouettes(halves).max() == 0
+
+
 def test_canny_draws_an_outline_and_flips_with_the_image():
     image = torch.full((1, 3, 64, 64), 255, dtype=torch.uint8)
     image[:, :, 20:44, 16:40] = 30

@@ -13,6 +13,7 @@ import diffusers_tiny
 import numpy as np
 import pytest
 import torch
+from pretend_cuda import pretended
 
 from t2ibench.core import plugins, records
 from t2ibench.core.errors import PartlyFailed, UserError
@@ -290,3 +291,12 @@ def test_the_suite_of_the_documentation_is_one(tmp_path, folder):
 def test_the_method_is_listed():
     assert plugins.method_ids()["diffusers_pipeline"] == ("diffusers_pipeline", {})
     assert "diffusers" in plugins.paper("diffusers_pipeline")["citation"]["code"]
+
+
+@pytest.mark.gpu
+def test_a_pipeline_draws_on_cuda(tmp_path):
+    method = Method(Config(model=str(diffusers_tiny.stable_diffusion(tmp_path / "sd")), steps=2), Models())
+    with pretended() as device:  # after the pipeline was read: its library leaves memory unset on a pretended device
+        method.pipeline.to(device)
+        made = method.text_to_image([TextToImage("a bird", 1), TextToImage("a fish", 2)])
+    assert (made.device.type, made.shape) == ("cpu", (2, 3, 16, 16))

@@ -7,25 +7,33 @@ from typing import Any
 
 import composer_tiny
 import encoder_files
+import extractor_files
 import gan_cls_data
 import numpy as np
 import pytest
+import reed_files
 import styleclip_models
 import stylegan_nada_tiny
 import torch
 from clip_tiny import tiny_weights
 from gan_cls_data import colour_split
+from lpips_files import lpips_files
+from PIL import Image
 from pretend_cuda import CUDA, pretended, resumed
 from styleclip_tiny import TinyModels
+from stylegan2_files import public_state
 from stylet2i_tiny import TINY, squares, train_all
 from torch import nn
 
 from t2ibench.methods import composer, gan_cls, styleclip, stylegan_nada, stylet2i
 from t2ibench.methods.composer import settings as composer_settings
+from t2ibench.methods.composer.decompose import Decomposition, Extractors
 from t2ibench.methods.gan_cls.settings import VARIANTS
 from t2ibench.networks.clip import Clip
 from t2ibench.networks.models import Models
-from t2ibench.tracks.contract import Adapt, Edit, TextToImage
+from t2ibench.tracks.compose import request
+from t2ibench.tracks.compose_tasks import tasks
+from t2ibench.tracks.contract import Adapt, Edit, Source, TextToImage
 
 NEUTRAL, TARGET = "a red square on white", "this square is blue"
 
@@ -83,6 +91,13 @@ def test_a_gan_draws(tmp_path):
     assert (images.device.type, images.shape) == ("cpu", (2, 3, 64, 64))
 
 
+def test_released_networks_of_lua_torch_draw(tmp_path):
+    generator = reed_files.generator_file(tmp_path / "net_G.t7", reed_files.generator_numbers())
+    encoder = reed_files.encoder_file(tmp_path / "lm_sje.t7", reed_files.encoder_numbers(gated=True), pool=False)
+    method = gan_cls.Method(gan_cls.Config(weights=str(generator), text_encoder=str(encoder)), Models(CUDA))
+    assert method.text_to_image([TextToImage("a bird", 1), TextToImage("a flower", 2)]).device.type == "cpu"
+
+
 # StyleCLIP
 
 STYLECLIP: dict[str, dict[str, Any]] = {
@@ -124,7 +139,49 @@ def test_styleclip_edits_what_a_published_encoder_finds(kind, tmp_path):
     assert method.edit([Edit(NEUTRAL, TARGET, 0, image=photographs()[0])]).device.type == "cpu"
 
 
+def test_styleclip_edits_by_published_tables_and_lpips_leads_a_projection(tmp_path):
+    layout = TinyModels().stylegan2("").config
+    rows = sum(layer.channels for layer in layout.layers if not layer.is_rgb)
+    table = np.random.default_rng(0).standard_normal((rows, TinyModels().clip("").encode_texts(["a"]).shape[1]))
+    np.save(tmp_path / "fs3.npy", (table / np.linalg.norm(table, axis=1, keepdims=True)).astype(np.float32))
+    np.save(tmp_path / "W.npy", np.random.default_rng(1).standard_normal((20, layout.w_dim)).astype(np.float32))
+    heads, trunk, *_ = lpips_files(tmp_path)
+    files: dict[str, Any] = {
+        "directions": str(tmp_path / "fs3.npy"),
+        "codes": str(tmp_path / "W.npy"),
+        "lpips": str(heads),
+    }
+    config = styleclip.Config(**files, lpips_trunk=str(trunk), relevance="table", projection_steps=2, images=2)
+    method = styleclip.Method(config, on_cuda(TinyModels()))
+    requests = [Edit(NEUTRAL, TARGET, 1), Edit(NEUTRAL, TARGET, 2, image=photographs()[0])]
+    assert method.edit(requests).device.type == "cpu"
+
+
 # StyleGAN-NADA
+
+
+def test_an_adaptation_to_images_with_every_loss_resumes(tmp_path):
+    Image.fromarray(photographs()[0].transpose(1, 2, 0)).save(tmp_path / "texture.png")
+    picture = str(tmp_path / "texture.png")
+    given: dict[str, Any] = {"target_images": (picture,), "lambda_patch": 1.0, "patch_side": 16, "lambda_manifold": 1.0}
+    given |= {"lambda_texture": 1.0, "texture": picture, "texture_clip": "clip-1", "target_latents": 2}
+
+    def make() -> Any:
+        models = on_cuda(stylegan_nada_tiny.TinyModels())
+        models._clips["clip-1"] = moved_clip(models.clip("clip-1"))
+        return stylegan_nada_tiny.recipe(models, **given)
+
+    resumed(make, tmp_path)
+
+
+def test_a_released_child_draws(tmp_path):
+    child = styleclip_models.tiny_generator()
+    with torch.no_grad():
+        child.const.add_(0.3)
+    torch.save({"g_ema": public_state(child), "g_optim": {}}, tmp_path / "anime.pt")
+    models = on_cuda(stylegan_nada_tiny.TinyModels())
+    method = stylegan_nada.Method(stylegan_nada_tiny.config(weights=str(tmp_path / "anime.pt")), models)
+    assert method.adapt([Adapt("a face", "an anime face", 1)]).device.type == "cpu"
 
 
 @pytest.mark.slow
@@ -210,3 +267,35 @@ def test_composer_draws_and_edits():
     config = composer.Config(weights="tiny-composer", upsampler="", prior="", steps=2, inversion_steps=2)
     method = composer.Method(config, Models(CUDA))
     assert method.text_to_image([TextToImage("a red floor", 1)]).device.type == "cpu"
+
+
+@pytest.mark.usefixtures("_small_composer")
+def test_composer_puts_every_task_together():
+    config = composer.Config(
+        weights="tiny-composer", upsampler="", prior="", steps=1, inversion_steps=1, source_side=16
+    )
+    method = composer.Method(config, Models(CUDA))
+    split: Any = composer_tiny.half_split(2)
+    a, b = (Source(split.images.read([k])[0], split.masks.read([k])[0], caption="a red floor") for k in range(2))
+    known = np.arange(256).reshape(16, 16) < 128
+    made = method.compose([request(task, a, b, 3, known) for task in tasks().values()])
+    assert made.device.type == "cpu"
+    assert method.edit([Edit("a red floor", "a blue floor", 1, image=photographs(side=16)[0])]).device.type == "cpu"
+
+
+def test_composer_takes_photographs_apart(tmp_path):
+    torch.save(extractor_files.pidinet_state(), tmp_path / "edges.pth")
+    extractor_files.write_simplification(tmp_path / "model_gan.t7", extractor_files.simplification_state())
+    torch.save(extractor_files.midas_state(), tmp_path / "dpt.pt")
+    sketch = f"{tmp_path}/edges.pth+{tmp_path}/model_gan.t7"
+    extractors = Extractors(sketch=sketch, instances="silhouette", depth=str(tmp_path / "dpt.pt"))
+    images = torch.from_numpy(np.stack(photographs(2)))
+    made, expected = (Decomposition(extractors, Models(device), 16).extract(images) for device in (CUDA, "cpu"))
+    for name in ("palette", "embedding"):
+        torch.testing.assert_close(getattr(made, name), getattr(expected, name), atol=1e-4, rtol=1e-4)
+    assert (made.maps.int() - expected.maps.int()).abs().max() <= 1
+
+
+def test_composer_draws_with_its_upsampler_and_prior():
+    method = composer.Method(composer.Config(steps=1, prior_steps=1), Models(CUDA))
+    assert method.text_to_image([TextToImage("a man with glasses", 1)]).shape == (1, 3, 64, 64)

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from clip_tiny import tiny_weights
+from lpips_files import CONVOLUTIONS, lpips_files
 from styleclip_models import tiny_generator
 from torch import Tensor
 
@@ -14,30 +15,6 @@ from t2ibench.methods.styleclip.settings import Config
 from t2ibench.networks.clip import Clip
 from t2ibench.networks.lpips import Lpips
 from t2ibench.networks.stylegan2.inversion import project
-
-CONVOLUTIONS = {  # number in torchvision's `features`: outputs, inputs, kernel
-    0: (64, 3, 11),
-    3: (192, 64, 5),
-    6: (384, 192, 3),
-    8: (256, 384, 3),
-    10: (256, 256, 3),
-}
-
-
-def files(folder: Path) -> tuple[Path, Path, dict[str, Tensor], dict[str, Tensor]]:
-    """Heads and trunk of AlexNet with random weights, as the two repositories write them."""
-    draw = torch.Generator().manual_seed(0)
-    trunk = {}
-    for number, (outputs, inputs, side) in CONVOLUTIONS.items():
-        shape = (outputs, inputs, side, side)
-        trunk[f"features.{number}.weight"] = torch.randn(shape, generator=draw) * (2 / (inputs * side * side)) ** 0.5
-        trunk[f"features.{number}.bias"] = torch.randn(outputs, generator=draw) * 0.1
-    trunk["classifier.6.bias"] = torch.zeros(1000)  # the part of torchvision's file that is not needed
-    widths = [outputs for outputs, _, _ in CONVOLUTIONS.values()]
-    heads = {f"lin{k}.model.1.weight": torch.rand(1, width, 1, 1, generator=draw) for k, width in enumerate(widths)}
-    torch.save(heads, folder / "alex.pth", _use_new_zipfile_serialization=False)
-    torch.save(trunk, folder / "alexnet-owt.pth")
-    return folder / "alex.pth", folder / "alexnet-owt.pth", heads, trunk
 
 
 def maps(images: Tensor, trunk: dict[str, Tensor]) -> list[Tensor]:
@@ -56,7 +33,7 @@ def maps(images: Tensor, trunk: dict[str, Tensor]) -> list[Tensor]:
 
 
 def test_the_distance_is_that_of_the_released_formula(tmp_path: Path):
-    heads, trunk, lins, convolutions = files(tmp_path)
+    heads, trunk, lins, convolutions = lpips_files(tmp_path)
     a, b = torch.rand(2, 2, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
     expected = torch.zeros(2)
     for lin, x, y in zip(lins.values(), maps(a, convolutions), maps(b, convolutions), strict=True):
@@ -68,7 +45,7 @@ def test_the_distance_is_that_of_the_released_formula(tmp_path: Path):
 
 
 def test_lpips_leads_a_projection_and_keeps_its_weights(tmp_path: Path):
-    heads, trunk, _, _ = files(tmp_path)
+    heads, trunk, _, _ = lpips_files(tmp_path)
     network, generator = Lpips.from_files(heads, trunk), tiny_generator(64)
     with torch.no_grad():
         images = generator(torch.randn(2, 8, generator=torch.Generator().manual_seed(2))).clamp(-1, 1)
@@ -81,7 +58,7 @@ def test_lpips_leads_a_projection_and_keeps_its_weights(tmp_path: Path):
 
 
 def test_where_all_activations_vanish_the_gradient_is_finite(tmp_path: Path):
-    network = Lpips.from_files(*files(tmp_path)[:2])
+    network = Lpips.from_files(*lpips_files(tmp_path)[:2])
     for layer in network.features:
         if isinstance(layer, torch.nn.Conv2d):
             layer.bias.fill_(-1e3)  # type: ignore[union-attr]
@@ -97,7 +74,7 @@ def test_half_of_lpips_is_refused(given: dict[str, str]):
 
 
 def test_other_files_are_one_line(tmp_path: Path):
-    heads, trunk, _, _ = files(tmp_path)
+    heads, trunk, _, _ = lpips_files(tmp_path)
     squeeze = tmp_path / "squeeze.pth"
     torch.save({f"lin{k}.model.1.weight": torch.zeros(1, 64, 1, 1) for k in range(7)}, squeeze)
     vgg = tmp_path / "vgg.pth"

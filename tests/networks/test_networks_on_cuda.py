@@ -1,5 +1,6 @@
 """Networks and their trainings on a pretended CUDA device, and what that device refuses."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,16 @@ import torch
 from clip_tiny import tiny_weights
 from gan_cls_data import colour_split
 from judged import squares
+from lpips_files import lpips_files
 from openai_clip import network
 from pretend_cuda import CUDA, REAL, pretended, resumed
 from stylegan2_files import generator_of
 
 from t2ibench.core import environment
+from t2ibench.networks import extractors, torchvision_inception
 from t2ibench.networks.arcface import ArcFace, face_crop
 from t2ibench.networks.clip import Clip
+from t2ibench.networks.lpips import Lpips
 from t2ibench.networks.models import Models
 from t2ibench.networks.stylegan2 import checkpoints
 from t2ibench.networks.training import attribute_judge, clip, stylegan2
@@ -119,6 +123,30 @@ def test_published_networks_answer_as_on_the_cpu(tmp_path: Path):
     z = torch.randn(2, 32)
     made = Models(CUDA).stylegan2(str(tmp_path / "network.pt"))(z.to(CUDA), psi=0.7)
     torch.testing.assert_close(made.cpu(), generator_of("stylegan2_32")(z, psi=0.7), atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_lpips_answers_as_on_the_cpu(tmp_path):
+    heads, trunk, *_ = lpips_files(tmp_path)
+    images = torch.rand(2, 2, 3, 64, 64) * 2 - 1
+    there = Lpips.from_files(heads, trunk).to(CUDA)(*images.to(CUDA))
+    torch.testing.assert_close(there.cpu(), Lpips.from_files(heads, trunk)(*images), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_extractors_of_published_files_answer_on_the_cpu(tmp_path, monkeypatch):
+    timm, models = pytest.importorskip("timm"), pytest.importorskip("torchvision.models")
+    vision = timm.create_model("vit_small_patch14_dinov2", pretrained=False, img_size=518, num_classes=0)
+    torch.save({**vision.state_dict(), "mask_token": torch.zeros(1, 384)}, tmp_path / "dinov2_vits14_pretrain.pth")
+    path = tmp_path / torchvision_inception.FILE
+    torch.save(models.inception_v3(weights=None, init_weights=False, transform_input=True).state_dict(), path)
+    monkeypatch.setattr(torchvision_inception, "SHA256", hashlib.sha256(path.read_bytes()).hexdigest()[:8])
+    monkeypatch.setenv(torchvision_inception.VARIABLE, str(tmp_path))
+    images = torch.randint(0, 256, (2, 3, 30, 50), dtype=torch.uint8)
+    for name in (f"dinov2:{tmp_path}/dinov2_vits14_pretrain.pth", "inception-torchvision-tensor"):
+        made, expected = (extractors.find(Models(device), name).network(images) for device in (CUDA, "cpu"))
+        assert made.device.type == "cpu"
+        torch.testing.assert_close(made, expected, atol=1e-3, rtol=1e-3)
 
 
 def test_arcface_answers_on_cuda():

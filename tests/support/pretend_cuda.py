@@ -267,6 +267,10 @@ def pretended() -> Iterator[torch.device]:
         "max_memory_allocated": lambda *_: 2**20,
         "reset_peak_memory_stats": lambda *_: None,
         "synchronize": lambda *_: None,
+        "get_rng_state": lambda *_: torch.get_rng_state(),
+        "set_rng_state": lambda *_: None,
+        "manual_seed": lambda *_: None,
+        "manual_seed_all": lambda *_: None,
     }
     overwrite = torch.__future__.get_overwrite_module_params_on_conversion()
     with contextlib.ExitStack() as stack:

@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+ROUNDING = 1e-6  # of distances in Lab: in a smaller range there is nothing to tell apart
+
 
 def silhouettes(images: Tensor) -> Tensor:
     """The pixels that differ in colour from the border by more than Otsu's threshold.
@@ -18,6 +20,6 @@ def silhouettes(images: Tensor) -> Tensor:
     for row, lab in enumerate(rgb2lab(images.permute(0, 2, 3, 1).numpy())):
         border = np.concatenate([lab[0], lab[-1], lab[1:-1, 0], lab[1:-1, -1]])
         distance = np.linalg.norm(lab - np.median(border, axis=0), axis=-1)
-        if distance.max() > distance.min():
+        if distance.max() - distance.min() > ROUNDING:
             masks[row] = distance > threshold_otsu(distance)
     return torch.from_numpy(masks)
