@@ -253,7 +253,7 @@ def words(folder: Path, good: Path) -> Iterator[Case]:
     ):
         path = folder / f"weights-{content}.{ending}"
         path.write_bytes(TEXTS[content])
-        yield f"convert {path.name}", ["convert", str(path), "--out", str(folder / "c.safetensors")]
+        yield f"convert {path.name}", ["convert", str(path), str(folder / "c.safetensors"), "--replace"]
         for extractor in (f"dinov2:{path}", f"arcface:{path}", f"ViT-B-32:{path}"):
             yield (
                 f"extractor {extractor.partition(':')[0]}:{path.name}",

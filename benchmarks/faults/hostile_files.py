@@ -307,7 +307,7 @@ def cases(folder: Path, mark: Path) -> Iterator[Case]:
             [*fid, "--reference", str(good), "--extractor", f"dinov2:{path}"],
             [*fid, "--reference", str(good), "--extractor", f"arcface:{path}"],
             [*fid, "--reference", str(good), "--extractor", f"ViT-B-32:{path}"],
-            ["convert", str(path), "--out", str(folder / "converted.safetensors")],
+            ["convert", str(path), str(folder / "converted.safetensors"), "--replace"],
             ["generate", "styleclip", "a face", "--set", f"generator={path}", "--out", str(folder / "sheet.png")],
         ]
         for place in (row, row + 3):

@@ -19,6 +19,7 @@ from safetensors.torch import save as dump_safetensors
 from torch import Tensor
 
 from t2ibench.core.errors import MissingWeights, UserError, similar
+from t2ibench.core.files import without_homes
 from t2ibench.core.storage import publish
 from t2ibench.networks import zoo
 from t2ibench.networks.zoo import available, folders
@@ -118,7 +119,7 @@ def write(
         "sha256": hashlib.sha256(data).hexdigest(),
         "parameters": parameters,
         "config": dict(config),
-        **card,
+        **without_homes(card),
     }
     plain = json.loads(json.dumps(full))
     sealed = {**plain, zoo.SEAL: zoo.seal_of(plain)}

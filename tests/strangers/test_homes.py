@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
@@ -15,6 +16,7 @@ from t2ibench.cli import effects
 from t2ibench.core import files
 from t2ibench.core.errors import UserError
 from t2ibench.core.settings import configure
+from t2ibench.networks import weights
 from t2ibench.networks.extractors import Extractor
 from t2ibench.runner import suite
 from t2ibench.scoring.score_images import score_images
@@ -75,3 +77,11 @@ def test_no_text_of_a_record_names_the_home_or_the_user(home: Path, monkeypatch:
     assert files.without_homes(content) == {"~/w.pt": ["model:~/b.pt", "~", "'~/x' is missing", 3, f"{home}x/y"]}
     text = "/scratch/alice/run, alice/b and /alice2/c"
     assert files.without_homes(text) == text.replace("/alice/", "/USER/")
+
+
+def test_no_card_names_the_home(home: Path):
+    settings = {"recipe": {"root": f"{home}/made", "guide": f"model:{home}/b.pt"}, "data": {"dataset": f"{home}/made"}}
+    path = home / "a.safetensors"
+    weights.write(path, {"x": torch.ones(2)}, {"width": 2}, settings)
+    assert str(home) not in path.with_suffix(".json").read_text("utf-8")
+    assert weights.read(path).card["recipe"]["guide"] == "model:~/b.pt"

@@ -4,6 +4,7 @@ That code has no activation clamp. A clamp is stored as a further entry `clamp`,
 uses. Its generator class supports a channel_max of 512, and a channel_base of 16384 (multiplier 1) or 32768 (2).
 """
 
+import io
 import logging
 import re
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from t2ibench.core import pickles, tensor_files
 from t2ibench.core.errors import UserError
-from t2ibench.core.storage import unpublished
+from t2ibench.core.storage import publish
 from t2ibench.networks.stylegan2.layout import Config
 from t2ibench.networks.stylegan2.network import Generator, fir
 from t2ibench.networks.stylegan2.shapes import config_of, mean_w, noise_maps
@@ -147,8 +148,9 @@ def write(path: Path, generator: Generator) -> None:
             config.clamp,
         )
         content["clamp"] = config.clamp
-    with unpublished(path, "name another file") as part:
-        torch.save(content, part)
+    data = io.BytesIO()  # torch's own writer of files says nothing of a full disk
+    torch.save(content, data)
+    publish(path, [data.getbuffer()], "name another file")
 
 
 def _ours(
