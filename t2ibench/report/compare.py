@@ -123,7 +123,7 @@ def compare(
     """Compare the records of one method with the records of another, in one track.
 
     a, b: the records of each, for one or more run seeds. Where they have run seeds in common, only these count.
-        Otherwise the prompts are paired over different seeds.
+        Otherwise, and where images of a side do not follow from seeds, the prompts are paired over different seeds.
     margins: the largest differences that do not matter.
     metrics: ids of the values to compare; empty: those in the suite's columns.
     everything: compare all values where `metrics` is empty.
@@ -131,6 +131,8 @@ def compare(
     Raises UserError for a metric that neither has.
     """
     common = sorted({record["seed"] for record in a} & {record["seed"] for record in b})
+    if any(record["facts"].get("unseeded") for record in (*a, *b)):
+        common = []
     if common:
         a, b = ([record for record in side if record["seed"] in common] for side in (a, b))
     ids = list(

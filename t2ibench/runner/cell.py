@@ -247,14 +247,17 @@ def finish(cell: Cell, options: RunOptions, columns: Collection[str] = ()) -> di
 
 
 def facts_of(maker: Maker, samples: Sequence[Sample], outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """What a record notes besides: `cut_texts`, how many of the texts that a method was given its networks cut."""
+    """What a record notes besides: `cut_texts`, how many of the texts that a method was given its networks cut, and
+    `unseeded`, where its images do not follow from the seeds.
+    """
     if not isinstance(maker, Method) or not any(outcome.sha256 for outcome in outcomes):
         return {}
-    if not (cut := maker.cut_texts(list(dict.fromkeys(sample.prompt.text for sample in samples)))):
-        return {}
-    for line in records.cut_lines(cut):
-        log.warning("%s: %s", maker.identity["name"], line)
-    return {"cut_texts": cut}
+    facts: dict[str, Any] = {"unseeded": True} if maker.method.unseeded else {}
+    if cut := maker.cut_texts(list(dict.fromkeys(sample.prompt.text for sample in samples))):
+        for line in records.cut_lines(cut):
+            log.warning("%s: %s", maker.identity["name"], line)
+        facts["cut_texts"] = cut
+    return facts
 
 
 def method_of(suite: Suite, entry: Entry) -> str | None:

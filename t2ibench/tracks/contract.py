@@ -85,12 +85,15 @@ class Method(Protocol):
     needs_parts: whether it cannot compose an image from an instance map without the exact parts of the sources.
     reads: the networks that read the texts of its requests and may cut them, by name. The runner counts the texts that
         are cut, for the record.
+    unseeded: whether its images do not follow from the seeds of the requests. A record says it, and no comparison pairs
+        such images by seed.
     """
 
     trained_on: str | Sequence[str] = ()
     cost: Mapping[str, float] = {}
     needs_parts: bool = False
     reads: Mapping[str, TextNetwork] = {}
+    unseeded: bool = False
 
 
 class MethodPlugin(Protocol):
