@@ -22,7 +22,6 @@ from t2ibench.core import plain_yaml, plugins
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.plugins import Entry
 from t2ibench.core.settings import configure
-from t2ibench.data.contract import load_dataset
 from t2ibench.tracks.contract import Of, Track, load_track, track_names
 
 MOST = 10_000_000  # of anything that a suite counts
@@ -192,6 +191,8 @@ def _keys(tracks: Mapping[str, Track]) -> type[Any]:
 def _default_baselines(tracks: Mapping[str, Track], dataset: str) -> list[str]:
     """Those of the tracks; without real images only those that take images of a method."""
     of = {name: track.baselines[name] for track in tracks.values() for name in track.default_baselines}
+    from t2ibench.data.contract import load_dataset  # the lists of the command line read suites without it
+
     return [name for name in of if of[name] == "method" or load_dataset(dataset).IMAGES]
 
 

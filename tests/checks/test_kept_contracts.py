@@ -84,7 +84,12 @@ def installed(kind: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "id", [id for id, (name, _) in plugins.method_ids().items() if name not in ("image_folder", "diffusers_pipeline")]
+    "id",
+    [
+        id
+        for id, (name, _) in plugins.method_ids().items()
+        if name not in ("image_folder", "diffusers_pipeline", "images_api")
+    ],
 )
 def test_every_shipped_method_keeps_its_contract(id):
     one = {**FACES["asked"], "compose": {"inputs": 2, "tasks": ["S"]}}
