@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,8 +25,14 @@ if TYPE_CHECKING:
 
     from t2ibench.report.compare import Comparison, MetricComparison
 
+
+class Format(StrEnum):
+    terminal = "terminal"
+    markdown = "markdown"
+    latex = "latex"
+
+
 STYLES = {"better": "green", "worse": "red", "differs": "yellow", "equivalent": "cyan"}
-ARROWS = {"higher": " ↑", "lower": " ↓"}
 
 
 def compare(
@@ -57,6 +64,7 @@ def compare(
     github: Annotated[
         bool, typer.Option("--github", help="With --gate: also print annotations; by itself in GitHub Actions.")
     ] = False,
+    format: Annotated[Format, typer.Option("--format", "-f", help="How to write it.")] = Format.terminal,
     json: Json = False,
 ) -> None:
     """Compare two methods prompt by prompt: differences, effects, and whether they are more than chance, or less than
@@ -74,6 +82,12 @@ def compare(
     limits.check([id for one in comparisons for id in (*(line.metric for line in one.lines), *one.left_out)])
     if json:
         print_json([as_json(comparison) for comparison in comparisons])
+        return
+    if format is not Format.terminal:
+        from t2ibench.report import compare_formats
+
+        write = compare_formats.markdown if format is Format.markdown else compare_formats.latex
+        print("\n".join(map(write, comparisons)), end="")
         return
     for comparison in comparisons:
         _show(comparison)
@@ -158,8 +172,10 @@ def _show(comparison: Comparison) -> None:
 
 def _tables(comparison: Comparison, title: str, console: Console) -> list[Table]:
     """One table, or two where it would be too wide: the values, then the verdicts and how sure they are."""
+    from t2ibench.report.compare_formats import ARROWS, cells
+
     heads = [comparison.a, comparison.b, "difference", "effect", "p", "margin", "p beyond", "verdict"]
-    rows = [(Text(line.metric + ARROWS.get(line.better, ""), "bold"), _cells(line)) for line in comparison.lines]
+    rows = [(Text(line.metric + ARROWS.get(line.better, ""), "bold"), cells(line)) for line in comparison.lines]
 
     def table(columns: Sequence[int], title: str | None) -> Table:
         made = tables.table(title=title)
@@ -169,8 +185,8 @@ def _tables(comparison: Comparison, title: str, console: Console) -> list[Table]
                 made.add_column("verdict")
             else:  # a long name of a method is folded, a number never is
                 made.add_column(heads[column], justify="right", overflow="fold", no_wrap=column >= 2)
-        for (name, cells), line in zip(rows, comparison.lines, strict=True):
-            filled: list[str | Text] = [*cells, _verdict(line)]
+        for (name, values), line in zip(rows, comparison.lines, strict=True):
+            filled: list[str | Text] = [*values, _verdict(line)]
             made.add_row(name, *(filled[column] for column in columns))
         return made
 
@@ -179,13 +195,6 @@ def _tables(comparison: Comparison, title: str, console: Console) -> list[Table]
     if whole.__rich_measure__(console, wide).maximum <= console.width:
         return [whole]
     return [table((0, 1, 2), title), table((7, 3, 4, 5, 6), None)]
-
-
-def _cells(line: MetricComparison) -> list[str]:
-    from t2ibench.report.compare import figures, p_text
-
-    effect = "" if line.difference.effect is None else f"{line.difference.effect:.2f}".replace("-", "−")
-    return [*figures(line), effect, p_text(line.p), f"{line.margin:.2g}", p_text(line.p_beyond)]
 
 
 def _verdict(line: MetricComparison) -> Text:

@@ -170,6 +170,10 @@ EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
             lambda given: not (Path(given["a"]).exists() and Path(given["b"]).exists()),
             "both sides are paths, and methods are looked up there: leave it out",
         ),
+        "format": Rule(
+            lambda given: not given["json"] and not given["gate"],
+            "JSON has one form, and --gate another: leave one of them out",
+        ),
         "everything": Rule(
             lambda given: given["metrics"] is None and not given["gate"],
             "--metrics names the numbers, and --gate reads images: leave one of them out",

@@ -248,3 +248,22 @@ def test_what_is_not_there_is_one_line(folder):
     ):
         with pytest.raises(UserError, match=said):
             CliRunner().invoke(cli.app, ["compare", *words], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("form", ["markdown", "latex"])
+def test_a_comparison_is_a_table_for_a_paper(form):
+    words = ["compare", "gan-int-cls", "gan-cls", "--folder", "results", "--suite", "avatars", "--format", form]
+    said = CliRunner().invoke(cli.app, words, catch_exceptions=False).output
+    shown = json.loads(CliRunner().invoke(cli.app, [*words[:-2], "--json"], catch_exceptions=False).output)
+    count = len(shown[0]["metrics"] if "metrics" in shown[0] else shown[0]["lines"])
+    if form == "markdown":
+        rows = [line for line in said.splitlines() if line.startswith("| ")]
+        assert rows[0].startswith("| metric | gan-int-cls | gan-cls | difference |")
+        assert len({row.count(" | ") for row in rows}) == 1
+        assert len(rows) == 1 + count
+    else:
+        rows = [line for line in said.splitlines() if line.endswith("\\\\")]
+        assert said.startswith("\\begin{tabular}{lrrrrrrrl}\n\\toprule\n")
+        assert len({row.count(" & ") for row in rows}) == 1
+        assert len(rows) == 1 + count
+        assert r"fd\_avatars $\downarrow$ & $17.2$ & $18.7$" in said

@@ -80,6 +80,7 @@ USELESS: dict[tuple[str, str], str] = {
     ("table", "label"): "table made --json --label x",
     ("table", "everything"): "table made --all --columns hue",
     ("compare", "folder"): "compare made made --folder made",
+    ("compare", "format"): "compare a b --json --format latex",
     ("compare", "everything"): "compare a b --metrics hue --all",
     ("compare", "suite"): "compare a b --gate --suite s",
     ("compare", "track"): "compare a b --gate --track edit",
