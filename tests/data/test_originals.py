@@ -1,13 +1,17 @@
 """data/originals.py: a reference of files as they are, for metrics that resize by protocols of their own."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from release_files import COCO_IDS, noise, write_coco
 
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import pixel_hash
 from t2ibench.data.dataset import opened
+from t2ibench.data.framing import Framing
 from t2ibench.data.originals import originals
 from t2ibench.data.stores import ArrayImages, each
 from t2ibench.runner import suite
@@ -77,3 +81,33 @@ def test_a_network_with_a_protocol_for_files_reads_those_of_the_reference(tmp_pa
 def run_suite(plan, tmp_path):
     options = RunOptions(out=tmp_path / "runs", work=tmp_path / "runs", cache=tmp_path / "cache")
     return [run_cell(plan, entry, 0, options).record["values"] for entry in plan.suite.baselines]
+
+
+def test_values_of_two_crops_or_other_captions_are_not_compared(tmp_path, monkeypatch):
+    for part in ("train", "val"):
+        write_coco(tmp_path / "coco", part=part)
+    network = Brightness("reads-pixels", False)
+    monkeypatch.setattr("t2ibench.scoring.evidence.find", lambda models, name: network)
+
+    def value(**settings: object) -> dict[str, Any]:
+        data = {"name": "coco", "root": str(tmp_path / "coco"), "partial": True, "size": 16, "drawn": 6, **settings}
+        content = {
+            "dataset": data,
+            "reference": {"split": "val"},
+            "methods": [],
+            "baselines": ["real"],
+            "prompts": {"split": "30k", "captions": 6},
+            "metrics": [{"name": "fid", "extractor": "reads-pixels", "fewest": 2}],
+        }
+        name = f"of-{len(settings)}-{settings.get('crop')}"
+        [plan] = prepare(suite.parse(content, name, "", name), cache=tmp_path / "cache")
+        [done] = run_suite(plan, tmp_path)
+        return done["fd_reads-pixels"]
+
+    squashed, cut, others = value(crop="squash"), value(), value(seed=1)
+    assert len({one["protocol_id"] for one in (squashed, cut, others)}) == 3
+    assert squashed["protocol"]["reference"] != cut["protocol"]["reference"]
+    assert cut["protocol"]["prompts"] != others["protocol"]["prompts"]
+    wide = np.random.default_rng(0).integers(0, 256, (30, 60, 3), np.uint8)
+    seen = [np.asarray(Framing(16, crop).apply(Image.fromarray(wide))) for crop in ("squash", "center")]
+    assert not torch.equal(*(network.network(torch.from_numpy(one.transpose(2, 0, 1).copy())[None]) for one in seen))
