@@ -255,6 +255,19 @@ def test_a_sketch_of_one_file_is_one_line():
         Decomposition(Extractors(sketch="edges.pth"), Models(), 8)
 
 
+def test_extractors_are_found_by_name_in_the_folders_of_weights(tmp_path, monkeypatch):
+    saved(tmp_path / "table5_pidinet.pth", pidinet_state())
+    write_simplification(tmp_path / "model_gan.t7", simplification_state())
+    write_archive(tmp_path / "ViT-L-14.pt", network())
+    monkeypatch.setenv("T2IBENCH_WEIGHTS", str(tmp_path))
+    extractors = Extractors("ViT-L-14.pt", "table5_pidinet.pth+model_gan.t7", "silhouette", "proxy")
+    facts = Decomposition(extractors, Models(), 8).facts
+    assert facts["S"].startswith("table5_pidinet.pth ")
+    monkeypatch.delenv("T2IBENCH_WEIGHTS")
+    with pytest.raises(UserError, match=r"table5_pidinet\.pth is missing, expected PiDiNet"):
+        Decomposition(Extractors(sketch=extractors.sketch, instances="silhouette", depth="proxy"), Models(), 8)
+
+
 @pytest.mark.slow
 @torch.no_grad()
 def test_instances_are_those_of_torchvision(tmp_path, monkeypatch):

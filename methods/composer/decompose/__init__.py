@@ -18,6 +18,7 @@ from torch import Tensor
 
 from t2ibench.core.cache import cached
 from t2ibench.core.errors import UserError
+from t2ibench.core.files import in_weight_folders
 from t2ibench.core.images import to_float
 from t2ibench.core.seeds import derive_seed, uniform
 from t2ibench.data.representations.depth import proxy
@@ -29,7 +30,7 @@ from t2ibench.data.representations.sketch import canny
 from t2ibench.data.split import Split
 from t2ibench.methods.composer.conditions import LETTERS, Conditions
 from t2ibench.methods.composer.decompose import depth, instances, sketch
-from t2ibench.methods.composer.decompose.files import file_facts
+from t2ibench.methods.composer.decompose.files import file_facts, placed
 from t2ibench.methods.composer.decompose.semantics import image_embeddings, text_embeddings
 from t2ibench.networks.models import Models
 
@@ -77,7 +78,7 @@ class Decomposition:
     def __init__(self, extractors: Extractors, models: Models, side: int) -> None:
         """Raises UserError for weights that are missing or broken, and for extractors that do not fit together."""
         self.extractors, self.side, self.cache, device = extractors, side, models.cache, models.device
-        self.clip = models.clip(extractors.clip)
+        self.clip = models.clip(in_weight_folders(extractors.clip))
         edges, _, simplify = extractors.sketch.partition("+")
         if extractors.sketch not in KEPT and not simplify:
             raise UserError(
@@ -88,11 +89,11 @@ class Decomposition:
         if extractors.sketch == "canny":
             self._strokes = canny
         elif extractors.sketch != "boundaries":
-            self._strokes = sketch.Simplified(Path(edges), Path(simplify), device)
+            self._strokes = sketch.Simplified(placed(edges), placed(simplify), device)
         self._labels: Callable[[Tensor], Tensor] | None = None
         if extractors.instances != "parts":
             silhouette = extractors.instances == "silhouette"
-            self._labels = silhouettes if silhouette else instances.MaskRCNN(Path(extractors.instances), device)
+            self._labels = silhouettes if silhouette else instances.MaskRCNN(placed(extractors.instances), device)
         elif extractors.depth == "proxy":
             raise UserError(
                 "composer: depth 'proxy' is made of a silhouette, but instances are 'parts': use depth 'layers'"
@@ -103,7 +104,7 @@ class Decomposition:
                 "'proxy'"
             )
         self._depth = (
-            None if extractors.depth in ("layers", "proxy") else depth.Monocular(Path(extractors.depth), device)
+            None if extractors.depth in ("layers", "proxy") else depth.Monocular(placed(extractors.depth), device)
         )
 
     @property
@@ -112,7 +113,8 @@ class Decomposition:
         clip, palette = f"{self.clip.name} {self.clip.sha256[:16]}", self.extractors.palette
         names = {"S": self.extractors.sketch, "G": self.extractors.instances, "D": self.extractors.depth}
         maps = {
-            letter: name if name in KEPT else file_facts(*map(Path, name.split("+"))) for letter, name in names.items()
+            letter: name if name in KEPT else file_facts(*map(placed, name.split("+")))
+            for letter, name in names.items()
         }
         codes = (
             f"CIELab, {palette.saturations} saturations, {palette.lights} darker rows, sigma {palette.sigma:g}, "

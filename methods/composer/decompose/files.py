@@ -12,6 +12,7 @@ from torch import Tensor
 
 from t2ibench.core import tensor_files
 from t2ibench.core.errors import UserError
+from t2ibench.core.files import in_weight_folders
 from t2ibench.core.pickles import kind_of
 
 INSIDE = ("state_dict", "model")  # keys under which checkpoints keep the tensors
@@ -38,6 +39,11 @@ def tensors_of(path: Path, expected: str) -> dict[str, Tensor]:
         str(name).removeprefix(PARALLEL): value.float() if value.is_floating_point() else value
         for name, value in content.items()
     }
+
+
+def placed(name: str) -> Path:
+    """A file where it is named, or in a folder of T2IBENCH_WEIGHTS: weights keep the names of their extractors."""
+    return Path(in_weight_folders(name))
 
 
 def one_by_one(network: Callable[[Tensor], Tensor], images: Tensor, device: torch.device) -> Tensor:
