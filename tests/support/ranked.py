@@ -123,19 +123,19 @@ def prior() -> Any:
 def upsampler() -> Any:
     of = helpers("methods/test_composer_upsampler")
     of.settings.UPSAMPLERS["xs"] = of.dataclasses.asdict(of.SHAPE)
-    given = {"judge": "attribute-judge-avatars", "batch": 4, "warmup": 1, "learning_rate": 0.003, "ema": 0.5}
+    given = {"judge": "attribute-judge-avatars", "precision": "float32", "batch": 4, "warmup": 1, "ema": 0.5}
     return of.recipe("upsampler", given, of.striped_split(), of.striped_split(4, "val"), of.Models(), seed=0)
 
 
 RECIPES: dict[str, Callable[[], Any]] = {
     "attribute_judge": judge,
     "clip": clip,
-    "clip adversarial": partial(clip, adversarial=0.5),
+    "clip adversarial": partial(clip, adversarial=0.5, learning_rate=SLOW),
     "stylegan2 small": partial(stylegan2, r1_every=2, learning_rate=SLOW, small_rate=SLOW),
     "stylegan2": partial(
         stylegan2, discriminator="stylegan2", loss="logistic", r1_every=2, path_length=2.0, path_every=2
     ),
-    "stylegan2 projected": partial(stylegan2, discriminator="projected"),
+    "stylegan2 projected": partial(stylegan2, discriminator="projected", learning_rate=SLOW),
     "encoder": encoder,
     "styleclip mapper": mapper,
     "gan-int-cls": partial(gan, "gan-int-cls", r1=1.0, r1_every=2),

@@ -180,7 +180,8 @@ def _fit(
                     f"from {folder}"
                 )
             index, spent = index + 1, spent + time.monotonic() - started
-            advance(spent, losses)
+            if not ranks.rank():
+                advance(spent, losses)
             if ranks.rank():
                 continue
             if recipe.keep_every and index % recipe.keep_every == 0:
