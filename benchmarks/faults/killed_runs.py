@@ -41,6 +41,7 @@ from t2ibench.core.storage import publish
 @dataclass(frozen=True)
 class Config:
     seconds: float = 2.5  # of the training of a text
+    side: int = 8  # pixels of an image
 
 
 class Method:
@@ -55,7 +56,8 @@ class Method:
             self.seconds[request.prompt] = json.loads(path.read_text())["seconds"]
         total, count = sum(self.seconds.values()), len(self.seconds)
         self.cost |= {"training_seconds": total, "prompts_trained": count, "training_seconds_per_prompt": total / count}
-        return torch.stack([torch.full((3, 8, 8), request.seed % 200 + 20, dtype=torch.uint8) for request in requests])
+        shape = 3, self.config.side, self.config.side
+        return torch.stack([torch.full(shape, request.seed % 200 + 20, dtype=torch.uint8) for request in requests])
 '''
 SUITE = """# A method that trains for each text.
 dataset: {name: squares, side: 8}

@@ -21,11 +21,11 @@ from t2ibench.core import records
 
 SUITE = """# A method that trains for each text, scored by networks that ship.
 dataset: {name: squares, side: 64}
-methods: [trainer]
+methods: [{name: trainer, side: 64}]
 baselines: [real, shuffled]
 prompts: {captions: 24}
 seeds: [0]
-metrics: [{name: fid, extractor: attribute-judge-avatars}, shade]
+metrics: [{name: prdc, extractor: attribute-judge-avatars}, shade]
 """
 
 
