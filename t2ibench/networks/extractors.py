@@ -19,10 +19,11 @@ from t2ibench.core.readers import Ahead
 from t2ibench.data.stores import SeveralSizes
 from t2ibench.networks.models import Models, builds
 from t2ibench.networks.precision import full_float32
-from t2ibench.networks.side_by_side import side_by_side
+from t2ibench.networks.side_by_side import at_once, side_by_side
 
 Pixels = np.ndarray | Sequence[np.ndarray]  # uint8 [B, 3, H, W], or each [3, H, W] of its own size
 BATCH = 64  # the activations of more leave the processor's cache
+FEW = 32  # batches of fewer images are not halved: kernels for very few round differently
 
 
 @dataclass(frozen=True)
@@ -165,11 +166,17 @@ def extract(
         known = None if parts is None else parts.read(spans[number])
         return known, _images_of(read, rows[slice(*spans[number])]) if known is None else []
 
-    ahead = Ahead(made_or_read, len(spans))
+    ahead, shares = Ahead(made_or_read, len(spans)), at_once(len(spans))
 
     def outputs_of(number: int) -> np.ndarray:
         known, images = ahead(number)
-        return _outputs_of(network, images) if known is None else known
+        if known is not None:
+            return known
+        # two batches at once are looked at in halves, and take the memory of one; small ones stay whole
+        share = -(-len(images) // shares) if len(images) >= FEW else len(images)
+        return np.concatenate(
+            [_outputs_of(network, images[start : start + share]) for start in range(0, len(images), share)]
+        )
 
     passes = track(side_by_side(outputs_of, range(len(spans))), what, len(spans))
     for (start, end), outputs in zip(spans, passes, strict=True):

@@ -17,18 +17,24 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+def at_once(count: int) -> int:
+    """How many of so many items `side_by_side` works on at once."""
+    return AT_ONCE if count >= AT_ONCE and torch.get_num_threads() >= AT_ONCE else 1
+
+
 def side_by_side(work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
     """`work` of each item, in their order, without gradients; two items are worked on at once.
 
     A process that has one thread works on one item at a time. `work` must not change what its other calls read.
     """
     threads = torch.get_num_threads()
+    several = at_once(len(items)) > 1
 
     @torch.no_grad()
     def without_gradients(item: T) -> R:
         return work(item)
 
-    if threads < AT_ONCE or len(items) < AT_ONCE:
+    if not several:
         yield from map(without_gradients, items)
         return
     try:
