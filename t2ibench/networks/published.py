@@ -11,7 +11,8 @@ from t2ibench.core import plain_yaml
 class Published:
     """One file.
 
-    what: what it is. by: who publishes it. licence: as far as known. sha256: where the publisher states one, else "".
+    what: what it is. by: who publishes it. licence: as far as known. sha256: its first digits or all of them, where the
+    publisher states them, else "".
     """
 
     what: str

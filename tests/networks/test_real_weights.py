@@ -29,8 +29,9 @@ def test_a_published_file_is_what_it_should_be(name, capsys):
 def test_the_checks_read_every_layout(tmp_path, monkeypatch):
     published_folder.faces(tmp_path)
     published_folder.birds(tmp_path)
+    published_folder.extractors(tmp_path)
     found = {path.name: published_checks.checked(path) for path in tmp_path.iterdir() if path.name in known()}
-    assert len(found) == 18
+    assert len(found) == 21
     assert "cosine of steps" in found["mohawk.pt"]
     assert "the paper prints 0.82 ± 0.096" in found["mohawk.pt"]
     assert "64x64 pixels" in found["cub_v2_nc4_cls0.5_int1.0_ngf128_ndf64_600_net_G.t7"]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from extractor_files import midas_state, pidinet_state, simplification_state, write_simplification
 from openai_clip import network, write_archive
 from reed_files import encoder_file, encoder_numbers, generator_file, generator_numbers
 from styleclip_models import tiny_generator
@@ -45,6 +46,15 @@ def faces(folder: Path) -> Path:
     np.save(folder / "fs3.npy", table / np.linalg.norm(table, axis=1, keepdims=True))
     torch.manual_seed(0)
     torch.save(ArcFace().state_dict(), folder / "model_ir_se50.pth")
+    return folder
+
+
+def extractors(folder: Path) -> Path:
+    """What takes photographs apart for Composer, but for Mask R-CNN, whose file is large."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save({"epoch": 20, "state_dict": pidinet_state()}, folder / "table5_pidinet.pth")
+    write_simplification(folder / "model_gan.t7", simplification_state())
+    torch.save(midas_state(), folder / "dpt_large-midas-2f21e586.pt")
     return folder
 
 
