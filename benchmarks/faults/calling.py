@@ -15,7 +15,7 @@ from typing import Any
 from t2ibench import cli
 from t2ibench.core import environment, storage
 
-LONGEST = 60  # seconds that one call may take
+LONGEST = 120  # seconds that one call may take
 STUDIES = Path(__file__).parents[2] / "results" / "studies"
 
 

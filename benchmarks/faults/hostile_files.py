@@ -358,6 +358,8 @@ def main() -> int:
         os.chdir(root / "work")
         listed = list(cases(root / "work", mark))
         step = max(1, len(listed) // arguments.most) if arguments.most else 1
+        import torch._dynamo  # noqa: F401  (a call that is stopped while it imports would break all that follow)
+
         call(["list", "methods"])
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + MOST_MEMORY, resource.RLIM_INFINITY))

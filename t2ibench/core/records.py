@@ -192,6 +192,9 @@ def _validate_shapes(record: Mapping[str, Any]) -> None:
     for key in ("columns", "trained_on"):
         if wrong := [entry for entry in record[key] if not isinstance(entry, str)]:
             raise ValueError(f"{key} holds {wrong[0]!r:.60}, expected texts")
+    failed = ("prompt", "k", "status", "message")
+    if wrong := [entry for entry in record["failures"] if not isinstance(entry, Mapping) or set(failed) - set(entry)]:
+        raise ValueError(f"failures holds {wrong[0]!r:.60}, expected {', '.join(failed)}")
     for key in ("weights", "judges", "plugins", "values"):
         if wrong := [name for name, entry in record.get(key, {}).items() if not isinstance(entry, Mapping)]:
             raise ValueError(f"{key}: {wrong[0]:.60} is {record[key][wrong[0]]!r:.60}, expected fields")

@@ -36,6 +36,7 @@ IMPOSSIBLE = {
     "seed is True": changed("seed", True),
     "partial is True at a coverage of 1.0": changed("partial", True),
     r"columns holds \[\], expected texts": changed("columns", [[]]),
+    "failures holds 'x', expected prompt, k": changed("failures", ["x"]),
     "trained_on holds 3": changed("trained_on", [3]),
     "weights: a is 'x', expected fields": changed("weights", {"a": "x"}),
     "cost: seconds_per_image is -1": changed("cost", {"seconds_per_image": -1}),
