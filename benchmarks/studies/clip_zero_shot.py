@@ -50,7 +50,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "minimal pairs": {"heads": 0.0, "attributes": 1.0, "faces": 600},
     "heads": {},
 }
-CLIPS = ["clip-guide-avatars", "clip-judge-avatars", "clip-guide-avatars-2"]
+CLIPS = ["clip-guide-avatars", "clip-judge-avatars", "clip-guide-avatars-2", "clip-judge-avatars-2"]
 ATTRIBUTES = ("mouth", "clothing", "facial_hair")
 IMAGES, CAPTIONS = 1000, 600
 

@@ -24,6 +24,16 @@ metrics:
   - clip_score
   - r_precision
 """,
+    "pairs": """
+reference: {split: val, limit: 400}
+methods: [gan-int-cls]
+baselines: [real]
+prompts: {split: test, captions: 20}
+metrics:
+  - {name: compositional_accuracy, images: 8, single_images: 0, rare_pairs: 2, near_unseen_pairs: 1, over_pairs: 1,
+     neutral_pairs: 1, calibration_images: 20}
+  - {name: pair_r_precision, pool: 3}
+""",
     "edit": """
 tracks: [edit]
 reference: {split: val, limit: 200}
@@ -42,6 +52,7 @@ metrics:
   - {{name: fid, {JUDGE}, fewest: 2}}
   - {{name: diversity, {JUDGE}}}
   - {{name: structure, {JUDGE}}}
+  - {{name: attributes_kept, lessons: 200}}
   - directional_similarity
 """,
     "compose": f"""
