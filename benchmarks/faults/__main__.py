@@ -23,7 +23,7 @@ PROGRAMS = {  # each with its words for a small trial
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true", help="a tenth of each")
-    parser.add_argument("--out", type=Path, help="write the summaries into this folder")
+    parser.add_argument("--out", type=lambda text: Path(text).absolute(), help="write the summaries into this folder")
     arguments = parser.parse_args()
     failed = []
     for program, few in PROGRAMS.items():

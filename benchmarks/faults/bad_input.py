@@ -294,7 +294,7 @@ def cases(folder: Path) -> Iterator[Case]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--most", type=int, help="run so many of them, evenly chosen")
-    parser.add_argument("--out", type=Path, help="write a summary into this folder")
+    parser.add_argument("--out", type=lambda text: Path(text).absolute(), help="write a summary into this folder")
     arguments = parser.parse_args()
     endings: dict[str, Ending] = {}
     with tempfile.TemporaryDirectory() as root:

@@ -233,7 +233,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=200)
     parser.add_argument("--kinds", nargs="*", default=[], help="only those whose name has one of these words")
-    parser.add_argument("--out", type=Path, help="write a summary into this folder")
+    parser.add_argument("--out", type=lambda text: Path(text).absolute(), help="write a summary into this folder")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     table: dict[str, dict[str, int]] = {}

@@ -145,7 +145,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="write a summary into this folder")
+    parser.add_argument("--out", type=lambda text: Path(text).absolute(), help="write a summary into this folder")
     arguments = parser.parse_args()
     choose, struck, different, costs = random.Random(arguments.seed), 0, 0, 0
     with tempfile.TemporaryDirectory() as name:

@@ -44,7 +44,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=8)
     parser.add_argument("--reports", type=int, default=24)
-    parser.add_argument("--out", type=Path, help="write a summary into this folder")
+    parser.add_argument("--out", type=lambda text: Path(text).absolute(), help="write a summary into this folder")
     arguments = parser.parse_args()
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:

@@ -144,6 +144,14 @@ def seal(record: Mapping[str, Any]) -> dict[str, Any]:
     return {**json.loads(json.dumps(content, allow_nan=False, default=_plain)), "sha256": digest(content)}
 
 
+# what every entry of a field has, because boards and pages read it
+ENTRIES: dict[str, dict[str, type]] = {
+    "weights": {"sha256": str},
+    "judges": {"sha256": str},
+    "plugins": {"source": str, "settled": bool},
+}
+
+
 def validate(record: Mapping[str, Any]) -> None:
     """Raise ValueError for a record that is not sound, and say what is wrong.
 
@@ -198,6 +206,13 @@ def _validate_shapes(record: Mapping[str, Any]) -> None:
     for key in ("weights", "judges", "plugins", "values"):
         if wrong := [name for name, entry in record.get(key, {}).items() if not isinstance(entry, Mapping)]:
             raise ValueError(f"{key}: {wrong[0]:.60} is {record[key][wrong[0]]!r:.60}, expected fields")
+        needed = ENTRIES.get(key, {})
+        for name, entry in record.get(key, {}).items():
+            if wrong := [field for field, kind in needed.items() if not isinstance(entry.get(field), kind)]:
+                raise ValueError(f"{key}: {name:.60} has the {wrong[0]} {entry.get(wrong[0])!r:.60}, expected another")
+    for key, kind in {"version": str, "commit": str, "dirty": bool}.items():
+        if not isinstance(record["code"].get(key), kind | None):
+            raise ValueError(f"code: {key} is {record['code'][key]!r:.60}, expected {kind.__name__}")
     for key, spent in record["cost"].items():
         spent = spent if isinstance(spent, Mapping) else {"": spent}
         if wrong := [entry for entry in spent.values() if not _is_amount(entry)]:
