@@ -29,6 +29,8 @@ def known() -> dict[str, Published]:
 
 
 def source(name: str) -> str:
-    """Where a file is to be had, in words."""
+    """Where a file is to be had, in words, with its sha256 where that is known."""
     file = known().get(Path(name).name)
-    return "elsewhere: no publisher of this file is known here" if file is None else file.by
+    if file is None:
+        return "elsewhere: no publisher of this file is known here"
+    return f"{file.by}, sha256 {file.sha256[:12]}{'…' if len(file.sha256) > 12 else ''}" if file.sha256 else file.by

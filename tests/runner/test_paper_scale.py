@@ -50,6 +50,7 @@ def test_what_a_suite_needs_is_named_with_its_publisher(name, here):
     assert needs
     assert all(need.there is None for need in needs)
     assert not [need.archive for need in needs if "no publisher of this file" in need.source]
+    assert all("sha256 " in need.source for need in needs if need.archive.startswith("ViT-"))
 
 
 def test_files_are_found_in_the_folders_of_weights(here):
