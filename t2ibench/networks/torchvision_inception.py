@@ -27,10 +27,11 @@ from torch import Tensor
 
 from t2ibench.core import cache
 from t2ibench.core.errors import UserError, did_you_mean
-from t2ibench.core.pickles import DAMAGED, reason
 from t2ibench.networks.precision import full_float32
+from t2ibench.networks.state import fill, state_dict
 
 FILE = "inception_v3_google-0cc3c7bd.pth"
+EXPECTED = "torchvision's Inception, as Inception_V3_Weights"
 SHA256 = "0cc3c7bd"  # its beginning, which torch hub puts into the file's name and checks
 VARIABLE = "T2IBENCH_TORCHVISION_INCEPTION"
 SIDE = 299
@@ -94,12 +95,7 @@ def _network(path: Path) -> torch.nn.Module:
     from torchvision.models import inception_v3
 
     network = inception_v3(weights=None, init_weights=False, transform_input=True)
-    try:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (*DAMAGED, RuntimeError) as error:
-        raise UserError(
-            f"{path} does not hold torchvision's Inception ({reason(error)}): get the file again"
-        ) from error
+    fill(network, state_dict(path, EXPECTED), path, EXPECTED)
     network.fc = torch.nn.Identity()  # type: ignore[assignment]
     return network.eval()
 

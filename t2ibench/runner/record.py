@@ -97,7 +97,7 @@ def assemble(
             "environment": environment.fingerprint(device),
             "code": environment.code(),
             "cost": {
-                "seconds_per_image": seconds / len(outcomes),
+                "seconds_per_image": max(0.0, seconds / len(outcomes)),  # 0: it says that it spent more than it took
                 "peak_memory_bytes": environment.peak_memory(device),
                 "training_minutes": training_minutes(maker.weights),
                 "scoring_seconds": scores.seconds,

@@ -20,9 +20,9 @@ def test_the_metrics_of_a_shipped_suite_take_its_settings(name):
 def test_a_shipped_suite_loads_and_its_first_line_says_how_long_it_takes(name):
     loaded = suite.load(name)
     assert loaded.name == name
-    assert "minutes" in loaded.title
+    assert "minutes" in loaded.title.lower()
     assert min(len(loaded.methods), len(loaded.metrics)) > 0
-    assert "real" in [entry.id for entry in loaded.baselines]
+    assert loaded.dataset.name == "prompts" or "real" in [entry.id for entry in loaded.baselines]
 
 
 @pytest.mark.parametrize("name", ["smoke", "edits"])

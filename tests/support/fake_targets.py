@@ -42,6 +42,9 @@ class FakeTargets(FakeEdits):
         count = len(self.features["real", domain]) if table is None else len(table)
         return replace(split(domain, pd.DataFrame(index=range(count))), attributes=table)
 
+    def has_real(self, domain: str) -> bool:
+        return True
+
     def lessons(self, domain: str, count: int) -> Split:
         return replace(self.target(domain), name=f"{domain} lessons").take(range(min(count, len(self.known[domain]))))
 
