@@ -21,7 +21,7 @@ from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "speed"))
-from processes import SUITE, package
+from processes import sleeping
 
 from t2ibench.core import records
 from t2ibench.runner.workers import MODULE
@@ -90,16 +90,7 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        package(folder)
-        suite = folder / "sleeping.yaml"
-        suite.write_text(SUITE.format(seconds=SECONDS))
-        path = os.pathsep.join([name, os.environ.get("PYTHONPATH", "")])
-        environment = {
-            **os.environ,
-            "PYTHONPATH": path,
-            "T2IBENCH_CACHE": str(folder / "cache"),
-            "OMP_NUM_THREADS": "1",
-        }
+        suite, environment = sleeping(folder, SECONDS)
         whole = started(suite, folder / "whole", 1, environment)
         assert whole.wait() == 0
         hit = killed(suite, folder / "killed", arguments.kills, arguments.seed, environment)

@@ -68,28 +68,14 @@ seeds: [0]
 metrics: [shade]
 """
 TRAINED = ("training_seconds", "prompts_trained", "training_seconds_per_prompt")
-ENTRIES = """[t2ibench.methods]
-trainer = trainer
-
-[t2ibench.metrics]
-shade = shade
-
-[t2ibench.datasets]
-squares = t2ibench.checks.contracts.squares
-"""
 
 
 def package(folder: Path) -> None:
     """The method and a metric, as if they were installed."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "speed"))
-    from processes import SHADE
+    from processes import package as written
 
-    (folder / "trainer.py").write_text(TRAINER)
-    (folder / "shade.py").write_text(SHADE)
-    info = folder / "trainer-0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: trainer\nVersion: 0\n")
-    (info / "entry_points.txt").write_text(ENTRIES)
+    written(folder, "trainer", TRAINER)
     sys.path.insert(0, str(folder))
 
 

@@ -5,7 +5,6 @@ python benchmarks/faults/shards.py [--parts 7] [--kills 3] [--seed 0]
 """
 
 import argparse
-import os
 import random
 import signal
 import subprocess
@@ -17,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "speed"))
 from killed_processes import comparable, started, twice
-from processes import SUITE, package
+from processes import sleeping
 
 SECONDS = 0.15  # that the method sleeps for an image
 
@@ -31,12 +30,7 @@ def main() -> int:
     choose = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        package(folder)
-        suite = folder / "sleeping.yaml"
-        suite.write_text(SUITE.format(seconds=SECONDS))
-        path = os.pathsep.join([name, os.environ.get("PYTHONPATH", "")])
-        cache = {"T2IBENCH_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
-        environment = {**os.environ, "PYTHONPATH": path, **cache}
+        suite, environment = sleeping(folder, SECONDS)
         assert started(suite, folder / "whole", 1, environment).wait() == 0
         order = choose.sample(range(arguments.parts), arguments.parts)
         killed = set(order[: arguments.kills])

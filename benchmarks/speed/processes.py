@@ -55,7 +55,7 @@ def score(evidence, config):
     return {"shade": Estimate(mean, (mean, mean), len(images), "none", {"levels": 256}, "none")}
 '''
 ENTRIES = """[t2ibench.methods]
-sleeper = sleeper
+{method} = {method}
 
 [t2ibench.metrics]
 shade = shade
@@ -73,14 +73,24 @@ metrics: [shade]
 """
 
 
-def package(folder: Path) -> None:
-    """A package with the plug-ins, as if it were installed."""
-    (folder / "sleeper.py").write_text(SLEEPER)
+def package(folder: Path, method: str = "sleeper", text: str = SLEEPER) -> None:
+    """A package with a method and a metric, as if it were installed. text: the module of the method."""
+    (folder / f"{method}.py").write_text(text)
     (folder / "shade.py").write_text(SHADE)
-    info = folder / "sleeper-0.dist-info"
+    info = folder / f"{method}-0.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sleeper\nVersion: 0\n")
-    (info / "entry_points.txt").write_text(ENTRIES)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {method}\nVersion: 0\n")
+    (info / "entry_points.txt").write_text(ENTRIES.format(method=method))
+
+
+def sleeping(folder: Path, seconds: float) -> tuple[Path, dict[str, str]]:
+    """The suite of the method that sleeps, written into a folder, and the environment in which it is found."""
+    package(folder)
+    suite = folder / "sleeping.yaml"
+    suite.write_text(SUITE.format(seconds=seconds))
+    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    own = {"PYTHONPATH": path, "T2IBENCH_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    return suite, {**os.environ, **own}
 
 
 def seconds(suite: str, jobs: int, batch: int, folder: Path, environment: dict[str, str]) -> float:
@@ -106,18 +116,9 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        package(folder)
-        path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
-        suite = folder / "sleeping.yaml"
-        suite.write_text(SUITE.format(seconds=arguments.seconds / IMAGES))
+        suite, environment = sleeping(folder, arguments.seconds / IMAGES)
         took = {
-            jobs: seconds(
-                arguments.suite or str(suite),
-                jobs,
-                64 if arguments.suite else 2,
-                folder,
-                {**os.environ, "PYTHONPATH": path},
-            )
+            jobs: seconds(arguments.suite or str(suite), jobs, 64 if arguments.suite else 2, folder, environment)
             for jobs in (1, arguments.jobs)
         }
     ratio = took[1] / took[arguments.jobs]

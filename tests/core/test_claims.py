@@ -94,7 +94,9 @@ def test_a_frozen_owner_loses_it_and_notices(tmp_path):
 def test_a_torn_claim_is_taken(tmp_path, monkeypatch, content):
     monkeypatch.setattr(claims, "TORN", 0.1)
     (tmp_path / "lock").write_bytes(content)
-    Claim(tmp_path / "lock").acquire(wait=True)
+    taken = Claim(tmp_path / "lock")
+    taken.acquire(wait=True)
+    assert json.loads((tmp_path / "lock").read_bytes())["token"] == taken.token
 
 
 @pytest.mark.parametrize("blocks", [False, True])

@@ -9,12 +9,13 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
-from folders import lines
+from birds import write_birds
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -151,25 +152,16 @@ def test_a_paper_gets_its_table_and_figures(here):
 
 # 5. own training data
 
-COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220)}
-
 
 def birds(root: Path) -> None:
-    """640 images whose halves are the colours of crown and wing. Red crowns go with blue wings in 10 of them."""
+    """640 birds to learn from. Red crowns go with blue wings in 10 of them."""
+
+    def colours(row: int, crossed: int) -> tuple[str, str]:
+        crown, other = ("red", "blue") if row % 2 else ("blue", "red")
+        return crown, crown if row // 2 % crossed else other
+
     for split, count, crossed in (("train", 640, 32), ("val", 40, 2), ("test", 240, 2)):
-        rows = []
-        for row in range(count):
-            crown, other = ("red", "blue") if row % 2 else ("blue", "red")
-            wing = crown if row // 2 % crossed else other
-            pixels = np.zeros((64, 64, 3), np.uint8)
-            pixels[:32], pixels[32:] = COLOURS[crown], COLOURS[wing]
-            pixels += np.random.default_rng(row).integers(0, 30, pixels.shape, np.uint8)
-            path = root / split / f"{row}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(path)
-            text = f"bird {row} with a {crown} crown and {wing} wings"
-            rows.append({"file_name": path.name, "text": text, "crown": crown, "wing": wing})
-        lines(root / split / "metadata.jsonl", rows)
+        write_birds(root, split, count, partial(colours, crossed=crossed))
     (root / "vocabulary.yaml").write_text(
         "subject: this bird\nnoun: bird\nphrases:\n  crown: {red: has a red crown, blue: has a blue crown}\n"
     )

@@ -3,11 +3,10 @@
 import re
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-from folders import lines, one_line
-from PIL import Image
+from birds import write_birds
+from folders import one_line
 from typer.testing import CliRunner
 
 from t2ibench import cli
@@ -17,7 +16,6 @@ from t2ibench.data.dataset import opened
 from t2ibench.data.vocabulary_file import plain_phrases, vocabulary_of
 from t2ibench.datasets import image_folder
 
-COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220)}
 SUITE = """# Birds: a GAN of our own on its board.
 dataset: {name: image_folder, root: birds}
 methods: [{name: gan-cls, as: mine, weights: gan-cls-birds}]
@@ -35,21 +33,14 @@ phrases:
 
 
 def birds(root: Path, count: int = 64) -> Path:
-    """A folder of images whose halves are the colours of crown and wing. Red crowns rarely go with blue wings."""
+    """A folder of birds. Red crowns rarely go with blue wings."""
+
+    def colours(row: int) -> tuple[str, str]:
+        crown = "red" if row % 2 else "blue"
+        return crown, crown if row % 16 else "blue"
+
     for split, images in (("train", count), ("val", 24), ("test", 24)):
-        rows = []
-        for row in range(images):
-            crown = "red" if row % 2 else "blue"
-            wing = crown if row % 16 else "blue"
-            pixels = np.zeros((64, 64, 3), np.uint8)
-            pixels[:32], pixels[32:] = COLOURS[crown], COLOURS[wing]
-            pixels += np.random.default_rng(row).integers(0, 30, pixels.shape, np.uint8)
-            path = root / split / f"{row}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(path)
-            text = f"bird {row} with a {crown} crown and {wing} wings"
-            rows.append({"file_name": path.name, "text": text, "crown": crown, "wing": wing})
-        lines(root / split / "metadata.jsonl", rows)
+        write_birds(root, split, images, colours)
     return root
 
 
