@@ -76,8 +76,8 @@ def load(config: Config, split: str) -> Split:
     ids = [f"{number:05}" for number in there if number in SPLITS[split]]
     if not ids:
         raise UserError(f"ffhq: no image of {release.root} is of the split {split}: get the whole copy from {HOMEPAGE}")
-    paths = [release.root / config.images / place(int(id)) for id in ids]
-    images = Files(paths, config.size, SHOWN, config.crop, config.filter)
+    folder = release.root / config.images
+    images = Files([folder / place(int(id)) for id in ids], config.size, SHOWN, config.crop, config.filter)
     return Split("ffhq", split, ids, images, [()] * len(ids))
 
 

@@ -33,6 +33,7 @@ import yaml
 from t2ibench.core import pickles
 from t2ibench.core.decode import SHOWN, decoded
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.data import indexes
 from t2ibench.data.folders import Files
 from t2ibench.data.framing import Crop, Filter, Framing
 from t2ibench.data.mask_files import FramedMasks
@@ -136,17 +137,27 @@ def attributes(release: Release, there: Sequence[int]) -> pd.DataFrame | None:
     path = release.optional("CelebAMask-HQ-attribute-anno.txt")
     if path is None:
         return None
-    names, values = attribute_list(path)
+    names, files, table = _table_of(path, indexes.state([path]))
     release.counted("attributes", len(names), ATTRIBUTES)
-    wanted = {f"{number}.jpg": number for number in there}
-    if list(values) != list(wanted):
-        first = next((file for file, own in zip(values, wanted, strict=False) if file != own), "too few rows")
+    wanted = [f"{number}.jpg" for number in there]
+    if files != wanted:
+        first = next((file for file, own in zip(files, wanted, strict=False) if file != own), "too few rows")
         raise UserError(
-            f"celeba_hq: {path} has {len(values):,} rows, which are not those of the {len(there):,} images in their "
+            f"celeba_hq: {path} has {len(files):,} rows, which are not those of the {len(there):,} images in their "
             f"order (first other: {first}): a renumbered copy is in circulation, get the list again from {HOMEPAGE}"
         )
-    table = np.where(np.array(list(values.values()), np.int64) > 0, "yes", "no").astype(object)
     return pd.DataFrame(table, columns=names, dtype=object)
+
+
+@functools.lru_cache(1)  # 1,200,000 values, and each split needs them
+def _table_of(path: Path, state: str) -> tuple[list[str], list[str], np.ndarray]:
+    """The names of the attributes, those of the files, and "yes" or "no" for each, object [files, attributes].
+
+    state: of the file, so that another file at its place is read anew.
+    """
+    names, values = attribute_list(path)
+    shown = np.array(list(values.values()), np.int8).reshape(len(values), len(names)) > 0
+    return names, list(values), np.array(["no", "yes"], object)[shown.astype(np.int8)]
 
 
 def attribute_list(path: Path) -> tuple[list[str], dict[str, list[int]]]:
