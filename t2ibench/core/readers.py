@@ -1,13 +1,16 @@
 """Image files are read by threads beside the caller, so that a network does not wait for images.
 
 Pillow decodes and resizes without Python's lock, so threads are enough: no image is copied from one process to another.
-How many there are changes no result.
+Small images are read by one thread: several would wait for the lock longer than they decode. How many there are changes
+no result.
 """
 
 import functools
 import itertools
+import math
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +18,8 @@ from typing import Generic, TypeVar
 
 MOST = 8  # readers, unless somebody asks for more
 BLOCK = 32  # items that a reader takes at once; fewer where there are few
+QUICK = 0.0004  # seconds; of items that take less, two threads read fewer a second than one (benchmarks/speed/decoding.py)
+PROBE = 3  # items a reader that show how long one takes: the very first may load what reads it
 WAITING = 4  # items that may have been read ahead and not been asked for
 T = TypeVar("T")
 R = TypeVar("R")
@@ -59,19 +64,29 @@ def processors() -> int:
 def in_order(work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
     """`work` of each item, in their order; all readers work at once. Raises what `work` raises.
 
+    The first items show how long one takes; quick ones are then read by the caller alone.
     `work` must not call this function: all readers could wait for one another.
     """
     readers = number()
     if readers < 2 or len(items) < 2:
         yield from map(work, items)
         return
-    size = min(BLOCK, -(-len(items) // readers))
-    blocks = [items[start : start + size] for start in range(0, len(items), size)]
 
-    def of_block(block: Sequence[T]) -> list[R]:
-        return [work(item) for item in block]
+    def timed(item: T) -> tuple[R, float]:
+        start = time.thread_time()  # does not count what the thread waits
+        return work(item), time.thread_time() - start
 
-    yield from itertools.chain.from_iterable(_pool(os.getpid(), "read", readers).map(of_block, blocks))
+    pool, first, rest = _pool(os.getpid(), "read", readers), items[: PROBE * readers], items[PROBE * readers :]
+    shortest = math.inf
+    for result, seconds in pool.map(timed, first):
+        shortest = min(shortest, seconds)
+        yield result
+    if shortest < QUICK:
+        yield from map(work, rest)
+        return
+    size = max(1, min(BLOCK, -(-len(rest) // readers)))
+    blocks = [rest[start : start + size] for start in range(0, len(rest), size)]
+    yield from itertools.chain.from_iterable(pool.map(lambda block: [work(item) for item in block], blocks))
 
 
 class Ahead(Generic[R]):

@@ -6,12 +6,16 @@ guarantees across versions. Uniform values are equal bit for bit on every machin
 in float64, and may differ in the last bits of the logarithm and the cosine.
 """
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def derive_seed(*parts: int | str) -> int:
@@ -34,6 +38,8 @@ def normal(seed: int, count: int) -> np.ndarray:
 
 def latents(seeds: Sequence[int], *shape: int) -> Tensor:
     """Standard normal latents, float32 [len(seeds), *shape]: row i depends on `seeds[i]` alone."""
+    import torch
+
     count = int(np.prod(shape))
     return torch.from_numpy(np.stack([normal(seed, count).reshape(shape) for seed in seeds])).float()
 

@@ -154,7 +154,7 @@ def extract(
     batch: the largest number of images in a batch.
     parts: the outputs of batches that other processes have made (`extract_part`).
 
-    Two batches are worked on at once (`side_by_side`), and the next is read meanwhile (`Ahead`). They are of equal size
+    Two batches are worked on at once (`side_by_side`), or the next is read meanwhile (`Ahead`). They are of equal size
     as far as possible: a small last batch would run other kernels, which round differently.
     Images of several sizes are looked at as they are, those of one size together: each is resized alone, as clean-fid
     does it.
@@ -166,10 +166,12 @@ def extract(
         known = None if parts is None else parts.read(spans[number])
         return known, _images_of(read, rows[slice(*spans[number])]) if known is None else []
 
-    ahead, shares = Ahead(made_or_read, len(spans)), at_once(len(spans))
+    shares = at_once(len(spans))
+    # of two batches one is read while the other is in the network: a third thread would only take their processors
+    images_at = made_or_read if shares > 1 else Ahead(made_or_read, len(spans))
 
     def outputs_of(number: int) -> np.ndarray:
-        known, images = ahead(number)
+        known, images = images_at(number)
         if known is not None:
             return known
         # two batches at once are looked at in halves, and take the memory of one; small ones stay whole

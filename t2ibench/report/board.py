@@ -203,12 +203,7 @@ def board(
     ]
     shown = [column.id for column in columns if column.headline]
     methods = _ordered([row for row in rows if row.kind == "method"], shown)
-    known = installed(track)
-    order = {name: place for place, name in enumerate(() if known is None else known.baselines)}
-    baselines = sorted(
-        (row for row in rows if row.kind != "method"),
-        key=lambda row: (order.get(row.method.split("-")[0], 9), row.method),
-    )
+    baselines = _baselines([row for row in rows if row.kind != "method"], track)
     board_audits = [
         audit for audit in audits if (audit["suite"], audit["track"]) == (suite, track) and audit["method"] in by_method
     ]
@@ -348,6 +343,13 @@ def _rank(column: Column, raw: dict[str, dict[str, Cell]], groups: Mapping[str, 
     for method, rank in zip(ranked, places, strict=True):
         raw[method][column.id] = replace(cells[method], rank=rank)
     return replace(column, rule=rule)
+
+
+def _baselines(rows: Sequence[Row], track: str) -> list[Row]:
+    """Baselines in the order of their track. One alone needs no order, and its track, which takes long, is not loaded."""
+    known = installed(track) if len(rows) > 1 else None
+    order = {name: place for place, name in enumerate(() if known is None else known.baselines)}
+    return sorted(rows, key=lambda row: (order.get(row.method.split("-")[0], 9), row.method))
 
 
 def _ordered(rows: Sequence[Row], columns: Sequence[str]) -> list[Row]:

@@ -41,7 +41,7 @@ PROCESS = secrets.token_hex(4)
 Accounts = dict[tuple[str, str], dict[str, float]]  # what each process had spent, by its journal and its name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one sample.
 

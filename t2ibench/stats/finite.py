@@ -1,9 +1,15 @@
 """The refusal of NaN and infinity, by name. Comparisons with NaN are false, so it would otherwise pass for a value."""
 
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def finite(where: str, **numbers: ArrayLike | Tensor) -> None:
@@ -12,8 +18,9 @@ def finite(where: str, **numbers: ArrayLike | Tensor) -> None:
     where: what needs them, with which the error text begins.
     numbers: by their names in the text; the first axis is counted as rows.
     """
+    torch = sys.modules.get("torch")  # takes a second to load; where it is not loaded, nothing is a tensor
     for name, values in numbers.items():
-        if isinstance(values, Tensor):
+        if torch is not None and isinstance(values, torch.Tensor):
             if not values.is_floating_point() or bool(torch.isfinite(values).all()):
                 continue
             array = values.detach().cpu().double().numpy()

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 from t2ibench.core.seeds import derive_seed, uniform
 from t2ibench.stats.finite import finite
@@ -48,7 +48,7 @@ def score_interval(
     freedom: degrees of freedom of Student's t, if n is itself an estimate.
     """
     finite("a score interval", p=p, n=n, extra=extra)
-    z = float(stats.t.ppf((1 + confidence) / 2, freedom))
+    z = float(special.stdtrit(freedom, (1 + confidence) / 2))
     a, b, c = 1 + z * z / n, 2 * p + z * z / n, p * p - z * z * extra
     root = max(b * b - 4 * a * c, 0.0) ** 0.5
     return max(0.0, (b - root) / (2 * a)), min(1.0, (b + root) / (2 * a))
@@ -73,7 +73,7 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     if len(values) < 2:
         raise ValueError(f"an interval over values needs at least 2 of them, got {len(values)}")
     finite("an interval", values=values)
-    half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * standard_error(values)
+    half = float(special.stdtrit(len(values) - 1, (1 + confidence) / 2)) * standard_error(values)
     return float(values.mean()) - half, float(values.mean()) + half
 
 
@@ -108,7 +108,7 @@ def wilson_by_cluster(hits: ArrayLike, clusters: Sequence[object] | np.ndarray) 
 def normal_interval(value: float, se: float, confidence: float = 0.95) -> Interval:
     """`value` plus and minus z standard errors."""
     finite("an interval", value=value, se=se)
-    half = float(stats.norm.ppf((1 + confidence) / 2)) * se
+    half = float(special.ndtri((1 + confidence) / 2)) * se
     return value - half, value + half
 
 
@@ -131,12 +131,12 @@ def bca_interval(value: float, draws: ArrayLike, jackknife: ArrayLike, confidenc
     if draws[0] == draws[-1]:
         return float(draws[0]), float(draws[-1])
     below = ((draws < value).sum() + 0.5 * (draws == value).sum()) / len(draws)
-    shift = stats.norm.ppf(np.clip(below, 0.5 / len(draws), 1 - 0.5 / len(draws)))
+    shift = special.ndtri(np.clip(below, 0.5 / len(draws), 1 - 0.5 / len(draws)))
     away = without.mean() - without
     spread = (away**2).sum() ** 1.5
     acceleration = (away**3).sum() / (6 * spread) if spread > 0 else 0.0
-    z = shift + stats.norm.ppf([(1 - confidence) / 2, (1 + confidence) / 2])
-    low, high = np.quantile(draws, stats.norm.cdf(shift + z / (1 - acceleration * z)))
+    z = shift + special.ndtri([(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.quantile(draws, special.ndtr(shift + z / (1 - acceleration * z)))
     return float(low), float(high)
 
 

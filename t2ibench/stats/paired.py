@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 
 from t2ibench.stats.finite import finite, not_infinite
 from t2ibench.stats.intervals import Interval, standard_error
@@ -55,7 +55,7 @@ class PairedDifference:
         return self.value / self.spread if self.spread else None
 
     def interval(self, confidence: float = 0.95) -> Interval:
-        half = float(stats.t.ppf((1 + confidence) / 2, self.freedom)) * self.se
+        half = float(special.stdtrit(self.freedom, (1 + confidence) / 2)) * self.se
         return self.value - half, self.value + half
 
     def p_beyond(self, margin: float) -> float:
@@ -66,7 +66,7 @@ class PairedDifference:
         finite("an equivalence test", margin=margin)
         if self.se == 0:
             return 0.0 if abs(self.value) <= margin else 1.0
-        return float(stats.t.sf((margin - abs(self.value)) / self.se, self.freedom))
+        return float(special.stdtr(self.freedom, (abs(self.value) - margin) / self.se))
 
     def power(self, margin: float, level: float = 0.05) -> float:
         """The probability that two equal methods are shown to differ by less than `margin`, given this error."""
@@ -74,7 +74,7 @@ class PairedDifference:
         if self.se == 0:
             return 1.0
         return max(
-            0.0, 2 * float(stats.t.cdf(margin / self.se - stats.t.ppf(1 - level, self.freedom), self.freedom)) - 1
+            0.0, 2 * float(special.stdtr(self.freedom, margin / self.se - special.stdtrit(self.freedom, 1 - level))) - 1
         )
 
 
@@ -219,7 +219,7 @@ def between_effects(value: float, fake: Sequence[np.ndarray], real: Sequence[np.
 def between_intervals(a: Sequence[Value], b: Sequence[Value]) -> PairedDifference:
     """The difference from the values and their 95 % intervals alone, as if the methods were independent."""
     halves = [float(np.mean([value["ci"][1] - value["ci"][0] for value in side])) / 2 for side in (a, b)]
-    value, se = _mean(a) - _mean(b), math.hypot(*halves) / float(stats.norm.ppf(0.975))
+    value, se = _mean(a) - _mean(b), math.hypot(*halves) / float(special.ndtri(0.975))
     finite("a comparison", values_and_their_intervals=[value, se])
     return PairedDifference(
         value, se, math.inf, _p(value, se, math.inf), min(value["n"] for value in (*a, *b)), None, "intervals"
@@ -264,7 +264,7 @@ def _p(value: float, se: float, freedom: float) -> float:
     """Two-sided p of a t-test. Without any error it is 1 for no difference, and 0 for a difference."""
     if se == 0:
         return 1.0 if value == 0 else 0.0
-    return float(2 * stats.t.sf(abs(value) / se, freedom))
+    return float(2 * special.stdtr(freedom, -abs(value) / se))
 
 
 def mcnemar(a: ArrayLike, b: ArrayLike) -> float:

@@ -38,7 +38,7 @@ SOURCES, EDITS = "sources", "edits"  # groups of the track `edit`
 PAIRS = "pairs"  # the group of prompts for attribute pairs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """One text that a track asks for, with the facts about it that metrics need.
 

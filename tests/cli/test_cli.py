@@ -1,6 +1,7 @@
 """The command line: quick where it must be, quiet where nobody looks, one line where the user is wrong."""
 
 import json
+import shutil
 import subprocess
 import sys
 import types
@@ -329,3 +330,16 @@ def test_a_table_of_one_track_has_its_board_alone(t2ibench):
     answer = t2ibench("table", results, "--track", "edits")
     assert answer.returncode == 2
     assert "holds no record of the track 'edits', did you mean 'edit'" in answer.stderr
+
+
+def test_a_table_of_methods_loads_neither_torch_nor_pandas(tmp_path):
+    kept = Path(__file__).parents[2] / "results/records/avatars/text_to_image"
+    for name in ("gan-cls", "composer", "real"):
+        shutil.copytree(kept / name, tmp_path / "records/avatars/text_to_image" / name)
+    code = (
+        "import sys; from t2ibench import cli\n"
+        f"cli.app(['table', {str(tmp_path)!r}], standalone_mode=False)\n"
+        "print(sorted({'torch', 'scipy.stats', 'pandas', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "gan-cls" in done.stdout and done.stdout.splitlines()[-1] == "[]"
