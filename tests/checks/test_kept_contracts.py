@@ -48,6 +48,7 @@ METRICS: Mapping[str, Mapping[str, Any]] = {  # what each shipped metric is chec
     "identity": {**SQUARES, "asked": None},
     "inception_score": {"settings": {"splits": 1, "fewest": 10}},
     "kid": {"settings": {"extractor": JUDGE, "fewest": 10}},
+    "mind": {"settings": {"extractor": JUDGE, "fewest": 10, "directions": 50}, "ordered": True},  # a random subset
     "pair_r_precision": {
         "settings": {"clip": "clip-judge-avatars", "pool": 5},
         **RARE,
@@ -59,6 +60,7 @@ METRICS: Mapping[str, Mapping[str, Any]] = {  # what each shipped metric is chec
     "r_precision": {"settings": {"pool": 10}, "ordered": True},  # the order of the texts decides who is in a pool
     "reconstruction": {**SQUARES, "asked": None},
     "structure": {"settings": {"extractor": JUDGE}},
+    "vendi_score": {"settings": {"extractor": JUDGE, "prompts": 3, "images": 3}, "wrong": [{"order": 0.0}]},
 }
 OURS = {"few_avatars", "judged_squares"}  # data sets made of others for these tests
 
