@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 
 MOST = 8  # readers, unless somebody asks for more
 BLOCK = 32  # items that a reader takes at once; fewer where there are few
-QUICK = 0.0004  # seconds; of items that take less, two threads read fewer a second than one (benchmarks/speed/decoding.py)
+QUICK = 0.0004  # seconds; of items that take less, two threads read fewer a second than one
 PROBE = 3  # items a reader that show how long one takes: the very first may load what reads it
 WAITING = 4  # items that may have been read ahead and not been asked for
 T = TypeVar("T")

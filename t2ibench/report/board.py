@@ -346,7 +346,7 @@ def _rank(column: Column, raw: dict[str, dict[str, Cell]], groups: Mapping[str, 
 
 
 def _baselines(rows: Sequence[Row], track: str) -> list[Row]:
-    """Baselines in the order of their track. One alone needs no order, and its track, which takes long, is not loaded."""
+    """Baselines in the order of their track, which takes long to load: for one alone it is not asked."""
     known = installed(track) if len(rows) > 1 else None
     order = {name: place for place, name in enumerate(() if known is None else known.baselines)}
     return sorted(rows, key=lambda row: (order.get(row.method.split("-")[0], 9), row.method))

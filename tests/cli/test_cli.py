@@ -342,4 +342,5 @@ def test_a_table_of_methods_loads_neither_torch_nor_pandas(tmp_path):
         "print(sorted({'torch', 'scipy.stats', 'pandas', 'matplotlib'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "gan-cls" in done.stdout and done.stdout.splitlines()[-1] == "[]"
+    assert "gan-cls" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"

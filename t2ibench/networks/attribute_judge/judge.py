@@ -1,6 +1,7 @@
 """The network of the attribute judge, and the class that applies it to images."""
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -21,8 +22,10 @@ class Block(nn.Module):
 
     def __init__(self, inside: int, outside: int, stride: int) -> None:
         super().__init__()
-        self.conv1, self.norm1 = nn.Conv2d(inside, outside, 3, stride, 1, bias=False), nn.BatchNorm2d(outside)
-        self.conv2, self.norm2 = nn.Conv2d(outside, outside, 3, 1, 1, bias=False), nn.BatchNorm2d(outside)
+        self.conv1 = nn.Conv2d(inside, outside, 3, stride, 1, bias=False)
+        self.norm1: nn.Module = nn.BatchNorm2d(outside)
+        self.conv2 = nn.Conv2d(outside, outside, 3, 1, 1, bias=False)
+        self.norm2: nn.Module = nn.BatchNorm2d(outside)
         pool = nn.AvgPool2d(stride) if stride > 1 else nn.Identity()
         self.skip = (
             nn.Identity()
@@ -32,13 +35,17 @@ class Block(nn.Module):
 
     def fuse(self) -> None:
         """Take each normalisation into its convolution."""
-        self.conv1, self.norm1 = fuse_conv_bn_eval(self.conv1, self.norm1), nn.Identity()
-        self.conv2, self.norm2 = fuse_conv_bn_eval(self.conv2, self.norm2), nn.Identity()
+        self.conv1, self.norm1 = _fused(self.conv1, self.norm1), nn.Identity()
+        self.conv2, self.norm2 = _fused(self.conv2, self.norm2), nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)), inplace=True)))
         y += self.skip(x)
         return F.relu(y, inplace=True)
+
+
+def _fused(conv: nn.Module, norm: nn.Module) -> nn.Conv2d:
+    return fuse_conv_bn_eval(cast(nn.Conv2d, conv), cast(nn.BatchNorm2d, norm))
 
 
 class Network(nn.Module):
@@ -71,9 +78,9 @@ class Network(nn.Module):
         """Make a trained network faster, for evaluation only: normalisations are taken into their convolutions, and
         the weights lie as the processor's kernels read them. What it gives changes by rounding alone.
         """
-        self.stem[1], self.stem[2] = fuse_conv_bn_eval(self.stem[1], self.stem[2]), nn.Identity()
+        self.stem[1], self.stem[2] = _fused(self.stem[1], self.stem[2]), nn.Identity()
         for block in self.stages:
-            block.fuse()
+            cast(Block, block).fuse()
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
