@@ -64,8 +64,8 @@ class Extractor:
 def find(models: Models, name: str) -> Extractor:
     """An extractor by its name.
 
-    name: `inception…`, an attribute judge, `dinov2:FILE`, `arcface:FILE`, a CLIP of the zoo, or `model:tag` of
-        open_clip.
+    name: `inception…`, an attribute judge, `dino:FILE`, `dinov2:FILE`, `arcface:FILE`, a CLIP of the zoo, or
+        `model:tag` of open_clip.
 
     An attribute judge returns its features and its probabilities side by side, [B, features + values of all
     attributes], so that one pass gives both.
@@ -84,6 +84,8 @@ def find(models: Models, name: str) -> Extractor:
         return _judge(models, name)
     if name.startswith("dinov2:"):
         return _dinov2(models, Path(name.removeprefix("dinov2:")))
+    if name.startswith("dino:"):
+        return _dino(models, Path(name.removeprefix("dino:")))
     if name.startswith("arcface:"):
         return _arcface(models, Path(name.removeprefix("arcface:")))
     clip = models.clip(name)
@@ -120,6 +122,14 @@ def _dinov2(models: Models, path: Path) -> Extractor:
 
     network = DINOv2.from_file(path, models.device)
     models.used[network.name] = {"sha256": network.sha256, "data": "LVD-142M", "optimised_for": None}
+    return Extractor(network.name, network.sha256, network.resize, network.features, reads_files=True)
+
+
+def _dino(models: Models, path: Path) -> Extractor:
+    from t2ibench.networks.dino import DINO
+
+    network = DINO.from_file(path, models.device)
+    models.used[network.name] = {"sha256": network.sha256, "data": "ImageNet", "optimised_for": None}
     return Extractor(network.name, network.sha256, network.resize, network.features, reads_files=True)
 
 

@@ -16,6 +16,7 @@ from t2ibench.networks import zoo
 if TYPE_CHECKING:
     from t2ibench.networks.attribute_judge import AttributeJudge
     from t2ibench.networks.clip import Clip
+    from t2ibench.networks.lpips import Lpips
     from t2ibench.networks.stylegan2 import Generator
 
 # A network that is built draws weights, which are replaced at once. The global random state stays as it was.
@@ -101,6 +102,14 @@ class Models:
         if name not in self._judges:
             self._judges[name] = AttributeJudge(self.weights(name), self.device)
         return self._judges[name]
+
+    def lpips(self, heads: str, trunk: str) -> Lpips:
+        """LPIPS from two published files. Raises UserError for files that are missing or of other networks."""
+        from t2ibench.networks.lpips import Lpips
+
+        for path in (heads, trunk):
+            self.file(path)
+        return Lpips.from_files(Path(heads), Path(trunk)).to(self.device)
 
     @builds
     def stylegan2(self, name: str) -> Generator:

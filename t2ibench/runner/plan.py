@@ -123,7 +123,7 @@ def check_without_images(suite: Suite, metrics: Sequence[Metric]) -> None:
     """Raises UserError for a metric or baseline that needs real images, where the data set has none."""
     why = f"and the data set {suite.dataset.name} has none"
     for metric in metrics:
-        if metric.plugin.COMPARES:
+        if metric.plugin.COMPARES or {*metric.plugin.COMPARES_IN} & {*suite.tracks}:
             raise UserError(
                 f"{suite.name}: metrics: {metric.title} compares with real images, {why}: take it out, or take a data "
                 f"set of images"

@@ -24,6 +24,7 @@ class MetricPlugin(Protocol):
     QUESTIONS: the question that each value answers, by the id of the value, where * stands for anything. They are read
         without importing the module, so they stand there as a literal.
     COMPARES: whether it compares with real images, so that prompts without any cannot be scored.
+    COMPARES_IN: the tracks in which it compares with real images, if it does so in some of them only.
     READS_TEXTS: whether it reads the texts of images, so that images without texts cannot be scored.
     PUBLISHED: the CLIP that `clip: auto` is on data that brings none.
     """
@@ -33,6 +34,7 @@ class MetricPlugin(Protocol):
     TRACKS: Sequence[str] = ("text_to_image",)
     QUESTIONS: Mapping[str, str] = {}
     COMPARES: bool = False
+    COMPARES_IN: Sequence[str] = ()
     READS_TEXTS: bool = False
     PUBLISHED: str = "ViT-L-14-quickgelu:openai"
 

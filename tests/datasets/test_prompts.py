@@ -70,6 +70,7 @@ def test_a_list_may_lie_in_the_folder_of_data_sets(here, monkeypatch, tmp_path_f
     [
         ("metrics: [", "metrics: [kid, ", "metrics: kid compares with real images, and the data set prompts has none"),
         ("metrics: [", "metrics: [cmmd, ", "metrics: cmmd compares with real images"),
+        ("metrics: [", "metrics: [image_similarity, ", "image_similarity compares with real images"),
         ("prompts: {", "baselines: [real]\nprompts: {", "baselines: real needs real images"),
         ("prompts: {", "baselines: [shuffled]\nprompts: {", r"shuffled of real images needs .*\{name: shuffled, of: "),
         ("metrics: [", "metrics: [compositional_accuracy, ", "has no attributes with a vocabulary"),
