@@ -248,7 +248,7 @@ EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
         ),
     },
     "train": {
-        **always("name variant dataset minutes steps out set save_every device devices workers"),
+        **always("name variant dataset minutes steps out set save_every device devices accumulate workers"),
         "target": Rule(lambda given: not _is_set("target", given), "--set gives another target: leave one of them out"),
         "seed": Rule(lambda given: not _is_set("seed", given), "--set gives another seed: leave one of them out"),
     },

@@ -40,6 +40,10 @@ def train(
             min=1, metavar="N", help="How many train together, of the kind of --device; or by torchrun or srun."
         ),
     ] = 1,
+    accumulate: Annotated[
+        int,
+        typer.Option(min=1, metavar="N", help="Give a batch to the networks in N parts: less memory, the same batch."),
+    ] = 1,
     workers: Workers = None,
 ) -> None:
     """Train weights, with a card. A run that was stopped goes on by the same command."""
@@ -69,7 +73,7 @@ def train(
     if minutes is None and steps is None:
         steps = recipe.steps
     weights = trained_name(recipe.name or module.NAMES.get(part, part), splits[0].dataset)
-    result = loop.fit(recipe, weights, out, minutes=minutes, steps=steps, save_every=save_every)
+    result = loop.fit(recipe, weights, out, minutes=minutes, steps=steps, save_every=save_every, accumulate=accumulate)
     if ranks.rank():
         return
     print(

@@ -5,6 +5,10 @@ of networks that a recipe names in `split` are shared out: a process gives its r
 outputs are put together again. The losses are those of the whole batch in every process, so one that compares all rows
 with one another, as that of CLIP does, stays what it is. What is not named is computed in every process.
 
+A process can also give its rows to a network in several parts, one after another, and keep what goes in instead of what
+is computed on the way; it is computed again for the derivatives. So a batch needs the memory of a part, and stays one
+batch: losses that compare rows are those of all of them, which a sum of gradients is not.
+
 Three kinds of tensors: whole ones, which are equal in all processes; rows, of which each has its own; and parameters.
 Each way from one kind to another is the derivative of the way back, so second derivatives pass too.
 """
@@ -14,12 +18,14 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
+from itertools import pairwise
 from typing import Any, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.utils.stateless import _reparametrize_module
+from torch.utils.checkpoint import checkpoint
 
 from t2ibench.core.errors import UserError
 
@@ -31,11 +37,14 @@ Call = tuple[nn.Module, Any, str]
 class _World:
     """The processes, and what this one is at.
 
-    rows: of the rows of a call, the first of this process, the end and their number; None outside of such a call.
+    parts: in which a process gives its rows to a network.
+    rows: of the rows of a call, the first of this process (or part), the end and their number; None outside of such a
+        call.
     """
 
     rank: int = 0
     size: int = 1
+    parts: int = 1
     rows: tuple[int, int, int] | None = None
 
 
@@ -117,8 +126,9 @@ def whole(work: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
 
     @functools.wraps(work)
     def on_all(x: Tensor) -> Tensor:
-        if _world.rows is None or _world.size == 1:
+        if _world.rows is None or (_world.size == 1 and _world.parts == 1):
             return work(x)
+        _refuse_parts()
         (start, end, total), _world.rows = _world.rows, None
         try:
             return cast(Tensor, _Slice.apply(work(_Gather.apply(x, start, total)), start, end - start))
@@ -137,25 +147,87 @@ def _shared(network: nn.Module, call: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(call)
     def with_own_rows(*arguments: Any, **named: Any) -> Any:
         total = _rows_of([*arguments, *named.values()])
-        if _world.rows is not None or total is None or total < _world.size:
+        if _world.rows is not None or total is None or total < _world.size * _world.parts:
             return call(*arguments, **named)
         start, end = (total * place // _world.size for place in (_world.rank, _world.rank + 1))
-
-        def own(x: Tensor) -> Tensor:
-            return cast(Tensor, _Slice.apply(x, start, end - start)) if x.dim() and len(x) == total else x
-
+        own = _Own(total, start, end)
+        given = own.rows((arguments, named))
         lent: dict[str, Tensor] = {}
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() and _world.size > 1:
             lent = {name: _Lend.apply(p) for name, p in network.named_parameters() if p.requires_grad}
-        _world.rows = (start, end, total)
-        try:
-            with _reparametrize_module(network, lent):
-                answer = call(*_mapped(own, arguments), **{name: _mapped(own, value) for name, value in named.items()})
-        finally:
-            _world.rows = None
-        return _mapped(lambda x: _Gather.apply(x, start, total), answer)
+
+        def of_part(first: int, last: int) -> Any:
+            inputs, words = own.part(given, first, last)
+            _world.rows = (start + first, start + last, total)
+            try:
+                with _reparametrize_module(network, lent):
+                    return call(*inputs, **words)
+            finally:
+                _world.rows = None
+
+        count = end - start
+        edges = [count * place // _world.parts for place in range(_world.parts + 1)]
+        if _world.parts == 1:
+            answers = [of_part(0, count)]
+        else:
+            answers = [checkpoint(of_part, *edge, use_reentrant=False) for edge in pairwise(edges)]
+        answer = _joined(answers)
+        return answer if _world.size == 1 else _mapped(lambda x: _Gather.apply(x, start, total), answer)
 
     return with_own_rows
+
+
+class _Own:
+    """The rows of this process among the `total` of a call's tensors."""
+
+    def __init__(self, total: int, start: int, end: int) -> None:
+        self.total, self.start, self.end = total, start, end
+        self._found: list[Tensor] = []
+
+    def rows(self, values: Any) -> Any:
+        """The values with the tensors' own rows; a tensor with another number of rows stays whole."""
+
+        def own(x: Tensor) -> Tensor:
+            if not x.dim() or len(x) != self.total:
+                return x
+            mine = cast(Tensor, _Slice.apply(x, self.start, self.end - self.start)) if _world.size > 1 else x
+            self._found.append(mine)
+            return mine
+
+        return _mapped(own, values)
+
+    def part(self, values: Any, first: int, last: int) -> Any:
+        """Of what `rows` has given, the rows from `first` to `last`."""
+        mine = {id(x) for x in self._found}
+        return _mapped(lambda x: x[first:last] if id(x) in mine else x, values)
+
+
+def _joined(answers: Sequence[Any]) -> Any:
+    """The answers of parts as one, row below row."""
+    if len(answers) == 1:
+        return answers[0]
+    tensors = [_tensors_of(answer) for answer in answers]
+    whole = iter([torch.cat(parts) for parts in zip(*tensors, strict=True)])
+    return _mapped(lambda x: next(whole), answers[0])
+
+
+def _tensors_of(value: Any) -> list[Tensor]:
+    found: list[Tensor] = []
+
+    def find(x: Tensor) -> Tensor:
+        found.append(x)
+        return x
+
+    _mapped(find, value)
+    return found
+
+
+def _refuse_parts() -> None:
+    if _world.parts > 1:
+        raise UserError(
+            "--accumulate: a network looks at all rows of a batch at once (batch normalisation, or statistics of "
+            "groups), so it cannot have them in parts: leave --accumulate out, or share them out by --devices"
+        )
 
 
 def _rows_of(values: Any) -> int | None:
@@ -186,6 +258,7 @@ def _synchronised(norm: Any, original: Callable[[Tensor], Tensor]) -> Callable[[
     def forward(x: Tensor) -> Tensor:
         if _world.rows is None or not (norm.training or norm.running_mean is None):
             return original(x)
+        _refuse_parts()
         start, end, total = _world.rows
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         over = [dim for dim in range(x.dim()) if dim != 1]
@@ -209,16 +282,20 @@ def _synchronised(norm: Any, original: Callable[[Tensor], Tensor]) -> Callable[[
 
 
 @contextmanager
-def sharing(calls: Sequence[Call], who: str) -> Iterator[None]:
-    """Inside, these calls are shared out among the processes. Raises UserError for a recipe that names none.
+def sharing(calls: Sequence[Call], who: str, parts: int = 1) -> Iterator[None]:
+    """Inside, these calls are shared out among the processes, and made in so many parts one after another.
 
-    Nothing changes where there is one process.
+    Nothing changes where there is one process and one part. Raises UserError for a recipe that names no calls, and,
+    where there are several parts, for a network that looks at all rows at once.
     """
-    if _world.size == 1:
+    if _world.size == 1 and parts == 1:
         yield
         return
     if not calls:
-        raise UserError(f"train {who}: its recipe does not say what several devices could share out: use --devices 1")
+        raise UserError(
+            f"train {who}: its recipe does not say what several devices or parts could share out: use --devices 1 and "
+            f"--accumulate 1"
+        )
     norms = {
         norm
         for network, _, _ in calls
@@ -231,9 +308,11 @@ def sharing(calls: Sequence[Call], who: str) -> Iterator[None]:
         owner.__dict__[name] = _shared(network, getattr(owner, name))
     for norm in norms:
         norm.__dict__["forward"] = _synchronised(norm, norm.forward)
+    _world.parts = parts
     try:
         yield
     finally:
+        _world.parts = 1
         for owner, name, before in kept:
             if before is None:
                 del owner.__dict__[name]

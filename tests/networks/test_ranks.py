@@ -82,6 +82,59 @@ def test_what_is_shared_out_has_the_values_and_both_derivatives_of_the_whole(tmp
         dist.destroy_process_group()
 
 
+def convolutions() -> torch.nn.Sequential:
+    torch.manual_seed(3)
+    layers = [torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.Tanh(), torch.nn.Conv2d(8, 8, 3), torch.nn.Tanh()]
+    return torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.Linear(72, 1)).double()
+
+
+@pytest.mark.parametrize("parts", [2, 3, 7])
+def test_a_batch_in_parts_has_the_values_and_both_derivatives_of_the_whole(parts):
+    network = convolutions()
+    found = []
+    for accumulate in (1, parts):
+        generator = torch.Generator().manual_seed(5)
+        images = torch.randn(7, 3, 5, 5, dtype=torch.float64, generator=generator, requires_grad=True)
+        with ranks.sharing([(network, network, "forward")], "it", accumulate):
+            outputs = network(images)
+            [slope] = torch.autograd.grad(outputs.sum(), images, create_graph=True)
+            loss = outputs.logsumexp(0).sum() + slope.square().sum()  # compares the rows, and has a second derivative
+            derivatives = torch.autograd.grad(loss, [images, *network.parameters()])
+        found.append([outputs.detach(), slope.detach(), *derivatives])
+    for whole, in_parts in zip(*found, strict=True):
+        torch.testing.assert_close(in_parts, whole, rtol=1e-12, atol=1e-13)
+
+
+def test_a_batch_in_parts_keeps_what_goes_in_and_no_more():
+    network, images = convolutions(), torch.randn(8, 3, 5, 5, dtype=torch.float64)
+    kept = {}
+    for parts in (1, 4):
+        saved: list[int] = []
+
+        def keep(x: torch.Tensor, saved: list[int] = saved) -> torch.Tensor:
+            saved.append(x.nbytes)
+            return x
+
+        counting = torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x)
+        with ranks.sharing([(network, network, "forward")], "it", parts), counting:
+            network(images).sum()
+        kept[parts] = sum(saved)
+    assert kept[4] < kept[1] / 4
+
+
+@pytest.mark.parametrize("name", ["styleclip mapper", "stylegan_nada", "stylet2i attribute", "composer upsampler"])
+def test_a_recipe_in_parts_has_the_losses_of_the_whole(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path))
+    assert worst(losses(name, 3), losses(name, 3, accumulate=2)) < 1e-5 * HARDER.get(name, 1)
+
+
+@pytest.mark.parametrize("name", ["attribute_judge", "stylegan2"])
+def test_a_network_that_looks_at_all_rows_at_once_is_refused_in_parts(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path))
+    with pytest.raises(UserError, match=r"--accumulate: a network looks at all rows of a batch at once .* --devices"):
+        losses(name, 1, accumulate=2)
+
+
 @pytest.mark.slow
 def test_two_processes_follow_one(tmp_path, monkeypatch):
     """Batch statistics and a penalty of second order; the slow tests have every recipe."""

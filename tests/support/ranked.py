@@ -152,9 +152,9 @@ RECIPES: dict[str, Callable[[], Any]] = {
 }
 
 
-def losses(name: str, steps: int) -> list[dict[str, float]]:
+def losses(name: str, steps: int, accumulate: int = 1) -> list[dict[str, float]]:
     recipe = RECIPES[name]()
-    with ranks.sharing(recipe.split, name):
+    with ranks.sharing(recipe.split, name, accumulate):
         return [recipe.step(index, index / steps) for index in range(steps)]
 
 

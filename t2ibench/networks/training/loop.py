@@ -124,6 +124,7 @@ def fit(
     steps: int | None = None,
     save_every: float = 60.0,
     card: Mapping[str, Any] | None = None,
+    accumulate: int = 1,
 ) -> weights.Weights:
     """Train a network, write its weights to `out/<name>.safetensors`, and return them.
 
@@ -131,6 +132,7 @@ def fit(
     steps: budget of optimisation steps; training stops at whichever budget is spent first.
     save_every: seconds between two checkpoints.
     card: further entries of the card.
+    accumulate: in how many parts the networks get a batch, for less memory; the batch stays the same (`ranks.sharing`).
 
     A checkpoint consists of `checkpoint.pt`, `log.jsonl` and `progress.png` in `out/<name>/`. It is also written on
     SIGINT, SIGTERM and SIGUSR1, and the same call resumes from it. A recipe with `keep_every` also gets
@@ -140,11 +142,11 @@ def fit(
     if minutes is None and steps is None:
         raise UserError("training needs a budget: --minutes or --steps")
     if ranks.rank():
-        return _fit(plugins.complete(FullRecipe, recipe), name, out, minutes, steps, save_every, card or {})
+        return _fit(plugins.complete(FullRecipe, recipe), name, out, minutes, steps, save_every, card or {}, accumulate)
     folder = out / name
     busy = f"{folder}: another process is training {name} there: wait for it, or use another --out"
     with storage.held(folder / "lock", storage.OUT, busy):
-        return _fit(plugins.complete(FullRecipe, recipe), name, out, minutes, steps, save_every, card or {})
+        return _fit(plugins.complete(FullRecipe, recipe), name, out, minutes, steps, save_every, card or {}, accumulate)
 
 
 def _fit(
@@ -155,6 +157,7 @@ def _fit(
     steps: int | None,
     save_every: float,
     card: Mapping[str, Any],
+    accumulate: int,
 ) -> weights.Weights:
     folder = out / name
     index, spent = _resume(recipe, folder / "checkpoint.pt")
@@ -171,7 +174,7 @@ def _fit(
                 break
             started = time.monotonic()
             progress = max(index / steps if steps else 0.0, spent / (60 * minutes) if minutes else 0.0)
-            with ranks.sharing(recipe.split, name):
+            with ranks.sharing(recipe.split, name, accumulate):
                 losses = recipe.step(index, progress)
             bad = [key for key, value in losses.items() if value != value or abs(value) == float("inf")]
             if bad:
