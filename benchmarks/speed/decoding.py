@@ -32,7 +32,7 @@ from torch.utils.data import DataLoader, Dataset
 from t2ibench.core import readers
 from t2ibench.core.readers import Ahead
 from t2ibench.data.folders import Files
-from t2ibench.networks.inception import clean_resize
+from t2ibench.networks.inception import clean_resized
 
 BATCH, ROUNDS, CLOSE = 64, 3, 0.97  # a rate within 3 % is the same rate
 
@@ -72,7 +72,7 @@ def ours(paths: list[Path], workers: int, resized: bool) -> Iterator[object]:
 
         def batch(number: int) -> np.ndarray:
             images = store.read(spans[number])
-            return np.stack(list(readers.in_order(lambda one: clean_resize(one, 299), images))) if resized else images
+            return clean_resized(images, 299) if resized else images
 
         ahead = Ahead(batch, len(spans))
         for number in range(len(spans)):

@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import timm
 import torch
 import torch.nn.functional as F
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 
 from t2ibench.core.errors import UserError
 from t2ibench.core.pickles import reason
-from t2ibench.networks.inception import clean_resize
+from t2ibench.networks.inception import clean_resized
 from t2ibench.networks.precision import full_float32
 from t2ibench.networks.state import fill, state_dict
 
@@ -70,7 +69,7 @@ class DINOv2:
 
         D is 384, 768 or 1024.
         """
-        pixels = torch.from_numpy(np.stack([clean_resize(image, SIDE) for image in images.cpu().numpy()])) / 255
+        pixels = torch.from_numpy(clean_resized(images.cpu().numpy(), SIDE)) / 255
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD))
         with full_float32():
             return self.network.forward_features(((pixels - mean) / std).to(self.device))[:, 0].float().cpu()  # type: ignore[operator]

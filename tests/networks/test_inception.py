@@ -9,12 +9,14 @@ import platform
 import numpy as np
 import pytest
 import torch
+from cleanfid.resize import make_resizer
 from goldens import FOLDER, tensors
 from PIL import Image
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.readers import so_many
 from t2ibench.networks import inception
-from t2ibench.networks.inception import FILE, Inception, clean_resize, resized, weights
+from t2ibench.networks.inception import FILE, Inception, clean_resize, clean_resized, resized, weights
 
 IMAGES = {name: image.numpy() for name, image in tensors("images").items()}  # uint8 [H, W, 3]
 TABLES = {
@@ -25,12 +27,22 @@ TABLES = {
 
 @pytest.mark.parametrize("name", sorted(IMAGES))
 def test_the_resize_is_pillows_on_each_channel_in_float(name):
-    """clean-fid's function does it; what the protocol says of it is computed here by Pillow alone."""
+    """As clean-fid's own function does it, and as the protocol says of it."""
     ours = clean_resize(IMAGES[name].transpose(2, 0, 1), 299)
+    theirs = make_resizer("PIL", False, "bicubic", (299, 299))(IMAGES[name])
+    np.testing.assert_array_equal(ours, theirs.transpose(2, 0, 1))
     assert (ours.dtype, ours.shape) == (np.float32, (3, 299, 299))
     for channel, made in zip(IMAGES[name].transpose(2, 0, 1), ours, strict=True):
         resized = Image.fromarray(channel.astype(np.float32)).resize((299, 299), Image.Resampling.BICUBIC)
         np.testing.assert_array_equal(made, np.asarray(resized).clip(0, 255))
+
+
+@pytest.mark.parametrize("readers", [1, 3])
+def test_a_batch_is_resized_as_each_image_is(readers):
+    images = np.random.default_rng(0).integers(0, 256, (11, 3, 40, 30), np.uint8)
+    with so_many(readers):
+        batch = clean_resized(images, 64)
+    np.testing.assert_array_equal(batch, np.stack([clean_resize(image, 64) for image in images]))
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="other machines fuse multiply and add")
