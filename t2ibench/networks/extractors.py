@@ -65,7 +65,7 @@ def find(models: Models, name: str) -> Extractor:
     """An extractor by its name.
 
     name: `inception…`, an attribute judge, `dino:FILE`, `dinov2:FILE`, `arcface:FILE`, a CLIP of the zoo, or
-        `model:tag` of open_clip.
+        `model:tag` of open_clip; `letterbox:` before a CLIP lets it see the whole image, in a black square.
 
     An attribute judge returns its features and its probabilities side by side, [B, features + values of all
     attributes], so that one pass gives both.
@@ -88,6 +88,10 @@ def find(models: Models, name: str) -> Extractor:
         return _dino(models, Path(name.removeprefix("dino:")))
     if name.startswith("arcface:"):
         return _arcface(models, Path(name.removeprefix("arcface:")))
+    if name.startswith("letterbox:"):
+        clip = models.clip(name.removeprefix("letterbox:"))
+        resize = f"{clip.preprocess.size}-bicubic-antialias-float-letterbox"
+        return Extractor(name, clip.sha256, resize, clip.encode_whole_images, reads_files=True)
     clip = models.clip(name)
     return Extractor(name, clip.sha256, clip.preprocess.id, clip.encode_images, reads_files=":" in name)
 

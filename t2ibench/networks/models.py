@@ -16,6 +16,7 @@ from t2ibench.networks import zoo
 if TYPE_CHECKING:
     from t2ibench.networks.attribute_judge import AttributeJudge
     from t2ibench.networks.clip import Clip
+    from t2ibench.networks.image_reward import ImageReward
     from t2ibench.networks.lpips import Lpips
     from t2ibench.networks.stylegan2 import Generator
 
@@ -41,6 +42,7 @@ class Models:
         self._clips: dict[str, Clip] = {}
         self._judges: dict[str, AttributeJudge] = {}
         self._generators: dict[str, Generator] = {}
+        self._rewards: dict[tuple[str, str], ImageReward] = {}
 
     @property
     def cache(self) -> Path:
@@ -110,6 +112,16 @@ class Models:
         for path in (heads, trunk):
             self.file(path)
         return Lpips.from_files(Path(heads), Path(trunk)).to(self.device)
+
+    def image_reward(self, weights: str, vocabulary: str) -> ImageReward:
+        """ImageReward from its published file. Raises UserError for files that are missing or of other networks."""
+        from t2ibench.networks.image_reward import ImageReward
+
+        if (weights, vocabulary) not in self._rewards:
+            for path in (weights, vocabulary):
+                self.file(path)
+            self._rewards[weights, vocabulary] = ImageReward.from_files(Path(weights), Path(vocabulary), self.device)
+        return self._rewards[weights, vocabulary]
 
     @builds
     def stylegan2(self, name: str) -> Generator:

@@ -63,8 +63,8 @@ METRICS: Mapping[str, Mapping[str, Any]] = {  # what each shipped metric is chec
     "structure": {"settings": {"extractor": JUDGE}},
     "vendi_score": {"settings": {"extractor": JUDGE, "prompts": 3, "images": 3}, "wrong": [{"order": 0.0}]},
 }
-# checked where their files are made: tests/metrics/test_reference_likeness.py
-WITH_FILES = ("lpips",)
+# checked where their files are made: tests/metrics/test_reference_likeness.py, test_preferences.py
+WITH_FILES = ("hps_v2", "image_reward", "lpips", "pick_score")
 OURS = {"few_avatars", "judged_squares"}  # data sets made of others for these tests
 
 

@@ -23,7 +23,7 @@ from t2ibench.core.pickles import DAMAGED
 from t2ibench.networks import weights
 from t2ibench.networks.clip import files, openai
 from t2ibench.networks.clip.network import TokenTable, build
-from t2ibench.networks.clip.preprocess import Preprocess
+from t2ibench.networks.clip.preprocess import Preprocess, letterbox
 from t2ibench.networks.clip.published import on_disk
 from t2ibench.networks.clip.templates import PLAIN, fill
 from t2ibench.networks.precision import full_float32
@@ -166,6 +166,13 @@ class Clip:
             for chunk in images.split(batch)
         ]
         return torch.cat(parts)
+
+    @torch.no_grad()
+    @full_float32()
+    def encode_whole_images(self, images: Tensor) -> Tensor:
+        """The same of the whole image in a black square, instead of what the model's own preprocessing leaves of it."""
+        squares = letterbox(images.cpu().float() / 255, self.preprocess.size)
+        return self._features(squares.to(self.device)).cpu()
 
     @torch.no_grad()
     @full_float32()

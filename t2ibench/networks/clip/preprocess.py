@@ -11,6 +11,21 @@ from torch import Tensor
 from t2ibench.core.errors import UserError
 
 
+def letterbox(images: Tensor, size: int) -> Tensor:
+    """Floats [B, 3, H, W] whose longer side becomes `size`, in the middle of a black square [B, 3, size, size].
+
+    Bicubic, antialiased and not clamped, so that colours may leave [0, 1]: as HPSv2's `ResizeMaxSize` on tensors. That
+    one leaves an image whose longer side fits as it is, without padding, which its network then cannot read.
+    """
+    height, width = images.shape[2:]
+    scale = size / max(height, width)
+    sides = (round(height * scale), round(width * scale))
+    if sides != (height, width):
+        images = F.interpolate(images, sides, mode="bicubic", antialias=True)
+    down, right = (size - side for side in sides)
+    return F.pad(images, (right // 2, right - right // 2, down // 2, down - down // 2))
+
+
 @dataclass(frozen=True)
 class Preprocess:
     """A model's own preprocessing.
