@@ -48,6 +48,10 @@ def compare(
         list[str] | None,
         typer.Option(help="The largest difference that does not matter: 2%, or METRIC=0.1 (again for more); else 5%."),
     ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="METRIC=VALUE", help="Compare two curves of strengths where both have this value."),
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every number, not only the suite's columns.")] = False,
     gate: Annotated[
         bool,
@@ -68,7 +72,8 @@ def compare(
     json: Json = False,
 ) -> None:
     """Compare two methods prompt by prompt: differences, effects, and whether they are more than chance, or less than
-    matters. With --gate, two folders of images. Its exit code is 0: B may stand in for A, 1: no, 3: it cannot be said.
+    matters. With --at, two curves of strengths where both have reached the same. With --gate, two folders of images;
+    the exit code is 0: B may stand in for A, 1: no, 3: it cannot be said.
     """
     if gate:
         asked = Asked(Path(a), Path(b), rerun or [], noise, margin or [])
@@ -78,7 +83,16 @@ def compare(
 
     limits = margins_of(margin or [])
     ids = [] if metrics is None else names_of(metrics, "--metrics")
-    comparisons = [compared(*sides, limits, ids, everything=everything) for sides in pairs(a, b, folder, suite, track)]
+    if at is None:
+        sides = pairs(a, b, folder, suite, track)
+        comparisons = [compared(*side, limits, ids, everything=everything) for side in sides]
+    else:
+        from t2ibench.report.matched import at_of, compare_at, curves
+
+        place = at_of(at)
+        comparisons = [
+            compare_at(*side, place, limits, ids, everything=everything) for side in curves(a, b, folder, suite, track)
+        ]
     limits.check([id for one in comparisons for id in (*(line.metric for line in one.lines), *one.left_out)])
     if json:
         print_json([as_json(comparison) for comparison in comparisons])

@@ -165,9 +165,9 @@ EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
     },
     "compare": {
         **always("a b margin gate json"),
-        **{name: without("gate", OF_FOLDERS) for name in ("suite", "track", "metrics")},
+        **{name: without("gate", OF_FOLDERS) for name in ("suite", "track", "metrics", "at")},
         "folder": Rule(
-            lambda given: not (Path(given["a"]).exists() and Path(given["b"]).exists()),
+            lambda given: given["at"] is not None or not (Path(given["a"]).exists() and Path(given["b"]).exists()),
             "both sides are paths, and methods are looked up there: leave it out",
         ),
         "format": Rule(

@@ -14,7 +14,7 @@ different protocols are not compared.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
@@ -135,48 +135,50 @@ def compare(
         common = []
     if common:
         a, b = ([record for record in side if record["seed"] in common] for side in (a, b))
-    ids = list(
-        dict.fromkeys(
-            id for record in (*a, *b) for id in [*record["columns"], *record["values"]] if id in record["values"]
-        )
-    )
-    shown = [id for id in ids if any(id in record["columns"] for record in (*a, *b))]
-    if unknown := [id for id in metrics if id not in ids]:
-        raise UserError(f"--metrics: no value is called {unknown[0]!r}{did_you_mean(unknown[0], ids)}")
-    differences, left_out = {}, {}
-    for id in metrics or (ids if everything or not shown else shown):
+    differences: dict[str, tuple[float, float, PairedDifference]] = {}
+    left_out: dict[str, str] = {}
+    for id in ids_of([*a, *b], metrics, everything):
         if (reason := _incomparable(id, a, b)) is not None:
             left_out[id] = reason
             continue
         sides = [[record["values"][id] for record in side] for side in (a, b)]
         try:
-            differences[id] = (sides, difference(*sides))
+            one, other = (fmean(value["value"] for value in side) for side in sides)
+            differences[id] = (one, other, difference(*sides))
         except ValueError as error:
             left_out[id] = str(error)
-    of_margin = {
-        id: margins.of(id).of(fmean(value["value"] for value in sides[1])) for id, (sides, _) in differences.items()
-    }
-    p = dict(zip(differences, holm([gap.p for _, gap in differences.values()]), strict=True))
-    p_beyond = dict(
-        zip(differences, holm([gap.p_beyond(of_margin[id]) for id, (_, gap) in differences.items()]), strict=True)
-    )
     lines = tuple(
-        MetricComparison(
-            id,
-            sides[0][0]["better"],
-            fmean(value["value"] for value in sides[0]),
-            fmean(value["value"] for value in sides[1]),
-            gap,
-            p[id],
-            of_margin[id],
-            p_beyond[id],
-            verdict(gap, sides[0][0]["better"], p[id], p_beyond[id]),
-            _notes(id, a, b),
-        )
-        for id, (sides, gap) in differences.items()
+        replace(line, notes=_notes(line.metric, a, b))
+        for line in compared_in(differences, {id: str(a[0]["values"][id]["better"]) for id in differences}, margins)
     )
     first = a[0]
     return Comparison(first["suite"], first["track"], _name(a, b, 0), _name(a, b, 1), tuple(common), lines, left_out)
+
+
+def ids_of(found: Sequence[Record], metrics: Sequence[str], everything: bool) -> list[str]:
+    """The values to compare: those asked for, else the suite's columns, or all. Raises UserError for another."""
+    ids = list(dict.fromkeys(id for r in found for id in [*r["columns"], *r["values"]] if id in r["values"]))
+    shown = [id for id in ids if any(id in record["columns"] for record in found)]
+    if unknown := [id for id in metrics if id not in ids]:
+        raise UserError(f"--metrics: no value is called {unknown[0]!r}{did_you_mean(unknown[0], ids)}")
+    return list(metrics) or (ids if everything or not shown else shown)
+
+
+def compared_in(
+    differences: Mapping[str, tuple[float, float, PairedDifference]], better: Mapping[str, str], margins: Margins
+) -> tuple[MetricComparison, ...]:
+    """The lines of a comparison, Holm-adjusted over its metrics.
+
+    differences: of each metric the values of A and B, and their difference.
+    better: which direction of each metric is better.
+    """
+    margin = {id: margins.of(id).of(b) for id, (_, b, _) in differences.items()}
+    p = holm([gap.p for _, _, gap in differences.values()])
+    p_beyond = holm([gap.p_beyond(margin[id]) for id, (_, _, gap) in differences.items()])
+    return tuple(
+        MetricComparison(id, better[id], a, b, gap, one, margin[id], other, verdict(gap, better[id], one, other))
+        for (id, (a, b, gap)), one, other in zip(differences.items(), p, p_beyond, strict=True)
+    )
 
 
 def verdict(gap: PairedDifference, better: str, p: float, p_beyond: float) -> Verdict:

@@ -85,6 +85,7 @@ USELESS: dict[tuple[str, str], str] = {
     ("compare", "suite"): "compare a b --gate --suite s",
     ("compare", "track"): "compare a b --gate --track edit",
     ("compare", "metrics"): "compare a b --gate --metrics hue",
+    ("compare", "at"): "compare a b --gate --at hue=1",
     ("compare", "rerun"): "compare a b --rerun c",
     ("compare", "noise"): "compare a b --noise 1",
     ("compare", "junit"): "compare a b --junit x.xml",
@@ -141,6 +142,7 @@ FURTHER = [  # more of the kinds, and an option that names its default
 USEFUL = [  # commands that no rule refuses
     "table made --format csv --columns hue",
     "compare a made --folder made",
+    "compare a made --folder made --at hue=1",
     "compose --task translate --image a.png --text x",
     "compose --task TS --task t2i --image a.png --text x",
     "compose --task region_var --image a.png --mask lower",
