@@ -21,8 +21,8 @@ def pick_score(folder: Path) -> Any:
     """A folder of transformers, as PickScore_v1; returns its network."""
     from transformers import CLIPConfig, CLIPModel
 
-    tower: dict[str, Any] = {"num_hidden_layers": 1, "num_attention_heads": 2, "hidden_size": 16, "intermediate_size": 32}
-    tower |= {"hidden_act": "gelu"}
+    tower: dict[str, Any] = {"num_hidden_layers": 1, "num_attention_heads": 2, "hidden_act": "gelu"}
+    tower |= {"hidden_size": 16, "intermediate_size": 32}
     config = CLIPConfig(
         text_config={**tower, "eos_token_id": 2},
         vision_config={**tower, "image_size": 32, "patch_size": 16},
