@@ -104,8 +104,8 @@ def test_a_method_with_several_curves_asks_for_an_entry_of_one(tmp_path):
 def test_a_metric_without_samples_is_left_out_and_said(folder):
     [(a, b)] = curves("careful", "hasty", folder, None, None)
     for side in (a, b):
-        for _, found in side.points:
-            for entry in found:
+        for _, entries in side.points:
+            for entry in entries:
                 entry["values"]["fid"] = {**kept([0.5, 0.6]), "details": {}}
     found = compare_at(a, b, At("reached", 0.3), Margins(), everything=True)
     assert "no samples" in found.left_out["fid"]
