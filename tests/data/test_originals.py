@@ -14,6 +14,7 @@ from t2ibench.data.dataset import opened
 from t2ibench.data.framing import Framing
 from t2ibench.data.originals import originals
 from t2ibench.data.stores import ArrayImages, each
+from t2ibench.report.compare import Margins, compare
 from t2ibench.runner import suite
 from t2ibench.runner.cell import RunOptions, run_cell
 from t2ibench.runner.plan import prepare
@@ -83,31 +84,69 @@ def run_suite(plan, tmp_path):
     return [run_cell(plan, entry, 0, options).record["values"] for entry in plan.suite.baselines]
 
 
-def test_values_of_two_crops_or_other_captions_are_not_compared(tmp_path, monkeypatch):
+def test_values_are_compared_only_where_everything_that_decides_them_is_equal(tmp_path, monkeypatch):
+    """The reference, the number of images, the crop, the resizer, the weights and the captions (acceptance check 9)."""
     for part in ("train", "val"):
         write_coco(tmp_path / "coco", part=part)
-    network = Brightness("reads-pixels", False)
-    monkeypatch.setattr("t2ibench.scoring.evidence.find", lambda models, name: network)
+    networks = {name: Brightness(name, False) for name in ("network", "weights", "resizer")}
+    for network in networks.values():  # of one name, so that one id names all their values
+        network.name = network.short = "network"
+    networks["network"].sha256 = networks["resizer"].sha256 = "1" * 64
+    networks["weights"].sha256 = "2" * 64
+    networks["resizer"].resize = "squash"
+    for network in networks.values():
+        network.protocol = {"extractor": "network", "sha256": network.sha256, "resize": network.resize}
 
-    def value(**settings: object) -> dict[str, Any]:
-        data = {"name": "coco", "root": str(tmp_path / "coco"), "partial": True, "size": 16, "drawn": 6, **settings}
+    def record(name: str, network: str = "network", images: int = 6, reference: str = "val", **more: object) -> Any:
+        monkeypatch.setattr("t2ibench.scoring.evidence.find", lambda models, _: networks[network])
         content = {
-            "dataset": data,
-            "reference": {"split": "val"},
+            "dataset": {
+                "name": "coco",
+                "root": str(tmp_path / "coco"),
+                "partial": True,
+                "size": 16,
+                "drawn": images,
+                **more,
+            },
+            "reference": {"split": reference},
             "methods": [],
             "baselines": ["real"],
-            "prompts": {"split": "30k", "captions": 6},
-            "metrics": [{"name": "fid", "extractor": "reads-pixels", "fewest": 2}],
+            "prompts": {"split": "30k", "captions": images},
+            "metrics": [{"name": "fid", "extractor": "network", "fewest": 2}],
         }
-        name = f"of-{len(settings)}-{settings.get('crop')}"
         [plan] = prepare(suite.parse(content, name, "", name), cache=tmp_path / "cache")
-        [done] = run_suite(plan, tmp_path)
-        return done["fd_reads-pixels"]
+        options = RunOptions(out=tmp_path / name, work=tmp_path / name, cache=tmp_path / "cache")
+        return run_cell(plan, plan.suite.baselines[0], 0, options).record
 
-    squashed, cut, others = value(crop="squash"), value(), value(seed=1)
-    assert len({one["protocol_id"] for one in (squashed, cut, others)}) == 3
-    assert squashed["protocol"]["reference"] != cut["protocol"]["reference"]
-    assert cut["protocol"]["prompts"] != others["protocol"]["prompts"]
+    first = record("first")
+    own = first["values"]["fd_network"]["protocol"]
+    others = {
+        "crop": record("crop", crop="squash"),
+        "captions": record("captions", seed=1),
+        "reference": record("reference", reference="30k"),
+        "number": record("number", images=5),
+        "weights": record("weights", "weights"),
+        "resizer": record("resizer", "resizer"),
+    }
+    ids = [one["values"]["fd_network"]["protocol_id"] for one in (first, *others.values())]
+    assert len(set(ids)) == len(ids)
+    for what, other in others.items():
+        found = compare([first], [other], Margins())
+        assert found.left_out["fd_network"].startswith("different protocols"), what
+        assert found.lines == (), what
+    same = compare([first], [record("again")], Margins())
+    assert "different protocols" not in same.left_out.get("fd_network", "")
+    for key, what in (
+        ("reference", "crop"),
+        ("prompts", "captions"),
+        ("reference", "reference"),
+        ("sha256", "weights"),
+    ):
+        assert others[what]["values"]["fd_network"]["protocol"][key] != own[key], what
+
+
+def test_a_wide_image_that_is_squashed_has_other_features_than_one_that_is_cut():
+    network = Brightness("network", False)
     wide = np.random.default_rng(0).integers(0, 256, (30, 60, 3), np.uint8)
     seen = [np.asarray(Framing(16, crop).apply(Image.fromarray(wide))) for crop in ("squash", "center")]
     assert not torch.equal(*(network.network(torch.from_numpy(one.transpose(2, 0, 1).copy())[None]) for one in seen))

@@ -112,6 +112,17 @@ def test_the_split_of_xian_is_read_from_its_file_and_is_a_data_set_of_its_own(ro
     assert test.dataset == "cub-xian"
 
 
+def test_no_class_of_the_test_is_trained_on(root):
+    xian(root)
+    for way in ("reed", "xian"):
+        train, test = ({id[:3] for id in load(root, name, split=way).ids} for name in ("train", "test"))
+        assert train
+        assert test
+        assert not train & test
+    assert len(cub.TEST_CLASSES) == 50
+    assert max(cub.TEST_CLASSES) <= cub.CLASSES
+
+
 def test_a_class_that_is_trained_on_and_unseen_is_an_error(root, monkeypatch):
     xian(root)
     monkeypatch.setitem(cub.XIAN, "test", "test_seen_loc")

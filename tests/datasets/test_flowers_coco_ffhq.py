@@ -67,6 +67,8 @@ def test_captions_stay_in_the_order_of_annotations_and_images_in_that_of_ids(tmp
     split = photos(write_coco(tmp_path))
     assert split.ids == [f"{id:012}" for id in COCO_IDS]
     assert len(split.captions[2]) == 6
+    for id, own in zip(COCO_IDS, split.captions, strict=True):
+        assert {text.partition(" number")[0] for text in own} == {f"a photo of {id}"}
     order = [
         one["caption"].strip()
         for one in json.loads((tmp_path / "annotations/captions_val2014.json").read_text())["annotations"]
