@@ -268,7 +268,7 @@ EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
     },
     "describe": always("name json"),
     "schema": always("out"),
-    "show": always("dataset split count columns out"),
+    "show": always("dataset split count columns set out"),
     "cache": always("verify prune json"),
     "doctor": {
         **always("suite json"),

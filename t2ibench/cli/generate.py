@@ -99,23 +99,40 @@ def show(
     split: Annotated[str, typer.Option(help="Which split.")] = "test",
     count: Annotated[int, typer.Option(min=1, max=400, help="How many images.")] = 24,
     columns: Annotated[int, typer.Option(min=1, max=40, help="Images in a row.")] = 6,
+    set: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="A setting of the data set, such as size=256; may be repeated."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(callback=png_file, help="The PNG to write; NAME-SPLIT.png unless given.")
     ] = None,
 ) -> None:
-    """Write a sheet of a data set's images with their captions."""
+    """Write a sheet of a data set's images with their captions, and say what its split holds."""
+    from t2ibench.core.settings import settings_of
     from t2ibench.data.dataset import opened
     from t2ibench.report import sheets
 
-    data = opened(dataset)
+    data = opened(dataset, settings_of(set or []))
     of_split = data.split(split)
     rows = range(min(count, len(of_split)))
     captions = [next(iter(of_split.captions[row]), "(no caption)") for row in rows]
     path = out or Path(f"{data.name}-{split}.png")
     sheets.save(sheets.captioned(list(of_split.images.read(rows)), captions, min(columns, len(rows))), path)
     print(path)
+    print(holds(of_split))
     for line in examples(of_split):
         print(line)
+
+
+def holds(split: Split) -> str:
+    """What a split holds, in one line."""
+    parts = [f"{len(split):,} images", f"{sum(map(len, split.captions)):,} captions"]
+    if split.attributes is not None:
+        count = split.attributes.shape[1]
+        parts.append(f"{count:,} attribute{'s' * (count != 1)}")
+    if split.masks is not None:
+        parts.append(f"masks of {len(split.masks.parts):,} parts")
+    return f"{split.dataset} {split.name}: {', '.join(parts)}"
 
 
 def examples(split: Split) -> list[str]:
