@@ -29,6 +29,8 @@ RUN: dict[str, tuple[int, str]] = {
     "t2ibench status my.yaml": (0, ""),
     "t2ibench submit runs/my --suite my.yaml --images https://example.org/my.tar --out submissions/my": (0, ""),
     "t2ibench verify submissions/my --work runs/my": (0, ""),
+    "t2ibench health avatars --results results": (0, ""),
+    "t2ibench health avatars --results results --track text_to_image": (0, ""),
     't2ibench export every-eval-ever results --organization "My lab" --out eee': (0, ""),
     "t2ibench export hugging-face results --dataset owner/benchmark --out hub": (0, ""),
     "t2ibench describe gan-cls": (0, ""),

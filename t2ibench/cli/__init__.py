@@ -24,6 +24,7 @@ from t2ibench.cli import (
     export,
     fetch,
     generate,
+    health,
     listing,
     new,
     report,
@@ -56,6 +57,7 @@ app.command(cls=Verb)(run.run)
 app.command(cls=Verb)(status.status)
 app.command(cls=Verb)(run.table)
 app.command(cls=Verb)(compare.compare)
+app.command(cls=Verb)(health.health)
 app.command(cls=Verb)(reproduce.reproduce)
 app.command(cls=Verb)(drift.drift)
 app.add_typer(audit.audit, name="audit")

@@ -144,6 +144,7 @@ EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
         "json": without("shard", "a part makes images and no numbers: leave it out"),
     },
     "status": always("suite out work json"),
+    "health": always("suite results track everything out json"),
     "table": {
         **always("folder suite track columns methods figures json"),
         "transpose": Rule(
