@@ -187,8 +187,7 @@ def show_preflight(suite: Suite, options: RunOptions, json: bool) -> int:
     from t2ibench.runner.preflight import PreflightLine, planned, preflight
 
     lines = [
-        PreflightLine("", need.what, need.state, problem="" if need.there or need.optional else need.state)
-        for need in needs_of(suite)
+        PreflightLine("", need.what, need.state, problem=need.state if need.hinders else "") for need in needs_of(suite)
     ]
     if not any(line.problem for line in lines):
         lines += preflight(planned(suite, options), options)

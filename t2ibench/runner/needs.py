@@ -1,6 +1,6 @@
 """What a suite needs on this disk, before anything of it is opened: the files of its data set, published networks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from t2ibench.scoring.default_networks import takes, trained_for
 from t2ibench.scoring.feature_sets import AUTO
 from t2ibench.scoring.score import metrics_of
 
+HUB, SHEET = "hub:", "model_index.json"  # how an address of the hub begins; the file that every pipeline of it has
 HELD_OUT = "held_out"  # a setting that every data set takes
 
 
@@ -28,7 +29,8 @@ def needs_of(suite: Suite) -> list[Need]:
     config = configure(plugin.Config, settings, f"{suite.name}: dataset")
     needs = [] if plugin.needs is None else list(plugin.needs(config))
     for entry in suite.methods:
-        needs += files_of(asdict(configured(entry, suite.name)[1]))
+        settings = asdict(configured(entry, suite.name)[1])
+        needs += [*files_of(settings), *models_of(settings)]
     networks = trained_for(plugin.NETWORKS, suite.dataset.name)
     for metric in metrics_of(suite.metrics, f"{suite.name}: metrics"):
         if takes(metric.plugin, "clip") and metric.settings.get("clip") == AUTO and networks.clip is None:
@@ -58,3 +60,24 @@ def files_of(settings: Any) -> Iterator[Need]:
         facts = published.known().get(path.name)
         what = "file of weights" if facts is None else facts.what
         yield Need(what, path if path.exists() else None, path.name, source=published.source(path.name))
+
+
+def models_of(settings: Mapping[str, Any]) -> Iterator[Need]:
+    """The models of the hub that settings name as `hub:owner/name`, with or without `@revision`."""
+    for value in settings.values():
+        if isinstance(value, str) and value.startswith(HUB):
+            name, _, revision = value.removeprefix(HUB).partition("@")
+            which = f"commit {revision}" if revision else "its newest commit; add @COMMIT behind the name to pin one"
+            yield Need(f"model {name}", snapshot(name, revision), source=f"the hub, {which}", by_itself=True)
+        elif isinstance(value, Mapping):
+            yield from models_of(value)
+
+
+def snapshot(name: str, revision: str) -> Path | None:
+    """The folder of a pipeline in the hub's cache; None if it is not there."""
+    try:
+        from huggingface_hub import try_to_load_from_cache
+    except ImportError:  # without it nothing was fetched, either
+        return None
+    found = try_to_load_from_cache(name, SHEET, revision=revision or None)
+    return Path(found).parent if isinstance(found, str) else None

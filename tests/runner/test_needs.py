@@ -9,7 +9,7 @@ from release_files import write_celeba_hq, write_coco, write_flowers
 
 from t2ibench.data.releases import placed
 from t2ibench.runner import suite
-from t2ibench.runner.needs import needs_of
+from t2ibench.runner.needs import models_of, needs_of
 from t2ibench.runner.plan import prepare
 
 
@@ -58,6 +58,28 @@ def test_what_is_there_is_named_with_its_place(tmp_path, monkeypatch):
     assert needs["images of val"].there == tmp_path / "shared/coco/val2014"
     size = (tmp_path / "shared/coco/annotations/captions_val2014.json").stat().st_size
     assert needs["annotations"].state.endswith(f"captions_val2014.json, {size:,} bytes")
+
+
+def test_a_model_of_the_hub_says_whether_it_is_there_and_pinned(tmp_path, monkeypatch):
+    needs = {need.what: need for need in needs_of(suite.load("coco30k"))}
+    own = needs["model stabilityai/stable-diffusion-xl-base-1.0"]
+    assert not own.hinders  # it is fetched
+    assert own.state == (
+        "not on disk, fetched when it is first used: the hub, its newest commit; add @COMMIT behind the name to pin one"
+    )
+    commit = "0123456789" * 4
+    place = tmp_path / f"hub/models--owner--name/snapshots/{commit}"
+    place.mkdir(parents=True)
+    (place / "model_index.json").write_text("{}")
+    (tmp_path / "hub/models--owner--name/refs").mkdir()
+    (tmp_path / "hub/models--owner--name/refs/main").write_text(commit)
+    constants = pytest.importorskip("huggingface_hub.constants", reason="the extra pipelines brings huggingface_hub")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    for address in ("hub:owner/name", f"hub:owner/name@{commit}"):
+        [found] = models_of({"model": address, "controlnets": {}})
+        assert found.state == f"on disk: {place}"
+    [other] = models_of({"controlnets": {"sketch": "hub:owner/name@v2"}})
+    assert other.state == "not on disk, fetched when it is first used: the hub, commit v2"
 
 
 def test_a_folder_in_the_current_one_comes_first(tmp_path, monkeypatch):

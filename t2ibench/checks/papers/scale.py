@@ -69,11 +69,7 @@ def _number(reported: Reported, records: Sequence[Record]) -> Number:
 
 def _needed(reported: Reported) -> str:
     """What the record of a number needs: the files that are not here, or only the run itself."""
-    absent = [
-        need.archive or need.what
-        for need in needs_of(suite.load(reported.suite))
-        if need.there is None and not need.optional
-    ]
+    absent = [need.archive or need.what for need in needs_of(suite.load(reported.suite)) if need.hinders]
     run = f"t2ibench run {reported.suite}"
     if not absent:
         return f"its record: {run}"
