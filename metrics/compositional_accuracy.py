@@ -6,21 +6,24 @@ measures matched controls, neutral and over-represented pairs, and each literal 
 
 If the judge's errors are known on 50 real images of every cell, the rate of a stratum is corrected by them; otherwise
 it is labelled "uncorrected". Chance is how often the method's images of ordinary captions hit the pair: for a method
-that ignores its prompt, this is its unconditional rate. A data set without a judge gets a cross-fitted one (`probe`).
+that ignores its prompt, this is its unconditional rate. A data set without a judge gets a cross-fitted one (`probe`);
+one on which none can be trained is judged by a model that answers questions (`judge: vqa:NAME`), behind the same gate
+and correction. Its values begin with `vqa_`: they are no values of a trained judge.
 `t2ibench.checks.audit` measures whether people agree with the judge.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from t2ibench.core.errors import UserError
 from t2ibench.core.records import Estimate, digest
+from t2ibench.core.settings import LATER
 from t2ibench.data.rare_pairs import Names, PairList, Rules, find_pairs
 from t2ibench.data.split import Split
-from t2ibench.scoring.attribute_pairs.judge import literal_hits, pair_judge
+from t2ibench.scoring.attribute_pairs.judge import VQA, literal_hits, pair_judge
 from t2ibench.scoring.attribute_pairs.rates import Rates
 from t2ibench.scoring.attribute_pairs.summary import Summary
 from t2ibench.scoring.evidence import Evidence
@@ -43,6 +46,7 @@ QUESTIONS = {
     "hardly ever shows?",
     "ca_above_chance": "how much more often does an image show a rare pair when asked for it than otherwise?",
     "ca_worst": "how often does an image show the rare pairs that the method draws least?",
+    "vqa_ca_*": "the same, where a model that answers questions says whether an image shows an attribute",
 }
 
 
@@ -60,8 +64,13 @@ class Config:
     groups: str = ""  # the attribute (identity, species) whose images stay in one fold of a cross-fitted judge
     draws: int = 2000  # of the bootstrap
     seed: int = 0  # of the bootstrap
+    # vqa:NAME, a model that answers questions: of the zoo, a folder, or hub:owner/name; none: as `probe` says
+    judge: str = field(default="", metadata=LATER)
 
     def __post_init__(self) -> None:
+        if self.judge and (not self.judge.removeprefix(VQA) or not self.judge.startswith(VQA) or self.probe):
+            found = f"judge {self.judge!r}" + (f" beside probe {self.probe!r}" if self.probe else "")
+            raise UserError(f"compositional_accuracy: {found}, expected {VQA}NAME alone, or a probe, or neither")
         for name, count in (("images", self.images), ("single_images", self.single_images)):
             if count % pair_texts.TEMPLATES or count < 0 or (name == "images" and count == 0):
                 raise UserError(
@@ -123,7 +132,7 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     roles_of = roles(pairs)
     literals = tuple(dict.fromkeys(literal for names in roles_of for literal in names))
     asked = [tuple(prompt.tags["literals"]) for prompt in evidence.samples(contract.PAIRS).prompts]
-    judge = pair_judge(evidence, config.probe, config.groups)
+    judge = pair_judge(evidence, config.probe, config.groups, config.judge, literals)
     hits, elsewhere = (literal_hits(evidence, judge, group, literals) for group in (contract.PAIRS, "captions"))
     real = JudgeOnReal(judge.reference, judge.real, judge.probabilities, judge.render, config.calibration_images, gate)
     verdicts, confusions = zip(*(real.pair(*names) for names in roles_of), strict=True)
@@ -151,7 +160,13 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         "judge": dict(judge.protocol),
         "calibration_images": config.calibration_images if judge.render else 0,
     }
-    return Summary(pairs, roles_of, rates, outcomes, alone, protocol, _digest(evidence.prompts, "captions")).estimates()
+    values = Summary(
+        pairs, roles_of, rates, outcomes, alone, protocol, _digest(evidence.prompts, "captions")
+    ).estimates()
+    if not config.judge:
+        return values
+    asked_how = {"vqa_outcomes": judge.outcomes()}
+    return {f"vqa_{id}": replace(one, details={**one.details, **asked_how}) for id, one in values.items()}
 
 
 def _digest(prompts: Sequence[Prompt], group: str) -> str:

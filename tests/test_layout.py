@@ -217,6 +217,20 @@ def test_the_rooms_are_imported_without_torch():
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
+# Extras: installed by those who want them, and imported by the function that needs them.
+EXTRAS = {"transformers", "tokenizers", "accelerate", "peft", "ray", "requests", "s3fs", "datasets", "lightning_fabric"}
+
+
+def test_no_module_imports_an_extra_when_it_is_imported():
+    eager = []
+    for module, path in modules(ROOT).items():
+        for node in ast.parse(path.read_text("utf-8")).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+            eager += [(module, name) for name in names if name.split(".")[0] in EXTRAS]
+    assert eager == []
+
+
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """A copy of the code alone."""

@@ -100,6 +100,7 @@ NETWORKS = Networks(
     judge="attribute-judge-avatars",
     clip="clip-judge-avatars",
     guides=("clip-guide-avatars", "clip-guide-styles-avatars"),
+    vqa="vqa-judge-avatars",
 )
 PRESET = "embedded"
 

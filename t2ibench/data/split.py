@@ -45,11 +45,13 @@ class Networks:
     judge: the network that reads the attributes of an image, and whose features `fd_…` compares; None without one.
     clip: the network that scores images against texts; None without one.
     guides: CLIPs that methods may be optimised for or conditioned on, the usual one first. None of them scores.
+    vqa: the network that answers questions about the images, in the words of their captions; None without one.
     """
 
     judge: str | None = None
     clip: str | None = None
     guides: tuple[str, ...] = ()
+    vqa: str | None = None
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from t2ibench.networks.image_reward import ImageReward
     from t2ibench.networks.lpips import Lpips
     from t2ibench.networks.stylegan2 import Generator
+    from t2ibench.networks.vqa.contract import VQA
 
 # A network that is built draws weights, which are replaced at once. The global random state stays as it was.
 builds = torch.random.fork_rng(devices=[])
@@ -43,6 +44,7 @@ class Models:
         self._judges: dict[str, AttributeJudge] = {}
         self._generators: dict[str, Generator] = {}
         self._rewards: dict[tuple[str, str], ImageReward] = {}
+        self._vqas: dict[tuple[str, bool], VQA] = {}
 
     @property
     def cache(self) -> Path:
@@ -137,3 +139,24 @@ class Models:
                 generator = checkpoints.load(self.weights(name))
             self._generators[name] = generator.to(self.device)
         return self._generators[name]
+
+    @builds
+    def vqa(self, name: str, first_tokens: bool = False) -> VQA:
+        """A model that answers questions about images.
+
+        name: a VQA judge of the zoo; or an image-text-to-text model of transformers, as a folder or `hub:owner/name`.
+        first_tokens: how a model of transformers gives an answer of several tokens (`networks.vqa.language`).
+        Raises UserError for an unknown name, and for a model that cannot be asked.
+        """
+        key = (name, first_tokens)
+        if key not in self._vqas:
+            if name in zoo.available() or not (name.startswith("hub:") or Path(name).is_dir()):
+                from t2ibench.networks.vqa.judge import VqaJudge
+
+                self._vqas[key] = VqaJudge(self.weights(name), self.device)
+            else:
+                from t2ibench.networks.vqa.language import LanguageModel
+
+                self._vqas[key] = model = LanguageModel(name, self.device, first_tokens)
+                self.used[model.name] = {"sha256": model.sha256, "data": model.name, "optimised_for": None}
+        return self._vqas[key]

@@ -27,23 +27,35 @@ def trained_for(shipped: Networks, dataset: str) -> Networks:
     Each may be None. A network that was trained for the name is preferred.
     """
     available = zoo.available()
-    judge, clip = (zoo.trained_name(part, dataset) for part in ("attribute-judge", "clip-judge"))
+    judge, clip, vqa = (zoo.trained_name(part, dataset) for part in ("attribute-judge", "clip-judge", "vqa-judge"))
     named = [zoo.trained_name(part, dataset) for part in ("clip-guide", "clip-guide-styles")]
     guides = tuple(name for name in named if name in available)
     return Networks(
         judge=judge if judge in available else shipped.judge,
         clip=clip if clip in available else shipped.clip,
         guides=guides or shipped.guides,
+        vqa=vqa if vqa in available else shipped.vqa,
     )
 
 
 def settled(metrics: Sequence[Metric], networks: Networks, dataset: str, where: str) -> list[Metric]:
-    """The metrics, with the setting `clip: auto` replaced by the name of a network.
+    """The metrics, with the settings `clip: auto` and `vqa: auto` replaced by the name of a network.
 
-    It is the CLIP of the data set, or else the published one if its file is on this disk. Raises UserError if there is
-    neither; `where` begins the line.
+    The CLIP is that of the data set, or else the published one if its file is on this disk. The model that answers
+    questions is that of the data set. Raises UserError if there is none; `where` begins the line.
     """
-    return [_settled(metric, networks, dataset, where) for metric in metrics]
+    return [_settled(_asked(metric, networks, dataset, where), networks, dataset, where) for metric in metrics]
+
+
+def _asked(metric: Metric, networks: Networks, dataset: str, where: str) -> Metric:
+    if metric.settings.get("vqa") != AUTO:
+        return metric
+    if networks.vqa is None:
+        raise UserError(
+            f"{where}: {metric.name}: {dataset} brings no model that answers questions about its images: name one with "
+            f"`vqa`: a folder of an image-text-to-text model of transformers, or hub:owner/name"
+        )
+    return replace(metric, config=replace(metric.config, vqa=networks.vqa))
 
 
 def _settled(metric: Metric, networks: Networks, dataset: str, where: str) -> Metric:

@@ -18,6 +18,8 @@ from torch import Tensor
 
 from t2ibench.core import cache
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.progress import track
+from t2ibench.core.records import digest
 from t2ibench.core.seeds import derive_seed
 from t2ibench.data.attributes import likeliest
 from t2ibench.data.dataset import Regions, Render
@@ -27,10 +29,12 @@ from t2ibench.data.stores import ImageStore, each
 from t2ibench.networks import extractors
 from t2ibench.networks.extractors import Extractor, find
 from t2ibench.networks.models import Models
+from t2ibench.networks.vqa.contract import FAILED, Answers, Sets
 from t2ibench.scoring.reference_files import ReferenceFile
 from t2ibench.tracks.contract import Prompt, Target
 
 MANY_UNKNOWN = 0.2  # a warning is logged if a network does not know a larger share of the words than this
+IMAGES_ASKED = 64  # images that are in memory at once while a model answers questions about them
 NO_REAL_IMAGES = "there are no real images to compare with: give --reference, or --dataset"
 log = logging.getLogger(__name__)
 
@@ -275,6 +279,73 @@ class Evidence:
         """
         split = split or self.reference
         return self._judged(split.images, range(len(split)), _digest(split.images.digests()))
+
+    def fake_answers(
+        self, vqa: str, asked: Sequence[tuple[int, str]], sets: Sets, group: str = "captions", first: bool = False
+    ) -> Answers:
+        """What a model answers to questions about the made images of a group.
+
+        vqa, first: as of `Models.vqa`.
+        asked: the row of a sample that has an image, and the question; N of them.
+        sets: the spellings of each answer.
+        """
+        samples = self.samples(group)
+        return self._answers(vqa, samples.store, samples.hashes, asked, sets, first)
+
+    def real_answers(
+        self, vqa: str, asked: Sequence[tuple[int, str]], sets: Sets, split: Split | None = None, first: bool = False
+    ) -> Answers:
+        """What a model answers to questions about the images of a split (None: the reference); see `fake_answers`."""
+        split = split or self.reference
+        return self._answers(vqa, split.images, split.images.digests(), asked, sets, first)
+
+    def vqa_protocol(self, vqa: str, sets: Sets, first: bool = False) -> dict[str, Any]:
+        """What decides the answers of a model besides the questions."""
+        return self.models.vqa(vqa, first).protocol(sets)
+
+    def _answers(
+        self,
+        vqa: str,
+        store: ImageStore,
+        hashes: Sequence[str],
+        asked: Sequence[tuple[int, str]],
+        sets: Sets,
+        first: bool,
+    ) -> Answers:
+        """Answers, computed once. `free` and `reasons` are empty: they are not kept, but logged."""
+        model = self.models.vqa(vqa, first)
+        protocol = {key: value for key, value in model.protocol(sets).items() if key != "vqa"}
+        content = [[[hashes[row], question] for row, question in asked], protocol]
+
+        def make() -> np.ndarray:
+            rows = list(dict.fromkeys(row for row, _ in asked))
+            of_row: dict[int, list[int]] = {row: [] for row in rows}
+            for number, (row, _) in enumerate(asked):
+                of_row[row].append(number)
+            kept, broken = np.empty((len(asked), len(sets) + 1), np.float32), dict[str, None]()
+            starts = range(0, len(rows), IMAGES_ASKED)
+            for start in track(starts, f"{vqa}: {len(asked):,} questions about {len(rows):,} images"):
+                block = rows[start : start + IMAGES_ASKED]
+                numbers = [number for row in block for number in of_row[row]]
+                place = {row: k for k, row in enumerate(block)}
+                about, questions = zip(*(asked[number] for number in numbers), strict=True)
+                given = model.answers(each(store, block), [place[row] for row in about], questions, sets)
+                kept[numbers] = np.concatenate([given.probabilities, given.chosen[:, None]], 1)
+                broken |= dict.fromkeys(given.reasons)
+            if broken:
+                log.warning("%s: questions failed: %s", vqa, "; ".join(list(broken)[:3]))
+            return kept
+
+        if not asked:
+            raise UserError(f"{vqa}: there is no question to ask")
+        key, folder = ("answers", digest(content)), self.models.cache
+        if key not in self._held:
+            answered = cache.cached(folder, key, make) if cache.is_kept(folder, key) else make()
+            if not (answered[:, -1] == FAILED).any():  # what failed once may succeed the next time
+                cache.cached(folder, key, lambda: answered)
+            self._held[key] = torch.from_numpy(answered)
+        answered = self._held[key].numpy()
+        return Answers(answered[:, :-1].copy(), answered[:, -1].astype(np.int64), [])
 
     @property
     def targets(self) -> dict[str, str]:

@@ -60,8 +60,10 @@ METRICS: Mapping[str, Mapping[str, Any]] = {  # what each shipped metric is chec
     "prdc": {"settings": {"extractor": JUDGE}, "wrong": [{"k": 0}]},
     "r_precision": {"settings": {"pool": 10}, "ordered": True},  # the order of the texts decides who is in a pool
     "reconstruction": {**SQUARES, "asked": None},
+    "soft_tifa": {"settings": {"captions": 20}, "wrong": [{"captions": 1}, {"questions": "nowhere"}]},
     "structure": {"settings": {"extractor": JUDGE}},
     "vendi_score": {"settings": {"extractor": JUDGE, "prompts": 3, "images": 3}, "wrong": [{"order": 0.0}]},
+    "vqa_score": {"wrong": [{"template": "no place for the text"}]},
 }
 # checked where their files are made: tests/metrics/test_reference_likeness.py, test_preferences.py
 WITH_FILES = ("hps_v2", "image_reward", "lpips", "pick_score")

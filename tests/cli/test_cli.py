@@ -31,7 +31,7 @@ lists = [["list", kind, "--json"] for kind in kinds]
 for words in (["--help"], ["run", "--help"], ["audit", "draw", "--help"], *lists):
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, (words, result.output)
-heavy = {"torch", "pandas", "numpy", "scipy", "matplotlib"} & set(sys.modules)
+heavy = {"torch", "pandas", "numpy", "scipy", "matplotlib", "transformers"} & set(sys.modules)
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -14,9 +14,13 @@ from face_words import VOCABULARY, WORDS, has
 from no_images import NoImages
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.settings import recorded
 from t2ibench.data.rare_pairs import find_pairs
 from t2ibench.data.split import Split, Vocabulary
 from t2ibench.metrics.compositional_accuracy import Config, pair_outcomes, prompts, roles, score
+from t2ibench.networks.vqa.contract import MALFORMED, Answers
+from t2ibench.networks.vqa.questions import about, filled
+from t2ibench.scoring.attribute_pairs.judge import YES_OR_NO
 from t2ibench.tracks.contract import Prompt
 from t2ibench.tracks.pair_texts import pair_text, single_text
 
@@ -308,3 +312,78 @@ def test_a_data_set_without_attributes_or_rare_pairs_is_an_error():
             REFERENCE,
             SMALL,
         )
+
+
+class Questioned(Scene):
+    """A scene that is judged by questions. `answer` says what becomes of the question about a literal."""
+
+    def __init__(self, generator: Generator, config: Config, answer=lambda has: (float(has), int(not has))) -> None:
+        super().__init__(generator, config)
+        self.answer, self.asked = answer, list[str]()
+
+    def samples(self, group: str) -> SimpleNamespace:
+        samples = super().samples(group)
+        samples.rows = np.flatnonzero(samples.ok)
+        return samples
+
+    def _answers(self, rows: Mapping[int, Row], asked) -> Answers:
+        literal = {question: name for name in WORDS for question in [self.question(name)]}
+        given = [self.answer(rows[row][literal[question]] == "yes") for row, question in asked]
+        self.asked += [question for _, question in asked]
+        p = np.array([[p, 1 - p] for p, _ in given], np.float32)
+        return Answers(p, np.array([chosen for _, chosen in given]), [])
+
+    def question(self, name: str) -> str:
+        return filled(YES_OR_NO, about(VOCABULARY, f"{name}=yes"))
+
+    def fake_answers(self, name: str, asked, sets, group: str) -> Answers:
+        samples, generator = self.samples(group), deaf if group == "captions" else self.generator
+        rows = {row: generator(samples.prompts[row], samples.k[row]) for row in {row for row, _ in asked}}
+        return self._answers(rows, asked)
+
+    def real_answers(self, name: str, asked, sets, split: Split) -> Answers:
+        assert split.attributes is not None
+        return self._answers(dict(enumerate(split.attributes.to_dict("records"))), asked)  # type: ignore[arg-type]
+
+    def vqa_protocol(self, name: str, sets) -> dict[str, str]:
+        return {"vqa": name}
+
+
+ASKED = replace(SMALL, judge="vqa:some-model")
+
+
+def test_a_model_that_answers_rightly_gives_the_values_of_a_trained_judge_under_names_of_its_own():
+    scene = Questioned(careless, ASKED)
+    asked, trained = score(scene, ASKED), scored(careless)  # type: ignore[arg-type]
+    assert set(asked) == {f"vqa_{id}" for id in trained}
+    for id, value in trained.items():
+        assert asked[f"vqa_{id}"].value == pytest.approx(value.value), id
+        assert asked[f"vqa_{id}"].protocol_id != value.protocol_id
+    assert "Does this person wear a hat? Please answer yes or no." in scene.asked
+    outcomes = asked["vqa_ca_rare"].details["vqa_outcomes"]
+    assert outcomes["pairs"]["malformed"] == outcomes["pairs"]["failed"] == 0
+
+
+def test_a_model_that_is_often_wrong_passes_no_gate():
+    with pytest.raises(UserError, match="passes its gate for none"):
+        score(Questioned(perfect, ASKED, lambda has: (0.6, 0)), ASKED)  # type: ignore[arg-type]
+
+
+def test_malformed_answers_are_counted_and_are_no_yes():
+    def answer(has: bool) -> tuple[float, int]:
+        return (0.4, MALFORMED) if has else (0.0, 1)
+
+    scene = Questioned(perfect, ASKED, answer)
+    with pytest.raises(UserError, match="passes its gate for none"):
+        score(scene, ASKED)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("settings", [{"judge": "some-model"}, {"judge": "vqa:"}, {"judge": "vqa:a", "probe": "b"}])
+def test_a_judge_is_named_in_one_way(settings):
+    with pytest.raises(UserError, match="expected vqa:NAME alone, or a probe, or neither"):
+        Config(**settings)
+
+
+def test_without_a_judge_that_is_asked_the_settings_are_recorded_as_before():
+    assert "judge" not in recorded(Config())
+    assert recorded(ASKED)["judge"] == "vqa:some-model"

@@ -141,7 +141,9 @@ def judged_images(wanted: Suite, method: str, out: Path, work: Path) -> Judged:
         raise UserError(f"{folder} holds other images than those of {path}: {again}")
     evidence = evidence_of(plan, samples_by_group(samples, outcomes, store))
     config = next(metric.config for metric in plan.metrics if metric.name == METRIC)
-    judge, pair_samples = pair_judge(evidence, config.probe, config.groups), evidence.samples(contract.PAIRS)
+    named = dict.fromkeys(literal for row in value["details"]["pairs"] for literal in row["pair"].split("+"))
+    judge = pair_judge(evidence, config.probe, config.groups, config.judge, tuple(named))
+    pair_samples = evidence.samples(contract.PAIRS)
     if records.canonical(dict(judge.protocol)) != records.canonical(value["protocol"]["judge"]):
         raise UserError(f"{path} was judged by another judge than there is now: {again}")
     standing = {row["pair"]: row["status"] for row in value["details"]["pairs"]}

@@ -1,6 +1,7 @@
-"""What judges the attributes of an image: the attribute judge of a data set, or cross-fitted heads on features.
+"""What judges the attributes of an image: the attribute judge of a data set, cross-fitted heads on features, or a model
+that answers questions.
 
-The heads are for data sets that have no attribute judge.
+The heads are for data sets that have no attribute judge, the questions for those on which none can be trained.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,8 @@ from t2ibench.core.cache import cached
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.data.attributes import attribute_of, canonical, indicators, likeliest
 from t2ibench.data.split import Split
+from t2ibench.networks.vqa.contract import NO, YES, Answers, counted
+from t2ibench.networks.vqa.questions import about, filled
 from t2ibench.scoring.attribute_pairs.cross_fit import (
     FOLDS,
     STEPS,
@@ -26,6 +29,9 @@ from t2ibench.scoring.attribute_pairs.cross_fit import (
     values_of,
 )
 from t2ibench.scoring.evidence import Evidence
+
+VQA = "vqa:"  # begins the name of a judge that answers questions
+YES_OR_NO = "{} Please answer yes or no."
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,8 @@ class PairJudge:
     probabilities: P(literal) of the images of a split, one column for each literal.
     render: makes more such real images; None if the data set cannot, or if the judge is trained on the split.
     protocol: what decides the judgements.
+    outcomes: how many questions about made images were answered, malformed and failed, by group; empty for a judge
+        that is not asked.
     """
 
     reference: Split
@@ -46,16 +54,20 @@ class PairJudge:
     probabilities: Callable[[Split], pd.DataFrame]
     render: Callable[[Mapping[str, str], int], Split] | None
     protocol: Mapping[str, Any]
+    outcomes: Callable[[], Mapping[str, Mapping[str, int]]] = dict
 
 
-def pair_judge(evidence: Evidence, probe: str, groups: str) -> PairJudge:
+def pair_judge(evidence: Evidence, probe: str, groups: str, judge: str = "", literals: Sequence[str] = ()) -> PairJudge:
     """The judge of a cell.
 
     probe: name of an extractor, for heads on its features that are cross-fitted on the training split; empty: the
         attribute judge of the data set.
     groups: an attribute such as the identity or the species; all images with one value of it stay in one fold. Empty:
         each image is a group of its own.
+    judge: "vqa:NAME" for a model that is asked about `literals`; empty: as the other two say.
     """
+    if judge:
+        return vqa_judge(evidence, judge.removeprefix(VQA), literals)
     if not probe:
         render = evidence.pair_images if evidence.can_render else None
         protocol = evidence.extractor_protocol(evidence.judge)
@@ -99,6 +111,70 @@ def pair_judge(evidence: Evidence, probe: str, groups: str) -> PairJudge:
     return PairJudge(
         train, made, lambda split: likeliest(out_of_fold(split), fitted.attributes), out_of_fold, None, protocol
     )
+
+
+def vqa_judge(evidence: Evidence, name: str, literals: Sequence[str]) -> PairJudge:
+    """A judge that is asked one yes-or-no question about each literal: "Does this person have long hair?".
+
+    The value of an attribute is the literal with the largest P(yes) among those to which the answer is yes; None if
+    there is none. A malformed answer is no yes. P(literal) is P(yes) / (P(yes) + P(no)).
+
+    name: of a model, as of `Models.vqa`. Raises UserError without a vocabulary.
+    """
+    vocabulary, sets = evidence.train.vocabulary, (YES, NO)
+    if vocabulary is None:
+        raise UserError(f"{evidence.train.dataset} has no words for its attributes, so {VQA}{name} cannot be asked")
+    questions = [filled(YES_OR_NO, about(vocabulary, literal)) for literal in literals]
+    outcomes: dict[str, Mapping[str, int]] = {}
+
+    def asked(rows: Sequence[int]) -> list[tuple[int, str]]:
+        return [(row, question) for row in rows for question in questions]
+
+    def made(group: str) -> pd.DataFrame:
+        rows = [int(row) for row in evidence.samples(group).rows]
+        answers = evidence.fake_answers(name, asked(rows), sets, group)
+        outcomes[group] = counted(answers.chosen)
+        return said(answers, literals).set_index(pd.Index(rows))
+
+    def of(split: Split) -> Answers:
+        return evidence.real_answers(name, asked(range(len(split))), sets, split)
+
+    def probabilities(split: Split) -> pd.DataFrame:
+        given = of(split).probabilities.astype(np.float64)
+        share = given[:, 0] / np.maximum(given.sum(1), 1e-12)
+        return pd.DataFrame(share.reshape(-1, len(literals)), columns=list(literals))
+
+    protocol = {
+        **evidence.vqa_protocol(name, sets),
+        "judge": "questions",
+        "template": YES_OR_NO,
+        "questions": questions,
+    }
+    render = evidence.pair_images if evidence.can_render else None
+    return PairJudge(
+        evidence.reference,
+        made,
+        lambda split: said(of(split), literals),
+        probabilities,
+        render,
+        protocol,
+        lambda: dict(outcomes),
+    )
+
+
+def said(answers: Answers, literals: Sequence[str]) -> pd.DataFrame:
+    """The value of every attribute, one row an image, from the answers to one question about each literal.
+
+    answers: of the first image about every literal, then of the second …
+    """
+    p = np.where(answers.chosen == 0, answers.probabilities[:, 0], -1.0).reshape(-1, len(literals))
+    columns: dict[str, np.ndarray] = {}
+    for name in dict.fromkeys(map(attribute_of, literals)):
+        members = [k for k, literal in enumerate(literals) if attribute_of(literal) == name]
+        values = np.array([*(literals[k].partition("=")[2] for k in members), None], dtype=object)
+        best = np.where(p[:, members].max(1) < 0, len(members), p[:, members].argmax(1))
+        columns[name] = values[best]
+    return pd.DataFrame(columns, dtype=object)
 
 
 def literal_hits(evidence: Evidence, judge: PairJudge, group: str, literals: Sequence[str]) -> np.ndarray:
