@@ -275,6 +275,52 @@ def test_entries_that_no_claim_is_about_are_not_run(sheet):
     assert reproduce.wanted(paper).baselines == ()
 
 
+def strong(name: str, delay: float, reached: float, hue: float, blind: bool) -> dict[str, Any]:
+    """A record of one strength: what is reached, and a hue that falls with it, each with noise of its own."""
+    config = {"nan_below": 0.0, "black_below": 0.0, "colour_blind": blind, "delay": delay}
+    values = {"reached": kept(reached + 0.01 * NOISE), "hue": kept(hue + 0.01 * NOISE[::-1])}
+    given = {"config": {"name": "painter", "config": config}, "dataset": {"name": "squares"}}
+    return record(name, values, suite="painter", **given)
+
+
+def test_a_claim_at_equal_reach_is_judged_where_both_curves_have_it(sheet):
+    """At their defaults the blind one, which reaches less, keeps more; where both reach 0.4 it keeps less."""
+    seen = [strong(f"p{d}", d, 0.2 * d, 1 - 0.1 * d, False) for d in (1.0, 2.0, 3.0)]
+    blind = [strong(f"b{d}", d, 0.1 * d, 1 - 0.1 * d, True) for d in (2.0, 4.0, 5.0)]
+    entries = {"better": "p2.0", "worse": "b2.0", "metric": "hue", "needs": "-"}
+    [plain] = reproduce.judge(sheet(claims=[claim(**entries)]), [*seen, *blind]).claims
+    assert plain.line is not None
+    assert abs(plain.line.difference.value) < 0.005
+    [judged] = reproduce.judge(sheet(claims=[claim(**entries, at="reached=0.4")]), [*seen, *blind]).claims
+    assert judged.verdict == "confirmed"
+    assert judged.line is not None
+    assert judged.line.difference.value == pytest.approx(0.8 - 0.6, abs=0.005)
+    assert ledger.pair(judged) == (
+        "painter colour_blind=False at delay=2 before painter colour_blind=True at delay=4; both at reached=0.4"
+    )
+
+
+def test_a_claim_about_curves_says_why_it_was_not_run(sheet):
+    asked = claim(better="p2.0", worse="b2.0", metric="hue", needs="-", at="reached=0.9")
+    seen = [strong(f"p{d}", d, 0.2 * d, 1 - 0.1 * d, False) for d in (1.0, 2.0, 3.0)]
+    blind = [strong(f"b{d}", d, 0.1 * d, 1 - 0.1 * d, True) for d in (2.0, 4.0, 5.0)]
+    [judged] = reproduce.judge(sheet(claims=[asked]), [*seen, *blind]).claims
+    assert judged.verdict == "not run"
+    assert "has 0.2 to 0.6" in judged.missing
+    [judged] = reproduce.judge(sheet(claims=[asked]), []).claims
+    assert "no record of the suite painter" in judged.missing
+    with pytest.raises(UserError, match=r"claims: sees: at 'much': expected METRIC=NUMBER"):
+        sheet(claims=[claim(at="much")])
+
+
+def test_all_strengths_of_a_claim_about_curves_are_run(sheet):
+    paper = sheet(claims=[claim(at="hue=0.5")])
+    others = [Entry(f"p{delay}", "painter", {"delay": delay}, "method") for delay in (1, 2)]
+    more = replace(paper.suite, methods=(*paper.suite.methods, *others, Entry("other", "other", {}, "method")))
+    ids = [entry.id for entry in reproduce.wanted(replace(paper, suite=more)).methods]
+    assert ids == ["painter", "blind", "p1", "p2"]
+
+
 def test_the_whole_way_of_another_package(squares, monkeypatch):
     """A sheet in somebody else's package: run, judged, resumed; then from the records alone."""
     path = squares(("metrics: [hue", "columns: [hue]\nmetrics: [hue"))

@@ -1,8 +1,9 @@
 """What a paper claims and reports, from the `paper.yaml` beside its method, checked before anything is run.
 
 The sheet names a suite. A claim names two entries of this suite and a value in which they are compared: the first is
-`better` and the second `worse`, or the two are `equal` within `margin`. A claim that cannot be tested yet has `needs`,
-which says what is missing. Its entries and its metric need not be in the suite.
+`better` and the second `worse`, or the two are `equal` within `margin`. With `at`, each of the two names a curve of
+entries that differ in their strength, and they are compared where both have reached the same. A claim that cannot be
+tested yet has `needs`, which says what is missing. Its entries and its metric need not be in the suite.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from t2ibench.core import plugins, settings
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.plugins import Entry
 from t2ibench.report.compare import Margin, margins_of
+from t2ibench.report.matched import at_of
 from t2ibench.runner import suite
 from t2ibench.runner.suite import Suite
 
@@ -27,6 +29,7 @@ class Claim:
     metric: the value in which the two are compared.
     better, worse: the entries of an ordering.
     equal: the two entries of an equality.
+    at: where two curves are compared, as "edit_success=0.5"; empty: the two entries as they are.
     margin: for an equality, the largest difference that does not matter: "5%" of the second's value, or "0.1".
     needs: what is missing before the claim can be tested; empty where nothing is.
     """
@@ -37,6 +40,7 @@ class Claim:
     better: str = ""
     worse: str = ""
     equal: tuple[str, ...] = ()
+    at: str = ""
     margin: str = "5%"
     needs: str = ""
 
@@ -157,6 +161,11 @@ def _claim(entry: Any, of: Suite, where: str) -> Claim:
         margins_of([claim.margin])
     except UserError as error:
         raise UserError(f"{at}: margin is {claim.margin!r}, expected 5% or 0.1, with a number above 0") from error
+    if claim.at:
+        try:
+            at_of(claim.at)
+        except UserError as error:
+            raise UserError(f"{at}: {str(error).removeprefix('--')}") from error
     entries = [entry.id for entry in (*of.methods, *of.baselines)]
     for id in claim.pair:
         if id not in entries and not claim.needs:

@@ -58,8 +58,9 @@ def summary(ledger: Ledger) -> str:
 def pair(entry: Judged) -> str:
     """The two entries, and which is claimed to be better."""
     claim = entry.claim
-    first, second = claim.pair
-    return f"{first} = {second}, ± {claim.margin}" if claim.equal else f"{first} before {second}"
+    first, second = entry.sides or claim.pair
+    words = f"{first} = {second}, ± {claim.margin}" if claim.equal else f"{first} before {second}"
+    return f"{words}; both at {claim.at}" if claim.at else words
 
 
 def where(entry: Judged) -> str:

@@ -20,6 +20,7 @@ from t2ibench.core import files, records, settings
 from t2ibench.core.errors import MissingWeights, UserError
 from t2ibench.core.plugins import Entry
 from t2ibench.report.compare import LEVEL, Margins, MetricComparison, compare
+from t2ibench.report.matched import at_of, compare_at, strengths
 from t2ibench.runner import methods, plan
 from t2ibench.runner.cell import CellResult, RunOptions, run_cell
 from t2ibench.runner.suite import Suite
@@ -39,6 +40,7 @@ class Judged:
     p: the adjusted p-value.
     missing: why it was not run.
     suite, track, seeds: the records that were compared.
+    sides: of a claim about two curves, what each is called where it has the value.
     """
 
     claim: Claim
@@ -49,6 +51,7 @@ class Judged:
     suite: str = ""
     track: str = ""
     seeds: tuple[int, ...] = ()
+    sides: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,9 @@ class Ledger:
 def wanted(paper: Paper) -> Suite:
     """The paper's suite without the entries that no claim is about."""
     named = {id for claim in paper.claims for id in claim.pair}
+    swept = {id for claim in paper.claims if claim.at for id in claim.pair}
+    plugins = {entry.name for entry in paper.suite.methods if entry.id in swept}
+    named |= {entry.id for entry in paper.suite.methods if entry.name in plugins}  # the other strengths are among them
     baselines = tuple(entry for entry in paper.suite.baselines if entry.id in named)
     named |= {str(entry.settings.get("of")) for entry in baselines}
     return replace(
@@ -119,7 +125,10 @@ def judge(paper: Paper, cell_records: Sequence[Record], missing: Mapping[str, st
     Raises UserError for a claim that orders entries in a value where neither direction is better.
     """
     of = _by_entry(paper, cell_records)
-    judged = [_compared(paper, claim, of, missing or {}) for claim in paper.claims]
+    judged = [
+        _at(paper, claim, cell_records) if claim.at else _compared(paper, claim, of, missing or {})
+        for claim in paper.claims
+    ]
     tests = {i: test(entry.claim, entry.line) for i, entry in enumerate(judged) if entry.line is not None}
     for i, p in zip(tests, holm([p for p, _ in tests.values()]), strict=True):
         verdict: Verdict = "inconclusive" if p > LEVEL else "confirmed" if tests[i][1] else "refuted"
@@ -203,6 +212,28 @@ def _compared(paper: Paper, claim: Claim, of: Mapping[str, Sequence[Record]], mi
     if claim.metric in comparison.left_out:
         return _not_run(claim, comparison.left_out[claim.metric])
     return Judged(claim, "inconclusive", comparison.lines[0], suite=place[0], track=place[1], seeds=comparison.seeds)
+
+
+def _at(paper: Paper, claim: Claim, cell_records: Sequence[Record]) -> Judged:
+    """A claim about two curves, compared where both have reached the same; or "not run" with the reason."""
+    groups = {place: group for place, group in records.suites(cell_records).items() if place[0] == paper.name}
+    reasons = []
+    for (suite, track), group in groups.items():
+        try:
+            sides = [strengths(id, group, f"{suite} {track}") for id in claim.pair]
+            comparison = compare_at(sides[0], sides[1], at_of(claim.at), Margins(claim.limit), [claim.metric])
+        except UserError as error:
+            reasons.append(str(error).removeprefix("--at: "))
+            continue
+        used = [record for side in sides for _, found in side.points for record in found]
+        for record in used:
+            if claim.metric in record["judge_overlap"] or at_of(claim.at).metric in record["judge_overlap"]:
+                return _not_run(claim, f"{record['method']} was made for the judge of {claim.metric} or {claim.at}")
+        if claim.metric in comparison.left_out:
+            return _not_run(claim, comparison.left_out[claim.metric])
+        named = (comparison.a, comparison.b)
+        return Judged(claim, "inconclusive", comparison.lines[0], None, "", suite, track, comparison.seeds, named)
+    return _not_run(claim, reasons[0] if reasons else f"no record of the suite {paper.name}")
 
 
 def _not_run(claim: Claim, reason: str) -> Judged:
