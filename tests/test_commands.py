@@ -55,6 +55,7 @@ ELSEWHERE = "an hour of a GPU or many of a CPU"
 DATA = "a copy of the data set: `make test-data`, tests/datasets"
 # What no test executes word for word: what it needs, or which test does the same on a smaller thing.
 NEEDS: dict[str, str] = {
+    "t2ibench nearest made --reference real": "folders of these names: tests/cli/test_nearest.py has some",
     "t2ibench compare original served --gate": "two folders of images: tests/checks/test_gate.py has them",
     "make run": "the whole of `quick`, minutes; tests/test_wheel.py runs a part of it",
     "make test": "these tests are part of it",

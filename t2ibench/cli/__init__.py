@@ -26,6 +26,7 @@ from t2ibench.cli import (
     generate,
     health,
     listing,
+    nearest,
     new,
     report,
     reproduce,
@@ -71,6 +72,7 @@ app.command(cls=Verb)(generate.generate)
 app.command(cls=Verb)(compose.compose)
 app.command(cls=Verb)(generate.prompts)
 app.command(cls=Verb)(score.score)
+app.command(cls=Verb)(nearest.nearest)
 app.command(cls=Verb)(train.train)
 app.command(cls=Verb)(convert.convert)
 app.command(cls=Verb)(fetch.fetch)

@@ -248,6 +248,7 @@ EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
             "only images of a folder are squashed, those of an archive stay as they are: leave it out",
         ),
     },
+    "nearest": always("folder reference held_out extractor top out device json"),
     "train": {
         **always("name variant dataset minutes steps out set save_every device devices accumulate workers"),
         "target": Rule(lambda given: not _is_set("target", given), "--set gives another target: leave one of them out"),
