@@ -55,6 +55,16 @@ def score(
             help="Which CLIP scores: a published file, model:tag or model:FILE of open_clip, the zoo's; else OpenAI's."
         ),
     ] = None,
+    vqa: Annotated[
+        str | None,
+        typer.Option(
+            help="Which model answers questions (vqa_score): a folder of transformers, hub:owner/name, the zoo's."
+        ),
+    ] = None,
+    people: Annotated[
+        Path | None,
+        typer.Option(help="Labels of people, 0 or 1: texts or file names with a column label; for vqa_score."),
+    ] = None,
     size: Annotated[
         int | None,
         typer.Option(
@@ -89,6 +99,8 @@ def score(
         reference=reference,
         extractor=extractor,
         clip=clip,
+        vqa=vqa,
+        people=people,
         size=size,
         exif=exif.value,
         alpha=alpha,

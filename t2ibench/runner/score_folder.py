@@ -48,6 +48,8 @@ def score_folder(
     reference: Path | None,
     extractor: str | None,
     clip: str | None,
+    vqa: str | None = None,
+    people: Path | None = None,
     size: int | None,
     exif: Literal["turn", "ignore"] = PEERS.exif,
     alpha: str = REFUSE,
@@ -62,7 +64,8 @@ def score_folder(
     dataset: the data set with the real images. Its networks score, and the images are squashed to its size.
     reference: the real images instead: a folder, or a file of statistics. With neither of the two, only metrics that
         need no real images can run.
-    extractor, clip: networks that score instead of the usual ones.
+    extractor, clip, vqa: networks that score instead of the usual ones.
+    people: a file of labels that people gave the images, or None.
     size: pixels a side to which the images are squashed; None: the data set's, or their own.
     exif, alpha: how files are read (`t2ibench.core.decode.Decoding`).
     out: the file to which the record is written too, or None.
@@ -75,7 +78,8 @@ def score_folder(
             f"score: --reference {reference} and --dataset {dataset} both name the real images: leave one of them out"
         )
     alone, decoding = reference is None and dataset is None, Decoding(exif, alpha)
-    wanted = asked_metrics(metrics or (WITHOUT_REFERENCE if alone else WITH_REFERENCE), extractor, clip)
+    named = metrics or (WITHOUT_REFERENCE if alone else WITH_REFERENCE)
+    wanted = asked_metrics(named, extractor, clip, vqa, None if people is None else str(people))
     models, networks = Models(device), Networks()
     if dataset is not None:
         data = opened(dataset)

@@ -48,6 +48,8 @@ def score_images(
     *,
     extractor: str | None = None,
     clip: str | None = None,
+    vqa: str | None = None,
+    people: str | Path | None = None,
     size: int | None = None,
     exif: Literal["turn", "ignore"] = PEERS.exif,
     alpha: str = REFUSE,
@@ -63,6 +65,8 @@ def score_images(
     extractor: the network whose features are compared (`inception`, `dinov2:FILE`, …); None: Inception.
     clip: the CLIP that compares images with texts (`ViT-L-14-quickgelu:openai`, `model:FILE`, …); None: the published
         one of each metric.
+    vqa: the model that answers questions about images, for metrics that ask (`t2ibench.networks.models.Models.vqa`).
+    people: a file of labels that people gave the images (`t2ibench.data.people`), for metrics that compare with them.
     size: side in pixels to which images of folders are squashed; None: they stay as they are.
     exif, alpha: how files are read (`t2ibench.core.decode.Decoding`).
     device: where networks run.
@@ -71,7 +75,9 @@ def score_images(
     """
     images, reference, prompts = _at_home(images), _at_home(reference), _at_home(prompts)
     decoding = Decoding(exif, alpha)
-    configured, made = asked_metrics(metrics, extractor, clip), made_images(images, prompts, size, decoding)
+    people = _at_home(people)
+    configured = asked_metrics(metrics, extractor, clip, vqa, None if people is None else str(people))
+    made = made_images(images, prompts, size, decoding)
     check_texts(made, configured)
     configured = settled(configured, Networks(), made.dataset, "score_images")
     real = real_images(reference, size, decoding)
@@ -94,17 +100,24 @@ def _at_home(given: T) -> T:
     return given
 
 
-def asked_metrics(names: Sequence[str], extractor: str | None = None, clip: str | None = None) -> list[Metric]:
-    """Metrics by name. The extractor and the CLIP are passed to those that have such a setting.
+def asked_metrics(
+    names: Sequence[str],
+    extractor: str | None = None,
+    clip: str | None = None,
+    vqa: str | None = None,
+    people: str | None = None,
+) -> list[Metric]:
+    """Metrics by name. Every other argument is passed to those that have a setting of its name.
 
-    Raises UserError for an unknown name, for a metric of another track, and for an extractor or a CLIP that none of the
-    metrics takes.
+    Raises UserError for an unknown name, for a metric of another track, and for an argument that none of the metrics
+    takes.
     """
     available, names = plugins.find("metrics"), [name.strip() for name in names]
     for name in names:
         if name not in available:
             raise UserError(f"--metrics: no metric is called {name!r}{did_you_mean(name, available)}")
-    options = {key: value for key, value in (("extractor", extractor), ("clip", clip)) if value is not None}
+    given = {"extractor": extractor, "clip": clip, "vqa": vqa, "people": people}
+    options = {key: value for key, value in given.items() if value is not None}
     able = {name: [key for key in options if takes(load_metric(name), key)] for name in names}
     metrics = metrics_of(
         [Entry(name, name, {key: options[key] for key in able[name]}, "metric") for name in names], "score"

@@ -1,19 +1,29 @@
 """VQAScore and the models that answer questions: by hand, against the published rules, and with tiny models."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 from scripted_vqa import Scripted, evidence_of
+from typer.testing import CliRunner
 
+from t2ibench.cli import app
 from t2ibench.core.errors import UserError
+from t2ibench.core.plugins import Entry
 from t2ibench.data.given_images import made_images
+from t2ibench.data.split import Networks
+from t2ibench.datasets import avatars
 from t2ibench.metrics.vqa_score import Config, score
 from t2ibench.networks.models import Models
 from t2ibench.networks.vqa.contract import FAILED, MALFORMED, NO, YES, Answers, counted, of_answer_tokens, of_mass
 from t2ibench.networks.vqa.questions import VQA_SCORE, filled
 from t2ibench.scoring import score_images
 from t2ibench.scoring.attribute_pairs.judge import said
+from t2ibench.scoring.default_networks import settled
+from t2ibench.scoring.score import metrics_of
+from t2ibench.scoring.score_images import asked_metrics
 
 
 def says(p_yes, chosen=0):
@@ -242,3 +252,33 @@ def test_wrong_labels_are_refused_in_one_line(tmp_path, rows, fault):
     with pytest.raises(UserError, match=fault) as error:
         score(evidence_of(Scripted(says(lambda level: level / 10)), list("ab"), tmp_path), config)
     assert "\n" not in str(error.value)
+
+
+def test_a_folder_is_scored_by_a_named_model_and_compared_with_labels_of_people(tmp_path):
+    """Twelve faces, of which every second one has the caption of another; people say which."""
+    faces = avatars.pair_images(avatars.Config(), {}, 12, 7)
+    (tmp_path / "made").mkdir()
+    rows = ["file_name,text,label"]
+    for row, image in enumerate(faces.images.read(range(12))):
+        Image.fromarray(image.transpose(1, 2, 0)).save(tmp_path / "made" / f"{row}.png")
+        right = row % 2
+        rows.append(f'{row}.png,"{faces.captions[row if right else (row + 5) % 12][0]}",{right}')
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    labels = str(tmp_path / "labels.csv")
+    words = ["score", str(tmp_path / "made"), "--prompts", labels, "--metrics", "vqa_score", "--json"]
+    answer = CliRunner().invoke(app, [*words, "--vqa", "vqa-judge-avatars", "--people", labels])
+    assert answer.exit_code == 0, answer.output
+    value = json.loads(answer.stdout)["values"]["vqa_score"]
+    assert value["details"]["people"]["auroc"] > 0.9
+    assert value["details"]["outcomes"]["answered"] == 12
+    assert value["protocol"]["vqa"] == "vqa-judge-avatars"
+
+
+def test_a_model_or_labels_that_no_metric_asks_for_are_refused():
+    with pytest.raises(UserError, match="--vqa: none of the metrics clip_score takes it"):
+        asked_metrics(["clip_score"], vqa="some-model")
+    with pytest.raises(UserError, match="--people: none of the metrics fid takes it"):
+        asked_metrics(["fid"], people="labels.csv")
+    made = metrics_of([Entry("vqa_score", "vqa_score", {}, "metric")], "here")
+    with pytest.raises(UserError, match="photos brings no model that answers questions about its images: name one"):
+        settled(made, Networks(), "photos", "here")
