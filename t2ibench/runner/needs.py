@@ -16,6 +16,7 @@ from t2ibench.scoring.feature_sets import AUTO
 from t2ibench.scoring.score import metrics_of
 
 HUB, SHEET = "hub:", "model_index.json"  # how an address of the hub begins; the file that every pipeline of it has
+ASKED, MODEL = "vqa:", "config.json"  # how a judge begins that is asked questions; the file that every such model has
 HELD_OUT = "held_out"  # a setting that every data set takes
 
 
@@ -38,7 +39,9 @@ def needs_of(suite: Suite) -> list[Need]:
 
             name = metric.plugin.PUBLISHED
             needs.append(Need(f"CLIP {name}", clips.on_disk(name), source=f"elsewhere: {clips.advice(name)}"))
-        needs += files_of(asdict(metric.config))
+        settings = asdict(metric.config)
+        asked = {key: str(settings.get(key, "")).removeprefix(ASKED) for key in ("vqa", "judge")}
+        needs += [*files_of(settings), *models_of(asked, MODEL)]
         extractor = str(metric.settings.get("extractor", ""))
         if extractor.startswith("inception-torchvision"):
             there, file = torchvision_inception.weights(), torchvision_inception.FILE
@@ -62,22 +65,25 @@ def files_of(settings: Any) -> Iterator[Need]:
         yield Need(what, path if path.exists() else None, path.name, source=published.source(path.name))
 
 
-def models_of(settings: Mapping[str, Any]) -> Iterator[Need]:
-    """The models of the hub that settings name as `hub:owner/name`, with or without `@revision`."""
+def models_of(settings: Mapping[str, Any], sheet: str = SHEET) -> Iterator[Need]:
+    """The models of the hub that settings name as `hub:owner/name`, with or without `@revision`.
+
+    sheet: a file that each of them has.
+    """
     for value in settings.values():
         if isinstance(value, str) and value.startswith(HUB):
             name, _, revision = value.removeprefix(HUB).partition("@")
             which = f"commit {revision}" if revision else "its newest commit; add @COMMIT behind the name to pin one"
-            yield Need(f"model {name}", snapshot(name, revision), source=f"the hub, {which}", by_itself=True)
+            yield Need(f"model {name}", snapshot(name, revision, sheet), source=f"the hub, {which}", by_itself=True)
         elif isinstance(value, Mapping):
-            yield from models_of(value)
+            yield from models_of(value, sheet)
 
 
-def snapshot(name: str, revision: str) -> Path | None:
-    """The folder of a pipeline in the hub's cache; None if it is not there."""
+def snapshot(name: str, revision: str, sheet: str = SHEET) -> Path | None:
+    """The folder of a model in the hub's cache, which has the file `sheet`; None if it is not there."""
     try:
         from huggingface_hub import try_to_load_from_cache
     except ImportError:  # without it nothing was fetched, either
         return None
-    found = try_to_load_from_cache(name, SHEET, revision=revision or None)
+    found = try_to_load_from_cache(name, sheet, revision=revision or None)
     return Path(found).parent if isinstance(found, str) else None

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from scripted_vqa import Scripted, evidence_of
 from typer.testing import CliRunner
@@ -178,6 +179,10 @@ def test_models_that_cannot_be_asked_are_refused_in_one_line(tmp_path):
         Models().vqa(str(save(tmp_path / "mute", template=None)))
     with pytest.raises(UserError, match="thinks before it answers"):
         Models().vqa(str(save(tmp_path / "thinker", template=TEMPLATE + "<think>")))
+    weights = tmp_path / "thinker" / "model.safetensors"
+    weights.rename(weights.with_name("pytorch_model.bin"))
+    with pytest.raises(UserError, match="no image-text-to-text model"):
+        Models().vqa(str(tmp_path / "thinker"))
     (tmp_path / "mute" / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(UserError, match="no image-text-to-text model"):
         Models().vqa(str(tmp_path / "mute"))
@@ -205,6 +210,16 @@ def test_a_language_model_scores_images_of_several_sizes(folder, tmp_path):
     answers = evidence.fake_answers(str(folder), [(0, "a"), (1, "a"), (2, "a")], (YES, NO))
     assert (answers.probabilities > 0).all()
     assert list(evidence.models.used) == ["tiny"]
+
+
+def test_the_weights_stay_in_the_precision_of_their_file(folder, tmp_path):
+    from language_tiny import save
+
+    half = Models().vqa(str(save(tmp_path / "half", dtype=torch.bfloat16)))
+    whole = Models().vqa(str(folder))
+    assert [model.protocol((YES, NO))["backend"].split(", ")[1] for model in (half, whole)] == ["bfloat16", "float32"]
+    given = half.answers(images(1), [0], ["is this a face ?"], (YES, NO))
+    assert 0 < given.probabilities.min() < given.probabilities.max() < 1
 
 
 def test_tables_of_values_hold_the_likeliest_yes_and_nothing_where_nobody_said_yes():

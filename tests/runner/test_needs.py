@@ -82,6 +82,19 @@ def test_a_model_of_the_hub_says_whether_it_is_there_and_pinned(tmp_path, monkey
     assert other.state == "not on disk, fetched when it is first used: the hub, commit v2"
 
 
+def test_the_models_of_metrics_that_ask_questions_are_named(tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "# minutes\ndataset: {name: avatars}\nmethods: [gan]\nmetrics:\n"
+        '  - {name: vqa_score, vqa: "hub:a/asked"}\n'
+        '  - {name: compositional_accuracy, images: 4, judge: "vqa:hub:a/judge@v2"}\n'
+        "  - {name: soft_tifa, vqa: vqa-judge-avatars}\n"
+    )
+    assert [need.what for need in needs_of(suite.load(str(tmp_path / "mine.yaml")))] == [
+        "model a/asked",
+        "model a/judge",
+    ]
+
+
 def test_a_folder_in_the_current_one_comes_first(tmp_path, monkeypatch):
     monkeypatch.setenv("T2IBENCH_DATA", str(tmp_path / "shared"))
     (tmp_path / "shared/cub").mkdir(parents=True)

@@ -12,7 +12,7 @@ TEMPLATE = (
 )
 
 
-def save(folder: Path, seed: int = 0, template: str | None = TEMPLATE, **config: object) -> Path:
+def save(folder: Path, seed: int = 0, template: str | None = TEMPLATE, dtype: torch.dtype = torch.float32) -> Path:
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import (
         CLIPImageProcessor,
@@ -51,7 +51,6 @@ def save(folder: Path, seed: int = 0, template: str | None = TEMPLATE, **config:
         bos_token_id=1,
         eos_token_id=2,
     )
-    torch.manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LlavaForConditionalGeneration(
@@ -65,6 +64,6 @@ def save(folder: Path, seed: int = 0, template: str | None = TEMPLATE, **config:
         chat_template=template,
         num_additional_image_tokens=1,
     )
-    model.save_pretrained(folder)
+    model.to(dtype).save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder

@@ -59,7 +59,10 @@ class LanguageModel:
             try:
                 self.processor: Any = transformers.AutoProcessor.from_pretrained(folder, local_files_only=True)
                 model: Any = transformers.AutoModelForImageTextToText.from_pretrained(
-                    folder, local_files_only=True, dtype="auto"
+                    folder,
+                    local_files_only=True,
+                    use_safetensors=True,  # the hash is of these, and pickles could run code
+                    torch_dtype="auto",  # the name that older versions know, too
                 )
             except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
                 reason = " ".join(str(error).split())[:200]
