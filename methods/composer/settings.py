@@ -260,8 +260,11 @@ class PriorTraining(Optimisation):
     clip: str = ""  # "" takes clip-guide-<data set>
 
 
-PAPER: dict[type, dict[str, Any]] = {  # of trainings: the sizes, batches and iterations that the paper gives
-    Training: {"size": "paper", "batch": 1024, "steps": 1_200_000, "phase1_frac": 1_000_000 / 1_200_000},
-    UpsamplerTraining: {"size": "paper-256", "batch": 512},
-    PriorTraining: {"size": "paper", "batch": 4096},
+# Of trainings: the sizes, batches and iterations that the paper gives. It gives neither rates nor averages: these are
+# those of unCLIP, whose networks it takes up.
+PAPER: dict[type, dict[str, Any]] = {
+    Training: {"size": "paper", "batch": 1024, "steps": 1_200_000, "phase1_frac": 1_000_000 / 1_200_000}
+    | {"learning_rate": 1.2e-4, "ema": 0.9999},
+    UpsamplerTraining: {"size": "paper-256", "batch": 512, "learning_rate": 1.2e-4, "ema": 0.9999},
+    PriorTraining: {"size": "paper", "batch": 4096, "learning_rate": 1.1e-4, "ema": 0.9999},
 }

@@ -1,6 +1,7 @@
 """Networks of the GAN-CLS family against the released code's layer tables and parameter counts."""
 
 import copy
+import itertools
 from typing import Any
 
 import pytest
@@ -133,3 +134,12 @@ def test_the_style_encoder_is_the_trunk_and_one_convolution_to_the_noise():
     encoder = ImageEncoder(64, 100)
     assert encoder(torch.zeros(2, 3, 64, 64)).shape == (2, 100)
     assert [m.out_channels for m in encoder.layers if isinstance(m, nn.Conv2d)] == [64, 128, 256, 512, 100]
+
+
+def test_a_style_encoder_has_the_parameters_of_its_convolutions():
+    with torch.device("meta"):
+        network = ImageEncoder(64, 100)  # preset paper: D's trunk, and 100 numbers of noise
+    widths = [3, 64, 128, 256, 512, 100]
+    convolutions = sum(16 * a * b + b for a, b in itertools.pairwise(widths))
+    norms = sum(2 * width for width in widths[2:5])
+    assert parameters(network) == convolutions + norms == 3_577_636

@@ -3,6 +3,9 @@
 They are drawn, so that a network can learn from them; the real numbers of files are those of `benchmarks/rehearsal.py`.
 """
 
+import io
+import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +84,25 @@ def write_faces(root: Path, train: int, test: int, masked: int = 0, side: int = 
             mask = Image.new("L", (64, 64))
             ImageDraw.Draw(mask).ellipse(box, fill=255)
             mask.save(inside / f"{number:05}_{part}.png")
+    return root
+
+
+def write_shards(root: Path, counts: Sequence[int]) -> Path:
+    """Shards of faces with a caption each, as img2dataset lays them out. counts: images of each shard."""
+    root.mkdir(parents=True)
+    table, random, number = faces(sum(counts)), np.random.default_rng(3), 0
+    for shard, count in enumerate(counts):
+        with tarfile.open(root / f"{shard:05}.tar", "w") as archive:
+            for row in range(count):
+                shown, file = table[number], io.BytesIO()
+                face(shown, random).save(file, "JPEG", quality=95)
+                said = [SAID[name] for name, one in zip(FACES, shown, strict=True) if one] or ["a face"]
+                text = f"this person has {' and '.join(said)}.".encode()
+                for suffix, content in (("jpg", file.getvalue()), ("txt", text)):
+                    member = tarfile.TarInfo(f"{shard:05}{row:04}.{suffix}")
+                    member.size = len(content)
+                    archive.addfile(member, io.BytesIO(content))
+                number += 1
     return root
 
 
