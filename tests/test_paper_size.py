@@ -51,7 +51,8 @@ CASES: list[tuple[str, str, str, dict[str, Any], int, dict[int, float]]] = [
         )
     ),
 ]
-OPENED = {  # by data set, how it is opened: its name, and its settings beside root and size
+# by data set, how it is opened: its name, and its settings beside root and size
+OPENED: dict[str, tuple[str, dict[str, Any]]] = {
     "cub": ("cub", {"partial": True}),
     "celeba_hq": ("celeba_hq", {"partial": True}),
     "shards": ("webdataset", {"shards": {"train": "{00000..00001}.tar", "val": "00002.tar"}}),

@@ -6,10 +6,10 @@ other programs keep (`__MACOSX`, `@eaDir`), are passed over. Linked folders are 
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
+from typing import overload
 
 from t2ibench.core.errors import UserError
 from t2ibench.core.files import NO_FILE
@@ -29,6 +29,28 @@ NO_IMAGES = frozenset(
 
 
 @dataclass(frozen=True)
+class Below(Sequence[Path]):
+    """Files of a folder. A path is made when it is asked for: a hundred thousand of them would hold 35 MB.
+
+    root: the folder.
+    names: of the files, relative to it.
+    """
+
+    root: Path
+    names: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, index: int) -> Path: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Below": ...
+    def __getitem__(self, index: int | slice) -> "Path | Below":
+        return Below(self.root, self.names[index]) if isinstance(index, slice) else self.root / self.names[index]
+
+
+@dataclass(frozen=True)
 class Listing:
     """The files of a folder and of the folders in it.
 
@@ -43,10 +65,10 @@ class Listing:
     others: list[str]
     hidden: int
 
-    @cached_property
-    def paths(self) -> list[Path]:
+    @property
+    def paths(self) -> Sequence[Path]:
         """The paths of `images`."""
-        return [self.root / name for name in self.images]
+        return Below(self.root, self.images)
 
     def passed_over(self, read: Collection[str] = ()) -> dict[str, int]:
         """How many files of which kinds are no images, by suffix; `hidden` for hidden ones.

@@ -64,6 +64,6 @@ def save(folder: Path, seed: int = 0, template: str | None = TEMPLATE, dtype: to
         chat_template=template,
         num_additional_image_tokens=1,
     )
-    model.to(dtype).save_pretrained(folder)
+    model.to(dtype).save_pretrained(folder)  # type: ignore[arg-type]  # as it stands in transformers
     processor.save_pretrained(folder)
     return folder
