@@ -68,7 +68,7 @@ def _labels(value: Mapping[str, Any]) -> Sequence[str]:
 
 def pairs(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """How far the rates of the two judges lie apart, of every pair and method that both may speak about."""
-    differences, rates, refused = [], [], 0
+    differences, rates, named, refused = [], [], [], 0
     for cell in cells:
         trained, asked = (rows(cell, prefix) for prefix in ("ca_", "vqa_ca_"))
         for name, row in trained.items():
@@ -78,12 +78,14 @@ def pairs(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 continue
             differences.append(abs(row["ca"] - other["ca"]))
             rates.append((row["ca"], other["ca"]))
+            named.append([cell["method"], name])
     both = np.array(rates)
     return {
         "compared": len(rates),
         "refused_by_a_gate": refused,
         "mean_difference": round(float(np.mean(differences)), 4),
         "largest_difference": round(float(np.max(differences)), 4),
+        "largest_at": named[int(np.argmax(differences))],
         "correlation": round(float(np.corrcoef(both.T)[0, 1]), 4),
         "bias": round(float((both[:, 1] - both[:, 0]).mean()), 4),
     }
@@ -115,8 +117,8 @@ def page(study: Mapping[str, Any]) -> str:
         "",
         f"Rates of the same pair and method by questions and by the attribute judge: {told['compared']:,} compared, "
         f"{told['refused_by_a_gate']:,} refused by a gate, mean difference {told['mean_difference']:.3f}, largest "
-        f"{told['largest_difference']:.3f}, correlation {told['correlation']:.3f}, questions minus judge "
-        f"{told['bias']:+.3f}.",
+        f"{told['largest_difference']:.3f} ({', '.join(told['largest_at'])}), "
+        f"correlation {told['correlation']:.3f}, questions minus judge {told['bias']:+.3f}.",
         "",
         *(f"- {label}" for label in study["labels"]),
     ]

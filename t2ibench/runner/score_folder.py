@@ -187,6 +187,9 @@ def described(record: Mapping[str, Any], made: GivenImages, real: Split, size: i
         if "extractor" in protocol:
             network = f"{protocol['extractor']} ({protocol['resize']}, sha256 {protocol['sha256'][:12]}…)"
             networks.setdefault(network, []).append(name)
+        elif "vqa" in protocol:
+            network = f"{protocol['vqa']} ({protocol['backend']}, sha256 {protocol['sha256'][:12]}…)"
+            networks.setdefault(network, []).append(name)
     of_networks = "; ".join(f"{network}: {', '.join(names)}" for network, names in networks.items()) or "none by name"
     sides = [f"{len(split):,} images{_side(split)}" for split in (real, made)]
     compared = (

@@ -287,6 +287,8 @@ def test_a_folder_is_scored_by_a_named_model_and_compared_with_labels_of_people(
     assert value["details"]["people"]["auroc"] > 0.9
     assert value["details"]["outcomes"]["answered"] == 12
     assert value["protocol"]["vqa"] == "vqa-judge-avatars"
+    plain = CliRunner().invoke(app, [*words[:-1], "--vqa", "vqa-judge-avatars"])
+    assert "vqa-judge-avatars (t2ibench vqa judge, sha256" in " ".join(plain.stdout.split())
 
 
 def test_a_model_or_labels_that_no_metric_asks_for_are_refused():

@@ -14,6 +14,7 @@ first token of every spelling instead, which is what GenEval 2's own code does. 
 import contextlib
 import hashlib
 import importlib.util
+import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,8 @@ class LanguageModel:
                     f"a folder that save_pretrained wrote, with its processor, or {HUB}owner/name"
                 ) from error
         self.model = model.to(self.device).eval().requires_grad_(False)
+        takes = inspect.signature(model.forward).parameters
+        self.last = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}  # others need gigabytes for all places
         self.dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
         self.attention = str(model.config._attn_implementation)
         self.tokenizer: Any = self.processor.tokenizer
@@ -142,7 +145,7 @@ class LanguageModel:
         for key, value in inputs.items():
             if torch.is_tensor(value) and value.is_floating_point():
                 inputs[key] = value.to(self.model.dtype)
-        logits = self.model(**inputs).logits[:, -1].float()
+        logits = self.model(**inputs, **self.last).logits[:, -1].float()
         if not torch.isfinite(logits).all():
             raise ValueError("its logits are NaN or infinite")
         return logits.softmax(1).cpu().numpy()
