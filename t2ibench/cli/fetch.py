@@ -31,9 +31,9 @@ def fetch(
         if not asset.click:
             print(f"{asset.name}: {downloads.fetch(asset, say)} ({asset.licence})")
             continue
-        data = opened(asset.check, {"root": str(asset.folder)})
+        data = opened(asset.check, asset.settings)
         try:
-            splits = [data.split(split) for split in data.splits or ()]
+            splits = [data.split(split) for split in data.splits or ("all",)]
         except UserError as error:
             missing.append(f"{asset.name}: {asset.homepage} ({asset.licence}): {asset.click}. Now: {error}")
             continue

@@ -14,8 +14,8 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -46,11 +46,19 @@ class Asset:
     unpack: tuple[str, ...] = ()
     click: str = ""
     check: str = ""
+    opens: Mapping[str, Any] = field(default_factory=dict)
     suites: tuple[str, ...] = ()
 
     @property
     def file(self) -> str:
         return PurePosixPath(urllib.parse.urlsplit(self.address).path).name
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Those of the data set `check`, with which it is opened where it lies."""
+        if not self.opens:
+            return {"root": str(self.folder)}
+        return {key: str(self.folder / value) if key == "file" else value for key, value in self.opens.items()}
 
     @property
     def folder(self) -> Path:

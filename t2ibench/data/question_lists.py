@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from t2ibench.core.errors import UserError
+from t2ibench.data.releases import placed
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class QuestionList:
 def read(path: str) -> QuestionList:
     """The questions of a file. Raises UserError for a file that cannot be read or is of another layout."""
     try:
-        lines = Path(path).read_text("utf-8").splitlines()
+        lines = placed(Path(path)).read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read ({error}): give a file of questions, a JSON object a line") from error
     found: dict[str, list[Question]] = {}

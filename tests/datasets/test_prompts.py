@@ -97,5 +97,5 @@ def test_prompts_may_stand_in_the_suite_itself(here):
     assert (split.dataset, list(split.captions)) == ("animals", [("a cat",), ("a dog",)])
     both: dict[str, Any] = {"file": Path("list.tsv"), "texts": ("a cat",)}
     for wrong in ({}, both):
-        with pytest.raises(UserError, match="of file and texts, expected one"):
+        with pytest.raises(UserError, match="of file, files and texts, expected one"):
             prompts.Config(**wrong)
