@@ -79,9 +79,9 @@ def authentic(features: Tensor, training: Tensor) -> np.ndarray:
     [M, D]. A training image that is there twice makes every copy of it authentic, so leave out duplicates (`distinct`).
     Raises ValueError for fewer than 2 training images, and for features that are not finite.
     """
-    finite("auth_pct", features=features, training=training)
+    finite("authenticity", features=features, training=training)
     if len(training) < 2:
-        raise ValueError(f"auth_pct needs at least 2 training images, got {len(training)}")
+        raise ValueError(f"authenticity needs at least 2 training images, got {len(training)}")
     training = training.double()
     near = neighbours(features.double(), training)
     second = {row: _second(training, row) for row in np.unique(near.row).tolist()}

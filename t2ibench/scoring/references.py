@@ -26,9 +26,9 @@ from t2ibench.core.seeds import derive_seed
 from t2ibench.data.stores import ImageStore
 from t2ibench.scoring.compositions import compositions, is_compose
 from t2ibench.scoring.edits import edit_pairs, interval, literal, means_by, per_source
-from t2ibench.scoring.evidence import Evidence
+from t2ibench.scoring.evidence import Evidence, Samples
 from t2ibench.stats.finite import finite
-from t2ibench.stats.paired import spell_samples
+from t2ibench.stats.paired import spell
 from t2ibench.tracks.contract import SOURCES
 
 TRACKS = ("text_to_image", "edit", "adapt", "compose")
@@ -156,8 +156,15 @@ def _of_captions(evidence: Evidence) -> ReferencePairs:
             "reference": evidence.reference.contents,
             "reference_images": len(evidence.reference),
         },
-        spell=lambda values: spell_samples(values, samples.ok),
+        spell=lambda values: _spelled(values, samples),
     )
+
+
+def _spelled(values: np.ndarray, samples: Samples) -> str:
+    """The value of each sample, and a dash for one without an image."""
+    every = np.full(len(samples), np.nan)
+    every[samples.rows] = values
+    return spell(every, 6)
 
 
 def similarity(evidence: Evidence, extractor: str, id: str) -> Estimate:

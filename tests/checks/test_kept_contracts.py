@@ -39,7 +39,7 @@ METHODS: Mapping[str, Mapping[str, Any]] = {  # settings of each shipped method 
     "stylegan-nada": {"steps": 1, "keep_every": 0},
 }
 METRICS: Mapping[str, Mapping[str, Any]] = {  # what each shipped metric is checked with, besides FACES
-    "auth_pct": {"settings": {"extractor": JUDGE}},
+    "authenticity": {"settings": {"extractor": JUDGE}},
     "attributes_kept": {"settings": {"lessons": 60}, **SQUARES, "asked": None, "wrong": [{"lessons": 0}]},
     "cmmd": {"settings": {"fewest": 10}},
     "compositional_accuracy": {"settings": PAIRS, **RARE, "wrong": [{"images": 3}]},

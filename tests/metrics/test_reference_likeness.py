@@ -10,9 +10,11 @@ from fake_evidence import FakeEvidence
 from lpips_files import lpips_files
 
 from t2ibench.checks.contracts import check_metric
+from t2ibench.checks.submission import check_mean
 from t2ibench.core.errors import UserError
 from t2ibench.metrics import clip_i, image_similarity, lpips
 from t2ibench.scoring.references import cosines, reference_pairs
+from t2ibench.stats.paired import per_sample
 from t2ibench.tracks.contract import Prompt
 
 TURNED = torch.tensor([[1.0, 0], [0.6, 0.8], [0, 1], [-1, 0]])  # cosines 1, .6, 0 and -1 with (1, 0)
@@ -131,3 +133,13 @@ def test_lpips_keeps_the_contract_of_a_metric(files, monkeypatch, tmp_path):
     monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path))
     few = {"prompts": {"captions": 6}, "edits": {"images": 3}, "adapt": {"images": 3, "reference": 3}}
     check_metric("lpips", files, asked={**few, "compose": {"inputs": 2, "tasks": ["S"]}})
+
+
+def test_the_samples_of_a_record_have_the_mean_that_it_states():
+    made = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+    real = torch.randn(40, 3, generator=torch.Generator().manual_seed(1))
+    estimate = clip_i.score(captions(made, real, list(range(40))), clip_i.Config(clip="c"))["clip_i"].to_json("clip_i")
+    numbers = per_sample(estimate)
+    assert numbers is not None
+    check_mean("clip_i", estimate, numbers)
+    assert np.abs(numbers - cosines(made, real)).max() < 1e-5

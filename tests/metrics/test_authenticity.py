@@ -5,13 +5,15 @@ import pytest
 import torch
 from fake_evidence import JUDGE
 
+from t2ibench.checks.submission import check_mean
 from t2ibench.core.errors import UserError
 from t2ibench.data.split import Split
 from t2ibench.data.stores import ArrayImages
-from t2ibench.metrics.auth_pct import Config, score
+from t2ibench.metrics.authenticity import Config, score
 from t2ibench.networks.models import Models
 from t2ibench.scoring.evidence import Evidence, Samples
 from t2ibench.scoring.nearest import authentic, distinct, nearest, neighbours, small
+from t2ibench.stats.paired import per_sample
 from t2ibench.tracks.contract import Prompt
 
 
@@ -88,8 +90,8 @@ def test_planted_copies_are_found_and_named_though_the_training_images_are_there
     train, fresh = pictures(40, 0), pictures(15, 1)
     twice = np.concatenate([train, train])
     made = np.concatenate([fresh, train[:5]])
-    estimate = score(Colours(made, twice), Config(extractor=JUDGE))["auth_pct"]
-    alone = score(Colours(fresh, twice), Config(extractor=JUDGE))["auth_pct"]
+    estimate = score(Colours(made, twice), Config(extractor=JUDGE))["authenticity"]
+    alone = score(Colours(fresh, twice), Config(extractor=JUDGE))["authenticity"]
     assert estimate.details["duplicates"] == 40
     assert estimate.value == pytest.approx(alone.value * 15 / 20)
     assert estimate.ci[0] < estimate.value < estimate.ci[1]
@@ -114,3 +116,11 @@ def test_bad_input_is_one_line():
         authentic(torch.full((1, 2), float("nan")), torch.zeros(3, 2))
     with pytest.raises(ValueError, match="needs images, and features with a direction"):
         nearest(torch.zeros(1, 2), torch.zeros(1, 2), torch.ones(1, 2), torch.zeros(1, 2))
+
+
+def test_the_samples_of_a_record_have_the_mean_that_it_states():
+    made = np.concatenate([pictures(15, 1), pictures(40, 0)[:5]])
+    estimate = score(Colours(made, pictures(40, 0)), Config(extractor=JUDGE))["authenticity"].to_json("authenticity")
+    numbers = per_sample(estimate)
+    assert numbers is not None
+    check_mean("authenticity", estimate, numbers)

@@ -1,10 +1,10 @@
-"""Authenticity (Alaa et al., ICML 2022): how many images are no copies of training images? Percent; higher is better.
+"""Authenticity (Alaa et al., ICML 2022): are images no copies of training images? In [0, 1]; higher is better.
 
 An image is authentic if its nearest training image has another training image that is nearer to it than the image is
-(`t2ibench/scoring/nearest.py`). The value is AuthPct of dgm-eval, of training images without exact duplicates: of
-those that are there twice, every copy would be authentic.
+(`t2ibench/scoring/nearest.py`). The value is the share of authentic images, a hundredth of AuthPct of dgm-eval, of
+training images without exact duplicates: of those that are there twice, every copy would be authentic.
 
-It is no proof of copying. Real images that were never trained on score below 100, too: read it beside the baseline
+It is no proof of copying. Real images that were never trained on score below 1, too: read it beside the baseline
 `real`, and look at the pairs (`t2ibench nearest`). A failed image is left out. The details name the images that are
 nearest to a training image, which is the order in which to look at them.
 """
@@ -22,7 +22,7 @@ from t2ibench.stats.intervals import wilson_by_cluster
 from t2ibench.stats.paired import spell_samples
 
 COMPARES = True
-QUESTIONS = {"auth_pct": "how many of the images are no copies of training images?"}
+QUESTIONS = {"authenticity": "how many of the images are no copies of training images?"}
 LOOK_AT = 8  # pairs in the details
 
 
@@ -34,27 +34,28 @@ class Config:
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
-    """`auth_pct`. Raises UserError below `fewest` images, and for a data set without training images."""
+    """`authenticity`. Raises UserError below `fewest` images, and for a data set without training images."""
     samples, train = evidence.samples(config.group), evidence.train
     ids, extractor = made_for(evidence, config.group), extractor_of(evidence, config.extractor)
     if len(ids) < config.fewest:
-        raise UserError(f"auth_pct: {len(ids)} made images of {config.group!r}, at least {config.fewest} are needed")
+        raise UserError(
+            f"authenticity: {len(ids)} made images of {config.group!r}, at least {config.fewest} are needed"
+        )
     rows = distinct(train.images.digests())
     if len(rows) < 2:
-        raise UserError(f"auth_pct: {train.dataset} has {len(rows)} training images, at least 2 are needed")
+        raise UserError(f"authenticity: {train.dataset} has {len(rows)} training images, at least 2 are needed")
     made, training = evidence.fake_features(extractor, config.group), evidence.real_features(extractor, train)[rows]
     hits = authentic(made, training)
-    low, high = wilson_by_cluster(hits, clusters(ids))
     found = nearest(made, small(samples.store, samples.rows), training, small(train.images, rows))
     order = np.argsort(found.features.distance, kind="stable")[:LOOK_AT]
     estimate = Estimate(
-        value=100 * float(hits.mean()),
-        ci=(100 * low, 100 * high),
+        value=float(hits.mean()),
+        ci=wilson_by_cluster(hits, clusters(ids)),
         n=len(hits),
         better="higher",
         protocol={
             **protocol(evidence, extractor, config.group, train),
-            "estimator": "share of images whose nearest training image has a nearer one, percent",
+            "estimator": "share of images whose nearest training image has a nearer one",
             "duplicates": "left out",
         },
         interval="Wilson over prompts",
@@ -73,4 +74,4 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
             "per_sample": spell_samples(hits.astype(float), samples.ok),
         },
     )
-    return {"auth_pct": estimate}
+    return {"authenticity": estimate}
