@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,10 @@ def prior() -> Any:
         "warmup": 1,
         "ema": 0.5,
     }
-    return of.recipe("prior", given, of.half_split(), of.half_split(4, "val"), of.Models(), seed=0)
+    made = of.recipe("prior", given, of.half_split(), of.half_split(4, "val"), of.Models(), seed=0)
+    dtype = torch.get_default_dtype()  # the embeddings come from files of float32
+    made.train = replace(made.train, images=made.train.images.to(dtype), sentences=made.train.sentences.to(dtype))
+    return made
 
 
 def upsampler() -> Any:
