@@ -1,7 +1,7 @@
 """Does a judge that is asked questions order methods as the attribute judge does? From records of the suite `judges`.
 
-    t2ibench run judges --out results
-    python benchmarks/studies/judges.py [--records results/records/judges] [--out results/studies]
+    t2ibench run judges --out results/judges
+    python benchmarks/studies/judges.py [--records results/judges] [--out results/studies]
 
 Both judges saw the same images. Writes judges.json and .md: for every value of a record its number for each method,
 Kendall's tau of its order with that of the attribute judge (`ca_rare`, `ca_control`), and how far the two judges' rates
@@ -26,7 +26,7 @@ OTHERS = ("vqa_score", "soft_tifa_am", "soft_tifa_gm", "clip_score")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--records", type=Path, default=Path("results/records/judges"))
+    parser.add_argument("--records", type=Path, default=Path("results/judges"))
     parser.add_argument("--out", type=Path, help="also write the tables there")
     arguments = parser.parse_args()
     study = compared(records.load(arguments.records))

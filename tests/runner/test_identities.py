@@ -25,7 +25,8 @@ from t2ibench.scoring.default_networks import networks_of, settled
 from t2ibench.scoring.score import metrics_of
 
 RESULTS = Path(__file__).parents[2] / "results"
-PATHS = sorted([*RESULTS.glob("records/**/*.json"), *RESULTS.glob("reproduce/**/*.json")])
+FOLDERS = ("records", "judges/records", "reproduce")
+PATHS = sorted(path for folder in FOLDERS for path in RESULTS.glob(f"{folder}/**/*.json"))
 
 
 @cache
@@ -37,7 +38,7 @@ def read(path: Path) -> Mapping[str, Any]:
 def suite_of(path: Path) -> Suite:
     """The suite of a record: one that ships, or that of a paper's ablations."""
     folder = path.relative_to(RESULTS).parts
-    return load(folder[1]) if folder[0] == "records" else claims.load(folder[1]).suite
+    return claims.load(folder[1]).suite if folder[0] == "reproduce" else load(folder[folder.index("records") + 1])
 
 
 def metrics_identity(suite: Suite, track: str) -> list[dict[str, Any]]:
@@ -104,7 +105,7 @@ def test_the_protocol_ids_of_a_committed_record_are_those_of_its_protocols(path)
 def test_there_are_records_of_every_track_and_of_papers():
     found = {read(path)["track"] for path in PATHS}
     assert found == {"text_to_image", "edit", "adapt", "compose"}
-    assert {path.relative_to(RESULTS).parts[0] for path in PATHS} == {"records", "reproduce"}
+    assert {path.relative_to(RESULTS).parts[0] for path in PATHS} == {"records", "judges", "reproduce"}
 
 
 def test_another_default_of_a_method_or_a_metric_is_another_identity(monkeypatch):
