@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from t2ibench.stats.finite import finite
+from t2ibench.stats.finite import finite, not_infinite
 
 
 class Place(NamedTuple):
@@ -43,6 +43,7 @@ def samples_at(found: Place, target: float, x: Sequence[np.ndarray], y: Sequence
 
     x, y: the samples of the two metrics at each point, [N] each; NaN for a sample without an image.
     """
+    not_infinite("a curve", x=np.stack(x), y=np.stack(y))
     i, k, w = found.left, found.left + 1, found.share
     both = ~np.isnan(x[i] + x[k] + y[i] + y[k])
     rise = x[k][both].mean() - x[i][both].mean()

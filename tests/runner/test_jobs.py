@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -256,8 +257,8 @@ def test_journals_of_several_processes_are_one(tmp_path, caplog):
     made = Outcome("a", "p", "captions", "text", 0, "text", "ok", "", 1.0)
     image = np.zeros((3, 4, 4), np.uint8)
     one, two = Store(tmp_path, "1"), Store(tmp_path, "2")
-    whole = [Outcome(**{**made.__dict__, "sample": name, "sha256": one.save(name, image)}) for name in "ab"]
-    failed = Outcome(**{**made.__dict__, "sample": "b", "status": "failed", "message": "lost"})
+    whole = [replace(made, sample=name, sha256=one.save(name, image)) for name in "ab"]
+    failed = replace(made, sample="b", status="failed", message="lost")
     one.append([whole[0], failed], {"prompts_trained": 1, "training_seconds_per_prompt": 3.0, "training_seconds": 3.0})
     two.append([whole[1]], {"prompts_trained": 2, "training_seconds_per_prompt": 6.0, "training_seconds": 12.0})
     store = Store(tmp_path)

@@ -28,11 +28,14 @@ from t2ibench.metrics import (
     identity,
     inception_score,
     kid,
+    mind,
+    pick_score,
     prdc,
     structure,
+    vendi_score,
 )
 from t2ibench.scoring.evidence import Evidence, Samples
-from t2ibench.stats import frechet, intervals, judge_errors, mmd, paired, pairwise, ranks, retrieval
+from t2ibench.stats import frechet, intervals, judge_errors, matched, mmd, paired, pairwise, ranks, retrieval
 from t2ibench.stats.pairwise import PairwiseDifferences
 from t2ibench.tracks.contract import Prompt
 from t2ibench.training_metrics import CMMD, ClipScore, FrechetDistance, KernelDistance, PrecisionRecall
@@ -98,6 +101,12 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (paired.spell_samples, {"numbers": NUMBERS, "ok": np.ones(12, bool)}, "numbers"),
     (paired.by_prompt, {"effects": NUMBERS, "prompts": LABELS, "ok": np.ones(12, bool)}, "effects"),
     (paired.between_effects, {"value": 0.1, "fake": [NUMBERS, RATES], "real": [NUMBERS, RATES]}, "value real"),
+    (matched.place, {"xs": [0.1, 0.5], "target": 0.3}, "xs target"),
+    (mind.mind, {"fake": A, "real": B, "directions": 8}, "fake real"),
+    (pick_score.cosines, {"images": A, "texts": B}, "images texts"),
+    (pick_score.views, {"cosine": 0.2, "scale": 100.0}, "cosine scale"),
+    (vendi_score.cosines, {"features": A}, "features"),
+    (vendi_score.vendi, {"kernel": torch.eye(4, dtype=torch.float64)}, "kernel"),
     (fid.distance, {"fake": A, "real": B, "clusters": [str(i) for i in range(30)]}, "fake real"),
     (fid.influences, {"fake": A, "real": B}, "fake real"),
     (kid.kid, {"fake": A, "real": B}, "fake real"),
@@ -181,6 +190,13 @@ OTHERS = {
         NO_NUMBERS,
     ),
     "metrics.r_precision.oracle": NO_NUMBERS,
+    "metrics.lpips.distance": NO_NUMBERS,
+    "stats.matched.samples_at": "NaN is a sample without an image; infinity is refused",
+    **dict.fromkeys(("metrics.mind.along", "metrics.mind.halves"), "parts of mind, which refuses"),
+    **dict.fromkeys(
+        ("metrics.soft_tifa.by_count", "metrics.soft_tifa.by_skill", "metrics.soft_tifa.per_image"),
+        "its numbers are answers, which the evidence refuses where they are no numbers",
+    ),
     "metrics.clip_score.spelled": "its caller made the cosines, which refuse",
     "metrics.edit_success.mean_or_none": "NaN is a try without a number; infinity is refused",
     **dict.fromkeys(

@@ -33,6 +33,7 @@ from t2ibench.networks.models import Models
 from t2ibench.networks.state import fill, resume
 from t2ibench.networks.stylegan2 import checkpoints
 from t2ibench.networks.stylegan2.difference import adapted
+from t2ibench.networks.vqa.judge import VqaJudge
 from t2ibench.networks.weights import CardConfig, Weights
 from t2ibench.tracks.contract import TextToImage
 
@@ -68,6 +69,7 @@ KINDS: dict[str, Callable[[Weights], Any]] = {
     "stylegan-nada": nada,
     "stylet2i-parts": lambda given: PartSegmenter(given, torch.device("cpu")),
     "stylet2i": lambda given: directions.load(given, Models()),
+    "vqa-judge": VqaJudge,
 }
 
 
