@@ -45,9 +45,9 @@ def shorter(folder: Path) -> Path:
     content["tracks"] = [track for track in content["tracks"] if track != "adapt"]
     content.pop("adapt")
     content["metrics"] = [
-        m for m in content["metrics"] if (m if isinstance(m, str) else m["name"]) not in ("structure",)
+        m for m in content["metrics"] if (m if isinstance(m, str) else m["name"]) not in ("structure", "diversity")
     ]
-    content["columns"] = [c for c in content["columns"] if c != "structure_kept"]
+    content["columns"] = [c for c in content["columns"] if c not in ("structure_kept", "diversity")]
     path = folder / "shorter.yaml"
     path.write_text("# quick without what trains for each text.\n" + yaml.safe_dump(content))
     return path
