@@ -6,7 +6,6 @@ ships nor downloads. The shorter side of an image is brought to 256 pixels (bicu
 224 are normalised with ImageNet's mean and standard deviation, as DreamBench++, ImagenHub and MagicBrush do.
 """
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from t2ibench.core.errors import UserError
 from t2ibench.core.pickles import reason
 from t2ibench.networks.precision import full_float32
-from t2ibench.networks.state import fill, state_dict
+from t2ibench.networks.state import fill, published
 
 SHORT, SIDE = 256, 224
 EXPECTED = "the backbone of a DINO ViT-S or ViT-B with patches of 16 or 8"
@@ -49,14 +48,7 @@ class DINO:
     @classmethod
     def from_file(cls, path: Path, device: torch.device | str = "cpu") -> "DINO":
         """Raises UserError for a file that is missing or not the weights of one of these networks."""
-        if not path.is_file():
-            raise UserError(
-                f"dino: {path} is missing: give the file of the published weights, as "
-                f"dino:dino_deitsmall16_pretrain.pth"
-            )
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        return cls(state_dict(path, EXPECTED), sha256, device, str(path))
+        return cls(*published(path, "dino", "dino_deitsmall16_pretrain.pth", EXPECTED), device, str(path))
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ not rounded; then they are normalised with ImageNet's mean and standard deviatio
 the Fréchet distance on ViT-L/14; their code rounds the resized image to 8 bits.
 """
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from t2ibench.core.errors import UserError
 from t2ibench.core.pickles import reason
 from t2ibench.networks.inception import clean_resized
 from t2ibench.networks.precision import full_float32
-from t2ibench.networks.state import fill, state_dict
+from t2ibench.networks.state import fill, published
 
 SIDE, PATCH = 224, 14
 EXPECTED = "the weights of a DINOv2 ViT-S/14, B/14 or L/14 without registers"
@@ -54,14 +53,7 @@ class DINOv2:
     @classmethod
     def from_file(cls, path: Path, device: torch.device | str = "cpu") -> "DINOv2":
         """Raises UserError for a file that is missing or not the weights of one of these networks."""
-        if not path.is_file():
-            raise UserError(
-                f"dinov2: {path} is missing: give the file of the published weights, as "
-                f"dinov2:dinov2_vitl14_pretrain.pth"
-            )
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        return cls(state_dict(path, EXPECTED), sha256, device, str(path))
+        return cls(*published(path, "dinov2", "dinov2_vitl14_pretrain.pth", EXPECTED), device, str(path))
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:

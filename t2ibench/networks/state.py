@@ -5,6 +5,7 @@ missing, left over, of another shape or not finite is refused by its name. Nothi
 `load_state_dict`, and a test holds that.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -102,6 +103,19 @@ def resume(parts: Mapping[str, Any], state: Mapping[str, Any]) -> None:
             raise UserError(
                 f"checkpoint: not the state of this {name} ({reason(error)}): delete it to begin again"
             ) from error
+
+
+def published(path: Path, who: str, example: str, expected: str) -> tuple[dict[str, Tensor], str]:
+    """The tensors of a published file and its sha256. Raises UserError for a file that is missing, or not `expected`.
+
+    who: what needs it, as in `who:FILE`.
+    example: the name of such a file.
+    """
+    if not path.is_file():
+        raise UserError(f"{who}: {path} is missing: give the file of the published weights, as {who}:{example}")
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return state_dict(path, expected), sha256
 
 
 def state_dict(path: Path, expected: str) -> dict[str, Tensor]:

@@ -48,30 +48,36 @@ def _fused(conv: nn.Module, norm: nn.Module) -> nn.Conv2d:
     return fuse_conv_bn_eval(cast(nn.Conv2d, conv), cast(nn.BatchNorm2d, norm))
 
 
-class Network(nn.Module):
-    """From images to features [B, D] and to the logits of all attributes side by side, [B, sum of V].
+def trunk(widths: Sequence[int], features: int, size: int) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential]:
+    """The stem, the stages, and the layers that lead from the last map to the features.
 
     Images are floats in [-1, 1], [B, 3, size, size]. Blocks of 2x2 pixels are first folded into channels, which keeps
-    all detail (a mouth is six pixels wide) at a quarter of the cost. The last map has sides of `size / 16`. It is
-    flattened and not averaged, because the position of a facial part matters.
+    all detail (a mouth is six pixels wide) at a quarter of the cost. The last map has sides of `size / 2**stages`. It
+    is flattened and not averaged, because the position of a facial part matters.
     """
+    stem = nn.Sequential(
+        nn.PixelUnshuffle(2),
+        nn.Conv2d(12, widths[0], 3, padding=1, bias=False),
+        nn.BatchNorm2d(widths[0]),
+        nn.ReLU(inplace=True),
+    )
+    inside = [widths[0], *widths[:-1]]
+    stages = nn.Sequential(
+        *(Block(i, o, 1 if stage == 0 else 2) for stage, (i, o) in enumerate(zip(inside, widths, strict=True)))
+    )
+    side = size // 2 ** len(widths)
+    flat = nn.Sequential(
+        nn.Flatten(), nn.Linear(widths[-1] * side * side, features), nn.BatchNorm1d(features), nn.ReLU()
+    )
+    return stem, stages, flat
+
+
+class Network(nn.Module):
+    """From images to features [B, D] and to the logits of all attributes side by side, [B, sum of V]."""
 
     def __init__(self, outputs: int, widths: Sequence[int], features: int, size: int) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
-            nn.PixelUnshuffle(2),
-            nn.Conv2d(12, widths[0], 3, padding=1, bias=False),
-            nn.BatchNorm2d(widths[0]),
-            nn.ReLU(inplace=True),
-        )
-        inside = [widths[0], *widths[:-1]]
-        self.stages = nn.Sequential(
-            *(Block(i, o, 1 if stage == 0 else 2) for stage, (i, o) in enumerate(zip(inside, widths, strict=True)))
-        )
-        side = size // 2 ** len(widths)
-        self.features = nn.Sequential(
-            nn.Flatten(), nn.Linear(widths[-1] * side * side, features), nn.BatchNorm1d(features), nn.ReLU()
-        )
+        self.stem, self.stages, self.features = trunk(widths, features, size)
         self.heads = nn.Linear(features, outputs)
 
     def fuse(self) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import to_float
 from t2ibench.networks import weights
-from t2ibench.networks.attribute_judge.judge import Block
+from t2ibench.networks.attribute_judge.judge import trunk
 from t2ibench.networks.precision import full_float32
 from t2ibench.networks.state import rebuilt
 from t2ibench.networks.vqa.contract import FAILED, MALFORMED, Answers, Sets, of_mass
@@ -41,20 +41,7 @@ class Network(nn.Module):
         self, words: int, answers: int, widths: Sequence[int], features: int, size: int, embedding: int, hidden: int
     ) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
-            nn.PixelUnshuffle(2),
-            nn.Conv2d(12, widths[0], 3, padding=1, bias=False),
-            nn.BatchNorm2d(widths[0]),
-            nn.ReLU(),
-        )
-        inside = [widths[0], *widths[:-1]]
-        self.stages = nn.Sequential(
-            *(Block(i, o, 1 if stage == 0 else 2) for stage, (i, o) in enumerate(zip(inside, widths, strict=True)))
-        )
-        side = size // 2 ** len(widths)
-        self.seen = nn.Sequential(
-            nn.Flatten(), nn.Linear(widths[-1] * side * side, features), nn.BatchNorm1d(features), nn.ReLU()
-        )
+        self.stem, self.stages, self.seen = trunk(widths, features, size)
         self.embed = nn.Embedding(words + 1, embedding, padding_idx=0)
         self.near = nn.Conv1d(embedding, hidden, 5, padding=2)
         self.far = nn.Conv1d(hidden, hidden, 5, padding=2)
