@@ -147,7 +147,7 @@ def _shared(network: nn.Module, call: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(call)
     def with_own_rows(*arguments: Any, **named: Any) -> Any:
         total = _rows_of([*arguments, *named.values()])
-        if _world.rows is not None or total is None or total < _world.size * _world.parts:
+        if _world.rows is not None or total is None or total < _world.size:
             return call(*arguments, **named)
         start, end = (total * place // _world.size for place in (_world.rank, _world.rank + 1))
         own = _Own(total, start, end)
@@ -165,9 +165,9 @@ def _shared(network: nn.Module, call: Callable[..., Any]) -> Callable[..., Any]:
             finally:
                 _world.rows = None
 
-        count = end - start
-        edges = [count * place // _world.parts for place in range(_world.parts + 1)]
-        if _world.parts == 1:
+        count, parts = end - start, min(_world.parts, total // _world.size)  # as many in every process
+        edges = [count * place // parts for place in range(parts + 1)]
+        if parts == 1:
             answers = [of_part(0, count)]
         else:
             answers = [checkpoint(of_part, *edge, use_reentrant=False) for edge in pairwise(edges)]

@@ -88,7 +88,7 @@ def convolutions() -> torch.nn.Sequential:
     return torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.Linear(72, 1)).double()
 
 
-@pytest.mark.parametrize("parts", [2, 3, 7])
+@pytest.mark.parametrize("parts", [2, 3, 7, 9])
 def test_a_batch_in_parts_has_the_values_and_both_derivatives_of_the_whole(parts):
     network = convolutions()
     found = []
@@ -108,7 +108,7 @@ def test_a_batch_in_parts_has_the_values_and_both_derivatives_of_the_whole(parts
 def test_a_batch_in_parts_keeps_what_goes_in_and_no_more():
     network, images = convolutions(), torch.randn(8, 3, 5, 5, dtype=torch.float64)
     kept = {}
-    for parts in (1, 4):
+    for parts in (1, 4, 20):
         saved: list[int] = []
 
         def keep(x: torch.Tensor, saved: list[int] = saved) -> torch.Tensor:
@@ -120,6 +120,7 @@ def test_a_batch_in_parts_keeps_what_goes_in_and_no_more():
             network(images).sum()
         kept[parts] = sum(saved)
     assert kept[4] < kept[1] / 4
+    assert kept[20] <= kept[4]  # more parts than rows: a row each
 
 
 @pytest.mark.parametrize("name", ["styleclip mapper", "stylegan_nada", "stylet2i attribute", "composer upsampler"])
