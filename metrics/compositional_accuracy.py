@@ -33,6 +33,7 @@ from t2ibench.stats.judge_errors import cell_index, rogan_gladen
 from t2ibench.tracks import contract, pair_texts
 from t2ibench.tracks.contract import Prompt
 
+IN_PARTS = True  # where the judge is asked questions
 QUESTIONS = {
     "ca_rare": "how often does an image show both attributes of a pair that is rare in the training data?",
     "ca_near_unseen": "how often does an image show both attributes of a pair that the training data hardly ever "

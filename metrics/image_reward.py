@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from t2ibench.core.progress import track
 from t2ibench.core.records import Estimate
 from t2ibench.scoring import preferences
-from t2ibench.scoring.evidence import Evidence, Samples
+from t2ibench.scoring.evidence import Evidence, Samples, in_batches
 
 if TYPE_CHECKING:  # it imports transformers
     from t2ibench.networks.image_reward import ImageReward
 
 READS_TEXTS = True
+IN_PARTS = True
 QUESTIONS = {"image_reward": "how much would people like this image for its text, as ImageReward learned it?"}
 BATCH = 16  # images in memory at once
 ADVICE = "download ImageReward.pt of THUDM/ImageReward and vocab.txt of bert-base-uncased from Hugging Face, and name "
@@ -43,9 +43,16 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
         preferences.check_there("image_reward", path, ADVICE)
     texts = preferences.texts_of(evidence, config.group, "image_reward")
     network = evidence.models.image_reward(config.weights, config.vocabulary)
-    values = rewards(network, evidence.samples(config.group), texts)
+    files = {name: evidence.models.file(path) for name, path in vars(config).items() if name != "group"}
+    samples = evidence.samples(config.group)
+    values = evidence.in_parts(
+        ["image_reward", config.group, *files.values()],
+        in_batches(len(texts), BATCH),
+        lambda numbers: rewards(network, samples, texts, numbers),
+        f"ImageReward: {len(texts):,} images",
+    ).astype(np.float64)
     protocol = {
-        **{name: evidence.models.file(path) for name, path in vars(config).items() if name != "group"},
+        **files,
         **preferences.asked(evidence, config.group),
         "resize": network.preprocess.id,
         "estimator": "mean reward",
@@ -58,12 +65,14 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     return {"image_reward": estimate}
 
 
-def rewards(network: ImageReward, samples: Samples, texts: Sequence[str]) -> np.ndarray:
-    """The reward of each image that exists, float64 [M]. texts: one for each of them. Images may differ in size."""
-    parts, starts = [], range(0, len(texts), BATCH)
-    for start in track(starts, f"ImageReward: {len(texts):,} images", len(starts)):
-        rows = samples.rows[start : start + BATCH]
-        images = [torch.from_numpy(np.ascontiguousarray(samples.store.read([row])[0])) for row in rows]
-        shown = torch.stack([network.shown(image) for image in images])
-        parts.append(network.rewards(shown, texts[start : start + BATCH]))
-    return torch.cat(parts).numpy()
+def rewards(network: ImageReward, samples: Samples, texts: Sequence[str], numbers: range) -> np.ndarray:
+    """The rewards of images by their numbers among those that exist, [len(numbers)]. They may differ in size.
+
+    texts: of all images that exist.
+    """
+    images = [
+        torch.from_numpy(np.ascontiguousarray(samples.store.read([row])[0]))
+        for row in samples.rows[numbers.start : numbers.stop]
+    ]
+    shown = torch.stack([network.shown(image) for image in images])
+    return network.rewards(shown, texts[numbers.start : numbers.stop]).numpy()

@@ -21,11 +21,12 @@ from t2ibench.core.seeds import derive_seed
 from t2ibench.data.stores import ImageStore
 from t2ibench.networks.lpips import Lpips
 from t2ibench.networks.precision import full_float32
-from t2ibench.scoring.evidence import Evidence
+from t2ibench.scoring.evidence import Evidence, in_batches
 from t2ibench.scoring.references import estimate, reference_pairs
 
 TRACKS = ("text_to_image", "edit", "adapt", "compose")
 COMPARES_IN = ("text_to_image",)
+IN_PARTS = True
 QUESTIONS = {"lpips": "how far is an image from its reference, as it looks?"}
 BATCH = 32  # pairs in memory at once
 SMALLEST = 35  # pixels of a side, below which nothing is left of AlexNet's maps
@@ -54,13 +55,20 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     pairs = reference_pairs(evidence)
     places = pairs.places(evidence)
     _, first = np.unique(pairs.reference, return_index=True)
-    others = [places[row][1] for row in first]
+    references = [places[row][1] for row in first]
+    every = [*places, *zip(references, references[1:] + references[:1], strict=True)]
     of_files = {"heads": evidence.models.file(config.heads), "trunk": evidence.models.file(config.trunk)}
+    values = evidence.in_parts(
+        ["lpips", *of_files.values(), pairs.protocol],
+        in_batches(len(every), BATCH),
+        lambda numbers: distances(network, every[numbers.start : numbers.stop]),
+        f"LPIPS: {len(every):,} pairs",
+    ).astype(np.float64)
     return {
         "lpips": estimate(
             pairs,
-            distances(network, places),
-            another=float(distances(network, list(zip(others, others[1:] + others[:1], strict=True))).mean()),
+            values[: len(places)],
+            another=float(values[len(places) :].mean()),
             protocol={**of_files, "estimator": "mean distance", "resize": "none"},
             better="lower",
             seed=derive_seed(evidence.seed, "lpips"),

@@ -31,6 +31,7 @@ from t2ibench.stats.intervals import cluster_mean_interval
 from t2ibench.tracks.contract import Prompt
 
 READS_TEXTS = True
+IN_PARTS = True
 QUESTIONS = {
     "soft_tifa_am": "how sure is a model of the right answers to questions about what the text asks for?",
     "soft_tifa_gm": "how sure is a model that the image shows all that the text asks for?",

@@ -28,6 +28,7 @@ from t2ibench.stats.agreement import auroc
 from t2ibench.stats.intervals import cluster_mean_interval
 
 READS_TEXTS = True
+IN_PARTS = True
 QUESTIONS = {"vqa_score": "how sure is a model that answers questions that the image shows its text?"}
 
 

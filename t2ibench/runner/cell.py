@@ -27,13 +27,11 @@ from t2ibench.runner.plan import Plan
 from t2ibench.runner.record import assemble, coverage, plugins_of, recorded
 from t2ibench.runner.suite import Suite
 from t2ibench.scoring.evidence import Evidence, Samples
-from t2ibench.scoring.feature_sets import extractor_of
 from t2ibench.scoring.score import score
 from t2ibench.tracks.contract import Maker, Sample
 
 log = logging.getLogger(__name__)
 PIECES = "features"  # the folder of features in that of a cell, until it is scored
-CAPTIONS = "captions"  # the group of prompts of a metric that names none
 
 
 @dataclass(frozen=True)
@@ -292,47 +290,16 @@ def check_columns(suite: Suite, columns: Collection[str], values: Mapping[str, A
             )
 
 
-def look_at_part(cell: Cell, part: int, of: int) -> None:
-    """Have a part of the features made that the metrics of a cell will ask for, and put them into its folder.
-
-    They are those of the extractors that the metrics name. What else a metric computes is left to the one that scores,
-    and so is an image that is damaged.
-    """
-    plan, store = cell.plan, Store(cell.folder, "reader")
-    held = store.outcomes()
-    if any(sample.id not in held for sample in cell.samples):
-        return
-    samples = samples_by_group(cell.samples, [held[sample.id] for sample in cell.samples], store, check=True)
-    evidence = evidence_of(plan, samples, cell.folder / PIECES)
-    for name, group in extractors_of(plan, evidence):
-        if group in samples and samples[group].ok.any():
-            try:
-                evidence.look_at_part(name, group, part, of)
-            except (UserError, ValueError) as error:  # the one that scores meets it too, and says it
-                log.info("%s: %s", name, error)
-
-
-def extractors_of(plan: Plan, evidence: Evidence) -> list[tuple[str, str]]:
-    """The extractors that the metrics of a track name in their settings, each with the group that it will look at."""
-    found = []
-    for metric in plan.metrics:
-        group = str(metric.settings.get("group", CAPTIONS))
-        for key in ("extractor", "clip"):
-            name = metric.settings.get(key)
-            if isinstance(name, str):
-                try:
-                    found.append((extractor_of(evidence, name), group))
-                except UserError:  # the metric says it
-                    continue
-    return list(dict.fromkeys(found))
-
-
 def evidence_of(plan: Plan, samples: Mapping[str, Samples], pieces: Path | None = None) -> Evidence:
     """What the metrics of a suite are given to score the samples of a cell.
 
     pieces: a folder of features that other processes have made.
     """
-    return Evidence(
+    return Evidence(**evidence_for(plan, samples, pieces))
+
+
+def evidence_for(plan: Plan, samples: Mapping[str, Samples], pieces: Path | None) -> dict[str, Any]:
+    return dict(
         train=plan.data.train,
         reference=plan.data.reference,
         prompts=plan.prompts,

@@ -23,9 +23,10 @@ import torch
 from t2ibench.core import environment, offline, readers
 from t2ibench.core.errors import SIGNALS, UserError
 from t2ibench.core.plugins import Entry
-from t2ibench.runner.cell import Cell, CellResult, RunOptions, cell_of, finish, look_at_part
+from t2ibench.runner.cell import Cell, CellResult, RunOptions, cell_of, finish
 from t2ibench.runner.generate import blocks_of, cost_of, failed, make_batch
 from t2ibench.runner.journal import Store
+from t2ibench.runner.look import look_at_part
 from t2ibench.runner.plan import Plan
 from t2ibench.runner.preflight import planned
 from t2ibench.runner.shards import CellKey, blocks_of_shard, missing

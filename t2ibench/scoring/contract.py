@@ -26,6 +26,8 @@ class MetricPlugin(Protocol):
     COMPARES: whether it compares with real images, so that prompts without any cannot be scored.
     COMPARES_IN: the tracks in which it compares with real images, if it does so in some of them only.
     READS_TEXTS: whether it reads the texts of images, so that images without texts cannot be scored.
+    IN_PARTS: whether it shows images to a slow network of its own batch by batch, with `Evidence.in_parts`, so that the
+        processes of a run share them.
     PUBLISHED: the CLIP that `clip: auto` is on data that brings none.
     """
 
@@ -36,6 +38,7 @@ class MetricPlugin(Protocol):
     COMPARES: bool = False
     COMPARES_IN: Sequence[str] = ()
     READS_TEXTS: bool = False
+    IN_PARTS: bool = False
     PUBLISHED: str = "ViT-L-14-quickgelu:openai"
 
     @abstractmethod

@@ -19,7 +19,6 @@ from torch import Tensor
 from t2ibench.core import cache
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.progress import track
-from t2ibench.core.records import digest
 from t2ibench.core.seeds import derive_seed
 from t2ibench.data.attributes import likeliest
 from t2ibench.data.dataset import Regions, Render
@@ -29,12 +28,12 @@ from t2ibench.data.stores import ImageStore, each
 from t2ibench.networks import extractors
 from t2ibench.networks.extractors import Extractor, find
 from t2ibench.networks.models import Models
-from t2ibench.networks.vqa.contract import FAILED, Answers, Sets
+from t2ibench.networks.vqa.contract import Answers, Sets
+from t2ibench.scoring.answers import Answering
 from t2ibench.scoring.reference_files import ReferenceFile
 from t2ibench.tracks.contract import Prompt, Target
 
 MANY_UNKNOWN = 0.2  # a warning is logged if a network does not know a larger share of the words than this
-IMAGES_ASKED = 64  # images that are in memory at once while a model answers questions about them
 NO_REAL_IMAGES = "there are no real images to compare with: give --reference, or --dataset"
 log = logging.getLogger(__name__)
 
@@ -87,7 +86,7 @@ class Evidence:
     reading: how the files of the scored images became pixels, where that changed the pixels; empty where it did not.
     files: whether networks that were published with a protocol for files get those of the reference
         (`Extractor.reads_files`), and not what the data set makes of them.
-    pieces: a folder in which other processes have put features of some images (`look_at_part`).
+    pieces: a folder in which other processes have put features of some images (`t2ibench.scoring.part`).
     can_render: whether the data set can make real images of chosen attribute values (`pair_images`).
     """
 
@@ -114,6 +113,7 @@ class Evidence:
         self.reading, self._files, self._pieces = reading or {}, files, pieces
         self._held: dict[tuple[Any, ...], Tensor] = {}
         self._extractors: dict[str, Extractor] = {}
+        self._answering = Answering(self.in_parts, models.cache)
 
     @property
     def judge(self) -> str:
@@ -290,62 +290,50 @@ class Evidence:
         sets: the spellings of each answer.
         """
         samples = self.samples(group)
-        return self._answers(vqa, samples.store, samples.hashes, asked, sets, first)
+        model = self.models.vqa(vqa, first)
+        return self._answering.ask(model, samples.store, samples.hashes, asked, sets)
 
     def real_answers(
         self, vqa: str, asked: Sequence[tuple[int, str]], sets: Sets, split: Split | None = None, first: bool = False
     ) -> Answers:
         """What a model answers to questions about the images of a split (None: the reference); see `fake_answers`."""
         split = split or self.reference
-        return self._answers(vqa, split.images, split.images.digests(), asked, sets, first)
+        model = self.models.vqa(vqa, first)
+        return self._answering.ask(model, split.images, split.images.digests(), asked, sets)
 
     def vqa_protocol(self, vqa: str, sets: Sets, first: bool = False) -> dict[str, Any]:
         """What decides the answers of a model besides the questions."""
         return self.models.vqa(vqa, first).protocol(sets)
 
-    def _answers(
+    def in_parts(
         self,
-        vqa: str,
-        store: ImageStore,
-        hashes: Sequence[str],
-        asked: Sequence[tuple[int, str]],
-        sets: Sets,
-        first: bool,
-    ) -> Answers:
-        """Answers, computed once. `free` and `reasons` are empty: they are not kept, but logged."""
-        model = self.models.vqa(vqa, first)
-        protocol = {key: value for key, value in model.protocol(sets).items() if key != "vqa"}
-        content = [[[hashes[row], question] for row, question in asked], protocol]
+        key: Sequence[Any],
+        batches: Sequence[range],
+        make: Callable[[range], np.ndarray],
+        what: str,
+        width: int = 0,
+    ) -> np.ndarray:
+        """What a slow network of a metric says of N things, in batches that other processes may have made.
 
-        def make() -> np.ndarray:
-            rows = list(dict.fromkeys(row for row, _ in asked))
-            of_row: dict[int, list[int]] = {row: [] for row in rows}
-            for number, (row, _) in enumerate(asked):
-                of_row[row].append(number)
-            kept, broken = np.empty((len(asked), len(sets) + 1), np.float32), dict[str, None]()
-            starts = range(0, len(rows), IMAGES_ASKED)
-            for start in track(starts, f"{vqa}: {len(asked):,} questions about {len(rows):,} images"):
-                block = rows[start : start + IMAGES_ASKED]
-                numbers = [number for row in block for number in of_row[row]]
-                place = {row: k for k, row in enumerate(block)}
-                about, questions = zip(*(asked[number] for number in numbers), strict=True)
-                given = model.answers(each(store, block), [place[row] for row in about], questions, sets)
-                kept[numbers] = np.concatenate([given.probabilities, given.chosen[:, None]], 1)
-                broken |= dict.fromkeys(given.reasons)
-            if broken:
-                log.warning("%s: questions failed: %s", vqa, "; ".join(list(broken)[:3]))
-            return kept
+        key: what decides it besides the images of the cell.
+        batches: the numbers of the things of each batch, at least one, from 0 to N (`in_batches`).
+        make: from a batch of M things to floats [M], or [M, width] where a `width` is given.
+        what: what the progress bar says.
+        Returns float32 [N] or [N, width]. A metric that calls it says so with `IN_PARTS`.
+        """
+        parts = self._parts(key)
 
-        if not asked:
-            raise UserError(f"{vqa}: there is no question to ask")
-        key, folder = ("answers", digest(content)), self.models.cache
-        if key not in self._held:
-            answered = cache.cached(folder, key, make) if cache.is_kept(folder, key) else make()
-            if not (answered[:, -1] == FAILED).any():  # what failed once may succeed the next time
-                cache.cached(folder, key, lambda: answered)
-            self._held[key] = torch.from_numpy(answered)
-        answered = self._held[key].numpy()
-        return Answers(answered[:, :-1].copy(), answered[:, -1].astype(np.int64), [])
+        def rows_of(numbers: range) -> np.ndarray:
+            known = None if parts is None else parts.read((numbers.start, numbers.stop))
+            return np.asarray(make(numbers), np.float32) if known is None else known
+
+        return np.concatenate([rows_of(numbers) for numbers in track(batches, what)])
+
+    def _parts(self, key: Sequence[Any]) -> cache.Pieces | None:
+        """Where other processes put their batches of something that is decided by a key and by all samples."""
+        if self._pieces is None:
+            return None
+        return cache.Pieces(self._pieces, [*key, *(samples.digest for samples in self._samples.values())])
 
     @property
     def targets(self) -> dict[str, str]:
@@ -415,7 +403,7 @@ class Evidence:
         extractor = self._extractor(name)
         if len(rows) == 0:
             raise UserError(f"{name}: there is no image to look at")
-        key = _key(extractor, digest)
+        key = key_of(extractor, digest)
         parts = None if self._pieces is None else cache.Pieces(self._pieces, key)
         what = f"{name}: {len(rows):,} images"
         return self._once(
@@ -424,16 +412,6 @@ class Evidence:
             key,
             lambda: extractors.extract(extractor.network, store.read, rows, what, parts=parts),
         )
-
-    def look_at_part(self, name: str, group: str, part: int, of: int) -> None:
-        """Put a part of the features of the made images of a group into the folder `pieces`, where they are missing."""
-        assert self._pieces is not None
-        samples, extractor = self.samples(group), self._extractor(name)
-        key = _key(extractor, samples.digest)
-        if cache.is_kept(self.models.cache, key):
-            return
-        parts = cache.Pieces(self._pieces, key)
-        extractors.extract_part(extractor.network, samples.store.read, samples.rows, parts, part, of)
 
     def _judged(self, store: ImageStore, rows: Sequence[int] | np.ndarray, digest: str) -> pd.DataFrame:
         judge = self.models.judge(self.judge)
@@ -466,9 +444,14 @@ class Evidence:
         return self._held[key]
 
 
-def _key(extractor: Extractor, digest: str) -> tuple[Any, ...]:
+def key_of(extractor: Extractor, digest: str) -> tuple[Any, ...]:
     """What decides the features of images: theirs, and what looks at them."""
     return ("images", digest, extractor.sha256, extractor.resize, *([extractor.output] if extractor.output else []))
+
+
+def in_batches(count: int, size: int) -> list[range]:
+    """The numbers from 0 to `count`, at most `size` in a batch."""
+    return [range(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def _digest(parts: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from preference_files import image_reward
 
 from t2ibench.core import environment, readers, records
 from t2ibench.core.errors import UserError
@@ -205,11 +206,12 @@ def test_where_nothing_else_is_left_all_look_before_one_scores():
     assert agenda.next(second) == Look(second, 0, 2)
 
 
-def test_features_that_several_processes_make_are_those_of_one(squares, monkeypatch, tmp_path):
-    changes = (
-        ("captions: 20", "captions: 24"),
-        ("[hue, pair_hue]", "[{name: fid, extractor: clip-judge-avatars, fewest: 16}]"),
-    )
+def test_what_networks_say_of_images_is_shared_and_the_record_is_that_of_one_process(squares, monkeypatch, tmp_path):
+    pytest.importorskip("transformers", reason="pip install transformers")
+    weights, vocabulary, _ = image_reward(tmp_path)
+    fid = "{name: fid, extractor: clip-judge-avatars, fewest: 16}"
+    rewards = f"{{name: image_reward, weights: {weights}, vocabulary: {vocabulary}}}"
+    changes = (("captions: 20", "captions: 24"), ("[hue, pair_hue]", f"[{fid}, {rewards}]"))
     path = squares((TWO[0], "[painter]"), ("[real, shuffled, {name: unconditional, of: painter}]", "[]"), *changes)
     tasks, made = list[object](), {}
 

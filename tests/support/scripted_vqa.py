@@ -30,7 +30,7 @@ class Scripted:
         )
 
 
-def evidence_of(model, texts, tmp_path, ok=None, images_each=1):
+def evidence_of(model, texts, tmp_path, ok=None, images_each=1, kind=Evidence, **more):
     """Image i has the grey level i + 1."""
     prompts = [Prompt(f"p{i}", text, images=images_each) for i, text in enumerate(texts)]
     asked = [(prompt, k) for prompt in prompts for k in range(images_each)]
@@ -41,4 +41,4 @@ def evidence_of(model, texts, tmp_path, ok=None, images_each=1):
     real = Split("real", "reference", ["r"], NoImages(1), [("",)])
     models = Models(cache=tmp_path)
     models._vqas = {("scripted", False): model, ("scripted", True): model}
-    return Evidence(train=real, reference=real, prompts=prompts, samples={"captions": samples}, models=models)
+    return kind(train=real, reference=real, prompts=prompts, samples={"captions": samples}, models=models, **more)
