@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from t2ibench.cli.console import out, print_json
-from t2ibench.cli.options import Json, names_of
+from t2ibench.cli.options import Device, Json, names_of
 from t2ibench.core import tables
 from t2ibench.core.errors import UserError
 from t2ibench.core.mirrors import folder_of
@@ -41,7 +41,10 @@ def compare(
     folder: Annotated[
         Path, typer.Option(parser=folder_of, metavar="PATH", help="What `t2ibench run` wrote (its --out).")
     ] = Path("runs"),
-    suite: Annotated[str | None, typer.Option(help="Only records of this suite.")] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(help="Only records of this suite. With --gate: the suite of the methods A and B, which are run."),
+    ] = None,
     track: Annotated[str | None, typer.Option(help="Only records of this track.")] = None,
     metrics: Annotated[str | None, typer.Option(help="Only these, separated by commas.")] = None,
     margin: Annotated[
@@ -55,11 +58,16 @@ def compare(
     everything: Annotated[bool, typer.Option("--all", help="Every number, not only the suite's columns.")] = False,
     gate: Annotated[
         bool,
-        typer.Option("--gate", help="A and B are folders of images of the same names: may B stand in for A?"),
+        typer.Option(
+            "--gate",
+            help="May B stand in for A? Each is a folder of images, a record, or a method of --suite.",
+        ),
     ] = False,
     rerun: Annotated[
-        list[Path] | None, typer.Option(help="With --gate: a folder in which A drew the same again; may be repeated.")
+        list[str] | None,
+        typer.Option(help="With --gate: a folder or record in which A drew the same again; may be repeated."),
     ] = None,
+    device: Device = "cpu",
     noise: Annotated[
         int, typer.Option(min=0, max=64, help="With --gate: grey levels by which a value may be off.")
     ] = 0,
@@ -72,11 +80,11 @@ def compare(
     json: Json = False,
 ) -> None:
     """Compare two methods prompt by prompt: differences, effects, and whether they are more than chance, or less than
-    matters. With --at, two curves of strengths where both have reached the same. With --gate, two folders of images;
-    the exit code is 0: B may stand in for A, 1: no, 3: it cannot be said.
+    matters. With --at, two curves of strengths where both have reached the same. With --gate, two sources of the same
+    images; the exit code is 0: B may stand in for A, 1: no, 3: it cannot be said.
     """
     if gate:
-        asked = Asked(Path(a), Path(b), rerun or [], noise, margin or [])
+        asked = Asked([a, b, *(rerun or [])], suite, track, folder, device, noise, margin or [])
         raise typer.Exit(through_gate(asked, junit, summary, github, json))
     from t2ibench.report.compare import as_json, margins_of, pairs
     from t2ibench.report.compare import compare as compared
@@ -109,11 +117,17 @@ def compare(
 
 @dataclass(frozen=True)
 class Asked:
-    """What the gate is asked: the two folders, reruns of A, the noise that is allowed, and margins of means."""
+    """What the gate is asked.
 
-    a: Path
-    b: Path
-    reruns: Sequence[Path]
+    words: A, B and the reruns of A. suite, track: of those that are methods. folder: of records and images. noise: grey
+    levels that are allowed. margins: of means.
+    """
+
+    words: Sequence[str]
+    suite: str | None
+    track: str | None
+    folder: Path
+    device: str
     noise: int
     margins: Sequence[str]
 
@@ -122,9 +136,16 @@ def through_gate(asked: Asked, junit: Path | None, summary: Path | None, github:
     """Judge, print and write what was found. Returns the exit code."""
     from t2ibench.checks import cases
     from t2ibench.checks.gate.judge import judge
+    from t2ibench.checks.gate.sources import sources
     from t2ibench.core.storage import publish
+    from t2ibench.runner.run import RunOptions
+    from t2ibench.runner.suite import load
 
-    result = judge(asked.a, asked.b, asked.reruns, asked.noise, own_margins(asked.margins))
+    margins = own_margins(asked.margins)
+    options = RunOptions(out=asked.folder, work=asked.folder, device=asked.device)
+    suite = None if asked.suite is None else load(asked.suite)
+    a, b, *reruns = sources(asked.words, suite, asked.track, options)
+    result = judge(a, b, reruns, asked.noise, margins)
     title, found = "t2ibench gate", list(result.cases())
     if junit is not None:
         publish(junit, cases.junit(title, found))

@@ -126,12 +126,21 @@ def of_tasks(works: Callable[[Task, Given], bool], what: str) -> Rule:
 
 NOTHING_RUNS = "--folder judges records and runs nothing, nor does --scale paper: leave one of them out"
 AT_SCALE = "--scale paper reads records, runs nothing and writes no file: leave one of them out"
-OF_FOLDERS = "--gate compares folders of images, which have no records: leave it out"
+OF_FOLDERS = "--gate looks at single images: leave it out"
+RUNS_METHODS = "only --gate with --suite runs methods: leave it out, or add them"
 FOR_GATE = "it is for --gate: leave it out, or add that"
 WRITES = "--write measures and writes a baseline, and compares nothing: leave it out"
 FOR_WRITE = "it is for --write: leave it out, or add that"
 ADAPTS = "--target adapts a generator, which takes neither texts to draw nor --neutral nor --image: leave them out"
 DRY = "--dry-run makes no image: leave it out"
+
+
+def _is_shown(given: Given, side: str) -> bool:
+    """Whether a side of `compare` is a path by which all is said: of the gate a folder, else any."""
+    path = Path(given[side])
+    return path.is_dir() if given["gate"] else path.exists()
+
+
 EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
     "run": {
         **always("suite out work device replace dry_run methods tracks limit"),
@@ -166,9 +175,17 @@ EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
     },
     "compare": {
         **always("a b margin gate json"),
-        **{name: without("gate", OF_FOLDERS) for name in ("suite", "track", "metrics", "at")},
+        **{name: without("gate", OF_FOLDERS) for name in ("metrics", "at")},
+        **{
+            name: Rule(
+                lambda given: not given["gate"] or not (Path(given["a"]).exists() and Path(given["b"]).exists()),
+                "both sides of the gate are paths, and methods are drawn by it: leave it out",
+            )
+            for name in ("suite", "track")
+        },
+        "device": Rule(lambda given: given["gate"] and given["suite"] is not None, RUNS_METHODS),
         "folder": Rule(
-            lambda given: given["at"] is not None or not (Path(given["a"]).exists() and Path(given["b"]).exists()),
+            lambda given: given["at"] is not None or not all(_is_shown(given, side) for side in ("a", "b")),
             "both sides are paths, and methods are looked up there: leave it out",
         ),
         "format": Rule(

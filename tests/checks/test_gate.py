@@ -40,7 +40,7 @@ def gate(tmp_path: Path) -> Callable[..., Result]:
     a = save(tmp_path / "a", pictures())
 
     def run(change: Callable[[list[np.ndarray]], list[np.ndarray]], noise: int = 1, suffix: str = "png") -> Result:
-        return judge(a, save(tmp_path / "b", change(pictures()), suffix), noise=noise)
+        return judge(read(a), read(save(tmp_path / "b", change(pictures()), suffix)), noise=noise)
 
     return run
 
@@ -119,25 +119,25 @@ def test_reruns_say_how_far_a_is_from_itself(tmp_path):
     again, b = (
         save(tmp_path / name, [distances.noisy(image, 6, random) for image in pictures()]) for name in ("again", "b")
     )
-    assert judge(a, b).exit_code == 1
-    assert judge(a, b, reruns=[again]).exit_code == 0
+    assert judge(read(a), read(b)).exit_code == 1
+    assert judge(read(a), read(b), reruns=[read(again)]).exit_code == 0
 
 
 def test_sets_that_do_not_pair_are_one_line(tmp_path):
     a, b = save(tmp_path / "a", pictures(5)), save(tmp_path / "b", pictures(4))
     with pytest.raises(UserError, match=r"a has '004' and .*b has not: make both from the same prompts and seeds"):
-        judge(a, b)
+        judge(read(a), read(b))
     Image.fromarray(pictures(1)[0]).save(b / "004.jpg")
     assert pairs(read(a), read(b)) == ["000", "001", "002", "003", "004"]
     Image.fromarray(pictures(1)[0]).save(b / "004.png")
     with pytest.raises(UserError, match="two images are called '004'"):
-        judge(a, b)
+        judge(read(a), read(b))
 
 
 def test_an_image_that_cannot_be_read_is_a_fault_and_ends_nothing(tmp_path):
     a, b = save(tmp_path / "a", pictures(5)), save(tmp_path / "b", pictures(5))
     (b / "002.png").write_bytes((b / "002.png").read_bytes()[:60])
-    result = judge(a, b)
+    result = judge(read(a), read(b))
     assert [(fault.name, fault.kind) for fault in result.faults] == [("002", "unread")]
     assert (result.pairs, result.exit_code) == (5, 1)
 

@@ -87,6 +87,12 @@ def test_every_setting_reaches_the_pipeline(config, change):
     assert not torch.equal(images(replace(config, **change)), images(config))
 
 
+def test_a_served_copy_that_gets_32_bits_of_the_seed_draws_the_same(config):
+    """torch's generator of the processor reads no more of it, so the gate can pair a pipeline with a server."""
+    long, short = TextToImage("a red square", 2**40 + 5), TextToImage("a red square", 5)
+    assert torch.equal(images(config, [long]), images(config, [short]))
+
+
 def test_resolution(config):
     assert images(replace(config, height=24, width=32)).shape == (2, 3, 24, 32)
     assert images(replace(config, side=8)).shape == (2, 3, 8, 8)

@@ -1,7 +1,7 @@
 """What is wrong with single images of B, and how the two sources pair: by the names of their files."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -39,11 +39,20 @@ class Picture:
 
 @dataclass(frozen=True)
 class Source:
-    """The images of one folder, by their names without suffix. unread: why an image cannot be read."""
+    """The images of one side.
 
-    folder: Path
-    pictures: dict[str, Picture]
-    unread: dict[str, str]
+    where: what it is, for messages.
+    pictures: by name, which is that of the file without suffix.
+    unread: why there is no picture, by name.
+    values: what a record says of each image, [N] by id of the value, NaN where it says nothing; empty for a folder.
+    protocols: the protocol of each value.
+    """
+
+    where: str
+    pictures: Mapping[str, Picture]
+    unread: Mapping[str, str]
+    values: Mapping[str, np.ndarray] = field(default_factory=dict)
+    protocols: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> set[str]:
@@ -66,7 +75,7 @@ def read(folder: Path) -> Source:
             unread[stem] = str(error)
     if not stems:
         raise UserError(f"{folder} holds no image: name the folder in which they lie")
-    return Source(folder, pictures, unread)
+    return Source(str(folder), pictures, unread)
 
 
 def pairs(a: Source, b: Source) -> list[str]:
@@ -79,7 +88,7 @@ def pairs(a: Source, b: Source) -> list[str]:
         count = len(a.names ^ b.names)
         more = f" ({count:,} images have no partner)" if count > 1 else ""
         raise UserError(
-            f"{has.folder} has {name!r} and {lacks.folder} has not{more}: make both from the same prompts and seeds"
+            f"{has.where} has {name!r} and {lacks.where} has not{more}: make both from the same prompts and seeds"
         )
     return sorted(a.names)
 

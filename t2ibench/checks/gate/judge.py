@@ -1,19 +1,20 @@
 """The three layers together: what was found, and what it means."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from t2ibench.checks.cases import Case
 from t2ibench.checks.gate import means
 from t2ibench.checks.gate.distances import FACTOR, distances, limits, noisy
-from t2ibench.checks.gate.faults import Fault, Source, faults, pairs, read
+from t2ibench.checks.gate.faults import Fault, Source, faults, pairs
 from t2ibench.checks.gate.means import Mean
 from t2ibench.core.errors import UserError
 
 FINE, FAILED, OPEN = 0, 1, 3  # exit codes
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -80,43 +81,64 @@ class Result:
 
 
 def judge(
-    a: Path,
-    b: Path,
-    reruns: Sequence[Path] = (),
+    a: Source,
+    b: Source,
+    reruns: Sequence[Source] = (),
     noise: int = 0,
     margins: Mapping[str, float] | None = None,
     factor: float = FACTOR,
 ) -> Result:
-    """Compare the images of two folders, paired by their names.
+    """Compare the images of two sources, paired by their names, and the values that records hold of both.
 
-    reruns: folders in which A drew the same prompts and seeds again. noise: the grey levels by which a value of a pixel
-    may be off. margins: of means, by name.
+    reruns: what A drew from the same prompts and seeds again. noise: the grey levels by which a value of a pixel may be
+    off. margins: of means, by name.
 
     Raises UserError for sets that do not pair, and for a margin of an unknown value.
     """
-    one, other = read(a), read(b)
-    names = pairs(one, other)
-    found = list(faults(one, other, names))
-    whole = [name for name in names if _comparable(one, other, name)]
+    names = pairs(a, b)
+    found = list(faults(a, b, names))
+    whole = [name for name in names if _comparable(a, b, name)]
     if len(whole) < 2:
         return Result(len(names), found, (), (), {})
     again = []
-    for folder in reruns:
-        rerun = read(folder)
-        pairs(one, rerun)
-        if bad := [name for name in whole if not _comparable(one, rerun, name)]:
-            raise UserError(f"{folder}: {bad[0]!r} cannot be compared with that of {a}: a rerun has to be sound")
+    for rerun in reruns:
+        pairs(a, rerun)
+        if bad := [name for name in whole if not _comparable(a, rerun, name)]:
+            raise UserError(f"{rerun.where}: {bad[0]!r} cannot be compared with that of {a.where}: give a sound rerun")
         again.append([rerun.pictures[name].pixels for name in whole])
-    images, others = ([source.pictures[name].pixels for name in whole] for source in (one, other))
+    images, others = ([source.pictures[name].pixels for name in whole] for source in (a, b))
     if noise:
         random = np.random.default_rng(0)
         again.append([noisy(image, noise, random) for image in images])
     limit = limits(images, again, factor)
-    allowed = means.margins(means.columns(images), map(means.columns, again), factor) | dict(margins or {})
-    if unknown := sorted(set(allowed) - set(means.of_image(images[0]))):
-        known = ", ".join(means.of_image(images[0]))
-        raise UserError(f"--margin {unknown[0]}: the gate has the means {known}: name one of them")
-    return judged(len(names), whole, images, others, found, limit, allowed)
+    columns = means.columns(images)
+    values, other_values = shared(a, b)
+    allowed = means.margins(columns, map(means.columns, again), factor)
+    allowed |= means.margins(values, [shared(a, rerun)[1] for rerun in reruns if rerun.values], factor)
+    if unknown := sorted(set(margins or {}) - set(allowed)):
+        raise UserError(f"--margin {unknown[0]}: the gate has the means {', '.join(allowed)}: name one of them")
+    result = judged(len(names), whole, images, others, found, limit, allowed | dict(margins or {}))
+    more = means.equivalence(values, other_values, allowed | dict(margins or {}))
+    return replace(result, means=[*result.means, *more])
+
+
+def shared(a: Source, b: Source) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The values of one protocol that both records hold, of the images of which both do, by id.
+
+    A value of another protocol, and one of fewer than two images, is left out with a line in the log.
+    """
+    sides: tuple[dict[str, np.ndarray], dict[str, np.ndarray]] = ({}, {})
+    for id in sorted(set(a.values) & set(b.values)):
+        one, other = a.values[id], b.values[id]
+        if a.protocols[id] != b.protocols[id] or len(one) != len(other):
+            log.warning("%s: %s and %s have it by two protocols; it is left out", id, a.where, b.where)
+            continue
+        both = np.isfinite(one) & np.isfinite(other)
+        if both.sum() < 2:
+            log.warning("%s: %d images have it on both sides; it is left out", id, both.sum())
+            continue
+        sides[0][id], sides[1][id] = one[both], other[both]
+    return sides
 
 
 def judged(

@@ -48,7 +48,10 @@ def columns(images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
 def margins(a: Mapping[str, np.ndarray], reruns: Iterable[Mapping[str, np.ndarray]], factor: float) -> dict[str, float]:
     """How far each mean may be off: a quarter of the deviation of A's values, or `factor` times what reruns move it."""
     again = list(reruns)
-    moved = {name: max((abs(float((one[name] - a[name]).mean())) for one in again), default=0.0) for name in a}
+    moved = {
+        name: max((abs(float(one[name].mean() - a[name].mean())) for one in again if name in one), default=0.0)
+        for name in a
+    }
     return {name: max(SHARE * float(values.std(ddof=1)), factor * moved[name]) for name, values in a.items()}
 
 
