@@ -1,20 +1,24 @@
 """A served model, as a method: it is asked over HTTP, as OpenAI's images API, vLLM-Omni and SGLang speak it.
 
-    POST <endpoint>/images/generations
+    POST <endpoint>/images/generations    an image of a text
+    POST <endpoint>/images/edits          a change of an image: the image before the edit goes with it as a PNG
 
 One image a request, as PNG in base64. Each request is journalled before it is sent, and its answer when it comes, so
 that a run that was killed does not ask twice for what it has. A refusal is an outcome with its code: the sample failed,
 and nobody asks again. Busy servers are asked again with growing pauses. OpenAI's API has no seed: such images are
 `unseeded` in the record. The key is read from an environment variable and stands in no file.
+
+The image before an edit is drawn by the same model from the neutral text, unless a real one is given.
 """
 
 import base64
 import binascii
+import hashlib
 import json
 import os
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -27,15 +31,18 @@ from torch import Tensor
 
 from t2ibench.core.decode import decoded_bytes
 from t2ibench.core.errors import PartlyFailed, UserError
+from t2ibench.core.images import encode_png
 from t2ibench.core.records import digest
-from t2ibench.core.settings import NO_IDENTITY
+from t2ibench.core.settings import LATER, NO_IDENTITY
 from t2ibench.core.storage import publish
 from t2ibench.networks.models import Models
-from t2ibench.tracks.contract import TextToImage
+from t2ibench.tracks.contract import Edit, TextToImage
 
 AGAIN = (408, 409, 429)  # and every status from 500
 SPENT = ("insufficient_quota", "billing_hard_limit_reached")  # codes that no waiting mends: the run ends
 LONGEST_WAIT = 120.0  # seconds that a server may ask for
+PNG = "image/png"
+Answer = np.ndarray | str  # pixels uint8 [H, W, 3], or why there are none
 SEEDS = {"openai": 0, "vllm-omni": 2**32, "sglang": 2**32}  # seeds of a dialect are below this; 0: it has none
 
 
@@ -47,6 +54,8 @@ class Config:
     size: str = "1024x1024"  # width x height in pixels, which the answer must have
     steps: int | None = None  # of denoising; null: the server's default. Not for openai
     guidance: float | None = None  # likewise
+    # what an edit asks for; {} stands for the text of the image after it
+    instruction: str = field(default="Change the image so that it shows {}. Change nothing else.", metadata=LATER)
     extra: dict[str, Any] = field(default_factory=dict)  # further fields of the request, sent as they are
     trained_on: str = "unknown"  # for the record
     key: str = field(default="OPENAI_API_KEY", metadata=NO_IDENTITY)  # the environment variable that holds the key
@@ -62,6 +71,8 @@ class Config:
             raise UserError(f"images_api: endpoint is {self.endpoint!r}, expected an address such as http://HOST/v1")
         if self.dialect == "openai" and (self.steps is not None or self.guidance is not None):
             raise UserError("images_api: openai takes neither steps nor guidance: leave them out, or name the dialect")
+        if "{}" not in self.instruction:
+            raise UserError(f"images_api: instruction is {self.instruction!r}, expected {{}} where the text stands")
         for name in ("concurrency", "timeout", "tries"):
             if not getattr(self, name) > 0:
                 raise UserError(f"images_api: {name} is {getattr(self, name)}, expected more than 0")
@@ -88,8 +99,26 @@ class Method:
         Raises PartlyFailed for what was refused, with the code, and for what no try brought. Raises UserError for a
         key that is missing or not accepted, a quota that is spent, and a server that nobody answers for.
         """
+        return self.whole(self.at_once(self.drawn, requests))
+
+    def unedited(self, requests: Sequence[Edit]) -> Tensor:
+        """The image before each edit, uint8 [B, 3, H, W]: the one that was given, or an image of the neutral text.
+
+        Raises as `text_to_image`, and for a given image of another size.
+        """
+        return self.whole(self.at_once(self.before, requests))
+
+    def edit(self, requests: Sequence[Edit]) -> Tensor:
+        """The image after each edit, uint8 [B, 3, H, W]. Raises as `unedited`."""
+        self.at_once(self.before, list({(request.neutral, request.seed): request for request in requests}.values()))
+        return self.whole(self.at_once(self.edited, requests))
+
+    def at_once(self, answer: Callable[[Any], Answer], requests: Sequence[Any]) -> list[Answer]:
         with ThreadPoolExecutor(self.config.concurrency) as pool:
-            answers = list(pool.map(self._image, requests))
+            return list(pool.map(answer, requests))
+
+    def whole(self, answers: Sequence[Answer]) -> Tensor:
+        """The images of answers, [B, 3, H, W]. Raises PartlyFailed where there is none."""
         width, height = map(int, self.config.size.split("x"))
         reasons = {row: answer for row, answer in enumerate(answers) if isinstance(answer, str)}
         blank = np.zeros((height, width, 3), np.uint8)
@@ -99,15 +128,40 @@ class Method:
             raise PartlyFailed(images, reasons)
         return images
 
-    def _image(self, request: TextToImage) -> np.ndarray | str:
-        """The pixels [H, W, 3] of an answer, or why there is none."""
-        body = self.body(request)
-        name = digest({"endpoint": self.config.endpoint, **body, "of": request.seed})[:32]
+    def drawn(self, request: TextToImage) -> Answer:
+        return self.answer("generations", self.body(request.prompt, request.seed), request.seed)
+
+    def before(self, request: Edit) -> Answer:
+        if request.image is None:
+            return self.drawn(TextToImage(request.neutral, request.seed))
+        height, width = request.image.shape[1:]
+        if f"{width}x{height}" != self.config.size:
+            raise UserError(
+                f"images_api: an image to edit has {width}x{height} pixels, {self.config.size} is asked for: name its "
+                f"size as `size`"
+            )
+        return np.ascontiguousarray(request.image.transpose(1, 2, 0))
+
+    def edited(self, request: Edit) -> Answer:
+        before = self.before(request)
+        if isinstance(before, str):
+            return f"there is no image to edit: {before}"
+        body = self.body(self.config.instruction.replace("{}", request.target), request.seed)
+        return self.answer("edits", body, request.seed, encode_png(before.transpose(2, 0, 1)))
+
+    def answer(self, what: str, body: Mapping[str, Any], seed: int, image: bytes | None = None) -> Answer:
+        """The pixels [H, W, 3] of an answer, or why there is none.
+
+        what: the end of the address. seed: of the request, also where the server takes none. image: a PNG to edit.
+        """
+        address = f"{self.config.endpoint.rstrip('/')}/images/{what}"
+        sent = {**body, "image": hashlib.sha256(image).hexdigest()} if image is not None else dict(body)
+        name = digest({"endpoint": self.config.endpoint, **sent, "of": seed})[:32]
         asked, answered = self.folder / f"{name}.request.json", self.folder / f"{name}.answer.json"
         if not answered.exists():
-            publish(asked, json.dumps({"endpoint": self.config.endpoint, **body}).encode())
+            publish(asked, json.dumps({"address": address, **sent}).encode())
             try:
-                answer = self.ask(body)
+                answer = self.ask(address, body, image)
             except Refused as error:
                 answer = {"refused": str(error)}
             except OSError as error:  # no connection, no answer in time, or no try left
@@ -115,30 +169,35 @@ class Method:
             publish(answered, json.dumps(answer).encode())
         return self.pixels(json.loads(answered.read_text("utf-8")), answered)
 
-    def body(self, request: TextToImage) -> dict[str, Any]:
+    def body(self, prompt: str, seed: int) -> dict[str, Any]:
         """The fields of a request. A seed is brought below the largest one that the server takes."""
         config = self.config
-        body: dict[str, Any] = {"prompt": request.prompt, "n": 1, "size": config.size, "output_format": "png"}
+        body: dict[str, Any] = {"prompt": prompt, "n": 1, "size": config.size, "output_format": "png"}
         if config.model:
             body["model"] = config.model
         if limit := SEEDS[config.dialect]:
-            body |= {"response_format": "b64_json", "seed": request.seed % limit}
+            body |= {"response_format": "b64_json", "seed": seed % limit}
             if config.steps is not None:
                 body["num_inference_steps"] = config.steps
             if config.guidance is not None:
                 body["guidance_scale"] = config.guidance
         return body | config.extra
 
-    def ask(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Send a request until it is answered. Raises Refused, UserError, or OSError where no try brought an answer."""
+    def ask(self, address: str, body: Mapping[str, Any], image: bytes | None = None) -> dict[str, Any]:
+        """Send a request until it is answered: as JSON, or as a form where an image goes with it.
+
+        Raises Refused, UserError, or OSError where no try brought an answer.
+        """
         import requests
 
         key = os.environ.get(self.config.key, "")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        address, problem = f"{self.config.endpoint.rstrip('/')}/images/generations", "no try"
+        form = {name: value if isinstance(value, str) else json.dumps(value) for name, value in body.items()}
+        sent = {"json": dict(body)} if image is None else {"data": form, "files": {"image": ("image.png", image, PNG)}}
+        problem = "no try"
         for k in range(self.config.tries):
             try:
-                answer = requests.post(address, json=dict(body), headers=headers, timeout=self.config.timeout)
+                answer = requests.post(address, headers=headers, timeout=self.config.timeout, **sent)
             except requests.RequestException as error:
                 problem, pause = type(error).__name__, wait(k, {})
             else:

@@ -6,9 +6,12 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from email import message_from_bytes
+from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import numpy as np
 import pytest
 from made_records import kept, record
 from PIL import Image
@@ -19,7 +22,7 @@ from t2ibench.methods import images_api
 from t2ibench.methods.images_api import Config, Method
 from t2ibench.networks.models import Models
 from t2ibench.report.compare import Margin, Margins, compare
-from t2ibench.tracks.contract import TextToImage
+from t2ibench.tracks.contract import Edit, TextToImage
 
 KEY = "sk-secret-of-the-test"
 
@@ -34,7 +37,7 @@ class Server:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                body = received(self.headers["content-type"], self.rfile.read(int(self.headers["content-length"])))
                 outer.keys.append(self.headers.get("authorization", ""))
                 outer.asked.append(body)
                 status, content, headers = outer.answer(self.path, body)
@@ -53,7 +56,7 @@ class Server:
         self.address = f"http://127.0.0.1:{self.http.server_port}/v1"
 
     def answer(self, path: str, body: dict[str, Any]) -> tuple[int, dict, dict]:
-        if path != "/v1/images/generations":
+        if path != f"/v1/images/{'edits' if 'image' in body else 'generations'}":
             return 404, {"detail": "Not Found"}, {}
         if self.dialect == "openai" and {"seed", "response_format"} & body.keys():
             return 400, {"error": {"code": "unknown_parameter", "type": "invalid_request_error"}}, {}
@@ -71,11 +74,21 @@ class Server:
         if "wrong size" in body["prompt"]:
             width *= 2
         form = "JPEG" if self.dialect == "sglang" and body.get("output_format") != "png" else "PNG"
-        colour = (body.get("seed", 7) % 256, len(body["prompt"]) % 256, 9)
+        colour = (int(body.get("seed", 7)) % 256, len(body["prompt"]) % 256, 9)
+        if "image" in body:  # the edit keeps all but blue
+            colour = (*Image.open(io.BytesIO(body["image"])).convert("RGB").tobytes()[:2], 200)
         file = io.BytesIO()
         Image.new("RGB", (width, height), colour).save(file, form)
         coded = base64.b64encode(file.getvalue()).decode()
         return 200, {"created": 1, "data": [{"b64_json": coded}] if "text alone" not in body["prompt"] else []}, {}
+
+
+def received(content_type: str, data: bytes) -> dict[str, Any]:
+    """The fields of JSON, or of a form with a file."""
+    if content_type == "application/json":
+        return json.loads(data)
+    parts = message_from_bytes(f"content-type: {content_type}\r\n\r\n".encode() + data, policy=HTTP).iter_parts()
+    return {str(part.get_param("name", header="content-disposition")): part.get_content() for part in parts}
 
 
 @pytest.fixture(params=["openai", "vllm-omni", "sglang"])
@@ -138,6 +151,44 @@ def test_a_refusal_is_an_outcome_with_its_code_and_never_asked_again(server, tmp
     assert len(server.asked) == 4
 
 
+def test_an_edit_sends_the_image_before_it_and_each_source_is_drawn_once(server, tmp_path):
+    requests = [Edit("a bird", text, 2**40 + row) for text in ("a red bird", "a blue bird") for row in range(2)]
+    made = method(server, tmp_path).edit(requests)
+    before = method(server, tmp_path).unedited(requests)
+    assert made.shape == (4, 3, 16, 24)
+    assert (made[:, :2] == before[:, :2]).all()
+    assert (made[:, 2] == 200).all()
+    drawn = [body for body in server.asked if "image" not in body]
+    edits = sorted((b for b in server.asked if "image" in b), key=lambda b: (b["prompt"], b.get("seed")), reverse=True)
+    assert (len(drawn), len(edits)) == (2, 4)
+    assert edits[0]["prompt"] == "Change the image so that it shows a red bird. Change nothing else."
+    seeded = server.dialect != "openai"
+    assert edits[0].get("seed") == ("1" if seeded else None)
+    assert {edits[0][name] for name in ("n", "size", "output_format")} == {"1", "24x16", "png"}
+    method(server, tmp_path).edit(requests)
+    assert len(server.asked) == 6
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
+
+
+def test_a_real_image_is_edited_as_it_is_and_has_the_size_of_the_answer(server, tmp_path):
+    image = np.full((3, 16, 24), 50, np.uint8)
+    made = method(server, tmp_path, instruction="{}").edit([Edit("", "a cat", 0, image)])
+    assert made[0, :, 3, 3].tolist() == [50, 50, 200]
+    assert [body["prompt"] for body in server.asked] == ["a cat"]
+    with pytest.raises(UserError, match="an image to edit has 16x16 pixels, 24x16 is asked for"):
+        method(server, tmp_path).unedited([Edit("", "a cat", 0, image[:, :, :16])])
+
+
+def test_without_its_source_an_edit_fails_with_the_reason(server, tmp_path):
+    with pytest.raises(PartlyFailed) as failed:
+        method(server, tmp_path).edit([Edit("a knife", "a cat", 0), Edit("a bird", "a knife", 1), Edit("a", "b", 2)])
+    assert failed.value.reasons == {
+        0: "there is no image to edit: refused: 400 moderation_blocked, output",
+        1: "refused: 400 moderation_blocked, output",
+    }
+    assert failed.value.images[2].any()
+
+
 def test_a_busy_server_is_asked_again_as_it_says(server, tmp_path, no_pauses):
     server.answers = [(429, {}, {"retry-after-ms": "1500"}), (503, {}, {"retry-after": "3"}), (500, {}, {})]
     method(server, tmp_path).text_to_image(asked("a bird"))
@@ -184,6 +235,7 @@ def test_what_no_waiting_mends_ends_the_run_in_one_line(server, tmp_path, status
         ({"size": "big"}, "expected width x height"),
         ({"endpoint": "localhost:8000"}, "expected an address"),
         ({"steps": 20}, "openai takes neither steps nor guidance"),
+        ({"instruction": "do it"}, "expected {} where the text stands"),
         ({"tries": 0}, "tries is 0, expected more than 0"),
     ],
 )
