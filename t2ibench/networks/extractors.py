@@ -64,8 +64,9 @@ class Extractor:
 def find(models: Models, name: str) -> Extractor:
     """An extractor by its name.
 
-    name: `inception…`, an attribute judge, `dino:FILE`, `dinov2:FILE`, `arcface:FILE`, a CLIP of the zoo, or
-        `model:tag` of open_clip; `letterbox:` before a CLIP lets it see the whole image, in a black square.
+    name: `inception…`, an attribute judge, `dino:FILE`, `dinov2:FILE`, `dreamsim:FOLDER`, `arcface:FILE`, a
+        CLIP of the zoo, or `model:tag` of open_clip; `letterbox:` before a CLIP lets it see the whole image, in a black
+        square.
 
     An attribute judge returns its features and its probabilities side by side, [B, features + values of all
     attributes], so that one pass gives both.
@@ -86,6 +87,8 @@ def find(models: Models, name: str) -> Extractor:
         return _dinov2(models, Path(name.removeprefix("dinov2:")))
     if name.startswith("dino:"):
         return _dino(models, Path(name.removeprefix("dino:")))
+    if name.startswith("dreamsim:"):
+        return _dreamsim(models, Path(name.removeprefix("dreamsim:")))
     if name.startswith("arcface:"):
         return _arcface(models, Path(name.removeprefix("arcface:")))
     if name.startswith("letterbox:"):
@@ -135,6 +138,15 @@ def _dino(models: Models, path: Path) -> Extractor:
     network = DINO.from_file(path, models.device)
     models.used[network.name] = {"sha256": network.sha256, "data": "ImageNet", "optimised_for": None}
     return Extractor(network.name, network.sha256, network.resize, network.features, reads_files=True)
+
+
+def _dreamsim(models: Models, folder: Path) -> Extractor:
+    from t2ibench.networks.dreamsim import DreamSim
+
+    network = DreamSim(folder, models.device)
+    name = f"dreamsim-{network.kind}"
+    models.used[name] = {"sha256": network.sha256, "data": "NIGHTS", "optimised_for": None}
+    return Extractor(name, network.sha256, network.resize, network.features, reads_files=True)
 
 
 def _arcface(models: Models, path: Path) -> Extractor:
