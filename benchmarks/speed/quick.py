@@ -4,6 +4,8 @@ python benchmarks/speed/quick.py --pairs 5 [--against eb85728]   without the map
     the median of the ratios of alternating pairs; more than 0.7: exit code 1
 python benchmarks/speed/quick.py --cold 5    each run from nothing, its data drawn, between two measurements of a
     product of two fixed matrices on one thread: how many such products it takes
+python benchmarks/speed/quick.py --profile    the suite of --pairs by two jobs: what each process was at, and for how
+    long; where one waits while the other works, the suite is serial
 
 It wants a quiet machine.
 """
@@ -14,11 +16,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
+from typing import Any, ClassVar
 
 import torch
 import yaml
+
+from t2ibench.runner import jobs, workers
+from t2ibench.runner import run as runner
+from t2ibench.runner.suite import load
 
 ROOT = Path(__file__).parents[2]
 LEFT_OUT, BOUND = ("styleclip-mapper", "stylegan-nada"), 0.7
@@ -63,6 +71,44 @@ def seconds(code: Path, suite: str, folder: Path, *options: str) -> float:
         return time.perf_counter() - start
 
 
+class Watched(workers.LocalWorkers):
+    """Two processes, and when each of them was given what and answered."""
+
+    spans: ClassVar[list[tuple[int, str, float, float]]] = []  # process, kind of task, from, to
+    born: ClassVar[dict[int, float]] = {}
+
+    def start(self, hand: workers.Hand, setup: Any) -> None:
+        self.born[id(hand)] = time.monotonic()
+        super().start(hand, setup)
+
+    def answers(self, timeout: float | None) -> Iterator[tuple[workers.Hand, Any]]:
+        for hand, answer in super().answers(timeout):
+            kind = "get ready" if hand.task is None else type(hand.task).__name__.lower()
+            start = self.born[id(hand)] if hand.task is None else hand.since
+            self.spans.append((list(self.born).index(id(hand)), kind, start, time.monotonic()))
+            yield hand, answer
+
+
+def profile(suite: str, folder: Path) -> None:
+    """Run a suite from nothing by two processes, and print what each was at."""
+    os.environ["T2IBENCH_CACHE"] = str(folder / "cache")
+    jobs.LocalWorkers = Watched  # type: ignore[misc]
+    start = time.monotonic()
+    options = runner.RunOptions(out=folder / "out", work=folder / "out", jobs=2)
+    list(runner.run(load(suite), options))
+    end = time.monotonic()
+    first = min(Watched.born.values())
+    busy = sum(to - since for _, _, since, to in Watched.spans)
+    print(f"{end - start:.0f} s; {first - start:.0f} s before the processes start: imports, the data drawn, plans")
+    for number in range(len(Watched.born)):
+        own = [(kind, to - since) for which, kind, since, to in Watched.spans if which == number]
+        kinds = {kind: sum(took for other, took in own if other == kind) for kind, _ in own}
+        waited = end - first - sum(kinds.values())
+        at = ", ".join(f"{kind} {took:.0f} s" for kind, took in kinds.items())
+        print(f"process {number}: {at}, nothing {waited:.0f} s")
+    print(f"at work together: {busy / (2 * (end - first)):.2f} of the time of both")
+
+
 def product() -> float:
     """Seconds of one product of two fixed matrices, on one thread."""
     torch.set_num_threads(1)
@@ -78,12 +124,15 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=0)
     parser.add_argument("--against", default="eb85728")
     parser.add_argument("--cold", type=int, default=0)
+    parser.add_argument("--profile", action="store_true")
     arguments = parser.parse_args()
     ratios = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         earlier = checked_out(arguments.against, folder / "earlier") if arguments.pairs else ROOT
         suite = shorter(folder)
+        if arguments.profile:
+            profile(str(suite), folder)
         for pair in range(arguments.pairs):
             two, one = (
                 lambda: seconds(ROOT, str(suite), folder, "--jobs", "2"),

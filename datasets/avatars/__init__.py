@@ -294,9 +294,21 @@ def regions(config: Config, attribute: str, values: Sequence[str]) -> np.ndarray
         image_sets.write_images(path, chunks, (len(rows), config.size, config.size))
         return {}
 
-    labels, _ = image_sets.images(image_set_key(config, f"parts {REGIONS_SPLIT}", len(rows)), make)
+    key = region_parts_key(config)
+    labels = _known_parts(config, key.key)
     shown = [index for index in rows if model.visible(drawn[index])[attribute] in values]
-    return np.asarray(np.isin(labels.read(shown), [PARTS.index(part) for part in PARTS_OF[attribute]]).any(axis=0))
+    of_shown = image_sets.images(key, make)[0].read(shown) if labels is None else labels[shown]
+    return np.asarray(np.isin(of_shown, [PARTS.index(part) for part in PARTS_OF[attribute]]).any(axis=0))
+
+
+def region_parts_key(config: Config) -> image_sets.ImageSetKey:
+    """The key of the parts of the images behind the regions."""
+    return image_set_key(config, f"parts {REGIONS_SPLIT}", REGIONS_IMAGES)
+
+
+@functools.cache
+def _known_parts(config: Config, key: str) -> np.ndarray | None:
+    return known.parts(key, lambda row: masks(config, REGIONS_SPLIT, [row])[0])
 
 
 def _check_value(model: Model, name: str, value: str) -> None:

@@ -6,6 +6,7 @@ The relevance of a channel comes from the paper's table of finite differences (`
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from time import perf_counter
 
 import torch
@@ -27,21 +28,28 @@ STEP = ("step", "base", "center", "unit_differences")
 
 
 class GlobalDirections:
-    """An `Editor`. What all texts share is computed when the object is made, and kept in the cache."""
+    """An `Editor`. What all texts share is computed for the first of them, and kept in the cache."""
 
     def __init__(self, config: Config, models: Models) -> None:
         self.config, self.space = config, StyleSpace(config, models)
-        started = perf_counter()
-        self.relevance: Callable[[Tensor], Tensor]
-        if self.space.directions is not None:
-            self.relevance, spent = self.space.directions.matmul, 0.0  # nobody here has measured them
-        elif config.relevance == "vjp":
-            self.relevance, spent = gradients(self.space, config.probes), perf_counter() - started
-        else:
-            directions, spent = (table if config.relevance == "table" else jacobian)(self.space, config)
-            self.relevance = directions.to(models.device).matmul
-        self.cost = {"preparation_seconds": spent, "training_seconds_per_prompt": 0.0, "prompts_trained": 0}
+        self.cost = {"preparation_seconds": 0.0, "training_seconds_per_prompt": 0.0, "prompts_trained": 0}
         self._steps: dict[tuple[str, str], Tensor] = {}
+
+    @cached_property
+    def relevance(self) -> Callable[[Tensor], Tensor]:
+        """From a text direction [D] to the relevance [E] of each edited channel."""
+        started, config, space = perf_counter(), self.config, self.space
+        relevance: Callable[[Tensor], Tensor]
+        if space.directions is not None:
+            relevance, spent = space.directions.matmul, 0.0  # nobody here has measured them
+        elif config.relevance == "vjp":
+            relevance, spent = gradients(space, config.probes), perf_counter() - started
+        else:
+            directions, spent = (table if config.relevance == "table" else jacobian)(space, config)
+            relevance = directions.to(space.models.device).matmul
+        self.cost["preparation_seconds"] = spent
+        self._spend(perf_counter() - started)
+        return relevance
 
     @torch.no_grad()
     def edited(self, w_plus: Tensor, neutral: Sequence[str], target: Sequence[str]) -> Tensor:
@@ -58,8 +66,9 @@ class GlobalDirections:
         Raises ValueError if beta keeps no channel: otherwise an unchanged image would pass for an edit.
         """
         if (neutral, target) not in self._steps:
-            started = perf_counter()
             config, space = self.config, self.space
+            _ = self.relevance  # its time is no text's own
+            started = perf_counter()
             relevance = self.relevance_of(neutral, target)
             kept = kept_channels(relevance, config.select, config.beta, config.channels)
             step = torch.zeros_like(space.mean)
@@ -80,11 +89,14 @@ class GlobalDirections:
 
     def _count(self, seconds: float) -> None:
         done = self.cost["prompts_trained"]
-        self.cost["spent_seconds"] = self.cost.get("spent_seconds", 0.0) + seconds
+        self._spend(seconds)
         self.cost["training_seconds_per_prompt"] = (self.cost["training_seconds_per_prompt"] * done + seconds) / (
             done + 1
         )
         self.cost["prompts_trained"] = done + 1
+
+    def _spend(self, seconds: float) -> None:
+        self.cost["spent_seconds"] = self.cost.get("spent_seconds", 0.0) + seconds
 
 
 def table(space: StyleSpace, config: Config) -> tuple[Tensor, float]:

@@ -264,6 +264,20 @@ def test_a_region_holds_every_pixel_by_which_an_attribute_shows(small, monkeypat
     assert ((colour & ~hair) <= beards).all()
 
 
+def test_the_parts_that_ship_are_those_that_are_drawn(small):
+    key = avatars.region_parts_key(small).key
+    shipped = known.parts(key, lambda row: avatars.masks(small, avatars.REGIONS_SPLIT, [row])[0])
+    assert shipped is not None, "write them anew: python -m t2ibench.datasets.avatars.write_known"
+    assert (shipped.shape, shipped.dtype) == ((avatars.REGIONS_IMAGES, 64, 64), np.uint8)
+    rows = [7, 133, 399]
+    np.testing.assert_array_equal(shipped[rows], avatars.masks(small, avatars.REGIONS_SPLIT, rows))
+    assert known.parts(key, lambda row: shipped[row] ^ 1) is None  # of a machine that draws otherwise
+    assert known.parts("another", lambda row: shipped[row]) is None
+    assert not list(cache.home().rglob("parts-*.npy"))
+    assert avatars.regions(small, "eyewear", ("glasses",)).any()
+    assert not list(cache.home().rglob("parts-*.npy"))  # nothing was drawn
+
+
 def test_every_attribute_has_a_region(small, monkeypatch):
     monkeypatch.setattr(avatars, "REGIONS_IMAGES", 12)
     attributes = read_model().attributes
