@@ -104,6 +104,7 @@ NEEDS: dict[str, str] = {
     "t2ibench verify submission --work runs/quick": "a run of `quick`: docs/submit.md's is executed",
     "t2ibench audit draw": "the images of a run of `avatars`",
     "t2ibench reproduce styleclip": ELSEWHERE,
+    "t2ibench score made --prompts prompts.txt --metrics image_reward": "files: tests/metrics/test_preferences.py",
     "t2ibench compare original changed --gate": "two servers: tests/checks/test_gate_workflow.py",
     "t2ibench compare styleclip-global styleclip-mapper --folder runs/strengths": "tests/report/test_compare_at.py",
 }

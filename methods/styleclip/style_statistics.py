@@ -6,6 +6,7 @@ numbers for the same sample.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -17,12 +18,16 @@ CHUNK = 1000
 
 
 @torch.no_grad()
-def sampled_w(generator: Generator, numbers: Sequence[int]) -> Tensor:
+def sampled_w(generator: Generator, numbers: range) -> Tensor:
     """w [N, w_dim] of numbered latents. A number always gives the same latent, whatever others are in the list."""
-    chunks = [numbers[start : start + CHUNK] for start in range(0, len(numbers), CHUNK)]
-    seeds = [[derive_seed("styleclip", "statistics", number) for number in chunk] for chunk in chunks]
-    z_dim, device = generator.config.z_dim, generator.const.device
-    return torch.cat([generator.mapping(latents(chunk, z_dim).to(device)) for chunk in seeds])
+    z = numbered_latents(numbers, generator.config.z_dim).to(generator.const.device)
+    return torch.cat([generator.mapping(chunk) for chunk in z.split(CHUNK)])
+
+
+@lru_cache(maxsize=1)  # every method of a suite asks for the same
+def numbered_latents(numbers: range, z_dim: int) -> Tensor:
+    """z [N, z_dim] of numbered latents."""
+    return latents([derive_seed("styleclip", "statistics", number) for number in numbers], z_dim)
 
 
 @torch.no_grad()

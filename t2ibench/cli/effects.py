@@ -258,7 +258,7 @@ EFFECTS: Mapping[str, Mapping[str, Rule | None]] = {
     },
     "prompts": always("suite seed out"),
     "score": {
-        **always("folder prompts metrics reference extractor clip vqa people exif alpha out device workers json"),
+        **always("folder prompts metrics reference extractor clip vqa people set exif alpha out device workers json"),
         "dataset": without("reference", "--reference names the real images: leave one of them out"),
         "size": Rule(
             lambda given: any(path and Path(path).is_dir() for path in (given["folder"], given["reference"])),

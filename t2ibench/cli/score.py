@@ -65,6 +65,13 @@ def score(
         Path | None,
         typer.Option(help="Labels of people, 0 or 1: texts or file names with a column label; for vqa_score."),
     ] = None,
+    set: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Another setting of a metric, such as image_reward.weights=FILE. Repeat it for more.",
+            metavar="METRIC.SETTING=VALUE",
+        ),
+    ] = None,
     size: Annotated[
         int | None,
         typer.Option(
@@ -88,6 +95,7 @@ def score(
     """Score images that somebody else made, by the same metrics and on the same path."""
     from t2ibench.cli.console import print_json
     from t2ibench.core import readers
+    from t2ibench.core.settings import settings_of
     from t2ibench.runner.score_folder import score_folder
 
     readers.use(workers)
@@ -101,6 +109,7 @@ def score(
         clip=clip,
         vqa=vqa,
         people=people,
+        settings=settings_of(set or []),
         size=size,
         exif=exif.value,
         alpha=alpha,

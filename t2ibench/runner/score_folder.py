@@ -50,6 +50,7 @@ def score_folder(
     clip: str | None,
     vqa: str | None = None,
     people: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
     size: int | None,
     exif: Literal["turn", "ignore"] = PEERS.exif,
     alpha: str = REFUSE,
@@ -66,6 +67,7 @@ def score_folder(
         need no real images can run.
     extractor, clip, vqa: networks that score instead of the usual ones.
     people: a file of labels that people gave the images, or None.
+    settings: other settings of metrics, by `metric.setting`.
     size: pixels a side to which the images are squashed; None: the data set's, or their own.
     exif, alpha: how files are read (`t2ibench.core.decode.Decoding`).
     out: the file to which the record is written too, or None.
@@ -79,7 +81,7 @@ def score_folder(
         )
     alone, decoding = reference is None and dataset is None, Decoding(exif, alpha)
     named = metrics or (WITHOUT_REFERENCE if alone else WITH_REFERENCE)
-    wanted = asked_metrics(named, extractor, clip, vqa, None if people is None else str(people))
+    wanted = asked_metrics(named, extractor, clip, vqa, None if people is None else str(people), settings)
     models, networks = Models(device), Networks()
     if dataset is not None:
         data = opened(dataset)

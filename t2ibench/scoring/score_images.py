@@ -8,10 +8,10 @@ read them, but for transparent pixels, which are an error until somebody says wh
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -50,6 +50,7 @@ def score_images(
     clip: str | None = None,
     vqa: str | None = None,
     people: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
     size: int | None = None,
     exif: Literal["turn", "ignore"] = PEERS.exif,
     alpha: str = REFUSE,
@@ -67,6 +68,7 @@ def score_images(
         one of each metric.
     vqa: the model that answers questions about images, for metrics that ask (`t2ibench.networks.models.Models.vqa`).
     people: a file of labels that people gave the images (`t2ibench.data.people`), for metrics that compare with them.
+    settings: other settings of metrics, by `metric.setting`, such as {"image_reward.weights": "ImageReward.pt"}.
     size: side in pixels to which images of folders are squashed; None: they stay as they are.
     exif, alpha: how files are read (`t2ibench.core.decode.Decoding`).
     device: where networks run.
@@ -76,7 +78,7 @@ def score_images(
     images, reference, prompts = _at_home(images), _at_home(reference), _at_home(prompts)
     decoding = Decoding(exif, alpha)
     people = _at_home(people)
-    configured = asked_metrics(metrics, extractor, clip, vqa, None if people is None else str(people))
+    configured = asked_metrics(metrics, extractor, clip, vqa, None if people is None else str(people), settings)
     made = made_images(images, prompts, size, decoding)
     check_texts(made, configured)
     configured = settled(configured, Networks(), made.dataset, "score_images")
@@ -106,8 +108,11 @@ def asked_metrics(
     clip: str | None = None,
     vqa: str | None = None,
     people: str | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> list[Metric]:
     """Metrics by name. Every other argument is passed to those that have a setting of its name.
+
+    settings: settings of single metrics, by `metric.setting`.
 
     Raises UserError for an unknown name, for a metric of another track, and for an argument that none of the metrics
     takes.
@@ -119,9 +124,16 @@ def asked_metrics(
     given = {"extractor": extractor, "clip": clip, "vqa": vqa, "people": people}
     options = {key: value for key, value in given.items() if value is not None}
     able = {name: [key for key in options if takes(load_metric(name), key)] for name in names}
-    metrics = metrics_of(
-        [Entry(name, name, {key: options[key] for key in able[name]}, "metric") for name in names], "score"
-    )
+    own: dict[str, dict[str, Any]] = {name: {key: options[key] for key in able[name]} for name in names}
+    for place, value in (settings or {}).items():
+        name, dot, key = place.partition(".")
+        if not dot or name not in own:
+            raise UserError(
+                f"--set {place}: expected METRIC.SETTING=VALUE of one of the metrics {', '.join(names)}"
+                f"{did_you_mean(name, names)}"
+            )
+        own[name][key] = value
+    metrics = metrics_of([Entry(name, name, own[name], "metric") for name in names], "score")
     for metric in metrics:
         if TRACK not in metric.tracks:
             raise UserError(

@@ -1,5 +1,6 @@
 """PickScore, HPS v2 and ImageReward on random weights in the format of the published files, and golden numbers."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import timm
 import torch
 import torch.nn.functional as F
 from fake_evidence import FakeEvidence
+from PIL import Image
 from preference_files import hps, image_reward, pick_score
 from torchvision.transforms.v2 import functional as tv
 
@@ -264,3 +266,20 @@ def test_they_keep_the_contract_of_a_metric(picks, hps_files, reward_files):
     check_metric("hps_v2", {"clip": hps_files[0]}, asked=FEW)
     files = {"weights": str(reward_files[0]), "vocabulary": str(reward_files[1])}
     check_metric("image_reward", files, asked=FEW)
+
+
+def test_score_names_the_files_of_a_metric_by_its_settings(reward_files, tmp_path, t2ibench):
+    for row, image in enumerate(pictures()):
+        Image.fromarray(image.transpose(1, 2, 0)).save(tmp_path / f"{row}.png")
+    (tmp_path / "texts.txt").write_text("\n".join(TEXTS) + "\n")
+    names = {"weights": reward_files[0], "vocabulary": reward_files[1]}
+    options = [word for name, path in names.items() for word in ("--set", f"image_reward.{name}={path}")]
+    command = ["score", str(tmp_path), "--prompts", str(tmp_path / "texts.txt"), "--metrics", "image_reward"]
+    answer = t2ibench(*command, *options, "--json")
+    value = json.loads(answer.stdout)["values"]["image_reward"]
+    direct = reward_metric.score(evidence(pictures()), reward_metric.Config(**{k: str(v) for k, v in names.items()}))
+    assert value["value"] == pytest.approx(direct["image_reward"].value, abs=1e-5)
+    for wrong in ("weights=x", "image_rewards.weights=x", "image_reward.weight=x"):
+        answer = t2ibench(*command, "--set", wrong)
+        assert (answer.returncode, answer.stderr.count("\n")) == (2, 1)
+    assert "did you mean 'weights'" in answer.stderr
