@@ -1,8 +1,9 @@
 """Avatars: faces put together from parts that artists drew, with exact attributes, captions and part masks (embedded).
 
 The `avataaars` style of the package dicebear-styles (Pablo Stanley) draws them, in 64x64 pixels by default. Each split
-is cached as one memory-mapped array, whose hash is checked each time it is loaded. The training images are drawn only
-when one of them is read, because their hashes ship with this package (`known.py`). CARD.md has licences and counts.
+is cached in memory-mapped arrays, whose hashes are checked each time they are loaded. Images of train, val and test are
+drawn only where they are read, because their hashes ship with this package (`known.py`). CARD.md has licences and
+counts.
 
 The training distribution has a long tail on purpose (`attributes.yaml`). The `balanced-*` splits, for judges, draw
 every attribute uniformly and independently.
@@ -345,18 +346,20 @@ def _faces(
             "mentions": [mentions for _, mentions in described],
         }
 
+    shape = (3, config.size, config.size)
+
+    def drawings(rows: Sequence[int]) -> Iterator[np.ndarray]:
+        return _drawn([job(row) for row in rows], config.size, f"draw avatars {name}")
+
     def make(path: Path) -> dict[str, Any]:
-        jobs = [job(row) for row in range(len(seeds))]
-        image_sets.write_images(
-            path, _drawn(jobs, config.size, f"draw avatars {name}"), (len(seeds), 3, config.size, config.size)
-        )
+        image_sets.write_images(path, drawings(range(len(seeds))), (len(seeds), *shape))
         return words()
 
     key = image_set_key(config, name, len(seeds))
     images: ImageStore | None = None
     if hashes := known.hashes(key.key):
         facts = image_sets.facts(key, lambda: {**words(), "as_known": known.holds(hashes, job, config.size)})
-        images = image_sets.ImagesToMake(key, make, hashes) if facts["as_known"] else None
+        images = image_sets.ImagesToMake(key, drawings, shape, hashes) if facts["as_known"] else None
     if images is None:
         images, facts = image_sets.images(key, make)
     table = pd.DataFrame(facts["attributes"], dtype=object)

@@ -1,7 +1,7 @@
-"""What is known of drawings before they are drawn: hashes of the training split, and the parts that make the regions.
+"""What is known of drawings before they are drawn: hashes of the three splits, and the parts that make the regions.
 
-A run that reads no pixel of the training split need not draw it: there are 32 bytes an image. The parts of the images
-behind the regions, nine drawings each, are there as they are.
+A run draws the images that it reads, and no others: there are 32 bytes for each. The parts of the images behind the
+regions, nine drawings each, are there as they are.
 
 A file is named by the key of its image set. With other versions of the drawing packages, or another `attributes.yaml`,
 the key is another one; then there is no file, and all is drawn. `python -m t2ibench.datasets.avatars.write_known`

@@ -9,8 +9,8 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from t2ibench.core.records import digest
 from t2ibench.core.storage import CACHE, once, publish, unpublished
 from t2ibench.data.stores import ArrayImages, chosen
 
+PART = 250  # rows of `ImagesToMake` that are made together
 SEAL = "sheet_sha256"  # the key of the hash that a sheet of facts holds of itself
 
 
@@ -44,42 +45,89 @@ class ImageSetKey:
         return home() / self.owner / f"{re.sub(r'[^A-Za-z0-9]+', '-', self.name)[:80]}-{self.key[:16]}.npy"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImagesToMake:
-    """Images whose hashes are known before they are made. All are made, by `images`, when the first is read.
+    """Images whose hashes are known before they are made. A part of PART rows is made when one of it is read first.
 
     key: the key of the image set.
-    make: as for `images`.
+    draw: from rows to their images, in chunks of uint8 [N, 3, H, W].
+    shape: of one image.
     hashes: the known hash of each image.
 
-    Reading raises UserError if the images that are made have other hashes.
+    Parts that are read at once are made at once. Reading raises UserError if images that are made have other hashes.
     """
 
     key: ImageSetKey
-    make: Callable[[Path], dict[str, Any]]
+    draw: Callable[[Sequence[int]], Iterable[np.ndarray]]
+    shape: tuple[int, int, int]
     hashes: Sequence[str]
+    _held: dict[int, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.hashes)
 
-    @cached_property
-    def store(self) -> ArrayImages:
-        store, _ = images(self.key, self.make)
-        hashes = zip(store.hashes, self.hashes, strict=True)
-        other = [row for row, (actual, known) in enumerate(hashes) if actual != known]
-        if other:
-            raise UserError(
-                f"{self.key.path}: {len(other):,} of {len(self):,} images were made otherwise than they are known, "
-                f"the first in row "
-                f"{other[0]}: a library that draws differs from the one of its version elsewhere"
-            )
-        return store
-
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        return self.store.read(indices)
+        rows = np.arange(len(self))[np.asarray(indices, dtype=np.int64)]
+        numbers = rows // PART
+        self._hold(np.unique(numbers).tolist())
+        images = np.empty((len(rows), *self.shape), np.uint8)
+        for number in np.unique(numbers).tolist():
+            here = numbers == number
+            images[here] = self._held[number][rows[here] - number * PART]
+        return images
 
     def digests(self, rows: Sequence[int] | None = None) -> Sequence[str]:
         return chosen(self.hashes, rows)
+
+    def _hold(self, numbers: Sequence[int]) -> None:
+        missing = [number for number in numbers if number not in self._held]
+        if missing:
+            lock = self.key.path.with_suffix(".lock")
+            self._held.update(once(lock, lambda: self._look(missing), lambda: self._make(missing)))
+
+    def _look(self, numbers: Sequence[int]) -> dict[int, np.ndarray] | None:
+        found = {number: self._kept(number) for number in numbers}
+        held = {number: part for number, part in found.items() if part is not None}
+        return held if len(held) == len(numbers) else None
+
+    def _rows(self, number: int) -> range:
+        return range(number * PART, min((number + 1) * PART, len(self)))
+
+    def _path(self, number: int) -> Path:
+        return self.key.path.with_name(f"{self.key.path.stem}-{number:04}.npy")
+
+    def _kept(self, number: int) -> np.ndarray | None:
+        """A part that was made before, by itself or with the whole set; None where it is not there, or damaged."""
+        rows = self._rows(number)
+        for path, start in ((self._path(number), 0), (self.key.path, rows.start)):
+            if path.exists():
+                try:
+                    part = np.load(path, mmap_mode="r")[start : start + len(rows)]
+                except (ValueError, EOFError):
+                    continue
+                if part.shape == (len(rows), *self.shape) and not self._others(part, rows):
+                    return part
+        return None
+
+    def _others(self, part: np.ndarray, rows: range) -> list[int]:
+        """The rows that have another hash than the known one."""
+        return [row for row, image in zip(rows, part, strict=True) if pixel_hash(image) != self.hashes[row]]
+
+    def _make(self, numbers: Sequence[int]) -> dict[int, np.ndarray]:
+        todo = [number for number in numbers if self._kept(number) is None]
+        drawn = self.draw([row for number in todo for row in self._rows(number)])
+        images = (image for chunk in drawn for image in chunk)
+        for number in todo:
+            rows, path = self._rows(number), self._path(number)
+            write_images(path, (image[None] for image in islice(images, len(rows))), (len(rows), *self.shape))
+            if other := self._others(np.load(path, mmap_mode="r"), rows):
+                raise UserError(
+                    f"{path}: {len(other):,} of {len(rows):,} images were made otherwise than they are known, the "
+                    f"first is number {other[0]:,}: a library that draws differs from the one of its version elsewhere"
+                )
+        held = self._look(numbers)
+        assert held is not None
+        return held
 
 
 def images(key: ImageSetKey, make: Callable[[Path], dict[str, Any]]) -> tuple[ArrayImages, dict[str, Any]]:
