@@ -9,9 +9,10 @@ A method that copies the reference scores 1. Read it beside the details `another
 in common.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from t2ibench.core.records import Estimate
+from t2ibench.core.settings import LATER
 from t2ibench.scoring import references
 from t2ibench.scoring.evidence import Evidence
 from t2ibench.scoring.feature_sets import AUTO
@@ -26,8 +27,10 @@ QUESTIONS = {"clip_i": "how alike are an image and its reference, as a CLIP sees
 class Config:
     # the data set's CLIP, else PUBLISHED; or any by name: `model:tag` of open_clip, `model:FILE`, the zoo's
     clip: str = AUTO
+    # an attribute, such as DreamBench's `subject`: the references are all real images of the same value
+    of: str = field(default="", metadata=LATER)
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     """`clip_i`. Raises UserError for a caption without a real image, and below two references."""
-    return {"clip_i": references.similarity(evidence, config.clip, "clip_i")}
+    return {"clip_i": references.similarity(evidence, config.clip, "clip_i", config.of)}

@@ -9,9 +9,10 @@ The reference is the real image of a caption, the image before an edit, or the i
 different references have in common.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from t2ibench.core.records import Estimate
+from t2ibench.core.settings import LATER
 from t2ibench.scoring import references
 from t2ibench.scoring.evidence import Evidence
 from t2ibench.scoring.feature_sets import AUTO, extractor_of
@@ -28,6 +29,8 @@ QUESTIONS = {
 class Config:
     # Inception where its weights are on disk, else the data set's judge; or any by name, such as dino:FILE
     extractor: str = AUTO
+    # an attribute, such as DreamBench's `subject`: the references are all real images of the same value
+    of: str = field(default="", metadata=LATER)
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
@@ -35,4 +38,4 @@ def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:
     extractor = extractor_of(evidence, config.extractor)
     short = evidence.short(extractor)
     id = "dino_i" if short.startswith("dino_") else f"image_similarity_{short}"
-    return {id: references.similarity(evidence, extractor, id)}
+    return {id: references.similarity(evidence, extractor, id, config.of)}

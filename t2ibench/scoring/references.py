@@ -6,13 +6,16 @@ Which image that is depends on the track:
     edit, adapt      the image before the edit or the adaptation
     compose          the image A
 
+With `of`, the name of an attribute such as DreamBench's `subject`, the image of a caption is compared with every real
+image that has the same value as the one that the caption came with, but none of the same pixels.
+
 So a high likeness says different things: a caption leaves open what its image shows beside the text, and an edit that
 does nothing is the most alike. `another` in the details is the same value of two neighbouring references, which are
 different images: what a method reaches that does not look at the reference at all.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from t2ibench.core.errors import UserError
+from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.records import Estimate, digest
 from t2ibench.core.seeds import derive_seed
 from t2ibench.data.stores import ImageStore
@@ -37,18 +40,19 @@ CAPTIONS = "captions"
 
 @dataclass(frozen=True, eq=False)
 class ReferencePairs:
-    """The N pairs of which both images exist. Row i of every array describes pair i.
+    """The pairs of which both images exist. Row i of `made` and `reference` describes pair i.
 
     groups: the groups of samples that hold the made images.
-    made: row of the made image in the features of `groups`, concatenated, int [N].
-    reference: row of its reference among the sources, or among the real images, int [N].
+    made: row of the made image in the features of `groups`, concatenated, int [P].
+    reference: row of its reference among the sources, or among the real images, int [P].
     real: whether the references are real images, and not the sources of the track.
-    clusters: number of what was drawn independently, int [N].
-    labels: the edit, the domain or the task of each pair; empty for captions.
+    clusters: number of what was drawn independently, of each of the N images that are compared, int [N].
+    labels: the edit, the domain or the task of each image; empty for captions.
     what: the key of the details that lists the labels.
     counts: how many pairs were asked for, and why some do not exist.
     protocol: what was asked for.
     spell: the values [N] as a record keeps them, for tests that compare methods.
+    image: the number of the compared image of each pair, int [P]; None: each pair is one.
     """
 
     groups: Sequence[str]
@@ -61,9 +65,17 @@ class ReferencePairs:
     counts: Mapping[str, Any]
     protocol: Mapping[str, Any]
     spell: Callable[[np.ndarray], str]
+    image: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(self.made)
+        """How many images are compared, N."""
+        return len(self.clusters)
+
+    def means(self, values: np.ndarray) -> np.ndarray:
+        """The mean of the values [P] of an image's pairs, [N]."""
+        if self.image is None:
+            return values
+        return np.bincount(self.image, values, len(self)) / np.bincount(self.image, minlength=len(self))
 
     def features(self, evidence: Evidence, extractor: str) -> tuple[Tensor, Tensor, Tensor]:
         """Features of the made image and of the reference of each pair, [N, D] each, and of all references, [M, D]."""
@@ -85,8 +97,13 @@ class ReferencePairs:
         return [(made[a], references[b]) for a, b in zip(self.made, self.reference, strict=True)]
 
 
-def reference_pairs(evidence: Evidence) -> ReferencePairs:
-    """The pairs of a cell. Raises UserError if a caption has no real image, and below two references."""
+def reference_pairs(evidence: Evidence, of: str = "") -> ReferencePairs:
+    """The pairs of a cell. of: an attribute whose value the references of a caption share; "": its one real image.
+
+    Raises UserError if a caption has no real image, below two references, and for an attribute that is not there.
+    """
+    if of:
+        return _of_attribute(evidence, of)
     if is_compose(evidence):
         return _of_compositions(evidence)
     if any(prompt.group == SOURCES for prompt in evidence.prompts):
@@ -124,6 +141,43 @@ def _of_compositions(evidence: Evidence) -> ReferencePairs:
         counts={"asked": len(composed.asked), "pairs": len(inputs), "failed": composed.failed},
         protocol=composed.protocol,
         spell=lambda values: per_source(values, inputs, composed.asked),
+    )
+
+
+def _of_attribute(evidence: Evidence, of: str) -> ReferencePairs:
+    table = evidence.reference.attributes
+    if table is None or of not in table:
+        known = [] if table is None else list(map(str, table.columns))
+        raise UserError(
+            f"of: {evidence.reference.dataset} has no attribute {of!r}{did_you_mean(of, known)}: name one, or leave "
+            f"it out"
+        )
+    whole, samples = _of_captions(evidence), evidence.samples(CAPTIONS)
+    values, pixels = table[of].astype(str).to_numpy(), list(evidence.reference.images.digests())
+    first: dict[tuple[str, str], int] = {}  # each picture of a value once
+    for row, (value, digest_) in enumerate(zip(values, pixels, strict=True)):
+        first.setdefault((value, digest_), row)
+    members: dict[str, list[int]] = {}
+    for (value, _), row in first.items():
+        members.setdefault(value, []).append(row)
+    made, reference, image = [], [], []
+    for number, (row, own) in enumerate(zip(samples.rows, whole.reference, strict=True)):
+        others = [other for other in members[values[own]] if pixels[other] != samples.hashes[row]]
+        if not others:
+            raise UserError(f"of: {of} {values[own]!r} has no real image but the one that was made: leave it out")
+        made += [number] * len(others)
+        image += [number] * len(others)
+        reference += others
+    _, clusters = np.unique(values[whole.reference], return_inverse=True)
+    if len(set(clusters)) < 2:
+        raise UserError(f"of: all captions have one {of}, at least 2 are needed for an interval: leave it out")
+    return replace(
+        whole,
+        made=np.array(made),
+        reference=np.array(reference),
+        clusters=clusters,
+        image=np.array(image),
+        protocol={**whole.protocol, "of": of},
     )
 
 
@@ -167,12 +221,12 @@ def _spelled(values: np.ndarray, samples: Samples) -> str:
     return spell(every, 6)
 
 
-def similarity(evidence: Evidence, extractor: str, id: str) -> Estimate:
+def similarity(evidence: Evidence, extractor: str, id: str, of: str = "") -> Estimate:
     """The mean cosine of the features of a made image and its reference, in [-1, 1]; `id` names the value.
 
-    Raises UserError as `reference_pairs`.
+    of: as of `reference_pairs`. Raises UserError as that does.
     """
-    pairs = reference_pairs(evidence)
+    pairs = reference_pairs(evidence, of)
     made, reference, references = pairs.features(evidence, extractor)
     values = cosines(made, reference)
     return estimate(
@@ -194,10 +248,11 @@ def estimate(
     better: Literal["higher", "lower"],
     seed: int,
 ) -> Estimate:
-    """The mean of the values [N] of pairs. another: the same value of two neighbouring references.
+    """The mean over images of the values [P] of pairs. another: the same value of two neighbouring references.
 
     protocol: what decides the values besides the pairs. seed: of the bootstrap.
     """
+    values = pairs.means(values)
     return Estimate(
         value=float(values.mean()),
         ci=interval(values, pairs.clusters, seed),

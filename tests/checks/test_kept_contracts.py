@@ -66,8 +66,8 @@ METRICS: Mapping[str, Mapping[str, Any]] = {  # what each shipped metric is chec
     "vendi_score": {"settings": {"extractor": JUDGE, "prompts": 3, "images": 3}, "wrong": [{"order": 0.0}]},
     "vqa_score": {"wrong": [{"template": "no place for the text"}]},
 }
-# checked where their files are made: tests/metrics/test_reference_likeness.py, test_preferences.py
-WITH_FILES = ("hps_v2", "image_reward", "lpips", "pick_score")
+# tried where their files are made: tests/metrics/test_{reference_likeness,preferences,dreamsim,dsg_score}.py
+WITH_FILES = ("dreamsim", "dsg_score", "hps_v2", "image_reward", "lpips", "pick_score")
 OURS = {"few_avatars", "judged_squares"}  # data sets made of others for these tests
 
 
@@ -175,7 +175,7 @@ def test_a_folder_of_images_keeps_the_contract_of_a_data_set(tmp_path):
 
 def test_no_shipped_data_set_is_left_out():
     tried_with_their_own_tests = {"celeba_hq", "coco", "cub", "ffhq", "huggingface", "oxford_flowers", "prompts"}
-    tried_with_their_own_tests |= {"webdataset"}
+    tried_with_their_own_tests |= {"dreambench", "magicbrush", "webdataset"}
     assert set(shipped("datasets")) == {"avatars", "image_folder", *tried_with_their_own_tests}
 
 

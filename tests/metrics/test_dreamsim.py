@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from fake_edits import FakeEdits
 from PIL import Image
 
+from t2ibench.checks.contracts import check_metric
 from t2ibench.core.errors import UserError
 from t2ibench.metrics import dreamsim
 from t2ibench.networks import extractors
@@ -102,3 +104,10 @@ def test_what_is_missing_is_one_line(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "dreamsim", None)
     with pytest.raises(UserError, match="pip install dreamsim"):
         DreamSim(folder, CPU)
+
+
+def test_it_keeps_the_contract_of_a_metric(folder, monkeypatch, tmp_path):
+    monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path / "cache"))
+    few = {"prompts": {"captions": 6}, "edits": {"images": 3}, "adapt": {"images": 3, "reference": 3}}
+    asked: dict[str, dict[str, Any]] = {**few, "compose": {"inputs": 2, "tasks": ["S"]}}
+    check_metric("dreamsim", {"weights": str(folder)}, asked=asked, wrong=[{"weights": ""}, {"weights": "nowhere"}])

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from scripted_vqa import Scripted, evidence_of
 
+from t2ibench.checks.contracts import check_metric
+from t2ibench.checks.contracts.metrics import data_of
 from t2ibench.core.errors import UserError
 from t2ibench.data.question_graphs import Proposition, read
 from t2ibench.metrics.dsg_score import Config, score, standing
+from t2ibench.networks.models import Models
 from t2ibench.networks.vqa.contract import FAILED, MALFORMED
 
 HEAD = "item_id,text,keywords,proposition_id,dependency,category_broad,category_detailed,tuple,"
@@ -111,3 +114,17 @@ def test_a_prompt_without_questions_is_one_line(tmp_path):
     graph = written(tmp_path, {"a": CHAIN})
     with pytest.raises(UserError, match="no questions about the prompt 'b'"):
         score(evidence_of(answers(lambda question: 0), ["a", "b"], tmp_path), Config(graph, "scripted"))
+
+
+def test_it_keeps_the_contract_of_a_metric(tmp_path, monkeypatch):
+    monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path / "cache"))
+    texts = [text for own in data_of(None).reference.captions for text in own]
+    graph = written(tmp_path, dict.fromkeys(texts, CHAIN))
+
+    def models() -> Models:
+        made = Models()
+        made._vqas[("scripted", False)] = answers(lambda question: len(question) % 2)
+        return made
+
+    settings = {"graph": graph, "vqa": "scripted"}
+    check_metric("dsg_score", settings, models=models, asked={"prompts": {"captions": 6}}, wrong=[{"graph": "nowhere"}])

@@ -1,18 +1,23 @@
 """CLIP-I, the likeness by other features, and LPIPS: which two images they compare, and what bad input gives."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from fake_edits import FakeEdits
 from fake_evidence import FakeEvidence
 from lpips_files import lpips_files
+from PIL import Image
 
 from t2ibench.checks.contracts import check_metric
 from t2ibench.checks.submission import check_mean
 from t2ibench.core.errors import UserError
-from t2ibench.metrics import clip_i, image_similarity, lpips
+from t2ibench.core.settings import recorded
+from t2ibench.data.stores import ArrayImages
+from t2ibench.metrics import clip_i, image_similarity, lpips, pixel_distance
 from t2ibench.scoring.references import cosines, reference_pairs
 from t2ibench.stats.paired import per_sample
 from t2ibench.tracks.contract import Prompt
@@ -59,6 +64,84 @@ def test_a_caption_is_compared_with_the_image_that_it_came_with():
     assert other.protocol_id == estimate.protocol_id
     with pytest.raises(UserError, match="the caption 'text 1' has no image among the 4 real ones"):
         reference_pairs(captions(TURNED[:2], TURNED, [0, 9]))
+
+
+def of_subjects(fake: torch.Tensor, real: torch.Tensor, order: list[int], subjects: list[str]) -> FakeEvidence:
+    """Captions whose references have a subject; equal pixels are those of equal names."""
+    evidence = captions(fake, real, order)
+    evidence.reference = replace(evidence.reference, attributes=pd.DataFrame({"subject": subjects}))
+    return evidence
+
+
+def test_an_image_is_compared_with_every_real_image_of_its_subject():
+    real = torch.tensor([[1.0, 0], [0, 1], [0, -1], [-1, 0]])
+    evidence = of_subjects(TURNED[[0, 1, 3]], real, [0, 1, 2], ["cup", "cup", "hat", "hat"])
+    estimate = clip_i.score(evidence, clip_i.Config(clip="c", of="subject"))["clip_i"]
+    # (1 + 0) / 2 and (.6 + .8) / 2 with the two cups, (0 + 1) / 2 with the two hats
+    assert per_sample(estimate.to_json("clip_i")) == pytest.approx([0.5, 0.7, 0.5])
+    assert (estimate.value, estimate.n) == (pytest.approx(1.7 / 3), 3)
+    alone = clip_i.score(evidence, clip_i.Config(clip="c"))["clip_i"]
+    assert alone.protocol_id != estimate.protocol_id
+    assert "of" not in recorded(clip_i.Config(clip="c"))
+
+
+def test_a_real_image_is_not_compared_with_itself_and_a_photo_counts_once():
+    real = torch.tensor([[1.0, 0], [0.6, 0.8], [0.6, 0.8], [0, -1], [-1, 0]])
+    evidence = of_subjects(real[[0, 3]], real, [0, 3], ["cup", "cup", "cup", "hat", "hat"])
+    names = ["a", "b", "b", "c", "d"]  # of the pixels
+    evidence.reference = replace(evidence.reference, images=ArrayImages(np.zeros((5, 3, 1, 1), np.uint8), names))
+    object.__setattr__(evidence.samples(), "hashes", ["a", "c"])
+    estimate = clip_i.score(evidence, clip_i.Config(clip="c", of="subject"))["clip_i"]
+    assert per_sample(estimate.to_json("clip_i")) == pytest.approx([0.6, 0])
+
+
+@pytest.mark.parametrize(
+    ("of", "subjects", "line"),
+    [
+        ("subjekt", ["cup", "cup", "hat", "hat"], "has no attribute 'subjekt', did you mean 'subject'"),
+        ("subject", ["cup"] * 4, "all captions have one subject"),
+    ],
+)
+def test_an_attribute_that_does_not_group_is_one_line(of, subjects, line):
+    evidence = of_subjects(TURNED[[0, 1, 3]], TURNED, [0, 1, 2], subjects)
+    with pytest.raises(UserError, match=line):
+        clip_i.score(evidence, clip_i.Config(clip="c", of=of))
+
+
+def test_the_only_photo_of_a_subject_cannot_be_its_own_reference():
+    evidence = of_subjects(TURNED[[0, 1]], TURNED, [0, 1], ["cup", "hat", "hat", "hat"])
+    object.__setattr__(evidence.samples(), "hashes", ["0", "x"])
+    with pytest.raises(UserError, match="subject 'cup' has no real image but"):
+        clip_i.score(evidence, clip_i.Config(clip="c", of="subject"))
+
+
+# Distances of pixels
+
+
+def test_the_distances_of_pixels_are_those_of_magicbrush():
+    sources = pixels(3, 0, 16)
+    made = pixels(3, 1, 16)
+    evidence = FakeEdits(["hat=red"], 3, images={"edits": made, "sources": sources})
+    found = pixel_distance.score(evidence, pixel_distance.Config())
+    gap = (torch.from_numpy(made).float() - torch.from_numpy(sources).float()) / 255
+    assert found["pixel_l1"].value == pytest.approx(gap.abs().mean().item(), abs=1e-6)
+    assert found["pixel_l2"].value == pytest.approx((gap**2).mean().item(), abs=1e-6)
+    same = pixel_distance.score(
+        FakeEdits(["hat=red"], 3, images={"edits": sources, "sources": sources}), pixel_distance.Config()
+    )
+    assert (same["pixel_l1"].value, same["pixel_l2"].value) == (0, 0)
+    assert same["pixel_l1"].details["another"] > 0.2
+    assert {found[id].better for id in found} == {"lower"}
+
+
+def test_an_image_of_another_size_is_brought_to_that_of_its_reference():
+    large, small = pixels(1, 0, 32), pixels(1, 1, 16)
+    stores = [ArrayImages(images, ["x"]) for images in (large, small)]
+    found = pixel_distance.distances([((stores[0], 0), (stores[1], 0))])
+    shown = np.asarray(Image.fromarray(large[0].transpose(1, 2, 0)).resize((16, 16), Image.Resampling.BICUBIC))
+    gap = (shown.transpose(2, 0, 1).astype(float) - small[0]) / 255
+    assert found.l1 == pytest.approx(np.abs(gap).mean())
+    assert found.l2 == pytest.approx((gap**2).mean())
 
 
 def test_the_length_of_features_changes_nothing_and_bad_ones_are_refused():

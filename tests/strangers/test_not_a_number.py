@@ -191,6 +191,7 @@ OTHERS = {
     ),
     "metrics.r_precision.oracle": NO_NUMBERS,
     "metrics.dsg_score.standing": NO_NUMBERS,
+    "metrics.pixel_distance.resized": NO_NUMBERS,
     "metrics.lpips.distance": NO_NUMBERS,
     "stats.matched.samples_at": "NaN is a sample without an image; infinity is refused",
     **dict.fromkeys(("metrics.mind.along", "metrics.mind.halves"), "parts of mind, which refuses"),
