@@ -7,6 +7,7 @@ metrics, each of every N-th batch.
 """
 
 import os
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from t2ibench.runner.generate import locked
 from t2ibench.runner.plan import Plan
 from t2ibench.runner.preflight import check
 from t2ibench.runner.shards import CellKey, cells_of
+from t2ibench.runner.suite import Suite
 from t2ibench.runner.worker import Failure, Look, Make, Open, Opened, Score, Setup, Task
 from t2ibench.runner.workers import Ended, Hand, LocalWorkers, Workers
 
@@ -125,8 +127,12 @@ class Agenda:
         return all(state.stage == "done" for state in self.cells.values())
 
 
-def run(plans: Sequence[Plan], options: RunOptions) -> Iterator[CellResult]:
+def run(
+    plans: Sequence[Plan], options: RunOptions, waiting: list[subprocess.Popen[bytes]] | None = None
+) -> Iterator[CellResult]:
     """Run every cell of a suite with `number` processes, and yield each result as soon as it is there.
+
+    waiting: processes that are started already.
 
     Raises UserError as `t2ibench.runner.run.run` does. All processes end with it, whatever happens.
     """
@@ -146,7 +152,7 @@ def run(plans: Sequence[Plan], options: RunOptions) -> Iterator[CellResult]:
             options = replace(options, batch_timeout=options.batch_timeout or DEADLINE)
             workers = RayWorkers(setup, options.jobs, options.address)
         else:
-            workers = LocalWorkers([setup(k) for k in range(number(plans, options))])
+            workers = LocalWorkers([setup(k) for k in range(number(plans, options))], waiting)
         stack.callback(workers.close)
         check(plans, options)  # while they load what they need
         yield from _work(plans, options, workers, stack)
@@ -242,6 +248,28 @@ def number(plans: Sequence[Plan], options: RunOptions) -> int:
     memory = environment.free_memory()
     room = MOST if memory is None else memory // MEMORY
     return max(1, min(readers.processors(), _images(plans) // FEW, room, MOST))
+
+
+def expected(suite: Suite, options: RunOptions) -> int:
+    """How many processes will work, as far as the suite's file says it; 0 where one may be enough.
+
+    They can be started (`t2ibench.runner.workers.started`) before a method is imported and the data set is opened.
+    """
+    if options.executor != "local" or options.jobs == 1 or options.device != "cpu":
+        return 0
+    if options.jobs or options.devices:
+        return options.jobs or len(options.devices)
+    track, cells = "text_to_image", []
+    if track in suite.tracks:
+        methods = [entry for entry in suite.methods if not suite.only or entry.id in suite.only]
+        cells = [
+            (entry.id, seed) for entry in methods if not entry.tracks or track in entry.tracks for seed in suite.seeds
+        ]
+    if any(records.path_of(options.out, suite.name, track, id, seed).exists() for id, seed in cells):
+        return 0
+    images = suite.settings[track].captions * len(cells) if cells else 0
+    number = min(readers.processors(), images // FEW, MOST)
+    return number if number > 1 else 0
 
 
 def _images(plans: Sequence[Plan]) -> int:

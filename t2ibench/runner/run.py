@@ -9,6 +9,7 @@ from t2ibench.runner.preflight import check, planned
 from t2ibench.runner.shards import make_shard
 from t2ibench.runner.status import announce
 from t2ibench.runner.suite import Suite
+from t2ibench.runner.workers import started
 
 __all__ = ["CellResult", "RunOptions", "run"]
 
@@ -24,11 +25,12 @@ def run(suite: Suite, options: RunOptions) -> Iterator[CellResult]:
     Raises UserError where the user has to mend something: before the first image, if `preflight` finds it. The cells
     that are recorded by then stay recorded.
     """
-    with so_many_threads(options.threads), readers.so_many(options.workers):
+    early = jobs.expected(suite, options)
+    with so_many_threads(options.threads), readers.so_many(options.workers), started(early) as waiting:
         plans = planned(suite, options)
         announce(plans, options.work)
         if jobs.number(plans, options) > 1 or options.batch_timeout or options.executor == "ray":
-            yield from jobs.run(plans, options)
+            yield from jobs.run(plans, options, waiting)
             return
         check(plans, options)
         if options.shard is not None:

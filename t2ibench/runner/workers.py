@@ -89,18 +89,38 @@ class Workers(ABC):
         """Start more processes, where there is place for more since the last call."""
 
 
-class LocalWorkers(Workers):
-    """Processes on this machine, which are spoken to through their standard input and output."""
+def process() -> subprocess.Popen[bytes]:
+    """A process that imports what it needs, and waits for its setup."""
+    command = [sys.executable, "-P", "-c", f"from {MODULE} import main; main()"]
+    environment = {**os.environ, "PYTHONPATH": import_path()}
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
 
-    def __init__(self, setups: Sequence[Setup]) -> None:
+
+@contextlib.contextmanager
+def started(number: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Processes that import while this one still plans. Those that nobody takes from the list are ended."""
+    waiting = [process() for _ in range(number)]
+    try:
+        yield waiting
+    finally:
+        for left in waiting:
+            left.kill()
+            left.communicate()
+
+
+class LocalWorkers(Workers):
+    """Processes on this machine, which are spoken to through their standard input and output.
+
+    waiting: some that are started already.
+    """
+
+    def __init__(self, setups: Sequence[Setup], waiting: list[subprocess.Popen[bytes]] | None = None) -> None:
         self._answers: queue.SimpleQueue[tuple[Hand, Any]] = queue.SimpleQueue()
+        self._waiting = [] if waiting is None else waiting
         super().__init__(setups)
 
     def start(self, hand: Hand, setup: Setup) -> None:
-        command = [sys.executable, "-P", "-c", f"from {MODULE} import main; main()"]
-        environment = {**os.environ, "PYTHONPATH": import_path()}
-        pipe = subprocess.PIPE
-        hand.handle = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment)
+        hand.handle = self._waiting.pop() if self._waiting else process()
         threading.Thread(target=self._listen, args=(hand,), daemon=True).start()
         self._write(hand, setup)
 

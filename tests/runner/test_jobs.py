@@ -228,6 +228,48 @@ def test_what_networks_say_of_images_is_shared_and_the_record_is_that_of_one_pro
     assert not any(Path("two").rglob("features/*"))
 
 
+def test_processes_start_before_the_plans_and_those_that_are_not_needed_end(squares, monkeypatch):
+    path, made = squares((TWO[0], "[painter]"), REAL), list[subprocess.Popen]()
+    start = workers.process
+
+    def process() -> subprocess.Popen:
+        made.append(start())
+        return made[-1]
+
+    monkeypatch.setattr(workers, "process", process)
+    run(path, "two", jobs=2)
+    assert len(made) == 2  # those that were there
+    made.clear()
+    with pytest.raises(UserError, match="--again: no method of squares is called"):
+        run(path, "other", jobs=2, again=("nobody",))
+    assert [one.poll() for one in made] == [-9, -9]
+    made.clear()
+    with workers.started(2) as waiting:
+        taken = waiting.pop()
+    assert (made[0].poll(), taken.poll()) == (-9, None)
+    taken.kill()
+    taken.communicate()
+
+
+def test_as_many_processes_are_expected_as_will_surely_work(squares, monkeypatch):
+    monkeypatch.setattr(readers, "processors", lambda: 8)
+    small, large = (("captions: 20", f"captions: {count}") for count in (20, 700))
+    painters = (TWO[0], "[painter, {name: painter, as: slow}]")
+
+    def expected(change, **options) -> int:
+        asked = suite.load(str(squares(painters, change)))
+        return jobs.expected(asked, runner.RunOptions(Path("out"), Path("out"), **options))
+
+    assert [expected(small, jobs=number) for number in (0, 1, 3)] == [0, 0, 3]
+    assert expected(large, jobs=0) == 2 * 700 // jobs.FEW
+    assert expected(large, jobs=0, device="cuda") == 0
+    assert expected(large, jobs=0, executor="ray") == 0
+    path = records.path_of(Path("out"), "squares", "text_to_image", "slow", 0)
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert expected(large, jobs=0) == 0  # most of it may be there
+
+
 def test_a_free_process_opens_a_cell_of_the_method_that_it_has():
     keys = [("text_to_image", name, seed) for seed in (0, 1) for name in "ab"]
     agenda = jobs.Agenda(keys)
