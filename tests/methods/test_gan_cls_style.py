@@ -33,7 +33,7 @@ class LinearGenerator(Generator):
         self.register_buffer("c", 10 * basis[4:])
 
     def forward(self, z: Tensor, text: Tensor) -> Tensor:
-        return (z @ self.a + text @ self.c).view(-1, 3, 64, 64)
+        return (z.to(self.a) @ self.a + text.to(self.c) @ self.c).view(-1, 3, 64, 64)
 
 
 @pytest.fixture

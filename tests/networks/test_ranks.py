@@ -17,8 +17,6 @@ from t2ibench.networks.training.loop import FullRecipe
 
 SUPPORT = Path(__file__).parents[1] / "support"
 NEEDED = ("--dataset", "avatars", "--set", "batch=8", "--set", "widths=[8,8,8,8]", "--set", "calibration=64")
-# where float64 is not kept: seeds become noise in float32
-SINGLE = {"gan style"}
 # the loss is the direction between the features of two images that are nearly equal at first
 HARDER = {"stylegan_nada": 30}
 
@@ -152,7 +150,7 @@ def test_every_recipe_in_float32(tmp_path):
 
 @pytest.mark.slow
 def test_every_recipe_in_float64(tmp_path):
-    compared(tmp_path, 50, "float64", [name for name in RECIPES if name not in SINGLE], 1e-9)
+    compared(tmp_path, 50, "float64", [*RECIPES], 1e-9)
 
 
 def test_a_recipe_that_shares_nothing_out_is_refused(monkeypatch):

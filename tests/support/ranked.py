@@ -124,6 +124,31 @@ def prior() -> Any:
     return made
 
 
+def base() -> Any:
+    """Composer's denoiser."""
+    of = helpers("methods/test_composer_method")
+    tiny = {field.name: getattr(of.TINY, field.name) for field in of.dataclasses.fields(of.TINY)}
+    of.settings.SHAPES["xs"] = {**tiny, "max_words": 8}
+    made = of.training(of.Models(), precision="float32", learning_rate=SLOW)
+    batch, dtype = made.batch, torch.get_default_dtype()  # the conditions come from files of float32
+
+    def in_dtype(*given: Any) -> Any:
+        x0, conditions = batch(*given)
+        values = {
+            key: value.to(dtype) if value.is_floating_point() else value for key, value in conditions.values.items()
+        }
+        return x0.to(dtype), replace(conditions, values=values)
+
+    made.batch = in_dtype
+    return made
+
+
+def vqa() -> Any:
+    of = helpers("networks/test_vqa_judge")
+    given = {**of.TINY, "batch": 8, "learning_rate": SLOW}
+    return of.recipe("vqa-judge", given, of.squares(120), of.squares(20, "val"), of.Models(), 0)
+
+
 def upsampler() -> Any:
     of = helpers("methods/test_composer_upsampler")
     of.settings.UPSAMPLERS["xs"] = of.dataclasses.asdict(of.SHAPE)
@@ -151,6 +176,8 @@ RECIPES: dict[str, Callable[[], Any]] = {
     "stylet2i parts": partial(stylet2i, "parts"),
     "stylet2i attribute": partial(stylet2i, "attribute", segmenter="stylet2i_tiny:upper_half"),
     "stylet2i sentence": partial(stylet2i, "sentence"),
+    "vqa_judge": vqa,
+    "composer": base,
     "composer prior": prior,
     "composer upsampler": upsampler,
 }
