@@ -22,7 +22,7 @@ import pandas as pd
 from t2ibench.core.decode import SHOWN
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.data.folders import Files
-from t2ibench.data.framing import Crop, Filter, Framing
+from t2ibench.data.framing import Crop, Filter, unboxed
 from t2ibench.data.needs import Need
 from t2ibench.data.releases import Release, placed
 from t2ibench.data.split import Split
@@ -63,9 +63,7 @@ def load(config: Config, split: str) -> Split:
     """
     if split not in splits(config):
         raise UserError(f"dreambench: no split is called {split!r}{did_you_mean(split, splits(config))}")
-    if config.crop == "box":
-        raise UserError("dreambench: crop is box, but these photos have no boxes: take center, squash or square")
-    Framing(config.size, config.crop, config.filter)
+    unboxed("dreambench", config.size, config.crop, config.filter)
     release = _release(config)
     path = release.find("list of prompts", SHEET, f"dataset/{SHEET}")
     classes, of_objects, of_live = listed(path)

@@ -20,7 +20,7 @@ from t2ibench.core.decode import SHOWN
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.data import indexes
 from t2ibench.data.folders import Files
-from t2ibench.data.framing import Crop, Filter, Framing
+from t2ibench.data.framing import Crop, Filter, unboxed
 from t2ibench.data.needs import Need
 from t2ibench.data.releases import Release, listing, placed
 from t2ibench.data.split import Split
@@ -67,9 +67,7 @@ def load(config: Config, split: str) -> Split:
     """
     if split not in SPLITS:
         raise UserError(f"ffhq: no split is called {split!r}{did_you_mean(split, SPLITS)}")
-    if config.crop == "box":
-        raise UserError("ffhq: crop is box, but these images have no boxes: take squash")
-    Framing(config.size, config.crop, config.filter)
+    unboxed("ffhq", config.size, config.crop, config.filter)
     release = _release(config)
     there = numbers(release, config.images)
     release.counted("images", len(there), IMAGES)

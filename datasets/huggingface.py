@@ -21,7 +21,7 @@ import pandas as pd
 
 from t2ibench.core.decode import REFUSE, Decoding
 from t2ibench.core.errors import UserError, did_you_mean
-from t2ibench.data.framing import Crop, Filter, Framing
+from t2ibench.data.framing import Crop, Filter, unboxed
 from t2ibench.data.packed import PackedImages
 from t2ibench.data.releases import said_without_texts
 from t2ibench.data.split import Split
@@ -50,9 +50,8 @@ def load(config: Config, split: str) -> Split:
 
     Raises UserError where the package is missing, the data set cannot be read, or a column is not there.
     """
-    if config.crop == "box":
-        raise UserError("huggingface: crop is box, but these images have no boxes: take center, squash or square")
-    framing, decoding = Framing(config.size, config.crop, config.filter), Decoding(config.exif, config.alpha)
+    framing = unboxed("huggingface", config.size, config.crop, config.filter)
+    decoding = Decoding(config.exif, config.alpha)
     name = Path(config.path).name or config.path
     table = _table(config, split)
     table = _undecoded(table, config.image, name)

@@ -26,7 +26,7 @@ from typing import Any, Literal
 from t2ibench.core.decode import SHOWN
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.data.folders import Files
-from t2ibench.data.framing import Crop, Filter, Framing
+from t2ibench.data.framing import Crop, Filter, unboxed
 from t2ibench.data.needs import Need
 from t2ibench.data.releases import Release, placed
 from t2ibench.data.split import Split
@@ -74,9 +74,7 @@ def load(config: Config, split: str) -> Split:
     """
     if split not in SPLITS:
         raise UserError(f"magicbrush: no split is called {split!r}{did_you_mean(split, SPLITS)}")
-    if config.crop == "box":
-        raise UserError("magicbrush: crop is box, but these images have no boxes: take squash, center or square")
-    Framing(config.size, config.crop, config.filter)
+    unboxed("magicbrush", config.size, config.crop, config.filter)
     release = _release(config)
     sessions = _json(release.find("list of turns", SESSIONS))
     path = release.find("captions", *CAPTIONS[config.captions])

@@ -21,7 +21,7 @@ import numpy as np
 from t2ibench.core.decode import SHOWN, decoded
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.data.folders import Files
-from t2ibench.data.framing import Crop, Filter, Framing
+from t2ibench.data.framing import Crop, Filter, unboxed
 from t2ibench.data.mask_files import FramedMasks
 from t2ibench.data.needs import Need
 from t2ibench.data.releases import Release, absent, placed, read_mat, said_without_texts, texts_of_files
@@ -72,9 +72,7 @@ def load(config: Config, split: str) -> Split:
     """
     if split not in splits(config):
         raise UserError(f"oxford_flowers: no split is called {split!r}{did_you_mean(split, splits(config))}")
-    if config.crop == "box":
-        raise UserError("oxford_flowers: crop is box, but these images have no boxes: take center, squash or square")
-    Framing(config.size, config.crop, config.filter)
+    unboxed("oxford_flowers", config.size, config.crop, config.filter)
     release = _release(config)
     labels = read_labels(release)
     numbers = _numbers(config, release, labels, split)

@@ -24,7 +24,7 @@ from t2ibench.core.decode import REFUSE, Decoding
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.order import natural
 from t2ibench.data import indexes
-from t2ibench.data.framing import Crop, Filter, Framing
+from t2ibench.data.framing import Crop, Filter, unboxed
 from t2ibench.data.packed import PackedImages
 from t2ibench.data.releases import said_without_texts
 from t2ibench.data.split import Split
@@ -69,9 +69,7 @@ def load(config: Config, split: str) -> Split:
     named = config.shards
     if isinstance(named, dict) and split not in named:
         raise UserError(f"webdataset: no split is called {split!r}{did_you_mean(split, named)}")
-    if config.crop == "box":
-        raise UserError("webdataset: crop is box, but these images have no boxes: take center, squash or square")
-    framing = Framing(config.size, config.crop, config.filter)
+    framing = unboxed("webdataset", config.size, config.crop, config.filter)
     paths = shards(config.root, named[split] if isinstance(named, dict) else named)
     rows = [(path, sample) for path in paths for sample in index(path)]
     if not rows:

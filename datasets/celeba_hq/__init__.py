@@ -35,7 +35,7 @@ from t2ibench.core.decode import SHOWN, decoded
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.data import indexes
 from t2ibench.data.folders import Files
-from t2ibench.data.framing import Crop, Filter, Framing
+from t2ibench.data.framing import Crop, Filter, unboxed
 from t2ibench.data.mask_files import FramedMasks
 from t2ibench.data.needs import Need
 from t2ibench.data.releases import Release, lines, listing, placed, said_without_texts, texts_of_files
@@ -101,9 +101,7 @@ def load(config: Config, split: str) -> Split:
     """
     if split not in SPLITS[config.split]:
         raise UserError(f"celeba_hq: no split is called {split!r}{did_you_mean(split, SPLITS[config.split])}")
-    if config.crop == "box":
-        raise UserError("celeba_hq: crop is box, but these images have no boxes: take squash")
-    Framing(config.size, config.crop, config.filter)
+    unboxed("celeba_hq", config.size, config.crop, config.filter)
     release = _release(config)
     folder = release.find("folder of images", "CelebA-HQ-img", "image/CelebA-HQ-img", "images")
     there = sorted(int(name[:-4]) for name in listing(folder) if name.endswith(".jpg") and name[:-4].isdigit())

@@ -93,6 +93,16 @@ class Framing:
         return 0, 0, width, height
 
 
+def unboxed(name: str, size: int | None, crop: Crop, filter: Filter) -> Framing:
+    """The framing of a data set without boxes. name: of the data set, the beginning of the error line.
+
+    Raises UserError for the crop `box`, and as `Framing`.
+    """
+    if crop == "box":
+        raise UserError(f"{name}: crop is box, but these images have no boxes: take center, squash or square")
+    return Framing(size, crop, filter)
+
+
 def box_region(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
     """The 0.75 rule of StackGAN, AttnGAN, DM-GAN and DF-GAN: left, top, right, bottom.
 

@@ -90,8 +90,9 @@ class Workers(ABC):
 
 
 def process() -> subprocess.Popen[bytes]:
-    """A process that imports what it needs, and waits for its setup."""
-    command = [sys.executable, "-P", "-c", f"from {MODULE} import main; main()"]
+    """A process that imports what it needs, and waits for its setup. Ctrl-C is for the one that started it."""
+    deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+    command = [sys.executable, "-P", "-c", f"{deaf}; from {MODULE} import main; main()"]
     environment = {**os.environ, "PYTHONPATH": import_path()}
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -16,20 +16,9 @@ from t2ibench.data.stores import ImageStore, each
 from t2ibench.networks.vqa.contract import FAILED, VQA, Answers, Sets
 
 IMAGES_ASKED = 64  # images that are in memory at once while a model answers questions about them
+# as `Evidence.in_parts`
+InParts = Callable[[Sequence[Any], Sequence[range], Callable[[range], np.ndarray], str, int], np.ndarray]
 log = logging.getLogger(__name__)
-
-
-class InParts(Protocol):
-    """As `Evidence.in_parts`."""
-
-    def __call__(
-        self,
-        key: Sequence[Any],
-        batches: Sequence[range],
-        make: Callable[[range], np.ndarray],
-        what: str,
-        width: int = 0,
-    ) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
