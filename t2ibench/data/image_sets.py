@@ -68,12 +68,10 @@ class ImagesToMake:
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         rows = np.arange(len(self))[np.asarray(indices, dtype=np.int64)]
-        numbers = rows // PART
-        self._hold(np.unique(numbers).tolist())
+        self._hold(np.unique(rows // PART).tolist())
         images = np.empty((len(rows), *self.shape), np.uint8)
-        for number in np.unique(numbers).tolist():
-            here = numbers == number
-            images[here] = self._held[number][rows[here] - number * PART]
+        for place, row in enumerate(rows.tolist()):
+            images[place] = self._held[row // PART][row % PART]
         return images
 
     def digests(self, rows: Sequence[int] | None = None) -> Sequence[str]:
@@ -102,7 +100,7 @@ class ImagesToMake:
         for path, start in ((self._path(number), 0), (self.key.path, rows.start)):
             if path.exists():
                 try:
-                    part = np.load(path, mmap_mode="r")[start : start + len(rows)]
+                    part = np.asarray(np.load(path, mmap_mode="r")[start : start + len(rows)])
                 except (ValueError, EOFError):
                     continue
                 if part.shape == (len(rows), *self.shape) and not self._others(part, rows):
