@@ -39,7 +39,7 @@ def started(suite: Path, folder: Path, jobs: int, environment: dict[str, str]) -
 
 
 def workers_of(parent: int) -> list[int]:
-    said = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(["ps", "-wweo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
     rows = [line.split(None, 2) for line in said.splitlines()]
     return [int(pid) for pid, of, what in rows if MODULE in what and int(of) == parent]
 
@@ -96,7 +96,7 @@ def main() -> int:
         hit = killed(suite, folder / "killed", arguments.kills, arguments.seed, environment)
         left = [
             line
-            for line in subprocess.run(["ps", "-eo", "args="], capture_output=True, text=True).stdout.splitlines()
+            for line in subprocess.run(["ps", "-wweo", "args="], capture_output=True, text=True).stdout.splitlines()
             if MODULE in line and "ps -eo" not in line
         ]
         equal = comparable(folder / "killed") == comparable(folder / "whole")

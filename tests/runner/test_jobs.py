@@ -325,7 +325,7 @@ def test_costs_are_summed_and_means_weighed():
 
 def children(parent: int | None = None) -> list[int]:
     answer = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(parent or os.getpid())], capture_output=True, text=True
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(parent or os.getpid())], capture_output=True, text=True
     )
     return [int(line.split()[0]) for line in answer.stdout.splitlines() if workers.MODULE in line]
 
