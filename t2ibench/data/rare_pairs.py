@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from t2ibench.core.errors import UserError
 from t2ibench.data.attributes import attribute_of, canonical, indicators, literal_set
@@ -212,7 +212,7 @@ def pair_table(counts: Counts, excluded: frozenset[frozenset[str]], rules: Rules
     expected = n_i * n_j / total
     # A literal that no image has tells nothing: lift 1.
     lift = np.divide(n, expected, out=np.ones_like(expected), where=expected > 0)
-    q, p = n / total, stats.poisson.cdf(n, expected)
+    q, p = n / total, special.pdtr(n, expected)
     supported = (np.minimum(n_i, n_j) >= rules.support_share * total) & (expected >= rules.expected_share * total)
     under = (
         (lift <= rules.under_lift) & (q <= rules.under_share) & supported & (p <= rules.significance / max(len(n), 1))
