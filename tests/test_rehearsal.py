@@ -60,8 +60,9 @@ def test_every_recipe_learns_from_a_stand_in_and_is_scored(data, tmp_path, monke
     monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("T2IBENCH_WEIGHTS", str(tmp_path / "trained"))
     whole = MINUTES >= 1
+    faces = 4_000 if whole else 300
     if data == "celeba_hq":
-        write_faces(Path(data), 4_000 if whole else 300, 200 if whole else 60, masked=300)
+        write_faces(Path(data), faces, 200 if whole else 60, masked=faces)
     else:
         write_birds(Path(data), dict.fromkeys((1, 2, 3, 5), 500 if whole else 100))
     of_data = ["dataset.partial=true", "dataset.size=64"]

@@ -29,8 +29,62 @@ def test_the_committed_study_follows_from_the_committed_records(study):
 
 
 def test_real_images_have_what_their_texts_ask_for_by_either_judge(study):
-    real = json.loads((ROOT / "results/studies/judges.json").read_text("utf-8"))["methods"]["real"]
-    assert min(value for id, value in real.items() if id != "clip_score") > 0.95
+    told = json.loads((ROOT / "results/studies/judges.json").read_text("utf-8"))["tracks"]["text_to_image"]
+    asked = ("ca_", "vqa_", "soft_tifa_")
+    assert min(value for id, value in told["methods"]["real"].items() if id.startswith(asked)) > 0.95
+
+
+def row(method, **values):
+    """A record of a method: of every value its number, and an interval of .1 to either side. `fd` is better if low."""
+    entries = {
+        id: {
+            "value": value,
+            "ci": [value - 0.1, value + 0.1],
+            "better": "lower" if id == "fd" else "none" if id == "variety" else "higher",
+            "protocol_id": "p",
+            "details": {},
+        }
+        for id, value in values.items()
+    }
+    kind = "baseline" if method in ("real", "shuffled-real") else "method"
+    return {"method": method, "kind": kind, "track": "text_to_image", "columns": list(values), "values": entries}
+
+
+def test_an_order_is_laid_beside_the_trusted_one(study):
+    rows = [
+        row("real", ca_control=1.0, ca_rare=1.0, fd=0.0, variety=9.0),
+        row("a", ca_control=0.8, ca_rare=0.2, fd=3.0, variety=1.0),
+        row("b", ca_control=0.5, ca_rare=0.6, fd=2.0, variety=2.0),
+        row("c", ca_control=0.4, ca_rare=0.0, fd=2.1, variety=3.0),
+        row("shuffled-real", ca_control=0.1, ca_rare=0.0, fd=0.0, variety=9.0),
+    ]
+    told = study.of_track("text_to_image", {row["method"]: row for row in rows})
+    assert list(told["methods"]) == ["real", "a", "b", "c", "shuffled-real"]
+    distance = told["metrics"]["fd"]
+    assert distance["first"] == "b"
+    control = distance["beside"]["ca_control"]  # tells a from b and from c, not b from c
+    assert (control["agrees"], control["open"], control["contradicts"]) == (0, 0, 2)
+    assert control["against"] == [["b", "a"], ["c", "a"]]
+    assert control["tau"] == pytest.approx(-1 / 3, abs=1e-3)
+    rare = distance["beside"]["ca_rare"]  # tells b from a and from c, not a from c
+    assert (rare["agrees"], rare["open"], rare["contradicts"]) == (1, 1, 0)
+    assert distance["best_above_all"]
+    assert distance["above_ignoring"] == [0, 3]  # real images with other texts are as near to real images as can be
+    assert told["metrics"]["ca_control"]["above_ignoring"] == [3, 3]
+    assert told["metrics"]["ca_control"]["beside"]["ca_control"] == {
+        "tau": 1.0, "methods": 3, "agrees": 2, "open": 0, "contradicts": 0, "against": [],
+    }  # fmt: skip
+    assert told["metrics"]["variety"] == {"better": "none"}
+
+
+def test_a_value_that_some_methods_lack_is_compared_where_it_is(study):
+    rows = [row("a", ca_control=0.8, ca_rare=0.2, fd=3.0), row("b", ca_control=0.5, ca_rare=0.6)]
+    told = study.of_track("text_to_image", {row["method"]: row for row in rows})
+    assert told["methods"]["b"]["fd"] is None
+    found = told["metrics"]["fd"]
+    assert (found["best_above_all"], found["above_ignoring"]) == (None, [0, 0])
+    assert found["beside"]["ca_control"]["methods"] == 1
+    assert found["beside"]["ca_control"]["tau"] is None
 
 
 def cell(*rates):
