@@ -18,6 +18,7 @@ from t2ibench.runner.cell import RunOptions
 from t2ibench.runner.run import run
 
 MINUTES = float(os.environ.get("T2IBENCH_REHEARSAL_MINUTES", "0"))
+WHOLE = MINUTES >= 1
 # what is trained, in the order in which one needs the other, with what makes a step small
 RECIPES: list[tuple[str, str | None, list[str]]] = [
     ("clip", "judge", ["batch=16"]),
@@ -59,22 +60,34 @@ def test_every_recipe_learns_from_a_stand_in_and_is_scored(data, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("T2IBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("T2IBENCH_WEIGHTS", str(tmp_path / "trained"))
-    whole = MINUTES >= 1
-    faces = 4_000 if whole else 300
+    learn(data)
+    scored(data)
+
+
+def learn(data: str) -> None:
+    """Write the stand-in and train everything, here."""
+    faces = 4_000 if WHOLE else 300
     if data == "celeba_hq":
-        write_faces(Path(data), faces, 200 if whole else 60, masked=faces)
+        write_faces(Path(data), faces, 200 if WHOLE else 60, masked=faces)
     else:
-        write_birds(Path(data), dict.fromkeys((1, 2, 3, 5), 500 if whole else 100))
+        write_birds(Path(data), dict.fromkeys((1, 2, 3, 5), 500 if WHOLE else 100))
     of_data = ["dataset.partial=true", "dataset.size=64"]
     for name, variant, few in RECIPES:
         if data == "cub" and (name, variant) in OF_FACES:
             continue
-        small = [setting for setting in few if not whole or setting.startswith("calibration")]
-        budget: dict[str, Any] = {"minutes": MINUTES} if whole else {"steps": 2}
+        small = [setting for setting in few if not WHOLE or setting.startswith("calibration")]
+        budget: dict[str, Any] = {"minutes": MINUTES} if WHOLE else {"steps": 2}
         train(name, variant, data, set=[*of_data, *small], **budget)
+
+
+def scored(data: str) -> None:
+    """Score every method that was trained here."""
     metrics: list[Any] = ["fid", "kid", "prdc", "clip_score", {"name": "r_precision", "pool": 10}]
-    if whole and data == "celeba_hq":
-        metrics += ["pair_r_precision", {"name": "compositional_accuracy", "images": 20, "single_images": 8}]
+    if WHOLE and data == "celeba_hq":
+        metrics += [
+            {"name": "pair_r_precision", "pool": 20},
+            {"name": "compositional_accuracy", "images": 20, "single_images": 8},
+        ]
     content = {
         "dataset": {"name": data, "partial": True, "size": 64},
         "methods": methods(data),
@@ -87,6 +100,9 @@ def test_every_recipe_learns_from_a_stand_in_and_is_scored(data, tmp_path, monke
     records = {cell.record["method"]: cell.record for cell in run(suite.load("mine.yaml"), RunOptions())}
     assert len(records) == len(methods(data)) + 2
     for name, record in records.items():
-        assert record["counts"]["ok"] == record["counts"]["requested"], name
+        if not name.endswith("real"):
+            assert record["counts"]["ok"] == record["counts"]["requested"], name
+        for failure in record["failures"]:  # no photograph shows a pair that is never seen, such as a woman's moustache
+            assert "no real image carries" in failure["message"], name
         assert record["unscored"] == {}, name
         assert {"clip_score", "r_precision", "precision"} <= {id.partition("@")[0] for id in record["values"]}, name
