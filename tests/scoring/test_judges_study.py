@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -10,6 +11,11 @@ import pytest
 from t2ibench.core import records
 
 ROOT = Path(__file__).parents[2]
+
+
+def committed(track):
+    """What the committed study says of a track."""
+    return json.loads((ROOT / "results/studies/judges.json").read_text("utf-8"))["tracks"][track]
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +35,45 @@ def test_the_committed_study_follows_from_the_committed_records(study):
 
 
 def test_real_images_have_what_their_texts_ask_for_by_either_judge(study):
-    told = json.loads((ROOT / "results/studies/judges.json").read_text("utf-8"))["tracks"]["text_to_image"]
+    told = committed("text_to_image")
     asked = ("ca_", "vqa_", "soft_tifa_")
     assert min(value for id, value in told["methods"]["real"].items() if id.startswith(asked)) > 0.95
+
+
+def tables(heading):
+    """The rows of the table behind a heading of docs/which_metric.md: its cells."""
+    text = (ROOT / "docs/which_metric.md").read_text("utf-8").partition(f"## {heading}")[2].partition("\n## ")[0]
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| `")]
+
+
+def test_the_page_says_of_images_from_texts_what_the_study_says():
+    metrics = json.loads((ROOT / "results/studies/judges.json").read_text("utf-8"))["tracks"]["text_to_image"][
+        "metrics"
+    ]
+
+    def said(name, trusted):
+        found = metrics[f"{name}@vqa" if name.startswith("vqa_ca") else name].get("beside", {}).get(trusted)
+        return found and f"{found['agrees']} / {found['open']} / {found['contradicts']}"
+
+    rows = tables("Images from texts")
+    assert len(rows) == 9
+    for cell, common, rare, _ in rows:
+        names = re.findall("`([^`]+)`", cell)
+        of_pairs = names[0].startswith("vqa_ca")  # each of the two is laid beside the trusted value of its own pairs
+        for found, trusted, of in ((common, "ca_control", names[:1]), (rare, "ca_rare", names[1:])):
+            expected = {said(name, trusted) for name in (of if of_pairs else names)}
+            assert set(found.split(", ")) == {text or "" for text in expected}, (cell, trusted)
+
+
+def test_the_page_says_of_edits_what_the_study_says():
+    methods = committed("edit")["methods"]
+    rows = tables("Edits")
+    assert len(rows) == 8
+    for cell, *found, _ in rows:
+        name = re.findall("`([^`]+)`", cell)[0]
+        of = (methods[f"{row}-styleclip-global"] for row in ("unedited", "resampled"))
+        expected = [values[name] for values in (*of, methods["exact"])]
+        assert [float(value) for value in found] == [pytest.approx(value, abs=0.0051) for value in expected], name
 
 
 def row(method, **values):
