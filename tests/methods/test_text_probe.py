@@ -1,0 +1,46 @@
+"""benchmarks/studies/text_probe.py: a probe finds what stands in an embedding, and nothing where nothing stands."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RANDOM = np.random.default_rng(0)
+VALUES = ["red", "blond", "black", "gray"]
+
+
+@pytest.fixture(scope="module")
+def probe():
+    spec = importlib.util.spec_from_file_location("text_probe", ROOT / "benchmarks" / "studies" / "text_probe.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules["text_probe"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def captions(count):
+    """Embeddings of captions of which every third names no colour: features that hold it, and features that do not."""
+    values = RANDOM.integers(0, len(VALUES), count)
+    blind = RANDOM.normal(size=(count, 24))
+    seeing = blind.copy()
+    seeing[:, :3] = np.eye(len(VALUES))[values][:, :3] - 0.3
+    rows = [row for row in range(count) if row % 3]
+    return seeing, blind, (rows, [VALUES[values[row]] for row in rows])
+
+
+def test_a_probe_finds_what_is_there(probe):
+    seeing, blind, said = captions(900)
+    seeing_test, blind_test, said_test = captions(600)
+    assert probe.accuracy(seeing, said, seeing_test, said_test) == 1.0
+    assert probe.accuracy(blind, said, blind_test, said_test) == pytest.approx(1 / len(VALUES), abs=0.1)
+
+
+def test_the_committed_table_is_the_page_of_the_committed_numbers(probe):
+    found = json.loads((ROOT / "results/studies/text_probe.json").read_text("utf-8"))
+    assert probe.page(found) == (ROOT / "results/studies/text_probe.md").read_text("utf-8")
+    assert min(found["clip-guide-avatars-2"].values()) > 0.95  # the guide that methods are to be made anew from
