@@ -2,7 +2,7 @@
 
 python benchmarks/studies/text_probe.py [ENCODER ...] [--out results/studies]
 
-ENCODER: the name of a CLIP, or a character encoder of GAN-CLS by its name or file.
+ENCODER: the name of a CLIP or of a character encoder of GAN-CLS.
 
 Writes text_probe.json and .md. For each attribute of `avatars`, ridge regression onto its values, from the embeddings
 of the captions of the split `train` that name it (the first caption of each image); the figure is how often the
@@ -24,7 +24,7 @@ from t2ibench.data.split import Split
 from t2ibench.methods.gan_cls.loading import text_encoder
 from t2ibench.networks.models import Models
 
-ENCODERS = ["char-cnn-rnn-avatars", "clip-guide-avatars", "clip-guide-avatars-2"]
+ENCODERS = ["char-cnn-rnn-avatars", "char-cnn-rnn-avatars-2", "clip-guide-avatars", "clip-guide-avatars-2"]
 RIDGE = 1e-3  # of the mean of the squared features
 Named = tuple[list[int], list[str]]  # rows of captions that name an attribute, and the values that they name
 
