@@ -2,7 +2,6 @@
 are read as the plain text that they are.
 """
 
-import importlib.util
 import re
 import shlex
 import types
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 import yaml
+from scripts import loaded
 from test_commands import (  # looked at with the pages, too
     test_every_command_exists_with_its_options,  # noqa: F401
     test_every_command_is_executed_or_says_what_it_needs,  # noqa: F401
@@ -26,12 +26,7 @@ COMMANDS = re.findall(r"`(t2ibench [^`]+)`", LLMS)
 
 def conf() -> types.ModuleType:
     """docs/conf.py; it imports nothing of Sphinx."""
-    spec = importlib.util.spec_from_file_location("docs_conf", DOCS / "conf.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded("docs/conf.py")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -1,12 +1,11 @@
 """benchmarks/studies/text_probe.py: a probe finds what stands in an embedding, and nothing where nothing stands."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scripts import loaded
 
 ROOT = Path(__file__).parents[2]
 RANDOM = np.random.default_rng(0)
@@ -15,12 +14,7 @@ VALUES = ["red", "blond", "black", "gray"]
 
 @pytest.fixture(scope="module")
 def probe():
-    spec = importlib.util.spec_from_file_location("text_probe", ROOT / "benchmarks" / "studies" / "text_probe.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules["text_probe"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded("benchmarks/studies/text_probe.py")
 
 
 def captions(count):

@@ -2,14 +2,13 @@
 say the right thing.
 """
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scripts import loaded
 
 from t2ibench.scoring.judge_gate import Verdict
 
@@ -19,14 +18,7 @@ RECORD = ROOT / "results" / "studies" / "judge_correction.json"
 
 @pytest.fixture(scope="module")
 def benchmark():
-    spec = importlib.util.spec_from_file_location(
-        "judge_correction", ROOT / "benchmarks" / "studies" / "judge_correction.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules["judge_correction"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded("benchmarks/studies/judge_correction.py")
 
 
 def cell_truth(count: int) -> np.ndarray:

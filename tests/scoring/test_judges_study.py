@@ -1,12 +1,11 @@
 """benchmarks/studies/judges.py: what it says follows from the committed records, and its tables are right by hand."""
 
-import importlib.util
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
+from scripts import loaded
 
 from t2ibench.core import records
 
@@ -20,12 +19,7 @@ def committed(track):
 
 @pytest.fixture(scope="module")
 def study():
-    spec = importlib.util.spec_from_file_location("judges_study", ROOT / "benchmarks" / "studies" / "judges.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules["judges_study"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded("benchmarks/studies/judges.py")
 
 
 def test_the_committed_study_follows_from_the_committed_records(study):

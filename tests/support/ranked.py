@@ -3,7 +3,6 @@
 python ranked.py STORE RANK SIZE STEPS DTYPE NAME…   prints {name: [losses]} as JSON
 """
 
-import importlib.util
 import json
 import os
 import sys
@@ -16,23 +15,18 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from scripts import loaded
 
 from t2ibench.networks import ranks
 
 # Adam makes whole steps of gradients that are 0 but for rounding, as those of a convolution before batch normalisation.
 # Small steps keep that out of the losses of ten steps in float32.
 SLOW = 1e-6
-TESTS = Path(__file__).parents[1]
 
 
 def helpers(name: str) -> Any:
     """A test module, for the small networks that it makes."""
-    spec = importlib.util.spec_from_file_location(Path(name).name, TESTS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded(f"tests/{name}.py")
 
 
 def judge() -> Any:
