@@ -88,7 +88,7 @@ NEEDS: dict[str, str] = {
     "t2ibench drift drift.json --write --accept": "tests/checks/test_drift.py",
     "pytest --t2ibench-drift": "tests/checks/test_drift.py",
     "t2ibench run avatars": ELSEWHERE,
-    "t2ibench run judges": "35 minutes of two cores",
+    "t2ibench run judges": "30 minutes of two cores",
     "python benchmarks/studies/judges.py": "tests/scoring/test_judges_study.py calls what it calls",
     "t2ibench run quick": "minutes: tests/test_wheel.py runs a part of it",
     "t2ibench doctor --suite ffhq_edit": "coco30k's is executed",
