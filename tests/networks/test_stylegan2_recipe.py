@@ -210,3 +210,15 @@ def test_a_training_may_begin_with_the_logistic_loss_and_its_own_penalty(models)
     phased, plain = (made(models, logistic_steps=steps, logistic_r1_every=3, r1_every=2) for steps in (4, 0))
     assert phased.step(0, 0.0)["penalty"] < plain.step(0, 0.0)["penalty"]
     assert ["penalty" in phased.step(index, 0.0) for index in range(1, 7)] == [False, False, True, True, False, True]
+
+
+def test_learning_rates_fall_to_nothing_after_the_named_share_of_the_budget(models):
+    trained = made(models, decay_from=0.5)
+    rates = []
+    for index, progress in enumerate((0.0, 0.5, 0.75, 0.9)):
+        trained.step(index, progress)
+        rates.append([of.param_groups[0]["lr"] for of in (trained.optimise_g, trained.optimise_d)])
+    full = [0.002, 0.0004]  # of the generator and of the small discriminator
+    torch.testing.assert_close(
+        torch.tensor(rates), torch.tensor([1.0, 1.0, 0.5, 0.2])[:, None] * torch.tensor([full])
+    )

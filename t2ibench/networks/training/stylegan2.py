@@ -75,6 +75,8 @@ class Settings:
     logistic_r1_every: int = 8
     path_length: float = 0.0  # the paper has 2
     path_every: int = 4
+    # ours: the share of the budget after which both learning rates fall in a straight line to 0; 1: they are constant
+    decay_from: float = 1.0
     bfloat16: bool = True  # of convolutions while training, where the processor has it
 
 
@@ -117,6 +119,7 @@ class StyleGAN2Recipe:
         self.averaged = copy.deepcopy(self.generator).requires_grad_(False)
         self.optimise_g = self._adam(self.generator, settings.path_every if settings.path_length else None)
         self.optimise_d = self._optimiser_d()
+        self._rate_g, self._rate_d = (of.param_groups[0]["lr"] for of in (self.optimise_g, self.optimise_d))
         self.mean_path = torch.zeros([], device=self.device)
         used = [settings.clip] if settings.discriminator == "projected" else []
         self.settings: Mapping[str, Any] = {**asdict(settings), "seed": seed, "train": train.digest}
@@ -148,6 +151,8 @@ class StyleGAN2Recipe:
         return [(generator, generator, "synthesis"), *((discriminator, discriminator, name) for name in of_d)]
 
     def step(self, index: int, progress: float) -> dict[str, float]:
+        if progress > self.config.decay_from:
+            self._slow_down((1 - progress) / (1 - self.config.decay_from))
         stream = torch.Generator().manual_seed(derive_seed(self.seed, "step", index))
         real = to_float(torch.from_numpy(self.pixels(index))).to(self.device)
         losses = (
@@ -160,6 +165,11 @@ class StyleGAN2Recipe:
             kept.lerp_(new.detach(), 1 - decay)
         self.averaged.mapping.w_avg.copy_(self.generator.mapping.w_avg)
         return losses
+
+    def _slow_down(self, share: float) -> None:
+        """Set both learning rates to a share of those that they began with."""
+        for optimiser, full in ((self.optimise_g, self._rate_g), (self.optimise_d, self._rate_d)):
+            optimiser.param_groups[0]["lr"] = share * full
 
     def _projected(self, real: Tensor, stream: torch.Generator) -> dict[str, float]:
         heads = self.discriminator
