@@ -22,6 +22,7 @@ COMMANDS = (
     "frechet.py",
     "shared_features.py",
     "stylegan2.py",
+    "bfloat16.py",
     "metrics_speed.py",
 )
 

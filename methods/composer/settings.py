@@ -225,6 +225,7 @@ class Training(Optimisation):
     p_drop: float = 0.5  # otherwise: of dropping each condition
     p_drop_intensity: float = 0.7  # higher, because intensity holds nearly all of the image
     p_drop_phase1: float = 0.1  # of dropping the image embedding while it is the only condition
+    schedule: Literal["constant", "cosine"] = "cosine"  # of the learning rate; cosine: down to 0 (ours)
     clip: str = ""  # "" takes clip-guide-<data set>
     sketch: str = "canny"
     instances: str = "parts"
@@ -264,7 +265,7 @@ class PriorTraining(Optimisation):
 # those of unCLIP, whose networks it takes up.
 PAPER: dict[type, dict[str, Any]] = {
     Training: {"size": "paper", "batch": 1024, "steps": 1_200_000, "phase1_frac": 1_000_000 / 1_200_000}
-    | {"learning_rate": 1.2e-4, "ema": 0.9999},
+    | {"learning_rate": 1.2e-4, "ema": 0.9999, "schedule": "constant"},
     UpsamplerTraining: {"size": "paper-256", "batch": 512, "learning_rate": 1.2e-4, "ema": 0.9999},
     PriorTraining: {"size": "paper", "batch": 4096, "learning_rate": 1.1e-4, "ema": 0.9999},
 }

@@ -4,6 +4,7 @@ It has two phases, as in the paper: first the image embedding alone, then all ei
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -93,7 +94,8 @@ class ComposerRecipe:
             predicted = self.model(diffusion.noised(x0, noise, t, self.abar), t, conditions)
             return self.error(predicted, noise, t).mean()
 
-        return self.learner.step(index, seed, loss)
+        cosine = self.config.schedule == "cosine"
+        return self.learner.step(index, seed, loss, (1 + math.cos(math.pi * progress)) / 2 if cosine else 1.0)
 
     def batch(
         self, rows: np.ndarray, seed: int, alone: bool, pixels: np.ndarray | None = None

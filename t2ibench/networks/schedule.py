@@ -27,11 +27,12 @@ def _epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
 
 
 def half(device: torch.device, wanted: bool = True) -> torch.autocast:
-    """A context that multiplies in bfloat16, where that is `wanted` and the device has it.
+    """A context that multiplies in bfloat16, where that is `wanted` and pays.
 
-    A processor without bfloat16 emulates it, many times slower, so there the context changes nothing.
+    On a processor without units for it (AMX) products in bfloat16 take longer than in float32
+    (benchmarks/speed/bfloat16.py), so there the context changes nothing.
     """
-    slow = device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    slow = device.type == "cpu" and not torch.cpu._is_amx_tile_supported()
     return torch.autocast(device.type, torch.bfloat16, enabled=wanted and not slow)
 
 

@@ -219,6 +219,4 @@ def test_learning_rates_fall_to_nothing_after_the_named_share_of_the_budget(mode
         trained.step(index, progress)
         rates.append([of.param_groups[0]["lr"] for of in (trained.optimise_g, trained.optimise_d)])
     full = [0.002, 0.0004]  # of the generator and of the small discriminator
-    torch.testing.assert_close(
-        torch.tensor(rates), torch.tensor([1.0, 1.0, 0.5, 0.2])[:, None] * torch.tensor([full])
-    )
+    torch.testing.assert_close(torch.tensor(rates), torch.tensor([1.0, 1.0, 0.5, 0.2])[:, None] * torch.tensor([full]))

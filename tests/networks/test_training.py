@@ -193,7 +193,7 @@ def test_the_learning_rate_rises_then_falls_to_nothing():
 @pytest.mark.parametrize(
     ("has", "wanted", "dtype"), [(True, True, "bfloat16"), (True, False, "float32"), (False, True, "float32")]
 )
-def test_bfloat16_is_used_where_it_is_wanted_and_the_processor_has_it(has, wanted, dtype, monkeypatch):
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: has)
+def test_bfloat16_is_used_where_it_is_wanted_and_the_processor_has_units_for_it(has, wanted, dtype, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has)
     with half(torch.device("cpu"), wanted):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == getattr(torch, dtype)
