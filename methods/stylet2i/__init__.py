@@ -2,6 +2,7 @@
 
 Text-to-Direction maps a sentence and the seed's latent to a step s in W+; Attribute-to-Direction does so for one
 attribute. At inference Compositional Attribute Adjustment adds the attributes of the sentence that s points away from.
+The directions of attributes alone edit an image: those that the target names are added to its latent.
 The first is as the authors released it. The other two were not released and follow a summary of the paper. Not here:
 StyleT2I-XD as a variant (it is another `generator`), and the file names that the released sampler exchanges.
 """
@@ -9,11 +10,12 @@ StyleT2I-XD as a variant (it is another `generator`), and the file names that th
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from t2ibench.core.errors import UserError
-from t2ibench.core.images import to_uint8
+from t2ibench.core.images import to_float, to_uint8
 from t2ibench.core.seeds import latents
 from t2ibench.methods.stylet2i import published
 from t2ibench.methods.stylet2i.adjustment import adjust
@@ -25,7 +27,8 @@ from t2ibench.methods.stylet2i.text import ClipText
 from t2ibench.methods.stylet2i.train_attribute import attribute_text
 from t2ibench.networks.models import Models
 from t2ibench.networks.passes import in_passes
-from t2ibench.tracks.contract import TextToImage
+from t2ibench.networks.stylegan2.inversion import project
+from t2ibench.tracks.contract import Edit, TextToImage
 
 __all__ = ["PARTS", "PRESETS", "Config", "Method", "recipe"]
 
@@ -66,10 +69,63 @@ class Method:
         return self.drawn(w, self.steps([request.prompt for request in requests], w))
 
     @torch.no_grad()
+    def edit(self, requests: Sequence[Edit]) -> Tensor:
+        """The source of each request, moved by the directions of the attributes that its target names and its neutral
+        text does not: uint8 [B, 3, H, W] on the CPU.
+
+        Raises UserError where attributes have no directions, and ValueError for a target that names no new attribute.
+        """
+        if not self.config.caa:
+            raise UserError("stylet2i: an edit goes along the directions of attributes: leave caa on")
+        w_plus, owner, literals = self._sources(requests), [], []
+        for row, request in enumerate(requests):
+            before = self.lexicon.literals(request.neutral)
+            new = [literal for literal in self.lexicon.literals(request.target) if literal not in before]
+            if not new:
+                raise ValueError(f"{request.target!r} names no attribute that {request.neutral!r} does not")
+            owner += [row] * len(new)
+            literals += new
+        d = self.directions(literals, w_plus[owner].mean(1))
+        return self._images(w_plus.index_add(0, torch.tensor(owner, device=d.device), self.config.edit_strength * d))
+
+    def unedited(self, requests: Sequence[Edit]) -> Tensor:
+        """The source of each request, from which the edit starts: uint8 [B, 3, H, W] on the CPU."""
+        return self._images(self._sources(requests))
+
+    def _sources(self, requests: Sequence[Edit]) -> Tensor:
+        """w_plus [B, L, w_dim]: a seed's w in every row, or what a descent finds for a real image."""
+        if not requests:
+            raise ValueError("stylet2i needs at least one request")
+        return torch.cat(
+            [
+                self.latents([request.seed])[:, None].expand(-1, self.generator.config.rows, -1)
+                if request.image is None
+                else self._inverted(request.image)
+                for request in requests
+            ]
+        )
+
+    def _inverted(self, image: np.ndarray) -> Tensor:
+        """The w_plus [1, L, w_dim] of a real image, uint8 [3, H, W], from the mean w by descent under the guide."""
+        side, text = self.generator.config.resolution, self.sentence.text
+        if image.shape != (3, side, side):
+            raise UserError(f"stylet2i: an image is {image.shape}, expected (3, {side}, {side}): scale it first")
+        if not isinstance(text, ClipText):
+            raise UserError(
+                "stylet2i: the released code has no way from a real image to its latent: edit a seed's image"
+            )
+        start = self.generator.mapping.w_avg.expand(1, self.generator.config.rows, -1)
+        pixels = to_float(torch.from_numpy(image)[None]).to(self.models.device)
+        return project(self.generator, text.clip, pixels, start, steps=self.config.projection_steps)
+
+    @torch.no_grad()
+    def _images(self, w_plus: Tensor) -> Tensor:
+        """Images uint8 [B, 3, H, W], on the CPU, of w_plus [B, L, w_dim]."""
+        return to_uint8(in_passes(self.generator.synthesis, in_passes(self.generator.style, w_plus))).cpu()
+
     def drawn(self, w: Tensor, s: Tensor) -> Tensor:
         """Images uint8 [B, 3, H, W], on the CPU, of w [B, w_dim] in every row plus steps [B, L, w_dim]."""
-        styles = in_passes(self.generator.style, w[:, None] + s)
-        return to_uint8(in_passes(self.generator.synthesis, styles)).cpu()
+        return self._images(w[:, None] + s)
 
     @torch.no_grad()
     def latents(self, seeds: Sequence[int]) -> Tensor:
@@ -88,8 +144,10 @@ class Method:
             return s
         directions = self.directions([literal for literals in named for literal in literals], w[owner])
         rows = [[directions[k] for k, of in enumerate(owner) if of == row] for row in range(len(prompts))]
+        config = self.config
+        how = {"threshold": config.caa_threshold, "unit": config.caa_unit}
         return torch.stack(
-            [adjust(step, of, self.config.caa_scale, self.config.caa_space) for step, of in zip(s, rows, strict=True)]
+            [adjust(step, of, config.caa_scale, config.caa_space, **how) for step, of in zip(s, rows, strict=True)]
         )
 
     def directions(self, literals: Sequence[str], w: Tensor) -> Tensor:

@@ -12,13 +12,18 @@ from torch import Tensor
 LIMIT = 1e-6  # probabilities stay this far from 0 and 1; a difference whose values span less is flat
 
 
-def contrastive_loss(image_features: Tensor, text_features: Tensor, scale: float) -> Tensor:
+def contrastive_loss(image_features: Tensor, text_features: Tensor, scale: float, fits: Tensor | None = None) -> Tensor:
     """mean_i -log softmax_j(scale <f_i, g_j>) at j = i, of unit features [B, D]: from image to text only.
 
     All other texts of the batch are negatives, even those that happen to fit. The loss is ln B if all texts are equal.
+    fits: bool [B, B], true where text j is no negative of image i; None: all are.
     """
     matching = torch.arange(len(image_features), device=image_features.device)
-    return F.cross_entropy(scale * image_features @ text_features.T, matching)
+    logits = scale * image_features @ text_features.T
+    if fits is not None:
+        own = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
+        logits = logits.masked_fill(fits.to(logits.device) & ~own, -torch.inf)
+    return F.cross_entropy(logits, matching)
 
 
 def cosine_loss(image_features: Tensor, text_features: Tensor) -> Tensor:

@@ -33,6 +33,13 @@ class Config:
     caa: bool = True  # Compositional Attribute Adjustment; the reference (the released sampler) has none
     caa_scale: float = 1.0  # length of the direction that is added for an attribute
     caa_space: Literal["flat", "per_layer"] = "flat"
+    # ours beside the paper's constants: the cosine up to which an attribute counts as missing (the paper: 0), and the
+    # unit of caa_scale: 1 (the paper), or the length of the sentence's step
+    caa_threshold: float = field(default=0.0, metadata=LATER)
+    caa_unit: Literal["one", "step"] = field(default="one", metadata=LATER)
+    # of the track `edit`: how many times an attribute's direction is added for each attribute that the target names
+    edit_strength: float = field(default=1.0, metadata=LATER)
+    projection_steps: int = field(default=200, metadata=LATER)  # of the descent to a real image's latent
     # for last.pt, which holds neither: the word vectors, a file in GloVe's format, and the truncation of its training
     vectors: str = field(default="", metadata=LATER)
     truncation_psi: float = field(default=0.5, metadata=LATER)
@@ -40,6 +47,10 @@ class Config:
     def __post_init__(self) -> None:
         if not self.caa_scale >= 0:
             raise UserError(f"stylet2i: caa_scale is {self.caa_scale}, expected at least 0")
+        if not -1 <= self.caa_threshold <= 1:
+            raise UserError(f"stylet2i: caa_threshold is {self.caa_threshold}, expected a cosine, -1 to 1")
+        if self.projection_steps < 0:
+            raise UserError(f"stylet2i: projection_steps is {self.projection_steps}, expected at least 0")
         if self.released and not self.vectors:
             raise UserError(
                 f"stylet2i: {self.sentence} holds no word vectors: name GloVe's file with `vectors`, or the lines "
@@ -110,6 +121,9 @@ class SentenceSettings(Training):
     loss: Literal["contrastive", "cosine"] = "contrastive"  # cosine: without negatives
     contrastive_scale: Literal["reference", "paper", "exp"] = "reference"  # CLIP's stored ln(scale) | 1 | CLIP's scale
     captions: Literal["all", "first"] = "all"  # first: one caption an image, as the released reader of CUB does
+    # kept: a caption of the batch that also fits an image counts against it (reference); masked: not where it names no
+    # attribute beyond those of the image's own caption (ours; for data with a vocabulary)
+    false_negatives: Literal["kept", "masked"] = "kept"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -4,6 +4,7 @@ The training draws an image after each step; CLIP should match it with its own c
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from t2ibench.core.errors import UserError
 from t2ibench.core.seeds import derive_seed, uniform
 from t2ibench.data.split import Split
+from t2ibench.methods.stylet2i.lexicon import Lexicon
 from t2ibench.methods.stylet2i.losses import contrastive_loss, cosine_loss
 from t2ibench.methods.stylet2i.settings import SentenceSettings
 from t2ibench.methods.stylet2i.train_directions import HELD_OUT, DirectionRecipe
@@ -40,6 +42,14 @@ class SentenceRecipe(DirectionRecipe):
             raise UserError(
                 f"{train.dataset} {train.name} has {len(train)} images, a batch is {config.batch}: lower `batch`"
             )
+        self.lexicon: Lexicon | None = None  # only where it decides which captions are negatives
+        if config.false_negatives == "masked":
+            if train.vocabulary is None or not train.vocabulary.phrases:
+                raise UserError(
+                    f"stylet2i {name}: {train.dataset} has no vocabulary, so nobody knows which attributes a caption "
+                    f"names: leave false_negatives at kept"
+                )
+            self.lexicon = Lexicon.of(train.vocabulary)
         super().__init__(config, (text for texts in train.captions for text in texts), train, val, models, seed, name)
         self.scale = clip_scale(self.clip, config.contrastive_scale)
 
@@ -59,7 +69,12 @@ class SentenceRecipe(DirectionRecipe):
         texts, w = self._captions(index), self.latents(index, self.config.batch)
         s = self.network(texts, w)
         features = self.image_features(self.render(w, s)), self.text_features(texts)
-        match = contrastive_loss(*features, self.scale) if self.config.loss == "contrastive" else cosine_loss(*features)
+        if self.config.loss == "contrastive":
+            match = contrastive_loss(
+                *features, self.scale, None if self.lexicon is None else fitting(texts, self.lexicon)
+            )
+        else:
+            match = cosine_loss(*features)
         return {self.config.loss: match, **self.length_term(s)}
 
     def _captions(self, index: int) -> list[str]:
@@ -99,6 +114,12 @@ class SentenceRecipe(DirectionRecipe):
             "nearest": round(float(nearest.float().mean()), 4),
             "length": round(mean_length(s), 3),
         }
+
+
+def fitting(texts: Sequence[str], lexicon: Lexicon) -> Tensor:
+    """Which texts fit an image that fits text i, bool [B, B]: those that name no attribute beyond those of text i."""
+    named = [set(lexicon.literals(text)) for text in texts]
+    return torch.tensor([[other <= own for other in named] for own in named])
 
 
 def clip_scale(clip: Clip, kind: str) -> float:

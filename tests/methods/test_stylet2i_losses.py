@@ -165,3 +165,24 @@ def test_per_layer_adjusts_only_the_rows_that_point_away():
     d = torch.tensor([[1.0, 0.0], [0.0, -2.0]])  # with S in the first row, against it in the second; together against
     torch.testing.assert_close(adjust(S, [d], space="per_layer"), S + at(1, 1, -1.0))
     torch.testing.assert_close(adjust(S, [d]), S + d / d.norm())
+
+
+def test_a_text_that_fits_is_no_negative():
+    images, texts = unit(3, 4), unit(1, 4, seed=1).expand(3, -1)
+    fits = torch.tensor([[True, True, False], [False, True, False], [True, True, True]])
+    assert float(contrastive_loss(images, texts, 4.6, fits)) == pytest.approx(
+        (math.log(2) + math.log(3) + 0) / 3, abs=1e-6
+    )
+    none = torch.eye(3, dtype=torch.bool)
+    torch.testing.assert_close(contrastive_loss(images, texts, 4.6, none), contrastive_loss(images, texts, 4.6))
+
+
+def test_a_threshold_decides_what_is_missing_and_a_push_may_count_in_steps():
+    s = torch.tensor([[3.0, 4.0, 0.0]])  # cosines .6 and .8 with the first two axes, 0 with the third
+    first, second, third = (axis[None] * 7 for axis in torch.eye(3))
+    torch.testing.assert_close(adjust(s, [first, second, third]), s + third / 7)
+    torch.testing.assert_close(adjust(s, [first, second], threshold=0.7), s + first / 7)
+    torch.testing.assert_close(adjust(s, [first, second], 0.5, threshold=0.7, unit="step"), s + 2.5 * first / 7)
+    torch.testing.assert_close(adjust(s, [first], threshold=-1.0), s)
+    nothing = torch.zeros_like(s)
+    torch.testing.assert_close(adjust(nothing, [first], threshold=0.7), first / 7)

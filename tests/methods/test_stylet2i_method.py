@@ -14,7 +14,7 @@ from t2ibench.methods.stylet2i import Config, Method
 from t2ibench.methods.stylet2i.adjustment import adjust
 from t2ibench.networks.training import loop
 from t2ibench.runner import suite
-from t2ibench.tracks.contract import TextToImage
+from t2ibench.tracks.contract import Edit, TextToImage
 
 TEXTS = ("a person with long red hair", "a hat", "this person is here", "a bob, no hat")
 REQUESTS = [TextToImage(text, seed) for seed, text in enumerate(TEXTS)]
@@ -128,3 +128,45 @@ def test_every_claim_names_entries_and_a_metric_of_the_ablations():
         if entry.name == "stylet2i":
             settings.configure(Config, entry.settings, entry.id)
     assert sheet["reported"] == []  # nothing that nobody checked
+
+
+def test_an_edit_goes_along_the_directions_of_the_attributes_that_are_new(models):
+    made, twice = method(models), method(models, edit_strength=2.0)
+    request = Edit("a person with long hair", "a person with long red hair and a hat", 3)
+    w = made.latents([3])
+    d = made.directions(["colour=red", "hat=yes"], w.expand(2, -1)).sum(0, keepdim=True)
+    torch.testing.assert_close(made.edit([request]), made.drawn(w, d), atol=1, rtol=0)
+    torch.testing.assert_close(twice.edit([request]), made.drawn(w, 2 * d), atol=1, rtol=0)
+    assert torch.equal(made.unedited([request]), made.drawn(w, 0 * d))
+    assert not torch.equal(made.edit([request]), made.unedited([request]))
+    several = [request, Edit("a person", "a hat", 4), Edit("a person", "a long bob", 5)]
+    for row, one in enumerate(several):
+        torch.testing.assert_close(made.edit([one])[0], made.edit(several)[row], atol=1, rtol=0)
+
+
+def test_an_edit_that_names_nothing_new_or_has_no_directions_says_so(models):
+    with pytest.raises(ValueError, match="'a person here' names no attribute that 'a person' does not"):
+        method(models).edit([Edit("a person", "a person here", 0)])
+    with pytest.raises(UserError, match="leave caa on"):
+        method(models, caa=False).edit([Edit("a person", "a hat", 0)])
+
+
+def test_a_real_image_is_edited_from_the_latent_that_a_descent_finds(models, tmp_path):
+    aimed = train_all(tmp_path)
+    by_clip = tiny_recipe("sentence", aimed, text="clip", text_width=16)
+    (tmp_path / "sentence").mkdir()
+    loop.fit(by_clip, "stylet2i-sentence-squares", tmp_path / "sentence", steps=1)
+    for path in (tmp_path / "sentence").glob("stylet2i-sentence-squares.*"):
+        path.replace(tmp_path / path.name)
+    made = method(aimed, projection_steps=30)
+    image = made.unedited([Edit("", "", 2)])[0].numpy()
+    near, far = (
+        made.unedited([Edit("", "", 0, image)]),
+        method(aimed, projection_steps=0).unedited([Edit("", "", 0, image)]),
+    )
+    errors = [(found[0].float() - torch.from_numpy(image).float()).square().mean() for found in (near, far)]
+    assert errors[0] < errors[1]
+    with pytest.raises(UserError, match=r"an image is \(3, 8, 8\), expected \(3, 32, 32\)"):
+        made.unedited([Edit("", "", 0, image[:, :8, :8])])
+    with pytest.raises(UserError, match="no way from a real image"):
+        method(models).unedited([Edit("", "", 0, image)])

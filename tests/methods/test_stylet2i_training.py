@@ -18,12 +18,13 @@ from t2ibench.core.seeds import derive_seed, latents
 from t2ibench.data.split import Vocabulary
 from t2ibench.methods.stylet2i import PARTS, recipe
 from t2ibench.methods.stylet2i.directions import DirectionNetwork, Shape
+from t2ibench.methods.stylet2i.lexicon import Lexicon
 from t2ibench.methods.stylet2i.losses import contrastive_loss
 from t2ibench.methods.stylet2i.segmentation import PartSegmenter, segmenter
 from t2ibench.methods.stylet2i.text import ClipText, TextEncoder, file_vectors, learned_vectors
 from t2ibench.methods.stylet2i.train_attribute import AttributeRecipe
 from t2ibench.methods.stylet2i.train_parts import PartsRecipe
-from t2ibench.methods.stylet2i.train_sentence import SentenceRecipe, clip_scale
+from t2ibench.methods.stylet2i.train_sentence import SentenceRecipe, clip_scale, fitting
 from t2ibench.methods.stylet2i.warm_start import RIDGE, attribute_start, drawn, regression, sentence_start
 
 KNOWN = ["a", "bob", "hair", "hat", "long"]
@@ -202,6 +203,29 @@ def test_scales_of_the_contrastive_loss():
         for kind in ("reference", "paper", "exp")
     }
     assert len(set(losses.values())) == 3
+
+
+def test_a_caption_that_names_nothing_more_fits_the_image_of_another_one():
+    texts = ["a person with long red hair", "a person with red hair", "a hat", "red hair, long hair", "a person"]
+    found = fitting(texts, Lexicon.of(WORDS))
+    assert found.int().tolist() == [
+        [1, 1, 0, 1, 1],
+        [0, 1, 0, 0, 1],
+        [0, 0, 1, 0, 1],
+        [1, 1, 0, 1, 1],
+        [0, 0, 0, 0, 1],
+    ]
+
+
+def test_masked_captions_change_the_loss_and_need_a_vocabulary():
+    kept, masked = (tiny_recipe("sentence", TinyModels(), false_negatives=way) for way in ("kept", "masked"))
+    assert isinstance(kept, SentenceRecipe)
+    assert isinstance(masked, SentenceRecipe)
+    assert float(masked.losses(0)["contrastive"].detach()) < float(kept.losses(0)["contrastive"].detach())
+    settings = {"preset": "reference", "generator": "g", "clip": "c", "batch": 3, "false_negatives": "masked"}
+    bare = replace(squares(), vocabulary=None)
+    with pytest.raises(UserError, match="squares has no vocabulary"):
+        recipe("sentence", settings, bare, bare, TinyModels(), 0)
 
 
 def test_a_caption_is_drawn_anew_each_time_or_is_the_first():
