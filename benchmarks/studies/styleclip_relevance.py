@@ -1,16 +1,17 @@
 """The relevance of style channels from finite differences, from the Jacobian, and from gradients of one text:
 agreement, edits, cost.
 
-python benchmarks/studies/styleclip_relevance.py results/studies [channels]
+    python benchmarks/studies/styleclip_relevance.py results/studies [--channels N]
+    python benchmarks/studies/styleclip_relevance.py FOLDER --ship
 
-Needs the zoo's StyleGAN2. Writes styleclip_relevance.json and .md. `channels`: so many, drawn at random, are compared
+Needs the zoo's StyleGAN2. Writes styleclip_relevance.json and .md. `--channels`: so many, drawn at random, are compared
 and edited instead of all, since the table costs 2 N renders a channel. Edits are judged by the CLIP that scores, which
-guided none of them.
+guided none of them. `--ship` writes the table of the default settings as weights of the zoo, and stops.
 """
 
+import argparse
 import dataclasses
 import json
-import sys
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -23,8 +24,10 @@ from torch import Tensor
 from t2ibench.core import storage
 from t2ibench.core.images import to_uint8
 from t2ibench.core.seeds import derive_seed, permutation
+from t2ibench.methods.styleclip import global_directions
 from t2ibench.methods.styleclip.directions import channel_directions, directed
-from t2ibench.methods.styleclip.global_directions import gradients
+from t2ibench.methods.styleclip.global_directions import gradients, table_recipe
+from t2ibench.methods.styleclip.prepared import ship
 from t2ibench.methods.styleclip.relevance import jacobian_directions
 from t2ibench.methods.styleclip.selection import kept_channels, style_step
 from t2ibench.methods.styleclip.settings import Config
@@ -45,11 +48,28 @@ TEXTS = (
     "a person with a green background",
     "a person with dark skin",
 )
+DATASET, GUIDE = "avatars", "clip-guide-avatars"
 SOURCES, KEPT = 32, 50  # edited images a text; channels of a top list
 
 
-def main(out: Path, count: int | None) -> None:
-    config, models = Config(clip="clip-guide-avatars"), Models()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--channels", type=int)
+    parser.add_argument("--ship", action="store_true")
+    arguments = parser.parse_args()
+    config, models = Config(clip=GUIDE, relevance="table"), Models()
+    if arguments.ship:
+        space = StyleSpace(config, models)
+        made, spent = global_directions.table(space, config)
+        ship(
+            arguments.out / f"styleclip-table-{DATASET}.safetensors", "table", table_recipe(space, config), made, spent
+        )
+    else:
+        compare(arguments.out, arguments.channels, config, models)
+
+
+def compare(out: Path, count: int | None, config: Config, models: Models) -> None:
     space = StyleSpace(config, models)
     if count is not None:
         space.channels = (
@@ -169,4 +189,4 @@ def markdown(content: dict[str, Any]) -> list[str]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None)
+    main()

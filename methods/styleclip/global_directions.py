@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from time import perf_counter
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from t2ibench.methods.styleclip.directions import channel_directions, directed
-from t2ibench.methods.styleclip.prepared import pieces
+from t2ibench.methods.styleclip.prepared import pieces, shipped
 from t2ibench.methods.styleclip.relevance import effect_lengths, jacobian_directions, probes, products, prompt_relevance
 from t2ibench.methods.styleclip.selection import kept_channels, style_step
 from t2ibench.methods.styleclip.settings import Config
@@ -99,6 +100,11 @@ class GlobalDirections:
         self.cost["spent_seconds"] = self.cost.get("spent_seconds", 0.0) + seconds
 
 
+def table_recipe(space: StyleSpace, config: Config) -> dict[str, Any]:
+    """Everything that decides a table."""
+    return {**space.weights, **{name: asdict(config)[name] for name in SAMPLE + STEP}}
+
+
 def table(space: StyleSpace, config: Config) -> tuple[Tensor, float]:
     """Directions [E, D] by finite differences, at 2 N renders a channel, and the seconds that they took."""
     channels = len(space.channels)
@@ -118,7 +124,9 @@ def table(space: StyleSpace, config: Config) -> tuple[Tensor, float]:
             unit=config.unit_differences,
         )
 
-    recipe = {**space.weights, **{name: asdict(config)[name] for name in SAMPLE + STEP}}
+    recipe = table_recipe(space, config)
+    if (found := shipped("table", recipe)) is not None:
+        return found
     directions, seconds = pieces(
         space.models.cache, "table", recipe, [2 * config.images * len(shard) for shard in shards], make
     )

@@ -1,6 +1,7 @@
 """Results that are computed once for a generator and a CLIP, and stored piece by piece.
 
-A process that is killed loses only the piece it was computing.
+A process that is killed loses only the piece it was computing. Those of the zoo's own networks come with the package,
+as weights files whose cards hold the recipe.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from t2ibench.core import storage
 from t2ibench.core.progress import counter
+from t2ibench.networks import weights, zoo
 
 HASH = 32  # bytes of sha256, with which the file of a piece ends
 
@@ -56,6 +58,24 @@ def pieces(
         return tensors, seconds
 
     return storage.once(folder / "lock", look, made)
+
+
+def shipped(what: str, recipe: Mapping[str, Any]) -> tuple[Tensor, float] | None:
+    """The result of weights `styleclip-<what>-…` that were made by this very recipe, and the seconds that it took.
+
+    None if no weights were: then it is computed.
+    """
+    wanted = json.loads(json.dumps(dict(recipe)))
+    for name, path in zoo.available().items():
+        if name.startswith(f"styleclip-{what}-") and zoo.card(path).get("recipe") == wanted:
+            return weights.read(path).tensors[what], float(zoo.card(path)["minutes"]) * 60
+    return None
+
+
+def ship(path: Path, what: str, recipe: Mapping[str, Any], result: Tensor, seconds: float) -> None:
+    """Write weights that `shipped` finds, with their card."""
+    card = {"recipe": json.loads(json.dumps(dict(recipe))), "minutes": round(seconds / 60, 2), "optimised_for": []}
+    weights.write(path, {what: result}, {}, card, half=False)
 
 
 def _read(path: Path) -> tuple[Tensor, float] | None:

@@ -16,7 +16,8 @@ from t2ibench.core import plugins, settings
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import to_uint8
 from t2ibench.methods.styleclip import Config, Method
-from t2ibench.methods.styleclip.global_directions import GlobalDirections
+from t2ibench.methods.styleclip.global_directions import GlobalDirections, table, table_recipe
+from t2ibench.methods.styleclip.prepared import ship
 from t2ibench.methods.styleclip.selection import automatic_beta, kept_channels, style_step
 from t2ibench.methods.styleclip.style_statistics import editable_channels, sampled_w, style_statistics
 from t2ibench.runner import suite
@@ -202,6 +203,25 @@ def test_what_was_spent_is_counted_and_kept_with_the_cache():
     second.edit([Edit(*TEXTS, 1)])
     # what it took, not what reading it back takes
     assert second.cost["preparation_seconds"] == first.cost["preparation_seconds"]
+
+
+def test_a_table_that_came_with_weights_is_used_where_its_recipe_is_the_same_and_nowhere_else(tmp_path, monkeypatch):
+    made = editor(relevance="table")
+    directions, _ = table(made.space, made.config)
+    recipe = table_recipe(made.space, made.config)
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    turned = directions.flip(0)  # what nobody would compute, to tell the file from a computed one
+    ship(folder / "styleclip-table-squares.safetensors", "table", recipe, turned, 90.0)
+    monkeypatch.setenv("T2IBENCH_WEIGHTS", str(folder))
+    found, seconds = table(made.space, made.config)
+    assert torch.equal(found, turned)
+    assert seconds == 90.0
+    assert torch.equal(
+        table(made.space, dataclasses.replace(made.config, images=2, step=4.0))[0],
+        editor(relevance="table", step=4.0).relevance(torch.eye(made.space.dimension)),
+    )
+    assert editor(relevance="table").space.models.used.keys() == made.space.models.used.keys()
 
 
 def test_frozen_networks_stay_as_they_are():
