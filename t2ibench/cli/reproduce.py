@@ -143,6 +143,7 @@ def show(made: Ledger) -> None:
         else:
             figures_, p = figures(entry.line), p_text(entry.p or 0.0)
             claim.append(f"; {ledger.where(entry)}", "dim")
+            claim.append(f"\n{power}" if (power := ledger.seen(entry)) else "", "dim")
         table.add_row(Text(entry.verdict, STYLES[entry.verdict]), claim, entry.claim.metric, *figures_, p)
     stdout().print(table)
     comparable = [beside for beside in made.reported if beside.here is not None]

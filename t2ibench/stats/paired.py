@@ -7,6 +7,8 @@ How it is computed depends on what the records keep:
 - `effects`: for a distance between sets, the first-order effect of each prompt's images on it, and of each real image.
   The error comes from the differences of the effects, in which everything that the methods share cancels.
 - neither: the two 95 % intervals are taken as independent. This is too wide for methods that were given equal prompts.
+
+Where each method was trained several times, the trainings are what is compared: `between_trainings`.
 """
 
 import math
@@ -22,7 +24,7 @@ from scipy import special
 from t2ibench.stats.finite import finite, not_infinite
 from t2ibench.stats.intervals import Interval, standard_error
 
-Rule = Literal["paired", "intervals"]
+Rule = Literal["paired", "intervals", "trainings"]
 Value = Mapping[str, Any]  # a value of a metric, as in a record
 SIDES = ("made", "real")
 EQUAL = 1e-12  # gaps that vary by less than this share of their mean do not vary
@@ -38,7 +40,7 @@ class PairedDifference:
     p: the two-sided p of the hypothesis that there is no difference.
     n: the number of pairs; without pairs, the smallest n of the values.
     spread: the standard deviation of the pairs' differences; None without pairs.
-    rule: what was compared, pairs or intervals.
+    rule: what was compared: pairs, intervals or trainings.
     """
 
     value: float
@@ -67,6 +69,16 @@ class PairedDifference:
         if self.se == 0:
             return 0.0 if abs(self.value) <= margin else 1.0
         return float(special.stdtr(self.freedom, (abs(self.value) - margin) / self.se))
+
+    def visible(self, level: float = 0.05, power: float = 0.8) -> float:
+        """The smallest difference that this test finds with a probability of `power`, given this error."""
+        return float(special.stdtrit(self.freedom, 1 - level / 2) + special.stdtrit(self.freedom, power)) * self.se
+
+    def provable(self, level: float = 0.05, power: float = 0.8) -> float:
+        """The smallest margin within which two equal methods are shown to be with a probability of `power`."""
+        return (
+            float(special.stdtrit(self.freedom, 1 - level) + special.stdtrit(self.freedom, (1 + power) / 2)) * self.se
+        )
 
     def power(self, margin: float, level: float = 0.05) -> float:
         """The probability that two equal methods are shown to differ by less than `margin`, given this error."""
@@ -224,6 +236,24 @@ def between_intervals(a: Sequence[Value], b: Sequence[Value]) -> PairedDifferenc
     return PairedDifference(
         value, se, math.inf, _p(value, se, math.inf), min(value["n"] for value in (*a, *b)), None, "intervals"
     )
+
+
+def between_trainings(a: ArrayLike, b: ArrayLike) -> PairedDifference:
+    """The difference of the mean trainings of two methods, by Welch's t-test (Biometrika 1947).
+
+    a, b: a value of each training of a method, [K] and [L]: networks that differ in the seed of their training alone.
+    Raises ValueError for fewer than two trainings of a method.
+    """
+    sides = [np.asarray(side, float) for side in (a, b)]
+    finite("a test between trainings", a=sides[0], b=sides[1])
+    if min(map(len, sides)) < 2:
+        raise ValueError(f"a test between trainings needs two of each method, got {len(sides[0])} and {len(sides[1])}")
+    value = float(sides[0].mean() - sides[1].mean())
+    errors = np.array([side.var(ddof=1) / len(side) for side in sides])
+    se = math.sqrt(errors.sum())
+    shares = (errors / errors.sum()) ** 2 / [len(side) - 1 for side in sides] if se else np.array([0.0])
+    freedom = 1 / float(shares.sum()) if se else float(sum(map(len, sides)) - 2)
+    return PairedDifference(value, se, freedom, _p(value, se, freedom), min(map(len, sides)), None, "trainings")
 
 
 def paired(values: Sequence[Sequence[Value]]) -> bool:

@@ -268,6 +268,95 @@ def test_the_ledger_says_it_all(sheet):
     assert content["exit_code"] == 1
 
 
+def trained(gaps: list[float], blind: list[float]) -> list[dict[str, Any]]:
+    """A record of each training: the painter's with these means, and those of the one that sees no colour."""
+    rows = []
+    for sees, values in ((True, gaps), (False, blind)):
+        for k, value in enumerate(values):
+            config = {"nan_below": 0.0, "black_below": 0.0, "colour_blind": not sees, "delay": float(k)}
+            rows.append(made(value + NOISE, not sees, name=f"{sees} {k}", config={"name": "painter", "config": config}))
+    return rows
+
+
+@pytest.fixture
+def over_trainings(sheet):
+    """The painter's paper, each side of which was trained three times."""
+
+    def make(**changes: Any) -> Paper:
+        paper = sheet()
+        settings = {"painter": {}, "blind": {"colour_blind": True}}
+        more = [
+            Entry(f"{id}-{k}", "painter", {**given, "delay": float(k)}, "method")
+            for id, given in settings.items()
+            for k in (1, 2)
+        ]
+        suite_ = replace(paper.suite, methods=(*paper.suite.methods, *more))
+        retrained = {"painter": ["painter-1", "painter-2"], "blind": ["blind-1", "blind-2"]}
+        return claims.parse("painter", {**SHEET, "retrained": retrained, **changes}, suite_, "painter/paper.yaml")
+
+    return make
+
+
+def test_a_claim_over_trainings_is_tested_by_the_spread_between_them(over_trainings):
+    first, second = [0.5, 0.7, 0.6], [0.1, 0.5, 0.3]
+    [judged] = reproduce.judge(over_trainings(), trained(first, second)).claims
+    expected = stats.ttest_ind(first, second, equal_var=False)
+    assert judged.line is not None
+    assert judged.p == pytest.approx(expected.pvalue, rel=1e-6)
+    assert judged.line.difference.interval() == pytest.approx(expected.confidence_interval(), rel=1e-6)
+    assert (judged.line.a, judged.line.b) == (pytest.approx(0.6), pytest.approx(0.3))
+    assert judged.verdict == "inconclusive"
+    assert ledger.where(judged).endswith("3 trainings each")
+    alone = reproduce.judge(over_trainings(retrained=None), trained(first, second)).claims[0]
+    assert alone.verdict == "refuted" if (alone.line and alone.line.difference.value < 0) else "confirmed"
+
+
+def test_a_training_without_a_record_is_named(over_trainings):
+    rows = trained([0.5, 0.7, 0.6], [0.1, 0.5])
+    [judged] = reproduce.judge(over_trainings(), rows).claims
+    assert judged.verdict == "not run"
+    assert "no record of blind-2" in judged.missing
+    assert {entry.id for entry in reproduce.wanted(over_trainings()).methods} == {
+        "painter",
+        "painter-1",
+        "painter-2",
+        "blind",
+        "blind-1",
+        "blind-2",
+    }
+
+
+@pytest.mark.parametrize(
+    ("retrained", "message"),
+    [
+        ({"painter": "painter-1"}, "retrained: expected {ENTRY: "),
+        ({"painter": ["paintr-1"]}, "retrained: the suite has no method 'paintr-1', did you mean 'painter-1'"),
+        ({"painter": ["painter-1"], "blind": ["painter-1"]}, "'painter-1' stands there twice: a training counts once"),
+    ],
+)
+def test_wrong_trainings_are_one_line(over_trainings, retrained, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        over_trainings(retrained=retrained)
+
+
+def test_an_inconclusive_claim_says_what_would_have_been_seen(sheet):
+    """Of differences of that size four of five are found; half of what is said is found far less often."""
+    [judged] = reproduce.judge(sheet(), pair(0.1)).claims
+    assert judged.visible is not None
+    power = [stats.nct.sf(stats.t.ppf(0.975, 39), 39, share * judged.visible * 40**0.5) for share in (1.0, 0.5)]
+    assert power[0] == pytest.approx(0.8, abs=0.01)
+    assert power[1] < 0.35
+    assert f"sees: inconclusive; a difference of {judged.visible:.2g} would have been seen in four of five cases." in (
+        ledger.markdown(reproduce.judge(sheet(), pair(0.1)))
+    )
+    equal = claim(better="", worse="", equal=["painter", "blind"], margin="0.3")
+    [judged] = reproduce.judge(sheet(claims=[equal]), pair(0.0)).claims
+    assert judged.line is not None
+    assert judged.visible is not None
+    assert judged.line.difference.power(judged.visible, 0.025) == pytest.approx(0.8, abs=1e-6)
+    assert reproduce.judge(sheet(), pair(0.6)).claims[0].visible is None
+
+
 def test_entries_that_no_claim_is_about_are_not_run(sheet):
     paper = sheet()
     more = replace(paper.suite, methods=(*paper.suite.methods, Entry("third", "painter", {}, "method")))

@@ -101,6 +101,7 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (paired.spell_samples, {"numbers": NUMBERS, "ok": np.ones(12, bool)}, "numbers"),
     (paired.by_prompt, {"effects": NUMBERS, "prompts": LABELS, "ok": np.ones(12, bool)}, "effects"),
     (paired.between_effects, {"value": 0.1, "fake": [NUMBERS, RATES], "real": [NUMBERS, RATES]}, "value real"),
+    (paired.between_trainings, {"a": RATES, "b": RATES[:5]}, "a b"),
     (matched.place, {"xs": [0.1, 0.5], "target": 0.3}, "xs target"),
     (mind.mind, {"fake": A, "real": B, "directions": 8}, "fake real"),
     (pick_score.cosines, {"images": A, "texts": B}, "images texts"),

@@ -4,10 +4,13 @@ The sheet names a suite. A claim names two entries of this suite and a value in 
 `better` and the second `worse`, or the two are `equal` within `margin`. With `at`, each of the two names a curve of
 entries that differ in their strength, and they are compared where both have reached the same. A claim that cannot be
 tested yet has `needs`, which says what is missing. Its entries and its metric need not be in the suite.
+
+`retrained` names, for an entry, others that differ from it in the seed of their training alone. A claim about two
+entries that have such others is judged over trainings.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -96,6 +99,7 @@ class Paper:
     suite: the suite whose entries the claims compare.
     entries: the entries of the suite, and all published variants that the suite does not have, by id.
     claims, reported: what the paper claims, and the numbers that it prints.
+    retrained: by the id of an entry, the entries that differ from it in the seed of their training alone.
     """
 
     name: str
@@ -105,6 +109,14 @@ class Paper:
     entries: Mapping[str, Entry]
     claims: tuple[Claim, ...]
     reported: tuple[Reported, ...]
+    retrained: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def trained(self, claim: Claim) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+        """The trainings of both sides of a claim, by entry; None where it is not judged over trainings."""
+        first, second = claim.pair
+        if claim.at or first not in self.retrained or second not in self.retrained:
+            return None
+        return (first, *self.retrained[first]), (second, *self.retrained[second])
 
 
 def papers() -> list[str]:
@@ -138,7 +150,23 @@ def parse(name: str, content: Mapping[str, Any], of: Suite, where: str) -> Paper
     )
     entries = {id: Entry(id, *published, "method") for id, published in plugins.method_ids().items()}
     entries |= {entry.id: entry for entry in (*of.methods, *of.baselines)}
-    return Paper(name, str(citation.get("title", name)), str(citation.get("venue", "")), of, entries, claims, reported)
+    title, venue = str(citation.get("title", name)), str(citation.get("venue", ""))
+    return Paper(name, title, venue, of, entries, claims, reported, _retrained(content.get("retrained"), of, where))
+
+
+def _retrained(given: Any, of: Suite, where: str) -> dict[str, tuple[str, ...]]:
+    known = [entry.id for entry in of.methods]
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping) or not all(isinstance(others, list) and others for others in given.values()):
+        raise UserError(f"{where}: retrained: expected {{ENTRY: [ENTRY, …]}}, entries of other seeds of its training")
+    named = [id for entry, others in given.items() for id in (entry, *others)]
+    for id in named:
+        if id not in known:
+            raise UserError(f"{where}: retrained: the suite has no method {id!r}{did_you_mean(str(id), known)}")
+        if named.count(id) > 1:
+            raise UserError(f"{where}: retrained: {id!r} stands there twice: a training counts once")
+    return {str(entry): tuple(others) for entry, others in given.items()}
 
 
 def _suite(name: str, path: Path) -> Suite:

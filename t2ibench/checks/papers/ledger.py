@@ -9,7 +9,7 @@ from t2ibench.report.compare import figures, line_as_json, p_text
 
 LEGEND = (
     "A verdict is about this data set, these weights and run seeds: its intervals cover the sampling of images, not "
-    "that of trainings. "
+    "that of trainings, but where it stands on several trainings of each side: there the spread between these counts. "
     "p: two-sided, Holm-adjusted over the claims that were judged; of an equality, that the two differ by less (or "
     "more) than the margin."
 )
@@ -23,6 +23,7 @@ def markdown(ledger: Ledger) -> str:
         titles = ["verdict", "claim", "pair", "value", "first", "second", "difference [95 %]", "p", "records"]
         parts.append(_table(titles, [_judged(entry) for entry in judged]))
     parts += [f"{entry.claim.id}: {note}." for entry in judged for note in (entry.line.notes if entry.line else ())]
+    parts += [f"{entry.claim.id}: inconclusive; {power}." for entry in judged if (power := seen(entry))]
     if left := [entry for entry in ledger.claims if entry.line is None]:
         rows = [
             [entry.claim.id, entry.claim.text, pair(entry), f"`{entry.claim.metric}`", entry.missing] for entry in left
@@ -66,7 +67,20 @@ def pair(entry: Judged) -> str:
 def where(entry: Judged) -> str:
     """The suite and track whose records a claim was judged on, and the number of sample pairs."""
     assert entry.line is not None
-    return f"{entry.suite}/{entry.track}, n = {entry.line.difference.n:,}"
+    count = entry.line.difference.n
+    if entry.line.difference.rule == "trainings":
+        return f"{entry.suite}/{entry.track}, {count} trainings each"
+    return f"{entry.suite}/{entry.track}, n = {count:,}"
+
+
+def seen(entry: Judged) -> str:
+    """Of an inconclusive claim, what would have been seen; else nothing."""
+    if entry.visible is None:
+        return ""
+    size = f"{entry.visible:.2g}"
+    if entry.claim.equal:
+        return f"two equal ones would have been shown to be within {size} in four of five cases"
+    return f"a difference of {size} would have been seen in four of five cases"
 
 
 def value(entry: Beside) -> str:

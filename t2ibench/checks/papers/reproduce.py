@@ -6,13 +6,16 @@ A claim has one two-sided p-value, Holm-adjusted over all claims that could be j
 - For an equality, there are two one-sided p-values: of a difference at least as large as the margin, and of a smaller
   one. The claim's p-value is twice the smaller of the two.
 
-At 5 % a claim is confirmed or refuted, depending on the side on which the difference lies; else it is inconclusive. A
-claim that could not be judged is "not run", with the reason. A verdict holds for the suite's data, weights and seeds.
+At 5 % a claim is confirmed or refuted, depending on the side on which the difference lies; else it is inconclusive, and
+the ledger says what difference would have been seen. A claim that could not be judged is "not run", with the reason. A
+verdict holds for the suite's data, weights and seeds; where both sides were trained from several seeds, it is judged
+over these trainings and holds for the trainings.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal
 
 from t2ibench.checks.papers.claims import Claim, Paper, Reported
@@ -25,7 +28,7 @@ from t2ibench.runner import methods, plan
 from t2ibench.runner.cell import CellResult, RunOptions, run_cell
 from t2ibench.runner.suite import Suite
 from t2ibench.scoring.default_networks import networks_of
-from t2ibench.stats.paired import holm
+from t2ibench.stats.paired import between_trainings, holm
 
 Verdict = Literal["confirmed", "refuted", "inconclusive", "not run"]
 Record = Mapping[str, Any]
@@ -41,6 +44,7 @@ class Judged:
     missing: why it was not run.
     suite, track, seeds: the records that were compared.
     sides: of a claim about two curves, what each is called where it has the value.
+    tests: how many claims were judged beside it, this one included.
     """
 
     claim: Claim
@@ -52,6 +56,17 @@ class Judged:
     track: str = ""
     seeds: tuple[int, ...] = ()
     sides: tuple[str, ...] = ()
+    tests: int = 1
+
+    @property
+    def visible(self) -> float | None:
+        """Of a claim that stayed inconclusive, what would have been seen in four of five cases at the level of the last
+        test of Holm's family: a difference of this size, or an equality within it.
+        """
+        if self.line is None or self.verdict != "inconclusive":
+            return None
+        gap, level = self.line.difference, LEVEL / self.tests
+        return gap.provable(level / 2) if self.claim.equal else gap.visible(level)
 
 
 @dataclass(frozen=True)
@@ -89,6 +104,7 @@ class Ledger:
 def wanted(paper: Paper) -> Suite:
     """The paper's suite without the entries that no claim is about."""
     named = {id for claim in paper.claims for id in claim.pair}
+    named |= {id for claim in paper.claims for side in paper.trained(claim) or () for id in side}
     swept = {id for claim in paper.claims if claim.at for id in claim.pair}
     plugins = {entry.name for entry in paper.suite.methods if entry.id in swept}
     named |= {entry.id for entry in paper.suite.methods if entry.name in plugins}  # the other strengths are among them
@@ -125,14 +141,11 @@ def judge(paper: Paper, cell_records: Sequence[Record], missing: Mapping[str, st
     Raises UserError for a claim that orders entries in a value where neither direction is better.
     """
     of = _by_entry(paper, cell_records)
-    judged = [
-        _at(paper, claim, cell_records) if claim.at else _compared(paper, claim, of, missing or {})
-        for claim in paper.claims
-    ]
+    judged = [_judged(paper, claim, cell_records, of, missing or {}) for claim in paper.claims]
     tests = {i: test(entry.claim, entry.line) for i, entry in enumerate(judged) if entry.line is not None}
     for i, p in zip(tests, holm([p for p, _ in tests.values()]), strict=True):
         verdict: Verdict = "inconclusive" if p > LEVEL else "confirmed" if tests[i][1] else "refuted"
-        judged[i] = replace(judged[i], verdict=verdict, p=p)
+        judged[i] = replace(judged[i], verdict=verdict, p=p, tests=len(tests))
     return Ledger(paper, tuple(judged), tuple(beside(reported, of[reported.method]) for reported in paper.reported))
 
 
@@ -170,6 +183,50 @@ def beside(reported: Reported, of_method: Sequence[Record]) -> Beside:
 def load(folder: Path) -> list[dict[str, Any]]:
     """The records that runs wrote into a folder; none where there are no records yet."""
     return records.load(folder) if (folder / "records").is_dir() else []
+
+
+def _judged(
+    paper: Paper,
+    claim: Claim,
+    cell_records: Sequence[Record],
+    of: Mapping[str, Sequence[Record]],
+    missing: Mapping[str, str],
+) -> Judged:
+    """A claim with its comparison, without p-value and verdict yet; or "not run" with the reason."""
+    if claim.at:
+        return _at(paper, claim, cell_records)
+    sides = paper.trained(claim)
+    return _compared(paper, claim, of, missing) if sides is None else _over_trainings(paper, claim, sides, of, missing)
+
+
+def _over_trainings(
+    paper: Paper,
+    claim: Claim,
+    sides: tuple[tuple[str, ...], tuple[str, ...]],
+    of: Mapping[str, Sequence[Record]],
+    missing: Mapping[str, str],
+) -> Judged:
+    """A claim judged by the spread between trainings. Each training of the one side is compared with one of the other
+    as if it were alone, so that what cannot be compared is found and said; their values are then tested together.
+    """
+    values: list[list[float]] = [[], []]
+    alone: list[Judged] = []
+    for k in range(max(map(len, sides))):
+        pair = tuple(side[min(k, len(side) - 1)] for side in sides)
+        named = replace(claim, equal=pair) if claim.equal else replace(claim, better=pair[0], worse=pair[1])
+        one = _compared(paper, named, of, missing)
+        if one.line is None:
+            return _not_run(claim, one.missing.removesuffix(f"; {claim.needs}"))
+        alone.append(one)
+        for numbers, side, value in zip(values, sides, (one.line.a, one.line.b), strict=True):
+            numbers += [value] if k < len(side) else []
+    first = alone[0]
+    assert first.line is not None
+    a, b = map(fmean, values)
+    line = replace(
+        first.line, a=a, b=b, difference=between_trainings(*values), margin=claim.limit.of(b), notes=first.line.notes
+    )
+    return replace(first, claim=claim, line=line)
 
 
 def _compared(paper: Paper, claim: Claim, of: Mapping[str, Sequence[Record]], missing: Mapping[str, str]) -> Judged:
@@ -246,8 +303,9 @@ def _by_entry(paper: Paper, cell_records: Sequence[Record]) -> dict[str, list[Re
     A record belongs to an entry if the method and settings that made its images are the entry's, whatever its name. An
     id that is no entry of the paper is looked up by name.
     """
+    trained = [id for claim in paper.claims for side in paper.trained(claim) or () for id in side]
     ids = dict.fromkeys(
-        [id for claim in paper.claims for id in claim.pair] + [reported.method for reported in paper.reported]
+        [id for claim in paper.claims for id in claim.pair] + trained + [reported.method for reported in paper.reported]
     )
     of = {}
     for id in ids:
