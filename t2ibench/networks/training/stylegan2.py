@@ -73,6 +73,9 @@ class Settings:
     logistic_steps: int = 0  # at first so many steps of the logistic loss, with the two numbers below for the two above
     logistic_r1: float = 2.0
     logistic_r1_every: int = 8
+    # ours: deviation of the noise on all images that the discriminator sees, which are in [-1, 1]; without it, flat
+    # colours give every generated image of a flat drawing away, and nothing else is learned from it
+    instance_noise: float = 0.0
     path_length: float = 0.0  # the paper has 2
     path_every: int = 4
     # ours: the share of the budget after which both learning rates fall in a straight line to 0; 1: they are constant
@@ -195,6 +198,11 @@ class StyleGAN2Recipe:
         assert not isinstance(discriminator, ProjectedDiscriminator)
         relativistic, gamma, every = self._phase(index)
         fake = self._images(len(real), stream)
+        if self.config.instance_noise:
+            fake, real = (
+                images + self.config.instance_noise * self._normal(tuple(images.shape), stream)
+                for images in (fake, real)
+            )
         with half(self.device, self.config.bfloat16):
             fake_logits, real_logits = discriminator(fake.detach()), discriminator(real)
         loss_d = adversarial(real_logits, fake_logits, relativistic)
