@@ -54,6 +54,9 @@ class GanSettings(Shape):
     r1: float = 0.0
     r1_every: int = 8  # steps between two penalties; a penalty is multiplied by this number
     ema: float = 0.0  # ours: decay of averaged generator weights, 0 for none
+    # ours: deviation of the noise on all images that the discriminator sees, which are in [-1, 1]; without it, flat
+    # colours give every generated image of a flat drawing away
+    instance_noise: float = 0.0
     precision: Precision = "float32"
 
 

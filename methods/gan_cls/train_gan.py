@@ -117,6 +117,7 @@ class GanRecipe:
     ) -> Tensor:
         """L_D of one batch. Real, mismatched and generated images each have batch statistics of their own."""
         self._forget_biases()
+        real, wrong = self.noisy(real, seed, "real"), None if wrong is None else self.noisy(wrong, seed, "wrong")
         features = self.discriminator.trunk(real)
         real_logits = self.discriminator.match(features, text)
         wrong_logits = None
@@ -127,7 +128,7 @@ class GanRecipe:
                 else self.discriminator.logits(wrong, text)
             )
         with torch.no_grad():
-            fake = self.generator(self.noise(seed, len(text)), text)
+            fake = self.noisy(self.generator(self.noise(seed, len(text)), text), seed, "fake")
         fake_logits = self.discriminator.logits(fake, text)
         wrong_logits = None if wrong_logits is None else wrong_logits.float()
         return discriminator_loss(real_logits.float(), wrong_logits, fake_logits.float(), self.config.cls_weight)
@@ -142,7 +143,8 @@ class GanRecipe:
         if self.config.interp_weight or self.config.strict_official:
             u = torch.from_numpy(uniform(derive_seed(seed, "beta"), captions // 2)).float()[:, None].to(self.device)
             text = torch.cat([text, interpolate(text, interpolation_beta(self.config.interp_type, u))])
-        logits = self.discriminator.logits(self.generator(self.noise(seed, len(text)), text), text).float()
+        drawn = self.noisy(self.generator(self.noise(seed, len(text)), text), seed, "drawn")
+        logits = self.discriminator.logits(drawn, text).float()
         mixed = logits[captions:] if len(logits) > captions else None
         return generator_loss(logits[:captions], mixed, self.config.interp_weight)
 
@@ -157,6 +159,13 @@ class GanRecipe:
         if self.config.noise == "normal":
             return latents([seed], count, self.shape.nz)[0].to(self.device)
         return torch.from_numpy(2 * uniform(seed, count * self.shape.nz) - 1).float().view(count, -1).to(self.device)
+
+    def noisy(self, images: Tensor, seed: int, what: str) -> Tensor:
+        """Images as the discriminator sees them: with the instance noise of the settings, if they have any."""
+        if not self.config.instance_noise:
+            return images
+        stream = torch.Generator().manual_seed(derive_seed(seed, "instance noise", what))
+        return images + self.config.instance_noise * torch.randn(images.shape, generator=stream).to(images)
 
     def state(self) -> dict[str, Any]:
         return {**{name: part.state_dict() for name, part in self._parts.items()}, "steps": self.steps}
