@@ -4,6 +4,7 @@ changes.
 
 import copy
 import dataclasses
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,22 @@ def test_statistics_are_taken_once_and_of_as_many_batches_as_there_were_steps(st
     made.step(steps, 0.0)
     made.result()
     assert len(asked) == 2  # other weights, other statistics
+
+
+@pytest.mark.parametrize("mismatch", ["wrong-image", "wrong-text"])
+def test_noise_on_what_the_discriminator_sees_is_of_its_size_fresh_and_no_part_of_what_is_drawn(mismatch):
+    plain, noisy = gan(mismatch=mismatch), gan(mismatch=mismatch, instance_noise=0.1)
+    seen: list[torch.Tensor] = []
+    noisy.discriminator.trunk.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach()))
+    clean: list[torch.Tensor] = []
+    plain.discriminator.trunk.register_forward_pre_hook(lambda _, given: clean.append(given[0].detach()))
+    losses = [trained.step(1, 0.0) for trained in (plain, noisy)]
+    assert losses[0] != losses[1]
+    noises = [a - b for a, b in zip(seen[:-1], clean[:-1], strict=True)]  # before the first update of a network
+    assert [float(noise.std()) for noise in noises] == pytest.approx([0.1] * len(noises), rel=0.05)
+    assert all(abs(float((a * b).mean())) < 1e-3 for a, b in pairwise(noises))
+    assert noisy.noisy(clean[0], 1, "x") is not clean[0]
+    assert plain.noisy(clean[0], 1, "x") is clean[0]
 
 
 def test_two_runs_have_bit_identical_losses():

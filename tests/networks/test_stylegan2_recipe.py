@@ -220,3 +220,16 @@ def test_learning_rates_fall_to_nothing_after_the_named_share_of_the_budget(mode
         rates.append([of.param_groups[0]["lr"] for of in (trained.optimise_g, trained.optimise_d)])
     full = [0.002, 0.0004]  # of the generator and of the small discriminator
     torch.testing.assert_close(torch.tensor(rates), torch.tensor([1.0, 1.0, 0.5, 0.2])[:, None] * torch.tensor([full]))
+
+
+def test_noise_hides_real_and_generated_images_from_the_discriminator_alone(models):
+    plain, noisy = made(models), made(models, instance_noise=0.1)
+    seen: dict[str, list[torch.Tensor]] = {"plain": [], "noisy": []}
+    for name, trained in (("plain", plain), ("noisy", noisy)):
+        trained.discriminator.register_forward_pre_hook(
+            lambda _, given, name=name: seen[name].append(given[0].detach())
+        )
+        trained.step(1, 0.0)  # without a penalty
+    fake, real = (b - a for a, b in zip(seen["plain"][:2], seen["noisy"][:2], strict=True))
+    assert [float(fake.std()), float(real.std())] == pytest.approx([0.1, 0.1], rel=0.05)
+    assert abs(float((fake * real).mean())) < 1e-3
