@@ -58,6 +58,11 @@ class Method:
         if width != generator.shape.text_dim:
             expected = f"{name} was trained on embeddings of {generator.shape.text_dim}"
             raise UserError(f"{encoder}: embeddings of {width} numbers, {expected}: name its own as text_encoder")
+        found = models.used[encoder]["sha256"]
+        if self.weights is not None and self.weights.config.get("text_encoder_sha256") not in (None, "", found):
+            raise UserError(
+                f"{name} was trained with another {encoder} than the one here, {found[:12]}…: train it again"
+            )
         self.reads = {Path(encoder).name: self.encoder}
 
     def _trained(self, name: str) -> tuple[Generator, str]:

@@ -51,7 +51,8 @@ def recipe(part: str, settings: Mapping[str, Any], train: Split, val: Split, mod
     encoder = text_encoder(gan.text_encoder, models)
     side = None if is_published(gan.text_encoder) else load_image_side(models.weights(gan.text_encoder))
     gan = replace(gan, text_dim=encoder.shape.out)
-    return GanRecipe(gan, train, val, encoder, side, models.device, seed, models.cache)
+    sha256 = models.used[gan.text_encoder]["sha256"]
+    return GanRecipe(gan, train, val, encoder, side, models.device, seed, models.cache, sha256)
 
 
 def _fixed_features(image_side: str, train: Split, val: Split, models: Models) -> tuple[Tensor, Tensor] | None:

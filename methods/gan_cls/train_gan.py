@@ -46,8 +46,13 @@ class GanRecipe:
         device: torch.device,
         seed: int,
         cache: Path,
+        encoder_sha256: str = "",
     ) -> None:
-        """images: the image side that was trained with `encoder`, for `validate`; None if it has none."""
+        """images: the image side that was trained with `encoder`, for `validate`; None if it has none.
+
+        encoder_sha256: of the file of `encoder`, for the config of the weights: they mean nothing to another encoder.
+        """
+        self.encoder_sha256 = encoder_sha256
         self.config, self.encoder, self.images, self.device, self.seed = settings, encoder, images, device, seed
         self.prompts = [captions[0] for captions in rectangular(val.captions)]
         self.settings: Mapping[str, Any] = {**dataclasses.asdict(settings), "seed": seed, "data": train.digest}
@@ -212,6 +217,7 @@ class GanRecipe:
         config = {
             **dataclasses.asdict(self.shape),
             "text_encoder": self.config.text_encoder,
+            "text_encoder_sha256": self.encoder_sha256,
             "noise": self.config.noise,
         }
         return dict(self.shipped().state_dict()), config

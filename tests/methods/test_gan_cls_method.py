@@ -151,6 +151,28 @@ def test_generate_draws_texts_in_the_style_of_images(models, tmp_path, monkeypat
     assert Path("sheet.png").read_bytes() == Path("expected.png").read_bytes()
 
 
+def test_a_generator_is_refused_with_another_text_encoder_than_its_own(models, tmp_path):
+    own = weight_files.load("tiny-encoder").sha256
+    settings = {
+        "preset": "reference",
+        "text_encoder": "tiny-encoder",
+        "nz": 16,
+        "nt": 16,
+        "ngf": 2,
+        "ndf": 2,
+        "batch": 4,
+    }
+    trained = recipe("gan", settings, colour_split(), colour_split(8, "val"), models, 0)
+    assert trained.result()[1]["text_encoder_sha256"] == own
+    gan = weight_files.load("tiny-gan")
+    path, card = tmp_path / "tiny-gan.safetensors", {"data": gan.card["data"], "optimised_for": None}
+    weight_files.write(path, gan.tensors, {**gan.config, "text_encoder_sha256": own}, card)
+    Method(CONFIG, Models())
+    weight_files.write(path, gan.tensors, {**gan.config, "text_encoder_sha256": "0" * 64}, card)
+    with pytest.raises(UserError, match="tiny-gan was trained with another tiny-encoder than the one here"):
+        Method(CONFIG, Models())
+
+
 def test_a_style_encoder_of_another_generator_is_one_line(models, tmp_path):
     train_style_encoder(tmp_path, models)
     weights = models.weights("tiny-gan")
