@@ -7,6 +7,7 @@ The first is as the authors released it. The other two were not released and fol
 StyleT2I-XD as a variant (it is another `generator`), and the file names that the released sampler exchanges.
 """
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -144,11 +145,14 @@ class Method:
             return s
         directions = self.directions([literal for literals in named for literal in literals], w[owner])
         rows = [[directions[k] for k, of in enumerate(owner) if of == row] for row in range(len(prompts))]
-        config = self.config
-        how = {"threshold": config.caa_threshold, "unit": config.caa_unit}
-        return torch.stack(
-            [adjust(step, of, config.caa_scale, config.caa_space, **how) for step, of in zip(s, rows, strict=True)]
+        adjusted = functools.partial(
+            adjust,
+            scale=self.config.caa_scale,
+            space=self.config.caa_space,
+            threshold=self.config.caa_threshold,
+            unit=self.config.caa_unit,
         )
+        return torch.stack([adjusted(step, of) for step, of in zip(s, rows, strict=True)])
 
     def directions(self, literals: Sequence[str], w: Tensor) -> Tensor:
         """The step of one literal `attribute=value` from each latent w [B, w_dim]: [B, L, w_dim]."""
