@@ -1,14 +1,15 @@
 """How good the zoo's StyleGAN2 is: `fd_avatars`, precision, recall, density and coverage of 10,000 images against the
 real test images.
 
-    python benchmarks/studies/stylegan2_quality.py [--weights stylegan2-avatars] [--psi 1.0 0.7] [--out
-    results/studies/stylegan2_quality.csv]
+    python benchmarks/studies/stylegan2_quality.py [--weights stylegan2-avatars stylegan2-avatars-2] [--psi 1.0 0.7]
+    [--out results/studies/stylegan2_quality.csv]
 
 The row of real images (validation against test) is what a perfect generator would reach at 2,000 images. Features are
 the judge's, which had no part in the training of the generator.
 """
 
 import argparse
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +31,13 @@ MEASURES = ("fd_avatars", "precision", "recall", "density", "coverage")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", default="stylegan2-avatars")
+    parser.add_argument("--weights", nargs="*", default=["stylegan2-avatars", "stylegan2-avatars-2"])
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--psi", type=float, nargs="*", default=[1.0, 0.7], help="truncation")
     parser.add_argument("--out", type=Path, help="also write the table, as CSV")
     arguments = parser.parse_args()
     models = Models()
-    judge, generator = models.judge("attribute-judge-avatars"), models.stylegan2(arguments.weights)
+    judge = models.judge("attribute-judge-avatars")
     test, val = (avatars.load(avatars.Config(), split) for split in ("test", "val"))
 
     def features(images: torch.Tensor) -> torch.Tensor:
@@ -44,13 +45,13 @@ def main() -> None:
 
     real = features(torch.from_numpy(test.images.read(np.arange(len(test)))))
     sets = {"real (val)": features(torch.from_numpy(val.images.read(np.arange(len(val)))))}
-    for psi in arguments.psi:
-        parts = []
-        for start in track(range(0, arguments.images, 100), f"psi {psi:g}"):
+    for name, psi in itertools.product(arguments.weights, arguments.psi):
+        generator, parts = models.stylegan2(name), []
+        for start in track(range(0, arguments.images, 100), f"{name}, psi {psi:g}"):
             seeds = [derive_seed("quality", k) for k in range(start, min(start + 100, arguments.images))]
             with torch.no_grad():
                 parts.append(features(to_uint8(generator(latents(seeds, generator.config.z_dim), psi))))
-        sets[f"{arguments.weights}, psi {psi:g}"] = torch.cat(parts)
+        sets[f"{name}, psi {psi:g}"] = torch.cat(parts)
     rows = []
     table = Table("images", "n", *MEASURES)
     for name, fake in sets.items():
