@@ -33,7 +33,7 @@ def seconds(recipe: FullRecipe, steps: int, units: bool) -> float:
     """The fastest of some steps, if the processor is taken to have matrix units, or to have none."""
     found = []
     with patch.object(torch.cpu, "_is_amx_tile_supported", lambda: units):
-        for index in range(1, steps + 2):  # none of them has a lazy penalty
+        for index in range(1, steps + 2):  # most have no lazy penalty
             start = time.process_time()
             recipe.step(index, 0.5)
             found.append(time.process_time() - start)

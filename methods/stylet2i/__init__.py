@@ -40,6 +40,7 @@ class Method:
     def __init__(self, config: Config, models: Models) -> None:
         """Raises UserError for weights that are missing, damaged, or trained for another generator or truncation."""
         self.config, self.models = config, models
+        self._of_image: dict[bytes, Tensor] = {}  # w_plus [L, w_dim] of each real image
         self.generator = models.stylegan2(config.generator)
         self.sentence, self.psi = self._released() if config.released else self._network(config.sentence)
         if config.caa:
@@ -97,17 +98,17 @@ class Method:
         """w_plus [B, L, w_dim]: a seed's w in every row, or what a descent finds for a real image."""
         if not requests:
             raise ValueError("stylet2i needs at least one request")
-        return torch.cat(
-            [
-                self.latents([request.seed])[:, None].expand(-1, self.generator.config.rows, -1)
-                if request.image is None
-                else self._inverted(request.image)
-                for request in requests
-            ]
-        )
+        w_plus = self.latents([request.seed for request in requests])[:, None].repeat(1, self.generator.config.rows, 1)
+        for row, request in enumerate(requests):
+            if request.image is not None:
+                key = request.image.tobytes()  # an image comes back with every text
+                if key not in self._of_image:
+                    self._of_image[key] = self._inverted(request.image)
+                w_plus[row] = self._of_image[key]
+        return w_plus
 
     def _inverted(self, image: np.ndarray) -> Tensor:
-        """The w_plus [1, L, w_dim] of a real image, uint8 [3, H, W], from the mean w by descent under the guide."""
+        """The w_plus [L, w_dim] of a real image, uint8 [3, H, W], from the mean w by descent under the guide."""
         side, text = self.generator.config.resolution, self.sentence.text
         if image.shape != (3, side, side):
             raise UserError(f"stylet2i: an image is {image.shape}, expected (3, {side}, {side}): scale it first")
@@ -117,7 +118,7 @@ class Method:
             )
         start = self.generator.mapping.w_avg.expand(1, self.generator.config.rows, -1)
         pixels = to_float(torch.from_numpy(image)[None]).to(self.models.device)
-        return project(self.generator, text.clip, pixels, start, steps=self.config.projection_steps)
+        return project(self.generator, text.clip, pixels, start, steps=self.config.projection_steps)[0]
 
     @torch.no_grad()
     def _images(self, w_plus: Tensor) -> Tensor:

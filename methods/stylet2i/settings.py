@@ -129,6 +129,8 @@ class SentenceSettings(Training):
         super().__post_init__()
         if self.loss == "contrastive" and self.batch < 2:
             raise UserError(f"stylet2i: batch is {self.batch}, the contrastive loss needs at least 2")
+        if self.loss == "cosine" and self.false_negatives == "masked":
+            raise UserError("stylet2i: false_negatives is masked, but the cosine loss has no negatives: leave it out")
 
 
 @dataclass(frozen=True)

@@ -262,7 +262,7 @@ def figures(line: MetricComparison) -> list[str]:
     a, b, value, *ends = (
         f"{number:.{decimals}f}".replace("-", "−") for number in (line.a, line.b, gap.value, low, high)
     )
-    return [a, b, f"{value}{'' if gap.rule == 'paired' else '~'} [{', '.join(ends)}]"]
+    return [a, b, f"{value}{'~' if gap.rule == 'intervals' else ''} [{', '.join(ends)}]"]
 
 
 def p_text(p: float) -> str:

@@ -223,6 +223,8 @@ def test_masked_captions_change_the_loss_and_need_a_vocabulary():
     assert isinstance(masked, SentenceRecipe)
     assert float(masked.losses(0)["contrastive"].detach()) < float(kept.losses(0)["contrastive"].detach())
     settings = {"preset": "reference", "generator": "g", "clip": "c", "batch": 3, "false_negatives": "masked"}
+    with pytest.raises(UserError, match="the cosine loss has no negatives"):
+        tiny_recipe("sentence", TinyModels(), loss="cosine", false_negatives="masked")
     bare = replace(squares(), vocabulary=None)
     with pytest.raises(UserError, match="squares has no vocabulary"):
         recipe("sentence", settings, bare, bare, TinyModels(), 0)

@@ -233,3 +233,16 @@ def test_noise_hides_real_and_generated_images_from_the_discriminator_alone(mode
     fake, real = (b - a for a, b in zip(seen["plain"][:2], seen["noisy"][:2], strict=True))
     assert [float(fake.std()), float(real.std())] == pytest.approx([0.1, 0.1], rel=0.05)
     assert abs(float((fake * real).mean())) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"decay_from": 1.5}, "decay_from is 1.5, expected a share of the budget"),
+        ({"instance_noise": -0.1}, "instance_noise is -0.1, expected at least 0"),
+        ({"instance_noise": 0.1, "discriminator": "projected"}, "the projected discriminator sees no instance_noise"),
+    ],
+)
+def test_settings_that_mean_nothing_are_one_line(given, message, models):
+    with pytest.raises(UserError, match=message):
+        made(models, **given)

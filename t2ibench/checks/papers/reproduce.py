@@ -210,23 +210,18 @@ def _over_trainings(
     as if it were alone, so that what cannot be compared is found and said; their values are then tested together.
     """
     values: list[list[float]] = [[], []]
-    alone: list[Judged] = []
     for k in range(max(map(len, sides))):
         pair = tuple(side[min(k, len(side) - 1)] for side in sides)
         named = replace(claim, equal=pair) if claim.equal else replace(claim, better=pair[0], worse=pair[1])
         one = _compared(paper, named, of, missing)
         if one.line is None:
-            return _not_run(claim, one.missing.removesuffix(f"; {claim.needs}"))
-        alone.append(one)
+            return replace(one, claim=claim)
         for numbers, side, value in zip(values, sides, (one.line.a, one.line.b), strict=True):
             numbers += [value] if k < len(side) else []
-    first = alone[0]
-    assert first.line is not None
+    assert one.line is not None
     a, b = map(fmean, values)
-    line = replace(
-        first.line, a=a, b=b, difference=between_trainings(*values), margin=claim.limit.of(b), notes=first.line.notes
-    )
-    return replace(first, claim=claim, line=line)
+    line = replace(one.line, a=a, b=b, difference=between_trainings(*values), margin=claim.limit.of(b))
+    return replace(one, claim=claim, line=line)
 
 
 def _compared(paper: Paper, claim: Claim, of: Mapping[str, Sequence[Record]], missing: Mapping[str, str]) -> Judged:

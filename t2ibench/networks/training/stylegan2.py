@@ -82,6 +82,14 @@ class Settings:
     decay_from: float = 1.0
     bfloat16: bool = True  # of convolutions while training, where the processor has it
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.decay_from <= 1:
+            raise UserError(f"stylegan2: decay_from is {self.decay_from}, expected a share of the budget, 0 to 1")
+        if not self.instance_noise >= 0:
+            raise UserError(f"stylegan2: instance_noise is {self.instance_noise}, expected at least 0")
+        if self.instance_noise and self.discriminator == "projected":
+            raise UserError("stylegan2: the projected discriminator sees no instance_noise: leave it out")
+
 
 class StyleGAN2Recipe:
     """Trains one generator; a `loop.Recipe`."""
