@@ -2,10 +2,11 @@
 real test images.
 
     python benchmarks/studies/stylegan2_quality.py [--weights stylegan2-avatars stylegan2-avatars-2] [--psi 1.0 0.7]
-    [--out results/studies/stylegan2_quality.csv]
+    [--out results/studies/stylegan2_quality.csv] [--sheets results/studies]
 
-The row of real images (validation against test) is what a perfect generator would reach at 2,000 images. Features are
-the judge's, which had no part in the training of the generator.
+`--sheets` also draws 64 images of each generator at psi 1, always of the same seeds, as NAME.png. The row of real
+images (validation against test) is what a perfect generator would reach at 2,000 images. Features are the judge's,
+which had no part in the training of the generator.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
@@ -35,8 +37,11 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--psi", type=float, nargs="*", default=[1.0, 0.7], help="truncation")
     parser.add_argument("--out", type=Path, help="also write the table, as CSV")
+    parser.add_argument("--sheets", type=Path, help="also draw a sheet of each generator in this folder")
     arguments = parser.parse_args()
     models = Models()
+    for name in arguments.weights if arguments.sheets else ():
+        sheet(models, name).save(arguments.sheets / f"{name}.png")
     judge = models.judge("attribute-judge-avatars")
     test, val = (avatars.load(avatars.Config(), split) for split in ("test", "val"))
 
@@ -63,6 +68,16 @@ def main() -> None:
     Console().print(table)
     if arguments.out:
         pd.DataFrame(rows).to_csv(arguments.out, index=False, float_format="%.4f")
+
+
+@torch.no_grad()
+def sheet(models: Models, name: str, side: int = 8) -> Image.Image:
+    """The images of the seeds 0 to 63 at psi 1, row by row, at twice their size."""
+    generator = models.stylegan2(name)
+    z = latents([derive_seed("sheet", k) for k in range(side * side)], generator.config.z_dim)
+    rows = torch.cat(list(torch.cat(list(to_uint8(generator(z, 1.0))), 2).chunk(side, 2)), 1)
+    drawn = Image.fromarray(rows.permute(1, 2, 0).numpy())
+    return drawn.resize((2 * drawn.width, 2 * drawn.height), Image.Resampling.NEAREST)
 
 
 if __name__ == "__main__":
