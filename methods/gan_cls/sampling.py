@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import cosine_similarity
 from torch.nn.functional import interpolate as resize
 
 from t2ibench.core.errors import UserError, did_you_mean
@@ -165,21 +166,34 @@ class Sampler:
         replace: bool = True,
         augment: Augment = "reference",
         wrong_images: bool = True,
+        nearest_of: int = 1,
     ) -> None:
+        """nearest_of: a mismatched image is, of so many that are drawn, the one whose text is most like the own."""
         self.images, self.embeddings, self.groups = images, embeddings, Groups.of(labels)
         self.batch, self.by_class, self.captions, self.replace = batch, by_class, captions, replace
-        self.augment, self.wrong_images = augment, wrong_images
+        self.augment, self.wrong_images, self.nearest_of = augment, wrong_images, nearest_of
 
     def draw(self, seed: int) -> Batch:
         """The batch of a seed, always the same. `wrong` is read only if `wrong_images` is set."""
         u = self._uniform(seed)
-        real, wrong = self._pairs(u)
+        real, _ = self._pairs(u)
+        text = self._text(real, u[10 : 10 + self.captions])
+        wrong, wrong_text = self._mismatch(seed, u, text)
         return Batch(
-            self._read(real, u[4:7]),
-            self._read(wrong, u[7:10]) if self.wrong_images else None,
-            self._text(real, u[10 : 10 + self.captions]),
-            self._text(wrong, u[10 + self.captions :]),
+            self._read(real, u[4:7]), self._read(wrong, u[7:10]) if self.wrong_images else None, text, wrong_text
         )
+
+    def _mismatch(self, seed: int, u: np.ndarray, text: Tensor) -> tuple[np.ndarray, Tensor]:
+        """The mismatched images [B] of a batch and their texts [B, T]. text: those of the real images."""
+        drawn = []
+        for number in range(self.nearest_of):
+            other = self._uniform(derive_seed(seed, "mismatch", number)) if number else u
+            [_, wrong] = self._pairs(np.stack([u[0], other[1], u[2], other[3]]))
+            drawn.append((torch.from_numpy(wrong), self._text(wrong, other[10 + self.captions :])))
+        images, texts = (torch.stack(column) for column in zip(*drawn, strict=True))  # [K, B], [K, B, T]
+        nearest = cosine_similarity(texts, text[None], dim=2).argmax(0)
+        rows = torch.arange(len(text))
+        return images[nearest, rows].numpy(), texts[nearest, rows]
 
     def draw_text(self, seed: int) -> Tensor:
         """The texts of the batch of a seed, [B, T], without reading an image."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast
 
 from t2ibench.core import settings
+from t2ibench.core.errors import UserError
 from t2ibench.data.split import Split
 from t2ibench.methods.gan_cls.networks import Shape
 from t2ibench.methods.gan_cls.sampling import Augment
@@ -39,6 +40,8 @@ class GanSettings(Shape):
     interp_type: Literal[1, 2] = 1
     strict_official: bool = False  # True: keep the interpolated half of G's batch even if its weight is 0
     mismatch: Literal["wrong-image", "wrong-text"] = "wrong-image"  # reference | paper
+    # ours: a mismatch is, of so many that are drawn, the one whose caption is most like the own one; 1: the paper
+    mismatch_of: int = 1
     class_column: str = ""  # attribute that holds the class; "": any other image is a mismatch
     captions: int = 4  # captions of an image whose embeddings are averaged
     replace: bool = True  # they are drawn with replacement (the COCO script: without, 3 captions)
@@ -57,7 +60,23 @@ class GanSettings(Shape):
     # ours: deviation of the noise on all images that the discriminator sees, which are in [-1, 1]; without it, flat
     # colours give every generated image of a flat drawing away
     instance_noise: float = 0.0
+    noise_until: float = 1.0  # ours: the share of the training after which there is no instance noise any more
     precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        if self.mismatch_of < 1:
+            raise UserError(f"gan_cls: mismatch_of is {self.mismatch_of}, expected at least 1")
+        if self.mismatch_of > 1 and not self.cls_weight:
+            raise UserError(
+                f"gan_cls: mismatch_of is {self.mismatch_of}, but without cls_weight no mismatch is looked at: leave "
+                f"it out"
+            )
+        if not self.instance_noise >= 0:
+            raise UserError(f"gan_cls: instance_noise is {self.instance_noise}, expected at least 0")
+        if not 0 < self.noise_until <= 1:
+            raise UserError(f"gan_cls: noise_until is {self.noise_until}, expected a share of the training, above 0")
+        if self.noise_until < 1 and not self.instance_noise:
+            raise UserError("gan_cls: noise_until is for instance_noise, which is 0: leave it out")
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,7 @@ class GanRecipe:
             replace=settings.replace,
             augment=settings.augment,
             wrong_images=settings.cls_weight > 0 and settings.mismatch == "wrong-image",
+            nearest_of=settings.mismatch_of,
         )
         self.batches = Ahead(lambda index: self.sampler.draw(derive_seed(seed, "step", index)))
         with seeded(derive_seed(seed, "init")):
@@ -81,7 +82,7 @@ class GanRecipe:
             for network in (self.generator, self.discriminator)
         )
         self.epoch_steps = -(-len(train) // settings.batch)
-        self.steps = 0  # done so far
+        self.steps, self.progress = 0, 0.0  # done so far, and their share of the training
         self._shipped: tuple[int, Generator] | None = None  # after so many steps
 
     @property
@@ -100,7 +101,7 @@ class GanRecipe:
         )
         for optimiser in (self.optimise_g, self.optimise_d):
             optimiser.param_groups[0]["lr"] = rate
-        seed = derive_seed(self.seed, "step", index)
+        seed, self.progress = derive_seed(self.seed, "step", index), progress
         batch = self.batches(index)
         text, real, wrong_text = (x.to(self.device) for x in (batch.text, batch.real, batch.wrong_text))
         wrong = None if batch.wrong is None else batch.wrong.to(self.device)
@@ -167,7 +168,7 @@ class GanRecipe:
 
     def noisy(self, images: Tensor, seed: int, what: str) -> Tensor:
         """Images as the discriminator sees them: with the instance noise of the settings, if they have any."""
-        if not self.config.instance_noise:
+        if not self.config.instance_noise or self.progress >= self.config.noise_until:
             return images
         stream = torch.Generator().manual_seed(derive_seed(seed, "instance noise", what))
         return images + self.config.instance_noise * torch.randn(images.shape, generator=stream).to(images)

@@ -144,3 +144,22 @@ def test_wrong_images_are_not_read_where_nobody_looks_at_them():
     store = Counting(split.images.read(np.arange(8)))
     Sampler(store, torch.zeros(8, 2, 1), labels_of(split), batch=4, augment="none", wrong_images=False).draw(0)
     assert Counting.reads == 1
+
+
+@pytest.mark.parametrize("by_class", [False, True])
+def test_a_mismatch_may_be_the_one_of_several_whose_caption_is_most_like_the_own_one(by_class):
+    split, angles = colour_split(8), torch.arange(8) * torch.pi / 4  # texts on a circle, neighbours most alike
+    texts = torch.stack([angles.cos(), angles.sin()], dim=1)[:, None]  # [8, 1, 2]
+    given: dict[str, Any] = {"batch": 64, "by_class": by_class, "captions": 1, "augment": "none"}
+    plain, near = (Sampler(split.images, texts, labels_of(split), **given, nearest_of=n).draw(3) for n in (1, 40))
+    assert torch.equal(plain.real, near.real)
+    assert torch.equal(plain.text, near.text)
+    own = (near.text @ texts[:, 0].T).argmax(1)
+    wrong = (near.wrong_text @ texts[:, 0].T).argmax(1)
+    images, labels = prepare(split.images.read(np.arange(8)), "none"), labels_of(split)
+    assert near.wrong is not None
+    assert torch.equal(near.wrong, images[wrong])  # text and image are of one another
+    assert (labels[own.numpy()] != labels[wrong.numpy()]).all()
+    closest = [max(float(texts[k, 0] @ texts[j, 0]) for j in range(8) if labels[j] != labels[k]) for k in own.tolist()]
+    assert (near.text * near.wrong_text).sum(1).tolist() == pytest.approx(closest, abs=1e-6)
+    assert float((plain.text * plain.wrong_text).sum(1).mean()) < float(np.mean(closest)) - 0.3

@@ -125,6 +125,28 @@ def test_noise_on_what_the_discriminator_sees_is_of_its_size_fresh_and_no_part_o
     assert plain.noisy(clean[0], 1, "x") is clean[0]
 
 
+def test_noise_ends_where_it_is_said_to():
+    plain, noisy, ends = gan(), gan(instance_noise=0.1), gan(instance_noise=0.1, noise_until=0.8)
+    before = [trained.step(1, 0.79) for trained in (plain, noisy, ends)]
+    assert before[1] == before[2] != before[0]
+    assert gan(instance_noise=0.1, noise_until=0.8).step(1, 0.8) == gan().step(1, 0.8)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"mismatch_of": 0}, "mismatch_of is 0, expected at least 1"),
+        ({"mismatch_of": 4, "cls_weight": 0.0}, "mismatch_of is 4, but without cls_weight no mismatch is looked at"),
+        ({"instance_noise": -0.1}, "instance_noise is -0.1, expected at least 0"),
+        ({"instance_noise": 0.1, "noise_until": 0.0}, "noise_until is 0.0, expected a share of the training"),
+        ({"noise_until": 0.8}, "noise_until is for instance_noise, which is 0"),
+    ],
+)
+def test_settings_of_a_training_that_cannot_be_are_refused(given, message):
+    with pytest.raises(UserError, match=message):
+        GanSettings(**given)
+
+
 def test_two_runs_have_bit_identical_losses():
     runs = [[trained.step(i, 0.0) for i in range(5)] for trained in (gan(), gan())]
     assert runs[0] == runs[1]
