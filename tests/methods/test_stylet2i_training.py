@@ -3,31 +3,25 @@
 import functools
 from collections.abc import Sequence
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from styleclip_tiny import TinyModels
-from stylet2i_tiny import WORDS, Trained, squares, tiny_recipe, train_all
-from torch import Tensor
+from stylet2i_tiny import WORDS, Trained, network, squares, tiny_recipe, train_all
 
 from t2ibench.core.errors import UserError
 from t2ibench.core.seeds import derive_seed, latents
 from t2ibench.data.split import Vocabulary
 from t2ibench.methods.stylet2i import PARTS, recipe
-from t2ibench.methods.stylet2i.directions import DirectionNetwork, Shape
 from t2ibench.methods.stylet2i.lexicon import Lexicon
 from t2ibench.methods.stylet2i.losses import contrastive_loss
 from t2ibench.methods.stylet2i.segmentation import PartSegmenter, segmenter
-from t2ibench.methods.stylet2i.text import ClipText, TextEncoder, file_vectors, learned_vectors
+from t2ibench.methods.stylet2i.text import file_vectors
 from t2ibench.methods.stylet2i.train_attribute import AttributeRecipe
 from t2ibench.methods.stylet2i.train_parts import PartsRecipe
 from t2ibench.methods.stylet2i.train_sentence import SentenceRecipe, clip_scale, fitting
-from t2ibench.methods.stylet2i.warm_start import RIDGE, attribute_start, drawn, regression, sentence_start
-
-KNOWN = ["a", "bob", "hair", "hat", "long"]
 
 
 @pytest.fixture(scope="module")
@@ -51,60 +45,6 @@ def attribute(**settings: Any) -> AttributeRecipe:
     made = tiny_recipe("attribute", tiny(), **{"segmenter": "stylet2i_tiny:upper_half", **settings})
     assert isinstance(made, AttributeRecipe)
     return made
-
-
-def network(**shape: Any) -> DirectionNetwork:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        made = Shape(**{"rows": 6, "w_dim": 4, "word_size": 5, "text_width": 8, **shape})
-        return DirectionNetwork(made, TextEncoder(KNOWN, learned_vectors(KNOWN, 5), made.text_width, learned=True))
-
-
-def test_the_released_network_has_the_released_size():
-    with torch.device("meta"):
-        text = TextEncoder(KNOWN, torch.zeros(5, 300), 512, learned=False)
-        made = DirectionNetwork(Shape(), text)
-        assert sum(p.numel() for p in text.gru.parameters()) == 2_500_608
-        assert sum(p.numel() for p in made.layers.parameters()) == 110_121_984
-        in_w = DirectionNetwork(Shape(space="w"), text)
-    assert [layer.out_features for layer in in_w.layers] == [512, 512, 512]  # type: ignore[union-attr]
-
-
-def test_each_row_gets_its_slice_of_the_step():
-    texts, w = ["a hat", "long hair"], torch.randn(2, 4)
-    made = network()
-    s = made(texts, w)
-    flat = made.layers[2](F.relu(made.layers[1](F.relu(made.layers[0](torch.cat([made.text(texts), w], dim=1))))))
-    assert flat.shape == (2, 24)
-    for row in range(6):
-        torch.testing.assert_close(s[:, row], flat[:, 4 * row : 4 * row + 4])
-    one = network(space="w")(texts, w)
-    assert torch.equal(one, one[:, :1].expand(-1, 6, -1))
-
-
-def test_inputs_of_one_scale_give_texts_and_latents_the_same_say():
-    made, texts, w = network(inputs="normalized"), ["a hat", "long hair"], 50 * torch.randn(2, 4)
-    x = made.inputs(made.text(texts), w)
-    for part in x.split((8, 4), dim=1):
-        torch.testing.assert_close(part.mean(1), torch.zeros(2), atol=1e-6, rtol=0)
-        torch.testing.assert_close(part.std(1, correction=0), torch.ones(2), atol=1e-2, rtol=0)
-    assert torch.equal(network().inputs(made.text(texts), w)[:, 8:], w)
-
-
-def test_texts_of_different_lengths_keep_their_places():
-    texts = ["hat", "a long hair a long bob hat", "a bob", "unheard-of", ""]
-    made = network().text
-    together = made(texts)
-    for row, text in enumerate(texts):
-        torch.testing.assert_close(together[row : row + 1], made([text]), atol=1e-6, rtol=0)
-    torch.testing.assert_close(together[3], together[4])  # unknown words are zeros, as is no word
-    assert not torch.allclose(made(["long hair"]), made(["hair long"]))
-
-
-def test_a_sentence_vector_is_the_mean_of_both_final_states():
-    made = TextEncoder(KNOWN, torch.randn(5, 3), 4, learned=False)
-    _, final = made.gru(made.vectors[[4, 2]][None])
-    torch.testing.assert_close(made(["long hair"]), (final[0] + final[1]) / 2)
 
 
 def test_word_vectors_come_from_a_file_and_stay_as_they_are(tmp_path):
@@ -336,77 +276,6 @@ def test_a_split_keeps_its_masks_with_its_rows():
     assert part.masks.read([0]).sum() == 12 * 32  # row 0 of the whole: with a hat
     assert part.masks.of["hat"] == ("hat",)
     assert part.vocabulary is WORDS
-
-
-def test_a_regression_of_latents_on_features_finds_a_linear_map():
-    stream = torch.Generator().manual_seed(0)
-    features, known = torch.randn(2000, 3, generator=stream), torch.tensor([[1.0, -2.0], [0.5, 0.0], [0.0, 3.0]])
-    found = regression(features + 5, features @ known - 7)  # means are of no account
-    torch.testing.assert_close(found, known / (1 + RIDGE), atol=0.01, rtol=0)
-
-
-class Line:
-    """A generator whose images are their latents, and a guide that sees them through a fixed map; texts lie at one
-    place for it.
-    """
-
-    device = torch.device("cpu")
-    config = SimpleNamespace(z_dim=4, rows=6)
-    through = torch.randn(4, 8, generator=torch.Generator().manual_seed(3))
-
-    def __init__(self) -> None:
-        self.mapping = lambda z: z
-        self.mapping.w_avg = torch.zeros(4)  # type: ignore[attr-defined]
-
-    def style(self, rows: Tensor) -> Tensor:
-        return rows.mean(1)
-
-    synthesis = staticmethod(lambda s: s)
-
-    def image_features(self, images: Tensor) -> Tensor:
-        return F.normalize(images @ self.through, dim=1)
-
-    def encode_texts(self, texts: Sequence[str]) -> Tensor:
-        return F.one_hot(torch.zeros(len(texts), dtype=torch.int64), 8).float()
-
-
-class Axes(Line):
-    """A text is the number of an axis of the latents, beside which nothing counts."""
-
-    def encode_texts(self, texts: Sequence[str]) -> Tensor:
-        return self.image_features(torch.eye(4)[[int(text) for text in texts]])
-
-
-def read_by(guide: Any) -> DirectionNetwork:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return DirectionNetwork(
-            Shape(rows=6, w_dim=4, text_width=8, width=32, inputs="normalized", text="clip"), ClipText(guide)
-        )
-
-
-def test_a_warm_start_for_sentences_leads_where_the_guide_sees_what_is_asked():
-    line: Any = Line()
-    made = read_by(line)
-    sentence_start(made, line, line, ["a person"], images=256, psi=0.7, seed=0)
-    (w, shown), (_, wanted) = drawn(line, line, 64, 0.7, 11), drawn(line, line, 64, 1.0, 12)
-    texts = wanted + line.encode_texts(["a person"])  # the mean of images is 0 here: captions lie elsewhere by as much
-    with torch.no_grad():
-        moved = w + made.step(made.inputs(ClipText.scaled(texts), w))[:, 0]
-    reached = (line.image_features(moved) * wanted).sum(1).mean()
-    assert float((shown * wanted).sum(1).mean()) < 0.3
-    assert float(reached) > 0.85
-
-
-def test_a_warm_start_for_attributes_goes_the_way_that_tells_a_text_from_the_others_from_wherever_it_starts():
-    axes: Any = Axes()
-    made, texts = read_by(axes), ["0", "1", "2", "3"]
-    attribute_start(made, axes, axes, texts, images=256, psi=0.7, length=5.0, seed=0)
-    w = latents(range(40), 4)
-    steps = made.apart(texts * 10, w)
-    away = F.normalize(torch.eye(4) - 0.25, dim=1).repeat(10, 1)  # from the mean of the four texts
-    assert torch.linalg.vector_norm(steps.flatten(1), dim=1).mean() == pytest.approx(5.0, rel=0.1)
-    assert float(F.cosine_similarity(steps[:, 0], away).min()) > 0.75
 
 
 def test_images_stand_for_texts_in_the_guides_space_alone():

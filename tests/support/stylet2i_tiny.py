@@ -16,10 +16,13 @@ from t2ibench.core.images import pixel_hash
 from t2ibench.data.split import Split, Vocabulary
 from t2ibench.data.stores import chosen
 from t2ibench.methods.stylet2i import recipe
+from t2ibench.methods.stylet2i.directions import DirectionNetwork, Shape
+from t2ibench.methods.stylet2i.text import TextEncoder, learned_vectors
 from t2ibench.networks import weights as weight_files
 from t2ibench.networks.training import loop
 from t2ibench.networks.training.loop import Recipe
 
+KNOWN = ["a", "bob", "hair", "hat", "long"]
 WORDS = Vocabulary(
     {
         "hair": {
@@ -121,3 +124,11 @@ def upper_half(dataset: str) -> Any:
 
     masks.supervision = f"none, for {dataset}"  # type: ignore[attr-defined]
     return masks
+
+
+def network(**shape: Any) -> DirectionNetwork:
+    """A small network of directions with learned words, always the same."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = Shape(**{"rows": 6, "w_dim": 4, "word_size": 5, "text_width": 8, **shape})
+        return DirectionNetwork(made, TextEncoder(KNOWN, learned_vectors(KNOWN, 5), made.text_width, learned=True))
