@@ -23,6 +23,7 @@ from t2ibench.data.split import Split
 from t2ibench.methods.composer import diffusion
 from t2ibench.methods.composer.conditions import Conditions, chosen
 from t2ibench.methods.composer.decompose import Decomposition, Extractors, resized
+from t2ibench.methods.composer.learner import seen_by
 from t2ibench.methods.composer.loading import load_drawing
 from t2ibench.methods.composer.prior import PriorRecipe
 from t2ibench.methods.composer.sampling import Known, put_back, renoised
@@ -64,7 +65,7 @@ class Method:
         decomposition = Decomposition(Extractors(**weights.config["extractors"]), models, shape.cond_size)
         self.reads = {decomposition.clip.name: decomposition.clip}
         self.reader = Reader(decomposition, config.source_side, shape.seg_channels, config.ignores)
-        self.trained_on = [" ".join(weights.card["data"][key] for key in ("dataset", "train"))]
+        self.trained_on = seen_by(weights.card)
         self._held: dict[tuple[str, ...], Tensor] = {}
 
     @property

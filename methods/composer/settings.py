@@ -227,6 +227,7 @@ class Training(Optimisation):
     p_drop_phase1: float = 0.1  # of dropping the image embedding while it is the only condition
     schedule: Literal["constant", "cosine"] = "cosine"  # of the learning rate; cosine: down to 0 (ours)
     clip: str = ""  # "" takes clip-guide-<data set>
+    start: str = ""  # weights of the same shape that it begins with, such as those of a shorter training; "": none
     sketch: str = "canny"
     instances: str = "parts"
     depth: str = "layers"

@@ -21,13 +21,14 @@ from t2ibench.methods.composer import diffusion
 from t2ibench.methods.composer.conditions import LETTERS, Conditions, Dropout, chosen, joint_dropout
 from t2ibench.methods.composer.decompose import Decomposition, Extracted, Extractors, resized
 from t2ibench.methods.composer.decompose.semantics import text_embeddings
-from t2ibench.methods.composer.learner import Learner, card_facts
+from t2ibench.methods.composer.learner import Learner, card_facts, seen_by
 from t2ibench.methods.composer.network import Denoiser
 from t2ibench.methods.composer.sampling import Drawing
 from t2ibench.methods.composer.settings import SHAPES, Config, Shape, Training
 from t2ibench.networks.models import Models
 from t2ibench.networks.ranks import Call
 from t2ibench.networks.schedule import batch_rows
+from t2ibench.networks.state import fill
 
 CHECKED = 128  # held-out images whose loss is on the card
 SUBSETS = {"none": "", "caption": "T", "embedding": "E", "sketch": "S", "all": LETTERS}  # conditions of those losses
@@ -58,7 +59,11 @@ class ComposerRecipe:
         self.extracted, self.extracted_val = (self.decomposition.of_split(split) for split in (self.train, self.val))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(config.seed, "weights"))
-            self.model = Denoiser(self.shape).to(self.device)
+            self.model = Denoiser(self.shape)
+        self.begins_with = models.weights(config.start) if config.start else None
+        if self.begins_with is not None:
+            fill(self.model, self.begins_with.tensors, config.start, "weights of this shape", "name others as start")
+        self.model.to(self.device)
         self.learner = Learner(self.model, config)
         self.abar = diffusion.alphas_bar()
         self.pixels = Ahead(lambda index: self.train.images.read(self.rows(index)))
@@ -69,11 +74,15 @@ class ComposerRecipe:
     @property
     def settings(self) -> Mapping[str, Any]:
         shape, extractors = dataclasses.asdict(self.shape), self.decomposition.facts
-        return {**dataclasses.asdict(self.config), "shape": shape, "extractors": extractors, "data": self.digests}
+        start = {} if self.begins_with is None else {"start_sha256": self.begins_with.sha256}
+        given = {**dataclasses.asdict(self.config), **start}
+        return {**given, "shape": shape, "extractors": extractors, "data": self.digests}
 
     @property
     def facts(self) -> dict[str, Any]:
-        return card_facts(self.train, self.val, self.digests["train"], self.config.seed)
+        """What the card says of the data. `before`: the data that the weights had seen with which it begins."""
+        facts = card_facts(self.train, self.val, self.digests["train"], self.config.seed)
+        return facts if self.begins_with is None else {**facts, "before": seen_by(self.begins_with.card)}
 
     def rows(self, index: int) -> np.ndarray:
         """The images of the batch of step `index`."""

@@ -153,8 +153,11 @@ class ImageEncoder(nn.Module):
 def initialise(network: nn.Module) -> None:
     """Initialise convolutions by N(0, 0.02) and batch norms by N(1, 0.02), both with zero bias.
 
-    Linear layers keep their default.
+    Linear layers keep their default. A network on the device "meta" has no numbers and stays as it is: to draw there
+    loads torch's compiler, which takes seconds.
     """
+    if any(parameter.is_meta for parameter in network.parameters()):
+        return
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(module.weight, 0.0, 0.02)

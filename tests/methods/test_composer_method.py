@@ -127,6 +127,25 @@ def test_training_lowers_the_loss_and_writes_weights_that_draw(models, tmp_path)
     ).shape == (1, 3, 16, 16)
 
 
+def test_a_training_begins_with_given_weights_and_says_what_they_had_seen(models, tmp_path):
+    fit(training(models), "first", tmp_path, steps=1)
+    again = training(models, start="first")
+    torch.testing.assert_close(
+        dict(again.model.state_dict()), dict(weight_files.load("first").tensors), atol=1e-3, rtol=1e-3
+    )
+    assert again.settings["start_sha256"] == weight_files.load("first").sha256
+    assert again.facts["before"] == ["halves train"]
+    again.begins_with = dataclasses.replace(
+        again.begins_with, card={"data": {"dataset": "photos", "train": "all"}, "before": ["halves train"]}
+    )
+    fit(again, "second", tmp_path, steps=1)
+    made = Method(dataclasses.replace(CONFIG, weights="second"), models)
+    assert made.trained_on == ["halves train", "photos all"]
+    settings.SHAPES["xs"]["local_hidden"] = 5
+    with pytest.raises(UserError, match=r"first: not weights of this shape .*: name others as start"):
+        training(models, start="first")
+
+
 def test_a_batch_depends_on_its_step_alone(models):
     made = training(models)
     rows = np.arange(4)

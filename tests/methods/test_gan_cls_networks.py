@@ -2,6 +2,8 @@
 
 import copy
 import itertools
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -143,3 +145,15 @@ def test_a_style_encoder_has_the_parameters_of_its_convolutions():
     convolutions = sum(16 * a * b + b for a, b in itertools.pairwise(widths))
     norms = sum(2 * width for width in widths[2:5])
     assert parameters(network) == convolutions + norms == 3_577_636
+
+
+def test_weights_are_loaded_without_torchs_compiler():
+    code = """
+import sys
+from t2ibench.methods.gan_cls.loading import load_generator
+from t2ibench.networks import weights
+before = "torch._dynamo" in sys.modules
+load_generator(weights.load("gan-avatars"))
+sys.exit(("torch._dynamo" in sys.modules) != before)
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0  # seconds of every command that draws
