@@ -23,7 +23,6 @@ from t2ibench.data.split import Split
 from t2ibench.methods.composer import diffusion
 from t2ibench.methods.composer.conditions import Conditions, chosen
 from t2ibench.methods.composer.decompose import Decomposition, Extractors, resized
-from t2ibench.methods.composer.learner import seen_by
 from t2ibench.methods.composer.loading import load_drawing
 from t2ibench.methods.composer.prior import PriorRecipe
 from t2ibench.methods.composer.sampling import Known, put_back, renoised
@@ -33,6 +32,7 @@ from t2ibench.methods.composer.training import ComposerRecipe
 from t2ibench.methods.composer.upsampler import UpsamplerRecipe
 from t2ibench.networks.models import Models
 from t2ibench.networks.training.loop import Recipe
+from t2ibench.networks.weights import seen_by
 from t2ibench.networks.zoo import trained_name
 from t2ibench.tracks.compose_tasks import Task
 from t2ibench.tracks.contract import Compose, Edit, Source, TextToImage

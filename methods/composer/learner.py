@@ -4,7 +4,7 @@ The averaged weights are those that are shipped.
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -71,8 +71,3 @@ def card_facts(train: Split, val: Split, digest: str, seed: int) -> dict[str, An
     """What a card says about the data. No part of Composer is optimised for a judge."""
     data = {"dataset": train.dataset, "train": train.name, "validation": val.name, "digest": digest}
     return {"data": data, "seed": seed, "optimised_for": None}
-
-
-def seen_by(card: Mapping[str, Any]) -> list[str]:
-    """The data sets that weights were trained on, by their card, then those of the weights that they began with."""
-    return list(dict.fromkeys([f"{card['data']['dataset']} {card['data']['train']}", *card.get("before", ())]))

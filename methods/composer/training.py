@@ -21,7 +21,7 @@ from t2ibench.methods.composer import diffusion
 from t2ibench.methods.composer.conditions import LETTERS, Conditions, Dropout, chosen, joint_dropout
 from t2ibench.methods.composer.decompose import Decomposition, Extracted, Extractors, resized
 from t2ibench.methods.composer.decompose.semantics import text_embeddings
-from t2ibench.methods.composer.learner import Learner, card_facts, seen_by
+from t2ibench.methods.composer.learner import Learner, card_facts
 from t2ibench.methods.composer.network import Denoiser
 from t2ibench.methods.composer.sampling import Drawing
 from t2ibench.methods.composer.settings import SHAPES, Config, Shape, Training
@@ -29,6 +29,7 @@ from t2ibench.networks.models import Models
 from t2ibench.networks.ranks import Call
 from t2ibench.networks.schedule import batch_rows
 from t2ibench.networks.state import fill
+from t2ibench.networks.weights import seen_by
 
 CHECKED = 128  # held-out images whose loss is on the card
 SUBSETS = {"none": "", "caption": "T", "embedding": "E", "sketch": "S", "all": LETTERS}  # conditions of those losses
@@ -74,9 +75,8 @@ class ComposerRecipe:
     @property
     def settings(self) -> Mapping[str, Any]:
         shape, extractors = dataclasses.asdict(self.shape), self.decomposition.facts
-        start = {} if self.begins_with is None else {"start_sha256": self.begins_with.sha256}
-        given = {**dataclasses.asdict(self.config), **start}
-        return {**given, "shape": shape, "extractors": extractors, "data": self.digests}
+        given = {**dataclasses.asdict(self.config), "shape": shape, "extractors": extractors, "data": self.digests}
+        return given if self.begins_with is None else {**given, "start_sha256": self.begins_with.sha256}
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from t2ibench.methods.gan_cls.networks import Generator
 from t2ibench.methods.gan_cls.sampling import prepare
 from t2ibench.methods.gan_cls.train import PARTS, recipe
 from t2ibench.networks.models import Models
-from t2ibench.networks.weights import Weights
+from t2ibench.networks.weights import Weights, seen_by
 from t2ibench.tracks.contract import TextToImage
 
 __all__ = ["NAMES", "PARTS", "PRESETS", "Config", "Method", "recipe"]
@@ -72,7 +72,7 @@ class Method:
         self.weights = weights = self.models.weights(name)
         generator = load_generator(weights)
         self.noise_kind = weights.config["noise"]
-        self.trained_on = [" ".join(weights.card["data"][key] for key in ("dataset", "train"))]
+        self.trained_on = seen_by(weights.card)
         return generator, weights.config["text_encoder"]
 
     def _released(self, name: str) -> tuple[Generator, str]:

@@ -18,6 +18,7 @@ from t2ibench.networks.clip.model import InTemplates
 from t2ibench.networks.clip.templates import PLAIN, TEMPLATES
 from t2ibench.networks.models import Models
 from t2ibench.networks.passes import in_passes
+from t2ibench.networks.weights import seen_by
 from t2ibench.tracks.contract import Edit, TextToImage
 
 __all__ = ["PRESETS", "Config", "Method"]
@@ -36,10 +37,7 @@ class Method:
         )
         phrases = TEMPLATES[config.templates] if config.variant == "global" else PLAIN
         self.reads = {config.clip: InTemplates(models.clip(config.clip), phrases)}
-        data = models.used[config.generator]["data"]
-        self.trained_on = (
-            [" ".join(data[key] for key in ("dataset", "train"))] if isinstance(data, dict) else [str(data)]
-        )
+        self.trained_on = seen_by(models.used[config.generator])
 
     @property
     def cost(self) -> dict[str, float]:

@@ -28,6 +28,7 @@ from t2ibench.networks.clip.templates import TEMPLATES
 from t2ibench.networks.guides import check_domain
 from t2ibench.networks.models import Models
 from t2ibench.networks.passes import in_passes
+from t2ibench.networks.weights import seen_by
 from t2ibench.networks.zoo import trained_name
 from t2ibench.tracks.contract import Adapt, TextToImage
 
@@ -45,11 +46,7 @@ class Method:
         self.mining = Mining(config, models) if config.mining_steps else None
         clips = weighted(config) if config.prompts == "every" else {}  # else a prompt only names a known domain
         self.reads = {name: InTemplates(models.clip(name), TEMPLATES[config.templates]) for name in clips}
-        seen = [models.used[config.generator]["data"]]
-        self.trained_on = [
-            " ".join(data[key] for key in ("dataset", "train")) if isinstance(data, dict) else str(data)
-            for data in seen
-        ]
+        self.trained_on = seen_by(models.used[config.generator])
 
     @property
     def cost(self) -> dict[str, float]:

@@ -29,6 +29,7 @@ from t2ibench.methods.stylet2i.train_attribute import attribute_text
 from t2ibench.networks.models import Models
 from t2ibench.networks.passes import in_passes
 from t2ibench.networks.stylegan2.inversion import project
+from t2ibench.networks.weights import seen_by
 from t2ibench.tracks.contract import Edit, TextToImage
 
 __all__ = ["PARTS", "PRESETS", "Config", "Method", "recipe"]
@@ -56,8 +57,7 @@ class Method:
         self.reads = {text.clip.name: text.clip} if isinstance(text, ClipText) else {}
         self.trained_on = [Path(config.sentence).name]
         if not config.released:
-            data = models.weights(config.sentence).card["data"]
-            self.trained_on = [" ".join(data[key] for key in ("dataset", "train"))]
+            self.trained_on = seen_by(models.weights(config.sentence).card)
 
     @torch.no_grad()
     def text_to_image(self, requests: Sequence[TextToImage]) -> Tensor:

@@ -56,6 +56,16 @@ class Weights:
     sha256: str
 
 
+def seen_by(facts: Mapping[str, Any]) -> list[str]:
+    """The data sets that weights were trained on, such as "birds train", then those of the weights they began with.
+
+    facts: a card, or an entry of `Models.used`.
+    """
+    data = facts["data"]
+    own = " ".join(data[key] for key in ("dataset", "train")) if isinstance(data, Mapping) else str(data)
+    return list(dict.fromkeys([own, *facts.get("before", ())]))
+
+
 def load(name: str) -> Weights:
     """Read the weights of a name, and their card.
 
