@@ -156,4 +156,4 @@ before = "torch._dynamo" in sys.modules
 load_generator(weights.load("gan-avatars"))
 sys.exit(("torch._dynamo" in sys.modules) != before)
 """
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0  # seconds of every command that draws
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0  # seconds, where no CLIP is loaded, whose library loads it too
