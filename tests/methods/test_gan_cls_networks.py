@@ -156,4 +156,5 @@ before = "torch._dynamo" in sys.modules
 load_generator(weights.load("gan-avatars"))
 sys.exit(("torch._dynamo" in sys.modules) != before)
 """
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0  # seconds, where no CLIP is loaded, whose library loads it too
+    # It saves seconds where no CLIP is loaded: the library of CLIP loads the compiler, too.
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
