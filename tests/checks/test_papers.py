@@ -163,7 +163,7 @@ def test_what_is_missing_is_said_and_nothing_is_skipped(sheet):
         ({"seed": 1}, ""),
     ],
 )
-def test_boththat_cannot_be_trusted_or_paired_are_not_judged(sheet, changes, missing):
+def test_records_that_cannot_be_trusted_or_paired_are_not_judged(sheet, changes, missing):
     sees, _ = pair(0.6)
     found = reproduce.judge(sheet(), [sees, made(np.zeros(40), True, **changes)])
     assert found.claims[0].missing == missing
