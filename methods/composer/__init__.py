@@ -20,7 +20,6 @@ from t2ibench.core.images import pixel_hash, to_float, to_uint8
 from t2ibench.core.seeds import latents
 from t2ibench.core.settings import configure_with_preset
 from t2ibench.data.split import Split
-from t2ibench.methods.composer import diffusion
 from t2ibench.methods.composer.conditions import Conditions, chosen
 from t2ibench.methods.composer.decompose import Decomposition, Extractors, resized
 from t2ibench.methods.composer.loading import load_drawing
@@ -50,14 +49,7 @@ class Method:
     """Draws with a trained base; the request's seed makes the noise."""
 
     def __init__(self, config: Config, models: Models) -> None:
-        """Raises UserError for weights that are missing, damaged, or do not fit their config, and for settings out of
-        range.
-        """
-        if config.steps < 1 or config.steps > diffusion.TIMES or not 0 <= config.threshold < 1:
-            raise UserError(
-                f"composer: steps is {config.steps} and threshold {config.threshold:g}, "
-                f"expected 1 to {diffusion.TIMES} steps and a quantile in [0, 1), 0 for none"
-            )
+        """Raises UserError for weights that are missing, damaged, or do not fit their config."""
         self.config, self.models = config, models
         weights = models.weights(config.weights)
         self.drawing = load_drawing(config, models)

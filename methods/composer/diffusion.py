@@ -83,16 +83,24 @@ def sample(
     start: Tensor,
     scheduler: Any,
     keep: Callable[[Tensor, int], Tensor] | None = None,
+    iterations: int = 1,
 ) -> Tensor:
     """x_0 from x_T [B, 3, R, R], or the other way with an inverse scheduler. Each row depends on itself alone.
 
     predict: a function from (x_t, t as integers [B]) to the noise.
     keep: a function that changes each x_t before it is denoised further, given its t.
+    iterations: of an inverse scheduler, the times that each step is made. The sampler's step back to x_t takes the
+    noise of where it comes from, x_s with s > t; an inversion knows x_t alone. Every further time it takes the noise
+    of the x_s that it found last, which is the fixed-point iteration of Pan et al. (ICCV 2023) and of ReNoise (ECCV
+    2024).
     """
     x, times = start, scheduler.timesteps.tolist()
     for t, following in zip(times, [*times[1:], None], strict=True):
-        eps = predict(x, torch.full((len(x),), t, device=x.device))
-        x = scheduler.step(eps, t, x).prev_sample
+        found = x
+        for _ in range(iterations):
+            eps = predict(found, torch.full((len(x),), t, device=x.device))
+            found = scheduler.step(eps, t, x).prev_sample
+        x = found
         if keep is not None and following is not None:
             x = keep(x, following)
     return x

@@ -48,7 +48,8 @@ class Drawing:
 
     def invert(self, x0: Tensor, conditions: Conditions, steps: int = 50) -> Tensor:
         """The noise x_T from which DDIM draws x0 [B, 3, R, R] under conditions, without guidance or thresholds."""
-        return self._run(lambda: diffusion.inverse_sampler(steps), x0, conditions, conditions, 1.0)
+        times = self.config.inversion_iterations
+        return self._run(lambda: diffusion.inverse_sampler(steps), x0, conditions, conditions, 1.0, iterations=times)
 
     def reconfigure(
         self,
@@ -119,6 +120,7 @@ class Drawing:
         c2: Conditions,
         scale: float,
         known: Known | None = None,
+        iterations: int = 1,
     ) -> Tensor:
         def one_pass(rows: Tensor) -> Tensor:
             x, contexts = start[rows], (self.model.conditioner(c1.rows(rows)), self.model.conditioner(c2.rows(rows)))
@@ -127,7 +129,9 @@ class Drawing:
                 if known is None
                 else functools.partial(composited, noise=x, known=(known[0][rows], known[1][rows]))
             )
-            return diffusion.sample(lambda x, t: self.model.guided(x, t, *contexts, scale), x, scheduler(), keep)
+            return diffusion.sample(
+                lambda x, t: self.model.guided(x, t, *contexts, scale), x, scheduler(), keep, iterations
+            )
 
         return in_passes(one_pass, torch.arange(len(start), device=start.device), BATCH)
 

@@ -5,10 +5,12 @@ No weights or code of the paper are public. Its base model has "2B" parameters; 
 has as defaults.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.settings import LATER
+from t2ibench.methods.composer.diffusion import TIMES
 
 
 @dataclass(frozen=True)
@@ -184,11 +186,33 @@ class Config:
     prior_scale: float = 3.0
     prior_candidates: int = 1  # embeddings that are drawn; the one nearest to the caption is taken
     inversion_steps: int = 20  # of DDIM, on each of the two ways
+    # how many times each step of an inversion is made, each time with the noise of where the last one led; 1: the paper
+    inversion_iterations: int = field(default=1, metadata=LATER)
     edit_scale: float = 2.0  # w on the way back from an inversion; at 1 few edits reach their target
     renoise: float = 0.0  # share r in [0, 1] of new noise in x_T before the way back, for variations
     edit_keeps: str = ""  # letters of the source's own conditions that stay while its caption changes
     ignores: str = ""  # letters of conditions that are never read, for ablations
     source_side: int = 64  # side in pixels at which images are taken apart; that of the training images
+
+    def __post_init__(self) -> None:
+        """Raises UserError for a setting out of its range."""
+        for name, most in (
+            ("steps", TIMES),
+            ("upsampler_steps", TIMES),
+            ("prior_steps", TIMES),
+            ("prior_candidates", None),
+            ("inversion_steps", TIMES),
+            ("inversion_iterations", None),
+            ("source_side", None),
+        ):
+            value = getattr(self, name)
+            if value < 1 or (most is not None and value > most):
+                expected = "at least 1" if most is None else f"1 to {most}"
+                raise UserError(f"composer: {name} is {value}, expected {expected}")
+        if not 0 <= self.threshold < 1:
+            raise UserError(f"composer: threshold is {self.threshold:g}, expected a quantile in [0, 1), 0 for none")
+        if not 0 <= self.renoise <= 1:
+            raise UserError(f"composer: renoise is {self.renoise:g}, expected a share in [0, 1]")
 
 
 # No code or weights were released, so there is no preset "reference".

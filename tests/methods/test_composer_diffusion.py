@@ -122,5 +122,16 @@ def test_the_round_trip_of_an_inversion_has_the_error_of_a_first_order_solver(st
     assert noise.std().item() == pytest.approx(1, abs=0.02)
 
 
+def test_steps_of_an_inversion_that_are_made_again_end_where_the_way_back_began():
+    x0 = MEAN + SPREAD * torch.randn(20, 1, 100, 100, generator=torch.Generator().manual_seed(0))
+    errors = []
+    for iterations in (1, 2, 3):
+        noise = sample(analytic, x0, inverse_sampler(20), iterations=iterations)
+        back = sample(analytic, noise, sampler("ddim", 20, 0))
+        errors.append((back - x0).square().mean().sqrt().item())
+    assert errors[1] < errors[0] / 3
+    assert errors[2] < errors[1] / 2
+
+
 def test_the_way_there_stops_at_the_times_of_the_way_back():
     assert inverse_sampler(50).timesteps.tolist() == sampler("ddim", 50, 0).timesteps.tolist()[::-1]

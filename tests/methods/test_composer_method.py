@@ -64,9 +64,24 @@ def test_the_models_say_what_was_used_and_trained_on(models):
         method.text_to_image([])
 
 
-def test_settings_and_weights_that_cannot_be_are_one_line(models, tmp_path):
-    with pytest.raises(UserError, match=r"composer: steps is 0 and threshold 0.995, expected 1 to 1000 steps"):
-        Method(dataclasses.replace(CONFIG, steps=0), models)
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"steps": 0}, "steps is 0, expected 1 to 1000"),
+        ({"upsampler_steps": 1001}, "upsampler_steps is 1001, expected 1 to 1000"),
+        ({"prior_candidates": 0}, "prior_candidates is 0, expected at least 1"),
+        ({"inversion_steps": 0}, "inversion_steps is 0, expected 1 to 1000"),
+        ({"inversion_iterations": 0}, "inversion_iterations is 0, expected at least 1"),
+        ({"threshold": 1.0}, "threshold is 1, expected a quantile"),
+        ({"renoise": 1.5}, "renoise is 1.5, expected a share"),
+    ],
+)
+def test_settings_out_of_range_are_one_line(given, says):
+    with pytest.raises(UserError, match=f"composer: {says}"):
+        Config(**given)
+
+
+def test_weights_that_do_not_fit_their_card_are_one_line(models):
     weights = models.weights("tiny-composer")
     wrong = {**weights.config, "local_hidden": 5}
     with pytest.raises(
