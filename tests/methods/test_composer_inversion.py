@@ -1,4 +1,4 @@
-"""benchmarks/studies/composer_inversion.py: the committed table is that of its figures, which say what the page says."""
+"""The study composer_inversion.py: the committed table is that of its figures, which say what the page says."""
 
 import json
 from pathlib import Path
