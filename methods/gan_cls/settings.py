@@ -134,6 +134,9 @@ EMBEDDED: dict[type, dict[str, Any]] = {
         "decay_every": 2,
         "r1": 0.2,
         "ema": 0.998,
+        "instance_noise": 0.1,
+        "noise_until": 0.8,
+        "mismatch_of": 4,
         "precision": "bfloat16",
     },
     TextSettings: {
@@ -163,6 +166,7 @@ EMBEDDED: dict[type, dict[str, Any]] = {
         "precision": "bfloat16",
     },
 }
+NEEDS = {"noise_until": "instance_noise", "mismatch_of": "cls_weight"}  # without which a setting has no effect
 # where the paper's Algorithm 1 differs from the released code, whose settings are the defaults
 PAPER: dict[type, dict[str, Any]] = {GanSettings: {"mismatch": "wrong-text"}}
 T = TypeVar("T")
@@ -170,7 +174,9 @@ T = TypeVar("T")
 
 def choose(cls: type[T], fixed: Mapping[str, Any], given: Mapping[str, Any], where: str) -> T:
     """Settings of one part; see `settings.configure_with_preset`."""
-    presets = {"embedded": EMBEDDED[cls], "reference": {}, "paper": PAPER.get(cls, {})}
+    asked = {**vars(cls), **EMBEDDED[cls], **fixed, **given}  # a dataclass has its defaults as attributes
+    embedded = {key: value for key, value in EMBEDDED[cls].items() if key not in NEEDS or asked[NEEDS[key]]}
+    presets = {"embedded": embedded, "reference": {}, "paper": PAPER.get(cls, {})}
     return settings.configure_with_preset(cls, presets, fixed, given, where)
 
 

@@ -327,6 +327,17 @@ def test_embedded_settings_are_known_and_used_for_avatars(cls):
     assert paper == (cls(mismatch="wrong-text") if cls is GanSettings else cls())
 
 
+@pytest.mark.parametrize(
+    ("variant", "given", "left_out"),
+    [("gan", {}, "mismatch_of"), ("gan-int", {}, "mismatch_of"), ("gan-cls", {"instance_noise": 0.0}, "noise_until")],
+)
+def test_an_embedded_setting_without_effect_is_left_out(variant, given, left_out):
+    chosen = choose(GanSettings, VARIANTS[variant], {"preset": "embedded", **given}, "test")
+    kept = EMBEDDED[GanSettings].keys() - {left_out, *given}
+    assert getattr(chosen, left_out) == getattr(GanSettings, left_out) != EMBEDDED[GanSettings][left_out]
+    assert all(getattr(chosen, key) == EMBEDDED[GanSettings][key] for key in kept)
+
+
 def test_unknown_parts_presets_and_keys_are_one_line():
     with pytest.raises(UserError, match="gan_cls has no part 'gan-sls', did you mean 'gan-cls'"):
         recipe("gan-sls", {}, colour_split(), colour_split(), Models(), 0)

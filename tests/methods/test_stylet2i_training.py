@@ -18,6 +18,7 @@ from t2ibench.methods.stylet2i import PARTS, recipe
 from t2ibench.methods.stylet2i.lexicon import Lexicon
 from t2ibench.methods.stylet2i.losses import contrastive_loss
 from t2ibench.methods.stylet2i.segmentation import PartSegmenter, segmenter
+from t2ibench.methods.stylet2i.settings import EMBEDDED, SENTENCE, SentenceSettings, choose
 from t2ibench.methods.stylet2i.text import file_vectors
 from t2ibench.methods.stylet2i.train_attribute import AttributeRecipe
 from t2ibench.methods.stylet2i.train_parts import PartsRecipe
@@ -45,6 +46,15 @@ def attribute(**settings: Any) -> AttributeRecipe:
     made = tiny_recipe("attribute", tiny(), **{"segmenter": "stylet2i_tiny:upper_half", **settings})
     assert isinstance(made, AttributeRecipe)
     return made
+
+
+@pytest.mark.parametrize("variant", SENTENCE)
+def test_the_embedded_sentences_differ_in_what_their_variant_names_alone(variant):
+    chosen = choose(SentenceSettings, SENTENCE[variant], {"preset": "embedded"}, "test")
+    whole = {**EMBEDDED[SentenceSettings], **SENTENCE[variant]}
+    if variant == "sentence-cosine":
+        whole["false_negatives"] = "kept"  # its loss has no negatives
+    assert chosen == SentenceSettings(**whole)
 
 
 def test_word_vectors_come_from_a_file_and_stay_as_they_are(tmp_path):
