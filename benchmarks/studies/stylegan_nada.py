@@ -2,9 +2,8 @@
 targets.
 
     python benchmarks/studies/stylegan_nada.py [--generator stylegan2-avatars] [--targets sepia pencil-sketch …]
-    [--steps 600] [--out FOLDER] [--variants "learning_rate=0.005" "train_noise=true" …] python
-    benchmarks/studies/stylegan_nada.py --shipped [--out results/studies]      # trains nothing: the adaptations of the
-    package
+        [--steps 600] [--out FOLDER] [--variants "learning_rate=0.005" "train_noise=true" …]
+    python benchmarks/studies/stylegan_nada.py --shipped [--out results/studies]  # trains nothing: those of the package
 
 Every variant is trained once for each target, and looked at after 50, 100, 150, 200, 300, … steps: the Fréchet distance
 to real images of the target, over that of the unadapted generator (half is what we ask for), and the diversity over
