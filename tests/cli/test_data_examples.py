@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from cub_files import write_cub, xian
+from dev_all import hugging_face_datasets
 from PIL import Image
 from release_files import noise, save, text, write_celeba_hq, write_coco, write_ffhq, write_flowers
 from typer.testing import CliRunner
@@ -87,7 +88,7 @@ def test_each_data_set_has_an_example():
 def test_a_command_of_the_page_prints_what_the_page_says(command, said, copies):
     words = shlex.split(command)[1:]
     if words[1] == "huggingface":
-        pytest.importorskip("datasets", reason="the extra dev-all brings datasets").disable_progress_bars()
+        hugging_face_datasets().disable_progress_bars()
     answer = CliRunner().invoke(cli.app, [*words, *shlex.split(SMALL.get(words[1], ""))])
     assert answer.exit_code == 0, answer.output or answer.exception
     lines = answer.output.splitlines()

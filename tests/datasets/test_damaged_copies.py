@@ -8,6 +8,7 @@ import tarfile
 
 import pytest
 from cub_files import IDS, TEST, write_cub
+from dev_all import hugging_face_datasets
 from PIL import Image
 from release_files import noise, write_celeba_hq, write_coco, write_ffhq, write_flowers
 
@@ -86,7 +87,7 @@ def test_what_img2dataset_writes_beside_the_shards_is_no_shard(tmp_path, monkeyp
 
 
 def test_a_row_without_its_image_is_named(tmp_path, monkeypatch):
-    datasets = pytest.importorskip("datasets", reason="the extra dev-all brings datasets")
+    datasets = hugging_face_datasets()
     for module in ("huggingface_hub.constants", "datasets.config"):
         monkeypatch.setattr(f"{module}.HF_HUB_OFFLINE", True)  # a test asks no hub
     datasets.disable_progress_bars()

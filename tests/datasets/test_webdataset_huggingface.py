@@ -7,6 +7,7 @@ import tarfile
 
 import numpy as np
 import pytest
+from dev_all import hugging_face_datasets
 from PIL import Image
 from release_files import noise
 
@@ -170,7 +171,7 @@ def rows(path, name="train", **more):
 
 @pytest.fixture
 def saved(tmp_path, monkeypatch):
-    datasets = pytest.importorskip("datasets", reason="the extra dev-all brings datasets")
+    datasets = hugging_face_datasets()
     for module in ("huggingface_hub.constants", "datasets.config"):
         monkeypatch.setattr(f"{module}.HF_HUB_OFFLINE", True)  # a test asks no hub
     datasets.disable_progress_bars()

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from dev_all import hugging_face_datasets
 from folders import folder, image, lines, named, one_line
 from PIL import Image
 
@@ -388,7 +389,7 @@ def test_two_images_that_answer_one_request_are_refused(tmp_path):
 
 def test_the_whole_of_the_folder_is_read_as_hugging_face_reads_it(tmp_path):
     pytest.importorskip("pyarrow", reason="the oracle needs pyarrow")
-    datasets = pytest.importorskip("datasets", reason="the oracle is Hugging Face's datasets")
+    datasets = hugging_face_datasets()
     if not hasattr(datasets, "load_dataset"):
         pytest.skip("the folder `datasets` of this checkout hides the package")
     folder(tmp_path / "d", ["train/10.png", "train/a/9.png"])
