@@ -4,7 +4,7 @@ python benchmarks/studies/composer_inversion.py [--weights composer-avatars] [--
 
 Writes composer_inversion.json and .md. Images of the split `val` are inverted by Composer's base under their first
 caption, and drawn again under the same caption without guidance. A step costs as many passes as it is made times on the
-way there, and one on the way back. A minute.
+way there, and one on the way back. Minutes.
 """
 
 import argparse

@@ -85,10 +85,10 @@ def test_each_data_set_has_an_example():
 
 
 @pytest.mark.parametrize(("command", "said"), EXAMPLES, ids=[command for command, _ in EXAMPLES])
-def test_a_command_of_the_page_prints_what_the_page_says(command, said, copies):
+def test_a_command_of_the_page_prints_what_the_page_says(command, said, copies, monkeypatch):
     words = shlex.split(command)[1:]
     if words[1] == "huggingface":
-        hugging_face_datasets().disable_progress_bars()
+        hugging_face_datasets(monkeypatch)
     answer = CliRunner().invoke(cli.app, [*words, *shlex.split(SMALL.get(words[1], ""))])
     assert answer.exit_code == 0, answer.output or answer.exception
     lines = answer.output.splitlines()

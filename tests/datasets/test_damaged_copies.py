@@ -87,10 +87,7 @@ def test_what_img2dataset_writes_beside_the_shards_is_no_shard(tmp_path, monkeyp
 
 
 def test_a_row_without_its_image_is_named(tmp_path, monkeypatch):
-    datasets = hugging_face_datasets()
-    for module in ("huggingface_hub.constants", "datasets.config"):
-        monkeypatch.setattr(f"{module}.HF_HUB_OFFLINE", True)  # a test asks no hub
-    datasets.disable_progress_bars()
+    hugging_face_datasets(monkeypatch)
     import pyarrow.parquet
 
     Image.new("RGB", (8, 8)).save(tmp_path / "there.png")

@@ -171,10 +171,7 @@ def rows(path, name="train", **more):
 
 @pytest.fixture
 def saved(tmp_path, monkeypatch):
-    datasets = hugging_face_datasets()
-    for module in ("huggingface_hub.constants", "datasets.config"):
-        monkeypatch.setattr(f"{module}.HF_HUB_OFFLINE", True)  # a test asks no hub
-    datasets.disable_progress_bars()
+    datasets = hugging_face_datasets(monkeypatch)
     own = table(datasets)
     own.save_to_disk(str(tmp_path / "one"))
     datasets.DatasetDict({"train": own, "validation": own.select([1])}).save_to_disk(str(tmp_path / "both"))

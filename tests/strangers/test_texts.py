@@ -387,11 +387,8 @@ def test_two_images_that_answer_one_request_are_refused(tmp_path):
         method.Method(method.Config(tmp_path), Models())
 
 
-def test_the_whole_of_the_folder_is_read_as_hugging_face_reads_it(tmp_path):
-    pytest.importorskip("pyarrow", reason="the oracle needs pyarrow")
-    datasets = hugging_face_datasets()
-    if not hasattr(datasets, "load_dataset"):
-        pytest.skip("the folder `datasets` of this checkout hides the package")
+def test_the_whole_of_the_folder_is_read_as_hugging_face_reads_it(tmp_path, monkeypatch):
+    datasets = hugging_face_datasets(monkeypatch)
     folder(tmp_path / "d", ["train/10.png", "train/a/9.png"])
     lines(tmp_path / "d/train/metadata.jsonl", named({"a/9.png": "nine", "10.png": "ten"}))
     theirs = datasets.load_dataset("imagefolder", data_dir=str(tmp_path / "d"), split="train", cache_dir=tmp_path / "c")
