@@ -21,6 +21,7 @@ import pandas as pd
 
 from t2ibench.core.decode import SHOWN
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.ranges import Count
 from t2ibench.data.folders import Files
 from t2ibench.data.framing import Crop, Filter, unboxed
 from t2ibench.data.needs import Need
@@ -37,7 +38,7 @@ LIVE = ("cat", "dog")  # classes with the second list of prompts
 @dataclass(frozen=True)
 class Config:
     root: Path = Path("dreambench")  # in the current folder, else in that of T2IBENCH_DATA
-    size: int | None = 512  # pixels a side; null: as they are
+    size: Count | None = 512  # pixels a side; null: as they are
     crop: Crop = "center"  # center, squash, square or none
     filter: Filter = "bicubic"  # of resizing: bicubic, bilinear or lanczos
     token: str = ""  # what stands before the class, such as sks

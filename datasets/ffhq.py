@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from t2ibench.core.decode import SHOWN
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.ranges import Count
 from t2ibench.data import indexes
 from t2ibench.data.folders import Files
 from t2ibench.data.framing import Crop, Filter, unboxed
@@ -36,7 +37,7 @@ CHUNK = 2**20
 @dataclass(frozen=True)
 class Config:
     root: Path = Path("ffhq")  # in the current folder, else in that of T2IBENCH_DATA
-    size: int | None = 256  # pixels a side; null: as they are
+    size: Count | None = 256  # pixels a side; null: as they are
     crop: Crop = "squash"  # the images are square: squash, center and square are the same; or none
     filter: Filter = "bicubic"  # of resizing: bicubic, bilinear or lanczos
     images: Literal["images1024x1024", "thumbnails128x128"] = "images1024x1024"

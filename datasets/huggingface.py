@@ -21,6 +21,7 @@ import pandas as pd
 
 from t2ibench.core.decode import REFUSE, Decoding
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.ranges import Count
 from t2ibench.data.framing import Crop, Filter, unboxed
 from t2ibench.data.packed import PackedImages
 from t2ibench.data.releases import said_without_texts
@@ -38,7 +39,7 @@ class Config:
     image: str = "image"  # the column of images
     text: str | None = None  # the column of texts; null: text, caption or prompt, if there is one
     attributes: tuple[str, ...] = ()  # columns of labels
-    size: int | None = 256  # pixels a side; null: the images stay as they are
+    size: Count | None = 256  # pixels a side; null: the images stay as they are
     crop: Crop = "center"  # center, squash, square or none
     filter: Filter = "bicubic"  # of resizing: bicubic, bilinear or lanczos
     exif: Literal["turn", "ignore"] = "turn"

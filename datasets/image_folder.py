@@ -28,6 +28,7 @@ import pandas as pd
 
 from t2ibench.core.decode import REFUSE, Decoding
 from t2ibench.core.errors import UserError
+from t2ibench.core.ranges import Count
 from t2ibench.core.settings import LATER, NO_IDENTITY
 from t2ibench.data import texts, vocabulary_file
 from t2ibench.data.folders import Files
@@ -43,7 +44,7 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Config:
     root: Path
-    size: int | None = 64  # pixels a side; null: the images stay as they are, and must all have one size
+    size: Count | None = 64  # pixels a side; null: the images stay as they are, and must all have one size
     # what lies behind transparent pixels: a colour (white, '#808080'); drop: the colours under them
     alpha: str = field(default=REFUSE, metadata=LATER)
     called: str = field(default="", metadata=NO_IDENTITY)  # weights that learn from it get this name; "": the folder's

@@ -25,6 +25,7 @@ from typing import Any, Literal
 
 from t2ibench.core.decode import SHOWN
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.ranges import Count
 from t2ibench.data.folders import Files
 from t2ibench.data.framing import Crop, Filter, unboxed
 from t2ibench.data.needs import Need
@@ -44,7 +45,7 @@ SPLITS = ("train", "all_turn", "final_turn")
 @dataclass(frozen=True)
 class Config:
     root: Path = Path("magicbrush/test")  # in the current folder, else in that of T2IBENCH_DATA
-    size: int | None = 512  # pixels a side; null: as they are
+    size: Count | None = 512  # pixels a side; null: as they are
     crop: Crop = "squash"  # squash, center, square or none
     filter: Filter = "bicubic"  # of resizing: bicubic, bilinear or lanczos
     captions: Literal["local", "global"] = "local"

@@ -20,6 +20,7 @@ import numpy as np
 
 from t2ibench.core.decode import SHOWN, decoded
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.ranges import Count
 from t2ibench.data.folders import Files
 from t2ibench.data.framing import Crop, Filter, unboxed
 from t2ibench.data.mask_files import FramedMasks
@@ -38,7 +39,7 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Config:
     root: Path = Path("oxford_flowers")  # in the current folder, else in that of T2IBENCH_DATA
-    size: int | None = 64  # pixels a side; null: the images stay as they are
+    size: Count | None = 64  # pixels a side; null: the images stay as they are
     crop: Crop = "center"  # center, squash, square or none
     filter: Filter = "bicubic"  # of resizing: bicubic, bilinear or lanczos
     split: Literal["reed", "classifier"] = "reed"

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.ranges import Whole
 from t2ibench.core.settings import LATER, NO_IDENTITY
 from t2ibench.data import texts
 from t2ibench.data.needs import Need
@@ -38,7 +39,7 @@ class Config:
     texts: tuple[str, ...] = field(default=(), metadata=LATER)  # the prompts themselves, in place of a file
     called: str = field(default="", metadata=NO_IDENTITY)  # the name of the list; "": that of the file
     files: tuple[str, ...] = field(default=(), metadata=LATER)  # several lists, one after the other
-    count: int = field(default=0, metadata=LATER)  # prompts of the release; 0: as many as there are
+    count: Whole = field(default=0, metadata=LATER)  # prompts of the release; 0: as many as there are
 
     def __post_init__(self) -> None:
         places = {"file": self.file != Path(), "files": bool(self.files), "texts": bool(self.texts)}

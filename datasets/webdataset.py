@@ -23,6 +23,7 @@ from typing import Any
 from t2ibench.core.decode import REFUSE, Decoding
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.order import natural
+from t2ibench.core.ranges import Count
 from t2ibench.data import indexes
 from t2ibench.data.framing import Crop, Filter, unboxed
 from t2ibench.data.packed import PackedImages
@@ -40,7 +41,7 @@ log = logging.getLogger(__name__)
 class Config:
     root: Path
     shards: str | dict[str, str] = "*.tar"  # a pattern, or one for each split
-    size: int | None = 256  # pixels a side; null: the images stay as they are
+    size: Count | None = 256  # pixels a side; null: the images stay as they are
     crop: Crop = "center"  # center, squash, square or none
     filter: Filter = "bicubic"  # of resizing: bicubic, bilinear or lanczos
     alpha: str = field(default=REFUSE)  # what lies behind transparent pixels

@@ -32,6 +32,7 @@ from torch import Tensor
 from t2ibench.core.decode import decoded_bytes
 from t2ibench.core.errors import PartlyFailed, UserError
 from t2ibench.core.images import encode_png
+from t2ibench.core.ranges import Count, Positive, check_ranges
 from t2ibench.core.records import digest
 from t2ibench.core.settings import LATER, NO_IDENTITY
 from t2ibench.core.storage import publish
@@ -52,16 +53,16 @@ class Config:
     model: str = ""  # the model's id there; "": the server's only one
     dialect: Literal["openai", "vllm-omni", "sglang"] = "openai"  # which fields it knows
     size: str = "1024x1024"  # width x height in pixels, which the answer must have
-    steps: int | None = None  # of denoising; null: the server's default. Not for openai
+    steps: Count | None = None  # of denoising; null: the server's default. Not for openai
     guidance: float | None = None  # likewise
     # what an edit asks for; {} stands for the text of the image after it
     instruction: str = field(default="Change the image so that it shows {}. Change nothing else.", metadata=LATER)
     extra: dict[str, Any] = field(default_factory=dict)  # further fields of the request, sent as they are
     trained_on: str = "unknown"  # for the record
     key: str = field(default="OPENAI_API_KEY", metadata=NO_IDENTITY)  # the environment variable that holds the key
-    concurrency: int = field(default=4, metadata=NO_IDENTITY)  # requests in flight
-    timeout: float = field(default=300.0, metadata=NO_IDENTITY)  # seconds for one answer
-    tries: int = field(default=6, metadata=NO_IDENTITY)  # of one request, while the server is busy
+    concurrency: Count = field(default=4, metadata=NO_IDENTITY)  # requests in flight
+    timeout: Positive = field(default=300.0, metadata=NO_IDENTITY)  # seconds for one answer
+    tries: Count = field(default=6, metadata=NO_IDENTITY)  # of one request, while the server is busy
 
     def __post_init__(self) -> None:
         width, x, height = self.size.partition("x")
@@ -73,9 +74,7 @@ class Config:
             raise UserError("images_api: openai takes neither steps nor guidance: leave them out, or name the dialect")
         if "{}" not in self.instruction:
             raise UserError(f"images_api: instruction is {self.instruction!r}, expected {{}} where the text stands")
-        for name in ("concurrency", "timeout", "tries"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"images_api: {name} is {getattr(self, name)}, expected more than 0")
+        check_ranges(self, "images_api")
 
 
 class Refused(Exception):

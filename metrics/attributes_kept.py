@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.ranges import Count
 from t2ibench.core.records import Estimate
 from t2ibench.core.seeds import derive_seed
 from t2ibench.data.attributes import covers
@@ -35,11 +36,7 @@ QUESTIONS = {"attributes_kept": "how much of what an image showed is still there
 
 @dataclass(frozen=True)
 class Config:
-    lessons: int = 3000  # real images of each domain that a reader learns from
-
-    def __post_init__(self) -> None:
-        if self.lessons < 1:
-            raise UserError(f"attributes_kept: lessons is {self.lessons}, expected at least 1")
+    lessons: Count = 3000  # real images of each domain that a reader learns from
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.ranges import Count
 from t2ibench.core.records import Estimate
 from t2ibench.scoring.evidence import Evidence
 from t2ibench.scoring.feature_sets import AUTO, clusters, extractor_of, made_for, protocol
@@ -30,7 +31,7 @@ LOOK_AT = 8  # pairs in the details
 class Config:
     extractor: str = AUTO  # Inception where its weights are on disk, else the data set's judge; or any by name
     group: str = "captions"
-    fewest: int = 10  # images that exist
+    fewest: Count = 10  # images that exist
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:

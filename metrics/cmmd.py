@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from t2ibench.core.ranges import Several
 from t2ibench.core.records import Estimate
 from t2ibench.scoring.evidence import Evidence
 from t2ibench.scoring.feature_sets import AUTO, FeatureSets, effects, feature_sets
@@ -41,7 +42,7 @@ class Config:
         AUTO  # the data set's CLIP, else PUBLISHED; or any by name: `model:tag` of open_clip, `model:FILE`, the zoo's
     )
     group: str = "captions"
-    fewest: int = 100  # images a side
+    fewest: Several = 100  # images a side
 
 
 @dataclass(frozen=True, eq=False)

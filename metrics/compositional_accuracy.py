@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.ranges import Count, Whole
 from t2ibench.core.records import Estimate, digest
 from t2ibench.core.settings import LATER
 from t2ibench.data.rare_pairs import Names, PairList, Rules, find_pairs
@@ -55,15 +56,15 @@ QUESTIONS = {
 class Config:
     images: int = 200  # images a pair, a multiple of the four templates
     single_images: int = 40  # images of each literal asked for alone; 0 leaves the drop out
-    rare_pairs: int = 20
-    near_unseen_pairs: int = 10
-    over_pairs: int = 10
-    neutral_pairs: int = 10
-    calibration_images: int = 200  # real images rendered for a cell that the reference leaves short; 0: none
+    rare_pairs: Whole = 20
+    near_unseen_pairs: Whole = 10
+    over_pairs: Whole = 10
+    neutral_pairs: Whole = 10
+    calibration_images: Whole = 200  # real images rendered for a cell that the reference leaves short; 0: none
     # an extractor on whose features a judge is cross-fitted, for data sets without one; none: the attribute judge
     probe: str = ""
     groups: str = ""  # the attribute (identity, species) whose images stay in one fold of a cross-fitted judge
-    draws: int = 2000  # of the bootstrap
+    draws: Count = 2000  # of the bootstrap
     seed: int = 0  # of the bootstrap
     # vqa:NAME, a model that answers questions: of the zoo, a folder, or hub:owner/name; none: as `probe` says
     judge: str = field(default="", metadata=LATER)

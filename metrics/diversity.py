@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.ranges import Several
 from t2ibench.core.records import Estimate, digest
 from t2ibench.scoring.evidence import Evidence, Samples
 from t2ibench.scoring.feature_sets import AUTO, extractor_of
@@ -43,7 +44,7 @@ QUESTIONS = {"diversity": "how varied are the images still, compared with those 
 @dataclass(frozen=True)
 class Config:
     extractor: str = AUTO  # Inception where its weights are on disk, else the embedded attribute judge; or any by name
-    fewest: int = 10  # images of each target
+    fewest: Several = 10  # images of each target
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:

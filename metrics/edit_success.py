@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.ranges import Count, Whole
 from t2ibench.core.records import Estimate
 from t2ibench.core.seeds import derive_seed
 from t2ibench.data.attributes import Covers, covers
@@ -59,8 +60,8 @@ QUESTIONS = {
 
 @dataclass(frozen=True)
 class Config:
-    calibration_images: int = 200  # real images rendered with a value that the reference hardly holds; 0: none
-    draws: int = 2000  # of the bootstrap
+    calibration_images: Whole = 200  # real images rendered with a value that the reference hardly holds; 0: none
+    draws: Count = 2000  # of the bootstrap
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:

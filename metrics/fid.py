@@ -31,6 +31,7 @@ import torch
 from torch import Tensor
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.ranges import Several
 from t2ibench.core.records import Estimate
 from t2ibench.scoring.compositions import is_compose, pooled
 from t2ibench.scoring.evidence import Evidence
@@ -65,7 +66,7 @@ QUESTIONS = {"fid*": "how far are the images from real ones?", "fd_*": "how far 
 class Config:
     extractor: str = AUTO  # or `inception`, `inception-legacy-tf` …, an attribute judge, `dinov2:FILE`, a CLIP
     group: str = "captions"
-    fewest: int = 100  # images a side
+    fewest: Several = 100  # images a side
 
 
 @dataclass(frozen=True)

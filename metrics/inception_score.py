@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.ranges import Count
 from t2ibench.core.records import Estimate
 from t2ibench.networks.inception import PROBABILITIES
 from t2ibench.scoring.evidence import Evidence
@@ -34,9 +35,9 @@ QUESTIONS = {"inception_score": "are the images clear, and of many kinds?"}
 
 @dataclass(frozen=True)
 class Config:
-    splits: int = 10
+    splits: Count = 10
     group: str = "captions"
-    fewest: int = 1000  # images
+    fewest: Count = 1000  # images
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from t2ibench.core.ranges import Several
 from t2ibench.core.records import Estimate
 from t2ibench.scoring.evidence import Evidence
 from t2ibench.scoring.feature_sets import AUTO, FeatureSets, effects, feature_sets
@@ -33,7 +34,7 @@ QUESTIONS = {"k*d*": "how far are the images from real ones?"}
 class Config:
     extractor: str = AUTO  # or `inception`, an attribute judge, a CLIP
     group: str = "captions"
-    fewest: int = 100  # images a side; below about 200 the interval is wide
+    fewest: Several = 100  # images a side; below about 200 the interval is wide
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:

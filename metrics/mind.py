@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from t2ibench.core.errors import UserError
+from t2ibench.core.ranges import Count, Several
 from t2ibench.core.records import Estimate
 from t2ibench.core.seeds import derive_seed, permutation
 from t2ibench.scoring.evidence import Evidence
@@ -38,13 +38,9 @@ BLOCK = 100  # directions in memory at once
 class Config:
     extractor: str = AUTO  # Inception where its weights are on disk, else the data set's judge; or any by name
     group: str = "captions"
-    fewest: int = 100  # images a side
-    directions: int = 1000  # M
+    fewest: Several = 100  # images a side
+    directions: Count = 1000  # M
     seed: int = 2020  # of the directions and the subset: torch-fidelity's default
-
-    def __post_init__(self) -> None:
-        if self.directions < 1:
-            raise UserError(f"mind: directions is {self.directions}, expected at least 1")
 
 
 class Distance(NamedTuple):

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.ranges import Several
 from t2ibench.core.records import Estimate
 from t2ibench.core.seeds import derive_seed
 from t2ibench.data.attributes import attribute_of, canonical, indicators, literal_set
@@ -42,13 +43,13 @@ QUESTIONS = {
 class Config:
     # the data set's CLIP, else ViT-L/14 of OpenAI; or any by name: `model:tag` of open_clip, `model:FILE`, the zoo's
     clip: str = AUTO
-    pool: int = 100  # texts of the second number
+    pool: Several = 100  # texts of the second number
     seed: int = 0  # of its pools
 
     def __post_init__(self) -> None:
-        if self.pool < 2 or self.pool == HARD:
+        if self.pool == HARD:
             raise UserError(
-                f"pair_r_precision: pool is {self.pool}, expected at least 2 and not {HARD}: r_precision_{HARD}_… are "
+                f"pair_r_precision: pool is {self.pool}, expected another number: r_precision_{HARD}_… are "
                 f"the numbers of a pair's own four texts"
             )
 

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from t2ibench.core.ranges import Count, Several
 from t2ibench.core.records import Estimate
 from t2ibench.core.seeds import derive_seed, permutation
 from t2ibench.scoring.evidence import Evidence
@@ -44,8 +45,8 @@ QUESTIONS = {
 class Config:
     extractor: str = AUTO  # or `inception`, an attribute judge, a CLIP
     group: str = "captions"
-    k: int = 5
-    most: int = 10_000  # images a side; of more, a fixed random choice
+    k: Count = 5
+    most: Several = 10_000  # images a side; of more, a fixed random choice
 
 
 @dataclass(frozen=True, eq=False)

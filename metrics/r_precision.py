@@ -17,6 +17,7 @@ import numpy as np
 from scipy.stats import hypergeom
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.ranges import Several
 from t2ibench.core.records import Estimate
 from t2ibench.core.seeds import derive_seed
 from t2ibench.scoring.evidence import Evidence
@@ -33,7 +34,7 @@ class Config:
     # the data set's CLIP, else ViT-L/14 of OpenAI; or any by name: `model:tag` of open_clip, `model:FILE`, the zoo's
     clip: str = AUTO
     group: str = "captions"
-    pool: int = 100
+    pool: Several = 100
     ties: Literal["fail", "random"] = "fail"  # random: one in as many as share the first place
     seed: int = 0  # of the pools
 

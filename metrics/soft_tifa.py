@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.ranges import Several
 from t2ibench.core.records import Estimate, digest
 from t2ibench.core.seeds import derive_seed
 from t2ibench.data.question_lists import Question, QuestionList, read
@@ -44,15 +45,11 @@ NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine
 class Config:
     # the data set's; or any image-text-to-text model of transformers: a folder, or hub:owner/name@revision
     vqa: str = AUTO
-    captions: int = 200  # the metric's own prompts: captions of the reference, and the attributes that they name
+    captions: Several = 200  # the metric's own prompts: captions of the reference, and the attributes that they name
     questions: str = ""  # a file of questions in the layout of GenEval 2, in place of prompts of its own
     template: str = ONE_WORD  # {} is the question
     # spellings that are one token; or the first token of each, as GenEval 2's own code, where counts collect P(space)
     tokens: Literal["single", "first"] = "single"
-
-    def __post_init__(self) -> None:
-        if not self.questions and self.captions < 2:
-            raise UserError(f"soft_tifa: captions is {self.captions}, at least 2 are needed for an interval")
 
 
 def prompts(train: Split, reference: Split, config: Config) -> list[Prompt]:

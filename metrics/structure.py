@@ -18,6 +18,7 @@ import torch
 from scipy.stats import rankdata
 from torch import Tensor
 
+from t2ibench.core.ranges import Several
 from t2ibench.core.records import Estimate, digest
 from t2ibench.scoring.evidence import Evidence, Samples
 from t2ibench.scoring.feature_sets import AUTO, extractor_of
@@ -34,7 +35,7 @@ QUESTIONS = {"structure_kept": "do images that were alike before the adaptation 
 @dataclass(frozen=True)
 class Config:
     extractor: str = AUTO  # Inception where its weights are on disk, else the embedded attribute judge; or any by name
-    fewest: int = 10  # images of each target
+    fewest: Several = 10  # images of each target
 
 
 def score(evidence: Evidence, config: Config) -> dict[str, Estimate]:

@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.ranges import Positive, Several
 from t2ibench.core.records import Estimate, digest
 from t2ibench.core.seeds import derive_seed, permutation
 from t2ibench.data.split import Split
@@ -45,17 +46,9 @@ NEGATIVE = 1e-6  # an eigenvalue of K / n further below 0 is no rounding
 @dataclass(frozen=True)
 class Config:
     extractor: str = AUTO  # Inception where its weights are on disk, else the data set's judge; or any by name
-    prompts: int = 32  # texts that are asked for
-    images: int = 8  # of each text
-    order: float = 1.0  # q, above 0
-
-    def __post_init__(self) -> None:
-        if self.images < 2 or self.prompts < 2:
-            raise UserError(
-                f"vendi_score: {self.prompts} prompts of {self.images} images, expected at least 2 prompts of 2 images"
-            )
-        if self.order <= 0:
-            raise UserError(f"vendi_score: order is {self.order:g}, expected above 0; 1 is the published score")
+    prompts: Several = 32  # texts that are asked for
+    images: Several = 8  # of each text
+    order: Positive = 1.0  # q; 1 is the published score
 
 
 def prompts(train: Split, reference: Split, config: Config) -> list[Prompt]:

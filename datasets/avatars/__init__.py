@@ -29,6 +29,7 @@ import numpy as np
 import pandas as pd
 
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.ranges import Count
 from t2ibench.core.seeds import derive_seed
 from t2ibench.data import image_sets
 from t2ibench.data.split import Networks, Split, join
@@ -81,7 +82,7 @@ REGIONS_SPLIT, REGIONS_IMAGES = "balanced-val", 400
 
 @dataclass(frozen=True)
 class Config:
-    size: int = 64  # pixels a side, 16 to 1024
+    size: Count = 64  # pixels a side, 16 to 1024
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ import yaml
 from t2ibench.core import pickles
 from t2ibench.core.decode import SHOWN, decoded
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.ranges import Count
 from t2ibench.data import indexes
 from t2ibench.data.folders import Files
 from t2ibench.data.framing import Crop, Filter, unboxed
@@ -64,7 +65,7 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Config:
     root: Path = Path("celeba_hq")  # in the current folder, else in that of T2IBENCH_DATA
-    size: int | None = 64  # pixels a side; null: 1024, as they are
+    size: Count | None = 64  # pixels a side; null: 1024, as they are
     crop: Crop = "squash"  # the images are square: squash, center and square are the same; or none
     filter: Filter = "bicubic"  # of resizing: bicubic, bilinear or lanczos
     split: Literal["multimodal", "celeba", "stylet2i"] = "multimodal"

@@ -21,6 +21,7 @@ import numpy as np
 
 from t2ibench.core.decode import SHOWN
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.ranges import Count
 from t2ibench.core.seeds import derive_seed, permutation, uniform
 from t2ibench.data.folders import Files
 from t2ibench.data.framing import Crop, Filter, Framing
@@ -48,11 +49,11 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Config:
     root: Path = Path("coco")  # in the current folder, else in that of T2IBENCH_DATA
-    size: int | None = 256  # pixels a side; null: the images stay as they are
+    size: Count | None = 256  # pixels a side; null: the images stay as they are
     crop: Crop = "center"  # center, squash, square or none
     filter: Filter = "bicubic"  # of resizing: bicubic, bilinear or lanczos
     year: Literal[2014, 2017] = 2014
-    drawn: int = 30_000  # photos of the split 30k
+    drawn: Count = 30_000  # photos of the split 30k
     seed: int = 0  # of the split 30k
     masks: bool = False  # read the instances too
     partial: bool = False  # take a copy with fewer images than the release

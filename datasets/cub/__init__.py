@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,7 @@ import yaml
 
 from t2ibench.core.decode import SHOWN, decoded
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.ranges import Count, Range
 from t2ibench.data import indexes
 from t2ibench.data.folders import Files
 from t2ibench.data.framing import Box, Crop, Filter, Framing
@@ -53,13 +54,14 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Config:
     root: Path = Path("cub")  # in the current folder, else in that of T2IBENCH_DATA
-    size: int | None = 64  # pixels a side; null: as large as they are cut
+    size: Count | None = 64  # pixels a side; null: as large as they are cut
     crop: Crop = "box"  # box, squash, center, square or none
     filter: Filter = "bicubic"  # of resizing: bicubic, bilinear or lanczos
     split: Literal["reed", "xian"] = "reed"
     captions: Path | None = None  # the folder of a caption release; null: looked for in root
     clean: bool = False  # two U+FFFD in captions become a space, as in the code of AttnGAN and its successors
-    certainty: int = 3  # the least certainty with which an attribute counts, 2 to 4
+    # the least certainty with which an attribute counts: 2 guessing, 3 probably, 4 definitely
+    certainty: Annotated[int, Range(2, 4)] = 3
     partial: bool = False  # take a copy with fewer images than the release
 
 
@@ -107,8 +109,6 @@ def load(config: Config, split: str) -> Split:
 
     Raises UserError for a copy that is not whole, and for class lists that do not belong to the split.
     """
-    if not 2 <= config.certainty <= 4:
-        raise UserError(f"cub: certainty is {config.certainty}, expected 2 (guessing), 3 (probably) or 4 (definitely)")
     if split not in splits(config):
         raise UserError(f"cub: no split is called {split!r}{did_you_mean(split, splits(config))}")
     Framing(config.size, config.crop, config.filter)

@@ -6,11 +6,14 @@ has as defaults.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.ranges import BelowOne, Count, Positive, Range, Share, Whole, check_ranges
 from t2ibench.core.settings import LATER
 from t2ibench.methods.composer.diffusion import TIMES
+
+Steps = Annotated[int, Range(1, TIMES)]  # of a sampler
 
 
 @dataclass(frozen=True)
@@ -177,42 +180,26 @@ class Config:
     weights: str = "composer-avatars"
     guidance_scale: float = 1.5  # w in w * eps(c2) + (1 - w) * eps(c1); the paper's 3 is too much for the small base
     sampler: Literal["dpmpp2m", "ddim"] = "dpmpp2m"
-    steps: int = 6  # the paper: 50, solver not named; more than 6 change little at 32 pixels
-    threshold: float = 0.995  # each predicted x0 is brought back to this quantile of |x0|; 0: none
+    steps: Steps = 6  # the paper: 50, solver not named; more than 6 change little at 32 pixels
+    threshold: BelowOne = 0.995  # each predicted x0 is brought back to this quantile of |x0|; 0: none
     upsampler: str = "composer-upsampler-avatars"  # weights; "": images have the size of the base
-    upsampler_steps: int = 1  # enough for a network that predicts the image itself; the paper: 20
+    upsampler_steps: Steps = 1  # enough for a network that predicts the image itself; the paper: 20
     prior: str = "composer-prior-avatars"  # weights that make an image embedding from a caption; "": none
-    prior_steps: int = 10  # the paper: 100
+    prior_steps: Steps = 10  # the paper: 100
     prior_scale: float = 3.0
-    prior_candidates: int = 1  # embeddings that are drawn; the one nearest to the caption is taken
-    inversion_steps: int = 20  # of DDIM, on each of the two ways
+    prior_candidates: Count = 1  # embeddings that are drawn; the one nearest to the caption is taken
+    inversion_steps: Steps = 20  # of DDIM, on each of the two ways
     # how many times each step of an inversion is made, each time with the noise of where the last one led; 1: the paper
-    inversion_iterations: int = field(default=1, metadata=LATER)
+    inversion_iterations: Count = field(default=1, metadata=LATER)
     edit_scale: float = 2.0  # w on the way back from an inversion; at 1 few edits reach their target
-    renoise: float = 0.0  # share r in [0, 1] of new noise in x_T before the way back, for variations
+    renoise: Share = 0.0  # share r in [0, 1] of new noise in x_T before the way back, for variations
     edit_keeps: str = ""  # letters of the source's own conditions that stay while its caption changes
     ignores: str = ""  # letters of conditions that are never read, for ablations
-    source_side: int = 64  # side in pixels at which images are taken apart; that of the training images
+    source_side: Count = 64  # side in pixels at which images are taken apart; that of the training images
 
     def __post_init__(self) -> None:
         """Raises UserError for a setting out of its range."""
-        for name, most in (
-            ("steps", TIMES),
-            ("upsampler_steps", TIMES),
-            ("prior_steps", TIMES),
-            ("prior_candidates", None),
-            ("inversion_steps", TIMES),
-            ("inversion_iterations", None),
-            ("source_side", None),
-        ):
-            value = getattr(self, name)
-            if value < 1 or (most is not None and value > most):
-                expected = "at least 1" if most is None else f"1 to {most}"
-                raise UserError(f"composer: {name} is {value}, expected {expected}")
-        if not 0 <= self.threshold < 1:
-            raise UserError(f"composer: threshold is {self.threshold:g}, expected a quantile in [0, 1), 0 for none")
-        if not 0 <= self.renoise <= 1:
-            raise UserError(f"composer: renoise is {self.renoise:g}, expected a share in [0, 1]")
+        check_ranges(self, "composer")
 
 
 # No code or weights were released, so there is no preset "reference".
@@ -227,15 +214,15 @@ class Optimisation:
     """The settings of every training. What the paper does not say follows the lab's other models, or is ours."""
 
     seed: int = 0
-    batch: int = 32
-    learning_rate: float = 3e-4  # the larger ones: 2e-4
-    warmup: int = 500  # steps
-    clip_norm: float = 1.0
+    batch: Count = 32
+    learning_rate: Positive = 3e-4  # the larger ones: 2e-4
+    warmup: Whole = 500  # steps
+    clip_norm: Positive = 1.0
     # of the passes of training; weights, losses and sampling are float32
     precision: Literal["float32", "bfloat16"] = "bfloat16"
-    ema: float = 0.999  # decay of the averaged weights; the paper: 0.9999, for a million steps
-    steps: int = 20_000  # the budget if `train` is given none
-    images: int = 0  # only so many of the split's first images; 0: all
+    ema: BelowOne = 0.999  # decay of the averaged weights; the paper: 0.9999, for a million steps
+    steps: Count = 20_000  # the budget if `train` is given none
+    images: Whole = 0  # only so many of the split's first images; 0: all
 
 
 @dataclass(frozen=True)
@@ -243,12 +230,12 @@ class Training(Optimisation):
     """One training of a base."""
 
     size: Size = "xs"
-    phase1_frac: float = 0.6  # share of the budget during which the image embedding is the only condition
-    p_none: float = 0.1  # probability that every condition is dropped
-    p_every: float = 0.1  # probability that none is dropped
-    p_drop: float = 0.5  # otherwise: of dropping each condition
-    p_drop_intensity: float = 0.7  # higher, because intensity holds nearly all of the image
-    p_drop_phase1: float = 0.1  # of dropping the image embedding while it is the only condition
+    phase1_frac: Share = 0.6  # share of the budget during which the image embedding is the only condition
+    p_none: Share = 0.1  # probability that every condition is dropped
+    p_every: Share = 0.1  # probability that none is dropped
+    p_drop: Share = 0.5  # otherwise: of dropping each condition
+    p_drop_intensity: Share = 0.7  # higher, because intensity holds nearly all of the image
+    p_drop_phase1: Share = 0.1  # of dropping the image embedding while it is the only condition
     schedule: Literal["constant", "cosine"] = "cosine"  # of the learning rate; cosine: down to 0 (ours)
     clip: str = ""  # "" takes clip-guide-<data set>
     start: str = ""  # weights of the same shape that it begins with, such as those of a shorter training; "": none
@@ -262,12 +249,12 @@ class UpsamplerTraining(Optimisation):
     """One training of an upsampler."""
 
     size: UpsamplerSize = "xs"
-    batch: int = 16
-    learning_rate: float = 1e-3
-    warmup: int = 100
-    ema: float = 0.99
-    steps: int = 2_000
-    p_blur: float = 0.5  # probability of blurring the small image, because the base's images are not quite sharp
+    batch: Count = 16
+    learning_rate: Positive = 1e-3
+    warmup: Whole = 100
+    ema: BelowOne = 0.99
+    steps: Count = 2_000
+    p_blur: Share = 0.5  # probability of blurring the small image, because the base's images are not quite sharp
     # its features measure for the card how far images are from the originals; "" takes attribute-judge-<data set>
     judge: str = ""
 
@@ -277,12 +264,12 @@ class PriorTraining(Optimisation):
     """One training of a prior."""
 
     size: PriorSize = "xs"
-    batch: int = 128
-    learning_rate: float = 1e-3
-    warmup: int = 100
-    ema: float = 0.99
-    steps: int = 1_000
-    p_drop: float = 0.1  # probability of dropping the caption, for guidance
+    batch: Count = 128
+    learning_rate: Positive = 1e-3
+    warmup: Whole = 100
+    ema: BelowOne = 0.99
+    steps: Count = 1_000
+    p_drop: Share = 0.1  # probability of dropping the caption, for guidance
     clip: str = ""  # "" takes clip-guide-<data set>
 
 

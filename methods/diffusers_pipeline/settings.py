@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.ranges import Count, SomeShare, check_ranges
 from t2ibench.core.settings import NO_IDENTITY
 
 MAPS = ("sketch", "instances", "depth", "intensity")  # conditions that are maps
@@ -18,20 +19,20 @@ class Config:
     weights_variant: str = ""  # "fp16" reads diffusion_pytorch_model.fp16.safetensors
     scheduler: str = ""  # a class of diffusers: EulerDiscreteScheduler
     scheduler_settings: dict[str, Any] = field(default_factory=dict)  # {use_karras_sigmas: true}
-    steps: int | None = None
+    steps: Count | None = None
     guidance_scale: float | None = None
     negative_prompt: str = ""
-    height: int | None = None
-    width: int | None = None
+    height: Count | None = None
+    width: Count | None = None
     arguments: dict[str, Any] = field(default_factory=dict)  # whatever else the pipeline's call takes: {clip_skip: 1}
     lora: str = ""  # address of weights that `load_lora_weights` reads
     lora_scale: float = 1.0
     # condition -> address: {sketch: hub:owner/name, depth: folder}
     controlnets: dict[str, str] = field(default_factory=dict)
     source_prompt: str = "a person"  # draws the image that an edit starts from, if no real one is given
-    strength: float = 0.6  # of an edit, in (0, 1]: the share of the steps that are taken again
-    side: int | None = None  # pixels to which finished images are scaled, for a data set of smaller ones; None: not
-    pass_size: int = 1  # images drawn at once; more is faster on a GPU, and changes the last bits
+    strength: SomeShare = 0.6  # of an edit: the share of the steps that are taken again
+    side: Count | None = None  # pixels to which finished images are scaled, for a data set of smaller ones; None: not
+    pass_size: Count = 1  # images drawn at once; more is faster on a GPU, and changes the last bits
     # what waits in the memory of the processor until it is needed: nothing, whole networks, or single layers, which is
     # the slowest and needs the least memory. It changes no image, and does nothing where networks run on the processor
     offload: Literal["none", "networks", "layers"] = field(default="none", metadata=NO_IDENTITY)
@@ -40,11 +41,7 @@ class Config:
 
     def __post_init__(self) -> None:
         """Raises UserError for numbers out of range and for unknown conditions."""
-        for name in ("pass_size", "steps", "height", "width", "side"):
-            if (number := getattr(self, name)) is not None and number < 1:
-                raise UserError(f"diffusers_pipeline: {name} is {number}, expected at least 1")
-        if not 0 < self.strength <= 1:
-            raise UserError(f"diffusers_pipeline: strength is {self.strength:g}, expected a share in (0, 1]")
+        check_ranges(self, "diffusers_pipeline")
         if self.lora_scale != 1.0 and not self.lora:
             raise UserError("diffusers_pipeline: lora_scale has no effect without lora: take it out, or name one")
         for name in self.controlnets:

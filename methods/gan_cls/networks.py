@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from t2ibench.core.ranges import Count
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -18,10 +20,10 @@ class Shape:
     """
 
     text_dim: int = 1024  # T, width of a caption embedding
-    nz: int = 100  # width of the noise
-    nt: int = 128  # width that each network projects the embedding to
-    ngf: int = 128
-    ndf: int = 64
+    nz: Count = 100  # width of the noise
+    nt: Count = 128  # width that each network projects the embedding to
+    ngf: Count = 128
+    ndf: Count = 64
     # whether an activation follows the third convolution of D: not for CUB and Flowers, but in the COCO script
     third_act: bool = False
     text_norm: bool = True  # batch norm on D's projected text; False in the COCO script

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar, cast
 
 from t2ibench.core import settings
 from t2ibench.core.errors import UserError
+from t2ibench.core.ranges import BelowOne, Count, NotNegative, Positive, SomeShare, Whole, check_ranges
 from t2ibench.data.split import Split
 from t2ibench.methods.gan_cls.networks import Shape
 from t2ibench.methods.gan_cls.sampling import Augment
@@ -34,47 +35,42 @@ class GanSettings(Shape):
     """main_cls_int.lua as shipped for CUB."""
 
     text_encoder: str = ""  # weights of the zoo; "" takes char-cnn-rnn-<data set>
-    text_dim: int = 0  # width of a caption embedding; 0: that of the encoder
-    cls_weight: float = 0.5
-    interp_weight: float = 1.0
+    text_dim: Whole = 0  # width of a caption embedding; 0: that of the encoder
+    cls_weight: NotNegative = 0.5
+    interp_weight: NotNegative = 1.0
     interp_type: Literal[1, 2] = 1
     strict_official: bool = False  # True: keep the interpolated half of G's batch even if its weight is 0
     mismatch: Literal["wrong-image", "wrong-text"] = "wrong-image"  # reference | paper
     # ours: a mismatch is, of so many that are drawn, the one whose caption is most like the own one; 1: the paper
-    mismatch_of: int = 1
+    mismatch_of: Count = 1
     class_column: str = ""  # attribute that holds the class; "": any other image is a mismatch
-    captions: int = 4  # captions of an image whose embeddings are averaged
+    captions: Count = 4  # captions of an image whose embeddings are averaged
     replace: bool = True  # they are drawn with replacement (the COCO script: without, 3 captions)
     augment: Augment = "reference"
     noise: Literal["normal", "uniform"] = "normal"
-    batch: int = 64
-    learning_rate: float = 2e-4
-    beta1: float = 0.5
+    batch: Count = 64
+    learning_rate: Positive = 2e-4
+    beta1: BelowOne = 0.5
     schedule: Schedule = "epoch"
-    epochs: int = 600
-    decay_every: int = 100  # the learning rate is halved at the start of every epoch that this divides
+    epochs: Count = 600
+    decay_every: Count = 100  # the learning rate is halved at the start of every epoch that this divides
     # ours: weight of the squared gradient of D at real images (Mescheder et al., ICML 2018); 0: none
-    r1: float = 0.0
-    r1_every: int = 8  # steps between two penalties; a penalty is multiplied by this number
-    ema: float = 0.0  # ours: decay of averaged generator weights, 0 for none
+    r1: NotNegative = 0.0
+    r1_every: Count = 8  # steps between two penalties; a penalty is multiplied by this number
+    ema: BelowOne = 0.0  # ours: decay of averaged generator weights, 0 for none
     # ours: deviation of the noise on all images that the discriminator sees, which are in [-1, 1]; without it, flat
     # colours give every generated image of a flat drawing away
-    instance_noise: float = 0.0
-    noise_until: float = 1.0  # ours: the share of the training after which there is no instance noise any more
+    instance_noise: NotNegative = 0.0
+    noise_until: SomeShare = 1.0  # ours: the share of the training after which there is no instance noise any more
     precision: Precision = "float32"
 
     def __post_init__(self) -> None:
-        if self.mismatch_of < 1:
-            raise UserError(f"gan_cls: mismatch_of is {self.mismatch_of}, expected at least 1")
+        check_ranges(self, "gan_cls")
         if self.mismatch_of > 1 and not self.cls_weight:
             raise UserError(
                 f"gan_cls: mismatch_of is {self.mismatch_of}, but without cls_weight no mismatch is looked at: leave "
                 f"it out"
             )
-        if not self.instance_noise >= 0:
-            raise UserError(f"gan_cls: instance_noise is {self.instance_noise}, expected at least 0")
-        if not 0 < self.noise_until <= 1:
-            raise UserError(f"gan_cls: noise_until is {self.noise_until}, expected a share of the training, above 0")
         if self.noise_until < 1 and not self.instance_noise:
             raise UserError("gan_cls: noise_until is for instance_noise, which is 0: leave it out")
 
@@ -84,15 +80,15 @@ class TextSettings(EncoderShape):
     """The CVPR release's training (RMSprop), with the encoder of the ICML release for CUB."""
 
     image_side: str = "joint"  # or "attributes", or a CLIP of the zoo ("clip-guide-avatars"): see train_text.py
-    image_width: int = 64  # of the joint image encoder
+    image_width: Count = 64  # of the joint image encoder
     class_column: str = ""
-    batch: int = 40
+    batch: Count = 40
     optimiser: Literal["rmsprop", "adam"] = "rmsprop"
-    init: float = 0.08  # parameters are U(-init, init); 0 keeps PyTorch's defaults
-    learning_rate: float = 7e-4
-    decay: float = 0.98  # of the learning rate, an epoch
+    init: NotNegative = 0.08  # parameters are U(-init, init); 0 keeps PyTorch's defaults
+    learning_rate: Positive = 7e-4
+    decay: Positive = 0.98  # of the learning rate, an epoch
     schedule: Schedule = "epoch"
-    epochs: int = 200
+    epochs: Count = 200
     precision: Precision = "float32"
 
 
@@ -103,16 +99,16 @@ class StyleSettings:
     generator: str = ""  # weights of the zoo; "" takes gan-int-cls-<data set>
     # D's image trunk, or principal components and a perceptron (style_network.py)
     network: Literal["trunk", "whitened"] = "trunk"
-    width: int = 64  # channels of the trunk's first convolution; units of a layer of the perceptron
-    components: int = 512  # of `whitened`
-    blocks: int = 3
-    fitted_on: int = 6000  # images from which the components are computed
-    emphasis: float = 0.0  # a direction of z weighs its change of the image to this power; 0: the paper's loss
-    pool: int = 0  # images drawn at once; each is read `reuse` times, in batches; 0: every batch is drawn anew
-    reuse: int = 1
-    batch: int = 64
-    learning_rate: float = 2e-4
-    beta1: float = 0.5
+    width: Count = 64  # channels of the trunk's first convolution; units of a layer of the perceptron
+    components: Count = 512  # of `whitened`
+    blocks: Count = 3
+    fitted_on: Count = 6000  # images from which the components are computed
+    emphasis: NotNegative = 0.0  # a direction of z weighs its change of the image to this power; 0: the paper's loss
+    pool: Whole = 0  # images drawn at once; each is read `reuse` times, in batches; 0: every batch is drawn anew
+    reuse: Count = 1
+    batch: Count = 64
+    learning_rate: Positive = 2e-4
+    beta1: BelowOne = 0.5
     schedule: Schedule = "epoch"  # epoch: the rate is constant; progress: half a cosine down to 0
     precision: Precision = "float32"
 

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from t2ibench.core.ranges import Count
+
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/\\|_@#$%^&*~`+-=<>()[]{} "
 COLUMN = {
     character: column for column, character in enumerate(ALPHABET)
@@ -25,11 +27,11 @@ class EncoderShape:
     """The defaults are the ICML encoder of CUB (hybrid_gru18_a1_c512)."""
 
     # of the convolutions; the last is also the width of the recurrent core
-    channels: tuple[int, int, int] = (384, 512, 512)
+    channels: tuple[Count, Count, Count] = (384, 512, 512)
     core: Literal["gru", "rnn"] = "gru"
     third_pool: bool = False  # HybridCNN pools a third time (CVPR release, ICML Flowers); HybridCNNLong does not
-    length: int = 201  # characters read; the rest of a text is cut off
-    out: int = 1024
+    length: Count = 201  # characters read; the rest of a text is cut off
+    out: Count = 1024
 
 
 def characters(texts: Sequence[str], length: int = 201) -> Tensor:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.ranges import Count, NotNegative, Positive, Several, Whole, check_ranges
 from t2ibench.core.settings import LATER
 
 # What the script of each variant does. The mapper's loss compares faces by ArcFace: its file must be there, or another
@@ -83,91 +84,79 @@ class Config:
     latents: str = field(default="", metadata=LATER)
     # what finds a real image's latent: weights of ours, or a published file such as e4e_ffhq_encode.pt; "": the mean w
     encoder: str = ""
-    projection_steps: int = 200  # descent on that latent, so that the image is drawn again more closely
+    projection_steps: Whole = 200  # descent on that latent, so that the image is drawn again more closely
 
     # what leads it beside pixels: the heads of LPIPS, weights/v0.1/vgg.pth or alex.pth; "": features of the guide
     lpips: str = field(default="", metadata=LATER)
     lpips_trunk: str = field(default="", metadata=LATER)  # the file of torchvision's network below these heads
 
     # optimization and mapper
-    clip_input: Literal["normalized", "reference"] = (
-        "normalized"  # reference: images in [-1, 1] as they are, a fault of the release
-    )
-    identity: str = (
-        "guide"  # features of L_ID: "guide" (of the guide CLIP, no face network), or the file of ArcFace's weights
-    )
-    l2: Literal["reference", "paper"] = (
-        "reference"  # |v - v0|^2 (mapper: its mean over entries), or |v - v0| (mapper: |M_t(v)|)
-    )
+    # reference: images in [-1, 1] as they are, a fault of the release
+    clip_input: Literal["normalized", "reference"] = "normalized"
+    # features of L_ID: "guide" (of the guide CLIP, no face network), or the file of ArcFace's weights
+    identity: str = "guide"
+    # |v - v0|^2 (mapper: its mean over entries), or |v - v0| (mapper: |M_t(v)|)
+    l2: Literal["reference", "paper"] = "reference"
 
     # optimization
     latent: Literal["w_plus", "s"] = "w_plus"
-    start: Literal["source", "mean"] = (
-        "source"  # mean: from the mean w with neither L2 nor identity, the release's "free generation"
-    )
-    steps: int = 60  # the released script takes 300, its notebook 40
-    learning_rate: float = 0.1  # at its highest, of Adam
-    lambda_l2: float = 0.008
-    lambda_id: float = 0.3  # of the guide's features; the notebook has 0.005, of ArcFace's
+    # mean: from the mean w with neither L2 nor identity, the release's "free generation"
+    start: Literal["source", "mean"] = "source"
+    steps: Count = 60  # the released script takes 300, its notebook 40
+    learning_rate: Positive = 0.1  # at its highest, of Adam
+    lambda_l2: NotNegative = 0.008
+    lambda_id: NotNegative = 0.3  # of the guide's features; the notebook has 0.005, of ArcFace's
     rows: tuple[int, ...] = ()  # of W+ that may change; (): all
     stop_at: float | None = None  # a code stays where its image has this cosine with the text
-    batch: int = 4  # codes in one pass, which is filled up where fewer are asked for
+    batch: Count = 4  # codes in one pass, which is filled up where fewer are asked for
 
     # mapper
-    mapper: Literal["levels", "single", "style"] = (
-        "levels"  # networks for coarse, medium and fine rows; one for all; one a layer of S
-    )
-    levels: Literal["all", "coarse+medium", "reference"] = (
-        "all"  # reference: hair styles and expressions without fine, others all
-    )
+    # networks for coarse, medium and fine rows; one for all; one a layer of S
+    mapper: Literal["levels", "single", "style"] = "levels"
+    # reference: hair styles and expressions without fine, others all
+    levels: Literal["all", "coarse+medium", "reference"] = "all"
     pixelnorm_axis: Literal["rows", "features"] = "rows"  # reference | what is meant
     residual: float = 0.1
     mapper_weights: str = ""  # a checkpoint of the released code, used for its text instead of training
     # several of them, each used for the text that it was trained for
     mappers: tuple[str, ...] = field(default=(), metadata=LATER)
-    mapper_steps: int = 200  # the reference takes 50,000
-    mapper_batch: int = 4  # the reference has 2
-    mapper_codes: int = 5000  # latents to train on
+    mapper_steps: Count = 200  # the reference takes 50,000
+    mapper_batch: Count = 4  # the reference has 2
+    mapper_codes: Count = 5000  # latents to train on
     # a file of latents W+ to train on in their place, such as train_faces.pt (the reference's way)
     mapper_latents: str = field(default="", metadata=LATER)
     mapper_optimiser: Literal["ranger", "adam"] = "adam"  # the reference has ranger
-    mapper_learning_rate: float = 0.5
+    mapper_learning_rate: Positive = 0.5
     mapper_schedule: Literal["constant", "cosine"] = "cosine"  # the reference has constant
-    mapper_clip: float = 1.0
-    mapper_l2: float = 0.8
-    mapper_id: float = 0.1
+    mapper_clip: NotNegative = 1.0
+    mapper_l2: NotNegative = 0.8
+    mapper_id: NotNegative = 0.1
 
     # global directions
     templates: Literal["plain", "imagenet"] = "plain"  # around both texts; imagenet is the reference
-    relevance: Literal["jacobian", "vjp", "table"] = (
-        "jacobian"  # of a channel: from gradients for all texts or for one, or the reference
-    )
+    # of a channel: from gradients for all texts or for one, or the reference
+    relevance: Literal["jacobian", "vjp", "table"] = "jacobian"
     alpha: float = 6.0  # edit strength; a negative value reverses the edit. The paper's figures have about 4
-    beta: float = 0.15  # where select is beta: edit only channels whose |relevance| reaches this
-    select: Literal["beta", "automatic", "top"] = (
-        "top"  # automatic: the largest beta in 0.10 … 0.29 that keeps more than `channels`
-    )
-    channels: int = (
-        20  # how many most relevant ones top keeps; also for automatic. The reference has 20 for faces, 100 otherwise
-    )
-    scaling: Literal["reference", "paper"] = (
-        "reference"  # sigma * relevance / largest relevance, or the relevance alone (eq. 6)
-    )
-    max_resolution: int = 128  # layers above are not edited; the paper edits all but toRGB
-    statistics_samples: int = 20_000  # latents behind mean and deviation of each channel; the reference takes 100,000
-    statistics_cutoff: int | None = (
-        None  # psi acts on rows below it there; None: on all. The released PyTorch port has 8
-    )
-    images: int = 16  # codes that relevance is averaged over; the reference takes 100
+    beta: NotNegative = 0.15  # where select is beta: edit only channels whose |relevance| reaches this
+    # automatic: the largest beta in 0.10 … 0.29 that keeps more than `channels`
+    select: Literal["beta", "automatic", "top"] = "top"
+    # how many most relevant ones top keeps; also for automatic. The reference has 20 for faces, 100 otherwise
+    channels: Count = 20
+    # sigma * relevance / largest relevance, or the relevance alone (eq. 6)
+    scaling: Literal["reference", "paper"] = "reference"
+    max_resolution: Count = 128  # layers above are not edited; the paper edits all but toRGB
+    # latents behind mean and deviation of each channel; the reference takes 100,000
+    statistics_samples: Several = 20_000
+    # psi acts on rows below it there; None: on all. The released PyTorch port has 8
+    statistics_cutoff: Whole | None = None
+    images: Count = 16  # codes that relevance is averaged over; the reference takes 100
     # vjp: random cotangents an image from which the length of each effect is estimated; the CLIP's dimension: exact
-    probes: int = 16
-    step: float = 5.0  # table: each channel is moved by +- this many deviations
-    base: Literal["restore", "cumulative"] = (
-        "restore"  # table: cumulative leaves visited channels at their mean, a fault of the release
-    )
-    center: Literal["mean", "own"] = (
-        "mean"  # table: step from the channel's mean (reference) or from the image's own value (eq. 5)
-    )
+    probes: Count = 16
+    step: Positive = 5.0  # table: each channel is moved by +- this many deviations
+    # table: cumulative leaves visited channels at their mean, a fault of the release
+    base: Literal["restore", "cumulative"] = "restore"
+    # table: step from the channel's mean (reference) or from the image's own value (eq. 5)
+    center: Literal["mean", "own"] = "mean"
     unit_differences: bool = True  # table: normalise an image's difference before averaging (reference), or not (eq. 5)
 
     # files of the released code, used as they are instead of what is computed here
@@ -193,11 +182,4 @@ class Config:
         for name in ("directions", "statistics", "codes"):
             if getattr(self, name) and self.variant != "global":
                 raise UserError(f"styleclip: {name} are for the variant global, this is {self.variant}: leave them out")
-        for name, low in (("beta", 0.0), ("channels", 1), ("images", 1), ("probes", 1), ("statistics_samples", 2)):
-            if not getattr(self, name) >= low:
-                raise UserError(f"styleclip: {name} is {getattr(self, name)}, expected at least {low:g}")
-        if not self.step > 0:
-            raise UserError(f"styleclip: step is {self.step}, expected more than 0")
-        for name in ("steps", "batch", "mapper_steps", "mapper_batch", "mapper_codes"):
-            if getattr(self, name) < 1:
-                raise UserError(f"styleclip: {name} is {getattr(self, name)}, expected at least 1")
+        check_ranges(self, "styleclip")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.ranges import BelowOne, Count, NotNegative, Positive, Share, Whole, check_ranges
 from t2ibench.core.settings import LATER, recorded
 
 LOSSES = ("direction", "global", "patch", "manifold", "texture")  # each with a weight `lambda_…`
@@ -18,7 +19,7 @@ class Config:
     generator: str = "stylegan2-avatars"  # of the zoo, or a file: .pkl, .pt or .safetensors
     # "auto": all guides of the data set; or of the zoo, or model:tag of open_clip; never one that scores
     clips: tuple[str, ...] = ("auto",)
-    clip_weights: tuple[float, ...] = ()  # of each clip's loss, 1 unless given; a clip of weight 0 is not loaded
+    clip_weights: tuple[NotNegative, ...] = ()  # of each clip's loss, 1 unless given; a clip of weight 0 is not loaded
 
     # images
     truncation_psi: float = 0.7  # towards the parent's stored mean w, in parent and child alike
@@ -32,102 +33,79 @@ class Config:
     domains: tuple[str, ...] = ()  # targets that a prompt may name, beside those in the zoo
 
     # training
-    steps: int = 500
-    keep_every: int = 100  # steps after which weights are also kept; 0: only the last ones
-    batch: int = 8  # the reference has 2 to 4
-    learning_rate: float = 0.002  # of Adam; the reference has 0.002 * 4/5
+    steps: Count = 500
+    keep_every: Whole = 100  # steps after which weights are also kept; 0: only the last ones
+    batch: Count = 8  # the reference has 2 to 4
+    learning_rate: Positive = 0.002  # of Adam; the reference has 0.002 * 4/5
     seed: int = 0
     templates: Literal["plain", "imagenet"] = "plain"  # around both texts; imagenet is the reference
-    lambda_direction: float = 1.0
-    lambda_global: float = 0.0  # the loss that chooses layers, here as a training loss: for ablations
+    lambda_direction: NotNegative = 1.0
+    lambda_global: NotNegative = 0.0  # the loss that chooses layers, here as a training loss: for ablations
     # the text that this loss compares with: the target, or "a " and the target (reference)
     global_text: Literal["target", "reference"] = field(default="target", metadata=LATER)
     # images of the target, or folders of them, which the direction loss goes to instead of the target text; they then
     # stand for every target that is asked for
     target_images: tuple[str, ...] = field(default=(), metadata=LATER)
-    target_latents: int = field(default=16, metadata=LATER)  # the generator's images that the direction starts from
+    target_latents: Count = field(default=16, metadata=LATER)  # the generator's images that the direction starts from
     # losses of the release that no figure of its authors uses
-    lambda_patch: float = field(default=0.0, metadata=LATER)  # on a patch of each image, by parts of animals
-    patch_side: int = field(default=510, metadata=LATER)  # pixels (reference: 510, which needs more than 510)
-    lambda_manifold: float = field(default=0.0, metadata=LATER)  # on how near before and after are, as the texts are
-    lambda_texture: float = field(default=0.0, metadata=LATER)  # on the distance to an image of a texture
+    lambda_patch: NotNegative = field(default=0.0, metadata=LATER)  # on a patch of each image, by parts of animals
+    patch_side: Count = field(default=510, metadata=LATER)  # pixels (reference: 510, which needs more than 510)
+    lambda_manifold: NotNegative = field(
+        default=0.0, metadata=LATER
+    )  # on how near before and after are, as the texts are
+    lambda_texture: NotNegative = field(default=0.0, metadata=LATER)  # on the distance to an image of a texture
     texture: str = field(default="", metadata=LATER)  # that image
     texture_clip: str = field(default="RN50:openai", metadata=LATER)  # whose embeddings are compared
     # ours, against images that fool CLIP: it sees this many moved copies of each image; 0: the image (reference)
-    views: int = 4
-    view_scale: float = 0.3  # a view shows between 1 - view_scale of the sides and all
-    floor: float = 1e-3  # a shorter displacement of features counts as one of this length
+    views: Whole = 4
+    view_scale: BelowOne = 0.3  # a view shows between 1 - view_scale of the sides and all
+    floor: Positive = 1e-3  # a shorter displacement of features counts as one of this length
     # the layers that learn if `layers` is 0
     phase: Literal["default", "texture", "shape", "shape_expanded", "no_fine", "all"] = "all"
     train_affine: bool = True  # train affine layers (reference for StyleGAN2)
     train_kernels: bool = True  # train convolutions (reference); without them no strokes can be drawn
     train_noise: bool = False  # train the strengths of noise maps (reference); without, noise cannot serve a target
     # k: how many layers learn, chosen anew every `layers_every` steps; below 1: a share of W+'s rows; 0: see `phase`
-    layers: float = 0.0
-    layers_every: int = 1  # steps between choices
-    layers_iterations: int = 1  # steps of descent on the latents behind a choice
-    layers_batch: int = 8  # latents behind a choice
+    layers: NotNegative = 0.0
+    layers_every: Count = 1  # steps between choices
+    layers_iterations: Count = 1  # steps of descent on the latents behind a choice
+    layers_batch: Count = 8  # latents behind a choice
     row_map: Literal["corrected", "reference"] = "corrected"  # reference: row r > 1 trains the layer before its own
-    mixing: float = 0.0  # share of steps whose images cross two latents over at a random row
+    mixing: Share = 0.0  # share of steps whose images cross two latents over at a random row
     paired: bool = True  # parent and child draw with the same noise and the same crossover; False: the reference
     noise: Literal["random", "const"] = "random"  # fresh noise in every layer, or the generator's own maps
     training_psi: float = 1.0
 
     # mining, the second step for changes of shape: a latent mapper for the adapted generator
-    mining_steps: int = 0  # 0: no mining; the reference takes 50,001
-    mining_codes: int = 5000
-    mining_batch: int = 4  # the reference has 2
+    mining_steps: Whole = 0  # 0: no mining; the reference takes 50,001
+    mining_codes: Count = 5000
+    mining_batch: Count = 4  # the reference has 2
     mining_optimiser: Literal["ranger", "adam"] = "adam"  # the reference has ranger
-    mining_learning_rate: float = 0.5
+    mining_learning_rate: Positive = 0.5
     mining_schedule: Literal["constant", "cosine"] = "cosine"  # the reference has constant
     mining_residual: float = 0.1
-    mining_clip: float = 1.0  # on each CLIP that has a weight
-    mining_l2: float = 0.8
-    mining_id: float = 0.1  # 0 for what is no face
-    mining_norm: float = 0.5  # on the length of the first CLIP's embeddings
+    mining_clip: NotNegative = 1.0  # on each CLIP that has a weight
+    mining_l2: NotNegative = 0.8
+    mining_id: NotNegative = 0.1  # 0 for what is no face
+    mining_norm: NotNegative = 0.5  # on the length of the first CLIP's embeddings
     identity: str = "guide"  # features of the identity term: the first CLIP's ("guide"), or a file of ArcFace's weights
 
     def __post_init__(self) -> None:
         counted = "auto" not in self.clips  # else nobody knows yet how many they are
         if counted:
             object.__setattr__(self, "clip_weights", self.clip_weights or (1.0,) * len(self.clips))  # a frozen class
-        for name, low in (
-            ("steps", 1),
-            ("keep_every", 0),
-            ("batch", 1),
-            ("views", 0),
-            ("layers", 0),
-            ("layers_batch", 1),
-            ("layers_every", 1),
-            ("layers_iterations", 1),
-            ("patch_side", 1),
-            ("target_latents", 1),
-            ("mining_steps", 0),
-            ("mining_codes", 1),
-            ("mining_batch", 1),
-        ):
-            if getattr(self, name) < low:
-                raise UserError(f"stylegan_nada: {name} is {getattr(self, name)}, expected at least {low}")
-        for name in ("learning_rate", "floor"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"stylegan_nada: {name} is {getattr(self, name)}, expected more than 0")
-        if not 0 <= self.view_scale < 1:
-            raise UserError(f"stylegan_nada: view_scale is {self.view_scale}, expected a share in [0, 1)")
-        if not 0 <= self.mixing <= 1:
-            raise UserError(f"stylegan_nada: mixing is {self.mixing}, expected a share in [0, 1]")
+        check_ranges(self, "stylegan_nada")
         if counted and len(self.clips) != len(self.clip_weights):
             raise UserError(
                 f"stylegan_nada: {len(self.clips)} clips with {len(self.clip_weights)} clip_weights, expected one for "
                 f"each"
             )
-        if min(self.clip_weights, default=0.0) < 0 or (self.clip_weights and not sum(self.clip_weights) > 0):
-            raise UserError(
-                f"stylegan_nada: clip_weights are {list(self.clip_weights)}, expected none below 0 and one above"
-            )
+        if self.clip_weights and not sum(self.clip_weights) > 0:
+            raise UserError(f"stylegan_nada: clip_weights are {list(self.clip_weights)}, expected one above 0")
         weights = {name: getattr(self, f"lambda_{name}") for name in LOSSES}
-        if min(weights.values()) < 0 or not sum(weights.values()) > 0:
+        if not sum(weights.values()) > 0:
             given = ", ".join(f"lambda_{name} is {value}" for name, value in weights.items())
-            raise UserError(f"stylegan_nada: {given}: expected none below 0 and one above")
+            raise UserError(f"stylegan_nada: {given}: expected one above 0")
         if bool(self.texture) != (self.lambda_texture > 0):
             given = f"texture is {self.texture!r}" if self.texture else f"lambda_texture is {self.lambda_texture}"
             other = "lambda_texture, above 0," if self.texture else "texture, an image,"

@@ -8,10 +8,11 @@ smaller defaults (`EMBEDDED`). Where code and paper differ, both can be chosen.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from t2ibench.core import settings
 from t2ibench.core.errors import UserError
+from t2ibench.core.ranges import Count, NotNegative, Positive, Range, Whole, check_ranges
 from t2ibench.core.settings import LATER
 
 T = TypeVar("T")
@@ -33,26 +34,21 @@ class Config:
     attribute: str = "stylet2i-attribute-avatars"  # used only if `caa` is on
     generator: str = "stylegan2-avatars"  # the one that both were trained for
     caa: bool = True  # Compositional Attribute Adjustment; the reference (the released sampler) has none
-    caa_scale: float = 1.0  # length of the direction that is added for an attribute
+    caa_scale: NotNegative = 1.0  # length of the direction that is added for an attribute
     caa_space: Literal["flat", "per_layer"] = "flat"
     # ours beside the paper's constants: the cosine up to which an attribute counts as missing (the paper: 0), and the
     # unit of caa_scale: 1 (the paper), or the length of the sentence's step
-    caa_threshold: float = field(default=0.0, metadata=LATER)
+    caa_threshold: Annotated[float, Range(-1, 1)] = field(default=0.0, metadata=LATER)
     caa_unit: Literal["one", "step"] = field(default="one", metadata=LATER)
     # of the track `edit`: how many times an attribute's direction is added for each attribute that the target names
     edit_strength: float = field(default=1.0, metadata=LATER)
-    projection_steps: int = field(default=200, metadata=LATER)  # of the descent to a real image's latent
+    projection_steps: Whole = field(default=200, metadata=LATER)  # of the descent to a real image's latent
     # for last.pt, which holds neither: the word vectors, a file in GloVe's format, and the truncation of its training
     vectors: str = field(default="", metadata=LATER)
     truncation_psi: float = field(default=0.5, metadata=LATER)
 
     def __post_init__(self) -> None:
-        if not self.caa_scale >= 0:
-            raise UserError(f"stylet2i: caa_scale is {self.caa_scale}, expected at least 0")
-        if not -1 <= self.caa_threshold <= 1:
-            raise UserError(f"stylet2i: caa_threshold is {self.caa_threshold}, expected a cosine, -1 to 1")
-        if self.projection_steps < 0:
-            raise UserError(f"stylet2i: projection_steps is {self.projection_steps}, expected at least 0")
+        check_ranges(self, "stylet2i")
         if self.released and not self.vectors:
             raise UserError(
                 f"stylet2i: {self.sentence} holds no word vectors: name GloVe's file with `vectors`, or the lines "
@@ -83,37 +79,25 @@ class Training:
     clip: str = ""  # never the one that scores; "": clip-guide-<data set>
     truncation_psi: float = 0.5  # towards the stored mean w, in training and in sampling
     vectors: str = ""  # a file of word vectors in GloVe's format, which stay as they are; "": learned
-    word_size: int = 300
-    text_width: int = 512
-    width: int = 0  # of the hidden layers; 0: that of the output
+    word_size: Count = 300
+    text_width: Count = 512
+    width: Whole = 0  # of the hidden layers; 0: that of the output
     space: Literal["w_plus", "w"] = "w_plus"
     inputs: Literal["reference", "normalized"] = "reference"  # normalized: sentence vectors and w of one scale
     text: Literal["words", "clip"] = "words"  # sentence vectors by words and a GRU (paper), or by the guide (ours)
-    theta: float = 8.0  # longest direction without a penalty
-    lambda_norm: float = 1.0  # 0: no norm penalty
-    batch: int = 40
-    learning_rate: float = 1e-4
+    theta: NotNegative = 8.0  # longest direction without a penalty
+    lambda_norm: NotNegative = 1.0  # 0: no norm penalty
+    batch: Count = 40
+    learning_rate: Positive = 1e-4
     schedule: Literal["constant", "cosine"] = "constant"
-    warm_images: int = 0  # ours: generated images of each kind for the warm start (see warm_start.py); 0: none
-    steps: int = 60_000  # if `train` is given neither steps nor minutes
+    warm_images: Whole = 0  # ours: generated images of each kind for the warm start (see warm_start.py); 0: none
+    steps: Count = 60_000  # if `train` is given neither steps nor minutes
 
     def __post_init__(self) -> None:
-        for name, low in (
-            ("batch", 1),
-            ("word_size", 1),
-            ("text_width", 1),
-            ("steps", 1),
-            ("theta", 0),
-            ("lambda_norm", 0),
-            ("width", 0),
-        ):
-            if not getattr(self, name) >= low:
-                raise UserError(f"stylet2i: {name} is {getattr(self, name)}, expected at least {low}")
-        if self.warm_images < 0 or (self.warm_images and self.text != "clip"):
+        check_ranges(self, "stylet2i")
+        if self.warm_images and self.text != "clip":
             given = f"warm_images is {self.warm_images} and text {self.text!r}"
-            raise UserError(
-                f"stylet2i: {given}, expected at least 0, and text 'clip', in whose space images stand for texts"
-            )
+            raise UserError(f"stylet2i: {given}, expected text 'clip', in whose space images stand for texts")
 
 
 @dataclass(frozen=True)
@@ -142,8 +126,8 @@ class AttributeSettings(Training):
     phrase: Literal["plain", "sentence"] = "plain"  # "long hair", or "this person has long hair"
     negative: Literal["image", "text"] = "image"  # of the semantic loss: the image a step back, or another value's text
     margin: float = 1.0
-    lambda_semantic: float = 1.0
-    lambda_spatial: float = 1.0  # 0: no spatial constraint
+    lambda_semantic: NotNegative = 1.0
+    lambda_spatial: NotNegative = 1.0  # 0: no spatial constraint
     segmenter: str = ""  # weights, or package.module:function; "": stylet2i-parts-<data set>
     # where the attribute may show: its part in the image a step forward (paper), or in either of the two images
     masks: Literal["positive", "either"] = "positive"
@@ -153,17 +137,12 @@ class AttributeSettings(Training):
 class PartsSettings:
     """The segmenter of parts; ours."""
 
-    images: int = 400  # images with masks to train on
-    held_out: int = 64  # images to validate on
-    width: int = 32
-    batch: int = 16
-    learning_rate: float = 3e-3
-    steps: int = 600
-
-    def __post_init__(self) -> None:
-        for name in ("images", "held_out", "width", "batch", "steps"):
-            if getattr(self, name) < 1:
-                raise UserError(f"stylet2i parts: {name} is {getattr(self, name)}, expected at least 1")
+    images: Count = 400  # images with masks to train on
+    held_out: Count = 64  # images to validate on
+    width: Count = 32
+    batch: Count = 16
+    learning_rate: Positive = 3e-3
+    steps: Count = 600
 
 
 @dataclass(frozen=True)
@@ -173,14 +152,9 @@ class ClipSettings:
     # a CLIP of the zoo, or model:tag of open_clip (the paper: ViT-B-32-quickgelu:openai); "": clip-guide-<data set>
     base: str = ""
     finetune: Literal["projections", "last_block"] = "projections"  # reference, by a fault | what is meant
-    batch: int = 192  # 256 for CUB
-    learning_rate: float = 5e-4
-    steps: int = 121_000  # 1,000 epochs of 23,379 images
-
-    def __post_init__(self) -> None:
-        for name in ("batch", "steps"):
-            if getattr(self, name) < 1:
-                raise UserError(f"stylet2i clip: {name} is {getattr(self, name)}, expected at least 1")
+    batch: Count = 192  # 256 for CUB
+    learning_rate: Positive = 5e-4
+    steps: Count = 121_000  # 1,000 epochs of 23,379 images
 
 
 SMALL = {

@@ -17,12 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from t2ibench.core.ranges import range_of
+
 
 @dataclass(frozen=True)
 class Setting:
     """One field of a dataclass.
 
-    type: as a user writes it: "number", "text", "one of a, b", "list of text".
+    type: as a user writes it: "number", "text", "one of a, b", "list of text", "whole number, at least 1".
     default: its default, or `dataclasses.MISSING` if it must be given.
     meaning: what it decides; empty if nobody wrote it down.
     """
@@ -39,7 +41,7 @@ class Setting:
 
 def settings_of_class(config: type[Any]) -> list[Setting]:
     """Every field of a dataclass, those of its bases too, in order."""
-    hints, meanings = typing.get_type_hints(config), meanings_of(config)
+    hints, meanings = typing.get_type_hints(config, include_extras=True), meanings_of(config)
     return [
         Setting(field.name, type_words(hints[field.name]), _default(field), meanings.get(field.name, ""))
         for field in dataclasses.fields(config)
@@ -64,6 +66,9 @@ def meanings_of(config: type[Any]) -> dict[str, str]:
 def type_words(hint: Any) -> str:
     """A type in the words of a YAML file."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        allowed = range_of(hint)
+        return type_words(arguments[0]) + (f", {allowed}" if allowed else "")
     if origin is typing.Literal:
         return f"one of {', '.join(map(str, arguments))}"
     if origin in (typing.Union, types.UnionType):
@@ -78,7 +83,7 @@ def type_words(hint: Any) -> str:
 
 def schema_of(config: type[Any]) -> dict[str, Any]:
     """The JSON schema of a mapping that becomes this dataclass."""
-    hints, settings = typing.get_type_hints(config), settings_of_class(config)
+    hints, settings = typing.get_type_hints(config, include_extras=True), settings_of_class(config)
     return {
         "type": "object",
         "additionalProperties": False,
@@ -97,6 +102,9 @@ def schema_of(config: type[Any]) -> dict[str, Any]:
 def schema_of_type(hint: Any) -> dict[str, Any]:
     """The JSON schema of a value of a type."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        allowed = range_of(hint)
+        return schema_of_type(arguments[0]) | (allowed.schema() if allowed else {})
     if origin is typing.Literal:
         return {"enum": list(arguments)}
     if origin in (typing.Union, types.UnionType):

@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 from t2ibench.core import plain_yaml
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.files import at_home, file_hash, in_weight_folders
+from t2ibench.core.ranges import check_ranges
 
 T = TypeVar("T")
 # metadata of a setting that came when records with the others had been made: at its default it enters no identity
 LATER = {"later": True}
 NO_IDENTITY = {"identity": False}  # the mark of a setting that decides no number, such as a name
-POSITIVE = ("batch", "batch_size", "size")  # settings of these names count something that cannot be nothing
 # how files that a setting can name end
 FILES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".npz", ".npy", ".pkl", ".t7", ".json", ".yaml", ".txt")
 
@@ -27,7 +27,8 @@ FILES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".npz", ".npy", ".pkl",
 def configure(cls: type[T], settings: Mapping[str, Any], where: str) -> T:
     """A frozen dataclass from a mapping of a YAML file. `where` is the beginning of an error line.
 
-    Raises UserError for an unknown key (with the nearest known one), a missing one, or a value of another type.
+    Raises UserError for an unknown key (with the nearest known one), a missing one, a value of another type, or a
+    number out of its range (`core.ranges`).
     """
     hints, fields = typing.get_type_hints(cls), {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key, value in settings.items():
@@ -38,8 +39,6 @@ def configure(cls: type[T], settings: Mapping[str, Any], where: str) -> T:
                 str(getattr(hints[key], "__name__", hints[key])) if not typing.get_args(hints[key]) else str(hints[key])
             )
             raise UserError(f"{where}: {key} is {_short(value)}, expected {expected.replace('typing.', '')}")
-        if key in POSITIVE and isinstance(value, int) and value < 1:
-            raise UserError(f"{where}: {key} is {value}, expected at least 1")
         if not _finite(value):
             raise UserError(f"{where}: {key} is {_short(value)}, expected numbers that are finite")
     required = dataclasses.MISSING
@@ -48,7 +47,9 @@ def configure(cls: type[T], settings: Mapping[str, Any], where: str) -> T:
     ]
     if missing:
         raise UserError(f"{where}: the key {missing[0]!r} is missing")
-    return cls(**{key: _coerce(value, hints[key]) for key, value in settings.items()})
+    made = cls(**{key: _coerce(value, hints[key]) for key, value in settings.items()})
+    check_ranges(made, where)
+    return made
 
 
 def with_preset(presets: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -30,6 +30,7 @@ import pandas as pd
 
 from t2ibench.core import plugins
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.ranges import BelowOne, Whole
 from t2ibench.core.seeds import derive_seed
 from t2ibench.data.attributes import attribute_of, canonical, indicators
 from t2ibench.data.contract import DatasetPlugin
@@ -52,10 +53,10 @@ class Settings:
     """
 
     named: tuple[str, ...] = ()
-    pairs: int = 8
-    kept: int = 0
-    test_share: float = 0.2
-    val_share: float = 0.1
+    pairs: Whole = 8
+    kept: Whole = 0
+    test_share: BelowOne = 0.2
+    val_share: BelowOne = 0.1
 
 
 def with_held_out(plugin: DatasetPlugin, settings: Settings) -> DatasetPlugin:

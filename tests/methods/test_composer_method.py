@@ -72,8 +72,8 @@ def test_the_models_say_what_was_used_and_trained_on(models):
         ({"prior_candidates": 0}, "prior_candidates is 0, expected at least 1"),
         ({"inversion_steps": 0}, "inversion_steps is 0, expected 1 to 1000"),
         ({"inversion_iterations": 0}, "inversion_iterations is 0, expected at least 1"),
-        ({"threshold": 1.0}, "threshold is 1, expected a quantile"),
-        ({"renoise": 1.5}, "renoise is 1.5, expected a share"),
+        ({"threshold": 1.0}, "threshold is 1.0, expected 0 to 1, without 1"),
+        ({"renoise": 1.5}, "renoise is 1.5, expected 0 to 1"),
     ],
 )
 def test_settings_out_of_range_are_one_line(given, says):

@@ -138,7 +138,7 @@ def test_noise_ends_where_it_is_said_to():
         ({"mismatch_of": 0}, "mismatch_of is 0, expected at least 1"),
         ({"mismatch_of": 4, "cls_weight": 0.0}, "mismatch_of is 4, but without cls_weight no mismatch is looked at"),
         ({"instance_noise": -0.1}, "instance_noise is -0.1, expected at least 0"),
-        ({"instance_noise": 0.1, "noise_until": 0.0}, "noise_until is 0.0, expected a share of the training"),
+        ({"instance_noise": 0.1, "noise_until": 0.0}, "noise_until is 0.0, expected 0 to 1, without 0"),
         ({"noise_until": 0.8}, "noise_until is for instance_noise, which is 0"),
     ],
 )

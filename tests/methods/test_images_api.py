@@ -236,7 +236,7 @@ def test_what_no_waiting_mends_ends_the_run_in_one_line(server, tmp_path, status
         ({"endpoint": "localhost:8000"}, "expected an address"),
         ({"steps": 20}, "openai takes neither steps nor guidance"),
         ({"instruction": "do it"}, "expected {} where the text stands"),
-        ({"tries": 0}, "tries is 0, expected more than 0"),
+        ({"tries": 0}, "tries is 0, expected at least 1"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_one_line(wrong, message):

@@ -260,12 +260,12 @@ def test_layers_are_ranked_only_where_that_can_change_the_choice(settings: dict[
 
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"steps": 0}, "steps is 0, expected at least 1"),
-    ({"mixing": 1.5}, "mixing is 1.5, expected a share"),
+    ({"mixing": 1.5}, "mixing is 1.5, expected 0 to 1"),
     ({"learning_rate": 0.0}, "learning_rate is 0.0, expected more than 0"),
     ({"clips": ("a", "b"), "clip_weights": (1.0,)}, "2 clips with 1 clip_weights"),
     ({"clips": ("a",), "clip_weights": (0.0,)}, "clip_weights are"),
-    ({"lambda_direction": 0.0}, "expected none below 0 and one above"),
-    ({"lambda_patch": -1.0}, "lambda_patch is -1.0, .* expected none below 0"),
+    ({"lambda_direction": 0.0}, "lambda_direction is 0.0, .* expected one above 0"),
+    ({"lambda_patch": -1.0}, "lambda_patch is -1.0, expected at least 0"),
     ({"lambda_texture": 1.0}, "lambda_texture is 1.0, which has no effect alone: give texture, an image, too"),
     ({"texture": "x.png"}, "texture is 'x.png', which has no effect alone: give lambda_texture"),
     ({"patch_side": 0}, "patch_side is 0, expected at least 1"),

@@ -8,6 +8,7 @@ import torch
 from fake_evidence import FakeEvidence
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.settings import configure
 from t2ibench.metrics.mind import Config, along, mind, score
 from t2ibench.stats.intervals import standard_error
 
@@ -106,4 +107,4 @@ def test_bad_input_is_one_line():
     with pytest.raises(UserError, match="40 made images"):
         score(FakeEvidence(random(40, 4, 0), random(200, 4, 1)), Config())
     with pytest.raises(UserError, match="directions is 0, expected at least 1"):
-        Config(directions=0)
+        configure(Config, {"directions": 0}, "mind")

@@ -11,6 +11,7 @@ from no_images import NoImages
 from scripted_vqa import Scripted, evidence_of
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.settings import configure
 from t2ibench.data.question_lists import Question, read
 from t2ibench.data.split import Split
 from t2ibench.metrics.soft_tifa import Config, forms, per_image, prompts, score, sets_of
@@ -154,5 +155,5 @@ def test_the_metrics_own_prompts_are_captions_with_the_attributes_that_they_name
         prompts(real, real, Config("scripted", captions=4))
     with pytest.raises(UserError, match="does not say which attributes its captions name"):
         prompts(real, replace(real, mentions=None), Config("scripted"))
-    with pytest.raises(UserError, match="captions is 1, at least 2"):
-        Config(captions=1)
+    with pytest.raises(UserError, match="captions is 1, expected at least 2"):
+        configure(Config, {"captions": 1}, "soft_tifa")

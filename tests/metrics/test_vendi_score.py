@@ -8,6 +8,7 @@ import torch
 from fake_evidence import FakeEvidence, blank
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.settings import configure
 from t2ibench.data.split import Split
 from t2ibench.metrics.vendi_score import Config, cosines, prompts, score, vendi
 
@@ -99,10 +100,10 @@ def test_bad_input_is_one_line():
         score(FakeEvidence(torch.eye(2), texts=TEXTS), Config())
     with pytest.raises(UserError, match="1 images of 'a dog' and 2 of 'a cat'"):
         score(FakeEvidence(torch.eye(3), texts=TEXTS, images_each=2, ok=[True] * 3), Config())
-    with pytest.raises(UserError, match="expected at least 2 prompts of 2 images"):
-        Config(images=1)
-    with pytest.raises(UserError, match="order is 0, expected above 0"):
-        Config(order=0)
+    with pytest.raises(UserError, match="images is 1, expected at least 2"):
+        configure(Config, {"images": 1}, "vendi_score")
+    with pytest.raises(UserError, match=r"order is 0\.0, expected more than 0"):
+        configure(Config, {"order": 0}, "vendi_score")
     with pytest.raises(ValueError, match="row 1 is zero"):
         cosines(torch.tensor([[1.0, 0], [0, 0]]))
     with pytest.raises(ValueError, match="features must be finite"):

@@ -238,7 +238,7 @@ def test_noise_hides_real_and_generated_images_from_the_discriminator_alone(mode
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"decay_from": 1.5}, "decay_from is 1.5, expected a share of the budget"),
+        ({"decay_from": 1.5}, "decay_from is 1.5, expected 0 to 1"),
         ({"instance_noise": -0.1}, "instance_noise is -0.1, expected at least 0"),
         ({"instance_noise": 0.1, "discriminator": "projected"}, "the projected discriminator sees no instance_noise"),
     ],

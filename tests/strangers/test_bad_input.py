@@ -23,6 +23,7 @@ from t2ibench import cli
 from t2ibench.core import plain_yaml, plugins
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import read_image
+from t2ibench.core.ranges import Count
 from t2ibench.core.settings import configure
 from t2ibench.data.folders import Files, mapped
 from t2ibench.runner import suite
@@ -67,7 +68,7 @@ def test_sound_yaml_is_what_it_was(tmp_path: Path):
 @dataclass(frozen=True)
 class Config:
     alpha: float = 1.0
-    batch: int = 1
+    batch: Count = 1
     extra: dict[str, Any] | None = None
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.images import pixel_hash
+from t2ibench.core.ranges import Count, Whole
 from t2ibench.core.seeds import derive_seed, uniform
 from t2ibench.data.split import Split, Vocabulary
 from t2ibench.data.stores import ArrayImages
@@ -27,8 +28,8 @@ DOMAINS = {"squares": "a square", "negative": "the negative of a square", "grey"
 
 @dataclass(frozen=True)
 class Config:
-    side: int = 8  # pixels, 1 or more
-    captions: int = 2  # captions of an image; 0 leaves them out
+    side: Count = 8  # pixels
+    captions: Whole = 2  # captions of an image; 0 leaves them out
 
 
 def paint(colour: str, tone: str, side: int, seed: int) -> np.ndarray:
@@ -101,8 +102,6 @@ def known(what: str, name: str, names: Iterable[str]) -> None:
 
 
 def _split(config: Config, name: str, count: int, conditions: Mapping[str, str], seed: int) -> Split:
-    if config.side < 1:
-        raise UserError(f"squares: side is {config.side}, expected at least 1 pixel")
     draws = uniform(seed, 2 * count).reshape(count, 2)
     rows = [{"colour": COLOURS[int(3 * a)], "tone": TONES[int(2 * b)], **conditions} for a, b in draws]
     images = np.stack(

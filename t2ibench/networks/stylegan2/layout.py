@@ -11,26 +11,24 @@ from functools import cached_property
 from typing import Literal
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.ranges import Count, Positive, check_ranges
 
 
 @dataclass(frozen=True)
 class Config:
     resolution: int = 64
-    z_dim: int = 512
-    w_dim: int = 512
-    mapping_layers: int = 8
-    channel_base: int = 32768  # config-f; config-e and small configs of the ADA release halve it
-    channel_max: int = 512
-    clamp: float | None = None  # activations are cut off at +-clamp, as in models trained in mixed precision (256)
-    mapping_features: int | None = None  # of the layers inside the mapping; None: as many as w has
+    z_dim: Count = 512
+    w_dim: Count = 512
+    mapping_layers: Count = 8
+    channel_base: Count = 32768  # config-f; config-e and small configs of the ADA release halve it
+    channel_max: Count = 512
+    clamp: Positive | None = None  # activations are cut off at +-clamp, as in models trained in mixed precision (256)
+    mapping_features: Count | None = None  # of the layers inside the mapping; None: as many as w has
 
     def __post_init__(self) -> None:
         if self.resolution < 8 or self.resolution & (self.resolution - 1):
             raise UserError(f"stylegan2: resolution is {self.resolution}, expected a power of two of at least 8")
-        if self.mapping_layers < 1:
-            raise UserError(f"stylegan2: mapping_layers is {self.mapping_layers}, expected at least 1")
-        if self.mapping_features is not None and self.mapping_features < 1:
-            raise UserError(f"stylegan2: mapping_features is {self.mapping_features}, expected at least 1")
+        check_ranges(self, "stylegan2")
         if self.channel_base < self.resolution:
             raise UserError(
                 f"stylegan2: channel_base is {self.channel_base}, which leaves no channel at {self.resolution} pixels"

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.images import to_float
+from t2ibench.core.ranges import Count, NotNegative, Positive
 from t2ibench.core.readers import Ahead
 from t2ibench.core.seeds import derive_seed
 from t2ibench.core.settings import configure
@@ -41,12 +42,12 @@ def masked_loss(logits: Tensor, labels: Tensor, attributes: Mapping[str, Sequenc
 
 @dataclass(frozen=True)
 class Config:
-    widths: tuple[int, ...] = (32, 64, 128, 192)  # channels of each stage; each halves the side
-    features: int = 192
-    batch: int = 128
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.02
-    calibration: int = 1000  # the last images of the training split, kept out of training to fit temperatures
+    widths: tuple[Count, ...] = (32, 64, 128, 192)  # channels of each stage; each halves the side
+    features: Count = 192
+    batch: Count = 128
+    learning_rate: Positive = 2e-3
+    weight_decay: NotNegative = 0.02
+    calibration: Count = 1000  # the last images of the training split, kept out of training to fit temperatures
     bfloat16: bool = True  # multiply in bfloat16 while training: twice as fast on CPUs that have it, equally accurate
 
 

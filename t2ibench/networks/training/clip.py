@@ -29,6 +29,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.images import to_float
+from t2ibench.core.ranges import Count, NotNegative, Positive, Share
 from t2ibench.core.readers import Ahead
 from t2ibench.core.seeds import derive_seed, uniform
 from t2ibench.core.settings import configure
@@ -60,32 +61,27 @@ START = 49406
 
 @dataclass(frozen=True)
 class Config:
-    layers: tuple[int, ...] = (
-        2,
-        2,
-        2,
-        1,
-    )  # blocks of each stage of open_clip's ModifiedResNet, on 1/4, 1/8, 1/16 and 1/32 of the side
-    width: int = 16  # its narrowest channels; the last stage has 32 times as many
-    image_size: int = 64  # pixels a side
-    embedding: int = 128
-    text_width: int = 128
-    text_layers: int = 2
-    context_length: int = 40
-    batch: int = 128
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.05
-    attributes: float = 3.0  # weight of the loss over the values of each attribute, beside that over captions
-    heads: float = 1.0  # weight of the loss of the heads that name the values, summed over attributes and both towers
-    short: float = (
-        0.15  # share of captions replaced by texts about one or two attributes, as prompts for edits and pairs are
-    )
-    unknown: float = 0.02  # share of tokens replaced by the unknown word, so that it comes to mean nothing
-    crops: float = 0.0  # share of images of which a part is seen, scaled up
-    recoloured: float = 0.0  # share of images whose colours are changed, which their captions say
-    adversarial: float = (
-        0.0  # images are learned a second time after a step of this length [-1, 1] up the loss; 0: they are not
-    )
+    # blocks of each stage of open_clip's ModifiedResNet, on 1/4, 1/8, 1/16 and 1/32 of the side
+    layers: tuple[Count, ...] = (2, 2, 2, 1)
+    width: Count = 16  # its narrowest channels; the last stage has 32 times as many
+    image_size: Count = 64  # pixels a side
+    embedding: Count = 128
+    text_width: Count = 128
+    text_layers: Count = 2
+    context_length: Count = 40
+    batch: Count = 128
+    learning_rate: Positive = 3e-3
+    weight_decay: NotNegative = 0.05
+    attributes: NotNegative = 3.0  # weight of the loss over the values of each attribute, beside that over captions
+    # weight of the loss of the heads that name the values, summed over attributes and both towers
+    heads: NotNegative = 1.0
+    # share of captions replaced by texts about one or two attributes, as prompts for edits and pairs are
+    short: Share = 0.15
+    unknown: Share = 0.02  # share of tokens replaced by the unknown word, so that it comes to mean nothing
+    crops: Share = 0.0  # share of images of which a part is seen, scaled up
+    recoloured: Share = 0.0  # share of images whose colours are changed, which their captions say
+    # images are learned a second time after a step of this length [-1, 1] up the loss; 0: they are not
+    adversarial: NotNegative = 0.0
     bfloat16: bool = True  # multiply in bfloat16 while training
 
 

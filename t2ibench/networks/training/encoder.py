@@ -10,6 +10,7 @@ from torch import Tensor
 
 from t2ibench.core.errors import UserError
 from t2ibench.core.images import to_float, to_uint8
+from t2ibench.core.ranges import Count, NotNegative, Positive
 from t2ibench.core.readers import Ahead
 from t2ibench.core.seeds import derive_seed
 from t2ibench.data.split import Split
@@ -26,12 +27,12 @@ from t2ibench.networks.zoo import trained_name
 class Settings:
     generator: str = ""  # weights of the zoo; "" takes stylegan2-<data set>
     clip: str = ""  # "" takes clip-guide-<data set>
-    batch: int = 16  # real images, and as many generated ones
-    learning_rate: float = 2e-3
-    pixels: float = 1.0  # weight of the mean squared difference
-    features: float = 0.5  # weight of the guide's features
-    rows: float = 0.5  # weight of the squared error of known rows, in units of w's variance
-    together: float = 0.02  # weight of the rows' variance around their mean
+    batch: Count = 16  # real images, and as many generated ones
+    learning_rate: Positive = 2e-3
+    pixels: NotNegative = 1.0  # weight of the mean squared difference
+    features: NotNegative = 0.5  # weight of the guide's features
+    rows: NotNegative = 0.5  # weight of the squared error of known rows, in units of w's variance
+    together: NotNegative = 0.02  # weight of the rows' variance around their mean
     bfloat16: bool = True
 
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.images import to_float, to_uint8
+from t2ibench.core.ranges import BelowOne, Count, NotNegative, Positive, Share, Whole, check_ranges
 from t2ibench.core.readers import Ahead
 from t2ibench.core.seeds import derive_seed, latents
 from t2ibench.core.settings import configure
@@ -51,42 +52,40 @@ class Settings:
     """Settings of a training. The default generator fits a laptop: 64 pixels, 0.76 million parameters."""
 
     discriminator: Literal["small", "stylegan2", "projected"] = "small"
-    z_dim: int = 64
-    w_dim: int = 128
-    mapping_layers: int = 2
-    channel_base: int = 1024
-    channel_max: int = 128
+    z_dim: Count = 64
+    w_dim: Count = 128
+    mapping_layers: Count = 2
+    channel_base: Count = 1024
+    channel_max: Count = 128
     # whose image tower the projected discriminator looks through; "" takes clip-guide-<data set>, if there is one
     clip: str = ""
-    head_width: int = 64
-    shift: float = 1 / 16  # of the side: how far images are moved before the heads see them
+    head_width: Count = 64
+    shift: NotNegative = 1 / 16  # of the side: how far images are moved before the heads see them
     # colours disturbed too: for small data sets; on flat drawings it hides nearly all that gives a generator away
     colour: bool = False
-    batch: int = 32
-    learning_rate: float = 2e-3
-    small_rate: float = 4e-4  # of the small discriminator
+    batch: Count = 32
+    learning_rate: Positive = 2e-3
+    small_rate: Positive = 4e-4  # of the small discriminator
     loss: Literal["relativistic", "logistic"] = "relativistic"  # with R1 and R2; "logistic" is the paper's, with R1
-    mixing: float = 0.3  # share of images made of two latents, crossing over at a random row
-    ema: float = 0.998
-    r1: float = 5.0  # gamma of the paper, of R2 too; a penalty every `r1_every` steps, weighed by as many
-    r1_every: int = 4  # the paper has 16
-    logistic_steps: int = 0  # at first so many steps of the logistic loss, with the two numbers below for the two above
-    logistic_r1: float = 2.0
-    logistic_r1_every: int = 8
+    mixing: Share = 0.3  # share of images made of two latents, crossing over at a random row
+    ema: BelowOne = 0.998
+    r1: NotNegative = 5.0  # gamma of the paper, of R2 too; a penalty every `r1_every` steps, weighed by as many
+    r1_every: Count = 4  # the paper has 16
+    # at first so many steps of the logistic loss, with the two numbers below for the two above
+    logistic_steps: Whole = 0
+    logistic_r1: NotNegative = 2.0
+    logistic_r1_every: Count = 8
     # ours: deviation of the noise on all images that the discriminator sees, which are in [-1, 1]; without it, flat
     # colours give every generated image of a flat drawing away, and nothing else is learned from it
-    instance_noise: float = 0.0
-    path_length: float = 0.0  # the paper has 2
-    path_every: int = 4
+    instance_noise: NotNegative = 0.0
+    path_length: NotNegative = 0.0  # the paper has 2
+    path_every: Count = 4
     # ours: the share of the budget after which both learning rates fall in a straight line to 0; 1: they are constant
-    decay_from: float = 1.0
+    decay_from: Share = 1.0
     bfloat16: bool = True  # of convolutions while training, where the processor has it
 
     def __post_init__(self) -> None:
-        if not 0 <= self.decay_from <= 1:
-            raise UserError(f"stylegan2: decay_from is {self.decay_from}, expected a share of the budget, 0 to 1")
-        if not self.instance_noise >= 0:
-            raise UserError(f"stylegan2: instance_noise is {self.instance_noise}, expected at least 0")
+        check_ranges(self, "stylegan2")
         if self.instance_noise and self.discriminator == "projected":
             raise UserError("stylegan2: the projected discriminator sees no instance_noise: leave it out")
 

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.images import to_float
+from t2ibench.core.ranges import Count, NotNegative, Positive
 from t2ibench.core.readers import Ahead
 from t2ibench.core.seeds import derive_seed, uniform
 from t2ibench.core.settings import configure
@@ -53,16 +54,16 @@ UNSEEN = -1  # the answer of a literal that cannot be seen
 
 @dataclass(frozen=True)
 class Config:
-    widths: tuple[int, ...] = (16, 32, 48, 64)  # channels of each stage; each halves the side
-    features: int = 96
-    embedding: int = 48  # of a word
-    hidden: int = 96  # channels of the convolutions over words
-    batch: int = 128
-    texts: int = 48  # composed texts in a batch, and as many captions
-    wordings: int = 2  # questions about each literal in a batch
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.02
-    calibration: int = 1000  # the last images of the training split, kept out of training to fit the temperature
+    widths: tuple[Count, ...] = (16, 32, 48, 64)  # channels of each stage; each halves the side
+    features: Count = 96
+    embedding: Count = 48  # of a word
+    hidden: Count = 96  # channels of the convolutions over words
+    batch: Count = 128
+    texts: Count = 48  # composed texts in a batch, and as many captions
+    wordings: Count = 2  # questions about each literal in a batch
+    learning_rate: Positive = 3e-3
+    weight_decay: NotNegative = 0.02
+    calibration: Count = 1000  # the last images of the training split, kept out of training to fit the temperature
 
 
 class Literals:
