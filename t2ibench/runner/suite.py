@@ -21,6 +21,7 @@ from typing import Any
 from t2ibench.core import plain_yaml, plugins
 from t2ibench.core.errors import UserError, did_you_mean
 from t2ibench.core.plugins import Entry
+from t2ibench.core.ranges import Count
 from t2ibench.core.settings import configure
 from t2ibench.tracks.contract import Of, Track, load_track, track_names
 
@@ -33,7 +34,7 @@ class Reference:
     """The real images that generated images are compared with."""
 
     split: str = "test"  # the split that they are taken from
-    limit: int | None = None  # only the first images, this many; None: all of them
+    limit: Count | None = None  # only the first images, this many; None: all of them
     # who reads the files as they are, and not what the data set makes of them; null: the networks that were published
     # with a protocol for files, such as clean-FID's; true: all; false: none
     original: bool | None = None

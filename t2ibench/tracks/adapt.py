@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.ranges import Count
 from t2ibench.data.dataset import HELD_OUT, LESSONS, Dataset
 from t2ibench.data.split import Split
 from t2ibench.tracks.contract import ADAPTED, SOURCES, Adapt, Asked, Group, Maker, Prompt, Sample, Target, Track
@@ -156,11 +157,11 @@ class AdaptPlan:
     reference: number of real images of each target, none of which a network was trained on.
     """
 
-    images: int = 500
+    images: Count = 500
     targets: tuple[str, ...] = ()
     texts: dict[str, str] = field(default_factory=dict)
     source: str | None = None
-    reference: int = 1000
+    reference: Count = 1000
 
 
 TRACK = Track(

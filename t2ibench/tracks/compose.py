@@ -20,6 +20,7 @@ from torch import Tensor
 
 from t2ibench.core.cache import cached
 from t2ibench.core.errors import UserError
+from t2ibench.core.ranges import Count, Several
 from t2ibench.core.records import digest
 from t2ibench.core.seeds import derive_seed, permutation
 from t2ibench.data.dataset import Dataset
@@ -258,8 +259,8 @@ class ComposePlan:
     split: the split that the inputs are taken from; None: the split of the reference.
     """
 
-    inputs: int = 64
-    images: int = 1
+    inputs: Several = 64
+    images: Count = 1
     tasks: tuple[str, ...] = (
         "T",
         "E",

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.ranges import Count
 from t2ibench.data.dataset import Dataset
 from t2ibench.tracks import edit_texts
 from t2ibench.tracks.contract import EDITS, SOURCES, Asked, Edit, Group, Maker, Prompt, Sample, Track
@@ -109,7 +110,7 @@ class EditPlan:
         seeds are rows of a file then edits each row once.
     """
 
-    images: int = 50
+    images: Count = 50
     literals: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
     neutral: str | None = None

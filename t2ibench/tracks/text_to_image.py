@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.ranges import Count
 from t2ibench.core.records import digest
 from t2ibench.core.seeds import derive_seed, permutation, uniform
 from t2ibench.data.dataset import Dataset, Render
@@ -251,7 +252,7 @@ class PromptPlan:
         compared with itself.
     """
 
-    captions: int = 2000
+    captions: Count = 2000
     split: str | None = None
 
 

@@ -170,7 +170,7 @@ def test_a_hole_is_the_region_of_an_attribute_where_the_data_set_knows_one(writt
     ("old", "new", "said"),
     [
         ("style", "stile", "composing: compose: tasks: no task is called 'stile', did you mean 'style'?"),
-        ("inputs: 5", "inputs: 1", "inputs is 1, expected 2 to the 24 images of squares test"),
+        ("inputs: 5", "inputs: 1", "composing.yaml: compose: inputs is 1, expected at least 2"),
         ("inputs: 5", "inputs: 25", "inputs is 25, expected 2 to the 24 images"),
         ("images: 2", "images: 0", "composing.yaml: compose: images is 0, expected at least 1"),
         ("[P, ME", "[P, P", "compose: tasks names one twice"),
