@@ -178,7 +178,7 @@ EMBEDDED: dict[type, dict[str, Any]] = {
         "batch": 40,
         "contrastive_scale": "exp",
         "false_negatives": "masked",
-        "steps": 1800,
+        "steps": 3600,
     },
     AttributeSettings: {**SMALL, "phrase": "sentence", "masks": "either", "steps": 800},
     PartsSettings: {},
