@@ -181,13 +181,9 @@ def dataset_of(name: str, settings: Mapping[str, Any], where: str) -> tuple[Data
     if not isinstance(settings[key], dict):
         raise UserError(f"{where}: {key} is {settings[key]!r}, expected a mapping such as {{pairs: 8}}")
     held = configure(held_out.Settings, settings[key], f"{where}: {key}")
-    if (
-        held.kept < 0
-        or (held.pairs < 1 and not held.named)
-        or not (held.test_share > 0 and 0 < held.val_share < 1 - held.test_share)
-    ):
-        raise UserError(
-            f"{where}: {key}: expected pairs >= 1, kept >= 0 and positive shares that leave some for training, got "
-            f"{held}"
-        )
+    if held.pairs < 1 and not held.named:
+        raise UserError(f"{where}: {key}: pairs is 0, expected at least 1, or pairs as `named`")
+    if held.test_share + held.val_share >= 1:
+        given = f"test_share is {held.test_share} and val_share {held.val_share}"
+        raise UserError(f"{where}: {key}: {given}, expected shares that leave some for training")
     return held_out.with_held_out(plugin, held), config, {**recorded(config), key: recorded(held)}

@@ -23,14 +23,14 @@ are not read.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 
 from t2ibench.core import plugins
 from t2ibench.core.errors import UserError, did_you_mean
-from t2ibench.core.ranges import BelowOne, Whole
+from t2ibench.core.ranges import Range, Whole
 from t2ibench.core.seeds import derive_seed
 from t2ibench.data.attributes import attribute_of, canonical, indicators
 from t2ibench.data.contract import DatasetPlugin
@@ -39,6 +39,7 @@ from t2ibench.data.split import Split, join
 
 KEY = "held_out"
 MADE = ("test-seen", "test-unseen", "held-out")
+Part = Annotated[float, Range(0, 1, open_at=("least", "most"))]
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ class Settings:
     named: tuple[str, ...] = ()
     pairs: Whole = 8
     kept: Whole = 0
-    test_share: BelowOne = 0.2
-    val_share: BelowOne = 0.1
+    test_share: Part = 0.2
+    val_share: Part = 0.1
 
 
 def with_held_out(plugin: DatasetPlugin, settings: Settings) -> DatasetPlugin:

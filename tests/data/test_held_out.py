@@ -237,7 +237,10 @@ def test_without_the_key_a_data_set_is_itself_and_its_record_is_as_before(tmp_pa
     [
         ("all", "expected a mapping"),
         ({"pair": 2}, "unknown key 'pair', did you mean 'pairs'"),
-        ({"kept": -1}, "expected pairs >= 1"),
+        ({"kept": -1}, "kept is -1, expected at least 0"),
+        ({"pairs": 0}, "pairs is 0, expected at least 1"),
+        ({"val_share": 0}, r"val_share is 0\.0, expected 0 to 1, without 0 and 1"),
+        ({"test_share": 0.9}, r"test_share is 0\.9 and val_share 0\.1, expected shares that leave some"),
     ],
 )
 def test_wrong_settings_are_errors(tmp_path, held_out, message):

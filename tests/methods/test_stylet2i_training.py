@@ -289,7 +289,7 @@ def test_a_split_keeps_its_masks_with_its_rows():
 
 
 def test_images_stand_for_texts_in_the_guides_space_alone():
-    with pytest.raises(UserError, match="warm_images is 4 and text 'words', expected at least 0, and text 'clip'"):
+    with pytest.raises(UserError, match="warm_images is 4 and text 'words', expected text 'clip'"):
         sentence(warm_images=4)
 
 

@@ -82,7 +82,8 @@ def test_a_process_that_is_killed_is_replaced_and_nothing_is_made_that_was_there
 
 
 def test_a_batch_that_takes_too_long_is_put_down_as_failed_and_the_rest_is_made(squares):
-    path = squares((TWO[0], "[painter, {name: painter, as: stuck, delay: 60}]"), ("captions: 20", "captions: 6"))
+    stuck = (TWO[0], "[painter, {name: painter, as: stuck, delay: 60}]")
+    path = squares(stuck, ("captions: 20", "captions: 6"), (", pair_hue]", "]"))  # captions alone are asked for
     found = by_method(run(path, "late", 64, batch_timeout=0.5))
     assert found["painter"]["counts"]["ok"] == found["painter"]["counts"]["requested"]
     assert found["stuck"]["counts"]["failed"] == found["stuck"]["counts"]["requested"]
