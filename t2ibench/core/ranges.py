@@ -2,6 +2,12 @@
 
 `configure` refuses other numbers in one line, `describe` and docs/suites.md show the range, and editors read it from
 the JSON schema. A class that code also makes without `configure` calls `check_ranges` in its `__post_init__`.
+
+Count, Several, Whole: whole numbers from 1, 2 and 0.
+Positive, NotNegative: numbers above 0, and 0 too.
+Share, SomeShare, BelowOne: numbers from 0 to 1; without 0; without 1.
+
+Any other range: `Annotated[int, Range(1, 1000)]`.
 """
 
 import math
@@ -44,9 +50,9 @@ class Range:
         return {name: getattr(self, end) for end, name in names.items() if not math.isinf(getattr(self, end))}
 
 
-Count = Annotated[int, Range(1)]  # of something that there must be
+Count = Annotated[int, Range(1)]
 Several = Annotated[int, Range(2)]
-Whole = Annotated[int, Range(0)]  # of something that can be nothing
+Whole = Annotated[int, Range(0)]
 NotNegative = Annotated[float, Range(0)]
 Positive = Annotated[float, Range(0, open_at=("least",))]
 Share = Annotated[float, Range(0, 1)]
