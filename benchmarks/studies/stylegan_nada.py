@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
 from t2ibench.core import settings, storage
@@ -139,7 +140,7 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
             f"{half} of {len(own)}",
             f"{means['training_seconds']:.0f}",
         )
-        made.add_row(key[0] or "defaults", str(key[1]), *shown)
+        made.add_row(Text(key[0] or "defaults"), str(key[1]), *shown)
     return made
 
 
