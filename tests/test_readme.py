@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from scripts import loaded
 
 from t2ibench.tracks.contract import TextToImage
 
@@ -68,6 +69,12 @@ def test_the_table_of_adaptations_is_that_of_its_record():
     for target, distance, diversity in said:
         row = rows[target.replace(" ", "-")]
         assert (distance, diversity) == (f"{row['of_unadapted']:.2f}", f"{row['diversity']:.2f}")
+
+
+def test_the_page_of_far_targets_is_that_of_its_record():
+    rows = json.loads((ROOT / "results/studies/stylegan_nada_far.json").read_text("utf-8"))
+    page = loaded("benchmarks/studies/stylegan_nada.py").page(rows)
+    assert page == (ROOT / "results/studies/stylegan_nada_far.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

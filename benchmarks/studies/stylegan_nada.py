@@ -4,6 +4,7 @@ targets.
     python benchmarks/studies/stylegan_nada.py [--generator stylegan2-avatars] [--targets sepia pencil-sketch …]
         [--steps 600] [--out FOLDER] [--variants "learning_rate=0.005" "train_noise=true" …]
     python benchmarks/studies/stylegan_nada.py --shipped [--out results/studies]  # trains nothing: those of the package
+    python benchmarks/studies/stylegan_nada.py --page results/studies/stylegan_nada_far.json  # a file of rows as a page
 
 Every variant is trained once for each target, and looked at after 50, 100, 150, 200, 300, … steps: the Fréchet distance
 to real images of the target, over that of the unadapted generator (half is what we ask for), and the diversity over
@@ -144,6 +145,28 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
     return made
 
 
+def page(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Where each training came to in the end, as Markdown."""
+    last = {(row["target"], row["variant"]): row for row in rows}
+    lines = [
+        "# StyleGAN-NADA: what was tried for far targets",
+        "",
+        "With the [candidates](../../benchmarks/candidates/README.md) as T2IBENCH_WEIGHTS: `python "
+        "benchmarks/studies/stylegan_nada.py --targets TARGET --steps STEPS --variants VARIANT --out FOLDER`. FOLDER "
+        "in a variant holds 24 drawings of the target.",
+        "",
+        "Distance: `fd_avatars` to real images of the target, over that of the unadapted generator; 1 is where it "
+        "began, at most .5 is asked for. Diversity: over that of the unadapted generator; at least .5 is asked for.",
+        "",
+        "| target | variant | steps | distance | diversity |",
+        "|---|---|---:|---:|---:|",
+    ]
+    for (target, variant), row in sorted(last.items()):
+        numbers = f"{row['steps']} | {row['of_unadapted']:.2f} | {row['diversity']:.2f}"
+        lines.append(f"| {target} | `{variant}` | {numbers} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--generator", default=Config.generator)
@@ -153,7 +176,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--page", type=Path)
     arguments = parser.parse_args()
+    if arguments.page:
+        text = page(json.loads(arguments.page.read_text("utf-8")))
+        storage.publish(arguments.page.with_suffix(".md"), [text.encode()])
+        return
     shared = {"clips": avatars.NETWORKS.guides, "generator": arguments.generator, "steps": arguments.steps}
     configs = {
         text: settings.configure(Config, {**shared, **settings_of(text.split())}, text) for text in arguments.variants

@@ -25,7 +25,8 @@ from t2ibench.networks.clip.preprocess import Preprocess
 from t2ibench.networks.clip.zero_shot import unseen, zero_shot
 from t2ibench.networks.models import Models
 from t2ibench.networks.training import loop
-from t2ibench.networks.training.clip import Texts, Values, contrastive_loss, encode_texts, recipe
+from t2ibench.networks.training.clip import contrastive_loss, encode_texts, recipe
+from t2ibench.networks.training.clip_texts import Texts, Values
 from t2ibench.networks.training.clip_validation import distractors, found_first, oracle, retrieval_numbers
 
 TINY = {
