@@ -97,7 +97,9 @@ def test_the_action_passes_and_fails_once_a_method_changes(repository):
     assert torch == "-m uv pip install --system --torch-backend cpu torch torchvision"
     assert packages == f"-m pip install {ROOT}/.github/actions/drift/../../.. ."
     module = repository / "t2ibench_noisy.py"
-    module.write_text(module.read_text().replace("noise: float = 0.2", "noise: float = 3.0"))
+    before, after = "noise: NotNegative = 0.2", "noise: NotNegative = 3.0"
+    assert before in module.read_text()
+    module.write_text(module.read_text().replace(before, after))
     install(repository, repository.parent / "installed")
     code, said = run(repository, given)
     assert code == 1, said
