@@ -107,6 +107,7 @@ def one_process(rank: int, folder: str) -> None:
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_find_the_value_of_all_images(tmp_path):
     torch.multiprocessing.spawn(one_process, (str(tmp_path),), nprocs=2)
     expected = {name: function(MADE, REAL) for name, function in FUNCTIONS.items()}

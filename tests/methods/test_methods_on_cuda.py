@@ -253,6 +253,7 @@ def _small_composer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(composer_settings.SHAPES, "xs", {**tiny, "max_words": 8})
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_small_composer")
 @pytest.mark.parametrize("part", ["composer", "prior", "upsampler"])
 def test_a_part_of_composer_resumes(part, tmp_path):

@@ -36,6 +36,7 @@ def hue(method: str) -> float:
     return records.read(records.path_of(Path("runs"), "squares", TRACK, method, 0))["values"]["hue"]["value"]
 
 
+@pytest.mark.slow
 def test_an_edited_method_and_an_edited_metric_make_their_cells_again(squares, tmp_path):
     path, edited = squares((", pair_hue]", "]")), tmp_path / "edited"
     edited.mkdir()

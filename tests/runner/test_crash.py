@@ -49,6 +49,7 @@ def killed(*words: object) -> dict:
     )
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_random_calls_and_one_of_two_processes_end_in_the_same_records(squares, tmp_path):
     path = squares(ONE, FEW)
     slow = tmp_path / "slow.yaml"

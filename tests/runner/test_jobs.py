@@ -81,6 +81,7 @@ def test_a_process_that_is_killed_is_replaced_and_nothing_is_made_that_was_there
     assert sum(Counter(log.read_text().split()).values()) <= 64 + 2 * 8  # a kill costs the batch in flight
 
 
+@pytest.mark.slow
 def test_a_batch_that_takes_too_long_is_put_down_as_failed_and_the_rest_is_made(squares):
     stuck = (TWO[0], "[painter, {name: painter, as: stuck, delay: 60}]")
     path = squares(stuck, ("captions: 20", "captions: 6"), (", pair_hue]", "]"))  # captions alone are asked for
@@ -207,6 +208,7 @@ def test_where_nothing_else_is_left_all_look_before_one_scores():
     assert agenda.next(second) == Look(second, 0, 2)
 
 
+@pytest.mark.slow
 def test_what_networks_say_of_images_is_shared_and_the_record_is_that_of_one_process(squares, monkeypatch, tmp_path):
     pytest.importorskip("transformers", reason="pip install transformers")
     weights, vocabulary, _ = image_reward(tmp_path)

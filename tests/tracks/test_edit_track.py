@@ -241,6 +241,7 @@ def test_a_suite_of_edits_alone_needs_no_captions_and_no_baselines(written):
     assert list(found) == [("edit", "retoucher")]
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_any_point_ends_in_the_same_records(written, monkeypatch, tmp_path):
     path = written(
         ("methods: [painter, retoucher]", "methods: [painter, {name: retoucher, delay: 0.02}]"),
