@@ -4,8 +4,9 @@
     fd.update(real_images, real=True); fd.update(made_images, real=False); fd.compute()
 
 `features` is any module or function from a batch to features [B, d]; it is None if `update` gets the features
-themselves. `compute` returns the value that the metric's function gives for all features together, up to the order of
-sums. Numbers are float64. A distance of few images is biased upwards: between epochs compare equal counts only.
+themselves. Networks of this package read uint8 [B, 3, H, W] (`t2ibench.core.images.to_uint8`). `compute` returns the
+value that the metric's function gives for all features together, up to the order of sums. Numbers are float64. A
+distance of few images is biased upwards: between epochs compare equal counts only.
 """
 
 from collections import Counter

@@ -52,6 +52,7 @@ RUN: dict[str, tuple[int, str]] = {
 }
 
 ELSEWHERE = "an hour of a GPU or many of a CPU"
+REHEARSED = "photos, and hours: tests/test_rehearsal.py trains every part on stand-ins"
 DATA = "a copy of the data set: `make test-data`, tests/datasets"
 # What no test executes word for word: what it needs, or which test does the same on a smaller thing.
 NEEDS: dict[str, str] = {
@@ -79,7 +80,13 @@ NEEDS: dict[str, str] = {
     "t2ibench train composer --variant composer --dataset image_folder": "published files, and days of a GPU",
     "t2ibench train gan_cls --variant text-encoder --dataset cub": "tests/datasets/test_cub_trained.py, on a stand-in",
     "t2ibench train gan_cls --variant gan-int-cls --dataset cub": "tests/datasets/test_cub_trained.py, on a stand-in",
-    "T2IBENCH_WEIGHTS=trained t2ibench run my-birds.yaml": "tests/datasets/test_cub_trained.py, on a stand-in",
+    "T2IBENCH_WEIGHTS=trained t2ibench run cub": "tests/datasets/test_cub_trained.py, on a stand-in",
+    "t2ibench train clip --variant guide --dataset celeba_hq": REHEARSED,
+    "t2ibench train stylegan2 --variant stylegan2 --dataset celeba_hq": REHEARSED,
+    "t2ibench train stylet2i --variant parts --dataset celeba_hq": REHEARSED,
+    "t2ibench train stylet2i --variant attribute --dataset celeba_hq": REHEARSED,
+    "t2ibench train stylet2i --variant sentence --dataset celeba_hq": REHEARSED,
+    "t2ibench run celeba_hq": DATA,
     "t2ibench train gan_cls --variant gan-int-cls --dataset avatars --minutes 60": ELSEWHERE,
     't2ibench generate gan-int-cls "a small bird': "Reed's files: tests/methods with stand-ins",
     "t2ibench drift results/baselines/avatars.json": "a minute: `.ci/run` runs it",

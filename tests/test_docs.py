@@ -16,8 +16,9 @@ from test_commands import (  # looked at with the pages, too
     test_every_command_is_executed_or_says_what_it_needs,  # noqa: F401
 )
 
-from t2ibench.cli import app
+from t2ibench.cli import app, exits
 from t2ibench.cli.listing import Kind
+from t2ibench.core import plugins
 
 DOCS = Path(__file__).parent.parent / "docs"
 LLMS = (DOCS / "llms.txt").read_text("utf-8")
@@ -95,3 +96,14 @@ def test_every_row_about_a_published_file_names_a_test_that_exists():
         assert modules or "the same" in reader or "see CLIP" in reader, file
         root = DOCS.parent
         assert all((root / module).exists() or (root / "t2ibench" / module).exists() for module in modules), file
+
+
+def test_the_page_of_metrics_names_every_metric_as_a_suite_does():
+    cells = [line.split(" | ")[1] for line in (DOCS / "metrics.md").read_text("utf-8").splitlines() if " | " in line]
+    named = {name for cell in cells for name in re.findall(r"`(?:\{name: )?(\w+)[`,]", cell)}
+    assert set(plugins.find("metrics")) - named == set()
+
+
+def test_the_page_of_exit_codes_is_the_table_of_the_module():
+    table = (exits.__doc__ or "").split("\n\n")[1].strip()
+    assert table in (DOCS / "index.md").read_text("utf-8")

@@ -151,23 +151,32 @@ def examples(split: Split) -> list[str]:
 
 def prompts(
     suite: Annotated[str, typer.Argument(help="A shipped suite or a YAML file.")] = "quick",
-    seed: Annotated[int, typer.Option(min=0, help="The run seed; those of the images follow from it.")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="One run seed; otherwise all of the suite.")] = None,
     out: Annotated[Path, typer.Option(help="The file to write, a JSON line for every image.")] = Path("metadata.jsonl"),
 ) -> None:
     """Write every image that a suite asks for (file name, text, seed), to be made elsewhere and run as the method
     image_folder.
     """
     from t2ibench.core import storage
-    from t2ibench.runner.plan import prepare
+    from t2ibench.runner.plan import data_of, prompts_of
     from t2ibench.runner.suite import load
+    from t2ibench.tracks.contract import load_track
 
-    plans = {plan.track: plan for plan in prepare(load(suite))}
-    if TEXT_TO_IMAGE not in plans:
+    asked = load(suite)
+    if TEXT_TO_IMAGE not in asked.tracks:
         raise UserError(f"{suite} has no track {TEXT_TO_IMAGE}, and other tracks ask for more than images of texts")
-    samples = plans[TEXT_TO_IMAGE].of_track.samples(plans[TEXT_TO_IMAGE].prompts, seed)
+    texts = prompts_of(asked, TEXT_TO_IMAGE, data_of(asked))
+    seeds = asked.seeds if seed is None else (seed,)
     rows = [
-        {"file_name": f"{s.id}.png", "text": s.prompt.text, "seed": s.seed, "prompt": s.prompt.id, "k": s.k}
-        for s in samples
+        {
+            "file_name": f"{s.id}.png" if len(seeds) == 1 else f"{of_run}/{s.id}.png",
+            "text": s.prompt.text,
+            "seed": s.seed,
+            "prompt": s.prompt.id,
+            "k": s.k,
+        }
+        for of_run in seeds
+        for s in load_track(TEXT_TO_IMAGE).samples(texts, of_run)
     ]
     storage.publish(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
     print(f"{out}: {len(rows):,} images")

@@ -28,7 +28,7 @@ def new(
     ] = False,
     dataset: Annotated[str, typer.Option(help="The data set of the suite that is written beside it.")] = DATASET,
 ) -> None:
-    """Write a working method, metric or data set with its test, and a suite that runs it.
+    """Write a working method, metric or data set with its test, and a suite that runs the method or metric.
 
     In a checkout of t2ibench it becomes a file of it. Elsewhere it becomes an installable package in the folder
     t2ibench-NAME: a file among those that pip installed would be lost with the next version.

@@ -34,6 +34,16 @@ def to_float(images: Tensor) -> Tensor:
     return images.float() / 127.5 - 1
 
 
+def check_uint8(images: Tensor, reader: str) -> None:
+    """Raises ValueError for what is not uint8 [B, 3, H, W], which floats in [-1, 1] would pass for. reader: whose."""
+    kind = str(images.dtype).removeprefix("torch.")
+    if kind != "uint8" or images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(
+            f"{reader} reads uint8 images [B, 3, H, W], got {kind} {list(images.shape)}; "
+            f"t2ibench.core.images.to_uint8 makes them of floats in [-1, 1]"
+        )
+
+
 def read_image(path: Path, decoding: Decoding = SHOWN) -> np.ndarray:
     """An image file as RGB uint8 [H, W, 3]; `t2ibench.core.decode` says by which rules.
 

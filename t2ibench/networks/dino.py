@@ -16,6 +16,7 @@ from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.images import check_uint8
 from t2ibench.core.pickles import reason
 from t2ibench.networks.precision import full_float32
 from t2ibench.networks.state import fill, published
@@ -53,6 +54,7 @@ class DINO:
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """Class tokens of uint8 images [B, 3, H, W]: float32 [B, D] on the CPU, not normalised. D is 384 or 768."""
+        check_uint8(images, self.name)
         pixels = middle(images.cpu()).to(self.device).float() / 255
         mean, std = (pixels.new_tensor(v).view(3, 1, 1) for v in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD))
         with full_float32():

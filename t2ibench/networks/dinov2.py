@@ -16,6 +16,7 @@ from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from t2ibench.core.errors import UserError
+from t2ibench.core.images import check_uint8
 from t2ibench.core.pickles import reason
 from t2ibench.networks.inception import clean_resized
 from t2ibench.networks.precision import full_float32
@@ -61,6 +62,7 @@ class DINOv2:
 
         D is 384, 768 or 1024.
         """
+        check_uint8(images, self.name)
         pixels = torch.from_numpy(clean_resized(images.cpu().numpy(), SIDE)) / 255
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD))
         with full_float32():

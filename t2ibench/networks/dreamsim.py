@@ -15,6 +15,7 @@ from torch import Tensor
 
 from t2ibench.core.errors import UserError
 from t2ibench.core.files import file_hash
+from t2ibench.core.images import check_uint8
 from t2ibench.networks.precision import full_float32
 
 SIZE = 224
@@ -64,6 +65,7 @@ class DreamSim:
     @full_float32()
     def features(self, images: Tensor) -> Tensor:
         """Embeddings less their own mean, of unit norm, float32 [B, D]. images: uint8 [B, 3, H, W]."""
+        check_uint8(images, "dreamsim")
         shown = [
             np.asarray(Image.fromarray(image).resize((SIZE, SIZE), Image.Resampling.BICUBIC))
             for image in images.permute(0, 2, 3, 1).cpu().numpy()

@@ -36,10 +36,12 @@ from torch import Tensor
 
 from t2ibench.core import cache
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.images import check_uint8
 from t2ibench.core.readers import in_order
 from t2ibench.networks.precision import full_float32
 
 FILE = "inception-2015-12-05.pt"
+ADDRESS = f"https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/{FILE}"  # clean-fid's, too
 SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
 SIDE = 299
 PROBABILITIES = "inception-probabilities"
@@ -77,8 +79,8 @@ def places() -> list[Path]:
 def missing() -> str:
     """The error text for missing weights."""
     return (
-        f"{cache.home() / FILE} is missing: put NVIDIA's TorchScript file of that name there (or where torch hub or "
-        f"clean-fid keep it: {' or '.join(str(path.parent) for path in places()[1:])}), or name it in "
+        f"{cache.home() / FILE} is missing: put NVIDIA's TorchScript file there ({ADDRESS}), or where torch hub or "
+        f"clean-fid keep it ({' or '.join(str(path.parent) for path in places()[1:])}), or name it in "
         f"T2IBENCH_INCEPTION"
     )
 
@@ -113,8 +115,9 @@ class Inception:
     def features(self, images: Tensor) -> Tensor:
         """pool3 [B, 2048] or probabilities [B, 1008] of images, uint8 [B, 3, H, W], on the CPU.
 
-        Computed in full float32, even if TF32 is on by default.
+        Computed in full float32, even if TF32 is on by default. Raises ValueError for any other kind of tensor.
         """
+        check_uint8(images, self.name)
         with full_float32():
             if self.name == PROBABILITIES:
                 outputs = self.network(images.to(self.device), no_output_bias=True)

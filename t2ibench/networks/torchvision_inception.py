@@ -27,6 +27,7 @@ from torch import Tensor
 
 from t2ibench.core import cache
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.images import check_uint8
 from t2ibench.networks.precision import full_float32
 from t2ibench.networks.state import fill, state_dict
 
@@ -86,6 +87,7 @@ class TorchvisionInception:
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """Features [B, 2048] of images, uint8 [B, 3, H, W], on the CPU; computed in full float32."""
+        check_uint8(images, self.name)
         with full_float32():
             return self.network(resized(images, self.name).to(self.device)).float().cpu()
 

@@ -80,15 +80,7 @@ def prepare(suite: Suite, device: str = "cpu", cache: Path | None = None) -> lis
                 f"{suite.name}: metrics: {metric.name} can score {' and '.join(metric.tracks)}, expected one of "
                 f"{', '.join(suite.tracks)}"
             )
-    data = opened(
-        suite.dataset.name,
-        suite.dataset.settings,
-        f"{suite.name}: dataset",
-        reference=suite.reference.split,
-        limit=suite.reference.limit,
-        original=bool(suite.reference.original),
-        cache=cache,
-    )
+    data = data_of(suite, cache)
     if not data.has_images:
         check_without_images(suite, metrics)
     data.split(None)  # a reference that cannot be read is an error now, and not after the first images
@@ -104,19 +96,29 @@ def prepare(suite: Suite, device: str = "cpu", cache: Path | None = None) -> lis
             raise UserError(
                 f"{suite.name}: metrics: none of them can score the track {track}: add one, or take the track out"
             )
-        metric_prompts = [prompt for metric in able for prompt in metric.prompts(data.train, data.reference)]
-        plans.append(
-            Plan(
-                suite,
-                track,
-                data,
-                load_track(track).prompts(asked_of(suite, track, data, metric_prompts)),
-                able,
-                device,
-                Models(device, data.cache),
-            )
-        )
+        prompts = prompts_of(suite, track, data)
+        plans.append(Plan(suite, track, data, prompts, able, device, Models(device, data.cache)))
     return plans
+
+
+def data_of(suite: Suite, cache: Path | None = None) -> Dataset:
+    """The data set of a suite, opened."""
+    return opened(
+        suite.dataset.name,
+        suite.dataset.settings,
+        f"{suite.name}: dataset",
+        reference=suite.reference.split,
+        limit=suite.reference.limit,
+        original=bool(suite.reference.original),
+        cache=cache,
+    )
+
+
+def prompts_of(suite: Suite, track: str, data: Dataset) -> Sequence[Prompt]:
+    """Every prompt that a track of a suite asks for, those of its metrics among them. No network is looked for."""
+    metrics = [metric for metric in metrics_of(suite.metrics, f"{suite.name}: metrics") if track in metric.tracks]
+    of_metrics = [prompt for metric in metrics for prompt in metric.prompts(data.train, data.reference)]
+    return load_track(track).prompts(asked_of(suite, track, data, of_metrics))
 
 
 def check_without_images(suite: Suite, metrics: Sequence[Metric]) -> None:

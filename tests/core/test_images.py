@@ -26,6 +26,13 @@ def test_nan_is_never_black():
         images.to_uint8(torch.tensor([0.0, float("nan")]))
 
 
+def test_a_reader_of_uint8_refuses_what_would_pass_for_it():
+    images.check_uint8(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), "fid")
+    for wrong in (torch.zeros(2, 3, 4, 4), torch.zeros(2, 4, 4, 3, dtype=torch.uint8)):
+        with pytest.raises(ValueError, match=r"fid reads uint8 images .* t2ibench\.core\.images\.to_uint8 makes them"):
+            images.check_uint8(wrong, "fid")
+
+
 def test_png_is_lossless():
     pixels = np.random.default_rng(0).integers(0, 256, (3, 9, 7), dtype=np.uint8)
     with Image.open(io.BytesIO(images.encode_png(pixels))) as image:

@@ -95,6 +95,8 @@ def test_images_reach_the_network_scaled_and_one_by_one(stand_in):
     assert (found.shape, found.dtype) == ((3, 2048), torch.float32)
     torch.testing.assert_close(found[:, 0], torch.tensor([-1.0, 0.0, 127 / 128]), atol=1e-6, rtol=0)
     torch.testing.assert_close(extractor.features(images[2:]), found[2:], atol=0, rtol=0)
+    with pytest.raises(ValueError, match="inception reads uint8"):
+        extractor.features(images.float())
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from t2ibench.core.errors import UserError
-from t2ibench.core.images import to_float
+from t2ibench.core.images import check_uint8, to_float
 from t2ibench.networks import weights
 from t2ibench.networks.precision import full_float32
 from t2ibench.networks.state import rebuilt
@@ -133,8 +133,7 @@ class AttributeJudge:
         images: uint8 [B, 3, size, size].
         Raises ValueError for images that are not uint8, and UserError for another size.
         """
-        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
-            raise ValueError(f"{self.name} reads uint8 images [B, 3, H, W], got {images.dtype} {list(images.shape)}")
+        check_uint8(images, self.name)
         if images.shape[2:] != (self.size, self.size):
             height, width = images.shape[2:]
             raise UserError(

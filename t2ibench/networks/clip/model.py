@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from t2ibench.core.errors import UserError, did_you_mean
+from t2ibench.core.images import check_uint8
 from t2ibench.core.pickles import DAMAGED
 from t2ibench.networks import weights
 from t2ibench.networks.clip import files, openai
@@ -159,8 +160,7 @@ class Clip:
     @full_float32()
     def encode_images(self, images: Tensor, batch: int = 250) -> Tensor:
         """Features [B, D] of uint8 images [B, 3, H, W], on the CPU. Raises ValueError for any other kind of tensor."""
-        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
-            raise ValueError(f"{self.name} reads uint8 images [B, 3, H, W], got {images.dtype} {list(images.shape)}")
+        check_uint8(images, self.name)
         parts = [
             self._features(self.preprocess.resize(chunk.cpu()).to(self.device).float() / 255).cpu()
             for chunk in images.split(batch)
